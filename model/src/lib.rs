@@ -1,0 +1,8 @@
+//! The words of btctl as types: manifests, parameters, templates, resources, and the lives of jobs and attempts.
+//!
+//! Pure: nothing here reads a file, a clock or the network, and none of our other crates is imported.
+
+pub mod id;
+pub mod reason;
+pub mod resources;
+pub mod state;

@@ -1,0 +1,100 @@
+//! Why an attempt or a job failed.
+
+use std::fmt;
+
+/// The typed reason of a failure, as told to people: `exit(1)`, `oom`, `image(no such image: x:1)`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The container's main process ended with this code, 1..=255.
+    Exit(i32),
+    /// The container's main process was ended by this signal.
+    Signal(i32),
+    /// The kernel killed the container, or a process in it, for exceeding its memory.
+    Oom,
+    /// It ran longer than the manifest's `timeout`.
+    Timeout,
+    /// The image can't be had, or its command can't be started.
+    Image(String),
+    /// A volume can't be mounted.
+    Volume(String),
+    /// The outputs can't be read, or are not what was agreed.
+    Outputs(String),
+    /// The agent or its engine failed, or the job was lost too often.
+    Agent(String),
+}
+
+/// The kind of a [`Reason`], without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReasonKind {
+    Exit,
+    Signal,
+    Oom,
+    Timeout,
+    Image,
+    Volume,
+    Outputs,
+    Agent,
+}
+
+impl Reason {
+    pub fn kind(&self) -> ReasonKind {
+        match self {
+            Self::Exit(_) => ReasonKind::Exit,
+            Self::Signal(_) => ReasonKind::Signal,
+            Self::Oom => ReasonKind::Oom,
+            Self::Timeout => ReasonKind::Timeout,
+            Self::Image(_) => ReasonKind::Image,
+            Self::Volume(_) => ReasonKind::Volume,
+            Self::Outputs(_) => ReasonKind::Outputs,
+            Self::Agent(_) => ReasonKind::Agent,
+        }
+    }
+
+    /// The exit code or the signal, where there is one.
+    pub fn code(&self) -> Option<i32> {
+        match self {
+            Self::Exit(code) | Self::Signal(code) => Some(*code),
+            _ => None,
+        }
+    }
+
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Image(text) | Self::Volume(text) | Self::Outputs(text) | Self::Agent(text) => {
+                Some(text)
+            }
+            _ => None,
+        }
+    }
+
+    /// The inverse of [`kind`](Self::kind), [`code`](Self::code) and [`message`](Self::message).
+    pub fn from_parts(kind: ReasonKind, code: Option<i32>, message: Option<String>) -> Self {
+        let code = code.unwrap_or_default();
+        let message = message.unwrap_or_default();
+        match kind {
+            ReasonKind::Exit => Self::Exit(code),
+            ReasonKind::Signal => Self::Signal(code),
+            ReasonKind::Oom => Self::Oom,
+            ReasonKind::Timeout => Self::Timeout,
+            ReasonKind::Image => Self::Image(message),
+            ReasonKind::Volume => Self::Volume(message),
+            ReasonKind::Outputs => Self::Outputs(message),
+            ReasonKind::Agent => Self::Agent(message),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit({code})"),
+            Self::Signal(signal) => write!(f, "signal({signal})"),
+            Self::Oom => f.write_str("oom"),
+            Self::Timeout => f.write_str("timeout"),
+            Self::Image(text) => write!(f, "image({text})"),
+            Self::Volume(text) => write!(f, "volume({text})"),
+            Self::Outputs(text) => write!(f, "outputs({text})"),
+            Self::Agent(text) => write!(f, "agent({text})"),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The lives of a job and of an attempt: every state, every event, and the one function that decides each move.
+//!
+//! ```text
+//! job       queued ──leased──▶ running ──published──▶ succeeded
+//!              ▲  ▲               │ │ └─────gave up──▶ failed ────┐
+//!              │  └─tries again───┘ └──────cancelled─▶ cancelled ─┤
+//!              └─────────────────────retried──────────────────────┘   (queued ──cancelled──▶ cancelled)
+//!
+//! attempt   leased ─▶ preparing ─▶ running ─▶ publishing ─▶ succeeded
+//!              └───────────┴──────────┴────────────┴──────▶ failed | cancelled | lost
+//! ```
+//!
+//! The coordinator's SQL makes these moves and no others; a test holds each statement against `next`.
+
+use std::fmt;
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// What moves a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobEvent {
+    /// An agent got the lease of a new attempt.
+    Leased,
+    /// The attempt's outputs were published.
+    Published,
+    /// The attempt failed or was lost, and another is allowed.
+    TriesAgain,
+    /// The attempt failed or was lost, and no other is allowed.
+    GaveUp,
+    /// A user cancelled it.
+    Cancelled,
+    /// A user wants a job that failed or was cancelled to run again.
+    Retried,
+}
+
+/// A move that the life of a job or an attempt does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{event:?} can't happen to what is {from:?}")]
+pub struct IllegalMove<S: fmt::Debug, E: fmt::Debug> {
+    pub from: S,
+    pub event: E,
+}
+
+impl JobState {
+    pub const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    pub fn next(self, event: JobEvent) -> Result<Self, IllegalMove<Self, JobEvent>> {
+        match (self, event) {
+            (Self::Queued, JobEvent::Leased) => Ok(Self::Running),
+            (Self::Running, JobEvent::Published) => Ok(Self::Succeeded),
+            (Self::Running, JobEvent::TriesAgain) => Ok(Self::Queued),
+            (Self::Running, JobEvent::GaveUp) => Ok(Self::Failed),
+            (Self::Queued | Self::Running, JobEvent::Cancelled) => Ok(Self::Cancelled),
+            (Self::Failed | Self::Cancelled, JobEvent::Retried) => Ok(Self::Queued),
+            (from, event) => Err(IllegalMove { from, event }),
+        }
+    }
+
+    /// True for the states that only a user's retry leaves.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Where an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptState {
+    /// Claimed for an agent that has not spoken of it yet.
+    Leased,
+    /// The agent fetches the image and makes the container.
+    Preparing,
+    /// The container runs.
+    Running,
+    /// The container has ended; its outputs are on their way into the store.
+    Publishing,
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// The agent was not heard of until the lease had run out, or handed the attempt back.
+    Lost,
+}
+
+/// What moves an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptEvent {
+    Prepares,
+    Runs,
+    Publishes,
+    Published,
+    Failed,
+    Cancelled,
+    Lost,
+}
+
+impl AttemptState {
+    pub const ALL: [Self; 8] = [
+        Self::Leased,
+        Self::Preparing,
+        Self::Running,
+        Self::Publishing,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Lost,
+    ];
+
+    pub fn next(self, event: AttemptEvent) -> Result<Self, IllegalMove<Self, AttemptEvent>> {
+        match (self, event) {
+            (Self::Leased, AttemptEvent::Prepares) => Ok(Self::Preparing),
+            (Self::Leased | Self::Preparing, AttemptEvent::Runs) => Ok(Self::Running),
+            (Self::Running, AttemptEvent::Publishes) => Ok(Self::Publishing),
+            (Self::Running | Self::Publishing, AttemptEvent::Published) => Ok(Self::Succeeded),
+            (live, AttemptEvent::Failed) if live.is_live() => Ok(Self::Failed),
+            (live, AttemptEvent::Cancelled) if live.is_live() => Ok(Self::Cancelled),
+            (live, AttemptEvent::Lost) if live.is_live() => Ok(Self::Lost),
+            (from, event) => Err(IllegalMove { from, event }),
+        }
+    }
+
+    /// True while the attempt holds a lease.
+    pub fn is_live(self) -> bool {
+        matches!(
+            self,
+            Self::Leased | Self::Preparing | Self::Running | Self::Publishing
+        )
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leased => "leased",
+            Self::Preparing => "preparing",
+            Self::Running => "running",
+            Self::Publishing => "publishing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl fmt::Display for AttemptState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,12 @@
+//! Compiles the .proto files without an installed `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = ["types", "agents", "sweeps"].map(|name| format!("proto/btctl/v1/{name}.proto"));
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(&files, ["proto"])?;
+    tonic_prost_build::configure()
+        .bytes(".btctl.v1.UploadRequest")
+        .bytes(".btctl.v1.DownloadReply")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
