@@ -1,1 +1,7 @@
-//! placeholder
+//! The wire protocol: generated messages and services, and their conversions to and from the model's types.
+
+/// The generated messages, clients and servers.
+#[allow(clippy::all, unreachable_pub)]
+pub mod v1 {
+    tonic::include_proto!("btctl.v1");
+}

@@ -1,0 +1,25 @@
+//! The coordinator's settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All that a coordinator must be told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Postgres to keep the queue in, e.g. postgres://user@host/btctl.
+    #[arg(long, env = "BTCTL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: String,
+    /// Address that clients and agents connect to.
+    #[arg(long, env = "BTCTL_LISTEN", default_value = "127.0.0.1:7600", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// Directory that results are published in.
+    #[arg(long, env = "BTCTL_STORE", value_name = "DIR")]
+    pub store: PathBuf,
+    /// How long a lease holds after its last renewal.
+    #[arg(long, env = "BTCTL_LEASE", default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub lease: Duration,
+    /// How often agents renew their leases; at most a third of the lease.
+    #[arg(long, env = "BTCTL_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub heartbeat: Duration,
+}
