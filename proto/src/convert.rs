@@ -1,0 +1,198 @@
+//! Between the wire and the model. What comes from the wire is checked here, once; inside, it is the model's.
+
+use bt_model::log::{LogLine, Stream};
+use bt_model::reason::Reason;
+use bt_model::resources::Resources;
+use bt_model::state::{AttemptState, JobState};
+use jiff::Timestamp;
+
+use crate::v1;
+
+/// A message that no well-meaning peer sends.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    #[error("the field `{0}` is missing")]
+    Missing(&'static str),
+    #[error("the field `{field}` holds {value:?}, which is not {expected}")]
+    Value {
+        field: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+}
+
+/// Parses an id (or anything else that is text on the wire) and names the field if it is none.
+pub fn parse<T: std::str::FromStr>(
+    field: &'static str,
+    expected: &'static str,
+    text: &str,
+) -> Result<T, Malformed> {
+    text.parse().map_err(|_| Malformed::Value {
+        field,
+        value: text.chars().take(80).collect(),
+        expected,
+    })
+}
+
+impl From<&Reason> for v1::Reason {
+    fn from(reason: &Reason) -> Self {
+        use v1::reason::Kind;
+        let kind = match reason {
+            Reason::Exit(code) => Kind::Exit(*code),
+            Reason::Signal(signal) => Kind::Signal(*signal),
+            Reason::Oom => Kind::Oom(true),
+            Reason::Timeout => Kind::Timeout(true),
+            Reason::Image(text) => Kind::Image(text.clone()),
+            Reason::Volume(text) => Kind::Volume(text.clone()),
+            Reason::Outputs(text) => Kind::Outputs(text.clone()),
+            Reason::Agent(text) => Kind::Agent(text.clone()),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::Reason> for Reason {
+    type Error = Malformed;
+
+    fn try_from(reason: v1::Reason) -> Result<Self, Malformed> {
+        use v1::reason::Kind;
+        Ok(match reason.kind.ok_or(Malformed::Missing("reason.kind"))? {
+            Kind::Exit(code) => Self::Exit(code),
+            Kind::Signal(signal) => Self::Signal(signal),
+            Kind::Oom(_) => Self::Oom,
+            Kind::Timeout(_) => Self::Timeout,
+            Kind::Image(text) => Self::Image(text),
+            Kind::Volume(text) => Self::Volume(text),
+            Kind::Outputs(text) => Self::Outputs(text),
+            Kind::Agent(text) => Self::Agent(text),
+        })
+    }
+}
+
+impl From<JobState> for v1::JobState {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Queued => Self::Queued,
+            JobState::Running => Self::Running,
+            JobState::Succeeded => Self::Succeeded,
+            JobState::Failed => Self::Failed,
+            JobState::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl TryFrom<v1::JobState> for JobState {
+    type Error = Malformed;
+
+    fn try_from(state: v1::JobState) -> Result<Self, Malformed> {
+        match state {
+            v1::JobState::Unspecified => Err(Malformed::Missing("state")),
+            v1::JobState::Queued => Ok(Self::Queued),
+            v1::JobState::Running => Ok(Self::Running),
+            v1::JobState::Succeeded => Ok(Self::Succeeded),
+            v1::JobState::Failed => Ok(Self::Failed),
+            v1::JobState::Cancelled => Ok(Self::Cancelled),
+        }
+    }
+}
+
+impl From<AttemptState> for v1::AttemptState {
+    fn from(state: AttemptState) -> Self {
+        match state {
+            AttemptState::Leased => Self::Leased,
+            AttemptState::Preparing => Self::Preparing,
+            AttemptState::Running => Self::Running,
+            AttemptState::Publishing => Self::Publishing,
+            AttemptState::Succeeded => Self::Succeeded,
+            AttemptState::Failed => Self::Failed,
+            AttemptState::Cancelled => Self::Cancelled,
+            AttemptState::Lost => Self::Lost,
+        }
+    }
+}
+
+impl TryFrom<v1::AttemptState> for AttemptState {
+    type Error = Malformed;
+
+    fn try_from(state: v1::AttemptState) -> Result<Self, Malformed> {
+        match state {
+            v1::AttemptState::Unspecified => Err(Malformed::Missing("state")),
+            v1::AttemptState::Leased => Ok(Self::Leased),
+            v1::AttemptState::Preparing => Ok(Self::Preparing),
+            v1::AttemptState::Running => Ok(Self::Running),
+            v1::AttemptState::Publishing => Ok(Self::Publishing),
+            v1::AttemptState::Succeeded => Ok(Self::Succeeded),
+            v1::AttemptState::Failed => Ok(Self::Failed),
+            v1::AttemptState::Cancelled => Ok(Self::Cancelled),
+            v1::AttemptState::Lost => Ok(Self::Lost),
+        }
+    }
+}
+
+impl From<Resources> for v1::Resources {
+    fn from(resources: Resources) -> Self {
+        Self {
+            cpu_millis: resources.cpu_millis,
+            memory_bytes: resources.memory_bytes,
+            gpus: resources.gpus,
+        }
+    }
+}
+
+impl From<v1::Resources> for Resources {
+    fn from(resources: v1::Resources) -> Self {
+        Self {
+            cpu_millis: resources.cpu_millis,
+            memory_bytes: resources.memory_bytes,
+            gpus: resources.gpus,
+        }
+    }
+}
+
+/// A point in time as the wire has it.
+pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
+}
+
+/// A point in time from the wire.
+pub fn time(timestamp: &prost_types::Timestamp) -> Result<Timestamp, Malformed> {
+    Timestamp::new(timestamp.seconds, timestamp.nanos).map_err(|_| Malformed::Value {
+        field: "timestamp",
+        value: format!("{}s {}ns", timestamp.seconds, timestamp.nanos),
+        expected: "a time between the years -9999 and 9999",
+    })
+}
+
+impl From<LogLine> for v1::LogLine {
+    fn from(line: LogLine) -> Self {
+        let stream = match line.stream {
+            Stream::Stdout => v1::log_line::Stream::Stdout,
+            Stream::Stderr => v1::log_line::Stream::Stderr,
+        };
+        Self {
+            stream: stream.into(),
+            time: Some(timestamp(line.time)),
+            text: line.text,
+        }
+    }
+}
+
+impl TryFrom<v1::LogLine> for LogLine {
+    type Error = Malformed;
+
+    fn try_from(line: v1::LogLine) -> Result<Self, Malformed> {
+        let stream = match line.stream() {
+            v1::log_line::Stream::Unspecified => return Err(Malformed::Missing("stream")),
+            v1::log_line::Stream::Stdout => Stream::Stdout,
+            v1::log_line::Stream::Stderr => Stream::Stderr,
+        };
+        Ok(Self {
+            time: time(&line.time.ok_or(Malformed::Missing("time"))?)?,
+            stream,
+            text: line.text,
+        })
+    }
+}
