@@ -19,9 +19,9 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id. Ids made later sort later, within the clock's precision.
+            /// A new id. All its digits are random, so that a few of the first tell it from others.
             pub fn random() -> Self {
-                Self(Uuid::now_v7())
+                Self(Uuid::new_v4())
             }
 
             pub const fn from_uuid(uuid: Uuid) -> Self {
@@ -69,10 +69,8 @@ uuid_id!(
 );
 
 impl SweepId {
-    /// The digits that stand for the id where people read it: the last eight, because the first ones are the time,
-    /// which sweeps submitted together share.
+    /// The first eight digits, which stand for the id where people read it.
     pub fn short(self) -> String {
-        let digits = self.0.simple().to_string();
-        digits[digits.len() - 8..].to_owned()
+        self.0.simple().to_string()[..8].to_owned()
     }
 }

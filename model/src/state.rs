@@ -10,6 +10,7 @@
 //!              └───────────┴──────────┴────────────┴──────▶ failed | cancelled | lost
 //! ```
 //!
+//! A report of an earlier step may be lost with an agent's restart, so an attempt may skip steps, but it never goes back.
 //! The coordinator's SQL makes these moves and no others; a test holds each statement against `next`.
 
 use std::fmt;
@@ -138,8 +139,10 @@ impl AttemptState {
         match (self, event) {
             (Self::Leased, AttemptEvent::Prepares) => Ok(Self::Preparing),
             (Self::Leased | Self::Preparing, AttemptEvent::Runs) => Ok(Self::Running),
-            (Self::Running, AttemptEvent::Publishes) => Ok(Self::Publishing),
-            (Self::Running | Self::Publishing, AttemptEvent::Published) => Ok(Self::Succeeded),
+            (Self::Leased | Self::Preparing | Self::Running, AttemptEvent::Publishes) => {
+                Ok(Self::Publishing)
+            }
+            (live, AttemptEvent::Published) if live.is_live() => Ok(Self::Succeeded),
             (live, AttemptEvent::Failed) if live.is_live() => Ok(Self::Failed),
             (live, AttemptEvent::Cancelled) if live.is_live() => Ok(Self::Cancelled),
             (live, AttemptEvent::Lost) if live.is_live() => Ok(Self::Lost),

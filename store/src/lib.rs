@@ -1,1 +1,90 @@
-//! placeholder
+//! The store: the shared storage that results are published to.
+//!
+//! A file appears whole or not at all, and is on disk when a call returns. What counts is decided elsewhere: a file
+//! that no `result.json` names is not part of any result.
+
+mod document;
+mod error;
+mod upload;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+
+pub use document::{FileEntry, ResultDocument};
+pub use error::Error;
+pub use upload::{Receipt, Upload};
+
+/// A directory that results are published in.
+#[derive(Clone, Debug)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+}
+
+impl Store {
+    /// The store in a directory, which is made if it is missing.
+    pub fn directory(dir: &Path) -> Result<Self, Error> {
+        let root = |source| Error::Root {
+            dir: dir.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(dir).map_err(|error| root(error.into()))?;
+        let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| root(error.into()))?;
+        Ok(Self {
+            objects: Arc::new(files.with_fsync(true)),
+        })
+    }
+
+    /// Begins a file. It appears under its name when the upload is finished; an older one of that name is replaced.
+    pub async fn upload(&self, path: &str) -> Result<Upload, Error> {
+        let at = parse(path)?;
+        let parts = self.objects.put_multipart(&at).await;
+        Ok(Upload::new(path, parts.map_err(|e| Error::of(path, e))?))
+    }
+
+    /// The size of a file in bytes, or none if there is no such file.
+    pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
+        match self.objects.head(&parse(path)?).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(Error::of(path, error)),
+        }
+    }
+
+    /// Reads a file in pieces.
+    pub async fn read(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        let found = self.objects.get(&parse(path)?).await;
+        let name = path.to_owned();
+        let pieces = found.map_err(|e| Error::of(path, e))?.into_stream();
+        Ok(pieces.map(move |piece| piece.map_err(|e| Error::of(&name, e))))
+    }
+
+    /// Writes the document that makes a published result known to readers without Postgres.
+    pub async fn write_result(&self, path: &str, document: &ResultDocument) -> Result<(), Error> {
+        let payload = PutPayload::from(document.to_json());
+        let written = self.objects.put(&parse(path)?, payload).await;
+        written.map(drop).map_err(|e| Error::of(path, e))
+    }
+}
+
+/// Names are kept as they are or refused: `Path::parse` changes nothing.
+fn parse(path: &str) -> Result<object_store::path::Path, Error> {
+    let refused = |why: String| Error::Name {
+        path: path.to_owned(),
+        why,
+    };
+    if path.starts_with('/') || path.ends_with('/') {
+        return Err(refused("it must be relative and name a file".into()));
+    }
+    object_store::path::Path::parse(path).map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

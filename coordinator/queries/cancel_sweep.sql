@@ -1,0 +1,1 @@
+update sweeps set cancelled_at = coalesce(cancelled_at, now()) where id = $1

@@ -1,0 +1,16 @@
+-- Moves jobs on after their attempt has ended. Each names the state that it expects.
+update jobs j
+set state = e.state,
+    failures = j.failures + e.failures,
+    losses = j.losses + e.losses,
+    ready_at = now() + e.wait_ms * interval '1 millisecond',
+    finished_at = case when e.state = 'queued' then null else now() end,
+    metrics = e.metrics::jsonb,
+    reason = e.reason, reason_code = e.reason_code, reason_message = e.reason_message
+from unnest(
+    $1::uuid[], $2::int[], $3::job_state[], $4::job_state[], $5::int[], $6::int[], $7::bigint[],
+    $8::text[], $9::reason_kind[], $10::int[], $11::text[]
+) as e (
+    sweep_id, number, expected, state, failures, losses, wait_ms, metrics, reason, reason_code, reason_message
+)
+where j.sweep_id = e.sweep_id and j.number = e.number and j.state = e.expected

@@ -1,0 +1,4 @@
+select id from attempts
+where state in ('leased', 'preparing', 'running', 'publishing') and lease_expires_at < now()
+order by lease_expires_at
+limit $1

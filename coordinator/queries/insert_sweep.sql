@@ -1,0 +1,8 @@
+-- A second submit with the same key waits here for the first to commit, and then inserts nothing.
+insert into sweeps (
+    id, name, owner, idempotency_key, fingerprint, manifest, jobs, priority, retries,
+    cpu_millis, memory_bytes, gpus, labels, volumes, image
+)
+values ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+on conflict (idempotency_key) do nothing
+returning id

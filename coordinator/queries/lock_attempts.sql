@@ -1,0 +1,14 @@
+-- Everything that decides how an attempt ends, locked: job first, then attempt, in one order everywhere.
+select
+    a.id, a.sweep_id, a.job, a.agent_id, a.number,
+    a.state as "state: Pg<AttemptState>",
+    a.lease_expires_at < now() as "expired",
+    j.state as "job_state: Pg<JobState>",
+    j.failures, j.losses, s.retries,
+    s.cancelled_at is not null as "cancelled!"
+from jobs j
+join attempts a on a.sweep_id = j.sweep_id and a.job = j.number
+join sweeps s on s.id = j.sweep_id
+where a.id = any($1)
+order by a.sweep_id, a.job
+for update of j, a

@@ -1,0 +1,1 @@
+update results set written = true where attempt_id = $1

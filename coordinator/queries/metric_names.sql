@@ -1,0 +1,4 @@
+select distinct jsonb_object_keys(metrics) as "name!" from jobs
+where sweep_id = $1 and metrics is not null
+order by 1
+limit 200

@@ -1,0 +1,15 @@
+-- The jobs that reported metric $2, best first; the job number decides between equals.
+select
+    j.number, j.state as "state: Pg<JobState>", j.parameters::text as "parameters!",
+    j.metrics::text as metrics, j.attempts, j.finished_at,
+    j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
+    a.started_at as "started_at?", a.note as "note?",
+    a.state as "attempt_state?: Pg<AttemptState>", g.name as "agent?"
+from jobs j
+left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
+left join agents g on g.id = a.agent_id
+where j.sweep_id = $1 and j.metrics ? $2
+order by
+    case when $3 then (j.metrics ->> $2)::float8 else -((j.metrics ->> $2)::float8) end,
+    j.number
+limit $4

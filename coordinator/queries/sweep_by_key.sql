@@ -1,0 +1,1 @@
+select id, name, jobs, fingerprint from sweeps where idempotency_key = $1

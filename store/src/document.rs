@@ -1,0 +1,44 @@
+//! `result.json`: what a published result consists of, for readers that have the store but not Postgres.
+
+use bt_model::id::{AttemptId, SweepId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The content of `result.json`. Only the files that it names are the result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResultDocument {
+    pub sweep: SweepId,
+    pub sweep_name: String,
+    pub job: u32,
+    /// The number of the attempt that counts; its files are in the directory of that name beside this document.
+    pub attempt: u32,
+    pub attempt_id: AttemptId,
+    pub published: Timestamp,
+    /// The image as the manifest names it, and as it ran.
+    pub image: String,
+    pub image_pin: Option<String>,
+    pub parameters: Value,
+    pub metrics: Option<Value>,
+    pub files: Vec<FileEntry>,
+}
+
+/// One file of a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Relative to the attempt's directory.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+impl ResultDocument {
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let mut json = 
+            serde_json::to_vec_pretty(self).expect("text, numbers and JSON values make JSON");
+        json.push(b'\n');
+        json
+    }
+}

@@ -1,0 +1,62 @@
+use super::*;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::directory(&dir.path().join("store")).unwrap();
+    (dir, store)
+}
+
+#[tokio::test]
+async fn a_file_is_invisible_until_it_is_whole() {
+    let (dir, store) = store();
+    let mut upload = store.upload("s-1/0/1/a b#%ä.pck").await.unwrap();
+    let piece = Bytes::from(vec![7; 3 << 20]);
+    for _ in 0..5 {
+        upload.write(piece.clone()).await.unwrap();
+    }
+    assert_eq!(store.size("s-1/0/1/a b#%ä.pck").await.unwrap(), None);
+    let receipt = upload.finish().await.unwrap();
+    assert_eq!(receipt.size, 15 << 20);
+    assert_eq!(store.size("s-1/0/1/a b#%ä.pck").await.unwrap(), Some(15 << 20));
+    let on_disk = std::fs::read(dir.path().join("store/s-1/0/1/a b#%ä.pck")).unwrap();
+    assert_eq!(on_disk, vec![7; 15 << 20], "the name on disk is the name that was given");
+    let expected: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&on_disk).into();
+    assert_eq!(receipt.sha256, expected);
+}
+
+#[tokio::test]
+async fn an_aborted_file_leaves_nothing() {
+    let (dir, store) = store();
+    let mut upload = store.upload("s-1/0/1/x").await.unwrap();
+    upload.write(Bytes::from_static(b"half")).await.unwrap();
+    upload.abort().await.unwrap();
+    let left = std::fs::read_dir(dir.path().join("store/s-1/0/1")).map(Iterator::count);
+    assert_eq!(left.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_file() {
+    let (_dir, store) = store();
+    let receipt = store.upload("s/0/1/empty").await.unwrap().finish().await.unwrap();
+    assert_eq!(receipt.size, 0);
+    assert_eq!(store.size("s/0/1/empty").await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn names_are_kept_or_refused() {
+    let (_dir, store) = store();
+    for name in ["../x", "/etc/passwd", "a/../b", "a//b", "a/", "a\nb", "."] {
+        assert!(
+            matches!(store.upload(name).await, Err(Error::Name { .. })),
+            "{name:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let error = Store::directory(&dir.path().join("file/store")).unwrap_err();
+    assert!(error.to_string().contains("file/store"), "{error}");
+}
