@@ -3,7 +3,9 @@
 //! Pure: nothing here reads a file, a clock or the network, and none of our other crates is imported.
 
 pub mod id;
+pub mod layout;
 pub mod log;
 pub mod reason;
 pub mod resources;
+pub mod retry;
 pub mod state;
