@@ -3,9 +3,13 @@
 -- leases or find that they were never made.
 with session as (
     select id from agents where id = $3 and session = $4 for share
+), sweep as (
+    select id from sweeps where id = $1 and cancelled_at is null for share
 ), ready as (
     select number from jobs
-    where sweep_id = $1 and state = 'queued' and ready_at <= now() and exists (select from session)
+    where sweep_id = $1 and state = 'queued' and ready_at <= now()
+        and exists (select from session)
+        and exists (select from sweep)
     order by number
     limit $2
     for update skip locked

@@ -1,4 +1,4 @@
--- Everything that decides how an attempt ends, locked: job first, then attempt, in one order everywhere.
+-- Everything that decides how an attempt ends; its sweep is held already (hold_sweeps).
 select
     a.id, a.sweep_id, a.job, a.agent_id, a.number,
     a.state as "state: Pg<AttemptState>",

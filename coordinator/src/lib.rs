@@ -1,13 +1,50 @@
 //! The coordinator: keeps the queue in Postgres, dispatches jobs to agents, and publishes what they bring back.
+//!
+//! Everything durable is in Postgres and in the store; a coordinator holds only caches and open streams, so it can be
+//! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
 mod config;
+mod loops;
+mod publisher;
+mod queue;
+mod scheduling;
+mod services;
+mod sessions;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use anyhow::{Context, ensure};
+use bt_proto::v1::agents_server::AgentsServer;
+use bt_proto::v1::sweeps_server::SweepsServer;
+use bt_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use loops::{Dispatcher, Listener, Reconciler};
+use publisher::Publisher;
+use queue::Queue;
+use services::Services;
+use sessions::Sessions;
 
 pub use config::Options;
+
+/// How often an idle connection is probed, and how long the answer may take: a cut line is noticed within both.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long open calls may take to end when the coordinator stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The wait between two tries to reach Postgres at the start.
+const POSTGRES_AGAIN: Duration = Duration::from_secs(1);
+/// The largest message a client or an agent may send.
+const LARGEST_MESSAGE: usize = 16 << 20;
 
 /// Serves until `shutdown`, and says on `ready` which address it listens on.
 pub async fn run(
@@ -15,6 +52,106 @@ pub async fn run(
     ready: oneshot::Sender<SocketAddr>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let _ = (options, ready, shutdown);
-    anyhow::bail!("not built yet")
+    ensure!(
+        options.heartbeat >= Duration::from_millis(100) && options.heartbeat * 3 <= options.lease,
+        "the heartbeat ({:?}) must be at least 100ms and at most a third of the lease ({:?})",
+        options.heartbeat,
+        options.lease
+    );
+    let store = Store::directory(&options.store)?;
+    let socket = TcpListener::bind(options.listen).await;
+    let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
+    let address = socket.local_addr().context("read the listening address")?;
+    let Some(queue) = connect(&options.database_url, &shutdown).await? else {
+        return Ok(());
+    };
+    let work = Arc::new(Notify::new());
+    let tasks = TaskTracker::new();
+    let services = Services {
+        publisher: Publisher::new(queue.clone(), store.clone()),
+        queue,
+        store,
+        sessions: Sessions::default(),
+        work: work.clone(),
+        tasks: tasks.clone(),
+        lease: options.lease,
+        heartbeat: options.heartbeat,
+    };
+    start_loops(&services, &tasks, &shutdown);
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .tcp_nodelay(true)
+        .add_service(
+            AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE),
+        )
+        .add_service(
+            SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE),
+        );
+    info!("listening on {address}");
+    // Nobody may be waiting to hear it.
+    ready.send(address).ok();
+    let stopping = {
+        let (shutdown, sessions) = (shutdown.clone(), services.sessions.clone());
+        async move {
+            shutdown.cancelled().await;
+            sessions.close_all();
+        }
+    };
+    let serving = server.serve_with_incoming_shutdown(TcpListenerStream::new(socket), stopping);
+    let bounded = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving => served.context("serve")?,
+        () = bounded => warn!("open calls are cut off"),
+    }
+    tasks.close();
+    if timeout(DRAIN, tasks.wait()).await.is_err() {
+        warn!(tasks = tasks.len(), "tasks are left unfinished");
+    }
+    Ok(())
+}
+
+/// Connects to Postgres, and waits for it if it is not there yet. None if it is time to stop.
+async fn connect(url: &str, shutdown: &CancellationToken) -> anyhow::Result<Option<Queue>> {
+    let mut told = false;
+    loop {
+        match Queue::connect(url).await {
+            Ok(queue) => return Ok(Some(queue)),
+            Err(error) if error.is_transient() => {
+                if !told {
+                    warn!(error = %error, "waiting for Postgres");
+                    told = true;
+                }
+            }
+            Err(error) => return Err(error).context("open the queue"),
+        }
+        if timeout(POSTGRES_AGAIN, shutdown.cancelled()).await.is_ok() {
+            return Ok(None);
+        }
+    }
+}
+
+fn start_loops(services: &Services, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    let dispatcher = Dispatcher {
+        queue: services.queue.clone(),
+        sessions: services.sessions.clone(),
+        work: services.work.clone(),
+        lease: services.lease,
+    };
+    tasks.spawn(dispatcher.run(shutdown.clone()));
+    let reconciler = Reconciler {
+        id: Uuid::new_v4(),
+        queue: services.queue.clone(),
+        publisher: services.publisher.clone(),
+        lease: services.lease,
+        heartbeat: services.heartbeat,
+    };
+    tasks.spawn(reconciler.run(shutdown.clone()));
+    let listener = Listener {
+        services: services.clone(),
+    };
+    tasks.spawn(listener.run(shutdown.clone()));
 }

@@ -36,6 +36,32 @@ pub enum ReasonKind {
     Agent,
 }
 
+impl ReasonKind {
+    pub const ALL: [Self; 8] = [
+        Self::Exit,
+        Self::Signal,
+        Self::Oom,
+        Self::Timeout,
+        Self::Image,
+        Self::Volume,
+        Self::Outputs,
+        Self::Agent,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Signal => "signal",
+            Self::Oom => "oom",
+            Self::Timeout => "timeout",
+            Self::Image => "image",
+            Self::Volume => "volume",
+            Self::Outputs => "outputs",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 impl Reason {
     pub fn kind(&self) -> ReasonKind {
         match self {
@@ -86,15 +112,11 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exit(code) => write!(f, "exit({code})"),
-            Self::Signal(signal) => write!(f, "signal({signal})"),
-            Self::Oom => f.write_str("oom"),
-            Self::Timeout => f.write_str("timeout"),
-            Self::Image(text) => write!(f, "image({text})"),
-            Self::Volume(text) => write!(f, "volume({text})"),
-            Self::Outputs(text) => write!(f, "outputs({text})"),
-            Self::Agent(text) => write!(f, "agent({text})"),
+        let kind = self.kind().name();
+        match (self.code(), self.message()) {
+            (Some(code), _) => write!(f, "{kind}({code})"),
+            (None, Some(message)) => write!(f, "{kind}({message})"),
+            (None, None) => f.write_str(kind),
         }
     }
 }

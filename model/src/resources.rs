@@ -1,5 +1,7 @@
 //! What jobs need and agents have, and the arithmetic between the two.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Cpus, memory and gpus: what a job takes from an agent while its attempt is live.
@@ -26,5 +28,44 @@ impl Resources {
             memory_bytes: self.memory_bytes.saturating_sub(need.memory_bytes),
             gpus: self.gpus.saturating_sub(need.gpus),
         }
+    }
+}
+
+impl fmt::Display for Resources {
+    /// For people: `1.5 cpus and 2 GiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpus = self.cpu_millis as f64 / 1000.0;
+        write!(f, "{cpus} cpus and {}", ByteSize(self.memory_bytes))?;
+        match self.gpus {
+            0 => Ok(()),
+            1 => f.write_str(" and 1 gpu"),
+            gpus => write!(f, " and {gpus} gpus"),
+        }
+    }
+}
+
+/// A number of bytes, for people: in the largest binary unit that leaves a whole part, with one decimal at most.
+#[derive(Clone, Copy, Debug)]
+pub struct ByteSize(pub u64);
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+        let Some((shift, unit)) = units.into_iter().find(|(shift, _)| self.0 >> shift > 0) else {
+            return f.pad(&format!("{} B", self.0));
+        };
+        let tenths = (self.0 as f64 / (1_u64 << shift) as f64 * 10.0).floor() / 10.0;
+        f.pad(&format!("{tenths} {unit}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        let shown = [0, 1023, 1024, 1536, 8 << 30, (2 << 40) - 1].map(|n| ByteSize(n).to_string());
+        assert_eq!(shown, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "8 GiB", "1.9 TiB"]);
     }
 }

@@ -1,6 +1,6 @@
 //! `result.json`: what a published result consists of, for readers that have the store but not Postgres.
 
-use bt_model::id::{AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId, SweepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,7 @@ pub struct ResultDocument {
     /// The number of the attempt that counts; its files are in the directory of that name beside this document.
     pub attempt: u32,
     pub attempt_id: AttemptId,
+    pub agent: AgentId,
     pub published: Timestamp,
     /// The image as the manifest names it, and as it ran.
     pub image: String,
@@ -40,5 +41,15 @@ impl ResultDocument {
             serde_json::to_vec_pretty(self).expect("text, numbers and JSON values make JSON");
         json.push(b'\n');
         json
+    }
+}
+
+impl FileEntry {
+    pub fn new(path: &str, size: u64, sha256: &[u8; 32]) -> Self {
+        Self {
+            path: path.to_owned(),
+            size,
+            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
 }

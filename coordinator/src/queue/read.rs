@@ -1,0 +1,448 @@
+//! What clients want to know. Long answers come in pages, in an order that a next page can start from.
+
+use std::collections::BTreeMap;
+
+use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::layout::AttemptPlace;
+use bt_model::reason::{Reason, ReasonKind};
+use bt_model::resources::Resources;
+use bt_model::state::{AttemptState, JobState};
+use jiff::Timestamp;
+use sqlx::query_file;
+use std::time::Duration;
+
+use super::claim::interval;
+use super::row::{Pg, from_json, reason, resources, sha256, signed, time, unsigned};
+use super::{Candidate, Error, Queue};
+
+/// A sweep as clients name it, found.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: SweepId,
+    pub(crate) name: String,
+    pub(crate) jobs: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SweepRow {
+    pub(crate) id: SweepId,
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    pub(crate) image: String,
+    pub(crate) image_pin: Option<String>,
+    pub(crate) created: Timestamp,
+    pub(crate) priority: i32,
+    pub(crate) cancelled: bool,
+    /// Jobs in each state, in the order of [`JobState::ALL`].
+    pub(crate) counts: [u32; 5],
+    /// When the last job ended so far.
+    pub(crate) finished: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SweepDetails {
+    pub(crate) manifest: String,
+    /// The sweep as the dispatcher sees it.
+    pub(crate) candidate: Candidate,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) jobs: u32,
+    pub(crate) first_job: u32,
+}
+
+/// What a live attempt waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Progressing {
+    pub(crate) job: u32,
+    pub(crate) state: AttemptState,
+    pub(crate) agent: String,
+    pub(crate) note: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobFilter {
+    /// Empty: all.
+    pub(crate) states: Vec<JobState>,
+    pub(crate) job: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct JobRow {
+    pub(crate) number: u32,
+    pub(crate) state: JobState,
+    pub(crate) parameters: String,
+    pub(crate) metrics: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) finished: Option<Timestamp>,
+    /// Of the latest attempt.
+    pub(crate) agent: Option<String>,
+    pub(crate) attempt_state: Option<AttemptState>,
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AgentRow {
+    pub(crate) id: AgentId,
+    pub(crate) name: String,
+    pub(crate) capacity: Resources,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Name of each volume, and whether it is offered read-only.
+    pub(crate) volumes: BTreeMap<String, bool>,
+    pub(crate) version: String,
+    pub(crate) engine: String,
+    pub(crate) unhealthy: String,
+    pub(crate) draining: bool,
+    pub(crate) offline: bool,
+    pub(crate) last_seen: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct OutputRow {
+    pub(crate) job: u32,
+    pub(crate) attempt: u32,
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: [u8; 32],
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptRow {
+    pub(crate) id: AttemptId,
+    pub(crate) number: u32,
+    pub(crate) state: AttemptState,
+    pub(crate) agent: AgentId,
+    pub(crate) agent_name: String,
+}
+
+/// The rows of `list_jobs.sql` and `rank_jobs.sql` have the same columns but, as all checked rows, types of their own.
+macro_rules! job_row {
+    ($row:ident) => {
+        Ok(JobRow {
+            number: unsigned($row.number)?,
+            state: $row.state.0,
+            parameters: $row.parameters,
+            metrics: $row.metrics,
+            attempts: unsigned($row.attempts)?,
+            reason: reason($row.reason, $row.reason_code, $row.reason_message),
+            started: $row.started_at.map(time).transpose()?,
+            finished: $row.finished_at.map(time).transpose()?,
+            agent: $row.agent,
+            attempt_state: $row.attempt_state.map(|Pg(state)| state),
+            note: $row.note,
+        })
+    };
+}
+
+impl Queue {
+    /// Finds a sweep by its name (the newest of that name), its id, or a unique prefix of its id.
+    pub(crate) async fn find_sweep(&self, text: &str) -> Result<Found, Error> {
+        let digits = text.replace('-', "").to_ascii_lowercase();
+        let is_id = digits.chars().all(|digit| digit.is_ascii_hexdigit());
+        let prefix = if is_id { digits } else { String::new() };
+        let rows = query_file!("queries/resolve_sweep.sql", text, prefix)
+            .fetch_all(&self.pool)
+            .await?;
+        let by_name = rows.iter().any(|row| row.by_name);
+        if rows.len() > 1 && !by_name {
+            return Err(Error::Ambiguous(text.to_owned()));
+        }
+        let row = rows.into_iter().find(|row| row.by_name == by_name);
+        let row = row.ok_or_else(|| Error::NoSweep(text.to_owned()))?;
+        match (row.id, row.name, row.jobs) {
+            (Some(id), Some(name), Some(jobs)) => Ok(Found {
+                id: SweepId::from_uuid(id),
+                name,
+                jobs: unsigned(jobs)?,
+            }),
+            _ => Err(Error::Corrupt("a sweep without a name".into())),
+        }
+    }
+
+    /// Sweeps, newest first: one, or those that may still run, or all.
+    pub(crate) async fn sweeps(
+        &self,
+        only: Option<SweepId>,
+        all: bool,
+        limit: u32,
+    ) -> Result<Vec<SweepRow>, Error> {
+        let only = only.map(SweepId::uuid);
+        let rows = query_file!("queries/list_sweeps.sql", only, all, i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(SweepRow {
+                    id: SweepId::from_uuid(row.id),
+                    created: time(row.created_at)?,
+                    counts: [
+                        unsigned(row.queued)?,
+                        unsigned(row.running)?,
+                        unsigned(row.succeeded)?,
+                        unsigned(row.failed)?,
+                        unsigned(row.cancelled_jobs)?,
+                    ],
+                    finished: row.finished_at.map(time).transpose()?,
+                    name: row.name,
+                    owner: row.owner,
+                    image: row.image,
+                    image_pin: row.image_pin,
+                    priority: row.priority,
+                    cancelled: row.cancelled,
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn sweep_details(&self, sweep: SweepId) -> Result<SweepDetails, Error> {
+        let row = query_file!("queries/sweep_details.sql", sweep.uuid())
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(SweepDetails {
+            candidate: Candidate {
+                sweep,
+                owner: row.owner,
+                priority: row.priority,
+                needs: resources(row.cpu_millis, row.memory_bytes, row.gpus)?,
+                labels: from_json("a sweep's labels", row.labels)?,
+                volumes: from_json("a sweep's volumes", row.volumes)?,
+                running: 0,
+            },
+            manifest: row.manifest,
+        })
+    }
+
+    /// The commonest failures of a sweep's jobs.
+    pub(crate) async fn failures(&self, sweep: SweepId) -> Result<Vec<Failure>, Error> {
+        let rows = query_file!("queries/failures.sql", sweep.uuid())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Failure {
+                    reason: Reason::from_parts(row.reason.0, row.reason_code, row.reason_message),
+                    jobs: unsigned(row.jobs)?,
+                    first_job: unsigned(row.first_job)?,
+                })
+            })
+            .collect()
+    }
+
+    /// What live attempts of a sweep wait for.
+    pub(crate) async fn progressing(&self, sweep: SweepId) -> Result<Vec<Progressing>, Error> {
+        let rows = query_file!("queries/progressing.sql", sweep.uuid())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Progressing {
+                    job: unsigned(row.job)?,
+                    state: row.state.0,
+                    agent: row.agent,
+                    note: row.note,
+                })
+            })
+            .collect()
+    }
+
+    /// A page of jobs: those after number `after` (none: from the first).
+    pub(crate) async fn jobs(
+        &self,
+        sweep: SweepId,
+        filter: &JobFilter,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, Error> {
+        let states: Vec<_> = filter.states.iter().map(|state| Pg(*state)).collect();
+        let rows = query_file!(
+            "queries/list_jobs.sql",
+            sweep.uuid(),
+            after.map_or(Ok(-1), signed::<i32>)?,
+            &states as _,
+            filter.job.map(signed::<i32>).transpose()?,
+            i64::from(limit),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|row| job_row!(row)).collect()
+    }
+
+    /// The jobs that reported a metric, best first.
+    pub(crate) async fn ranked(
+        &self,
+        sweep: SweepId,
+        by: &str,
+        ascending: bool,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, Error> {
+        let rows = query_file!(
+            "queries/rank_jobs.sql",
+            sweep.uuid(),
+            by,
+            ascending,
+            i64::from(limit),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|row| job_row!(row)).collect()
+    }
+
+    /// The metrics that a sweep's jobs reported.
+    pub(crate) async fn metric_names(&self, sweep: SweepId) -> Result<Vec<String>, Error> {
+        let rows = query_file!("queries/metric_names.sql", sweep.uuid())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.name).collect())
+    }
+
+    /// All agents that ever said hello; one is offline when it was silent for `silence`.
+    pub(crate) async fn agents(&self, silence: Duration) -> Result<Vec<AgentRow>, Error> {
+        let rows = query_file!("queries/list_agents.sql", interval(silence)?)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(AgentRow {
+                    id: AgentId::from_uuid(row.id),
+                    capacity: resources(row.cpu_millis, row.memory_bytes, row.gpus)?,
+                    labels: from_json("an agent's labels", row.labels)?,
+                    volumes: from_json("an agent's volumes", row.volumes)?,
+                    last_seen: time(row.last_seen_at)?,
+                    name: row.name,
+                    version: row.version,
+                    engine: row.engine,
+                    unhealthy: row.unhealthy,
+                    draining: row.draining,
+                    offline: row.offline,
+                })
+            })
+            .collect()
+    }
+
+    /// A page of published files: those after the file `after` of that job.
+    pub(crate) async fn outputs(
+        &self,
+        sweep: SweepId,
+        job: Option<u32>,
+        after: Option<(u32, &str)>,
+        limit: u32,
+    ) -> Result<Vec<OutputRow>, Error> {
+        let (after_job, after_path) = match after {
+            Some((job, path)) => (signed::<i32>(job)?, path),
+            None => (-1, ""),
+        };
+        let rows = query_file!(
+            "queries/list_outputs.sql",
+            sweep.uuid(),
+            after_job,
+            after_path,
+            job.map(signed::<i32>).transpose()?,
+            i64::from(limit),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(OutputRow {
+                    job: unsigned(row.job)?,
+                    attempt: unsigned(row.attempt)?,
+                    path: row.path,
+                    size: unsigned(row.size)?,
+                    sha256: sha256(&row.sha256)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The place of the attempt that published this file, if one did.
+    pub(crate) async fn published_file(
+        &self,
+        sweep: SweepId,
+        job: u32,
+        path: &str,
+    ) -> Result<Option<AttemptPlace>, Error> {
+        let job_number = signed::<i32>(job)?;
+        let row = query_file!("queries/published_file.sql", sweep.uuid(), job_number, path)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| {
+            Ok(AttemptPlace {
+                sweep_name: row.name,
+                sweep,
+                jobs: unsigned(row.jobs)?,
+                job,
+                attempt: unsigned(row.attempt)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// The numbered attempt of a job, or its latest for 0.
+    pub(crate) async fn find_attempt(
+        &self,
+        sweep: SweepId,
+        job: u32,
+        number: u32,
+    ) -> Result<Option<AttemptRow>, Error> {
+        let row = query_file!(
+            "queries/find_attempt.sql",
+            sweep.uuid(),
+            signed::<i32>(job)?,
+            signed::<i32>(number)?
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| {
+            Ok(AttemptRow {
+                id: AttemptId::from_uuid(row.id),
+                number: unsigned(row.number)?,
+                state: row.state.0,
+                agent: AgentId::from_uuid(row.agent_id),
+                agent_name: row.agent,
+            })
+        })
+        .transpose()
+    }
+
+    /// Where the files of one of this agent's attempts belong, and how far the attempt is.
+    pub(crate) async fn attempt_place(
+        &self,
+        agent: AgentId,
+        session: u64,
+        attempt: AttemptId,
+    ) -> Result<(AttemptPlace, AttemptState), Error> {
+        let session = signed::<i64>(session)?;
+        let row = query_file!("queries/attempt_place.sql", attempt.uuid(), agent.uuid(), session)
+            .fetch_optional(&self.pool)
+            .await?
+            .ok_or(Error::NoAttempt(attempt))?;
+        let place = AttemptPlace {
+            sweep_name: row.name,
+            sweep: SweepId::from_uuid(row.sweep_id),
+            jobs: unsigned(row.jobs)?,
+            job: unsigned(row.job)?,
+            attempt: unsigned(row.number)?,
+        };
+        Ok((place, row.state.0))
+    }
+
+    /// Writes the image that a sweep runs if none is written yet; answers with the one that is.
+    pub(crate) async fn pin_image(
+        &self,
+        agent: AgentId,
+        session: u64,
+        attempt: AttemptId,
+        image: &str,
+    ) -> Result<String, Error> {
+        let session = signed::<i64>(session)?;
+        query_file!("queries/pin_image.sql", attempt.uuid(), agent.uuid(), session, image)
+            .fetch_optional(&self.pool)
+            .await?
+            .map(|row| row.image_pin)
+            .ok_or(Error::NoAttempt(attempt))
+    }
+}

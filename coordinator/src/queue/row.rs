@@ -1,0 +1,122 @@
+//! Between Postgres's types and the model's.
+
+use bt_model::reason::{Reason, ReasonKind};
+use bt_model::resources::Resources;
+use bt_model::state::{AttemptState, JobState};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{Decode, Encode, Postgres, Type};
+
+use super::Error;
+
+/// A model's enum as Postgres's enum of the same names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pg<T>(pub(super) T);
+
+/// An enum of the model that Postgres has as well.
+pub(super) trait Named: Copy + 'static {
+    const TYPE: &'static str;
+    const ALL: &'static [Self];
+    fn label(self) -> &'static str;
+}
+
+impl Named for JobState {
+    const TYPE: &'static str = "job_state";
+    const ALL: &'static [Self] = &JobState::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for AttemptState {
+    const TYPE: &'static str = "attempt_state";
+    const ALL: &'static [Self] = &AttemptState::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for ReasonKind {
+    const TYPE: &'static str = "reason_kind";
+    const ALL: &'static [Self] = &ReasonKind::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl<T: Named> Type<Postgres> for Pg<T> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name(T::TYPE)
+    }
+}
+
+impl<T: Named> PgHasArrayType for Pg<T> {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::array_of(T::TYPE)
+    }
+}
+
+impl<T: Named> Encode<'_, Postgres> for Pg<T> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <&str as Encode<Postgres>>::encode(self.0.label(), buffer)
+    }
+}
+
+impl<'r, T: Named> Decode<'r, Postgres> for Pg<T> {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let label = value.as_str()?;
+        let known = T::ALL.iter().find(|known| known.label() == label);
+        known
+            .map(|known| Self(*known))
+            .ok_or_else(|| format!("{label:?} is no {}", T::TYPE).into())
+    }
+}
+
+/// A count or a size: Postgres has no unsigned integers, and the schema's checks keep these from being negative.
+pub(super) fn unsigned<T: TryFrom<i64>>(value: impl Into<i64>) -> Result<T, Error> {
+    let value = value.into();
+    T::try_from(value).map_err(|_| Error::Corrupt(format!("{value} where a count belongs")))
+}
+
+/// The other way round, for values that are bounded far below the limit.
+pub(super) fn signed<T: TryFrom<u64>>(value: impl Into<u64>) -> Result<T, Error> {
+    let value = value.into();
+    T::try_from(value).map_err(|_| Error::Corrupt(format!("{value} is too large to be stored")))
+}
+
+pub(super) fn time(time: DateTime<Utc>) -> Result<jiff::Timestamp, Error> {
+    jiff::Timestamp::from_microsecond(time.timestamp_micros())
+        .map_err(|_| Error::Corrupt(format!("the time {time}")))
+}
+
+pub(super) fn reason(
+    kind: Option<Pg<ReasonKind>>,
+    code: Option<i32>,
+    message: Option<String>,
+) -> Option<Reason> {
+    kind.map(|Pg(kind)| Reason::from_parts(kind, code, message))
+}
+
+pub(super) fn resources(cpu_millis: i64, memory_bytes: i64, gpus: i32) -> Result<Resources, Error> {
+    Ok(Resources {
+        cpu_millis: unsigned(cpu_millis)?,
+        memory_bytes: unsigned(memory_bytes)?,
+        gpus: unsigned(gpus)?,
+    })
+}
+
+/// Reads a column that we wrote as JSON ourselves.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(
+    what: &str,
+    value: serde_json::Value,
+) -> Result<T, Error> {
+    serde_json::from_value(value).map_err(|error| Error::Corrupt(format!("{what}: {error}")))
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> Result<[u8; 32], Error> {
+    bytes
+        .try_into()
+        .map_err(|_| Error::Corrupt(format!("a SHA-256 of {} bytes", bytes.len())))
+}

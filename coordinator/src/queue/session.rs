@@ -1,0 +1,168 @@
+//! Agents' sessions: who may speak for an agent, and which attempts are its own.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use bt_model::id::{AgentId, AttemptId};
+use bt_model::resources::Resources;
+use bt_model::state::AttemptState;
+use sqlx::{PgConnection, query_file};
+
+use super::claim::interval;
+use super::row::{Pg, signed};
+use super::{Error, Queue};
+
+/// What an agent says of itself when it connects.
+#[derive(Clone, Debug)]
+pub(crate) struct Greeting {
+    pub(crate) agent: AgentId,
+    pub(crate) name: String,
+    pub(crate) session: u64,
+    pub(crate) capacity: Resources,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Name of each volume, and whether it is offered read-only.
+    pub(crate) volumes: BTreeMap<String, bool>,
+    pub(crate) version: String,
+    pub(crate) engine: String,
+}
+
+/// A heartbeat.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulse {
+    pub(crate) attempts: Vec<AttemptId>,
+    pub(crate) unhealthy: String,
+    pub(crate) draining: bool,
+    pub(crate) notes: Vec<(AttemptId, String)>,
+}
+
+/// What the queue knows of the attempts that an agent holds or should hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holding {
+    /// Of the attempts that the agent named: those that the queue knows as this agent's.
+    pub(crate) known: HashMap<AttemptId, AttemptState>,
+    /// Live attempts of this agent that it did not name.
+    pub(crate) missing: Vec<(AttemptId, AttemptState)>,
+}
+
+impl Queue {
+    /// Opens a session. From then on nothing that an older session of this agent says has any effect.
+    pub(crate) async fn say_hello(&self, greeting: &Greeting) -> Result<(), Error> {
+        let opened = query_file!(
+            "queries/say_hello.sql",
+            greeting.agent.uuid(),
+            greeting.name,
+            signed::<i64>(greeting.session)?,
+            signed::<i64>(greeting.capacity.cpu_millis)?,
+            signed::<i64>(greeting.capacity.memory_bytes)?,
+            signed::<i32>(greeting.capacity.gpus)?,
+            serde_json::json!(greeting.labels),
+            serde_json::json!(greeting.volumes),
+            greeting.version,
+            greeting.engine,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        opened.map(drop).ok_or(Error::Superseded(greeting.agent))
+    }
+
+    /// Compares the attempts that an agent says it holds with those it was leased.
+    pub(crate) async fn holding(
+        &self,
+        agent: AgentId,
+        named: &[AttemptId],
+    ) -> Result<Holding, Error> {
+        let ids: Vec<_> = named.iter().map(|attempt| attempt.uuid()).collect();
+        let known = query_file!("queries/known_attempts.sql", &ids, agent.uuid())
+            .fetch_all(&self.pool)
+            .await?;
+        let live = query_file!("queries/live_attempts_of_agent.sql", agent.uuid())
+            .fetch_all(&self.pool)
+            .await?;
+        let named: HashSet<_> = named.iter().copied().collect();
+        Ok(Holding {
+            known: known
+                .into_iter()
+                .map(|row| (AttemptId::from_uuid(row.id), row.state.0))
+                .collect(),
+            missing: live
+                .into_iter()
+                .map(|row| (AttemptId::from_uuid(row.id), row.state.0))
+                .filter(|(id, _)| !named.contains(id))
+                .collect(),
+        })
+    }
+
+    /// Renews the leases of the attempts that a heartbeat names, and answers with those that are not live any more.
+    pub(crate) async fn heartbeat(
+        &self,
+        agent: AgentId,
+        session: u64,
+        pulse: &Pulse,
+        term: Duration,
+    ) -> Result<Vec<AttemptId>, Error> {
+        let mut tx = self.pool.begin().await?;
+        let session = signed::<i64>(session)?;
+        query_file!(
+            "queries/heartbeat.sql",
+            agent.uuid(),
+            session,
+            pulse.unhealthy,
+            pulse.draining
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Error::Superseded(agent))?;
+        let ids: Vec<_> = pulse.attempts.iter().map(|id| id.uuid()).collect();
+        let term = interval(term)?;
+        let renewed = query_file!("queries/renew_leases.sql", &ids, agent.uuid(), term)
+            .fetch_all(&mut *tx)
+            .await?;
+        note_progress(&mut tx, agent, &pulse.notes).await?;
+        tx.commit().await?;
+        let renewed: HashSet<_> = renewed.iter().map(|row| row.id).collect();
+        let gone = |id: &&AttemptId| !renewed.contains(&id.uuid());
+        Ok(pulse.attempts.iter().filter(gone).copied().collect())
+    }
+
+    /// Of these attempts of an agent, those that are not live any more.
+    pub(crate) async fn taken_away(
+        &self,
+        agent: AgentId,
+        attempts: &[AttemptId],
+    ) -> Result<Vec<AttemptId>, Error> {
+        let holding = self.holding(agent, attempts).await?;
+        let live = |id: &&AttemptId| holding.known.get(id).is_some_and(|state| state.is_live());
+        Ok(attempts.iter().filter(|id| !live(id)).copied().collect())
+    }
+}
+
+async fn note_progress(
+    connection: &mut PgConnection,
+    agent: AgentId,
+    notes: &[(AttemptId, String)],
+) -> Result<(), Error> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = notes.iter().map(|(id, _)| id.uuid()).collect();
+    let texts: Vec<_> = notes.iter().map(|(_, text)| text.clone()).collect();
+    query_file!("queries/note_progress.sql", agent.uuid(), &ids, &texts)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Holds the agent's session until the end of the transaction, or says that a newer one has been opened.
+pub(super) async fn hold_session(
+    connection: &mut PgConnection,
+    agent: AgentId,
+    session: u64,
+) -> Result<(), Error> {
+    let session = signed::<i64>(session)?;
+    query_file!("queries/hold_session.sql", agent.uuid(), session)
+        .fetch_optional(connection)
+        .await?
+        .map(drop)
+        .ok_or(Error::Superseded(agent))
+}
+

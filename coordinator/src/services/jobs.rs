@@ -1,0 +1,117 @@
+//! Lists of jobs, by number or ranked by a metric.
+
+use bt_model::manifest::{Manifest, Renderer};
+use bt_model::parameters::Parameters;
+use bt_model::state::JobState;
+use bt_proto::convert::timestamp;
+use bt_proto::v1;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::{Services, status};
+use crate::queue::{Found, JobFilter, JobRow};
+
+/// Jobs in a page.
+const PAGE: u32 = 1_000;
+/// Jobs that a ranking holds at most.
+const MOST_RANKED: u32 = 10_000;
+
+type Jobs = mpsc::Sender<Result<v1::Job, Status>>;
+
+impl Services {
+    pub(super) async fn send_jobs(
+        &self,
+        sweep: &Found,
+        request: &v1::ListJobsRequest,
+        jobs: &Jobs,
+    ) -> Result<(), Status> {
+        let details = self.queue.sweep_details(sweep.id).await.map_err(status::queue)?;
+        let manifest = Manifest::from_json(&details.manifest).map_err(unreadable)?;
+        let renderer = manifest.renderer().map_err(unreadable)?;
+        if !request.by.is_empty() {
+            return self.send_ranked(sweep, request, &renderer, jobs).await;
+        }
+        let states = request.states().map(JobState::try_from);
+        let filter = JobFilter {
+            states: states.collect::<Result<_, _>>().map_err(status::malformed)?,
+            job: request.job,
+        };
+        let mut left = match request.limit {
+            0 => u32::MAX,
+            limit => limit,
+        };
+        let mut after = None;
+        while left > 0 {
+            let limit = left.min(PAGE);
+            let page = self.queue.jobs(sweep.id, &filter, after, limit).await;
+            let page = page.map_err(status::queue)?;
+            let more = page.len() == limit as usize;
+            after = page.last().map(|row| row.number);
+            left -= page.len() as u32;
+            for row in page {
+                if jobs.send(Ok(job(row, &renderer)?)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_ranked(
+        &self,
+        sweep: &Found,
+        request: &v1::ListJobsRequest,
+        renderer: &Renderer,
+        jobs: &Jobs,
+    ) -> Result<(), Status> {
+        let limit = match request.limit {
+            0 => MOST_RANKED,
+            limit => limit.min(MOST_RANKED),
+        };
+        let ranked = self.queue.ranked(sweep.id, &request.by, request.ascending, limit);
+        let ranked = ranked.await.map_err(status::queue)?;
+        if ranked.is_empty() {
+            let names = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
+            let there = match names.is_empty() {
+                true => "no job has reported any metrics yet".to_owned(),
+                false => format!("reported are: {}", names.join(", ")),
+            };
+            let told = format!("no job of sweep {} reported {:?}; {there}", sweep.name, request.by);
+            return Err(Status::invalid_argument(told));
+        }
+        for row in ranked {
+            if jobs.send(Ok(job(row, renderer)?)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn job(row: JobRow, renderer: &Renderer) -> Result<v1::Job, Status> {
+    let parameters = Parameters::from_json(&row.parameters).map_err(unreadable)?;
+    let rendered = renderer.render(&parameters).map_err(unreadable)?;
+    let attempt_state = row.attempt_state.map(v1::AttemptState::from);
+    Ok(v1::Job {
+        number: row.number,
+        state: v1::JobState::from(row.state).into(),
+        parameters: row.parameters,
+        metrics: row.metrics.unwrap_or_default(),
+        attempts: row.attempts,
+        agent: row.agent.unwrap_or_default(),
+        reason: row.reason.as_ref().map(Into::into),
+        started: row.started.map(timestamp),
+        finished: row.finished.map(timestamp),
+        note: row.note.unwrap_or_default(),
+        command: rendered.command,
+        attempt_state: attempt_state.unwrap_or_default().into(),
+    })
+}
+
+/// What was queued was checked, so only a newer btctl's manifest can be unreadable.
+fn unreadable(error: bt_model::manifest::Error) -> Status {
+    Status::internal(format!("the sweep's manifest can't be read: {error}"))
+}

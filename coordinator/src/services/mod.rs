@@ -1,0 +1,50 @@
+//! What agents and clients can ask over gRPC: decode, call, encode. Nothing else makes a `tonic::Status`.
+
+mod agents;
+mod jobs;
+mod logs;
+mod results;
+mod status;
+mod submit;
+mod sweeps;
+mod uploads;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bt_store::Store;
+use tokio::sync::Notify;
+use tokio_stream::Stream;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+
+use crate::publisher::Publisher;
+use crate::queue::Queue;
+use crate::sessions::Sessions;
+
+/// Answers that a slow client may have waiting for it.
+const ANSWERS: usize = 64;
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Both services. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) queue: Queue,
+    pub(crate) store: Store,
+    pub(crate) sessions: Sessions,
+    pub(crate) publisher: Publisher,
+    /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
+    pub(crate) work: Arc<Notify>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) lease: Duration,
+    pub(crate) heartbeat: Duration,
+}
+
+impl Services {
+    /// An agent that was silent for this long is shown as offline.
+    fn silence(&self) -> Duration {
+        self.heartbeat * 3
+    }
+}

@@ -1,0 +1,71 @@
+//! Published outputs: their list, and their content.
+
+use bt_proto::v1;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::{Answers, Services, status};
+use crate::queue::{Found, OutputRow};
+
+/// Files in a page of a list.
+const PAGE: u32 = 1_000;
+
+impl Services {
+    pub(super) async fn send_outputs(
+        &self,
+        sweep: &Found,
+        job: Option<u32>,
+        answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
+    ) -> Result<(), Status> {
+        let mut last: Option<OutputRow> = None;
+        loop {
+            let after = last.as_ref().map(|row| (row.job, row.path.as_str()));
+            let page = self.queue.outputs(sweep.id, job, after, PAGE).await;
+            let mut page = page.map_err(status::queue)?;
+            let more = page.len() == PAGE as usize;
+            last = page.last().cloned();
+            for row in page.drain(..) {
+                if answers.send(Ok(output(row))).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Streams one published file.
+    pub(super) async fn content(
+        &self,
+        sweep: &Found,
+        job: u32,
+        path: &str,
+    ) -> Result<Answers<v1::DownloadReply>, Status> {
+        let place = self.queue.published_file(sweep.id, job, path).await;
+        let place = place.map_err(status::queue)?.ok_or_else(|| {
+            Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name))
+        })?;
+        let pieces = self.store.read(&place.output(path)).await;
+        let pieces = pieces.map_err(status::store)?;
+        let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
+            Ok(data) => Ok(v1::DownloadReply { data }),
+            Err(error) => Err(status::store(error)),
+        };
+        Ok(Box::pin(pieces.map(answer)))
+    }
+}
+
+fn output(row: OutputRow) -> v1::JobOutput {
+    v1::JobOutput {
+        job: row.job,
+        attempt: row.attempt,
+        file: Some(v1::OutputFile {
+            path: row.path,
+            size: row.size,
+            sha256: row.sha256.into(),
+        }),
+    }
+}

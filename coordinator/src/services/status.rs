@@ -1,0 +1,48 @@
+//! Errors as gRPC statuses: one exhaustive map for each kind of error.
+
+use bt_proto::convert::Malformed;
+use tonic::{Code, Status};
+use tracing::{error, warn};
+
+use crate::queue;
+
+pub(super) fn queue(error: queue::Error) -> Status {
+    use queue::Error;
+    let code = match &error {
+        Error::NoSweep(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
+        Error::Ambiguous(_) => Code::InvalidArgument,
+        Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
+        Error::Unreachable(_) => Code::Unavailable,
+        Error::Database(_) if error.is_transient() => Code::Unavailable,
+        Error::Url(_) | Error::Migrate(_) | Error::Corrupt(_) | Error::Database(_) => Code::Internal,
+    };
+    match code {
+        Code::Internal => error!(error = %error, "a call failed"),
+        Code::Unavailable => warn!(error = %error, "a call found Postgres away"),
+        _ => {}
+    }
+    Status::new(code, error.to_string())
+}
+
+pub(super) fn store(error: bt_store::Error) -> Status {
+    use bt_store::Error;
+    let code = match &error {
+        Error::Full { .. } => Code::ResourceExhausted,
+        Error::NotFound { .. } => Code::NotFound,
+        Error::Name { .. } => Code::InvalidArgument,
+        Error::Root { .. } | Error::Access { .. } => Code::Unavailable,
+    };
+    if code != Code::InvalidArgument {
+        warn!(error = %error, "the store failed");
+    }
+    Status::new(code, error.to_string())
+}
+
+pub(super) fn malformed(error: Malformed) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// A stream of messages that did not begin as the protocol says.
+pub(super) fn out_of_order(expected: &str) -> Status {
+    Status::invalid_argument(format!("the stream must begin with {expected}"))
+}

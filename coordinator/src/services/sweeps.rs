@@ -1,0 +1,352 @@
+//! The clients' side. Each call finds its sweep, asks the queue, and encodes the answer.
+
+use bt_model::layout::sweep_dir;
+use bt_model::resources::Resources;
+use bt_model::state::JobState;
+use bt_proto::convert::timestamp;
+use bt_proto::v1;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::debug;
+
+use super::{ANSWERS, Answers, Services, status};
+use crate::queue::{AgentRow, Chosen, Error, Found, SweepRow, Usage};
+use crate::scheduling::{Offer, misfit};
+
+/// Sweeps that a list holds if the client names no limit, and at most.
+const SWEEPS: u32 = 100;
+const MOST_SWEEPS: u32 = 10_000;
+
+#[tonic::async_trait]
+impl v1::sweeps_server::Sweeps for Services {
+    async fn submit(
+        &self,
+        request: Request<Streaming<v1::SubmitRequest>>,
+    ) -> Result<Response<v1::SubmitReply>, Status> {
+        let submitted = self.receive_submit(request.into_inner()).await?;
+        Ok(Response::new(v1::SubmitReply {
+            id: submitted.id.to_string(),
+            name: submitted.name,
+            jobs: submitted.jobs,
+            existed: submitted.existed,
+        }))
+    }
+
+    async fn list_sweeps(
+        &self,
+        request: Request<v1::ListSweepsRequest>,
+    ) -> Result<Response<v1::ListSweepsReply>, Status> {
+        let request = request.into_inner();
+        let limit = match request.limit {
+            0 => SWEEPS,
+            limit => limit.min(MOST_SWEEPS),
+        };
+        let rows = self.queue.sweeps(None, request.all, limit).await;
+        let sweeps = rows.map_err(status::queue)?.into_iter().map(sweep).collect();
+        Ok(Response::new(v1::ListSweepsReply { sweeps }))
+    }
+
+    async fn show_sweep(
+        &self,
+        request: Request<v1::ShowSweepRequest>,
+    ) -> Result<Response<v1::ShowSweepReply>, Status> {
+        let found = self.find(&request.into_inner().sweep).await?;
+        self.show(&found).await.map(Response::new)
+    }
+
+    type ListJobsStream = Answers<v1::Job>;
+
+    async fn list_jobs(
+        &self,
+        request: Request<v1::ListJobsRequest>,
+    ) -> Result<Response<Self::ListJobsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move {
+            services.send_jobs(&found, &request, &answers).await
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::CancelReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        let jobs = chosen(&found, request.jobs)?;
+        let cancelled = self.queue.cancel(found.id, &jobs).await;
+        let cancelled = cancelled.map_err(status::queue)?;
+        Ok(Response::new(v1::CancelReply {
+            cancelled: cancelled.cancelled,
+            stopping: cancelled.stopping,
+            ended: cancelled.ended,
+        }))
+    }
+
+    async fn retry(
+        &self,
+        request: Request<v1::RetryRequest>,
+    ) -> Result<Response<v1::RetryReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        let jobs = chosen(&found, request.jobs)?;
+        let both = [JobState::Failed, JobState::Cancelled];
+        let ended = if request.failed_only { &both[..1] } else { &both[..] };
+        let queued = self.queue.retry(found.id, &jobs, ended).await;
+        let queued = queued.map_err(status::queue)?;
+        self.work.notify_one();
+        Ok(Response::new(v1::RetryReply { queued }))
+    }
+
+    type LogsStream = Answers<v1::LogLine>;
+
+    async fn logs(
+        &self,
+        request: Request<v1::LogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move {
+            services.send_log(&found, &request, &answers).await
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type ListOutputsStream = Answers<v1::JobOutput>;
+
+    async fn list_outputs(
+        &self,
+        request: Request<v1::ListOutputsRequest>,
+    ) -> Result<Response<Self::ListOutputsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move {
+            services.send_outputs(&found, request.job, &answers).await
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type DownloadStream = Answers<v1::DownloadReply>;
+
+    async fn download(
+        &self,
+        request: Request<v1::DownloadRequest>,
+    ) -> Result<Response<Self::DownloadStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let content = self.content(&found, request.job, &request.path).await?;
+        Ok(Response::new(content))
+    }
+
+    async fn list_agents(
+        &self,
+        _request: Request<v1::ListAgentsRequest>,
+    ) -> Result<Response<v1::ListAgentsReply>, Status> {
+        let agents = self.agents().await?;
+        let agents = agents.into_iter().map(|(row, used)| agent(row, used));
+        Ok(Response::new(v1::ListAgentsReply {
+            agents: agents.collect(),
+        }))
+    }
+}
+
+impl Services {
+    async fn find(&self, sweep: &str) -> Result<Found, Status> {
+        self.queue.find_sweep(sweep).await.map_err(status::queue)
+    }
+
+    /// Sends a long answer from a task of its own; its error, if any, ends the answer.
+    fn answer<T: Send + 'static>(
+        &self,
+        answers: mpsc::Sender<Result<T, Status>>,
+        sending: impl Future<Output = Result<(), Status>> + Send + 'static,
+    ) {
+        self.tasks.spawn(async move {
+            if let Err(error) = sending.await
+                && answers.send(Err(error)).await.is_err()
+            {
+                debug!("the client left before it could be told of an error");
+            }
+        });
+    }
+
+    async fn agents(&self) -> Result<Vec<(AgentRow, Usage)>, Status> {
+        let rows = self.queue.agents(self.silence()).await;
+        let rows = rows.map_err(status::queue)?;
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let used = self.queue.used(&ids).await.map_err(status::queue)?;
+        let with_usage = |row: AgentRow| {
+            let used = used.get(&row.id).copied().unwrap_or_default();
+            (row, used)
+        };
+        Ok(rows.into_iter().map(with_usage).collect())
+    }
+
+    async fn show(&self, found: &Found) -> Result<v1::ShowSweepReply, Status> {
+        let rows = self.queue.sweeps(Some(found.id), true, 1).await;
+        let row = rows.map_err(status::queue)?.pop();
+        let row = row.ok_or_else(|| status::queue(Error::NoSweep(found.name.clone())))?;
+        let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
+        let waiting = match row.counts[0] {
+            0 => Vec::new(),
+            _ => self.waiting(&details.candidate).await?,
+        };
+        let failures = self.queue.failures(found.id).await.map_err(status::queue)?;
+        let failures = failures.into_iter().map(|failure| v1::Failures {
+            reason: Some((&failure.reason).into()),
+            jobs: failure.jobs,
+            first_job: failure.first_job,
+        });
+        let progressing = self.queue.progressing(found.id).await.map_err(status::queue)?;
+        let progressing = progressing.into_iter().map(|attempt| v1::Progressing {
+            job: attempt.job,
+            state: v1::AttemptState::from(attempt.state).into(),
+            agent: attempt.agent,
+            note: attempt.note,
+        });
+        Ok(v1::ShowSweepReply {
+            store: sweep_dir(&found.name, found.id),
+            sweep: Some(sweep(row)),
+            manifest: details.manifest,
+            waiting,
+            failures: failures.collect(),
+            progressing: progressing.collect(),
+        })
+    }
+
+    /// Why no agent takes a job of this sweep now; empty if one could.
+    async fn waiting(&self, wanted: &crate::queue::Candidate) -> Result<Vec<v1::Waiting>, Status> {
+        let agents = self.agents().await?;
+        if agents.is_empty() {
+            return Ok(vec![v1::Waiting {
+                agent: String::new(),
+                why: "no agent has ever connected; start one with `btctl agent`".into(),
+            }]);
+        }
+        let mut waiting = Vec::new();
+        for (row, used) in agents {
+            let why = match state(&row) {
+                AgentState::Offline => "it is offline".to_owned(),
+                AgentState::Unhealthy(why) => format!("it is unhealthy: {why}"),
+                AgentState::Draining => "it is draining".to_owned(),
+                AgentState::Ready => {
+                    let offer = Offer {
+                        capacity: row.capacity,
+                        free: row.capacity.less(&used.resources),
+                        labels: row.labels,
+                        volumes: row.volumes,
+                    };
+                    match misfit(&offer, wanted) {
+                        Some(misfit) => misfit.to_string(),
+                        None => return Ok(Vec::new()),
+                    }
+                }
+            };
+            waiting.push(v1::Waiting { agent: row.name, why });
+        }
+        Ok(waiting)
+    }
+}
+
+fn has_jobs(found: &Found, jobs: &[u32]) -> Result<(), Status> {
+    match jobs.iter().find(|job| **job >= found.jobs) {
+        None => Ok(()),
+        Some(job) => Err(status::queue(Error::NoJob {
+            sweep: found.name.clone(),
+            job: *job,
+            highest: found.jobs - 1,
+        })),
+    }
+}
+
+fn chosen(found: &Found, jobs: Vec<u32>) -> Result<Chosen, Status> {
+    has_jobs(found, &jobs)?;
+    Ok(match jobs.is_empty() {
+        true => Chosen::All,
+        false => Chosen::These(jobs),
+    })
+}
+
+fn sweep(row: SweepRow) -> v1::Sweep {
+    let [queued, running, succeeded, failed, cancelled] = row.counts;
+    let ended = queued + running == 0;
+    v1::Sweep {
+        id: row.id.to_string(),
+        name: row.name,
+        owner: row.owner,
+        image: row.image,
+        image_pin: row.image_pin.unwrap_or_default(),
+        counts: Some(v1::Counts {
+            queued,
+            running,
+            succeeded,
+            failed,
+            cancelled,
+        }),
+        created: Some(timestamp(row.created)),
+        finished: row.finished.filter(|_| ended).map(timestamp),
+        priority: row.priority,
+        cancelled: row.cancelled,
+    }
+}
+
+/// How an agent is, for people and for the question why a job waits.
+enum AgentState {
+    Ready,
+    Draining,
+    Unhealthy(String),
+    Offline,
+}
+
+fn state(row: &AgentRow) -> AgentState {
+    match row {
+        AgentRow { offline: true, .. } => AgentState::Offline,
+        AgentRow { unhealthy, .. } if !unhealthy.is_empty() => {
+            AgentState::Unhealthy(unhealthy.clone())
+        }
+        AgentRow { draining: true, .. } => AgentState::Draining,
+        AgentRow { .. } => AgentState::Ready,
+    }
+}
+
+fn agent(row: AgentRow, used: Usage) -> v1::Agent {
+    let state = match state(&row) {
+        AgentState::Ready => "ready".to_owned(),
+        AgentState::Draining => "draining".to_owned(),
+        AgentState::Unhealthy(why) => format!("unhealthy: {why}"),
+        AgentState::Offline => "offline".to_owned(),
+    };
+    let free = match state.as_str() {
+        "offline" => Resources::default(),
+        _ => row.capacity.less(&used.resources),
+    };
+    let offered = |(name, read_only): (String, bool)| match read_only {
+        true => format!("{name}:ro"),
+        false => name,
+    };
+    v1::Agent {
+        id: row.id.to_string(),
+        name: row.name,
+        state,
+        capacity: Some(row.capacity.into()),
+        free: Some(free.into()),
+        running: used.running,
+        labels: row.labels.into_iter().collect(),
+        volumes: row.volumes.into_iter().map(offered).collect(),
+        version: row.version,
+        engine: row.engine,
+        last_seen: Some(timestamp(row.last_seen)),
+    }
+}
