@@ -2,10 +2,15 @@
 //!
 //! Pure: nothing here reads a file, a clock or the network, and none of our other crates is imported.
 
+pub mod expansion;
 pub mod id;
 pub mod layout;
 pub mod log;
+pub mod manifest;
+pub mod metrics;
+pub mod parameters;
 pub mod reason;
 pub mod resources;
 pub mod retry;
 pub mod state;
+pub mod template;

@@ -1,0 +1,269 @@
+//! The manifest of a sweep: what runs, over which parameters, with which resources.
+//!
+//! Text is parsed into a [`Draft`], flags are merged into it, and [`Draft::finish`] makes the [`Manifest`], which has
+//! been checked: code that holds one does not check it again. Between client and coordinator it travels as the JSON of
+//! [`Manifest::to_json`].
+
+mod draft;
+mod error;
+mod matrix;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use draft::Draft;
+pub use error::{Error, Place, Places};
+pub use matrix::{Axis, Matrix, Range, parse_axis_flag};
+
+use crate::expansion::Expansion;
+use crate::parameters::Parameters;
+use crate::resources::Resources;
+use crate::template::{Rendered, Renderer};
+
+/// What a manifest is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Format {
+    #[default]
+    Yaml,
+    Toml,
+    Json,
+}
+
+/// A sweep as it was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    pub name: String,
+    pub image: String,
+    /// Templates. Empty: the image's own command.
+    pub command: Vec<String>,
+    /// Templates, but for the names.
+    pub env: BTreeMap<String, String>,
+    pub jobs: JobSource,
+    /// The key `where`: an expression that a job's parameters must fulfil.
+    pub filter: Option<String>,
+    pub sample: Option<Sample>,
+    pub volumes: Vec<VolumeMount>,
+    /// The key `resources`.
+    pub needs: Needs,
+    pub timeout: Option<Duration>,
+    pub retries: u32,
+    pub priority: i32,
+    /// Labels that an agent must have.
+    pub agents: BTreeMap<String, String>,
+    pub network: Network,
+    pub on_disconnect: OnDisconnect,
+    pub user: JobUser,
+    /// Where the container leaves its outputs: an absolute path in it.
+    pub results: String,
+    /// The file among the outputs that holds the metrics: a relative path.
+    pub metrics: String,
+    /// An IANA name such as `Asia/Kolkata`; absent: the agent's.
+    pub timezone: Option<String>,
+    pub places: Places,
+}
+
+/// Where the jobs' parameters come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobSource {
+    Matrix(Matrix),
+    /// One job for each.
+    Rows(Vec<Parameters>),
+    /// One job without parameters.
+    One,
+}
+
+/// A random choice of jobs. The same seed chooses the same jobs for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub count: u32,
+    pub seed: u64,
+}
+
+/// An agent's volume at a path of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// The name under which the agent offers it.
+    pub volume: String,
+    /// An absolute path in the container.
+    pub target: String,
+    pub read_only: bool,
+}
+
+/// What a job asks for. What it does not ask for has a default where it is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Thousandths of a cpu.
+    pub cpu_millis: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub gpus: Option<u32>,
+    pub shm_bytes: Option<u64>,
+    pub disk_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    None,
+    Bridge,
+}
+
+/// What an agent that can't reach a coordinator does with the job's container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDisconnect {
+    #[default]
+    Keep,
+    Stop,
+}
+
+/// Whom the container runs as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobUser {
+    /// The agent's own user, or an unprivileged one where the agent is root.
+    #[default]
+    Auto,
+    /// The image's.
+    Image,
+    Ids {
+        uid: u32,
+        gid: u32,
+    },
+}
+
+impl Manifest {
+    /// Parses a manifest. `origin` is the file's name, for errors.
+    pub fn parse(text: &[u8], format: Format, origin: &str) -> Result<Draft, Error> {
+        let _ = (text, format, origin);
+        todo!()
+    }
+
+    /// Reads what [`Self::to_json`] wrote.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let _ = text;
+        todo!()
+    }
+
+    /// All of the manifest as JSON, but for the rows of [`JobSource::Rows`], which travel apart: in their place stands
+    /// `"params": "rows"`.
+    pub fn to_json(&self) -> String {
+        todo!()
+    }
+
+    /// The same manifest with the rows that travelled apart.
+    #[must_use]
+    pub fn with_rows(mut self, rows: Vec<Parameters>) -> Self {
+        self.jobs = JobSource::Rows(rows);
+        self
+    }
+
+    /// True when the manifest's jobs are rows.
+    pub fn has_rows(&self) -> bool {
+        matches!(self.jobs, JobSource::Rows(_))
+    }
+
+    /// What a job takes from its agent.
+    pub fn resources(&self) -> Resources {
+        Resources {
+            cpu_millis: self.needs.cpu_millis.unwrap_or(DEFAULT_CPU_MILLIS),
+            memory_bytes: self.needs.memory_bytes.unwrap_or(DEFAULT_MEMORY),
+            gpus: self.needs.gpus.unwrap_or(0),
+        }
+    }
+
+    /// How many threads a job's libraries should start.
+    pub fn thread_count(&self) -> u64 {
+        self.needs
+            .cpu_millis
+            .map_or(2, |millis| millis.div_ceil(1000))
+    }
+
+    /// All jobs' parameters, after every check: each job that comes out of it renders.
+    pub fn expand(&self) -> Result<Expansion, Error> {
+        todo!()
+    }
+
+    /// Compiles the templates.
+    pub fn renderer(&self) -> Result<Renderer<'_>, Error> {
+        todo!()
+    }
+
+    /// One job's command and environment. For many jobs, keep one [`Self::renderer`].
+    pub fn render(&self, parameters: &Parameters) -> Result<Rendered, Error> {
+        self.renderer()?.render(parameters)
+    }
+}
+
+pub const DEFAULT_CPU_MILLIS: u64 = 1000;
+pub const DEFAULT_MEMORY: u64 = 1 << 30;
+pub const DEFAULT_RESULTS: &str = "/results";
+pub const DEFAULT_METRICS: &str = "metrics.json";
+/// More jobs than this are refused.
+pub const MAX_JOBS: u32 = 10_000_000;
+
+/// `1GiB`, `1g`, `512m`, `64MiB` or a number of bytes, as docker reads them: every unit is binary.
+pub fn parse_size(text: &str) -> Result<u64, Error> {
+    let _ = text;
+    todo!()
+}
+
+/// A number of cpus such as `0.5`, as thousandths.
+pub fn parse_cpus(text: &str) -> Result<u64, Error> {
+    let _ = text;
+    todo!()
+}
+
+/// The rows of a CSV file, one job's parameters each.
+pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
+    let _ = (text, origin);
+    todo!()
+}
+
+impl Format {
+    /// By the file name's extension; YAML when it says nothing.
+    pub fn of_path(path: &str) -> Self {
+        match path
+            .rsplit_once('.')
+            .map(|(_, extension)| extension.to_ascii_lowercase())
+        {
+            Some(extension) if extension == "toml" => Self::Toml,
+            Some(extension) if extension == "json" => Self::Json,
+            _ => Self::Yaml,
+        }
+    }
+}
+
+impl std::str::FromStr for VolumeMount {
+    type Err = Error;
+
+    /// `prices:/data:ro`, as docker's `-v`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let _ = text;
+        todo!()
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let _ = text;
+        todo!()
+    }
+}
+
+impl std::str::FromStr for OnDisconnect {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let _ = text;
+        todo!()
+    }
+}
+
+impl std::str::FromStr for JobUser {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let _ = text;
+        todo!()
+    }
+}
