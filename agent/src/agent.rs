@@ -1,0 +1,70 @@
+//! What all parts of a running agent share.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::capacity::Capacity;
+use crate::config::Options;
+use crate::container::Identity;
+use crate::engine::Docker;
+use crate::holdings::Holdings;
+use crate::link::Link;
+use crate::offer::Offer;
+use crate::outbox::Outbox;
+use crate::workdir::StateDir;
+
+/// A running agent.
+pub(crate) struct Agent {
+    pub(crate) options: Options,
+    pub(crate) identity: Identity,
+    pub(crate) offer: Offer,
+    pub(crate) engine: Docker,
+    pub(crate) engine_version: String,
+    pub(crate) state: StateDir,
+    pub(crate) capacity: Capacity,
+    pub(crate) holdings: Holdings,
+    pub(crate) outbox: Outbox,
+    pub(crate) link: Link,
+    pub(crate) tasks: TaskTracker,
+    /// No new work is wanted.
+    pub(crate) draining: CancellationToken,
+    unhealthy: Mutex<String>,
+}
+
+impl Agent {
+    pub(crate) fn new(
+        options: Options,
+        identity: Identity,
+        offer: Offer,
+        engine: (Docker, String),
+        state: StateDir,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            capacity: Capacity::new(offer.capacity),
+            options,
+            identity,
+            offer,
+            engine: engine.0,
+            engine_version: engine.1,
+            state,
+            holdings: Holdings::default(),
+            outbox: Outbox::default(),
+            link: Link::new(),
+            tasks: TaskTracker::new(),
+            draining,
+            unhealthy: Mutex::default(),
+        }
+    }
+
+    /// Why the engine can't run containers now; empty when it can.
+    pub(crate) fn unhealthy(&self) -> String {
+        self.unhealthy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note_health(&self, why: String) {
+        *self.unhealthy.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+}

@@ -1,0 +1,50 @@
+//! What an agent was told to run. It is kept on disk as it came, so that a restarted agent knows all that it knew.
+
+use bt_model::id::{AttemptId, SweepId};
+use bt_model::manifest::{self, Manifest};
+use bt_model::parameters::Parameters;
+use bt_proto::convert::{Malformed, parse};
+use bt_proto::v1;
+use serde::{Deserialize, Serialize};
+
+/// One attempt to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Assignment {
+    pub(crate) attempt: AttemptId,
+    pub(crate) sweep: SweepId,
+    pub(crate) job: u32,
+    /// 1 for the first attempt of the job.
+    pub(crate) number: u32,
+    pub(crate) sweep_name: String,
+    manifest: String,
+    parameters: String,
+    /// The image that the sweep runs, if an agent has resolved it before.
+    pub(crate) image_pin: Option<String>,
+}
+
+impl Assignment {
+    pub(crate) fn manifest(&self) -> Result<Manifest, manifest::Error> {
+        Manifest::from_json(&self.manifest)
+    }
+
+    pub(crate) fn parameters(&self) -> Result<Parameters, manifest::Error> {
+        Parameters::from_json(&self.parameters)
+    }
+}
+
+impl TryFrom<v1::Assignment> for Assignment {
+    type Error = Malformed;
+
+    fn try_from(wire: v1::Assignment) -> Result<Self, Malformed> {
+        Ok(Self {
+            attempt: parse("attempt", "a UUID", &wire.attempt)?,
+            sweep: parse("sweep", "a UUID", &wire.sweep)?,
+            job: wire.job,
+            number: wire.attempt_number,
+            sweep_name: wire.sweep_name,
+            manifest: wire.manifest,
+            parameters: wire.parameters,
+            image_pin: Some(wire.image_pin).filter(|pin| !pin.is_empty()),
+        })
+    }
+}

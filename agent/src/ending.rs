@@ -1,0 +1,142 @@
+//! How an attempt ended on this machine, and the pure rules that decide it.
+
+use bt_model::reason::{Reason, ReasonKind};
+use bt_proto::v1::{self, report};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Exit, classify};
+
+/// How an attempt ended. Written to disk when it is final, and reported until it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Ending {
+    /// Exit code 0, and all outputs are in the store.
+    Succeeded {
+        outputs: Vec<StoredOutput>,
+        /// The JSON object of the metrics, or nothing.
+        metrics: String,
+    },
+    Failed {
+        kind: String,
+        code: Option<i32>,
+        message: Option<String>,
+    },
+    /// Handed back unfinished: the agent stops.
+    Released { why: String },
+}
+
+/// An output that is in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredOutput {
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: Vec<u8>,
+}
+
+/// Why a container was stopped before it ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    Timeout,
+    /// It wrote more than its disk limit, in bytes.
+    Disk(u64),
+    /// The attempt was taken away, or its job cancelled.
+    TakenAway,
+    /// The agent stops, or has heard nothing for too long.
+    Release(String),
+}
+
+/// What is to be done with an attempt whose container has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Collect its outputs and publish them.
+    Publish,
+    /// Report this.
+    End(Ending),
+    /// Nobody waits for it.
+    Discard,
+}
+
+/// Decides by how the container ended and by why it was stopped, if it was. A container that ended by itself before
+/// it could be stopped is still stopped: what was asked for holds.
+pub(crate) fn outcome(exit: &Exit, halt: Option<&Halt>) -> Outcome {
+    match halt {
+        Some(Halt::TakenAway) => Outcome::Discard,
+        Some(Halt::Release(why)) => Outcome::End(Ending::Released { why: why.clone() }),
+        Some(Halt::Timeout) => Outcome::End(Ending::failed(&Reason::Timeout)),
+        Some(Halt::Disk(limit)) => {
+            let limit = bt_model::resources::ByteSize(*limit);
+            let told = format!("more than the {limit} of disk that the job asked for");
+            Outcome::End(Ending::failed(&Reason::Outputs(told)))
+        }
+        None => match classify(exit) {
+            None => Outcome::Publish,
+            Some(reason) => Outcome::End(Ending::failed(&reason)),
+        },
+    }
+}
+
+impl Ending {
+    pub(crate) fn failed(reason: &Reason) -> Self {
+        Self::Failed {
+            kind: reason.kind().name().to_owned(),
+            code: reason.code(),
+            message: reason.message().map(str::to_owned),
+        }
+    }
+
+    pub(crate) fn report(&self) -> report::Kind {
+        match self {
+            Self::Succeeded { outputs, metrics } => report::Kind::Succeeded(v1::Succeeded {
+                outputs: outputs.iter().map(StoredOutput::to_wire).collect(),
+                metrics: metrics.clone(),
+            }),
+            Self::Failed { kind, code, message } => {
+                let kind = ReasonKind::ALL.into_iter().find(|known| known.name() == kind);
+                let kind = kind.unwrap_or(ReasonKind::Agent);
+                let reason = Reason::from_parts(kind, *code, message.clone());
+                report::Kind::Failed(v1::Failed {
+                    reason: Some((&reason).into()),
+                })
+            }
+            Self::Released { why } => report::Kind::Released(v1::Released { why: why.clone() }),
+        }
+    }
+}
+
+impl StoredOutput {
+    fn to_wire(&self) -> v1::OutputFile {
+        v1::OutputFile {
+            path: self.path.clone(),
+            size: self.size,
+            sha256: self.sha256.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(code: i64) -> Exit {
+        Exit {
+            code,
+            oom: false,
+            error: String::new(),
+        }
+    }
+
+    #[test]
+    fn why_it_was_stopped_outweighs_how_it_ended() {
+        let failed = |reason| Outcome::End(Ending::failed(&reason));
+        assert_eq!(outcome(&exit(0), None), Outcome::Publish);
+        assert_eq!(outcome(&exit(3), None), failed(Reason::Exit(3)));
+        assert_eq!(outcome(&exit(143), Some(&Halt::Timeout)), failed(Reason::Timeout));
+        assert_eq!(outcome(&exit(0), Some(&Halt::TakenAway)), Outcome::Discard);
+    }
+
+    #[test]
+    fn an_ending_survives_the_disk() {
+        let ending = Ending::failed(&Reason::Image("no such image: x:1".into()));
+        let read: Ending = serde_json::from_slice(&serde_json::to_vec(&ending).unwrap()).unwrap();
+        assert_eq!(read.report(), ending.report());
+    }
+}

@@ -1,0 +1,228 @@
+//! What runs containers, and the words that every engine shares: the spec of a container, how it ended, what went wrong.
+//!
+//! Nothing here names a particular engine; `docker` is the one there is, and the only module that knows Docker's words.
+//! An attempt has at most one container, and a container that has run is never started again.
+
+pub mod docker;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::reason::Reason;
+use jiff::Timestamp;
+
+/// All that an engine must know to make one attempt's container.
+#[derive(Clone, Debug)]
+pub struct ContainerSpec {
+    pub attempt: AttemptId,
+    pub agent: AgentId,
+    pub sweep: SweepId,
+    pub job: u32,
+    /// The sweep's pin: `name@sha256:...` or `sha256:...`.
+    pub image: String,
+    /// Arguments to the image's entrypoint, as in `docker run`; the image's own when empty.
+    pub command: Vec<String>,
+    pub env: Vec<(String, String)>,
+    /// Uid and gid; the image's user when absent.
+    pub user: Option<(u32, u32)>,
+    pub cpu_millis: u64,
+    /// Memory and swap together.
+    pub memory_bytes: u64,
+    pub gpus: u32,
+    /// Size of `/dev/shm`; the engine's default when absent.
+    pub shm_bytes: Option<u64>,
+    pub binds: Vec<Bind>,
+    pub network: Network,
+    /// Bytes of log that the engine keeps for a reader that is behind, at least 1.
+    pub log_limit: u64,
+}
+
+/// A directory or file of the machine, shown to a container. It must exist: an engine never makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    pub source: PathBuf,
+    /// Absolute path in the container.
+    pub target: String,
+    pub read_only: bool,
+}
+
+/// What a container can reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    None,
+    Bridge,
+}
+
+/// How a container ended, as the engine tells it; [`classify`] says what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    pub code: i64,
+    /// The kernel killed a process of the container for exceeding its memory; not always the first process.
+    pub oom: bool,
+    /// The engine's own words about a failure; mostly empty.
+    pub error: String,
+}
+
+/// A container of this agent, met on the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Absent when its label holds no attempt's id; such a container is a stranger's.
+    pub attempt: Option<AttemptId>,
+    /// The engine's id of it.
+    pub container: String,
+    pub state: FoundState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundState {
+    /// Made, and never started.
+    Created,
+    Running,
+    Exited,
+}
+
+/// A place in a container's log: just behind the line number `seen` of those with this time. Pieces of one long line
+/// carry the same time, so the time alone is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogMark {
+    pub time: Timestamp,
+    /// At least 1.
+    pub seen: u64,
+}
+
+impl LogMark {
+    /// The place behind a line with time `time` that follows the place `mark`.
+    pub fn after(mark: Option<Self>, time: Timestamp) -> Self {
+        match mark {
+            Some(mark) if mark.time == time => Self { time, seen: mark.seen + 1 },
+            _ => Self { time, seen: 1 },
+        }
+    }
+}
+
+/// Why an engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the container engine did not answer `{call}` within {}", humantime::format_duration(*.after))]
+    Timeout { call: &'static str, after: Duration },
+    /// The engine is not there, or hung up. It may come back.
+    #[error("{message}")]
+    Unreachable { message: String },
+    /// The image is not on this machine and its registry does not have it either.
+    #[error("no such image: {image}: {message}")]
+    NoSuchImage { image: String, message: String },
+    /// The registry did not give the image; perhaps it would later, or to another agent.
+    #[error("image {image} can't be pulled: {message}")]
+    ImageRefused { image: String, message: String },
+    /// The image has nothing to run, or the command is not in it or is not executable.
+    #[error("{message}")]
+    NoSuchCommand { message: String },
+    #[error("{message}")]
+    Volume { message: String },
+    #[error("the disk of the container engine is full: {message}")]
+    DiskFull { message: String },
+    /// The container is not there any more; someone else removed it.
+    #[error("the container of attempt {attempt} is gone; something other than this agent removed it")]
+    Gone { attempt: AttemptId },
+    /// The container was never started, so it can't be waited for.
+    #[error("the container of attempt {attempt} was never started: {message}")]
+    NotStarted { attempt: AttemptId, message: String },
+    /// Anything else that the engine refused, in its own words.
+    #[error("the container engine refused `{call}`: {message}")]
+    Engine { call: &'static str, status: Option<u16>, message: String },
+}
+
+impl Error {
+    /// True when the engine, not the request, is at fault, so that the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Unreachable { .. } | Self::DiskFull { .. } => true,
+            Self::ImageRefused { .. } => true,
+            Self::Engine { status, .. } => status.is_none_or(|status| status >= 500),
+            Self::NoSuchImage { .. }
+            | Self::NoSuchCommand { .. }
+            | Self::Volume { .. }
+            | Self::Gone { .. }
+            | Self::NotStarted { .. } => false,
+        }
+    }
+
+    /// What an attempt that ends by this error failed of.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NoSuchImage { .. } | Self::ImageRefused { .. } | Self::NoSuchCommand { .. } => {
+                Reason::Image(self.to_string())
+            }
+            Self::Volume { .. } => Reason::Volume(self.to_string()),
+            Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::DiskFull { .. }
+            | Self::Gone { .. }
+            | Self::NotStarted { .. }
+            | Self::Engine { .. } => Reason::Agent(self.to_string()),
+        }
+    }
+}
+
+/// The highest signal of Linux (`SIGRTMAX`).
+const SIGNAL_MAX: i64 = 64;
+
+/// What a container's end means; `None` is success.
+///
+/// A process that the kernel killed for memory makes the attempt `oom` whatever the exit code says, 0 included: a
+/// worker of a pool was lost, so what the rest computed can't be trusted. An exit code of 128+n stands for signal n,
+/// as shells and the container's init pass it on; 137 without the kernel's word is a kill, not `oom`.
+pub fn classify(exit: &Exit) -> Option<Reason> {
+    if exit.oom {
+        return Some(Reason::Oom);
+    }
+    match exit.code {
+        0 if exit.error.is_empty() => None,
+        0 => Some(Reason::Agent(exit.error.clone())),
+        code @ 129.. if code - 128 <= SIGNAL_MAX => Some(Reason::Signal((code - 128) as i32)),
+        code => Some(Reason::Exit(i32::try_from(code).unwrap_or(i32::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(code: i64, oom: bool) -> Option<String> {
+        classify(&Exit { code, oom, error: String::new() }).map(|reason| reason.to_string())
+    }
+
+    #[test]
+    fn an_end_is_told_by_code_and_memory() {
+        assert_eq!(ended(0, false), None);
+        assert_eq!(ended(1, false).as_deref(), Some("exit(1)"));
+        assert_eq!(ended(127, false).as_deref(), Some("exit(127)"));
+        assert_eq!(ended(128, false).as_deref(), Some("exit(128)"));
+        assert_eq!(ended(129, false).as_deref(), Some("signal(1)"));
+        assert_eq!(ended(137, false).as_deref(), Some("signal(9)"));
+        assert_eq!(ended(143, false).as_deref(), Some("signal(15)"));
+        assert_eq!(ended(192, false).as_deref(), Some("signal(64)"));
+        assert_eq!(ended(193, false).as_deref(), Some("exit(193)"));
+        assert_eq!(ended(255, false).as_deref(), Some("exit(255)"));
+        assert_eq!(ended(137, true).as_deref(), Some("oom"));
+        assert_eq!(ended(0, true).as_deref(), Some("oom"));
+    }
+
+    #[test]
+    fn an_end_that_the_engine_complains_of_is_no_success() {
+        let exit = Exit { code: 0, oom: false, error: "shim died".to_owned() };
+        assert_eq!(classify(&exit), Some(Reason::Agent("shim died".to_owned())));
+    }
+
+    #[test]
+    fn a_mark_counts_lines_of_one_time() {
+        let (first, second) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
+        let mark = LogMark::after(None, first);
+        assert_eq!(mark.seen, 1);
+        let mark = LogMark::after(Some(mark), first);
+        assert_eq!(mark.seen, 2);
+        assert_eq!(LogMark::after(Some(mark), second), LogMark { time: second, seen: 1 });
+    }
+}

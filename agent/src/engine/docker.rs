@@ -1,0 +1,221 @@
+//! Docker, and what speaks its Engine API. This module and those under it are the only ones that name bollard.
+//!
+//! Every call has a deadline, since an Engine can wedge so that it answers `version` and starts nothing. Containers are
+//! named after their attempt, so each call can be repeated safely after an answer was lost.
+
+mod body;
+mod fault;
+mod follow;
+mod image;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummaryStateEnum};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+};
+use bt_model::id::{AgentId, AttemptId};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::engine::docker::fault::within;
+use crate::engine::{ContainerSpec, Error, Found, FoundState};
+
+/// How long a call that only reads may take.
+const READ_DEADLINE: Duration = Duration::from_secs(30);
+/// How long making, starting or removing one container may take; a busy disk makes these slow.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
+/// What a stop may take beyond its grace.
+const STOP_MARGIN: Duration = Duration::from_secs(30);
+/// bollard's own limit, on the wait for the head of an answer. It must be longer than any of ours.
+const HEAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
+/// How many containers are made or started at once; an Engine that is asked for dozens has been seen to wedge.
+const STARTS_AT_ONCE: usize = 4;
+
+const LABEL_ATTEMPT: &str = "btctl.attempt";
+const LABEL_AGENT: &str = "btctl.agent";
+const LABEL_SWEEP: &str = "btctl.sweep";
+const LABEL_JOB: &str = "btctl.job";
+
+/// A Docker Engine, or Podman behind its Docker-compatible socket. Clones share one connection's settings and limits.
+#[derive(Clone)]
+pub struct Docker {
+    client: bollard::Docker,
+    starts: Arc<Semaphore>,
+    pulls: Arc<image::Pulls>,
+}
+
+impl Docker {
+    /// Finds the Engine by `DOCKER_HOST` (`unix://` or `tcp://`) or at its usual socket, and agrees on an API version.
+    ///
+    /// The error is a sentence for the machine's owner: what to install, to start or to allow.
+    pub async fn connect() -> Result<Self, Error> {
+        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        Self::connect_to(host.as_deref().unwrap_or(fault::USUAL_HOST)).await
+    }
+
+    /// As [`connect`](Self::connect), to the Engine at `host`.
+    pub async fn connect_to(host: &str) -> Result<Self, Error> {
+        let client = if host.starts_with("unix://") {
+            bollard::Docker::connect_with_unix(host, HEAD_DEADLINE.as_secs(), bollard::API_DEFAULT_VERSION)
+        } else if host.starts_with("tcp://") || host.starts_with("http://") {
+            bollard::Docker::connect_with_http(host, HEAD_DEADLINE.as_secs(), bollard::API_DEFAULT_VERSION)
+        } else {
+            return Err(Error::Unreachable {
+                message: format!(
+                    "DOCKER_HOST is `{host}`, which btctl can't use; it must begin with unix:// or tcp://"
+                ),
+            });
+        };
+        let client = client.map_err(|error| fault::connecting(host, &error))?;
+        let client = tokio::time::timeout(READ_DEADLINE, client.negotiate_version())
+            .await
+            .map_err(|_| Error::Timeout { call: "version", after: READ_DEADLINE })?
+            .map_err(|error| fault::connecting(host, &error))?;
+        Ok(Self {
+            client,
+            starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
+            pulls: Arc::default(),
+        })
+    }
+
+    /// The engine's name and version, e.g. `docker 20.10.24`.
+    pub async fn version(&self) -> Result<String, Error> {
+        let version = within("version", READ_DEADLINE, None, self.client.version()).await?;
+        let podman = version
+            .components
+            .unwrap_or_default()
+            .iter()
+            .any(|component| component.name.to_lowercase().contains("podman"));
+        let name = if podman { "podman" } else { "docker" };
+        Ok(format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version")))
+    }
+
+    /// Makes the attempt's container. One that is there already is fine.
+    pub async fn create(&self, spec: &ContainerSpec) -> Result<(), Error> {
+        let _turn = self.turn().await;
+        let options = CreateContainerOptionsBuilder::new().name(&name(spec.attempt)).build();
+        let call = self.client.create_container(Some(options), body::of(spec));
+        match within("create", CHANGE_DEADLINE, None, call).await {
+            Ok(created) => {
+                for warning in created.warnings {
+                    tracing::debug!(attempt = %spec.attempt, "the engine warns: {warning}");
+                }
+                Ok(())
+            }
+            Err(Error::Engine { status: Some(409), message, .. }) => {
+                self.inspect(spec.attempt).await.map(drop).map_err(|_| Error::Engine {
+                    call: "create",
+                    status: Some(409),
+                    message,
+                })
+            }
+            Err(Error::Engine { status: Some(404), message, .. }) => {
+                Err(Error::NoSuchImage { image: spec.image.clone(), message })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts the attempt's container. One that runs, or has run, is left as it is: no job runs twice in it.
+    ///
+    /// Must not race with [`stop`](Self::stop) for the same attempt: a stop that comes first finds nothing to stop.
+    pub async fn start(&self, attempt: AttemptId) -> Result<(), Error> {
+        let state = self.inspect(attempt).await?.state.unwrap_or_default();
+        if state.status != Some(ContainerStateStatusEnum::CREATED) {
+            return Ok(());
+        }
+        let _turn = self.turn().await;
+        let name = name(attempt);
+        let call = self.client.start_container(&name, None::<StartContainerOptions>);
+        within("start", CHANGE_DEADLINE, Some(attempt), call).await
+    }
+
+    /// When the attempt's container was started; `None` if it never was.
+    pub async fn started(&self, attempt: AttemptId) -> Result<Option<Timestamp>, Error> {
+        let state = self.inspect(attempt).await?.state.unwrap_or_default();
+        let time: Option<Timestamp> = state.started_at.and_then(|time| time.parse().ok());
+        // The Engine writes the year 1 for "never".
+        Ok(time.filter(|time| *time > Timestamp::UNIX_EPOCH))
+    }
+
+    /// Ends the container: SIGTERM, and SIGKILL if it still runs after `grace`. Fine if it has ended or is gone.
+    pub async fn stop(&self, attempt: AttemptId, grace: Duration) -> Result<(), Error> {
+        // The Engine counts whole seconds; a part of one is given, not taken.
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().signal("SIGTERM").t(seconds).build();
+        let name = name(attempt);
+        let call = self.client.stop_container(&name, Some(options));
+        match within("stop", grace + STOP_MARGIN, Some(attempt), call).await {
+            Err(Error::Gone { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes the container, killing it first if it runs, and its anonymous volumes. Fine if it is gone.
+    pub async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
+        self.remove_named(&name(attempt)).await
+    }
+
+    /// Removes a container that [`list`](Self::list) found, whoever's it is.
+    pub async fn discard(&self, found: &Found) -> Result<(), Error> {
+        self.remove_named(&found.container).await
+    }
+
+    /// All containers that carry this agent's label, running or not.
+    pub async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
+        let filters = HashMap::from([("label", vec![format!("{LABEL_AGENT}={agent}")])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let listed = within("list", READ_DEADLINE, None, self.client.list_containers(Some(options))).await?;
+        let found = listed.into_iter().filter_map(|container| {
+            let labels = container.labels.unwrap_or_default();
+            Some(Found {
+                attempt: labels.get(LABEL_ATTEMPT).and_then(|id| id.parse().ok()),
+                container: container.id?,
+                state: match container.state {
+                    Some(ContainerSummaryStateEnum::CREATED) => FoundState::Created,
+                    Some(
+                        ContainerSummaryStateEnum::EXITED
+                        | ContainerSummaryStateEnum::DEAD
+                        | ContainerSummaryStateEnum::REMOVING,
+                    ) => FoundState::Exited,
+                    _ => FoundState::Running,
+                },
+            })
+        });
+        Ok(found.collect())
+    }
+
+    async fn remove_named(&self, container: &str) -> Result<(), Error> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let call = self.client.remove_container(container, Some(options));
+        match within("remove", CHANGE_DEADLINE, None, call).await {
+            Err(Error::Engine { status: Some(404), .. }) => Ok(()),
+            // Another remove is under way and will end it.
+            Err(Error::Engine { status: Some(409), message, .. }) if message.contains("in progress") => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn inspect(&self, attempt: AttemptId) -> Result<ContainerInspectResponse, Error> {
+        let name = name(attempt);
+        let call = self.client.inspect_container(&name, None::<InspectContainerOptions>);
+        within("inspect", READ_DEADLINE, Some(attempt), call).await
+    }
+
+    async fn turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        // Never closed, so an error can't be.
+        self.starts.acquire().await.ok()
+    }
+}
+
+/// The name of an attempt's container. It is what makes `create` idempotent.
+fn name(attempt: AttemptId) -> String {
+    format!("btctl-{attempt}")
+}

@@ -1,0 +1,104 @@
+//! From a container's spec to what the Engine is asked for. Pure.
+//!
+//! Every container is hardened here, and nowhere can a spec soften it: no capabilities, no new privileges, a read-only
+//! root, and nothing of the machine but the spec's binds.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+};
+
+use crate::engine::docker::{LABEL_AGENT, LABEL_ATTEMPT, LABEL_JOB, LABEL_SWEEP};
+use crate::engine::{Bind, ContainerSpec, Network};
+
+/// Processes and threads of one container; a fork bomb ends here.
+const PIDS_LIMIT: i64 = 1024;
+/// The most that a `/tmp` holds. It counts as the job's memory, of which it takes half at most.
+const TMP_BYTES_MAX: u64 = 1 << 30;
+/// Files of log that the Engine keeps: the one that is written and the one before.
+const LOG_FILES: u32 = 2;
+
+pub(super) fn of(spec: &ContainerSpec) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
+        env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        user: spec.user.map(|(uid, gid)| format!("{uid}:{gid}")),
+        labels: Some(HashMap::from([
+            (LABEL_ATTEMPT.to_owned(), spec.attempt.to_string()),
+            (LABEL_AGENT.to_owned(), spec.agent.to_string()),
+            (LABEL_SWEEP.to_owned(), spec.sweep.to_string()),
+            (LABEL_JOB.to_owned(), spec.job.to_string()),
+        ])),
+        tty: Some(false),
+        open_stdin: Some(false),
+        attach_stdin: Some(false),
+        // An image may name another one; a stop is SIGTERM for all jobs alike.
+        stop_signal: Some("SIGTERM".to_owned()),
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
+        host_config: Some(host_config(spec)),
+        ..Default::default()
+    }
+}
+
+fn host_config(spec: &ContainerSpec) -> HostConfig {
+    let memory = signed(spec.memory_bytes);
+    HostConfig {
+        nano_cpus: Some(signed(spec.cpu_millis.saturating_mul(1_000_000))),
+        memory: Some(memory),
+        // Memory and swap together: equal means no swap.
+        memory_swap: Some(memory),
+        pids_limit: Some(PIDS_LIMIT),
+        shm_size: spec.shm_bytes.map(signed),
+        device_requests: (spec.gpus > 0).then(|| {
+            vec![DeviceRequest {
+                count: Some(i64::from(spec.gpus)),
+                capabilities: Some(vec![vec!["gpu".to_owned()]]),
+                ..Default::default()
+            }]
+        }),
+        mounts: Some(spec.binds.iter().map(mount).collect()),
+        network_mode: Some(
+            match spec.network {
+                Network::None => "none",
+                Network::Bridge => "bridge",
+            }
+            .to_owned(),
+        ),
+        readonly_rootfs: Some(true),
+        tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp_options(spec.memory_bytes))])),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        init: Some(true),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(HashMap::from([
+                ("max-size".to_owned(), spec.log_limit.max(1).to_string()),
+                ("max-file".to_owned(), LOG_FILES.to_string()),
+            ])),
+        }),
+        ..Default::default()
+    }
+}
+
+/// Executable, because numba and others load from there what they have just compiled.
+fn tmp_options(memory_bytes: u64) -> String {
+    let size = (memory_bytes / 2).min(TMP_BYTES_MAX);
+    format!("rw,exec,nosuid,nodev,mode=1777,size={size}")
+}
+
+/// A mount and not a `-v` bind, since the Engine makes the missing source of a `-v`.
+fn mount(bind: &Bind) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(bind.source.to_string_lossy().into_owned()),
+        target: Some(bind.target.clone()),
+        read_only: Some(bind.read_only),
+        ..Default::default()
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,190 @@
+//! Reading a container's log while it is written, without losing or doubling a line.
+//!
+//! The end of the Engine's stream is a hint, as in `wait`: only when the container has ended too, and a last look finds
+//! nothing new, has the log ended. A stream that breaks before is opened again behind the last line that was read.
+
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error as Fault;
+use bollard::query_parameters::LogsOptionsBuilder;
+use bt_model::id::AttemptId;
+use bt_model::log::{LogLine, Stream as Source};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::engine::docker::fault;
+use crate::engine::docker::wait::{AWAY_LIMIT, AWAY_PAUSE};
+use crate::engine::docker::{Docker, name};
+use crate::engine::{Error, LogMark};
+
+/// After this much silence the container is inspected: has it ended without the stream's saying so?
+const QUIET_INTERVAL: Duration = Duration::from_secs(15);
+/// How long the last look at an ended container's log may be silent.
+const LAST_LOOK_DEADLINE: Duration = Duration::from_secs(30);
+
+impl Docker {
+    /// The container's log behind `since`, both streams in the order in which the Engine received them, until the
+    /// container has ended. An error is the last item.
+    ///
+    /// Docker keeps lines: it adds the newline that the last one may lack.
+    pub fn logs(
+        &self,
+        attempt: AttemptId,
+        since: Option<LogMark>,
+    ) -> impl Stream<Item = Result<LogLine, Error>> + Send + 'static {
+        let follower = Follower {
+            docker: self.clone(),
+            attempt,
+            mark: since,
+            skip: since,
+            at_mark: 0,
+            lines: None,
+            last_look: false,
+            away_since: None,
+        };
+        stream::try_unfold(follower, |mut follower| async move {
+            Ok(follower.next().await?.map(|line| (line, follower)))
+        })
+    }
+}
+
+struct Follower {
+    docker: Docker,
+    attempt: AttemptId,
+    /// Behind the last line that was given out.
+    mark: Option<LogMark>,
+    /// What the open stream must skip up to: the Engine's `since` counts whole seconds and includes them.
+    skip: Option<LogMark>,
+    /// How many lines with the time of `skip` the open stream has shown.
+    at_mark: u64,
+    lines: Option<BoxStream<'static, Result<LogOutput, Fault>>>,
+    /// The container has ended, and the open stream only shows what was missed.
+    last_look: bool,
+    away_since: Option<Instant>,
+}
+
+/// What the open stream showed.
+enum Seen {
+    Line(LogLine),
+    Skipped,
+    /// It ended, broke, or has been silent for long.
+    Paused { open: bool, broken: Option<Error> },
+}
+
+impl Follower {
+    async fn next(&mut self) -> Result<Option<LogLine>, Error> {
+        loop {
+            match self.read().await? {
+                Seen::Line(line) => {
+                    self.away_since = None;
+                    self.mark = Some(LogMark::after(self.mark, line.time));
+                    return Ok(Some(line));
+                }
+                Seen::Skipped => {}
+                Seen::Paused { broken: None, .. } if self.last_look => return Ok(None),
+                Seen::Paused { open, broken } => self.look_around(open, broken).await?,
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Seen, Error> {
+        if self.lines.is_none() {
+            self.lines = Some(self.open());
+        }
+        let Some(lines) = self.lines.as_mut() else {
+            return Ok(Seen::Paused { open: false, broken: None });
+        };
+        let deadline = if self.last_look { LAST_LOOK_DEADLINE } else { QUIET_INTERVAL };
+        match tokio::time::timeout(deadline, lines.next()).await {
+            Err(_) if self.last_look => Err(Error::Timeout { call: "logs", after: deadline }),
+            Err(_) => Ok(Seen::Paused { open: true, broken: None }),
+            Ok(None) => Ok(Seen::Paused { open: false, broken: None }),
+            Ok(Some(Ok(frame))) => Ok(match parse(frame) {
+                Some(line) if self.is_old(&line) => Seen::Skipped,
+                Some(line) => Seen::Line(line),
+                None => Seen::Paused { open: false, broken: Some(torn()) },
+            }),
+            Ok(Some(Err(error))) => {
+                let broken = match fault::of("logs", Some(self.attempt), error) {
+                    error @ (Error::Unreachable { .. } | Error::Timeout { .. }) => error,
+                    error => return Err(error),
+                };
+                Ok(Seen::Paused { open: false, broken: Some(broken) })
+            }
+        }
+    }
+
+    /// Decides how to go on after a pause: wait, open the stream again, or take the last look.
+    async fn look_around(&mut self, open: bool, broken: Option<Error>) -> Result<(), Error> {
+        let away = match self.docker.end_of(self.attempt).await {
+            Ok(Some(_)) => {
+                self.last_look = true;
+                self.lines = None;
+                broken
+            }
+            Ok(None) if open => None,
+            Ok(None) => {
+                self.lines = None;
+                // No pause for the first time, and no spinning on an Engine that shows an empty log again and again.
+                tokio::time::sleep(AWAY_PAUSE).await;
+                broken
+            }
+            Err(error @ (Error::Unreachable { .. } | Error::Timeout { .. })) => {
+                self.lines = None;
+                Some(error)
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(error) = away {
+            let since = *self.away_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > AWAY_LIMIT {
+                return Err(error);
+            }
+            tokio::time::sleep(AWAY_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> BoxStream<'static, Result<LogOutput, Fault>> {
+        self.skip = self.mark;
+        self.at_mark = 0;
+        let since = self.mark.map_or(0, |mark| mark.time.as_second());
+        let options = LogsOptionsBuilder::new()
+            .follow(!self.last_look)
+            .stdout(true)
+            .stderr(true)
+            .timestamps(true)
+            .since(i32::try_from(since).unwrap_or(i32::MAX))
+            .build();
+        self.docker.client.logs(&name(self.attempt), Some(options)).boxed()
+    }
+
+    fn is_old(&mut self, line: &LogLine) -> bool {
+        let Some(skip) = self.skip else { return false };
+        if line.time == skip.time {
+            self.at_mark += 1;
+            return self.at_mark <= skip.seen;
+        }
+        // Times can step back by a little where two streams meet; what follows the mark is new whatever its time.
+        line.time < skip.time && self.at_mark < skip.seen
+    }
+}
+
+fn torn() -> Error {
+    Error::Unreachable { message: "the container engine broke off a log in the middle of a line".to_owned() }
+}
+
+/// A frame is `<RFC 3339 time> <text>`. `None`: the frame is not whole.
+fn parse(frame: LogOutput) -> Option<LogLine> {
+    let (stream, message) = match frame {
+        LogOutput::StdOut { message } => (Source::Stdout, message),
+        LogOutput::StdErr { message } => (Source::Stderr, message),
+        LogOutput::StdIn { .. } | LogOutput::Console { .. } => return None,
+    };
+    let space = message.iter().position(|byte| *byte == b' ')?;
+    let time: Timestamp = std::str::from_utf8(&message[..space]).ok()?.parse().ok()?;
+    Some(LogLine { time, stream, text: message[space + 1..].to_vec() })
+}

@@ -1,0 +1,111 @@
+//! The attempts that the agent holds, and how each is told to stop.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bt_model::id::AttemptId;
+use tokio::sync::watch;
+
+use crate::assignment::Assignment;
+use crate::ending::Halt;
+use crate::workdir::AttemptDir;
+
+/// An attempt that the agent holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) assignment: Assignment,
+    pub(crate) dir: AttemptDir,
+    halt: watch::Sender<Option<Halt>>,
+    note: Mutex<String>,
+}
+
+impl Held {
+    pub(crate) fn id(&self) -> AttemptId {
+        self.assignment.attempt
+    }
+
+    /// Asks the attempt to stop. The first reason stands, but being taken away outweighs all others.
+    pub(crate) fn halt(&self, why: Halt) {
+        self.halt.send_if_modified(|halt| {
+            let news = halt.is_none() || (why == Halt::TakenAway && *halt != Some(Halt::TakenAway));
+            if news {
+                *halt = Some(why);
+            }
+            news
+        });
+    }
+
+    /// Waits until the attempt is asked to stop.
+    pub(crate) async fn halted(&self) -> Halt {
+        let mut halts = self.halt.subscribe();
+        loop {
+            if let Some(halt) = halts.borrow_and_update().clone() {
+                return halt;
+            }
+            if halts.changed().await.is_err() {
+                unreachable!("the sender is held by self");
+            }
+        }
+    }
+
+    /// Waits until the attempt is taken away.
+    pub(crate) async fn taken_away(&self) {
+        let mut halts = self.halt.subscribe();
+        while *halts.borrow_and_update() != Some(Halt::TakenAway) {
+            if halts.changed().await.is_err() {
+                unreachable!("the sender is held by self");
+            }
+        }
+    }
+
+    /// Says what the attempt waits for, for people; nothing when it goes on.
+    pub(crate) fn note(&self, note: impl Into<String>) {
+        *lock(&self.note) = note.into();
+    }
+}
+
+/// All attempts that the agent holds.
+#[derive(Debug, Default)]
+pub(crate) struct Holdings {
+    attempts: Mutex<HashMap<AttemptId, Arc<Held>>>,
+}
+
+impl Holdings {
+    /// Adds an attempt; none if it is held already.
+    pub(crate) fn add(&self, assignment: Assignment, dir: AttemptDir) -> Option<Arc<Held>> {
+        let mut attempts = lock(&self.attempts);
+        if attempts.contains_key(&assignment.attempt) {
+            return None;
+        }
+        let held = Arc::new(Held {
+            assignment,
+            dir,
+            halt: watch::Sender::new(None),
+            note: Mutex::default(),
+        });
+        attempts.insert(held.id(), held.clone());
+        Some(held)
+    }
+
+    pub(crate) fn remove(&self, attempt: AttemptId) {
+        lock(&self.attempts).remove(&attempt);
+    }
+
+    pub(crate) fn find(&self, attempt: AttemptId) -> Option<Arc<Held>> {
+        lock(&self.attempts).get(&attempt).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Held>> {
+        lock(&self.attempts).values().cloned().collect()
+    }
+
+    /// What attempts wait for, where they wait.
+    pub(crate) fn notes(&self) -> Vec<(AttemptId, String)> {
+        let notes = self.all().into_iter().map(|held| (held.id(), lock(&held.note).clone()));
+        notes.collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

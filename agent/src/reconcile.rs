@@ -1,0 +1,64 @@
+//! What the agent finds when it starts, and what it looks after while it runs: attempts of an earlier run are taken
+//! back, containers of attempts that it does not hold are removed, and the engine's health is watched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::agent::Agent;
+use crate::attempt;
+use crate::engine;
+
+/// How often strangers are looked for and the engine is asked how it is.
+const PASS: Duration = Duration::from_secs(10);
+
+/// Takes back the attempts of an earlier run. They go on at once; the next Hello names them.
+pub(crate) fn take_back(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    for (assignment, dir) in agent.state.held()? {
+        if let Some(held) = agent.holdings.add(assignment, dir) {
+            info!(attempt.id = %held.id(), "an attempt of an earlier run is taken back");
+            agent.tasks.spawn(attempt::live(agent.clone(), held));
+        }
+    }
+    Ok(())
+}
+
+/// Runs until `end`.
+pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
+    let mut ticks = interval(PASS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let health = match remove_strangers(&agent).await {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        let before = agent.unhealthy();
+        if health != before {
+            match health.is_empty() {
+                true => info!("the engine works again"),
+                false => warn!("the engine is in trouble: {health}"),
+            }
+            agent.note_health(health);
+        }
+    }
+}
+
+/// One pass: removes containers that carry this agent's label but that it holds no attempt for.
+pub(crate) async fn remove_strangers(agent: &Agent) -> Result<(), engine::Error> {
+    for found in agent.engine.list(agent.identity.agent).await? {
+        let held = found.attempt.and_then(|attempt| agent.holdings.find(attempt));
+        let Some(attempt) = found.attempt.filter(|_| held.is_none()) else {
+            continue;
+        };
+        warn!(attempt.id = %attempt, "a container of an attempt that is not held is removed");
+        agent.engine.remove(attempt).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! The agent's session with a coordinator: one stream, opened again for as long as it takes. Nothing that the agent
+//! runs depends on it: without a coordinator containers go on, and reports and outputs wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bt_model::id::AttemptId;
+use bt_proto::convert::parse;
+use bt_proto::v1::agents_client::AgentsClient;
+use bt_proto::v1::{self, agent_message, coordinator_message};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+use tracing::{debug, info, warn};
+
+use crate::agent::Agent;
+use crate::assignment::Assignment;
+use crate::attempt;
+use crate::ending::Halt;
+use crate::link::Connection;
+use crate::push_log;
+
+/// How long a connection, and the answer to a Hello, may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How often an idle connection is probed, and how long the answer may take.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// The longest wait before the next try to connect.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// Messages that may wait to be sent.
+const OUTGOING: usize = 64;
+/// The largest message from a coordinator.
+const LARGEST_MESSAGE: usize = 64 << 20;
+
+/// Keeps a session open until `end`. Fails only if the coordinator will never have this agent.
+pub(crate) async fn run(
+    agent: Arc<Agent>,
+    coordinators: Vec<String>,
+    end: CancellationToken,
+) -> anyhow::Result<()> {
+    let endpoints = endpoints(&coordinators)?;
+    let mut waits = waits();
+    let mut told = false;
+    for endpoint in endpoints.iter().cycle() {
+        let began = Instant::now();
+        let outcome = tokio::select! {
+            () = end.cancelled() => return Ok(()),
+            outcome = session(&agent, endpoint) => outcome,
+        };
+        agent.link.down();
+        let error = match outcome {
+            Ok(ended) => ended,
+            Err(status) if is_final(&status) => bail!("{}", status.message()),
+            Err(status) => status.message().to_owned(),
+        };
+        if began.elapsed() > LONGEST_WAIT {
+            waits = self::waits();
+            told = false;
+        }
+        if !told {
+            warn!(coordinator = %endpoint.uri(), "not connected ({error}); containers go on, trying again");
+            told = true;
+        }
+        let wait = waits.next().unwrap_or(LONGEST_WAIT);
+        tokio::select! {
+            () = end.cancelled() => return Ok(()),
+            () = sleep(wait) => {}
+        }
+    }
+    bail!("no coordinator is given")
+}
+
+/// A coordinator that says so will say so again.
+fn is_final(status: &Status) -> bool {
+    matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied | Code::Unauthenticated)
+}
+
+fn waits() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(LONGEST_WAIT)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>> {
+    let endpoint = |address: &String| {
+        let endpoint = Endpoint::from_shared(address.clone());
+        let endpoint = endpoint.with_context(|| {
+            format!("{address:?} is no coordinator's address; it looks like http://host:7600")
+        })?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        anyhow::Ok(endpoint)
+    };
+    coordinators.iter().map(endpoint).collect()
+}
+
+/// One session, from Hello to its end. Returns why it ended.
+async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Status> {
+    let connected = timeout(CONNECT, endpoint.connect()).await;
+    let channel = match connected {
+        Ok(Ok(channel)) => channel,
+        Ok(Err(error)) => {
+            return Err(Status::unavailable(format!("{:#}", anyhow::Error::from(error))));
+        }
+        Err(_) => return Err(Status::unavailable("no connection within 10 s")),
+    };
+    let number = agent.state.next_session();
+    let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;
+    let (outgoing, receiver) = mpsc::channel(OUTGOING);
+    let mut client = AgentsClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
+    send(&outgoing, agent_message::Kind::Hello(hello(agent, number))).await?;
+    let greeted = Instant::now();
+    let opening = client.session(ReceiverStream::new(receiver));
+    let late = |_| Status::unavailable("no answer to the Hello within 10 s");
+    let mut incoming = timeout(CONNECT, opening).await.map_err(late)??.into_inner();
+    let first = timeout(CONNECT, incoming.message()).await.map_err(late)??;
+    let Some(coordinator_message::Kind::Welcome(welcome)) = first.and_then(|first| first.kind) else {
+        return Err(Status::unavailable("the coordinator did not say Welcome"));
+    };
+    info!(coordinator = %endpoint.uri(), session = number, "connected");
+    for verdict in &welcome.verdicts {
+        rule(agent, &verdict.attempt, verdict.ruling());
+    }
+    agent.link.renewed(greeted);
+    let lease = Duration::from_millis(welcome.lease_ms.into());
+    let connection = Connection {
+        channel: channel.clone(),
+        session: number,
+    };
+    agent.link.up(connection, lease);
+    let pace = Duration::from_millis(u64::from(welcome.heartbeat_ms).max(50));
+    converse(agent, &channel, pace, &mut incoming, &outgoing).await
+}
+
+fn hello(agent: &Agent, session: u64) -> v1::Hello {
+    let offer = &agent.offer;
+    let volumes = offer.volumes.iter().map(|(name, volume)| v1::OfferedVolume {
+        name: name.clone(),
+        read_only: volume.read_only,
+    });
+    v1::Hello {
+        agent_id: agent.identity.agent.to_string(),
+        name: offer.name.clone(),
+        session,
+        capacity: Some(offer.capacity.into()),
+        labels: offer.labels.clone().into_iter().collect(),
+        volumes: volumes.collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: agent.engine_version.clone(),
+        attempts: held_ids(agent),
+    }
+}
+
+fn held_ids(agent: &Agent) -> Vec<String> {
+    agent.holdings.all().iter().map(|held| held.id().to_string()).collect()
+}
+
+/// Heartbeats, reports and commands, until the stream ends.
+async fn converse(
+    agent: &Arc<Agent>,
+    channel: &Channel,
+    pace: Duration,
+    incoming: &mut Streaming<v1::CoordinatorMessage>,
+    outgoing: &mpsc::Sender<v1::AgentMessage>,
+) -> Result<String, Status> {
+    let mut beats = interval(pace);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut unanswered = VecDeque::new();
+    let mut drain_told = false;
+    let mut sent = 0;
+    loop {
+        for report in agent.outbox.after(sent) {
+            sent = report.sequence;
+            send(outgoing, agent_message::Kind::Report(report)).await?;
+        }
+        tokio::select! {
+            message = incoming.message() => match message? {
+                None => return Ok("the coordinator hung up".into()),
+                Some(message) => {
+                    if let Some(kind) = message.kind {
+                        obey(agent, channel, kind, &mut unanswered);
+                    }
+                }
+            },
+            () = agent.outbox.added() => {}
+            // Said at once, so that no more work comes.
+            () = agent.draining.cancelled(), if !drain_told => {
+                drain_told = true;
+                beats.reset_immediately();
+            }
+            _ = beats.tick() => {
+                if unanswered.len() >= 4 {
+                    return Ok("the coordinator answers no heartbeats".into());
+                }
+                unanswered.push_back(Instant::now());
+                send(outgoing, agent_message::Kind::Heartbeat(heartbeat(agent))).await?;
+            }
+        }
+    }
+}
+
+fn heartbeat(agent: &Agent) -> v1::Heartbeat {
+    let progress = agent.holdings.notes().into_iter().map(|(attempt, note)| v1::Progress {
+        attempt: attempt.to_string(),
+        note,
+    });
+    v1::Heartbeat {
+        attempts: held_ids(agent),
+        unhealthy: agent.unhealthy(),
+        draining: agent.draining.is_cancelled(),
+        progress: progress.collect(),
+    }
+}
+
+async fn send(
+    outgoing: &mpsc::Sender<v1::AgentMessage>,
+    kind: agent_message::Kind,
+) -> Result<(), Status> {
+    let message = v1::AgentMessage { kind: Some(kind) };
+    match timeout(CONNECT, outgoing.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Status::unavailable("the stream has ended")),
+        Err(_) => Err(Status::unavailable("the coordinator takes no messages")),
+    }
+}
+
+fn obey(
+    agent: &Arc<Agent>,
+    channel: &Channel,
+    kind: coordinator_message::Kind,
+    unanswered: &mut VecDeque<Instant>,
+) {
+    match kind {
+        coordinator_message::Kind::Assign(assign) => {
+            for assignment in assign.assignments {
+                accept(agent, assignment);
+            }
+        }
+        coordinator_message::Kind::Stop(stop) => rule(agent, &stop.attempt, stop.ruling()),
+        coordinator_message::Kind::Ack(ack) => agent.outbox.acknowledge(ack.sequence),
+        coordinator_message::Kind::Renewed(_) => {
+            if let Some(sent) = unanswered.pop_front() {
+                agent.link.renewed(sent);
+            }
+        }
+        coordinator_message::Kind::LogRequest(request) => {
+            let client = AgentsClient::new(channel.clone());
+            agent.tasks.spawn(push_log::answer(agent.clone(), client, request));
+        }
+        coordinator_message::Kind::Welcome(_) => debug!("a second Welcome is ignored"),
+    }
+}
+
+/// Takes an attempt: from the moment its assignment is on disk the agent holds it. One that can't be written down is
+/// not taken, and goes back to the queue because the next heartbeats don't name it.
+fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
+    let assignment = match Assignment::try_from(assignment) {
+        Ok(assignment) => assignment,
+        Err(error) => {
+            warn!(error = %error, "an assignment that can't be read is ignored");
+            return;
+        }
+    };
+    let dir = agent.state.attempt(assignment.attempt);
+    let Some(held) = agent.holdings.add(assignment, dir) else {
+        return;
+    };
+    if let Err(error) = held.dir.create(&held.assignment) {
+        warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
+        agent.note_health(format!("{error:#}"));
+        agent.holdings.remove(held.id());
+        let why = format!("{error:#}");
+        let released = v1::report::Kind::Released(v1::Released { why });
+        drop(agent.outbox.post(held.id(), released));
+        return;
+    }
+    agent.tasks.spawn(attempt::live(agent.clone(), held));
+}
+
+fn rule(agent: &Agent, attempt: &str, ruling: v1::Ruling) {
+    let attempt: AttemptId = match parse("attempt", "a UUID", attempt) {
+        Ok(attempt) => attempt,
+        Err(error) => {
+            warn!(error = %error, "a ruling that can't be read is ignored");
+            return;
+        }
+    };
+    match ruling {
+        v1::Ruling::Keep => {}
+        v1::Ruling::Stop | v1::Ruling::Unknown | v1::Ruling::Unspecified => {
+            if let Some(held) = agent.holdings.find(attempt) {
+                info!(attempt.id = %attempt, "the attempt is taken away");
+                held.halt(Halt::TakenAway);
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The agent's state directory: its id, its session number, and a directory for each attempt that it holds.
+//!
+//! ```text
+//! agent-id             made once
+//! session              the number of the latest connection
+//! attempts/<id>/assignment.json    what to run; written before anything is done
+//!              /input.json         what ALGORITHM_INPUT_PATH names in the container
+//!              /results/           the container's results directory
+//!              /log                what the container printed
+//!              /started            when the container was started
+//!              /ending.json        how it ended; from then on it is only reported until it is acknowledged
+//! ```
+//!
+//! A file appears whole: it is written under another name, synced and renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use bt_model::id::{AgentId, AttemptId};
+use jiff::Timestamp;
+
+use crate::assignment::Assignment;
+use crate::collect;
+use crate::ending::Ending;
+
+/// The agent's state directory.
+#[derive(Clone, Debug)]
+pub(crate) struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// Opens the directory, and makes it if it is missing.
+    pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
+        let this = Self {
+            root: std::path::absolute(root).context("find the state directory")?,
+        };
+        private_dir(&this.root)?;
+        private_dir(&this.attempts())?;
+        Ok(this)
+    }
+
+    /// The agent's id, made at the first call.
+    pub(crate) fn agent_id(&self) -> anyhow::Result<AgentId> {
+        let path = self.root.join("agent-id");
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.trim().parse() {
+                Ok(id) => Ok(id),
+                Err(_) => bail!("{} does not hold an agent's id", path.display()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = AgentId::random();
+                write_whole(&path, format!("{id}\n").as_bytes())?;
+                Ok(id)
+            }
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// The number of the next connection; it is on disk before it is used.
+    pub(crate) fn next_session(&self) -> anyhow::Result<u64> {
+        let path = self.root.join("session");
+        let last = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().unwrap_or(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0_u64,
+            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        };
+        write_whole(&path, format!("{}\n", last + 1).as_bytes())?;
+        Ok(last + 1)
+    }
+
+    pub(crate) fn attempt(&self, id: AttemptId) -> AttemptDir {
+        AttemptDir {
+            path: self.attempts().join(id.to_string()),
+        }
+    }
+
+    /// The attempts that an earlier run of the agent held. What can't be read is removed: without its assignment
+    /// nothing can be done with it, and the coordinator will hear that it is not held.
+    pub(crate) fn held(&self) -> anyhow::Result<Vec<(Assignment, AttemptDir)>> {
+        let mut held = Vec::new();
+        for entry in fs::read_dir(self.attempts()).context("list the attempts")? {
+            let path = entry.context("list the attempts")?.path();
+            let dir = AttemptDir { path };
+            match dir.assignment() {
+                Ok(assignment) => held.push((assignment, dir)),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "an unreadable attempt is removed");
+                    dir.remove();
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    fn attempts(&self) -> PathBuf {
+        self.root.join("attempts")
+    }
+}
+
+/// The directory of one attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptDir {
+    path: PathBuf,
+}
+
+impl AttemptDir {
+    /// Writes the assignment down: from now on the agent holds the attempt.
+    pub(crate) fn create(&self, assignment: &Assignment) -> anyhow::Result<()> {
+        private_dir(&self.path)?;
+        let json = serde_json::to_vec(assignment).context("write the assignment")?;
+        write_whole(&self.path.join("assignment.json"), &json)
+    }
+
+    fn assignment(&self) -> anyhow::Result<Assignment> {
+        read_json(&self.path.join("assignment.json"))?.context("the assignment is missing")
+    }
+
+    pub(crate) fn input(&self) -> PathBuf {
+        self.path.join("input.json")
+    }
+
+    pub(crate) fn write_input(&self, json: &[u8]) -> anyhow::Result<()> {
+        write_whole(&self.input(), json)
+    }
+
+    pub(crate) fn results(&self) -> PathBuf {
+        self.path.join("results")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// When the container was started, if it was.
+    pub(crate) fn started(&self) -> Option<Timestamp> {
+        let text = fs::read_to_string(self.path.join("started")).ok()?;
+        text.trim().parse().ok()
+    }
+
+    pub(crate) fn write_started(&self, time: Timestamp) -> anyhow::Result<()> {
+        write_whole(&self.path.join("started"), format!("{time}\n").as_bytes())
+    }
+
+    pub(crate) fn ending(&self) -> anyhow::Result<Option<Ending>> {
+        read_json(&self.path.join("ending.json"))
+    }
+
+    pub(crate) fn write_ending(&self, ending: &Ending) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(ending).context("write the ending")?;
+        write_whole(&self.path.join("ending.json"), &json)
+    }
+
+    /// Forgets the attempt.
+    pub(crate) fn remove(&self) {
+        collect::remove_tree(&self.path);
+    }
+}
+
+fn private_dir(path: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("make the directory {}", path.display()))
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let write = || -> io::Result<()> {
+        let new = path.with_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        match path.parent() {
+            Some(dir) => File::open(dir)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().with_context(|| format!("write {}", path.display()))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    let value = serde_json::from_slice(&text);
+    value.map(Some).with_context(|| format!("read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_stays_and_sessions_rise() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("a/b")).unwrap();
+        let id = state.agent_id().unwrap();
+        assert_eq!(StateDir::open(&dir.path().join("a/b")).unwrap().agent_id().unwrap(), id);
+        let sessions = [(); 3].map(|()| state.next_session().unwrap());
+        assert_eq!(sessions, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_torn_attempt_is_removed_and_the_others_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let torn = state.attempt(AttemptId::random());
+        fs::create_dir_all(torn.results()).unwrap();
+        assert!(state.held().unwrap().is_empty());
+        assert!(!torn.path.exists());
+    }
+}
