@@ -2,7 +2,7 @@
 
 use bt_model::id::{AttemptId, SweepId};
 use bt_model::manifest::{self, Manifest};
-use bt_model::parameters::Parameters;
+use bt_model::parameters::{NotParameters, Parameters};
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ impl Assignment {
         Manifest::from_json(&self.manifest)
     }
 
-    pub(crate) fn parameters(&self) -> Result<Parameters, manifest::Error> {
+    pub(crate) fn parameters(&self) -> Result<Parameters, NotParameters> {
         Parameters::from_json(&self.parameters)
     }
 }

@@ -115,10 +115,14 @@ fn halted(halt: Halt) -> Outcome {
 async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
     let job = Job::read(&held.assignment)?;
     held.note("waiting for other containers on this machine to end");
-    let _share = unless_halted(held, async {
-        Ok::<_, Stop>(agent.capacity.take(job.manifest.resources()).await)
-    })
-    .await?;
+    let _share = tokio::select! {
+        biased;
+        share = agent.capacity.take(job.manifest.resources()) => share,
+        halt = held.halted() => return Err(Stop::Halted(halt)),
+        () = agent.draining.cancelled() => {
+            return Err(Stop::Halted(Halt::Release("the agent drains".into())));
+        }
+    };
     held.note("");
     if !runs_already(agent, held).await? {
         let prepared = unless_halted(held, prepare(agent, held, &job)).await;
@@ -262,7 +266,7 @@ async fn timed_out(held: &Held, job: &Job) {
 }
 
 async fn disk_exceeded(held: &Held, job: &Job) -> u64 {
-    let Some(limit) = job.manifest.needs.disk else {
+    let Some(limit) = job.manifest.needs.disk_bytes else {
         return std::future::pending().await;
     };
     let mut ticks = interval(MEASURE);

@@ -44,10 +44,12 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn read(assignment: &Assignment) -> Result<Self, Reason> {
-        let unreadable = |error| Reason::Agent(format!("the manifest can't be read: {error}"));
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Reason::Agent(format!("the manifest can't be read: {error}"))
+        };
         Ok(Self {
-            manifest: assignment.manifest().map_err(unreadable)?,
-            parameters: assignment.parameters().map_err(unreadable)?,
+            manifest: assignment.manifest().map_err(|error| unreadable(&error))?,
+            parameters: assignment.parameters().map_err(|error| unreadable(&error))?,
         })
     }
 
@@ -68,7 +70,7 @@ impl Job {
             "version": "1.0",
             "input_data_path": data.map_or("", |mount| mount.target.as_str()),
             "output_path": self.manifest.results,
-            "config": { "parameters": self.parameters },
+            "config": { "parameters": self.parameters.as_map() },
             "input_data": [],
         });
         input.to_string().into_bytes()
@@ -102,7 +104,7 @@ impl Job {
             cpu_millis: resources.cpu_millis,
             memory_bytes: resources.memory_bytes,
             gpus: resources.gpus,
-            shm_bytes: needs.shm,
+            shm_bytes: needs.shm_bytes,
             binds: self.binds(offer, dir)?,
             network: match self.manifest.network {
                 Network::None => crate::engine::Network::None,

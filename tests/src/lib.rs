@@ -1,1 +1,31 @@
-//! placeholder
+//! The harness of the whole-system tests: a database for each test, coordinators and agents as real processes, and
+//! clients that type real commands.
+//!
+//! The tests need what `make test` sets up: a Postgres whose URL is in `DATABASE_URL` (scripts/with-postgres), a Docker
+//! Engine, and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
+
+mod cluster;
+mod database;
+mod process;
+
+pub use cluster::{Cluster, Options};
+pub use database::Database;
+pub use process::{Finished, Process, btctl_path};
+
+use std::time::{Duration, Instant};
+
+/// How long anything that a test waits for may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `look` gives something, and returns it.
+#[track_caller]
+pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}

@@ -64,7 +64,7 @@ impl Services {
         &self,
         sweep: &Found,
         request: &v1::ListJobsRequest,
-        renderer: &Renderer,
+        renderer: &Renderer<'_>,
         jobs: &Jobs,
     ) -> Result<(), Status> {
         let limit = match request.limit {
@@ -91,7 +91,7 @@ impl Services {
     }
 }
 
-fn job(row: JobRow, renderer: &Renderer) -> Result<v1::Job, Status> {
+fn job(row: JobRow, renderer: &Renderer<'_>) -> Result<v1::Job, Status> {
     let parameters = Parameters::from_json(&row.parameters).map_err(unreadable)?;
     let rendered = renderer.render(&parameters).map_err(unreadable)?;
     let attempt_state = row.attempt_state.map(v1::AttemptState::from);
@@ -112,6 +112,6 @@ fn job(row: JobRow, renderer: &Renderer) -> Result<v1::Job, Status> {
 }
 
 /// What was queued was checked, so only a newer btctl's manifest can be unreadable.
-fn unreadable(error: bt_model::manifest::Error) -> Status {
+fn unreadable(error: impl std::fmt::Display) -> Status {
     Status::internal(format!("the sweep's manifest can't be read: {error}"))
 }

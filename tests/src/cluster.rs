@@ -1,0 +1,243 @@
+//! A cluster for one test: its own database, store and directories; coordinators and agents that it can kill.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Finished, Process, btctl_path};
+use crate::{Database, wait_until};
+
+/// How a cluster is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub lease: &'static str,
+    pub heartbeat: &'static str,
+    /// More flags of the agents.
+    pub agent: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lease: "6s",
+            heartbeat: "500ms",
+            agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"].map(str::to_owned).into(),
+        }
+    }
+}
+
+/// A running cluster. Everything of it is gone when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    agents: Vec<Process>,
+    coordinator: Option<Process>,
+    pub database: Database,
+    port: u16,
+    options: Options,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// One coordinator and one agent.
+    pub fn start() -> Self {
+        Self::with(Options::default())
+    }
+
+    pub fn with(options: Options) -> Self {
+        let mut cluster = Self::without_agent(options);
+        cluster.add_agent("agent");
+        cluster
+    }
+
+    pub fn without_agent(options: Options) -> Self {
+        let dir = tempfile::tempdir().expect("make a directory");
+        // Containers' bind mounts and other users must get through.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(dir.path(), mode).expect("open the directory");
+        let port = free_port();
+        let mut cluster = Self {
+            agents: Vec::new(),
+            coordinator: None,
+            database: Database::new(),
+            port,
+            options,
+            dir,
+        };
+        cluster.start_coordinator();
+        cluster
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.dir().join("store")
+    }
+
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the coordinator, again at the same address if one was there before.
+    pub fn start_coordinator(&mut self) {
+        let mut command = Command::new(btctl_path());
+        command
+            .arg("coordinator")
+            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["--lease", self.options.lease, "--heartbeat", self.options.heartbeat])
+            .arg("--store")
+            .arg(self.store())
+            .env("BTCTL_DATABASE_URL", self.database.url());
+        self.isolate(&mut command);
+        self.coordinator = Some(Process::start("coordinator", self.dir(), &mut command));
+        wait_until("the coordinator answers", || {
+            (self.run(&["ls"]).code == 0).then_some(())
+        });
+    }
+
+    pub fn coordinator(&mut self) -> &mut Process {
+        self.coordinator.as_mut().expect("the coordinator was started")
+    }
+
+    /// Starts an agent. One of the same name as an earlier one comes back with its state.
+    pub fn add_agent(&mut self, name: &str) {
+        let flags = self.options.agent.clone();
+        self.add_agent_with(name, &flags);
+    }
+
+    pub fn add_agent_with(&mut self, name: &str, flags: &[String]) {
+        let mut command = Command::new(btctl_path());
+        command
+            .args(["agent", "--name", name, "--coordinator", &self.address(), "--state-dir"])
+            .arg(self.dir().join(name))
+            .args(flags);
+        self.isolate(&mut command);
+        self.agents.push(Process::start(name, self.dir(), &mut command));
+        wait_until("the agent is ready", || {
+            let agents = self.json(&["agents", "ls"]);
+            let agents = agents.as_array()?;
+            agents
+                .iter()
+                .any(|agent| agent["name"] == name && agent["state"] == "ready")
+                .then_some(())
+        });
+    }
+
+    /// The latest agent.
+    pub fn agent(&mut self) -> &mut Process {
+        self.agents.last_mut().expect("an agent was started")
+    }
+
+    /// The agent that was started as number `index`.
+    pub fn agent_at(&mut self, index: usize) -> &mut Process {
+        &mut self.agents[index]
+    }
+
+    /// Runs a client's command to its end.
+    pub fn run(&self, args: &[&str]) -> Finished {
+        let mut command = Command::new(btctl_path());
+        command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
+        self.isolate(&mut command);
+        let output = command.output().expect("run btctl");
+        Finished {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> String {
+        let finished = self.run(args);
+        assert_eq!(finished.code, 0, "btctl {args:?}: {finished:?}");
+        finished.stdout
+    }
+
+    /// Runs a command with `-o json` and reads what it printed.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        let flag = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
+        args.splice(flag..flag, ["-o", "json"]);
+        let text = self.ok(&args);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("btctl {args:?}: {error}: {text}"))
+    }
+
+    /// Submits a sweep of `btctl-test:1` with these flags and this shell script, and returns its id.
+    #[track_caller]
+    pub fn submit(&self, flags: &[&str], script: &str) -> String {
+        let mut args = vec!["submit", "--image", "btctl-test:1", "--cpus", "0.25", "-m", "64m"];
+        args.extend(flags);
+        args.extend(["--", "sh", "-c", script]);
+        let submitted = self.json(&args);
+        submitted["id"].as_str().expect("submit prints an id").to_owned()
+    }
+
+    /// The number of a sweep's jobs in a state.
+    pub fn count(&self, sweep: &str, state: &str) -> u64 {
+        self.json(&["show", sweep])["counts"][state].as_u64().unwrap_or(0)
+    }
+
+    /// Waits until no job of a sweep is queued or running.
+    #[track_caller]
+    pub fn wait_ended(&self, sweep: &str) {
+        wait_until("the sweep has ended", || {
+            let counts = &self.json(&["show", sweep])["counts"];
+            (counts["queued"] == 0 && counts["running"] == 0).then_some(())
+        });
+    }
+
+    #[track_caller]
+    pub fn wait_count(&self, sweep: &str, state: &str, jobs: u64) {
+        wait_until(&format!("{jobs} jobs of {sweep} are {state}"), || {
+            (self.count(sweep, state) >= jobs).then_some(())
+        });
+    }
+
+    /// Ids of the containers that carry the label of one of a sweep's jobs.
+    pub fn containers(&self, sweep: &str) -> Vec<String> {
+        let output = Command::new("docker")
+            .args(["ps", "-aq", "--no-trunc", "--filter", &format!("label=btctl.sweep={sweep}")])
+            .output()
+            .expect("docker can't be run; `make test` sets it up");
+        assert!(output.status.success(), "docker ps: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// Nothing of the user's own settings reaches a test.
+    fn isolate(&self, command: &mut Command) {
+        command
+            .env("HOME", self.dir())
+            .env("XDG_CONFIG_HOME", self.dir().join("config"))
+            .env("XDG_STATE_HOME", self.dir().join("state"))
+            .env_remove("BTCTL_CONFIG");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Agents that were killed leave their containers, and nobody will take them back.
+        self.agents.clear();
+        let ids = self.database.query("select id from agents");
+        for id in ids {
+            let filter = format!("label=btctl.agent={id}");
+            let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
+            let Ok(listed) = listed else { continue };
+            for container in String::from_utf8_lossy(&listed.stdout).lines() {
+                let removed = Command::new("docker").args(["rm", "-fv", container]).output();
+                if let Err(error) = removed {
+                    eprintln!("the container {container} is left behind: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
+    socket.local_addr().expect("a bound socket has an address").port()
+}

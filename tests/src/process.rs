@@ -1,0 +1,98 @@
+//! Processes that tests start, talk to and kill.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::wait_until;
+
+/// The `btctl` that was built with the tests.
+pub fn btctl_path() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let dir = test.ancestors().nth(2).expect("tests are built into target/<profile>/deps");
+    let path = dir.join("btctl");
+    assert!(path.exists(), "{} is missing; build the whole workspace", path.display());
+    path
+}
+
+/// What a command that has ended said.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A server that runs in the background, with all that it says in a file.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    pub fn start(name: &str, dir: &Path, command: &mut Command) -> Self {
+        let log = dir.join(format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log).expect("open a log");
+        let errors = file.try_clone().expect("share a log");
+        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
+        let child = child.unwrap_or_else(|error| panic!("start {name}: {error}"));
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has said so far, and what earlier processes of the same name said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends a signal such as `TERM`, `KILL`, `STOP`.
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.pid().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "signal {} with {signal}", self.name);
+    }
+
+    /// Ends it without giving it a chance to do anything about it.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.child.wait().expect("wait for a killed process");
+    }
+
+    /// Asks it to end, and waits until it has. Returns its exit code.
+    #[track_caller]
+    pub fn terminate(&mut self) -> i32 {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    #[track_caller]
+    pub fn wait(&mut self) -> i32 {
+        let name = self.name.clone();
+        let status = wait_until(&format!("{name} has ended"), || self.child.try_wait().ok().flatten());
+        status.code().unwrap_or(-1)
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.is_running() {
+            self.kill();
+        }
+        if std::thread::panicking() {
+            eprintln!("---- {}\n{}", self.name, self.log());
+        }
+    }
+}
