@@ -82,9 +82,7 @@ pub async fn run(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .tcp_nodelay(true)
-        .add_service(
-            AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE),
-        )
+        .add_service(AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(
             SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE),
         );

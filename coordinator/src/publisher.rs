@@ -47,9 +47,8 @@ impl Publisher {
 }
 
 fn document(result: &Unwritten) -> Result<ResultDocument, Error> {
-    let json = |text: &str| {
-        serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error))
-    };
+    let json =
+        |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
     Ok(ResultDocument {
         sweep: result.place.sweep,
         sweep_name: result.place.sweep_name.clone(),

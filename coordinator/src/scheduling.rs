@@ -25,28 +25,53 @@ pub(crate) struct Offer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Misfit {
     /// It lacks a label, or has it with another value.
-    Label { wanted: String, value: String, has: Option<String> },
-    Volume { wanted: String },
+    Label {
+        wanted: String,
+        value: String,
+        has: Option<String>,
+    },
+    Volume {
+        wanted: String,
+    },
     /// It offers the volume read-only, and the job wants to write.
-    ReadOnly { wanted: String },
+    ReadOnly {
+        wanted: String,
+    },
     /// It is smaller than the job.
-    TooSmall { need: Resources, capacity: Resources },
+    TooSmall {
+        need: Resources,
+        capacity: Resources,
+    },
     /// It is large enough but busy.
-    Busy { need: Resources, free: Resources },
+    Busy {
+        need: Resources,
+        free: Resources,
+    },
 }
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label { wanted, value, has: None } => {
+            Self::Label {
+                wanted,
+                value,
+                has: None,
+            } => {
                 write!(f, "it has no label {wanted}={value}")
             }
-            Self::Label { wanted, value, has: Some(has) } => {
+            Self::Label {
+                wanted,
+                value,
+                has: Some(has),
+            } => {
                 write!(f, "its label {wanted} is {has}, not {value}")
             }
             Self::Volume { wanted } => write!(f, "it offers no volume {wanted}"),
             Self::ReadOnly { wanted } => {
-                write!(f, "it offers volume {wanted} read-only, and the job wants to write to it")
+                write!(
+                    f,
+                    "it offers volume {wanted} read-only, and the job wants to write to it"
+                )
             }
             Self::TooSmall { need, capacity } => {
                 write!(f, "a job needs {need}, and it has {capacity} in all")

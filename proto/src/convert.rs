@@ -56,16 +56,18 @@ impl TryFrom<v1::Reason> for Reason {
 
     fn try_from(reason: v1::Reason) -> Result<Self, Malformed> {
         use v1::reason::Kind;
-        Ok(match reason.kind.ok_or(Malformed::Missing("reason.kind"))? {
-            Kind::Exit(code) => Self::Exit(code),
-            Kind::Signal(signal) => Self::Signal(signal),
-            Kind::Oom(_) => Self::Oom,
-            Kind::Timeout(_) => Self::Timeout,
-            Kind::Image(text) => Self::Image(text),
-            Kind::Volume(text) => Self::Volume(text),
-            Kind::Outputs(text) => Self::Outputs(text),
-            Kind::Agent(text) => Self::Agent(text),
-        })
+        Ok(
+            match reason.kind.ok_or(Malformed::Missing("reason.kind"))? {
+                Kind::Exit(code) => Self::Exit(code),
+                Kind::Signal(signal) => Self::Signal(signal),
+                Kind::Oom(_) => Self::Oom,
+                Kind::Timeout(_) => Self::Timeout,
+                Kind::Image(text) => Self::Image(text),
+                Kind::Volume(text) => Self::Volume(text),
+                Kind::Outputs(text) => Self::Outputs(text),
+                Kind::Agent(text) => Self::Agent(text),
+            },
+        )
     }
 }
 

@@ -23,7 +23,9 @@ impl Default for Options {
         Self {
             lease: "6s",
             heartbeat: "500ms",
-            agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"].map(str::to_owned).into(),
+            agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"]
+                .map(str::to_owned)
+                .into(),
         }
     }
 }
@@ -87,7 +89,12 @@ impl Cluster {
         command
             .arg("coordinator")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
-            .args(["--lease", self.options.lease, "--heartbeat", self.options.heartbeat])
+            .args([
+                "--lease",
+                self.options.lease,
+                "--heartbeat",
+                self.options.heartbeat,
+            ])
             .arg("--store")
             .arg(self.store())
             .env("BTCTL_DATABASE_URL", self.database.url());
@@ -99,7 +106,9 @@ impl Cluster {
     }
 
     pub fn coordinator(&mut self) -> &mut Process {
-        self.coordinator.as_mut().expect("the coordinator was started")
+        self.coordinator
+            .as_mut()
+            .expect("the coordinator was started")
     }
 
     /// Starts an agent. One of the same name as an earlier one comes back with its state.
@@ -111,11 +120,19 @@ impl Cluster {
     pub fn add_agent_with(&mut self, name: &str, flags: &[String]) {
         let mut command = Command::new(btctl_path());
         command
-            .args(["agent", "--name", name, "--coordinator", &self.address(), "--state-dir"])
+            .args([
+                "agent",
+                "--name",
+                name,
+                "--coordinator",
+                &self.address(),
+                "--state-dir",
+            ])
             .arg(self.dir().join(name))
             .args(flags);
         self.isolate(&mut command);
-        self.agents.push(Process::start(name, self.dir(), &mut command));
+        self.agents
+            .push(Process::start(name, self.dir(), &mut command));
         wait_until("the agent is ready", || {
             let agents = self.json(&["agents", "ls"]);
             let agents = agents.as_array()?;
@@ -139,7 +156,10 @@ impl Cluster {
     /// Runs a client's command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         let mut command = Command::new(btctl_path());
-        command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
+        command
+            .args(args)
+            .env("BTCTL_COORDINATOR", self.address())
+            .current_dir(self.dir());
         self.isolate(&mut command);
         let output = command.output().expect("run btctl");
         Finished {
@@ -161,25 +181,42 @@ impl Cluster {
     #[track_caller]
     pub fn json(&self, args: &[&str]) -> Value {
         let mut args = args.to_vec();
-        let flag = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
+        let flag = args
+            .iter()
+            .position(|arg| *arg == "--")
+            .unwrap_or(args.len());
         args.splice(flag..flag, ["-o", "json"]);
         let text = self.ok(&args);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("btctl {args:?}: {error}: {text}"))
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("btctl {args:?}: {error}: {text}"))
     }
 
     /// Submits a sweep of `btctl-test:1` with these flags and this shell script, and returns its id.
     #[track_caller]
     pub fn submit(&self, flags: &[&str], script: &str) -> String {
-        let mut args = vec!["submit", "--image", "btctl-test:1", "--cpus", "0.25", "-m", "64m"];
+        let mut args = vec![
+            "submit",
+            "--image",
+            "btctl-test:1",
+            "--cpus",
+            "0.25",
+            "-m",
+            "64m",
+        ];
         args.extend(flags);
         args.extend(["--", "sh", "-c", script]);
         let submitted = self.json(&args);
-        submitted["id"].as_str().expect("submit prints an id").to_owned()
+        submitted["id"]
+            .as_str()
+            .expect("submit prints an id")
+            .to_owned()
     }
 
     /// The number of a sweep's jobs in a state.
     pub fn count(&self, sweep: &str, state: &str) -> u64 {
-        self.json(&["show", sweep])["counts"][state].as_u64().unwrap_or(0)
+        self.json(&["show", sweep])["counts"][state]
+            .as_u64()
+            .unwrap_or(0)
     }
 
     /// Waits until no job of a sweep is queued or running.
@@ -201,11 +238,24 @@ impl Cluster {
     /// Ids of the containers that carry the label of one of a sweep's jobs.
     pub fn containers(&self, sweep: &str) -> Vec<String> {
         let output = Command::new("docker")
-            .args(["ps", "-aq", "--no-trunc", "--filter", &format!("label=btctl.sweep={sweep}")])
+            .args([
+                "ps",
+                "-aq",
+                "--no-trunc",
+                "--filter",
+                &format!("label=btctl.sweep={sweep}"),
+            ])
             .output()
             .expect("docker can't be run; `make test` sets it up");
-        assert!(output.status.success(), "docker ps: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        assert!(
+            output.status.success(),
+            "docker ps: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Nothing of the user's own settings reaches a test.
@@ -225,10 +275,14 @@ impl Drop for Cluster {
         let ids = self.database.query("select id from agents");
         for id in ids {
             let filter = format!("label=btctl.agent={id}");
-            let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
+            let listed = Command::new("docker")
+                .args(["ps", "-aq", "--filter", &filter])
+                .output();
             let Ok(listed) = listed else { continue };
             for container in String::from_utf8_lossy(&listed.stdout).lines() {
-                let removed = Command::new("docker").args(["rm", "-fv", container]).output();
+                let removed = Command::new("docker")
+                    .args(["rm", "-fv", container])
+                    .output();
                 if let Err(error) = removed {
                     eprintln!("the container {container} is left behind: {error}");
                 }
@@ -239,5 +293,8 @@ impl Drop for Cluster {
 
 fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
-    socket.local_addr().expect("a bound socket has an address").port()
+    socket
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }

@@ -26,7 +26,10 @@ impl Database {
 
     pub fn url(&self) -> String {
         let (front, back) = self.server.split_once("/postgres?").unwrap_or_else(|| {
-            panic!("DATABASE_URL must name the database `postgres` of a local server: {}", self.server)
+            panic!(
+                "DATABASE_URL must name the database `postgres` of a local server: {}",
+                self.server
+            )
         });
         format!("{front}/{}?{back}", self.name)
     }
@@ -42,7 +45,18 @@ impl Database {
 
     fn psql_at(&self, url: &str, sql: &str) -> Result<String, String> {
         let output = Command::new("psql")
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                url,
+                "-c",
+                sql,
+            ])
             .env_remove("PGDATABASE")
             .output()
             .map_err(|error| format!("psql can't be run: {error}; install postgresql-client"))?;

@@ -57,7 +57,9 @@ impl Dispatcher {
         let owners = self.queue.owners_running().await?;
         let offers = self.offers(agents).await?;
         let indexed = offers.iter().enumerate();
-        let indexed: Vec<_> = indexed.map(|(index, (_, offer))| (index, offer.clone())).collect();
+        let indexed: Vec<_> = indexed
+            .map(|(index, (_, offer))| (index, offer.clone()))
+            .collect();
         let mut sent = 0;
         for (index, sweep, jobs) in plan(&indexed, &sweeps, &owners, BATCH) {
             let agent = &offers[index].0;

@@ -20,7 +20,11 @@ impl Chosen {
     fn numbers(&self) -> Result<Option<Vec<i32>>, Error> {
         match self {
             Self::All => Ok(None),
-            Self::These(jobs) => jobs.iter().map(|job| signed(*job)).collect::<Result<_, _>>().map(Some),
+            Self::These(jobs) => jobs
+                .iter()
+                .map(|job| signed(*job))
+                .collect::<Result<_, _>>()
+                .map(Some),
         }
     }
 }
@@ -48,9 +52,13 @@ impl Queue {
                 .execute(&mut *tx)
                 .await?;
         }
-        let live = query_file!("queries/live_attempts_of_jobs.sql", sweep.uuid(), numbers.as_deref())
-            .fetch_all(&mut *tx)
-            .await?;
+        let live = query_file!(
+            "queries/live_attempts_of_jobs.sql",
+            sweep.uuid(),
+            numbers.as_deref()
+        )
+        .fetch_all(&mut *tx)
+        .await?;
         let settlements: Vec<_> = live
             .iter()
             .map(|row| Settlement::of(AttemptId::from_uuid(row.id), Ending::Cancelled))
@@ -58,10 +66,14 @@ impl Queue {
         let settled = settle_in(&mut tx, Fence::None, &settlements).await?;
         let stopped = |answer: &&Settled| **answer == Settled::Now(JobState::Cancelled);
         let stopping = settled.iter().filter(stopped).count() as u32;
-        let queued = query_file!("queries/cancel_queued.sql", sweep.uuid(), numbers.as_deref())
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
+        let queued = query_file!(
+            "queries/cancel_queued.sql",
+            sweep.uuid(),
+            numbers.as_deref()
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
         let counts = query_file!("queries/count_jobs.sql", sweep.uuid(), numbers.as_deref())
             .fetch_all(&mut *tx)
             .await?;

@@ -4,7 +4,7 @@ use bt_model::id::{AgentId, AttemptId};
 use sqlx::error::ErrorKind;
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("the database URL can't be read: {0}; it looks like postgres://user@host/database")]
     Url(#[source] sqlx::Error),
     #[error("there is no sweep {0:?}")]
@@ -12,10 +12,16 @@ pub enum Error {
     #[error("{0:?} begins the ids of several sweeps; give more of its digits")]
     Ambiguous(String),
     #[error("sweep {sweep} has no job {job}; its jobs are 0 to {highest}")]
-    NoJob { sweep: String, job: u32, highest: u32 },
+    NoJob {
+        sweep: String,
+        job: u32,
+        highest: u32,
+    },
     #[error("the idempotency key {0:?} was used for another sweep; choose another key")]
     KeyReused(String),
-    #[error("agent {0} has opened a newer session; two agents may be using copies of one state directory")]
+    #[error(
+        "agent {0} has opened a newer session; two agents may be using copies of one state directory"
+    )]
     Superseded(AgentId),
     #[error("attempt {0} is not an attempt of this agent")]
     NoAttempt(AttemptId),
@@ -31,7 +37,7 @@ pub enum Error {
 
 impl Error {
     /// True where the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
             Self::Database(error) => error.as_database_error().is_some_and(|error| {

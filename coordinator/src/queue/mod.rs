@@ -20,7 +20,7 @@ use sqlx::{PgConnection, PgPool, query_file};
 
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage};
-pub use error::Error;
+pub(crate) use error::Error;
 pub(crate) use maintain::Unwritten;
 pub(crate) use read::{AgentRow, AttemptRow, Found, JobFilter, JobRow, OutputRow, SweepRow};
 pub(crate) use session::{Greeting, Pulse};
@@ -41,13 +41,13 @@ static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// The queue's connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     pool: PgPool,
 }
 
 impl Queue {
     /// Connects, and brings the schema up to date under an advisory lock.
-    pub async fn connect(url: &str) -> Result<Self, Error> {
+    pub(crate) async fn connect(url: &str) -> Result<Self, Error> {
         let options: PgConnectOptions = url.parse().map_err(Error::Url)?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)

@@ -416,10 +416,15 @@ impl Queue {
         attempt: AttemptId,
     ) -> Result<(AttemptPlace, AttemptState), Error> {
         let session = signed::<i64>(session)?;
-        let row = query_file!("queries/attempt_place.sql", attempt.uuid(), agent.uuid(), session)
-            .fetch_optional(&self.pool)
-            .await?
-            .ok_or(Error::NoAttempt(attempt))?;
+        let row = query_file!(
+            "queries/attempt_place.sql",
+            attempt.uuid(),
+            agent.uuid(),
+            session
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or(Error::NoAttempt(attempt))?;
         let place = AttemptPlace {
             sweep_name: row.name,
             sweep: SweepId::from_uuid(row.sweep_id),
@@ -439,10 +444,16 @@ impl Queue {
         image: &str,
     ) -> Result<String, Error> {
         let session = signed::<i64>(session)?;
-        query_file!("queries/pin_image.sql", attempt.uuid(), agent.uuid(), session, image)
-            .fetch_optional(&self.pool)
-            .await?
-            .map(|row| row.image_pin)
-            .ok_or(Error::NoAttempt(attempt))
+        query_file!(
+            "queries/pin_image.sql",
+            attempt.uuid(),
+            agent.uuid(),
+            session,
+            image
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .map(|row| row.image_pin)
+        .ok_or(Error::NoAttempt(attempt))
     }
 }

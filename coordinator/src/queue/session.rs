@@ -165,4 +165,3 @@ pub(super) async fn hold_session(
         .map(drop)
         .ok_or(Error::Superseded(agent))
 }
-

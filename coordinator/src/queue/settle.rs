@@ -182,7 +182,11 @@ pub(super) async fn settle_in(
         notify(tx, READY).await?;
     }
     let by_agent = matches!(fence, Fence::Agent(..));
-    if !by_agent && answers.iter().any(|answer| matches!(answer, Settled::Now(_))) {
+    if !by_agent
+        && answers
+            .iter()
+            .any(|answer| matches!(answer, Settled::Now(_)))
+    {
         notify(tx, TAKEN).await?;
     }
     Ok(answers)
@@ -328,7 +332,8 @@ impl Reasons {
         self.codes.push(reason.and_then(Reason::code));
         let message = reason.and_then(Reason::message);
         // Postgres keeps no NUL in a text.
-        self.messages.push(message.map(|text| text.replace('\0', "\u{fffd}")));
+        self.messages
+            .push(message.map(|text| text.replace('\0', "\u{fffd}")));
     }
 }
 

@@ -35,7 +35,10 @@ fn planned(offer: &Offer, sweeps: &[Candidate], limit: u32) -> Vec<u32> {
         *owners.entry(sweep.owner.clone()).or_default() += sweep.running;
     }
     let plan = plan(&[("one", offer.clone())], sweeps, &owners, limit);
-    let plan: HashMap<_, _> = plan.into_iter().map(|(_, sweep, jobs)| (sweep, jobs)).collect();
+    let plan: HashMap<_, _> = plan
+        .into_iter()
+        .map(|(_, sweep, jobs)| (sweep, jobs))
+        .collect();
     let of = |sweep: &Candidate| plan.get(&sweep.sweep).copied().unwrap_or(0);
     sweeps.iter().map(of).collect()
 }
@@ -46,7 +49,10 @@ fn work_spreads_over_agents() {
     let agents = [("a", agent(4, 8)), ("b", agent(2, 8)), ("c", agent(2, 8))];
     let mut plan = plan(&agents, &sweeps, &HashMap::new(), 5);
     plan.sort_unstable_by_key(|(agent, ..)| *agent);
-    let jobs: Vec<_> = plan.into_iter().map(|(agent, _, jobs)| (agent, jobs)).collect();
+    let jobs: Vec<_> = plan
+        .into_iter()
+        .map(|(agent, _, jobs)| (agent, jobs))
+        .collect();
     assert_eq!(jobs, [("a", 3), ("b", 1), ("c", 1)]);
 }
 

@@ -53,7 +53,9 @@ impl v1::agents_server::Agents for Services {
         &self,
         request: Request<Streaming<v1::UploadRequest>>,
     ) -> Result<Response<v1::UploadReply>, Status> {
-        self.receive_upload(request.into_inner()).await.map(Response::new)
+        self.receive_upload(request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn pin_image(
@@ -75,7 +77,9 @@ impl v1::agents_server::Agents for Services {
         &self,
         request: Request<Streaming<v1::PushLogRequest>>,
     ) -> Result<Response<v1::PushLogReply>, Status> {
-        self.receive_log(request.into_inner()).await.map(Response::new)
+        self.receive_log(request.into_inner())
+            .await
+            .map(Response::new)
     }
 }
 
@@ -88,11 +92,22 @@ impl Services {
         named: &[AttemptId],
     ) -> Result<tokio::sync::mpsc::Receiver<crate::sessions::Outgoing>, Status> {
         let agent = greeting.agent;
-        self.queue.say_hello(greeting).await.map_err(status::queue)?;
-        let holding = self.queue.holding(agent, named).await.map_err(status::queue)?;
+        self.queue
+            .say_hello(greeting)
+            .await
+            .map_err(status::queue)?;
+        let holding = self
+            .queue
+            .holding(agent, named)
+            .await
+            .map_err(status::queue)?;
         let returned = holding.missing.iter().map(|(attempt, state)| {
             let never_received = *state == bt_model::state::AttemptState::Leased;
-            let ending = if never_received { Ending::Returned } else { Ending::Lost };
+            let ending = if never_received {
+                Ending::Returned
+            } else {
+                Ending::Lost
+            };
             Settlement::of(*attempt, ending)
         });
         let returned: Vec<_> = returned.collect();
@@ -112,7 +127,9 @@ impl Services {
             draining: false,
             notes: Vec::new(),
         };
-        let renewed = self.queue.heartbeat(agent, greeting.session, &pulse, self.lease);
+        let renewed = self
+            .queue
+            .heartbeat(agent, greeting.session, &pulse, self.lease);
         renewed.await.map_err(status::queue)?;
 
         let verdicts = named.iter().map(|attempt| v1::Verdict {
@@ -199,23 +216,17 @@ impl Services {
             attempt: attempt.to_string(),
             ruling: v1::Ruling::Stop.into(),
         };
-        self.sessions.send(agent, coordinator_message::Kind::Stop(stop));
+        self.sessions
+            .send(agent, coordinator_message::Kind::Stop(stop));
     }
 
     /// Writes a report down, and acknowledges it after the commit.
-    async fn report(
-        &self,
-        agent: AgentId,
-        session: u64,
-        report: v1::Report,
-    ) -> Result<(), Status> {
+    async fn report(&self, agent: AgentId, session: u64, report: v1::Report) -> Result<(), Status> {
         let attempt = attempt_id(&report.attempt).map_err(status::malformed)?;
         let kind = report.kind.ok_or(Malformed::Missing("report.kind"));
         let kind = kind.map_err(status::malformed)?;
         let advance = |event, image_id| self.advance(agent, session, attempt, event, image_id);
-        let settle = |ending| {
-            self.settle(agent, session, Settlement::of(attempt, ending))
-        };
+        let settle = |ending| self.settle(agent, session, Settlement::of(attempt, ending));
         let accepted = match kind {
             report::Kind::Preparing(_) => advance(AttemptEvent::Prepares, None).await?,
             report::Kind::Running(running) => {
@@ -227,7 +238,9 @@ impl Services {
             }
             report::Kind::Failed(failed) => {
                 let reason = failed.reason.ok_or(Malformed::Missing("failed.reason"));
-                let reason = reason.and_then(Reason::try_from).map_err(status::malformed)?;
+                let reason = reason
+                    .and_then(Reason::try_from)
+                    .map_err(status::malformed)?;
                 info!(attempt.id = %attempt, agent.id = %agent, "attempt failed: {reason}");
                 settle(Ending::Failed(reason)).await?
             }
@@ -239,7 +252,8 @@ impl Services {
             sequence: report.sequence,
             accepted,
         };
-        self.sessions.send(agent, coordinator_message::Kind::Ack(ack));
+        self.sessions
+            .send(agent, coordinator_message::Kind::Ack(ack));
         Ok(())
     }
 
@@ -252,7 +266,10 @@ impl Services {
         image_id: Option<String>,
     ) -> Result<bool, Status> {
         let image_id = image_id.as_deref();
-        let advanced = self.queue.advance(agent, session, attempt, event, image_id).await;
+        let advanced = self
+            .queue
+            .advance(agent, session, attempt, event, image_id)
+            .await;
         advanced.map_err(status::queue)
     }
 
@@ -272,7 +289,8 @@ impl Services {
                 let stored = self.store.size(&place.output(path)).await;
                 if stored.map_err(status::store)? != Some(*size) {
                     warn!(attempt.id = %attempt, "output {path} is not in the store as it was uploaded");
-                    let reason = Reason::Agent(format!("{path} is not in the store as it was uploaded"));
+                    let reason =
+                        Reason::Agent(format!("{path} is not in the store as it was uploaded"));
                     let failed = Settlement::of(attempt, Ending::Failed(reason));
                     return self.settle(agent, session, failed).await;
                 }
@@ -327,7 +345,10 @@ fn attempt_ids(texts: &[String]) -> Result<Vec<AttemptId>, Malformed> {
 }
 
 fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
-    let volumes = hello.volumes.into_iter().map(|volume| (volume.name, volume.read_only));
+    let volumes = hello
+        .volumes
+        .into_iter()
+        .map(|volume| (volume.name, volume.read_only));
     Ok(Greeting {
         agent: agent_id(&hello.agent_id)?,
         name: hello.name,

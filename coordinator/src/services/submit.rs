@@ -23,7 +23,8 @@ impl Services {
     ) -> Result<Submitted, Status> {
         let order = Order::receive(incoming).await?;
         let (manifest, fingerprint) = (order.manifest, order.fingerprint);
-        let invalid = |error: bt_model::manifest::Error| Status::invalid_argument(error.to_string());
+        let invalid =
+            |error: bt_model::manifest::Error| Status::invalid_argument(error.to_string());
         let jobs = manifest.expand().map_err(invalid)?;
         let submission = Submission {
             name: manifest.name.clone(),
@@ -96,7 +97,11 @@ impl Order {
                 rows.push(parameters);
             }
         }
-        let manifest = if rows.is_empty() { manifest } else { manifest.with_rows(rows) };
+        let manifest = if rows.is_empty() {
+            manifest
+        } else {
+            manifest.with_rows(rows)
+        };
         Ok(Self {
             header,
             manifest,

@@ -43,7 +43,11 @@ impl v1::sweeps_server::Sweeps for Services {
             limit => limit.min(MOST_SWEEPS),
         };
         let rows = self.queue.sweeps(None, request.all, limit).await;
-        let sweeps = rows.map_err(status::queue)?.into_iter().map(sweep).collect();
+        let sweeps = rows
+            .map_err(status::queue)?
+            .into_iter()
+            .map(sweep)
+            .collect();
         Ok(Response::new(v1::ListSweepsReply { sweeps }))
     }
 
@@ -96,7 +100,11 @@ impl v1::sweeps_server::Sweeps for Services {
         let found = self.find(&request.sweep).await?;
         let jobs = chosen(&found, request.jobs)?;
         let both = [JobState::Failed, JobState::Cancelled];
-        let ended = if request.failed_only { &both[..1] } else { &both[..] };
+        let ended = if request.failed_only {
+            &both[..1]
+        } else {
+            &both[..]
+        };
         let queued = self.queue.retry(found.id, &jobs, ended).await;
         let queued = queued.map_err(status::queue)?;
         self.work.notify_one();
@@ -198,7 +206,11 @@ impl Services {
         let rows = self.queue.sweeps(Some(found.id), true, 1).await;
         let row = rows.map_err(status::queue)?.pop();
         let row = row.ok_or_else(|| status::queue(Error::NoSweep(found.name.clone())))?;
-        let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
+        let details = self
+            .queue
+            .sweep_details(found.id)
+            .await
+            .map_err(status::queue)?;
         let waiting = match row.counts[0] {
             0 => Vec::new(),
             _ => self.waiting(&details.candidate).await?,
@@ -209,7 +221,11 @@ impl Services {
             jobs: failure.jobs,
             first_job: failure.first_job,
         });
-        let progressing = self.queue.progressing(found.id).await.map_err(status::queue)?;
+        let progressing = self
+            .queue
+            .progressing(found.id)
+            .await
+            .map_err(status::queue)?;
         let progressing = progressing.into_iter().map(|attempt| v1::Progressing {
             job: attempt.job,
             state: v1::AttemptState::from(attempt.state).into(),
@@ -254,7 +270,10 @@ impl Services {
                     }
                 }
             };
-            waiting.push(v1::Waiting { agent: row.name, why });
+            waiting.push(v1::Waiting {
+                agent: row.name,
+                why,
+            });
         }
         Ok(waiting)
     }

@@ -41,9 +41,14 @@ impl Services {
 
     /// Outputs are taken while the attempt is live. Its log is wanted whatever became of it.
     async fn upload_path(&self, header: v1::UploadHeader) -> Result<String, Status> {
-        let agent: AgentId = parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)?;
-        let attempt: AttemptId = parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
-        let place = self.queue.attempt_place(agent, header.session, attempt).await;
+        let agent: AgentId =
+            parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)?;
+        let attempt: AttemptId =
+            parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
+        let place = self
+            .queue
+            .attempt_place(agent, header.session, attempt)
+            .await;
         let (place, state) = place.map_err(status::queue)?;
         match header.what {
             Some(upload_header::What::Log(_)) => Ok(AttemptPlace::log(&place)),
