@@ -3,7 +3,9 @@
 //! Nothing here names a particular engine; `docker` is the one there is, and the only module that knows Docker's words.
 //! An attempt has at most one container, and a container that has run is never started again.
 
-pub mod docker;
+mod docker;
+
+pub(crate) use docker::Docker;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,42 +16,42 @@ use jiff::Timestamp;
 
 /// All that an engine must know to make one attempt's container.
 #[derive(Clone, Debug)]
-pub struct ContainerSpec {
-    pub attempt: AttemptId,
-    pub agent: AgentId,
-    pub sweep: SweepId,
-    pub job: u32,
+pub(crate) struct ContainerSpec {
+    pub(crate) attempt: AttemptId,
+    pub(crate) agent: AgentId,
+    pub(crate) sweep: SweepId,
+    pub(crate) job: u32,
     /// The sweep's pin: `name@sha256:...` or `sha256:...`.
-    pub image: String,
+    pub(crate) image: String,
     /// Arguments to the image's entrypoint, as in `docker run`; the image's own when empty.
-    pub command: Vec<String>,
-    pub env: Vec<(String, String)>,
+    pub(crate) command: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
     /// Uid and gid; the image's user when absent.
-    pub user: Option<(u32, u32)>,
-    pub cpu_millis: u64,
+    pub(crate) user: Option<(u32, u32)>,
+    pub(crate) cpu_millis: u64,
     /// Memory and swap together.
-    pub memory_bytes: u64,
-    pub gpus: u32,
+    pub(crate) memory_bytes: u64,
+    pub(crate) gpus: u32,
     /// Size of `/dev/shm`; the engine's default when absent.
-    pub shm_bytes: Option<u64>,
-    pub binds: Vec<Bind>,
-    pub network: Network,
+    pub(crate) shm_bytes: Option<u64>,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) network: Network,
     /// Bytes of log that the engine keeps for a reader that is behind, at least 1.
-    pub log_limit: u64,
+    pub(crate) log_limit: u64,
 }
 
 /// A directory or file of the machine, shown to a container. It must exist: an engine never makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bind {
-    pub source: PathBuf,
+pub(crate) struct Bind {
+    pub(crate) source: PathBuf,
     /// Absolute path in the container.
-    pub target: String,
-    pub read_only: bool,
+    pub(crate) target: String,
+    pub(crate) read_only: bool,
 }
 
 /// What a container can reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
+pub(crate) enum Network {
     #[default]
     None,
     Bridge,
@@ -57,26 +59,26 @@ pub enum Network {
 
 /// How a container ended, as the engine tells it; [`classify`] says what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit {
-    pub code: i64,
+pub(crate) struct Exit {
+    pub(crate) code: i64,
     /// The kernel killed a process of the container for exceeding its memory; not always the first process.
-    pub oom: bool,
+    pub(crate) oom: bool,
     /// The engine's own words about a failure; mostly empty.
-    pub error: String,
+    pub(crate) error: String,
 }
 
 /// A container of this agent, met on the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Absent when its label holds no attempt's id; such a container is a stranger's.
-    pub attempt: Option<AttemptId>,
+    pub(crate) attempt: Option<AttemptId>,
     /// The engine's id of it.
-    pub container: String,
-    pub state: FoundState,
+    pub(crate) container: String,
+    pub(crate) state: FoundState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FoundState {
+pub(crate) enum FoundState {
     /// Made, and never started.
     Created,
     Running,
@@ -86,15 +88,15 @@ pub enum FoundState {
 /// A place in a container's log: just behind the line number `seen` of those with this time. Pieces of one long line
 /// carry the same time, so the time alone is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogMark {
-    pub time: Timestamp,
+pub(crate) struct LogMark {
+    pub(crate) time: Timestamp,
     /// At least 1.
-    pub seen: u64,
+    pub(crate) seen: u64,
 }
 
 impl LogMark {
     /// The place behind a line with time `time` that follows the place `mark`.
-    pub fn after(mark: Option<Self>, time: Timestamp) -> Self {
+    pub(crate) fn after(mark: Option<Self>, time: Timestamp) -> Self {
         match mark {
             Some(mark) if mark.time == time => Self { time, seen: mark.seen + 1 },
             _ => Self { time, seen: 1 },
@@ -104,7 +106,7 @@ impl LogMark {
 
 /// Why an engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("the container engine did not answer `{call}` within {}", humantime::format_duration(*.after))]
     Timeout { call: &'static str, after: Duration },
     /// The engine is not there, or hung up. It may come back.
@@ -136,7 +138,7 @@ pub enum Error {
 
 impl Error {
     /// True when the engine, not the request, is at fault, so that the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Unreachable { .. } | Self::DiskFull { .. } => true,
             Self::ImageRefused { .. } => true,
@@ -150,7 +152,7 @@ impl Error {
     }
 
     /// What an attempt that ends by this error failed of.
-    pub fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::NoSuchImage { .. } | Self::ImageRefused { .. } | Self::NoSuchCommand { .. } => {
                 Reason::Image(self.to_string())
@@ -174,7 +176,7 @@ const SIGNAL_MAX: i64 = 64;
 /// A process that the kernel killed for memory makes the attempt `oom` whatever the exit code says, 0 included: a
 /// worker of a pool was lost, so what the rest computed can't be trusted. An exit code of 128+n stands for signal n,
 /// as shells and the container's init pass it on; 137 without the kernel's word is a kill, not `oom`.
-pub fn classify(exit: &Exit) -> Option<Reason> {
+pub(crate) fn classify(exit: &Exit) -> Option<Reason> {
     if exit.oom {
         return Some(Reason::Oom);
     }

@@ -21,7 +21,6 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use bt_model::id::{AgentId, AttemptId};
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::engine::docker::fault::within;
@@ -45,7 +44,7 @@ const LABEL_JOB: &str = "btctl.job";
 
 /// A Docker Engine, or Podman behind its Docker-compatible socket. Clones share one connection's settings and limits.
 #[derive(Clone)]
-pub struct Docker {
+pub(crate) struct Docker {
     client: bollard::Docker,
     starts: Arc<Semaphore>,
     pulls: Arc<image::Pulls>,
@@ -55,13 +54,13 @@ impl Docker {
     /// Finds the Engine by `DOCKER_HOST` (`unix://` or `tcp://`) or at its usual socket, and agrees on an API version.
     ///
     /// The error is a sentence for the machine's owner: what to install, to start or to allow.
-    pub async fn connect() -> Result<Self, Error> {
+    pub(crate) async fn connect() -> Result<Self, Error> {
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         Self::connect_to(host.as_deref().unwrap_or(fault::USUAL_HOST)).await
     }
 
     /// As [`connect`](Self::connect), to the Engine at `host`.
-    pub async fn connect_to(host: &str) -> Result<Self, Error> {
+    pub(crate) async fn connect_to(host: &str) -> Result<Self, Error> {
         let client = if host.starts_with("unix://") {
             bollard::Docker::connect_with_unix(host, HEAD_DEADLINE.as_secs(), bollard::API_DEFAULT_VERSION)
         } else if host.starts_with("tcp://") || host.starts_with("http://") {
@@ -86,7 +85,7 @@ impl Docker {
     }
 
     /// The engine's name and version, e.g. `docker 20.10.24`.
-    pub async fn version(&self) -> Result<String, Error> {
+    pub(crate) async fn version(&self) -> Result<String, Error> {
         let version = within("version", READ_DEADLINE, None, self.client.version()).await?;
         let podman = version
             .components
@@ -98,7 +97,7 @@ impl Docker {
     }
 
     /// Makes the attempt's container. One that is there already is fine.
-    pub async fn create(&self, spec: &ContainerSpec) -> Result<(), Error> {
+    pub(crate) async fn create(&self, spec: &ContainerSpec) -> Result<(), Error> {
         let _turn = self.turn().await;
         let options = CreateContainerOptionsBuilder::new().name(&name(spec.attempt)).build();
         let call = self.client.create_container(Some(options), body::of(spec));
@@ -126,7 +125,7 @@ impl Docker {
     /// Starts the attempt's container. One that runs, or has run, is left as it is: no job runs twice in it.
     ///
     /// Must not race with [`stop`](Self::stop) for the same attempt: a stop that comes first finds nothing to stop.
-    pub async fn start(&self, attempt: AttemptId) -> Result<(), Error> {
+    pub(crate) async fn start(&self, attempt: AttemptId) -> Result<(), Error> {
         let state = self.inspect(attempt).await?.state.unwrap_or_default();
         if state.status != Some(ContainerStateStatusEnum::CREATED) {
             return Ok(());
@@ -137,16 +136,8 @@ impl Docker {
         within("start", CHANGE_DEADLINE, Some(attempt), call).await
     }
 
-    /// When the attempt's container was started; `None` if it never was.
-    pub async fn started(&self, attempt: AttemptId) -> Result<Option<Timestamp>, Error> {
-        let state = self.inspect(attempt).await?.state.unwrap_or_default();
-        let time: Option<Timestamp> = state.started_at.and_then(|time| time.parse().ok());
-        // The Engine writes the year 1 for "never".
-        Ok(time.filter(|time| *time > Timestamp::UNIX_EPOCH))
-    }
-
     /// Ends the container: SIGTERM, and SIGKILL if it still runs after `grace`. Fine if it has ended or is gone.
-    pub async fn stop(&self, attempt: AttemptId, grace: Duration) -> Result<(), Error> {
+    pub(crate) async fn stop(&self, attempt: AttemptId, grace: Duration) -> Result<(), Error> {
         // The Engine counts whole seconds; a part of one is given, not taken.
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::new().signal("SIGTERM").t(seconds).build();
@@ -159,17 +150,20 @@ impl Docker {
     }
 
     /// Removes the container, killing it first if it runs, and its anonymous volumes. Fine if it is gone.
-    pub async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
-        self.remove_named(&name(attempt)).await
-    }
-
-    /// Removes a container that [`list`](Self::list) found, whoever's it is.
-    pub async fn discard(&self, found: &Found) -> Result<(), Error> {
-        self.remove_named(&found.container).await
+    pub(crate) async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let name = name(attempt);
+        let call = self.client.remove_container(&name, Some(options));
+        match within("remove", CHANGE_DEADLINE, Some(attempt), call).await {
+            Err(Error::Gone { .. }) => Ok(()),
+            // Another remove is under way and will end it.
+            Err(Error::Engine { status: Some(409), message, .. }) if message.contains("in progress") => Ok(()),
+            other => other,
+        }
     }
 
     /// All containers that carry this agent's label, running or not.
-    pub async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
+    pub(crate) async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_AGENT}={agent}")])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let listed = within("list", READ_DEADLINE, None, self.client.list_containers(Some(options))).await?;
@@ -190,17 +184,6 @@ impl Docker {
             })
         });
         Ok(found.collect())
-    }
-
-    async fn remove_named(&self, container: &str) -> Result<(), Error> {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        let call = self.client.remove_container(container, Some(options));
-        match within("remove", CHANGE_DEADLINE, None, call).await {
-            Err(Error::Engine { status: Some(404), .. }) => Ok(()),
-            // Another remove is under way and will end it.
-            Err(Error::Engine { status: Some(409), message, .. }) if message.contains("in progress") => Ok(()),
-            other => other,
-        }
     }
 
     async fn inspect(&self, attempt: AttemptId) -> Result<ContainerInspectResponse, Error> {

@@ -30,7 +30,7 @@ impl Docker {
     /// container has ended. An error is the last item.
     ///
     /// Docker keeps lines: it adds the newline that the last one may lack.
-    pub fn logs(
+    pub(crate) fn logs(
         &self,
         attempt: AttemptId,
         since: Option<LogMark>,

@@ -41,7 +41,7 @@ impl Docker {
     /// The pin of an image that a manifest names: the digest by which a registry knows it, else the id of a local one.
     ///
     /// An image that is on this machine is taken as it is, as `docker run` does; only a missing one is pulled.
-    pub async fn resolve_image(&self, image: &str) -> Result<String, Error> {
+    pub(crate) async fn resolve_image(&self, image: &str) -> Result<String, Error> {
         let found = self.here_or_pulled(image).await?;
         if image.contains("@sha256:") {
             return Ok(image.to_owned());
@@ -56,7 +56,7 @@ impl Docker {
     }
 
     /// Sees to it that the pinned image is on this machine, and answers with its id.
-    pub async fn ensure_image(&self, pin: &str) -> Result<String, Error> {
+    pub(crate) async fn ensure_image(&self, pin: &str) -> Result<String, Error> {
         let found = self.here_or_pulled(pin).await?;
         Ok(found.id.unwrap_or_else(|| pin.to_owned()))
     }

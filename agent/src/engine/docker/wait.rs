@@ -28,7 +28,7 @@ impl Docker {
     /// Ends with [`Error::Gone`] when the container was removed, with [`Error::NotStarted`] when there is nothing to
     /// wait for, and with the last error when the Engine stays away for ten minutes. Of a command that the image does
     /// not have, [`Error::NoSuchCommand`] tells.
-    pub async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
+    pub(crate) async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
         let name = name(attempt);
         let mut away_since = None;
         loop {

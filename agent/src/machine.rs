@@ -1,0 +1,101 @@
+//! What this machine has: its name, its cpus, and the memory that jobs may be offered.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is never offered to jobs: room for the system, the engine and the agent.
+const RESERVE_MIN: u64 = 512 << 20;
+/// The part of the memory that is reserved where that is more than [`RESERVE_MIN`]: a tenth.
+const RESERVE_PART: u64 = 10;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Machine {
+    pub(crate) host_name: String,
+    /// At least 1.
+    pub(crate) cpus: u32,
+    /// What jobs may be offered: all memory, or what this process's control group allows, less a reserve.
+    pub(crate) memory_bytes: u64,
+    /// The instruction set, e.g. `x86_64`.
+    pub(crate) arch: &'static str,
+}
+
+pub(crate) fn detect() -> Machine {
+    let system = rustix::system::sysinfo();
+    let installed = (system.totalram as u64).saturating_mul(u64::from(system.mem_unit));
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let allowed = group_limit(&groups, |path| fs::read_to_string(path).ok());
+    let usable = allowed.map_or(installed, |allowed| allowed.min(installed));
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get());
+    Machine {
+        host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        memory_bytes: less_reserve(usable),
+        arch: std::env::consts::ARCH,
+    }
+}
+
+fn less_reserve(usable: u64) -> u64 {
+    usable.saturating_sub((usable / RESERVE_PART).max(RESERVE_MIN))
+}
+
+/// The lowest memory limit of the control groups named by `/proc/self/cgroup`, or of a group above them.
+///
+/// In a container the file may name groups as the host sees them; then those paths do not exist, and the limit stands
+/// at the root, which is always looked at.
+fn group_limit(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            named if named.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => return None,
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        let places = path.ancestors().map(|group| PathBuf::from(root).join(group).join(file));
+        // "max", the v2 word for no limit, is no number.
+        places.filter_map(|place| read(&place)?.trim().parse::<u64>().ok()).min()
+    });
+    limits.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(groups: &str, files: &[(&str, &str)], expected: Option<u64>) {
+        let read = |path: &Path| {
+            let found = files.iter().find(|(name, _)| Path::new(name) == path);
+            found.map(|(_, text)| format!("{text}\n"))
+        };
+        assert_eq!(group_limit(groups, read), expected);
+    }
+
+    #[test]
+    fn the_lowest_limit_above_the_process_counts() {
+        let v2 = "0::/system.slice/agent.service\n";
+        let own = "/sys/fs/cgroup/system.slice/agent.service/memory.max";
+        check(v2, &[(own, "max"), ("/sys/fs/cgroup/system.slice/memory.max", "4096")], Some(4096));
+        check(v2, &[(own, "max")], None);
+        check(v2, &[("/sys/fs/cgroup/memory.max", "77")], Some(77));
+        let v1 = "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n";
+        check(v1, &[("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "99")], Some(99));
+        check(v1, &[("/sys/fs/cgroup/memory/memory.limit_in_bytes", "98")], Some(98));
+        check("", &[], None);
+    }
+
+    #[test]
+    fn a_reserve_is_kept() {
+        assert_eq!(less_reserve(100 << 30), 90 << 30);
+        assert_eq!(less_reserve(1 << 30), 512 << 20);
+        assert_eq!(less_reserve(1), 0);
+    }
+
+    #[test]
+    fn this_machine_has_something() {
+        let machine = detect();
+        assert!(machine.cpus > 0 && machine.memory_bytes > 0 && !machine.host_name.is_empty(), "{machine:?}");
+    }
+}
