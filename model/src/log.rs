@@ -92,7 +92,13 @@ mod tests {
     #[test]
     fn what_a_job_wrote_comes_back_byte_for_byte() {
         let time: Timestamp = "2026-11-21T03:33:18.000000001Z".parse().unwrap();
-        for written in [&b"a\nb\n"[..], b"", b"\n\n", b"no newline", b" \xff F \r\nx"] {
+        for written in [
+            &b"a\nb\n"[..],
+            b"",
+            b"\n\n",
+            b"no newline",
+            b" \xff F \r\nx",
+        ] {
             let mut kept = Vec::new();
             for line in LogLine::split(time, Stream::Stderr, written) {
                 line.encode(&mut kept);
@@ -101,7 +107,11 @@ mod tests {
                 .split_inclusive(|byte| *byte == b'\n')
                 .map(|line| LogLine::decode(line).unwrap())
                 .collect();
-            assert!(lines.iter().all(|line| line.time == time && line.stream == Stream::Stderr));
+            assert!(
+                lines
+                    .iter()
+                    .all(|line| line.time == time && line.stream == Stream::Stderr)
+            );
             let read: Vec<u8> = lines.into_iter().flat_map(|line| line.text).collect();
             assert_eq!(read, written);
         }

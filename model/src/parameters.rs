@@ -2,33 +2,58 @@
 
 use serde_json::{Map, Value};
 
+/// A job has no more parameters than this.
+pub const MAX_PARAMETERS: usize = 1000;
+const MAX_NAME: usize = 64;
+/// A text is no longer, so that a template with a few of them stays within the length of a word.
+pub(crate) const MAX_TEXT: usize = 8 << 10;
+
 /// Names and values (whole numbers, floats, booleans, text), in the manifest's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters(Map<String, Value>);
 
-/// A text that is no job's parameters.
+/// What is wrong with a job's parameters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotParameters(String);
 
 impl Parameters {
-    /// Checks that every name is allowed and every value is a scalar.
+    /// Checks that every name is allowed, every value is a scalar, and no two would share an environment variable.
     pub fn new(map: Map<String, Value>) -> Result<Self, NotParameters> {
-        let _ = &map;
-        todo!()
+        if map.len() > MAX_PARAMETERS {
+            return Err(NotParameters(format!(
+                "{} parameters; a job has {MAX_PARAMETERS} at most",
+                map.len()
+            )));
+        }
+        for (name, value) in &map {
+            check_name(name)?;
+            check_value(name, value)?;
+        }
+        check_distinct(map.keys().map(String::as_str))?;
+        Ok(Self(map))
     }
 
     pub fn from_json(text: &str) -> Result<Self, NotParameters> {
-        let _ = text;
-        todo!()
+        match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => Self::new(map),
+            Ok(_) => Err(NotParameters("parameters are a JSON object".to_owned())),
+            Err(error) => Err(NotParameters(format!(
+                "parameters are a JSON object: {error}"
+            ))),
+        }
     }
 
     pub fn to_json(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
+        serde_json::to_string(&self.0).expect("names are texts and values are scalars")
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
@@ -43,7 +68,129 @@ impl Parameters {
         self.0
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Takes what has been checked before: combinations of checked axes.
+    pub(crate) fn from_checked(map: Map<String, Value>) -> Self {
+        Self(map)
+    }
+}
+
+/// A value as templates and `BT_PARAM_<NAME>` have it: text without quotes, everything else as in JSON.
+pub fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The environment variable that holds the parameter.
+pub fn variable_of(name: &str) -> String {
+    let name = name.chars().map(|c| match c {
+        c if c.is_ascii_alphanumeric() => c.to_ascii_uppercase(),
+        _ => '_',
+    });
+    "BT_PARAM_".chars().chain(name).collect()
+}
+
+/// True when the two are the same parameter value: 5 and 5.0 are.
+pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            a == b || ((a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64())
+        }
+        (a, b) => a == b,
+    }
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), NotParameters> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let goes_on_well = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if starts_well && goes_on_well && name.len() <= MAX_NAME {
+        return Ok(());
+    }
+    let name: String = name.chars().take(80).collect();
+    Err(NotParameters(format!(
+        "{name:?} is no name for a parameter: letters, digits, `_` and `-`, a letter or `_` first, {MAX_NAME} at most"
+    )))
+}
+
+pub(crate) fn check_value(name: &str, value: &Value) -> Result<(), NotParameters> {
+    let wrong = match value {
+        Value::Bool(_) | Value::Number(_) => return Ok(()),
+        Value::String(text) if text.contains('\0') => "holds a NUL character".to_owned(),
+        Value::String(text) if text.len() > MAX_TEXT => {
+            format!("is a text of {} bytes; {MAX_TEXT} are the most", text.len())
+        }
+        Value::String(_) => return Ok(()),
+        Value::Null => "has no value; leave it out, or write \"\"".to_owned(),
+        Value::Array(_) => "is a list; a parameter is a number, a text or a boolean".to_owned(),
+        Value::Object(_) => "is a map; a parameter is a number, a text or a boolean".to_owned(),
+    };
+    Err(NotParameters(format!("the parameter `{name}` {wrong}")))
+}
+
+/// Refuses two names with the same environment variable.
+pub(crate) fn check_distinct<'a>(
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), NotParameters> {
+    let mut seen = std::collections::HashMap::new();
+    for name in names {
+        let variable = variable_of(name);
+        if let Some(other) = seen.insert(variable, name)
+            && other != name
+        {
+            let variable = variable_of(name);
+            return Err(NotParameters(format!(
+                "the parameter `{name}` is named like another, `{other}`: both would be {variable}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(json: &str, part: &str) {
+        let error = Parameters::from_json(json).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn parameters_keep_order_and_kind() {
+        let text = r#"{"z":1,"a":1.0,"f":0.3,"b":true,"s":"x"}"#;
+        assert_eq!(Parameters::from_json(text).unwrap().to_json(), text);
+    }
+
+    #[test]
+    fn what_is_no_parameter_is_refused() {
+        refused("[1]", "a JSON object");
+        refused(r#"{"a": [1]}"#, "`a` is a list");
+        refused(r#"{"a": null}"#, "`a` has no value");
+        refused(r#"{"1a": 1}"#, "\"1a\" is no name");
+        refused(
+            r#"{"fast-ma": 1, "fast_ma": 2}"#,
+            "`fast_ma` is named like another, `fast-ma`",
+        );
+        refused(r#"{"Fast": 1, "fast": 2}"#, "both would be BT_PARAM_FAST");
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        let same = |a: Value, b: Value| same_value(&a, &b);
+        assert!(same(5.into(), 5.0.into()));
+        assert!(!same(5.into(), "5".into()));
+        assert!(!same((i64::MAX - 1).into(), i64::MAX.into()));
     }
 }

@@ -66,6 +66,9 @@ mod tests {
     #[test]
     fn sizes_read_well() {
         let shown = [0, 1023, 1024, 1536, 8 << 30, (2 << 40) - 1].map(|n| ByteSize(n).to_string());
-        assert_eq!(shown, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "8 GiB", "1.9 TiB"]);
+        assert_eq!(
+            shown,
+            ["0 B", "1023 B", "1 KiB", "1.5 KiB", "8 GiB", "1.9 TiB"]
+        );
     }
 }

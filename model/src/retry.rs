@@ -157,7 +157,10 @@ mod tests {
         use JobEvent::{GaveUp, TriesAgain};
         let failed = Ending::Failed(Reason::Exit(1));
         assert_eq!(events(&failed, FRESH, 1), [GaveUp]);
-        let budget = Budget { retries: 2, ..FRESH };
+        let budget = Budget {
+            retries: 2,
+            ..FRESH
+        };
         assert_eq!(events(&failed, budget, 3), [TriesAgain, TriesAgain, GaveUp]);
     }
 
@@ -178,7 +181,11 @@ mod tests {
 
     #[test]
     fn nothing_of_a_cancelled_sweep_is_tried_again() {
-        let budget = Budget { retries: 5, cancelled: true, ..FRESH };
+        let budget = Budget {
+            retries: 5,
+            cancelled: true,
+            ..FRESH
+        };
         for ending in [Ending::Lost, Ending::Returned, Ending::Failed(Reason::Oom)] {
             let verdict = verdict(&ending, budget);
             assert_eq!((verdict.event, verdict.reason), (JobEvent::Cancelled, None));

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::error::{Error, Places};
 use super::matrix::Matrix;
-use super::{JobUser, Manifest, Needs, Network, OnDisconnect, Sample, VolumeMount};
+use super::{
+    DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network,
+    OnDisconnect, Sample, VolumeMount, check, volume,
+};
 use crate::parameters::Parameters;
 
 /// What a file or the flags say of a sweep; what they leave out is absent.
@@ -17,8 +20,8 @@ pub struct Draft {
     pub env: BTreeMap<String, String>,
     pub matrix: Option<Matrix>,
     pub params: Option<Vec<Parameters>>,
-    /// A CSV file with a job's parameters in each row. Who finishes the draft reads it, with [`super::csv_rows`], into
-    /// `params` first.
+    /// A CSV file with a job's parameters in each row. Whoever finishes the draft takes it and puts what
+    /// [`super::csv_rows`] reads from it into `params` first.
     pub params_from: Option<String>,
     pub filter: Option<String>,
     pub sample: Option<Sample>,
@@ -38,16 +41,326 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The same draft with what the flags say. Flags win; maps and volumes are merged entry by entry, a matrix axis by
-    /// axis.
+    /// The same draft with what the flags say, who win. Variables, labels, resources and volumes (by target) are
+    /// merged one by one, a matrix axis by axis; another source of jobs takes the place of the file's.
     #[must_use]
-    pub fn merge(self, flags: Self) -> Self {
-        let _ = flags;
-        todo!()
+    pub fn merge(mut self, mut flags: Self) -> Self {
+        self.forget_places(&flags);
+        self.places.take(std::mem::take(&mut flags.places));
+        self.merge_jobs(&mut flags);
+        self.env.append(&mut flags.env);
+        self.agents.append(&mut flags.agents);
+        for mount in flags.volumes {
+            self.volumes.retain(|known| known.target != mount.target);
+            self.volumes.push(mount);
+        }
+        Self {
+            name: flags.name.or(self.name),
+            image: flags.image.or(self.image),
+            command: flags.command.or(self.command),
+            filter: flags.filter.or(self.filter),
+            sample: flags.sample.or(self.sample),
+            needs: Needs {
+                cpu_millis: flags.needs.cpu_millis.or(self.needs.cpu_millis),
+                memory_bytes: flags.needs.memory_bytes.or(self.needs.memory_bytes),
+                gpus: flags.needs.gpus.or(self.needs.gpus),
+                shm_bytes: flags.needs.shm_bytes.or(self.needs.shm_bytes),
+                disk_bytes: flags.needs.disk_bytes.or(self.needs.disk_bytes),
+            },
+            timeout: flags.timeout.or(self.timeout),
+            retries: flags.retries.or(self.retries),
+            priority: flags.priority.or(self.priority),
+            network: flags.network.or(self.network),
+            on_disconnect: flags.on_disconnect.or(self.on_disconnect),
+            user: flags.user.or(self.user),
+            results: flags.results.or(self.results),
+            metrics: flags.metrics.or(self.metrics),
+            timezone: flags.timezone.or(self.timezone),
+            ..self
+        }
+    }
+
+    fn merge_jobs(&mut self, flags: &mut Self) {
+        let (matrix, params, params_from) = (
+            flags.matrix.take(),
+            flags.params.take(),
+            flags.params_from.take(),
+        );
+        if matrix.is_none() && params.is_none() && params_from.is_none() {
+            return;
+        }
+        self.matrix = match (self.matrix.take(), matrix) {
+            (Some(known), Some(more)) => Some(known.merge(more)),
+            (_, more) => more,
+        };
+        self.params = params;
+        self.params_from = params_from;
+    }
+
+    /// What a flag sets does not stand in the file any more.
+    fn forget_places(&mut self, flags: &Self) {
+        let set = [
+            ("name", flags.name.is_some()),
+            ("image", flags.image.is_some()),
+            ("command", flags.command.is_some()),
+            ("where", flags.filter.is_some()),
+            ("sample", flags.sample.is_some()),
+            ("volumes", !flags.volumes.is_empty()),
+            ("matrix", flags.matrix.is_some()),
+            ("results", flags.results.is_some()),
+            ("metrics", flags.metrics.is_some()),
+            ("timezone", flags.timezone.is_some()),
+        ];
+        for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {
+            self.places.forget(key);
+        }
+        for name in flags.env.keys() {
+            self.places.forget(&format!("env.{name}"));
+        }
+        if !flags.env.is_empty() {
+            self.places.forget_only("env");
+        }
     }
 
     /// Checks all and fills in the defaults.
-    pub fn finish(self) -> Result<Manifest, Error> {
-        todo!()
+    pub fn finish(mut self) -> Result<Manifest, Error> {
+        let places = self.places.clone();
+        let at = |path: &str| {
+            let place = places.of(path).cloned();
+            move |error: Error| error.or_at(place.as_ref())
+        };
+        self.check_values()
+            .map_err(|(path, error)| at(&path)(error))?;
+        let jobs = self
+            .job_source()
+            .map_err(|(path, error)| at(&path)(error))?;
+        let results = self.results.unwrap_or_else(|| DEFAULT_RESULTS.to_owned());
+        let image = self
+            .image
+            .ok_or_else(|| Error::new("no `image` is given; name the image to run"))
+            .map_err(|error| match places.origin() {
+                Some(origin) => error.or_in(&origin),
+                None => error,
+            })?;
+        Ok(Manifest {
+            name: self.name.unwrap_or_else(|| name_of_image(&image)),
+            image,
+            command: self.command.unwrap_or_default(),
+            env: self.env,
+            jobs,
+            filter: self.filter,
+            sample: self.sample,
+            volumes: self.volumes,
+            needs: self.needs,
+            timeout: self.timeout,
+            retries: self.retries.unwrap_or(0),
+            priority: self.priority.unwrap_or(0),
+            agents: self.agents,
+            network: self.network.unwrap_or_default(),
+            on_disconnect: self.on_disconnect.unwrap_or_default(),
+            user: self.user.unwrap_or_default(),
+            results: check::results(results)?,
+            metrics: self.metrics.unwrap_or_else(|| DEFAULT_METRICS.to_owned()),
+            timezone: self.timezone,
+            places: self.places,
+        })
+    }
+
+    /// A file's values were checked where they stand; a flag's are checked here.
+    fn check_values(&self) -> Result<(), (String, Error)> {
+        let key = |key: &str| {
+            let key = key.to_owned();
+            move |error| (key, error)
+        };
+        let strings = [
+            (
+                "name",
+                &self.name,
+                check::name as fn(String) -> Result<String, Error>,
+            ),
+            ("image", &self.image, check::image),
+            ("results", &self.results, check::results),
+            ("metrics", &self.metrics, check::metrics),
+            ("timezone", &self.timezone, check::timezone),
+        ];
+        for (name, value, check) in strings {
+            if let Some(value) = value {
+                check(value.clone()).map_err(key(name))?;
+            }
+        }
+        if let Some(words) = &self.command {
+            check::command(words.clone()).map_err(key("command"))?;
+        }
+        for (name, value) in &self.env {
+            let checked = check::env_name(name).and_then(|()| check::text(name, value));
+            checked.map_err(key(&format!("env.{name}")))?;
+        }
+        for (name, value) in &self.agents {
+            check::label(name, value).map_err(key("agents"))?;
+        }
+        self.check_counts()
+            .map_err(|(path, message)| (path.to_owned(), Error::new(message)))?;
+        self.check_volumes()
+    }
+
+    fn check_counts(&self) -> Result<(), (&'static str, String)> {
+        let counts = [
+            ("env", self.env.len(), check::MAX_ENV),
+            ("agents", self.agents.len(), check::MAX_LABELS),
+            ("volumes", self.volumes.len(), check::MAX_VOLUMES),
+            (
+                "retries",
+                self.retries.unwrap_or(0) as usize,
+                check::MAX_RETRIES as usize,
+            ),
+            (
+                "params",
+                self.params.as_ref().map_or(0, Vec::len),
+                MAX_JOBS as usize,
+            ),
+        ];
+        for (key, count, most) in counts {
+            if count > most {
+                return Err((key, format!("`{key}` has {count}; {most} is the limit")));
+            }
+        }
+        if let Some(priority) = self
+            .priority
+            .filter(|priority| !(-1000..=1000).contains(priority))
+        {
+            return Err((
+                "priority",
+                format!("`priority` is {priority}; it goes from -1000 to 1000"),
+            ));
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(("timeout", "`timeout` is no time at all".to_owned()));
+        }
+        if self.needs.cpu_millis == Some(0) {
+            return Err((
+                "resources",
+                "`cpus` is 0; a job needs more than none".to_owned(),
+            ));
+        }
+        if self.sample.is_some_and(|sample| sample.count == 0) {
+            return Err((
+                "sample",
+                "`sample` takes 0 jobs; take 1 at least".to_owned(),
+            ));
+        }
+        if let Some(seed) = self
+            .sample
+            .map(|sample| sample.seed)
+            .filter(|seed| *seed > i64::MAX as u64)
+        {
+            return Err((
+                "sample",
+                format!(
+                    "the seed {seed} of `sample` is too large; {} is the largest",
+                    i64::MAX
+                ),
+            ));
+        }
+        if let Some(bytes) = self.needs.memory_bytes {
+            check::memory(bytes).map_err(|error| ("resources", error.message))?;
+        }
+        Ok(())
+    }
+
+    fn check_volumes(&self) -> Result<(), (String, Error)> {
+        let results = self.results.as_deref().unwrap_or(DEFAULT_RESULTS);
+        for (index, mount) in self.volumes.iter().enumerate() {
+            let fails = |message: String| Err((format!("volumes.{index}"), Error::new(message)));
+            if volume::overlaps(&mount.target, results) {
+                return fails(format!(
+                    "the volume `{}` at {} overlaps with the results directory {results}; give one of them another path",
+                    mount.volume, mount.target
+                ));
+            }
+            if let Some(other) = self.volumes[..index]
+                .iter()
+                .find(|other| other.target == mount.target)
+            {
+                return fails(format!(
+                    "the volumes `{}` and `{}` both go to {}; give one of them another path",
+                    other.volume, mount.volume, mount.target
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn job_source(&mut self) -> Result<JobSource, (String, Error)> {
+        let given = [
+            ("matrix", self.matrix.is_some()),
+            ("params", self.params.is_some()),
+            ("params_from", self.params_from.is_some()),
+        ];
+        let mut given = given
+            .iter()
+            .filter(|(_, is_given)| *is_given)
+            .map(|(key, _)| *key);
+        match (given.next(), given.next()) {
+            (Some(first), Some(second)) => {
+                let message = format!(
+                    "both `{first}` and `{second}` are given; the jobs come from one of matrix, params, params_from"
+                );
+                Err((second.to_owned(), Error::new(message)))
+            }
+            (Some("params_from"), _) => {
+                let message = "the file in `params_from` was not read";
+                Err(("params_from".to_owned(), Error::new(message)))
+            }
+            _ => match (self.matrix.take(), self.params.take()) {
+                (Some(matrix), _) => {
+                    matrix.check()?;
+                    Ok(JobSource::Matrix(matrix))
+                }
+                (None, Some(rows)) => Ok(JobSource::Rows(rows)),
+                (None, None) => Ok(JobSource::One),
+            },
+        }
+    }
+}
+
+/// `reg.example:5000/team/sma-cross:1` makes `sma-cross`.
+fn name_of_image(image: &str) -> String {
+    let path = image.split('@').next().unwrap_or(image);
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let name = last.split(':').next().unwrap_or(last);
+    let name: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "_.-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(63)
+        .collect();
+    if name.is_empty() {
+        "sweep".to_owned()
+    } else {
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_is_named_after_its_image() {
+        let named = [
+            ("sma-cross", "sma-cross"),
+            ("reg/sma-cross:1", "sma-cross"),
+            ("reg.example:5000/a/b:v2@sha256:00ff", "b"),
+            ("sha256:00ff", "sha256"),
+        ];
+        for (image, name) in named {
+            assert_eq!(name_of_image(image), name, "{image}");
+        }
     }
 }

@@ -85,6 +85,20 @@ impl Places {
         }
     }
 
+    /// The file that the parts are from.
+    pub(crate) fn origin(&self) -> Option<std::sync::Arc<str>> {
+        self.0.values().next().map(|place| place.origin.clone())
+    }
+
+    pub(crate) fn take(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Forgets a part, but not what is in it.
+    pub(crate) fn forget_only(&mut self, path: &str) {
+        self.0.remove(path);
+    }
+
     /// Forgets a part and all that is in it.
     pub(crate) fn forget(&mut self, path: &str) {
         self.0.retain(|known, _| {

@@ -4,16 +4,33 @@
 //! been checked: code that holds one does not check it again. Between client and coordinator it travels as the JSON of
 //! [`Manifest::to_json`].
 
+mod algorithm;
+mod canonical;
+mod check;
+mod choice;
+mod document;
 mod draft;
 mod error;
 mod matrix;
+mod range;
+mod read;
+mod rows;
+mod size;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use check::{MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
+pub use choice::{JobUser, Network, OnDisconnect};
 pub use draft::Draft;
+pub(crate) use error::suggestion;
 pub use error::{Error, Place, Places};
-pub use matrix::{Axis, Matrix, Range, parse_axis_flag};
+pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix, parse_axis_flag};
+pub use range::Range;
+pub use rows::csv_rows;
+pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
+pub use volume::VolumeMount;
 
 use crate::expansion::Expansion;
 use crate::parameters::Parameters;
@@ -79,16 +96,6 @@ pub struct Sample {
     pub seed: u64,
 }
 
-/// An agent's volume at a path of the container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeMount {
-    /// The name under which the agent offers it.
-    pub volume: String,
-    /// An absolute path in the container.
-    pub target: String,
-    pub read_only: bool,
-}
-
 /// What a job asks for. What it does not ask for has a default where it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -100,52 +107,27 @@ pub struct Needs {
     pub disk_bytes: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    #[default]
-    None,
-    Bridge,
-}
-
-/// What an agent that can't reach a coordinator does with the job's container.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDisconnect {
-    #[default]
-    Keep,
-    Stop,
-}
-
-/// Whom the container runs as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum JobUser {
-    /// The agent's own user, or an unprivileged one where the agent is root.
-    #[default]
-    Auto,
-    /// The image's.
-    Image,
-    Ids {
-        uid: u32,
-        gid: u32,
-    },
-}
-
 impl Manifest {
     /// Parses a manifest. `origin` is the file's name, for errors.
     pub fn parse(text: &[u8], format: Format, origin: &str) -> Result<Draft, Error> {
-        let _ = (text, format, origin);
-        todo!()
+        let draft = read::read(&document::Node::parse(text, format, origin)?)?;
+        // Only the wire has rows that travel apart; in a file, the list is missing.
+        if draft.params.as_ref().is_some_and(Vec::is_empty) {
+            let message = "`params` is a text; write a list of maps, one for each job";
+            return Err(Error::new(message).or_at(draft.places.of("params")));
+        }
+        Ok(draft)
     }
 
     /// Reads what [`Self::to_json`] wrote.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let _ = text;
-        todo!()
+        canonical::read(text)
     }
 
     /// All of the manifest as JSON, but for the rows of [`JobSource::Rows`], which travel apart: in their place stands
     /// `"params": "rows"`.
     pub fn to_json(&self) -> String {
-        todo!()
+        canonical::write(self)
     }
 
     /// The same manifest with the rows that travelled apart.
@@ -177,13 +159,13 @@ impl Manifest {
     }
 
     /// All jobs' parameters, after every check: each job that comes out of it renders.
-    pub fn expand(&self) -> Result<Expansion, Error> {
-        todo!()
+    pub fn expand(&self) -> Result<Expansion<'_>, Error> {
+        Expansion::of(self)
     }
 
     /// Compiles the templates.
     pub fn renderer(&self) -> Result<Renderer<'_>, Error> {
-        todo!()
+        Renderer::new(self)
     }
 
     /// One job's command and environment. For many jobs, keep one [`Self::renderer`].
@@ -199,22 +181,26 @@ pub const DEFAULT_METRICS: &str = "metrics.json";
 /// More jobs than this are refused.
 pub const MAX_JOBS: u32 = 10_000_000;
 
-/// `1GiB`, `1g`, `512m`, `64MiB` or a number of bytes, as docker reads them: every unit is binary.
-pub fn parse_size(text: &str) -> Result<u64, Error> {
-    let _ = text;
-    todo!()
-}
-
-/// A number of cpus such as `0.5`, as thousandths.
-pub fn parse_cpus(text: &str) -> Result<u64, Error> {
-    let _ = text;
-    todo!()
-}
-
-/// The rows of a CSV file, one job's parameters each.
-pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
-    let _ = (text, origin);
-    todo!()
+/// The text as UTF-8, or where it is none.
+fn utf8<'t>(text: &'t [u8], origin: &str) -> Result<&'t str, Error> {
+    std::str::from_utf8(text).map_err(|error| {
+        let (before, after) = text.split_at(error.valid_up_to());
+        let line = before.split(|byte| *byte == b'\n');
+        let last = line
+            .clone()
+            .next_back()
+            .map_or(0, |last| String::from_utf8_lossy(last).chars().count());
+        Error {
+            origin: Some(origin.to_owned()),
+            line: u32::try_from(line.count()).ok(),
+            column: u32::try_from(last + 1).ok(),
+            message: format!(
+                "not UTF-8: the byte {:#04x} at offset {}; save the file as UTF-8",
+                after.first().copied().unwrap_or_default(),
+                before.len()
+            ),
+        }
+    })
 }
 
 impl Format {
@@ -228,42 +214,5 @@ impl Format {
             Some(extension) if extension == "json" => Self::Json,
             _ => Self::Yaml,
         }
-    }
-}
-
-impl std::str::FromStr for VolumeMount {
-    type Err = Error;
-
-    /// `prices:/data:ro`, as docker's `-v`.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let _ = text;
-        todo!()
-    }
-}
-
-impl std::str::FromStr for Network {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let _ = text;
-        todo!()
-    }
-}
-
-impl std::str::FromStr for OnDisconnect {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let _ = text;
-        todo!()
-    }
-}
-
-impl std::str::FromStr for JobUser {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let _ = text;
-        todo!()
     }
 }

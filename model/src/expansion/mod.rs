@@ -1,0 +1,247 @@
+//! The jobs of a sweep, by number, without writing them all out.
+//!
+//! In this order: the matrix' combinations (or the rows), less `exclude`, plus `include`, those for which `where` holds,
+//! of these a `sample`. The same manifest has the same jobs in the same order for ever.
+
+mod draw;
+mod space;
+
+use std::collections::BTreeSet;
+
+use self::draw::Draw;
+use self::space::Space;
+use crate::condition::Condition;
+use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest};
+use crate::parameters::{self, Parameters};
+use crate::template;
+
+/// No more combinations than this are looked at to find the jobs among them. A `sample` looks at [`MAX_JOBS`] at most.
+pub const MAX_LOOKED_AT: u128 = 50_000_000;
+
+/// The jobs that a manifest fans out into, by number.
+#[derive(Debug)]
+pub struct Expansion<'m> {
+    space: Space<'m>,
+    chosen: Chosen,
+}
+
+/// Which candidates of the space are jobs.
+#[derive(Debug)]
+enum Chosen {
+    /// The first so many: all of them.
+    First(u32),
+    /// In rising order. Small spaces, the only ones of which very many can be chosen, have small indices.
+    Small(Vec<u32>),
+    Large(Vec<u128>),
+}
+
+impl<'m> Expansion<'m> {
+    pub(crate) fn of(manifest: &'m Manifest) -> Result<Self, Error> {
+        let at = |path: &'static str| move |error: Error| error.or_at(manifest.places.of(path));
+        let space = Space::of(&manifest.jobs).map_err(at("matrix"))?;
+        if space.len() == 0 {
+            let error = match manifest.jobs {
+                JobSource::Matrix(_) => {
+                    Error::new("`exclude` leaves no job of the matrix; exclude less")
+                }
+                _ => Error::new("there are no jobs: `params` has no rows"),
+            };
+            return Err(at("params")(error).or_at(manifest.places.of("matrix")));
+        }
+        let names = space.names();
+        let distinct = parameters::check_distinct(names.iter().copied());
+        distinct.map_err(|error| at("params")(Error::new(error.to_string())))?;
+
+        let engine = template::engine();
+        let condition = match &manifest.filter {
+            Some(source) => Some(Condition::new(&engine, source, &names).map_err(at("where"))?),
+            None => None,
+        };
+        let chosen = Search {
+            manifest,
+            space: &space,
+            condition,
+        }
+        .choose()?;
+        let expansion = Self { space, chosen };
+        expansion.check_templates(manifest)?;
+        Ok(expansion)
+    }
+
+    /// How many jobs there are; at least one.
+    #[expect(clippy::len_without_is_empty, reason = "an expansion is never empty")]
+    pub fn len(&self) -> u32 {
+        match &self.chosen {
+            Chosen::First(count) => *count,
+            Chosen::Small(indices) => indices.len() as u32,
+            Chosen::Large(indices) => indices.len() as u32,
+        }
+    }
+
+    /// The parameters of one job.
+    pub fn get(&self, job: u32) -> Option<Parameters> {
+        self.index(job).map(|index| self.space.get(index))
+    }
+
+    /// The jobs' parameters, by number.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Parameters> + '_ {
+        (0..self.len() as usize).map(|job| self.get(job as u32).unwrap_or_default())
+    }
+
+    fn index(&self, job: u32) -> Option<u128> {
+        match &self.chosen {
+            Chosen::First(count) => (job < *count).then_some(job.into()),
+            Chosen::Small(indices) => indices.get(job as usize).map(|index| u128::from(*index)),
+            Chosen::Large(indices) => indices.get(job as usize).copied(),
+        }
+    }
+
+    /// Checks that every job renders. Where the templates are plain, most jobs need no look.
+    fn check_templates(&self, manifest: &Manifest) -> Result<(), Error> {
+        let renderer = manifest.renderer()?;
+        let alike = self.space.alike();
+        let all_alike_render = renderer.always_renders(|name| self.space.alike_have(name));
+        for job in 0..self.len() {
+            let Some(index) = self.index(job) else {
+                continue;
+            };
+            if index < alike && all_alike_render {
+                continue;
+            }
+            renderer.check(manifest, &self.space.get(index))?;
+        }
+        Ok(())
+    }
+}
+
+/// The search for the jobs among the candidates.
+struct Search<'s, 'm> {
+    manifest: &'m Manifest,
+    space: &'s Space<'m>,
+    condition: Option<Condition<'s>>,
+}
+
+impl Search<'_, '_> {
+    fn choose(&self) -> Result<Chosen, Error> {
+        let all = self.space.len();
+        let takes_all = self.condition.is_none() && !self.space.excludes();
+        let chosen = match self.manifest.sample {
+            Some(sample) if !takes_all || u128::from(sample.count) < all => {
+                self.sample(sample.count, sample.seed)?
+            }
+            _ if takes_all && all <= MAX_JOBS.into() => return Ok(Chosen::First(all as u32)),
+            _ if takes_all => return Err(self.too_many(&format!("the sweep has {}", count(all)))),
+            _ => self.all()?,
+        };
+        if chosen.is_empty() {
+            return Err(self.none_left());
+        }
+        let is_small = all <= u128::from(u32::MAX);
+        Ok(match is_small {
+            true => Chosen::Small(chosen.into_iter().map(|index| index as u32).collect()),
+            false => Chosen::Large(chosen),
+        })
+    }
+
+    fn all(&self) -> Result<Vec<u128>, Error> {
+        let all = self.space.len();
+        if all > MAX_LOOKED_AT {
+            return Err(self.error("matrix", format!(
+                "the matrix has {} combinations, too many to look through for those that `exclude` and `where` leave; {MAX_LOOKED_AT} is the limit. Narrow the axes, or take a `sample`",
+                count(all)
+            )));
+        }
+        let mut chosen = Vec::new();
+        for index in 0..all {
+            if self.takes(index)? {
+                if chosen.len() >= MAX_JOBS as usize {
+                    return Err(self.too_many(&format!("the sweep has more than {MAX_JOBS}")));
+                }
+                chosen.push(index);
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn sample(&self, wanted: u32, seed: u64) -> Result<Vec<u128>, Error> {
+        let all = self.space.len();
+        let mut draw = Draw::new(seed, all);
+        let mut chosen = Vec::new();
+        let mut looked_at = 0;
+        while chosen.len() < wanted as usize {
+            if looked_at >= u128::from(MAX_JOBS) {
+                return Err(self.error("sample", format!(
+                    "`exclude` and `where` leave so few of the {} combinations that a look at {MAX_JOBS} found only {} of the {wanted} to sample. Narrow the axes",
+                    count(all),
+                    chosen.len()
+                )));
+            }
+            let Some(index) = draw.next() else { break };
+            looked_at += 1;
+            if self.takes(index)? {
+                chosen.push(index);
+            }
+        }
+        chosen.sort_unstable();
+        Ok(chosen)
+    }
+
+    fn takes(&self, index: u128) -> Result<bool, Error> {
+        if self.space.is_excluded(index) {
+            return Ok(false);
+        }
+        match &self.condition {
+            Some(condition) => {
+                let holds = condition.holds(&self.space.get(index));
+                holds.map_err(|error| error.or_at(self.manifest.places.of("where")))
+            }
+            None => Ok(true),
+        }
+    }
+
+    fn none_left(&self) -> Error {
+        let is_excluded = |index| self.space.is_excluded(index);
+        if self.condition.is_none() || (0..self.space.len()).all(is_excluded) {
+            return self.error(
+                "matrix.exclude",
+                "`exclude` leaves no job of the matrix; exclude less".to_owned(),
+            );
+        }
+        let filter = self.manifest.filter.as_deref().unwrap_or_default();
+        self.error(
+            "where",
+            format!("`where` ({filter:?}) holds for no job; there are none to run"),
+        )
+    }
+
+    fn too_many(&self, what: &str) -> Error {
+        let path = match self.manifest.jobs {
+            JobSource::Matrix(_) => "matrix",
+            _ => "params",
+        };
+        self.error(
+            path,
+            format!("{what} jobs; {MAX_JOBS} is the limit. Narrow the axes, or take a `sample`"),
+        )
+    }
+
+    fn error(&self, path: &str, message: String) -> Error {
+        Error::new(message).or_at(self.manifest.places.of(path))
+    }
+}
+
+/// A number of combinations, for people.
+fn count(number: u128) -> String {
+    match number {
+        u128::MAX => format!("{number} or more"),
+        _ => number.to_string(),
+    }
+}
+
+/// All names of all of these.
+fn names_of<'p>(all: impl Iterator<Item = &'p Parameters>) -> BTreeSet<&'p str> {
+    all.flat_map(Parameters::names).collect()
+}
+
+#[cfg(test)]
+mod tests;

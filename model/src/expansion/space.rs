@@ -1,0 +1,266 @@
+//! The candidates for jobs: a matrix' combinations by number, then those that `include` adds; or rows.
+//!
+//! A combination is computed from its number, as the digits of a number are; none is kept.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::names_of;
+use crate::manifest::{Error, JobSource, Matrix};
+use crate::parameters::Parameters;
+
+/// More steps than this are not taken to find out what many overlapping `exclude` entries leave.
+const MAX_STEPS: u32 = 100_000;
+
+#[derive(Debug)]
+pub(super) enum Space<'m> {
+    Rows(&'m [Parameters]),
+    One,
+    Combinations(Combinations<'m>),
+}
+
+#[derive(Debug)]
+pub(super) struct Combinations<'m> {
+    matrix: &'m Matrix,
+    /// How many the axes have; `u128::MAX` if they are more.
+    product: u128,
+    excludes: Vec<Part>,
+    adds: Vec<Add<'m>>,
+    /// What `include` has that fits no combination of the axes.
+    new: Vec<&'m Parameters>,
+}
+
+/// The combinations that have these values: indices of axes and of their values.
+type Part = Vec<(usize, u64)>;
+
+/// An entry of `include` that adds parameters to a part of the combinations.
+#[derive(Debug)]
+struct Add<'m> {
+    to: Part,
+    what: Vec<(&'m str, &'m Value)>,
+}
+
+impl<'m> Space<'m> {
+    pub(super) fn of(jobs: &'m JobSource) -> Result<Self, Error> {
+        match jobs {
+            JobSource::Rows(rows) => Ok(Self::Rows(rows)),
+            JobSource::One => Ok(Self::One),
+            JobSource::Matrix(matrix) => Combinations::of(matrix).map(Self::Combinations),
+        }
+    }
+
+    /// How many candidates there are, the excluded ones with them.
+    pub(super) fn len(&self) -> u128 {
+        match self {
+            Self::Rows(rows) => rows.len() as u128,
+            Self::One => 1,
+            Self::Combinations(matrix) => matrix.product.saturating_add(matrix.new.len() as u128),
+        }
+    }
+
+    pub(super) fn get(&self, index: u128) -> Parameters {
+        match self {
+            Self::Rows(rows) => usize::try_from(index)
+                .ok()
+                .and_then(|index| rows.get(index))
+                .cloned()
+                .unwrap_or_default(),
+            Self::One => Parameters::default(),
+            Self::Combinations(matrix) => matrix.get(index),
+        }
+    }
+
+    pub(super) fn excludes(&self) -> bool {
+        matches!(self, Self::Combinations(matrix) if !matrix.excludes.is_empty())
+    }
+
+    pub(super) fn is_excluded(&self, index: u128) -> bool {
+        match self {
+            Self::Combinations(matrix) if index < matrix.product && !matrix.excludes.is_empty() => {
+                let indices = matrix.indices(index);
+                matrix.excludes.iter().any(|part| holds(part, &indices))
+            }
+            _ => false,
+        }
+    }
+
+    /// All names that a job may have.
+    pub(super) fn names(&self) -> BTreeSet<&'m str> {
+        match self {
+            Self::Rows(rows) => names_of(rows.iter()),
+            Self::One => BTreeSet::new(),
+            Self::Combinations(matrix) => {
+                let axes = matrix.matrix.axes.iter().map(|(name, _)| name.as_str());
+                axes.chain(names_of(matrix.matrix.include.iter())).collect()
+            }
+        }
+    }
+
+    /// The first so many candidates have the same names, and perhaps more.
+    pub(super) fn alike(&self) -> u128 {
+        match self {
+            Self::Rows(_) => 0,
+            Self::One => 1,
+            Self::Combinations(matrix) => matrix.product,
+        }
+    }
+
+    /// True for a name that all of the [`Self::alike`] have.
+    pub(super) fn alike_have(&self, name: &str) -> bool {
+        match self {
+            Self::Rows(_) | Self::One => false,
+            Self::Combinations(matrix) => {
+                let is_axis = matrix.matrix.axes.iter().any(|(axis, _)| axis == name);
+                let mut to_all = matrix.adds.iter().filter(|add| add.to.is_empty());
+                is_axis || to_all.any(|add| add.what.iter().any(|(added, _)| *added == name))
+            }
+        }
+    }
+}
+
+impl<'m> Combinations<'m> {
+    fn of(matrix: &'m Matrix) -> Result<Self, Error> {
+        let sizes = matrix.axes.iter().map(|(_, axis)| u128::from(axis.len()));
+        let product = match matrix.axes.is_empty() {
+            true => 0,
+            false => sizes.fold(1_u128, u128::saturating_mul),
+        };
+        let mut space = Self {
+            matrix,
+            product,
+            excludes: matrix
+                .exclude
+                .iter()
+                .filter_map(|entry| part(matrix, entry))
+                .collect(),
+            adds: Vec::new(),
+            new: Vec::new(),
+        };
+        for entry in &matrix.include {
+            match part(matrix, entry) {
+                Some(to) if product > 0 && space.leaves_some_of(&to)? => {
+                    let is_axis = |name: &str| matrix.axes.iter().any(|(axis, _)| axis == name);
+                    let what = entry.iter().filter(|(name, _)| !is_axis(name)).collect();
+                    space.adds.push(Add { to, what });
+                }
+                _ => space.new.push(entry),
+            }
+        }
+        Ok(space)
+    }
+
+    fn get(&self, index: u128) -> Parameters {
+        if index >= self.product {
+            let new = usize::try_from(index - self.product)
+                .ok()
+                .and_then(|index| self.new.get(index));
+            return new.map(|new| (*new).clone()).unwrap_or_default();
+        }
+        let indices = self.indices(index);
+        let axes = self.matrix.axes.iter().zip(&indices);
+        let mut map: Map<String, Value> = axes
+            .map(|((name, axis), index)| (name.clone(), axis.at(*index)))
+            .collect();
+        for add in self.adds.iter().filter(|add| holds(&add.to, &indices)) {
+            for (name, value) in &add.what {
+                map.insert((*name).to_owned(), (*value).clone());
+            }
+        }
+        Parameters::from_checked(map)
+    }
+
+    /// The index of each axis' value; the last axis turns fastest.
+    fn indices(&self, mut index: u128) -> Vec<u64> {
+        let mut indices = vec![0; self.matrix.axes.len()];
+        for (slot, (_, axis)) in indices.iter_mut().zip(&self.matrix.axes).rev() {
+            let len = u128::from(axis.len());
+            *slot = (index % len) as u64;
+            index /= len;
+        }
+        indices
+    }
+
+    /// True when `exclude` leaves a combination of the part.
+    fn leaves_some_of(&self, part: &Part) -> Result<bool, Error> {
+        let mut fixed = vec![None; self.matrix.axes.len()];
+        for (axis, value) in part {
+            fixed[*axis] = Some(*value);
+        }
+        let mut cover = Cover {
+            space: self,
+            steps: 0,
+        };
+        let is_covered = cover.covers(Region {
+            without: vec![Vec::new(); fixed.len()],
+            fixed,
+        });
+        is_covered.map(|is_covered| !is_covered)
+    }
+}
+
+/// Combinations whose axes have one value, or any but some.
+#[derive(Clone)]
+struct Region {
+    fixed: Vec<Option<u64>>,
+    without: Vec<Vec<u64>>,
+}
+
+/// Finds out whether the `exclude` entries together cover a region, without looking at each of its combinations.
+struct Cover<'s, 'm> {
+    space: &'s Combinations<'m>,
+    steps: u32,
+}
+
+impl Cover<'_, '_> {
+    fn covers(&mut self, mut region: Region) -> Result<bool, Error> {
+        loop {
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                let message =
+                    "the entries of `exclude` overlap in too many ways; use `where` instead";
+                return Err(Error::new(message));
+            }
+            let space = self.space;
+            let Some(part) = space.excludes.iter().find(|part| region.meets(part)) else {
+                return Ok(false);
+            };
+            let open = part.iter().find(|(axis, _)| region.fixed[*axis].is_none());
+            let Some((axis, value)) = open.copied() else {
+                return Ok(true);
+            };
+            // All with this value first; then go on with all without it, if there are any.
+            let mut with = region.clone();
+            with.fixed[axis] = Some(value);
+            if !self.covers(with)? {
+                return Ok(false);
+            }
+            region.without[axis].push(value);
+            if region.without[axis].len() as u64 >= space.matrix.axes[axis].1.len() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Region {
+    fn meets(&self, part: &Part) -> bool {
+        part.iter().all(|(axis, value)| match self.fixed[*axis] {
+            Some(fixed) => fixed == *value,
+            None => !self.without[*axis].contains(value),
+        })
+    }
+}
+
+/// The part that an entry's axes name; none when it has a value that its axis lacks.
+fn part(matrix: &Matrix, entry: &Parameters) -> Option<Part> {
+    let axes = matrix.axes.iter().enumerate();
+    let named = axes.filter_map(|(index, (name, axis))| Some((index, axis, entry.get(name)?)));
+    named
+        .map(|(index, axis, value)| Some((index, axis.index_of(value)?)))
+        .collect()
+}
+
+fn holds(part: &Part, indices: &[u64]) -> bool {
+    part.iter().all(|(axis, value)| indices[*axis] == *value)
+}

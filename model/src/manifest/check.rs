@@ -1,0 +1,165 @@
+//! The bounds of single values, wherever they come from: a file, a flag, the wire.
+
+use super::error::Error;
+use super::size::LEAST_MEMORY;
+use super::volume;
+use crate::resources::ByteSize;
+
+pub const MAX_RETRIES: u32 = 100;
+/// A command has no more words than this.
+pub const MAX_WORDS: usize = 1000;
+/// No word is longer: Linux takes no longer one.
+pub const MAX_WORD: usize = 128 << 10;
+/// No more environment variables, labels, or volumes than these.
+pub const MAX_ENV: usize = 1000;
+pub const MAX_LABELS: usize = 64;
+pub const MAX_VOLUMES: usize = 64;
+
+pub(super) fn name(name: String) -> Result<String, Error> {
+    if volume::is_name(&name) {
+        return Ok(name);
+    }
+    let name: String = name.chars().take(80).collect();
+    Err(Error::new(format!(
+        "{name:?} is no name for a sweep: letters, digits and `_.-`, a letter or digit first, 63 at most"
+    )))
+}
+
+pub(super) fn image(image: String) -> Result<String, Error> {
+    let fits = !image.is_empty()
+        && image.len() <= 512
+        && image.chars().all(|c| c.is_ascii_graphic())
+        && image.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if fits {
+        return Ok(image);
+    }
+    let image: String = image.chars().take(80).collect();
+    Err(Error::new(format!(
+        "{image:?} is no image; write name:tag or name@sha256:..."
+    )))
+}
+
+pub(super) fn command(words: Vec<String>) -> Result<Vec<String>, Error> {
+    if words.len() > MAX_WORDS {
+        return Err(Error::new(format!(
+            "`command` has {} words; {MAX_WORDS} are the most",
+            words.len()
+        )));
+    }
+    for word in &words {
+        text("command", word)?;
+    }
+    if words.first().is_some_and(String::is_empty) {
+        return Err(Error::new(
+            "`command` starts with an empty word; its first word is the program",
+        ));
+    }
+    Ok(words)
+}
+
+pub(super) fn text(owner: &str, text: &str) -> Result<(), Error> {
+    if text.contains('\0') {
+        return Err(Error::new(format!(
+            "`{owner}` holds a NUL character, which no program can be given"
+        )));
+    }
+    if text.len() > MAX_WORD {
+        return Err(Error::new(format!(
+            "`{owner}` has a text of {} bytes; {MAX_WORD} are the most",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn env_name(name: &str) -> Result<(), Error> {
+    if name.is_empty()
+        || name.len() > 256
+        || name.contains(['=', '\0'])
+        || name.contains(char::is_whitespace)
+    {
+        return Err(Error::new(format!(
+            "{name:?} is no name for an environment variable"
+        )));
+    }
+    let is_ours = name.starts_with("BT_PARAM_")
+        || ["BT_SWEEP", "BT_JOB", "BT_ATTEMPT", "ALGORITHM_INPUT_PATH"].contains(&name);
+    if is_ours {
+        return Err(Error::new(format!(
+            "`env` sets {name}, which btctl sets itself; take another name"
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn label(name: &str, value: &str) -> Result<(), Error> {
+    let fits = |text: &str| {
+        text.len() <= 128
+            && text
+                .chars()
+                .all(|c| !c.is_control() && c != '=' && c != ',')
+    };
+    if name.is_empty() || !fits(name) || !fits(value) {
+        return Err(Error::new(format!(
+            "{name:?}: {value:?} is no label; name and value have no `=` and no `,`, and 128 bytes at most"
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn memory(bytes: u64) -> Result<u64, Error> {
+    if bytes < LEAST_MEMORY {
+        return Err(Error::new(format!(
+            "`memory` is {}; no container starts with less than {}",
+            ByteSize(bytes),
+            ByteSize(LEAST_MEMORY)
+        )));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn shm(bytes: u64) -> Result<u64, Error> {
+    above_zero("shm", bytes)
+}
+
+pub(super) fn disk(bytes: u64) -> Result<u64, Error> {
+    above_zero("disk", bytes)
+}
+
+fn above_zero(key: &str, bytes: u64) -> Result<u64, Error> {
+    match bytes {
+        0 => Err(Error::new(format!(
+            "`{key}` is 0; leave it out for the default"
+        ))),
+        _ => Ok(bytes),
+    }
+}
+
+pub(super) fn results(path: String) -> Result<String, Error> {
+    volume::absolute_path(&path).map_err(|why| {
+        Error::new(format!(
+            "`results` {why}; write a directory such as /results"
+        ))
+    })
+}
+
+pub(super) fn metrics(path: String) -> Result<String, Error> {
+    volume::relative_path(&path).map_err(|why| Error::new(format!("`metrics` {why}")))
+}
+
+/// Whether such a zone exists is the image's to know.
+pub(super) fn timezone(name: String) -> Result<String, Error> {
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
+    };
+    if name.len() <= 64 && name.split('/').all(is_part) {
+        return Ok(name);
+    }
+    let name: String = name.chars().take(80).collect();
+    Err(Error::new(format!(
+        "`timezone` has {name:?}; write an IANA name such as Asia/Kolkata or UTC"
+    )))
+}

@@ -1,0 +1,151 @@
+//! Volumes, as docker's `-v` writes them, and paths in the container.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::Error;
+
+const MAX_PATH: usize = 4096;
+
+/// An agent's volume at a path of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// The name under which the agent offers it.
+    pub volume: String,
+    /// An absolute path in the container.
+    pub target: String,
+    pub read_only: bool,
+}
+
+impl FromStr for VolumeMount {
+    type Err = Error;
+
+    /// `prices:/data`, `prices:/data:ro` or `prices:/data:rw`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let fails = |why: String| {
+            let short: String = text.chars().take(120).collect();
+            Error::new(format!(
+                "the volume {short:?} {why}; write name:/path or name:/path:ro"
+            ))
+        };
+        let parts: Vec<&str> = text.split(':').collect();
+        let (volume, target, read_only) = match parts[..] {
+            [volume, target] | [volume, target, "rw"] => (volume, target, false),
+            [volume, target, "ro"] => (volume, target, true),
+            [_, _, mode] => {
+                return Err(fails(format!(
+                    "has the mode {mode:?}, and there are ro and rw"
+                )));
+            }
+            _ => return Err(fails("is not name, path and mode".to_owned())),
+        };
+        if volume.starts_with(['/', '.', '~']) {
+            let why = "starts with a path: jobs see no host paths, only volumes that an agent offers by name";
+            return Err(fails(why.to_owned()));
+        }
+        if !is_name(volume) {
+            return Err(fails(format!(
+                "has the name {volume:?}, which is not made of letters, digits and `_.-`"
+            )));
+        }
+        let target = absolute_path(target).map_err(fails)?;
+        Ok(Self {
+            volume: volume.to_owned(),
+            target,
+            read_only,
+        })
+    }
+}
+
+impl fmt::Display for VolumeMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = if self.read_only { ":ro" } else { "" };
+        write!(f, "{}:{}{mode}", self.volume, self.target)
+    }
+}
+
+/// `[A-Za-z0-9][A-Za-z0-9_.-]{0,62}`: names of sweeps and volumes.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+}
+
+/// Checks that the path is absolute, is not the root, and climbs nowhere; takes a trailing `/` off. The error completes
+/// a sentence.
+pub(super) fn absolute_path(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!(
+            "has the path {path:?}, which does not start with `/`"
+        ));
+    }
+    if path.len() > MAX_PATH || path.contains(['\0', ':', '\n']) {
+        return Err("has a path that no container can have".to_owned());
+    }
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if parts.contains(&"..") {
+        return Err(format!("has the path {path:?}, which goes up with `..`"));
+    }
+    if parts.is_empty() {
+        return Err("has the root `/` as its path".to_owned());
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+/// Checks that the path stays in its directory. The error completes a sentence.
+pub(super) fn relative_path(path: &str) -> Result<String, String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let stays = parts.iter().all(|part| !["", ".", ".."].contains(part));
+    if !stays || path.len() > MAX_PATH || path.contains('\0') {
+        return Err(format!(
+            "has {path:?}; it is a file's path below the results directory, such as metrics.json"
+        ));
+    }
+    Ok(path.to_owned())
+}
+
+/// True when one of the paths is the other, or lies in it.
+pub(super) fn overlaps(a: &str, b: &str) -> bool {
+    let within = |outer: &str, inner: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    within(a, b) || within(b, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, part: &str) {
+        let error = text.parse::<VolumeMount>().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn volumes_are_names_at_paths() {
+        let mount: VolumeMount = "prices:/data/:ro".parse().unwrap();
+        assert_eq!(mount.to_string(), "prices:/data:ro");
+        assert!(!"prices:/data".parse::<VolumeMount>().unwrap().read_only);
+        refused("/srv/prices:/data", "no host paths");
+        refused("prices", "name, path and mode");
+        refused("prices:data", "does not start with `/`");
+        refused("prices:/", "the root");
+        refused("prices:/a/../b", "goes up");
+        refused("prices:/data:rx", "the mode \"rx\"");
+        refused(":/data", "the name \"\"");
+    }
+
+    #[test]
+    fn paths_overlap_by_parts() {
+        assert!(overlaps("/a", "/a/b") && overlaps("/a/b", "/a") && overlaps("/a", "/a"));
+        assert!(!overlaps("/a", "/ab"));
+    }
+}
