@@ -1,1 +1,11 @@
-//! The whole-system tests.
+//! The whole-system tests: real processes, a real Postgres, real containers. One file for each thing that users rely on.
+
+mod bad_input;
+mod container;
+mod faults;
+mod logs;
+mod manage;
+mod results;
+mod submit;
+mod tidy;
+mod up;

@@ -148,9 +148,9 @@ impl Cluster {
         self.agents.last_mut().expect("an agent was started")
     }
 
-    /// The agent that was started as number `index`.
-    pub fn agent_at(&mut self, index: usize) -> &mut Process {
-        &mut self.agents[index]
+    /// What the latest agent has said.
+    pub fn agent_log(&self) -> String {
+        self.agents.last().map(Process::log).unwrap_or_default()
     }
 
     /// Runs a client's command to its end.

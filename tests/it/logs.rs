@@ -1,0 +1,67 @@
+//! Logs: byte for byte, while a job runs and after it has ended, whatever became of it.
+
+use bt_tests::Cluster;
+
+#[test]
+fn a_log_comes_back_as_it_was_written() {
+    let cluster = Cluster::start();
+    let sweep = cluster.submit(&[], "echo out; echo err >&2; printf 'no newline'");
+    cluster.wait_ended(&sweep);
+    let log = cluster.run(&["logs", &format!("{sweep}/0")]);
+    assert_eq!(log.stdout, "out\nno newline");
+    assert_eq!(log.stderr, "err\n");
+}
+
+#[test]
+fn a_large_log_is_whole() {
+    let cluster = Cluster::start();
+    let sweep = cluster.submit(&[], "seq 1 200000; printf end");
+    cluster.wait_ended(&sweep);
+    let log = cluster.ok(&["logs", &sweep]);
+    let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect::<String>() + "end";
+    assert!(log == expected, "{} of {} bytes", log.len(), expected.len());
+}
+
+#[test]
+fn a_follower_sees_lines_while_the_job_runs() {
+    let cluster = Cluster::start();
+    let script = "echo first; until [ -e /results/go ]; do sleep 0.1; done; echo last";
+    let sweep = cluster.submit(&["--timeout", "3s"], script);
+    cluster.wait_count(&sweep, "running", 1);
+    bt_tests::wait_until("the first line is there", || {
+        (cluster.run(&["logs", &sweep]).stdout == "first\n").then_some(())
+    });
+    // The timeout ends the job, and the follower with it.
+    let followed = cluster.ok(&["logs", "-f", &sweep]);
+    assert_eq!(followed, "first\n");
+    cluster.wait_ended(&sweep);
+    assert_eq!(cluster.ok(&["logs", &sweep]), "first\n");
+}
+
+#[test]
+fn the_log_of_a_failed_and_of_a_cancelled_job_is_kept() {
+    let cluster = Cluster::start();
+    let failed = cluster.submit(&[], "echo why; exit 1");
+    cluster.wait_ended(&failed);
+    assert_eq!(cluster.ok(&["logs", &failed]), "why\n");
+
+    let cancelled = cluster.submit(&[], "echo begun; sleep 100");
+    bt_tests::wait_until("the job prints", || {
+        (cluster.run(&["logs", &cancelled]).stdout == "begun\n").then_some(())
+    });
+    cluster.ok(&["cancel", &cancelled]);
+    bt_tests::wait_until("the log is kept", || {
+        let log = cluster.run(&["logs", &cancelled]);
+        (log.code == 0 && log.stdout == "begun\n" && cluster.containers(&cancelled).is_empty())
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_job_that_has_not_started_says_so() {
+    let cluster = Cluster::without_agent(bt_tests::Options::default());
+    let sweep = cluster.submit(&[], "true");
+    let log = cluster.run(&["logs", &sweep]);
+    assert_eq!(log.code, 3);
+    assert!(log.stderr.contains("not started"), "{log:?}");
+}
