@@ -96,3 +96,6 @@ async fn notify(connection: &mut PgConnection, channel: &str) -> Result<(), Erro
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,361 @@
 //! The whole of the engine, on a real one. Without one these tests fail: nothing else shows that containers run.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use bollard::query_parameters::{CreateImageOptionsBuilder, KillContainerOptionsBuilder};
+use bt_model::id::SweepId;
+use bt_model::log::{LogLine, Stream as Source};
+use futures_util::StreamExt;
+
+use super::*;
+use crate::engine::{Bind, Exit, LogMark, Network, classify};
+
+const IMAGE: &str = "btctl-test-busybox:1";
+const BUSYBOX: &str = "/bin/busybox";
+
+/// An engine with the tests' image, which is made of nothing but a static busybox.
+async fn docker() -> Docker {
+    let docker = Docker::connect().await.unwrap_or_else(|error| panic!("these tests need an engine: {error}"));
+    // Other tests, in other processes, want the same image.
+    let lock = File::create(std::env::temp_dir().join("btctl-test-busybox.lock")).unwrap();
+    tokio::task::block_in_place(|| lock.lock()).unwrap();
+    if docker.client.inspect_image(IMAGE).await.is_err() {
+        import(&docker).await;
+    }
+    docker
+}
+
+async fn import(docker: &Docker) {
+    let root = tempfile::tempdir().unwrap();
+    let bin = root.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::copy(BUSYBOX, bin.join("busybox"))
+        .unwrap_or_else(|error| panic!("copy {BUSYBOX} (Debian: busybox-static): {error}"));
+    for name in ["sh", "sleep", "tail", "cat", "id", "touch", "kill", "test", "head", "seq"] {
+        symlink("busybox", bin.join(name)).unwrap();
+    }
+    fs::write(bin.join("unrunnable"), "no program").unwrap();
+    let packed = Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).output().unwrap();
+    assert!(packed.status.success(), "{packed:?}");
+    let options = CreateImageOptionsBuilder::new()
+        .from_src("-")
+        .repo("btctl-test-busybox")
+        .tag("1")
+        .changes(vec![r#"CMD ["sh", "-c", "echo by default"]"#.to_owned()])
+        .build();
+    let body = bollard::body_full(packed.stdout.into());
+    let mut steps = docker.client.create_image(Some(options), Some(body), None).boxed();
+    while let Some(step) = steps.next().await {
+        step.unwrap();
+    }
+}
+
+fn spec(command: &[&str]) -> ContainerSpec {
+    ContainerSpec {
+        attempt: AttemptId::random(),
+        agent: AgentId::random(),
+        sweep: SweepId::random(),
+        job: 7,
+        image: IMAGE.to_owned(),
+        command: command.iter().map(|&part| part.to_owned()).collect(),
+        env: vec![("GREETING".to_owned(), "a b".to_owned())],
+        user: Some((1234, 1234)),
+        cpu_millis: 500,
+        memory_bytes: 64 << 20,
+        gpus: 0,
+        shm_bytes: Some(1 << 20),
+        binds: Vec::new(),
+        network: Network::None,
+        log_limit: 1 << 20,
+    }
+}
+
+fn sh(script: &str) -> ContainerSpec {
+    spec(&["sh", "-c", script])
+}
+
+/// Runs a container to its end, and removes it whatever happens.
+async fn run(docker: &Docker, spec: &ContainerSpec) -> (Result<Exit, Error>, Vec<LogLine>) {
+    let ended = async {
+        docker.create(spec).await?;
+        docker.start(spec.attempt).await?;
+        let (exit, lines) = tokio::join!(docker.wait(spec.attempt), all_lines(docker, spec.attempt, None));
+        Ok((exit, lines))
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+    docker.remove(spec.attempt).await.unwrap();
+    match ended.expect("a container ends within a minute") {
+        Ok((exit, lines)) => (exit, lines),
+        Err(error) => (Err(error), Vec::new()),
+    }
+}
+
+async fn all_lines(docker: &Docker, attempt: AttemptId, since: Option<LogMark>) -> Vec<LogLine> {
+    docker.logs(attempt, since).map(Result::unwrap).collect().await
+}
+
+fn text(lines: &[LogLine], stream: Source) -> String {
+    let lines = lines.iter().filter(|line| line.stream == stream);
+    String::from_utf8(lines.flat_map(|line| line.text.clone()).collect()).unwrap()
+}
+
+fn reason(exit: Result<Exit, Error>) -> Option<String> {
+    classify(&exit.unwrap()).map(|reason| reason.to_string())
+}
+
+async fn until_printed(docker: &Docker, attempt: AttemptId) {
+    let lines = docker.logs(attempt, None);
+    tokio::pin!(lines);
+    let first = tokio::time::timeout(Duration::from_secs(30), lines.next()).await.unwrap();
+    first.expect("the job prints a line").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_and_output_arrive() {
+    let docker = docker().await;
+    let (exit, lines) = run(&docker, &sh("echo out $GREETING; echo err >&2")).await;
+    assert_eq!(reason(exit), None);
+    assert_eq!(text(&lines, Source::Stdout), "out a b\n");
+    assert_eq!(text(&lines, Source::Stderr), "err\n");
+    let (exit, _) = run(&docker, &sh("exit 3")).await;
+    assert_eq!(reason(exit).as_deref(), Some("exit(3)"));
+    let (exit, _) = run(&docker, &sh("exit 127")).await;
+    assert_eq!(reason(exit).as_deref(), Some("exit(127)"));
+    let (exit, _) = run(&docker, &sh("kill -SEGV $$")).await;
+    assert_eq!(reason(exit).as_deref(), Some("signal(11)"));
+    let (exit, lines) = run(&docker, &spec(&[])).await;
+    assert_eq!((reason(exit), text(&lines, Source::Stdout).as_str()), (None, "by default\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_comes_whole() {
+    let docker = docker().await;
+    let (exit, lines) = run(&docker, &sh("seq 1 5000; printf 'no newline'")).await;
+    assert_eq!(reason(exit), None);
+    let mut expected: String = (1..=5000).map(|n| format!("{n}\n")).collect();
+    // The engine's log has lines only: it ends the last one.
+    expected.push_str("no newline\n");
+    assert_eq!(text(&lines, Source::Stdout), expected);
+    let long = "head -c 100000 /dev/zero | busybox tr '\\0' x";
+    let (_, lines) = run(&docker, &sh(long)).await;
+    assert_eq!(text(&lines, Source::Stdout), "x".repeat(100_000) + "\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_goes_on_from_any_mark() {
+    let docker = docker().await;
+    let spec = sh("seq 1 50; head -c 70000 /dev/zero | busybox tr '\\0' x; echo; seq 51 60 >&2");
+    docker.create(&spec).await.unwrap();
+    docker.start(spec.attempt).await.unwrap();
+    let whole = all_lines(&docker, spec.attempt, None).await;
+    let mut mark = None;
+    let mut wrong = Vec::new();
+    for (n, line) in whole.iter().enumerate() {
+        mark = Some(LogMark::after(mark, line.time));
+        if n % 9 == 0 && all_lines(&docker, spec.attempt, mark).await != whole[n + 1..] {
+            wrong.push(n);
+        }
+    }
+    docker.remove(spec.attempt).await.unwrap();
+    assert!(whole.len() > 60, "{}", whole.len());
+    assert_eq!(wrong, Vec::<usize>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_container_and_one_out_of_memory_are_told_apart() {
+    let docker = docker().await;
+    let spec = sh("echo up; sleep 100");
+    docker.create(&spec).await.unwrap();
+    docker.start(spec.attempt).await.unwrap();
+    until_printed(&docker, spec.attempt).await;
+    let kill = KillContainerOptionsBuilder::new().signal("KILL").build();
+    docker.client.kill_container(&name(spec.attempt), Some(kill)).await.unwrap();
+    let exit = docker.wait(spec.attempt).await;
+    docker.remove(spec.attempt).await.unwrap();
+    assert_eq!(reason(exit).as_deref(), Some("signal(9)"));
+    let mut hog = spec.clone();
+    hog.attempt = AttemptId::random();
+    hog.memory_bytes = 16 << 20;
+    hog.command = vec!["tail".to_owned(), "/dev/zero".to_owned()];
+    let (exit, _) = run(&docker, &hog).await;
+    assert_eq!(reason(exit).as_deref(), Some("oom"));
+    hog.attempt = AttemptId::random();
+    hog.command = vec!["sh".to_owned(), "-c".to_owned(), "tail /dev/zero; exit 0".to_owned()];
+    let (exit, _) = run(&docker, &hog).await;
+    assert_eq!(reason(exit).as_deref(), Some("oom"), "a child was killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ignores_sigterm_is_killed_after_its_grace() {
+    let docker = docker().await;
+    for (script, grace, expected) in [
+        ("trap '' TERM; echo up; while :; do sleep 1; done", 1, "signal(9)"),
+        ("trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done", 20, "exit(5)"),
+    ] {
+        let spec = sh(script);
+        docker.create(&spec).await.unwrap();
+        docker.start(spec.attempt).await.unwrap();
+        until_printed(&docker, spec.attempt).await;
+        let began = Instant::now();
+        docker.stop(spec.attempt, Duration::from_secs(grace)).await.unwrap();
+        let took = began.elapsed();
+        let exit = docker.wait(spec.attempt).await;
+        docker.stop(spec.attempt, Duration::ZERO).await.unwrap();
+        docker.remove(spec.attempt).await.unwrap();
+        assert_eq!(reason(exit).as_deref(), Some(expected));
+        assert!(took < Duration::from_secs(15), "{took:?}");
+    }
+    docker.stop(AttemptId::random(), Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_cannot_be_started_is_the_images_fault() {
+    let docker = docker().await;
+    for (command, told) in [
+        ("nosuch", "image(the command `nosuch` can't be started in the image: No such file or directory)"),
+        ("/bin/unrunnable", "image(the command `/bin/unrunnable` can't be started in the image: Permission denied)"),
+    ] {
+        let (exit, _) = run(&docker, &spec(&[command])).await;
+        assert_eq!(exit.unwrap_err().reason().to_string(), told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_be_had_is_told_in_time() {
+    let docker = docker().await;
+    // A registry that is not there, so that the test needs no network and depends on none.
+    let began = Instant::now();
+    let error = docker.resolve_image("127.0.0.1:9/btctl/nosuch:1").await.unwrap_err();
+    assert!(matches!(error, Error::ImageRefused { .. }), "{error:?}");
+    assert!(error.to_string().contains("127.0.0.1:9/btctl/nosuch:1 can't be pulled: "), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(60));
+    let id = format!("sha256:{}", "0".repeat(64));
+    let error = docker.ensure_image(&id).await.unwrap_err();
+    assert!(error.to_string().contains("local image of another machine"), "{error}");
+    let error = docker.resolve_image("Not An Image").await.unwrap_err();
+    assert!(matches!(error, Error::NoSuchImage { .. }), "{error:?}");
+    let mut spec = sh("true");
+    spec.image = id;
+    let error = docker.create(&spec).await.unwrap_err();
+    assert!(matches!(error, Error::NoSuchImage { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_image_is_pinned_by_its_id() {
+    let docker = docker().await;
+    let pin = docker.resolve_image(IMAGE).await.unwrap();
+    assert!(pin.starts_with("sha256:"), "{pin}");
+    assert_eq!(docker.ensure_image(&pin).await.unwrap(), pin);
+    let mut pinned = sh("true");
+    pinned.image = pin;
+    assert_eq!(reason(run(&docker, &pinned).await.0), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_is_not_there_is_not_made() {
+    let docker = docker().await;
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    let mut spec = sh("true");
+    spec.binds.push(bind(&missing, "/data", true));
+    let error = run(&docker, &spec).await.0.unwrap_err();
+    assert!(matches!(error, Error::Volume { .. }), "{error:?}");
+    assert!(error.to_string().contains(missing.to_str().unwrap()), "{error}");
+    assert!(!missing.exists());
+}
+
+fn bind(source: &Path, target: &str, read_only: bool) -> Bind {
+    Bind { source: source.to_owned(), target: target.to_owned(), read_only }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_writes_its_results_and_nothing_else() {
+    let docker = docker().await;
+    let dir = tempfile::tempdir().unwrap();
+    let results: PathBuf = dir.path().join("results");
+    crate::collect::make_results_dir(&results, Some((1234, 1234))).unwrap();
+    fs::write(dir.path().join("prices"), "1,2").unwrap();
+    let mut spec = sh("id -u; cat /data/prices >/results/copy; echo t >/tmp/t
+        for place in / /bin /data /etc /proc/sys/kernel/hostname; do echo x 2>/dev/null >$place/x && echo wrote $place; done
+        test -e /sys/class/net/eth0 && echo network; busybox grep -E '^(CapEff|NoNewPrivs):' /proc/self/status; exit 0");
+    spec.binds = vec![bind(&results, "/results", false), bind(dir.path(), "/data", true)];
+    let (exit, lines) = run(&docker, &spec).await;
+    assert_eq!(reason(exit), None);
+    let printed = text(&lines, Source::Stdout);
+    assert_eq!(printed, "1234\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n", "{}", text(&lines, Source::Stderr));
+    assert_eq!(fs::read_to_string(results.join("copy")).unwrap(), "1,2");
+    assert_eq!(fs::metadata(results.join("copy")).unwrap().uid(), 1234);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_can_be_made_twice_and_nothing_runs_twice() {
+    let docker = docker().await;
+    let dir = tempfile::tempdir().unwrap();
+    crate::collect::make_results_dir(dir.path(), Some((1234, 1234))).unwrap();
+    let mut spec = sh("echo ran >>/results/log");
+    spec.binds.push(bind(dir.path(), "/results", false));
+    let state = async || docker.list(spec.agent).await.unwrap().into_iter().map(|found| (found.attempt, found.state));
+    for _ in 0..2 {
+        docker.create(&spec).await.unwrap();
+    }
+    assert_eq!(state().await.collect::<Vec<_>>(), [(Some(spec.attempt), FoundState::Created)]);
+    let never = docker.wait(spec.attempt).await;
+    for _ in 0..2 {
+        docker.start(spec.attempt).await.unwrap();
+        docker.wait(spec.attempt).await.unwrap();
+    }
+    assert_eq!(state().await.collect::<Vec<_>>(), [(Some(spec.attempt), FoundState::Exited)]);
+    for _ in 0..2 {
+        docker.remove(spec.attempt).await.unwrap();
+    }
+    assert_eq!(state().await.count(), 0);
+    assert!(matches!(never, Err(Error::NotStarted { .. })), "{never:?}");
+    assert_eq!(fs::read_to_string(dir.path().join("log")).unwrap(), "ran\n");
+    let gone = docker.wait(spec.attempt).await;
+    assert!(matches!(gone, Err(Error::Gone { attempt }) if attempt == spec.attempt), "{gone:?}");
+    let gone = docker.start(spec.attempt).await;
+    assert!(matches!(gone, Err(Error::Gone { .. })), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_vanishes_ends_the_wait_and_the_log() {
+    let docker = docker().await;
+    let spec = sh("echo up; sleep 100");
+    docker.create(&spec).await.unwrap();
+    docker.start(spec.attempt).await.unwrap();
+    until_printed(&docker, spec.attempt).await;
+    let removing = async {
+        tokio::task::yield_now().await;
+        docker.remove(spec.attempt).await.unwrap();
+    };
+    let log = async { docker.logs(spec.attempt, None).collect::<Vec<_>>().await };
+    let all = async { tokio::join!(docker.wait(spec.attempt), log, removing) };
+    let (exit, log, ()) = tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    // The engine may show the killed container for a moment before it is gone.
+    assert!(matches!(exit, Err(Error::Gone { .. }) | Ok(Exit { code: 137, .. })), "{exit:?}");
+    assert!(log.len() <= 2, "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_engine_is_told_in_one_sentence() {
+    let told = async |host: &str| Docker::connect_to(host).await.err().expect("there is no engine").to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("docker.sock");
+    let host = format!("unix://{}", socket.display());
+    assert!(told(&host).await.contains("install Docker"), "{}", told(&host).await);
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(told(&host).await.contains("start the container engine"), "{}", told(&host).await);
+    assert!(told("tcp://127.0.0.1:9").await.contains("nothing answers at"), "{}", told("tcp://127.0.0.1:9").await);
+    assert!(told("ssh://host").await.contains("unix:// or tcp://"), "{}", told("ssh://host").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_says_what_it_is() {
+    let version = docker().await.version().await.unwrap();
+    assert!(version.starts_with("docker ") || version.starts_with("podman "), "{version}");
+}

@@ -1,0 +1,505 @@
+//! The queue against a real Postgres; each test has a database of its own. `DATABASE_URL` names the server
+//! (scripts/with-postgres).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::reason::Reason;
+use bt_model::resources::Resources;
+use bt_model::retry::Ending;
+use bt_model::state::{AttemptEvent, AttemptState, JobState};
+use sqlx::PgPool;
+
+use super::*;
+
+const TERM: Duration = Duration::from_secs(60);
+const SIZE: Resources = Resources {
+    cpu_millis: 1000,
+    memory_bytes: 1 << 30,
+    gpus: 0,
+};
+
+fn submission(key: &str, jobs: u32) -> Submission {
+    Submission {
+        name: "s".into(),
+        owner: "ann".into(),
+        idempotency_key: key.into(),
+        fingerprint: [7; 32],
+        manifest: "{}".into(),
+        jobs,
+        priority: 0,
+        retries: 0,
+        needs: SIZE,
+        labels: BTreeMap::new(),
+        volumes: BTreeMap::new(),
+        image: "i:1".into(),
+    }
+}
+
+fn parameters(jobs: u32) -> impl Iterator<Item = String> {
+    (0..jobs).map(|job| format!(r#"{{"n":{job}}}"#))
+}
+
+/// A queue with one sweep and one agent in session 1.
+struct Bench {
+    queue: Queue,
+    sweep: SweepId,
+    agent: AgentId,
+}
+
+impl Bench {
+    async fn new(pool: PgPool, jobs: u32) -> Self {
+        let queue = Queue { pool };
+        let submitted = queue
+            .submit(&submission("k", jobs), parameters(jobs))
+            .await
+            .unwrap();
+        let bench = Self {
+            queue,
+            sweep: submitted.id,
+            agent: AgentId::random(),
+        };
+        bench.hello(1).await.unwrap();
+        bench
+    }
+
+    async fn hello(&self, session: u64) -> Result<(), Error> {
+        let greeting = Greeting {
+            agent: self.agent,
+            name: "a".into(),
+            session,
+            capacity: SIZE,
+            labels: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            version: String::new(),
+            engine: String::new(),
+        };
+        self.queue.say_hello(&greeting).await
+    }
+
+    async fn claim(&self, limit: u32, session: u64) -> Vec<Claimed> {
+        self.queue
+            .claim(self.sweep, limit, self.agent, session, TERM)
+            .await
+            .unwrap()
+    }
+
+    /// Leases the only job.
+    async fn lease(&self) -> AttemptId {
+        let claimed = self.claim(1, 1).await;
+        assert_eq!(claimed.len(), 1);
+        claimed[0].attempt
+    }
+
+    async fn settle(&self, fence: Fence, attempt: AttemptId, ending: Ending) -> Settled {
+        let settlements = [Settlement::of(attempt, ending)];
+        self.queue
+            .settle(fence, &settlements)
+            .await
+            .unwrap()
+            .remove(0)
+    }
+
+    fn me(&self) -> Fence {
+        Fence::Agent(self.agent, 1)
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.queue.pool).await.unwrap();
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.queue.pool)
+            .await
+            .unwrap()
+    }
+
+    async fn job(&self) -> JobRow {
+        let jobs = self
+            .queue
+            .jobs(self.sweep, &JobFilter::default(), None, 1)
+            .await;
+        jobs.unwrap().remove(0)
+    }
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn fifty_submits_with_one_key_make_one_sweep(pool: PgPool) {
+    let queue = Queue { pool };
+    let order = submission("same", 20);
+    let submits = (0..50).map(|_| queue.submit(&order, parameters(20)));
+    let submitted = futures_util::future::join_all(submits).await;
+    let ids: Vec<_> = submitted.into_iter().map(|one| one.unwrap()).collect();
+    assert!(ids.iter().all(|one| one.id == ids[0].id && one.jobs == 20));
+    assert_eq!(ids.iter().filter(|one| !one.existed).count(), 1);
+    let count = queue
+        .jobs(ids[0].id, &JobFilter::default(), None, 100)
+        .await
+        .unwrap()
+        .len();
+    assert_eq!(count, 20);
+
+    let other = Submission {
+        fingerprint: [8; 32],
+        ..order
+    };
+    let refused = queue.submit(&other, parameters(20)).await;
+    assert!(matches!(refused, Err(Error::KeyReused(_))), "{refused:?}");
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn no_job_is_leased_twice(pool: PgPool) {
+    let bench = Bench::new(pool, 100).await;
+    let claims = (0..20).map(|_| bench.claim(7, 1));
+    let mut jobs: Vec<_> = futures_util::future::join_all(claims)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    // What was passed over because another claim had it locked is left for the next.
+    jobs.extend(bench.claim(100, 1).await);
+    let mut numbers: Vec<_> = jobs.iter().map(|claimed| claimed.job).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+    assert!(bench.claim(1, 1).await.is_empty());
+}
+
+/// Every way to end an attempt, in every state that an attempt can be in: the statements do what the model says.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
+    let bench = Bench::new(pool, 1).await;
+    let endings = [
+        Ending::Published,
+        Ending::Failed(Reason::Exit(3)),
+        Ending::Lost,
+        Ending::Returned,
+        Ending::Cancelled,
+    ];
+    for state in AttemptState::ALL {
+        for ending in &endings {
+            bench
+                .execute("truncate attempts, results, result_files")
+                .await;
+            bench.execute(
+                "update jobs set state = 'queued', finished_at = null, reason = null, reason_code = null,
+                 metrics = null, failures = 0, losses = 0, attempts = 0, ready_at = now()",
+            )
+            .await;
+            let attempt = bench.lease().await;
+            let (before, reached) = drive(&bench, attempt, state).await;
+            assert_eq!(before, state);
+            let settled = bench.settle(bench.me(), attempt, ending.clone()).await;
+            let row = bench
+                .queue
+                .find_attempt(bench.sweep, 0, 0)
+                .await
+                .unwrap()
+                .unwrap();
+            match state.next(ending.event()) {
+                Ok(next) => {
+                    assert_eq!(row.state, next, "{state} {ending:?}");
+                    assert_eq!(settled, Settled::Now(bench.job().await.state));
+                }
+                Err(_) => {
+                    assert_eq!(settled, Settled::Before(state), "{state} {ending:?}");
+                    assert_eq!(row.state, state);
+                    assert_eq!(bench.job().await.state, reached);
+                }
+            }
+        }
+    }
+}
+
+/// Brings a leased attempt into a state by the calls that agents and users make.
+async fn drive(bench: &Bench, attempt: AttemptId, state: AttemptState) -> (AttemptState, JobState) {
+    let advance = |event| bench.queue.advance(bench.agent, 1, attempt, event, None);
+    match state {
+        AttemptState::Leased => {}
+        AttemptState::Preparing => assert!(advance(AttemptEvent::Prepares).await.unwrap()),
+        AttemptState::Running => assert!(advance(AttemptEvent::Runs).await.unwrap()),
+        AttemptState::Publishing => assert!(advance(AttemptEvent::Publishes).await.unwrap()),
+        ended => {
+            let ending = match ended {
+                AttemptState::Succeeded => Ending::Published,
+                AttemptState::Failed => Ending::Failed(Reason::Oom),
+                AttemptState::Cancelled => Ending::Cancelled,
+                _ => Ending::Lost,
+            };
+            bench.settle(Fence::None, attempt, ending).await;
+        }
+    }
+    let row = bench
+        .queue
+        .find_attempt(bench.sweep, 0, 0)
+        .await
+        .unwrap()
+        .unwrap();
+    (row.state, bench.job().await.state)
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_attempt_never_goes_back(pool: PgPool) {
+    let bench = Bench::new(pool, 1).await;
+    let attempt = bench.lease().await;
+    let advance = |event| bench.queue.advance(bench.agent, 1, attempt, event, None);
+    assert!(advance(AttemptEvent::Publishes).await.unwrap());
+    // A report that is sent again is taken, and changes nothing.
+    assert!(advance(AttemptEvent::Runs).await.unwrap());
+    let row = bench
+        .queue
+        .find_attempt(bench.sweep, 0, 0)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.state, AttemptState::Publishing);
+    bench.settle(bench.me(), attempt, Ending::Published).await;
+    assert!(!advance(AttemptEvent::Runs).await.unwrap());
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
+    let bench = Bench::new(pool, 1).await;
+    let lost = bench.lease().await;
+    bench
+        .execute("update attempts set lease_expires_at = now() - interval '1 second'")
+        .await;
+    let coordinator = uuid::Uuid::new_v4();
+    let pass = || {
+        bench
+            .queue
+            .expire_leases(coordinator, Duration::from_secs(20), TERM)
+    };
+    // Nobody was there to renew: the first pass grants a full term.
+    assert!(pass().await.unwrap().is_empty());
+    bench
+        .execute("update attempts set lease_expires_at = now() - interval '1 second'")
+        .await;
+    assert_eq!(pass().await.unwrap(), [lost]);
+    assert_eq!(bench.job().await.state, JobState::Queued);
+
+    let second = bench.lease().await;
+    assert_ne!(second, lost);
+    let late = bench.settle(bench.me(), lost, Ending::Published).await;
+    assert_eq!(late, Settled::Before(AttemptState::Lost));
+    assert!(
+        !bench
+            .queue
+            .advance(bench.agent, 1, lost, AttemptEvent::Runs, None)
+            .await
+            .unwrap()
+    );
+    let pulse = Pulse {
+        attempts: vec![lost, second],
+        unhealthy: String::new(),
+        draining: false,
+        notes: Vec::new(),
+    };
+    let gone = bench
+        .queue
+        .heartbeat(bench.agent, 1, &pulse, TERM)
+        .await
+        .unwrap();
+    assert_eq!(gone, [lost]);
+    assert_eq!(bench.number("select count(*) from results").await, 0);
+    assert_eq!(
+        bench.settle(bench.me(), second, Ending::Published).await,
+        Settled::Now(JobState::Succeeded)
+    );
+    assert_eq!(bench.number("select count(*) from results").await, 1);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_renewed_lease_is_not_taken_away(pool: PgPool) {
+    let bench = Bench::new(pool, 1).await;
+    let attempt = bench.lease().await;
+    let settled = bench.settle(Fence::Expired, attempt, Ending::Lost).await;
+    assert_eq!(settled, Settled::Renewed);
+    assert_eq!(bench.job().await.state, JobState::Running);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_older_session_is_refused(pool: PgPool) {
+    let bench = Bench::new(pool, 2).await;
+    let attempt = bench.lease().await;
+    bench.hello(2).await.unwrap();
+    assert!(matches!(bench.hello(2).await, Err(Error::Superseded(_))));
+    assert!(matches!(bench.hello(1).await, Err(Error::Superseded(_))));
+    assert!(
+        bench.claim(1, 1).await.is_empty(),
+        "an older session gets no work"
+    );
+    let settlement = [Settlement::of(attempt, Ending::Published)];
+    let refused = bench.queue.settle(bench.me(), &settlement).await;
+    assert!(matches!(refused, Err(Error::Superseded(_))));
+    let pulse = Pulse {
+        attempts: vec![attempt],
+        unhealthy: String::new(),
+        draining: false,
+        notes: Vec::new(),
+    };
+    let refused = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await;
+    assert!(matches!(refused, Err(Error::Superseded(_))));
+    assert_eq!(bench.claim(1, 2).await.len(), 1);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn another_agents_attempt_is_unknown(pool: PgPool) {
+    let bench = Bench::new(pool, 1).await;
+    let attempt = bench.lease().await;
+    let thief = Bench {
+        queue: bench.queue.clone(),
+        sweep: bench.sweep,
+        agent: AgentId::random(),
+    };
+    thief.hello(1).await.unwrap();
+    assert_eq!(
+        thief.settle(thief.me(), attempt, Ending::Published).await,
+        Settled::Unknown
+    );
+    assert_eq!(bench.job().await.state, JobState::Running);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn cancel_and_completion_have_one_winner(pool: PgPool) {
+    for first_cancels in [true, false] {
+        let queue = Queue { pool: pool.clone() };
+        let key = format!("race {first_cancels}");
+        let sweep = queue
+            .submit(&submission(&key, 1), parameters(1))
+            .await
+            .unwrap()
+            .id;
+        let bench = Bench {
+            queue,
+            sweep,
+            agent: AgentId::random(),
+        };
+        bench.hello(1).await.unwrap();
+        let attempt = bench.lease().await;
+        let cancel = bench.queue.cancel(sweep, &Chosen::All);
+        let complete = bench.settle(bench.me(), attempt, Ending::Published);
+        let (cancelled, completed) = match first_cancels {
+            true => {
+                let (cancelled, completed) = tokio::join!(cancel, complete);
+                (cancelled.unwrap(), completed)
+            }
+            false => {
+                let (completed, cancelled) = tokio::join!(complete, cancel);
+                (cancelled.unwrap(), completed)
+            }
+        };
+        let won = completed == Settled::Now(JobState::Succeeded);
+        assert_eq!(cancelled.cancelled, u32::from(!won));
+        assert_eq!(cancelled.ended, u32::from(won));
+        let state = bench.job().await.state;
+        assert_eq!(
+            state,
+            if won {
+                JobState::Succeeded
+            } else {
+                JobState::Cancelled
+            }
+        );
+    }
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn nothing_of_a_cancelled_sweep_comes_back(pool: PgPool) {
+    let bench = Bench::new(pool, 3).await;
+    let attempt = bench.lease().await;
+    let cancelled = bench.queue.cancel(bench.sweep, &Chosen::All).await.unwrap();
+    assert_eq!((cancelled.cancelled, cancelled.stopping), (3, 1));
+    assert_eq!(
+        bench.settle(bench.me(), attempt, Ending::Returned).await,
+        Settled::Before(AttemptState::Cancelled)
+    );
+    assert!(bench.claim(3, 1).await.is_empty());
+    let again = bench.queue.cancel(bench.sweep, &Chosen::All).await.unwrap();
+    assert_eq!((again.cancelled, again.ended), (0, 3));
+    let both = [JobState::Failed, JobState::Cancelled];
+    assert_eq!(
+        bench
+            .queue
+            .retry(bench.sweep, &Chosen::These(vec![1]), &both)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(bench.claim(3, 1).await.len(), 1);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgPool) {
+    let bench = Bench::new(pool, 2).await;
+    let attempt = bench.lease().await;
+    let reason = Reason::Image("no such image: \0 x".into());
+    bench
+        .settle(bench.me(), attempt, Ending::Failed(reason))
+        .await;
+    let job = bench.job().await;
+    assert_eq!(job.state, JobState::Failed);
+    assert_eq!(
+        job.reason,
+        Some(Reason::Image("no such image: \u{fffd} x".into()))
+    );
+
+    let attempt = bench.lease().await;
+    let settlement = Settlement {
+        attempt,
+        ending: Ending::Published,
+        publication: Publication {
+            files: vec![("a/b.pck".into(), 3, [1; 32]), ("c".into(), 0, [2; 32])],
+            metrics: Some(r#"{"sharpe":1.5}"#.into()),
+        },
+    };
+    bench.queue.settle(bench.me(), &[settlement]).await.unwrap();
+    let unwritten = bench.queue.unwritten(Some(attempt), 10).await.unwrap();
+    assert_eq!(unwritten[0].files.len(), 2);
+    bench.queue.mark_written(attempt).await.unwrap();
+    assert!(bench.queue.unwritten(None, 10).await.unwrap().is_empty());
+    let ranked = bench
+        .queue
+        .ranked(bench.sweep, "sharpe", false, 10)
+        .await
+        .unwrap();
+    assert_eq!(ranked.len(), 1);
+    assert_eq!(ranked[0].number, 1);
+    let outputs = bench
+        .queue
+        .outputs(bench.sweep, None, Some((1, "a/b.pck")), 10)
+        .await
+        .unwrap();
+    assert_eq!(outputs.len(), 1);
+    assert_eq!(outputs[0].path, "c");
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_sweep_is_found_by_name_id_and_prefix(pool: PgPool) {
+    let bench = Bench::new(pool, 1).await;
+    let id = bench.sweep.to_string();
+    for text in [
+        "s",
+        &id,
+        &id.replace('-', ""),
+        &id[..6],
+        &id[..4].to_uppercase(),
+    ] {
+        assert_eq!(
+            bench.queue.find_sweep(text).await.unwrap().id,
+            bench.sweep,
+            "{text}"
+        );
+    }
+    for text in ["t", &id[..3], "", "%", "____"] {
+        let found = bench.queue.find_sweep(text).await;
+        assert!(matches!(found, Err(Error::NoSweep(_))), "{text}: {found:?}");
+    }
+    let newer = bench
+        .queue
+        .submit(&submission("newer", 1), parameters(1))
+        .await
+        .unwrap();
+    assert_eq!(bench.queue.find_sweep("s").await.unwrap().id, newer.id);
+}
