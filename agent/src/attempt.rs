@@ -103,11 +103,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
 }
 
 fn halted(halt: Halt) -> Outcome {
-    let stopped = Exit {
-        code: 143,
-        oom: false,
-        error: String::new(),
-    };
+    let stopped = Exit { code: 143, oom: false, error: String::new() };
     outcome(&stopped, Some(&halt))
 }
 
@@ -139,10 +135,7 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
     }
 }
 
-async fn unless_halted<T>(
-    held: &Held,
-    step: impl Future<Output = Result<T, Stop>>,
-) -> Result<T, Stop> {
+async fn unless_halted<T>(held: &Held, step: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
     tokio::select! {
         halt = held.halted() => Err(Stop::Halted(halt)),
         done = step => done,
@@ -183,15 +176,11 @@ async fn prepare(agent: &Agent, held: &Held, job: &Job) -> Result<(), Stop> {
     let owner = user.filter(|ids| *ids != agent.identity.ids);
     collect::make_results_dir(&held.dir.results(), owner)
         .map_err(|error| agents_fault(format!("the results directory can't be made: {error}")))?;
-    held.dir
-        .write_input(&job.input())
-        .map_err(|error| agents_fault(format!("{error:#}")))?;
+    held.dir.write_input(&job.input()).map_err(|error| agents_fault(format!("{error:#}")))?;
     let spec = job.container(&held.assignment, pin, agent.identity, &agent.offer, &held.dir)?;
     agent.engine.create(&spec).await?;
     agent.engine.start(held.id()).await?;
-    held.dir
-        .write_started(Timestamp::now())
-        .map_err(|error| agents_fault(format!("{error:#}")))?;
+    held.dir.write_started(Timestamp::now()).map_err(|error| agents_fault(format!("{error:#}")))?;
     let running = report::Kind::Running(v1::Running { image_id });
     drop(agent.outbox.post(held.id(), running));
     Ok(())
@@ -301,7 +290,7 @@ async fn keep_log(agent: &Agent, held: &Held) {
             return;
         }
     };
-    let lines = agent.engine.logs(held.id(), since).await;
+    let lines = agent.engine.logs(held.id(), since);
     tokio::pin!(lines);
     while let Some(line) = lines.next().await {
         let kept = line.map_err(|error| error.to_string());
@@ -336,10 +325,7 @@ async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Outcome, Stop>
             Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
         }
     }
-    Ok(Outcome::End(Ending::Succeeded {
-        outputs: stored,
-        metrics,
-    }))
+    Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
 }
 
 /// The metrics as a JSON object; nothing if the job wrote none.

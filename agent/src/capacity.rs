@@ -24,10 +24,7 @@ pub(crate) struct Share {
 
 impl Capacity {
     pub(crate) fn new(all: Resources) -> Self {
-        Self {
-            free: Arc::new(watch::Sender::new(all)),
-            line: Arc::default(),
-        }
+        Self { free: Arc::new(watch::Sender::new(all)), line: Arc::default() }
     }
 
     /// Waits until `need` is free, and takes it.
@@ -43,10 +40,7 @@ impl Capacity {
                 fits
             });
             if taken {
-                return Share {
-                    free: self.free.clone(),
-                    taken: need,
-                };
+                return Share { free: self.free.clone(), taken: need };
             }
             if changes.changed().await.is_err() {
                 unreachable!("the sender is held by self");
@@ -72,11 +66,7 @@ mod tests {
     use futures_util::FutureExt;
 
     const fn cpus(n: u64) -> Resources {
-        Resources {
-            cpu_millis: n * 1000,
-            memory_bytes: 0,
-            gpus: 0,
-        }
+        Resources { cpu_millis: n * 1000, memory_bytes: 0, gpus: 0 }
     }
 
     #[tokio::test]

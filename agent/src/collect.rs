@@ -48,7 +48,7 @@ pub(crate) fn list(root: &Path) -> Result<Listing, Error> {
     let mut dirs = BTreeSet::from([String::new()]);
     while let Some(dir) = dirs.pop_first() {
         let open = match dir.as_str() {
-            "" => top.try_clone().map_err(|error| Error::read(root, "", error.into()))?,
+            "" => top.try_clone().map_err(|error| Error::read(root, "", error))?,
             path => match open_beneath(&top, path, DIRECTORY) {
                 Ok(open) => open,
                 // Removed or replaced since it was seen.
@@ -69,11 +69,13 @@ pub(crate) fn list(root: &Path) -> Result<Listing, Error> {
             }
             let path = checked(&dir, name)?;
             let kind = match entry.file_type() {
-                FileType::Unknown => match rustix::fs::statat(&open, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-                    Err(Errno::NOENT) => continue,
-                    Err(errno) => return Err(refused(root, &top, &path, errno)),
-                },
+                FileType::Unknown => {
+                    match rustix::fs::statat(&open, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                        Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                        Err(Errno::NOENT) => continue,
+                        Err(errno) => return Err(refused(root, &top, &path, errno)),
+                    }
+                }
                 kind => kind,
             };
             match kind {
@@ -90,7 +92,8 @@ pub(crate) fn list(root: &Path) -> Result<Listing, Error> {
 
 /// Opens one output to read it. `path` need not come from [`list`].
 pub(crate) fn open(root: &Path, path: &str) -> Result<File, Error> {
-    if path.is_empty() || path.starts_with('/') || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    if path.is_empty() || path.starts_with('/') || path.split('/').any(|part| matches!(part, "" | "." | ".."))
+    {
         return Err(Error::Outside { path: path.to_owned() });
     }
     let top = open_root(root)?;
@@ -183,11 +186,9 @@ fn refused(root: &Path, top: &OwnedFd, path: &str, errno: Errno) -> Error {
     }
     let looked_at = if path.is_empty() { "." } else { path };
     match rustix::fs::statat(top, looked_at, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Error::Unreadable {
-            path: path.to_owned(),
-            uid: stat.st_uid,
-            mode: stat.st_mode & 0o7777,
-        },
+        Ok(stat) => {
+            Error::Unreadable { path: path.to_owned(), uid: stat.st_uid, mode: stat.st_mode & 0o7777 }
+        }
         Err(_) => Error::read(root, path, errno.into()),
     }
 }

@@ -44,9 +44,8 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn read(assignment: &Assignment) -> Result<Self, Reason> {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Reason::Agent(format!("the manifest can't be read: {error}"))
-        };
+        let unreadable =
+            |error: &dyn std::fmt::Display| Reason::Agent(format!("the manifest can't be read: {error}"));
         Ok(Self {
             manifest: assignment.manifest().map_err(|error| unreadable(&error))?,
             parameters: assignment.parameters().map_err(|error| unreadable(&error))?,
@@ -135,16 +134,8 @@ impl Job {
 
     fn binds(&self, offer: &Offer, dir: &AttemptDir) -> Result<Vec<Bind>, Reason> {
         let mut binds = vec![
-            Bind {
-                source: dir.results(),
-                target: self.manifest.results.clone(),
-                read_only: false,
-            },
-            Bind {
-                source: dir.input(),
-                target: INPUT.to_owned(),
-                read_only: true,
-            },
+            Bind { source: dir.results(), target: self.manifest.results.clone(), read_only: false },
+            Bind { source: dir.input(), target: INPUT.to_owned(), read_only: true },
         ];
         for mount in &self.manifest.volumes {
             let Some(offered) = offer.volumes.get(&mount.volume) else {

@@ -21,7 +21,9 @@ pub(crate) enum Ending {
         message: Option<String>,
     },
     /// Handed back unfinished: the agent stops.
-    Released { why: String },
+    Released {
+        why: String,
+    },
 }
 
 /// An output that is in the store.
@@ -93,9 +95,7 @@ impl Ending {
                 let kind = ReasonKind::ALL.into_iter().find(|known| known.name() == kind);
                 let kind = kind.unwrap_or(ReasonKind::Agent);
                 let reason = Reason::from_parts(kind, *code, message.clone());
-                report::Kind::Failed(v1::Failed {
-                    reason: Some((&reason).into()),
-                })
+                report::Kind::Failed(v1::Failed { reason: Some((&reason).into()) })
             }
             Self::Released { why } => report::Kind::Released(v1::Released { why: why.clone() }),
         }
@@ -104,11 +104,7 @@ impl Ending {
 
 impl StoredOutput {
     fn to_wire(&self) -> v1::OutputFile {
-        v1::OutputFile {
-            path: self.path.clone(),
-            size: self.size,
-            sha256: self.sha256.clone(),
-        }
+        v1::OutputFile { path: self.path.clone(), size: self.size, sha256: self.sha256.clone() }
     }
 }
 
@@ -117,11 +113,7 @@ mod tests {
     use super::*;
 
     fn exit(code: i64) -> Exit {
-        Exit {
-            code,
-            oom: false,
-            error: String::new(),
-        }
+        Exit { code, oom: false, error: String::new() }
     }
 
     #[test]

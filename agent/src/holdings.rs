@@ -77,12 +77,7 @@ impl Holdings {
         if attempts.contains_key(&assignment.attempt) {
             return None;
         }
-        let held = Arc::new(Held {
-            assignment,
-            dir,
-            halt: watch::Sender::new(None),
-            note: Mutex::default(),
-        });
+        let held = Arc::new(Held { assignment, dir, halt: watch::Sender::new(None), note: Mutex::default() });
         attempts.insert(held.id(), held.clone());
         Some(held)
     }

@@ -62,10 +62,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let engine_version = engine.version().await?;
     let identity = Identity {
         agent: state.agent_id()?,
-        ids: (
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        ),
+        ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
     };
     info!(
         agent.id = %identity.agent,

@@ -287,7 +287,8 @@ mod tests {
     async fn a_follower_ends_when_the_log_is_removed() {
         let (dir, path) = place();
         let (_log, _) = LogFile::open(&path, LIMIT).unwrap();
-        let following = tokio::task::JoinSet::from_iter([all(follow(&path)), all(follow(&dir.path().join("none")))]);
+        let following =
+            tokio::task::JoinSet::from_iter([all(follow(&path)), all(follow(&dir.path().join("none")))]);
         dir.close().unwrap();
         assert_eq!(following.join_all().await, [Vec::<String>::new(), Vec::new()]);
     }

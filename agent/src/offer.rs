@@ -43,11 +43,7 @@ impl Offer {
         };
         Ok(Self {
             name,
-            capacity: Resources {
-                cpu_millis,
-                memory_bytes,
-                gpus: options.gpus,
-            },
+            capacity: Resources { cpu_millis, memory_bytes, gpus: options.gpus },
             labels: options.labels.iter().map(|text| label(text)).collect::<Result<_, _>>()?,
             volumes: volumes(&options.volumes)?,
         })
@@ -84,10 +80,14 @@ fn volume(text: &str) -> anyhow::Result<(String, OfferedVolume)> {
     let valid = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     ensure!(!name.is_empty() && name.chars().all(valid), form());
     ensure!(Path::new(dir).is_absolute(), "the volume {name} must name an absolute directory, not {dir:?}");
-    let source = std::fs::canonicalize(dir).with_context(|| format!("find the directory {dir} of volume {name}"))?;
+    let source =
+        std::fs::canonicalize(dir).with_context(|| format!("find the directory {dir} of volume {name}"))?;
     ensure!(source.is_dir(), "the volume {name} is offered from {dir}, which is no directory");
     let forbidden = source == Path::new("/") || source.starts_with("/proc") || source.starts_with("/sys");
-    ensure!(!forbidden, "the volume {name} can't be offered from {dir}: it would hand the whole machine to jobs");
+    ensure!(
+        !forbidden,
+        "the volume {name} can't be offered from {dir}: it would hand the whole machine to jobs"
+    );
     Ok((name.to_owned(), OfferedVolume { source, read_only }))
 }
 

@@ -34,11 +34,7 @@ impl Outbox {
         let mut reports = self.lock();
         reports.last += 1;
         let sequence = reports.last;
-        let waiting = Waiting {
-            attempt,
-            kind,
-            acknowledged,
-        };
+        let waiting = Waiting { attempt, kind, acknowledged };
         reports.waiting.insert(sequence, waiting);
         drop(reports);
         self.added.notify_one();
@@ -91,9 +87,8 @@ mod tests {
         outbox.post(a, report::Kind::Preparing(v1::Preparing {}));
         let mut publishing = outbox.post(b, report::Kind::Publishing(v1::Publishing {}));
         outbox.post(a, report::Kind::Stopped(v1::Stopped {}));
-        let sequences = |after| -> Vec<_> {
-            outbox.after(after).into_iter().map(|report| report.sequence).collect()
-        };
+        let sequences =
+            |after| -> Vec<_> { outbox.after(after).into_iter().map(|report| report.sequence).collect() };
         assert_eq!(sequences(0), [1, 2, 3]);
         assert_eq!(sequences(2), [3]);
         outbox.acknowledge(2);

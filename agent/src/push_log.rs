@@ -1,41 +1,52 @@
 //! Sends the log of a live attempt to a coordinator that asked for it on behalf of a client.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bt_model::id::AttemptId;
+use bt_model::log::LogLine;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, push_log_request};
-use futures_util::StreamExt;
-use tokio_stream::once;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tonic::transport::Channel;
 use tracing::debug;
 
 use crate::agent::Agent;
+use crate::holdings::Held;
 use crate::logfile;
 
 /// Answers one request. What goes wrong ends the answer; the client asks again if it still wants the log.
-pub(crate) async fn answer(
-    agent: Arc<Agent>,
-    mut client: AgentsClient<Channel>,
-    request: v1::LogRequest,
-) {
-    let message = |kind| v1::PushLogRequest { kind: Some(kind) };
-    let header = once(message(push_log_request::Kind::Request(request.request.clone())));
-    let held = request.attempt.parse::<AttemptId>().ok();
-    let held = held.and_then(|attempt| agent.holdings.find(attempt));
-    let pushed = match held {
+pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>, request: v1::LogRequest) {
+    let lines = match held(&agent, &request) {
         // Not held any more: an empty answer makes the coordinator look in the store.
-        None => client.push_log(header).await,
-        Some(held) => {
-            let lines = match request.follow {
-                true => logfile::follow(&held.dir.log()),
-                false => logfile::read(&held.dir.log()),
-            };
-            let lines = lines.map(move |line| message(push_log_request::Kind::Line(line.into())));
-            client.push_log(header.chain(lines)).await
-        }
+        None => stream::empty().boxed(),
+        Some(held) if request.follow => logfile::follow(&held.dir.log()),
+        Some(held) => logfile::read(&held.dir.log()),
     };
-    if let Err(error) = pushed {
+    if let Err(error) = client.push_log(messages(request.request, lines)).await {
         debug!(error = %error.message(), "a log could not be pushed");
     }
+}
+
+fn held(agent: &Agent, request: &v1::LogRequest) -> Option<Arc<Held>> {
+    agent.holdings.find(request.attempt.parse::<AttemptId>().ok()?)
+}
+
+/// A named type, because the compiler loses the lifetime of a boxed stream that a spawned future sends.
+struct Messages(BoxStream<'static, v1::PushLogRequest>);
+
+impl Stream for Messages {
+    type Item = v1::PushLogRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+fn messages(request: String, lines: BoxStream<'static, LogLine>) -> Messages {
+    let header = stream::iter([push_log_request::Kind::Request(request)]);
+    let lines = lines.map(|line| push_log_request::Kind::Line(line.into()));
+    let messages = header.chain(lines);
+    Messages(messages.map(|kind| v1::PushLogRequest { kind: Some(kind) }).boxed())
 }

@@ -135,10 +135,7 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
     }
     agent.link.renewed(greeted);
     let lease = Duration::from_millis(welcome.lease_ms.into());
-    let connection = Connection {
-        channel: channel.clone(),
-        session: number,
-    };
+    let connection = Connection { channel: channel.clone(), session: number };
     agent.link.up(connection, lease);
     let pace = Duration::from_millis(u64::from(welcome.heartbeat_ms).max(50));
     converse(agent, &channel, pace, &mut incoming, &outgoing).await
@@ -146,10 +143,10 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
 
 fn hello(agent: &Agent, session: u64) -> v1::Hello {
     let offer = &agent.offer;
-    let volumes = offer.volumes.iter().map(|(name, volume)| v1::OfferedVolume {
-        name: name.clone(),
-        read_only: volume.read_only,
-    });
+    let volumes = offer
+        .volumes
+        .iter()
+        .map(|(name, volume)| v1::OfferedVolume { name: name.clone(), read_only: volume.read_only });
     v1::Hello {
         agent_id: agent.identity.agent.to_string(),
         name: offer.name.clone(),
@@ -212,10 +209,11 @@ async fn converse(
 }
 
 fn heartbeat(agent: &Agent) -> v1::Heartbeat {
-    let progress = agent.holdings.notes().into_iter().map(|(attempt, note)| v1::Progress {
-        attempt: attempt.to_string(),
-        note,
-    });
+    let progress = agent
+        .holdings
+        .notes()
+        .into_iter()
+        .map(|(attempt, note)| v1::Progress { attempt: attempt.to_string(), note });
     v1::Heartbeat {
         attempts: held_ids(agent),
         unhealthy: agent.unhealthy(),
@@ -224,10 +222,7 @@ fn heartbeat(agent: &Agent) -> v1::Heartbeat {
     }
 }
 
-async fn send(
-    outgoing: &mpsc::Sender<v1::AgentMessage>,
-    kind: agent_message::Kind,
-) -> Result<(), Status> {
+async fn send(outgoing: &mpsc::Sender<v1::AgentMessage>, kind: agent_message::Kind) -> Result<(), Status> {
     let message = v1::AgentMessage { kind: Some(kind) };
     match timeout(CONNECT, outgoing.send(message)).await {
         Ok(Ok(())) => Ok(()),

@@ -35,9 +35,7 @@ pub(crate) struct StateDir {
 impl StateDir {
     /// Opens the directory, and makes it if it is missing.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
-        let this = Self {
-            root: std::path::absolute(root).context("find the state directory")?,
-        };
+        let this = Self { root: std::path::absolute(root).context("find the state directory")? };
         private_dir(&this.root)?;
         private_dir(&this.attempts())?;
         Ok(this)
@@ -73,9 +71,7 @@ impl StateDir {
     }
 
     pub(crate) fn attempt(&self, id: AttemptId) -> AttemptDir {
-        AttemptDir {
-            path: self.attempts().join(id.to_string()),
-        }
+        AttemptDir { path: self.attempts().join(id.to_string()) }
     }
 
     /// The attempts that an earlier run of the agent held. What can't be read is removed: without its assignment

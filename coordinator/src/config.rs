@@ -8,20 +8,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Postgres to keep the queue in, e.g. postgres://user@host/btctl.
-    #[arg(
-        long,
-        env = "BTCTL_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long, env = "BTCTL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
     /// Address that clients and agents connect to.
-    #[arg(
-        long,
-        env = "BTCTL_LISTEN",
-        default_value = "127.0.0.1:7600",
-        value_name = "ADDR:PORT"
-    )]
+    #[arg(long, env = "BTCTL_LISTEN", default_value = "127.0.0.1:7600", value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
     /// Directory that results are published in.
     #[arg(long, env = "BTCTL_STORE", value_name = "DIR")]

@@ -83,9 +83,7 @@ pub async fn run(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .tcp_nodelay(true)
         .add_service(AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE))
-        .add_service(
-            SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE),
-        );
+        .add_service(SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE));
     info!("listening on {address}");
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
@@ -148,8 +146,6 @@ fn start_loops(services: &Services, tasks: &TaskTracker, shutdown: &Cancellation
         heartbeat: services.heartbeat,
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
-    let listener = Listener {
-        services: services.clone(),
-    };
+    let listener = Listener { services: services.clone() };
     tasks.spawn(listener.run(shutdown.clone()));
 }

@@ -19,10 +19,7 @@ struct Health {
 
 impl Health {
     fn new(what: &'static str) -> Self {
-        Self {
-            what,
-            failing: false,
-        }
+        Self { what, failing: false }
     }
 
     fn note<T, E: std::fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {

@@ -37,9 +37,7 @@ impl Publisher {
         let unwritten = self.queue.unwritten(attempt, BATCH).await?;
         for result in &unwritten {
             let document = document(result)?;
-            self.store
-                .write_result(&result.place.result(), &document)
-                .await?;
+            self.store.write_result(&result.place.result(), &document).await?;
             self.queue.mark_written(result.attempt).await?;
         }
         Ok(unwritten.len())
@@ -47,8 +45,7 @@ impl Publisher {
 }
 
 fn document(result: &Unwritten) -> Result<ResultDocument, Error> {
-    let json =
-        |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
+    let json = |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
     Ok(ResultDocument {
         sweep: result.place.sweep,
         sweep_name: result.place.sweep_name.clone(),
@@ -61,10 +58,6 @@ fn document(result: &Unwritten) -> Result<ResultDocument, Error> {
         image_pin: result.image_pin.clone(),
         parameters: json(&result.parameters)?,
         metrics: result.metrics.as_deref().map(json).transpose()?,
-        files: result
-            .files
-            .iter()
-            .map(|(path, size, sha256)| FileEntry::new(path, *size, sha256))
-            .collect(),
+        files: result.files.iter().map(|(path, size, sha256)| FileEntry::new(path, *size, sha256)).collect(),
     })
 }

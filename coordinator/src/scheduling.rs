@@ -52,26 +52,15 @@ pub(crate) enum Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label {
-                wanted,
-                value,
-                has: None,
-            } => {
+            Self::Label { wanted, value, has: None } => {
                 write!(f, "it has no label {wanted}={value}")
             }
-            Self::Label {
-                wanted,
-                value,
-                has: Some(has),
-            } => {
+            Self::Label { wanted, value, has: Some(has) } => {
                 write!(f, "its label {wanted} is {has}, not {value}")
             }
             Self::Volume { wanted } => write!(f, "it offers no volume {wanted}"),
             Self::ReadOnly { wanted } => {
-                write!(
-                    f,
-                    "it offers volume {wanted} read-only, and the job wants to write to it"
-                )
+                write!(f, "it offers volume {wanted} read-only, and the job wants to write to it")
             }
             Self::TooSmall { need, capacity } => {
                 write!(f, "a job needs {need}, and it has {capacity} in all")
@@ -88,11 +77,7 @@ pub(crate) fn misfit(offer: &Offer, sweep: &Candidate) -> Option<Misfit> {
     for (wanted, value) in &sweep.labels {
         let has = offer.labels.get(wanted);
         if has != Some(value) {
-            return Some(Misfit::Label {
-                wanted: wanted.clone(),
-                value: value.clone(),
-                has: has.cloned(),
-            });
+            return Some(Misfit::Label { wanted: wanted.clone(), value: value.clone(), has: has.cloned() });
         }
     }
     for (wanted, read_only) in &sweep.volumes {

@@ -66,10 +66,7 @@ impl Sessions {
     ) -> mpsc::Receiver<Outgoing> {
         let (outbox, receiver) = mpsc::channel(OUTBOX);
         let first = v1::coordinator_message::Kind::Welcome(welcome);
-        if outbox
-            .try_send(Ok(v1::CoordinatorMessage { kind: Some(first) }))
-            .is_err()
-        {
+        if outbox.try_send(Ok(v1::CoordinatorMessage { kind: Some(first) })).is_err() {
             unreachable!("a new channel has room");
         }
         let session = Session {
@@ -88,10 +85,7 @@ impl Sessions {
     /// Removes an agent, if this is still its session.
     pub(crate) fn close(&self, agent: AgentId, number: u64) {
         let mut agents = lock(&self.agents);
-        if agents
-            .get(&agent)
-            .is_some_and(|session| session.number == number)
-        {
+        if agents.get(&agent).is_some_and(|session| session.number == number) {
             agents.remove(&agent);
         }
     }

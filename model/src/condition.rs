@@ -28,11 +28,7 @@ impl<'e> Condition<'e> {
             Error::new(format!("`where` ({source:?}) is no expression: {hint}"))
         })?;
         let names = Names::new(engine, expression.undeclared_variables(false));
-        if let Some(name) = names
-            .needed
-            .iter()
-            .find(|name| !known.contains(name.as_str()))
-        {
+        if let Some(name) = names.needed.iter().find(|name| !known.contains(name.as_str())) {
             let hint = suggestion(name, known.iter().copied(), "parameters");
             let list: Vec<&str> = known.iter().copied().collect();
             let list = if hint.contains("did you mean") {
@@ -44,30 +40,20 @@ impl<'e> Condition<'e> {
                 "`where` ({source:?}) uses `{name}`, which is no parameter{hint}{list}"
             )));
         }
-        Ok(Self {
-            source,
-            expression,
-            names,
-        })
+        Ok(Self { source, expression, names })
     }
 
     pub(crate) fn holds(&self, parameters: &Parameters) -> Result<bool, Error> {
         let source = self.source;
-        let value = self
-            .expression
-            .eval(self.names.scope(parameters))
-            .map_err(|error| {
-                let why = match self.names.missing(parameters) {
-                    Some(name) => {
-                        format!("this job has no `{name}`; write `{name} is not defined or ...`")
-                    }
-                    None => reason(&error),
-                };
-                Error::new(format!(
-                    "`where` ({source:?}) fails for {}: {why}",
-                    parameters.to_json()
-                ))
-            })?;
+        let value = self.expression.eval(self.names.scope(parameters)).map_err(|error| {
+            let why = match self.names.missing(parameters) {
+                Some(name) => {
+                    format!("this job has no `{name}`; write `{name} is not defined or ...`")
+                }
+                None => reason(&error),
+            };
+            Error::new(format!("`where` ({source:?}) fails for {}: {why}", parameters.to_json()))
+        })?;
         match value.kind() {
             ValueKind::Bool => Ok(value.is_true()),
             _ => Err(Error::new(format!(
@@ -81,17 +67,11 @@ impl<'e> Condition<'e> {
 /// What people write who know other languages.
 fn hint(source: &str) -> Option<&'static str> {
     let outside = without_texts(source);
-    let not = outside
-        .match_indices('!')
-        .any(|(at, _)| outside.as_bytes().get(at + 1) != Some(&b'='));
+    let not = outside.match_indices('!').any(|(at, _)| outside.as_bytes().get(at + 1) != Some(&b'='));
     if outside.contains("&&") || outside.contains("||") || not {
         return Some("write `and`, `or`, `not` instead of &&, ||, !");
     }
-    let single = outside
-        .replace("==", "")
-        .replace("!=", "")
-        .replace("<=", "")
-        .replace(">=", "");
+    let single = outside.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "");
     single.contains('=').then_some("write == to compare")
 }
 

@@ -34,11 +34,7 @@ pub struct AttemptPlace {
 
 impl AttemptPlace {
     fn job(&self) -> String {
-        format!(
-            "{}/{}",
-            sweep_dir(&self.sweep_name, self.sweep),
-            job_dir(self.job, self.jobs)
-        )
+        format!("{}/{}", sweep_dir(&self.sweep_name, self.sweep), job_dir(self.job, self.jobs))
     }
 
     pub fn output(&self, path: &str) -> String {

@@ -34,12 +34,11 @@ pub struct Malformed(String);
 impl LogLine {
     /// Cuts what a job wrote into lines; the last one may lack its newline.
     pub fn split(time: Timestamp, stream: Stream, text: &[u8]) -> impl Iterator<Item = Self> {
-        text.split_inclusive(|byte| *byte == b'\n')
-            .map(move |piece| Self {
-                time,
-                stream,
-                text: piece.to_vec(),
-            })
+        text.split_inclusive(|byte| *byte == b'\n').map(move |piece| Self {
+            time,
+            stream,
+            text: piece.to_vec(),
+        })
     }
 
     /// Appends the line as it is kept, newline included.
@@ -63,10 +62,8 @@ impl LogLine {
         let malformed = || Malformed(String::from_utf8_lossy(&line[..line.len().min(80)]).into());
         let mut parts = line.splitn(4, |byte| *byte == b' ');
         let mut part = || parts.next().ok_or_else(malformed);
-        let time = std::str::from_utf8(part()?)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(malformed)?;
+        let time =
+            std::str::from_utf8(part()?).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
         let stream = match part()? {
             b"stdout" => Stream::Stdout,
             b"stderr" => Stream::Stderr,
@@ -92,13 +89,7 @@ mod tests {
     #[test]
     fn what_a_job_wrote_comes_back_byte_for_byte() {
         let time: Timestamp = "2026-11-21T03:33:18.000000001Z".parse().unwrap();
-        for written in [
-            &b"a\nb\n"[..],
-            b"",
-            b"\n\n",
-            b"no newline",
-            b" \xff F \r\nx",
-        ] {
+        for written in [&b"a\nb\n"[..], b"", b"\n\n", b"no newline", b" \xff F \r\nx"] {
             let mut kept = Vec::new();
             for line in LogLine::split(time, Stream::Stderr, written) {
                 line.encode(&mut kept);
@@ -107,11 +98,7 @@ mod tests {
                 .split_inclusive(|byte| *byte == b'\n')
                 .map(|line| LogLine::decode(line).unwrap())
                 .collect();
-            assert!(
-                lines
-                    .iter()
-                    .all(|line| line.time == time && line.stream == Stream::Stderr)
-            );
+            assert!(lines.iter().all(|line| line.time == time && line.stream == Stream::Stderr));
             let read: Vec<u8> = lines.into_iter().flat_map(|line| line.text).collect();
             assert_eq!(read, written);
         }

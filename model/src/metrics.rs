@@ -29,10 +29,7 @@ pub fn parse(text: &[u8]) -> Result<Map<String, Value>, MetricsError> {
     let value: Value = serde_json::from_str(&without_non_finite(text))
         .map_err(|error| MetricsError(format!("not JSON: {error}")))?;
     let Value::Object(mut top) = value else {
-        return Err(MetricsError(format!(
-            "{} where an object of numbers belongs",
-            kind(&value)
-        )));
+        return Err(MetricsError(format!("{} where an object of numbers belongs", kind(&value))));
     };
     top.shift_remove(SERIES);
     let mut metrics = Map::new();
@@ -70,9 +67,7 @@ fn collect(
             }
         }
         if metrics.len() > MAX_METRICS {
-            return Err(MetricsError(format!(
-                "more than {MAX_METRICS} metrics, the limit"
-            )));
+            return Err(MetricsError(format!("more than {MAX_METRICS} metrics, the limit")));
         }
     }
     Ok(())
@@ -96,9 +91,8 @@ fn without_non_finite(text: &str) -> String {
     let mut rest = text;
     let mut in_text = false;
     while let Some(c) = rest.chars().next() {
-        let token = ["NaN", "-Infinity", "Infinity"]
-            .into_iter()
-            .find(|token| !in_text && rest.starts_with(token));
+        let token =
+            ["NaN", "-Infinity", "Infinity"].into_iter().find(|token| !in_text && rest.starts_with(token));
         let taken = match (token, c) {
             (Some(token), _) => token.len(),
             // A backslash takes the next character with it, so that an escaped quote does not end the text.
@@ -108,11 +102,7 @@ fn without_non_finite(text: &str) -> String {
         if c == '"' {
             in_text = !in_text;
         }
-        json.push_str(if token.is_some() {
-            "null"
-        } else {
-            &rest[..taken]
-        });
+        json.push_str(if token.is_some() { "null" } else { &rest[..taken] });
         rest = &rest[taken..];
     }
     json
@@ -136,22 +126,15 @@ mod tests {
 
     #[test]
     fn numbers_are_taken_by_name() {
-        read(
-            r#"{"sharpe": 1.25, "trades": 12}"#,
-            r#"{"sharpe":1.25,"trades":12}"#,
-        );
-        read(
-            r#"{"dd": {"max": -0.3, "days": {"mean": 4}}}"#,
-            r#"{"dd.max":-0.3,"dd.days.mean":4}"#,
-        );
+        read(r#"{"sharpe": 1.25, "trades": 12}"#, r#"{"sharpe":1.25,"trades":12}"#);
+        read(r#"{"dd": {"max": -0.3, "days": {"mean": 4}}}"#, r#"{"dd.max":-0.3,"dd.days.mean":4}"#);
         read(r#"{"series": {"equity": [1, 2]}, "a": 1}"#, r#"{"a":1}"#);
         read("{}", "{}");
     }
 
     #[test]
     fn pythons_non_finite_numbers_are_left_out() {
-        let text =
-            r#"{"a": NaN, "b": Infinity, "c": -Infinity, "d": null, "NaN \"NaN": 1, "e": -1}"#;
+        let text = r#"{"a": NaN, "b": Infinity, "c": -Infinity, "d": null, "NaN \"NaN": 1, "e": -1}"#;
         read(text, r#"{"NaN \"NaN":1,"e":-1}"#);
         read(r#"{"a\\": NaN, "b": 2}"#, r#"{"b":2}"#);
     }
@@ -159,19 +142,13 @@ mod tests {
     #[test]
     fn what_is_no_metrics_is_refused() {
         refused(b"[1]", "a list where an object of numbers belongs");
-        refused(
-            br#"{"a": {"b": "x"}}"#,
-            "the metric `a.b` is a text; a metric is a number",
-        );
+        refused(br#"{"a": {"b": "x"}}"#, "the metric `a.b` is a text; a metric is a number");
         refused(br#"{"a": true}"#, "`a` is a boolean");
         refused(br#"{"a": [1]}"#, "`a` is a list");
         refused(b"{\"a\": 1", "not JSON");
         refused(b"{\"a\": \xff}", "not UTF-8 from byte 6");
         refused(&vec![b' '; MAX_TEXT + 1], "1048576 are the most");
         let many: Vec<String> = (0..=MAX_METRICS).map(|n| format!("\"m{n}\": 1")).collect();
-        refused(
-            format!("{{{}}}", many.join(",")).as_bytes(),
-            "more than 10000 metrics",
-        );
+        refused(format!("{{{}}}", many.join(",")).as_bytes(), "more than 10000 metrics");
     }
 }

@@ -38,9 +38,7 @@ impl Parameters {
         match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Self::new(map),
             Ok(_) => Err(NotParameters("parameters are a JSON object".to_owned())),
-            Err(error) => Err(NotParameters(format!(
-                "parameters are a JSON object: {error}"
-            ))),
+            Err(error) => Err(NotParameters(format!("parameters are a JSON object: {error}"))),
         }
     }
 
@@ -111,9 +109,7 @@ pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
 
 pub(crate) fn check_name(name: &str) -> Result<(), NotParameters> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let goes_on_well = name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    let goes_on_well = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     if starts_well && goes_on_well && name.len() <= MAX_NAME {
         return Ok(());
     }
@@ -139,9 +135,7 @@ pub(crate) fn check_value(name: &str, value: &Value) -> Result<(), NotParameters
 }
 
 /// Refuses two names with the same environment variable.
-pub(crate) fn check_distinct<'a>(
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(), NotParameters> {
+pub(crate) fn check_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), NotParameters> {
     let mut seen = std::collections::HashMap::new();
     for name in names {
         let variable = variable_of(name);
@@ -179,10 +173,7 @@ mod tests {
         refused(r#"{"a": [1]}"#, "`a` is a list");
         refused(r#"{"a": null}"#, "`a` has no value");
         refused(r#"{"1a": 1}"#, "\"1a\" is no name");
-        refused(
-            r#"{"fast-ma": 1, "fast_ma": 2}"#,
-            "`fast_ma` is named like another, `fast-ma`",
-        );
+        refused(r#"{"fast-ma": 1, "fast_ma": 2}"#, "`fast_ma` is named like another, `fast-ma`");
         refused(r#"{"Fast": 1, "fast": 2}"#, "both would be BT_PARAM_FAST");
     }
 

@@ -86,9 +86,7 @@ impl Reason {
 
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Image(text) | Self::Volume(text) | Self::Outputs(text) | Self::Agent(text) => {
-                Some(text)
-            }
+            Self::Image(text) | Self::Volume(text) | Self::Outputs(text) | Self::Agent(text) => Some(text),
             _ => None,
         }
     }

@@ -16,9 +16,7 @@ pub struct Resources {
 impl Resources {
     /// True when `need` can be taken from what is here.
     pub fn covers(&self, need: &Self) -> bool {
-        self.cpu_millis >= need.cpu_millis
-            && self.memory_bytes >= need.memory_bytes
-            && self.gpus >= need.gpus
+        self.cpu_millis >= need.cpu_millis && self.memory_bytes >= need.memory_bytes && self.gpus >= need.gpus
     }
 
     /// What is left when `need` is taken; nothing goes below zero.
@@ -66,9 +64,6 @@ mod tests {
     #[test]
     fn sizes_read_well() {
         let shown = [0, 1023, 1024, 1536, 8 << 30, (2 << 40) - 1].map(|n| ByteSize(n).to_string());
-        assert_eq!(
-            shown,
-            ["0 B", "1023 B", "1 KiB", "1.5 KiB", "8 GiB", "1.9 TiB"]
-        );
+        assert_eq!(shown, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "8 GiB", "1.9 TiB"]);
     }
 }

@@ -64,13 +64,7 @@ impl Ending {
 
 /// Decides what becomes of a job whose attempt ended like this.
 pub fn verdict(ending: &Ending, budget: Budget) -> Verdict {
-    let simply = |event| Verdict {
-        event,
-        failures: 0,
-        losses: 0,
-        wait: Duration::ZERO,
-        reason: None,
-    };
+    let simply = |event| Verdict { event, failures: 0, losses: 0, wait: Duration::ZERO, reason: None };
     match ending {
         Ending::Published => simply(JobEvent::Published),
         Ending::Cancelled => simply(JobEvent::Cancelled),
@@ -134,12 +128,7 @@ fn backoff(before: u32) -> Duration {
 mod tests {
     use super::*;
 
-    const FRESH: Budget = Budget {
-        failures: 0,
-        retries: 0,
-        losses: 0,
-        cancelled: false,
-    };
+    const FRESH: Budget = Budget { failures: 0, retries: 0, losses: 0, cancelled: false };
 
     fn events(ending: &Ending, mut budget: Budget, times: usize) -> Vec<JobEvent> {
         let mut seen = Vec::new();
@@ -157,10 +146,7 @@ mod tests {
         use JobEvent::{GaveUp, TriesAgain};
         let failed = Ending::Failed(Reason::Exit(1));
         assert_eq!(events(&failed, FRESH, 1), [GaveUp]);
-        let budget = Budget {
-            retries: 2,
-            ..FRESH
-        };
+        let budget = Budget { retries: 2, ..FRESH };
         assert_eq!(events(&failed, budget, 3), [TriesAgain, TriesAgain, GaveUp]);
     }
 
@@ -181,11 +167,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_cancelled_sweep_is_tried_again() {
-        let budget = Budget {
-            retries: 5,
-            cancelled: true,
-            ..FRESH
-        };
+        let budget = Budget { retries: 5, cancelled: true, ..FRESH };
         for ending in [Ending::Lost, Ending::Returned, Ending::Failed(Reason::Oom)] {
             let verdict = verdict(&ending, budget);
             assert_eq!((verdict.event, verdict.reason), (JobEvent::Cancelled, None));

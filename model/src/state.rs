@@ -51,13 +51,7 @@ pub struct IllegalMove<S: fmt::Debug, E: fmt::Debug> {
 }
 
 impl JobState {
-    pub const ALL: [Self; 5] = [
-        Self::Queued,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
 
     pub fn next(self, event: JobEvent) -> Result<Self, IllegalMove<Self, JobEvent>> {
         match (self, event) {
@@ -139,9 +133,7 @@ impl AttemptState {
         match (self, event) {
             (Self::Leased, AttemptEvent::Prepares) => Ok(Self::Preparing),
             (Self::Leased | Self::Preparing, AttemptEvent::Runs) => Ok(Self::Running),
-            (Self::Leased | Self::Preparing | Self::Running, AttemptEvent::Publishes) => {
-                Ok(Self::Publishing)
-            }
+            (Self::Leased | Self::Preparing | Self::Running, AttemptEvent::Publishes) => Ok(Self::Publishing),
             (live, AttemptEvent::Published) if live.is_live() => Ok(Self::Succeeded),
             (live, AttemptEvent::Failed) if live.is_live() => Ok(Self::Failed),
             (live, AttemptEvent::Cancelled) if live.is_live() => Ok(Self::Cancelled),
@@ -152,10 +144,7 @@ impl AttemptState {
 
     /// True while the attempt holds a lease.
     pub fn is_live(self) -> bool {
-        matches!(
-            self,
-            Self::Leased | Self::Preparing | Self::Running | Self::Publishing
-        )
+        matches!(self, Self::Leased | Self::Preparing | Self::Running | Self::Publishing)
     }
 
     pub fn name(self) -> &'static str {

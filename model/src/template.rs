@@ -58,11 +58,7 @@ impl<'m> Renderer<'m> {
         for (name, value) in &manifest.env {
             env.push((name.as_str(), compile(format!("env.{name}"), value)?));
         }
-        Ok(Self {
-            engine,
-            command,
-            env,
-        })
+        Ok(Self { engine, command, env })
     }
 
     /// One job's command and environment.
@@ -82,28 +78,16 @@ impl<'m> Renderer<'m> {
         }
         let mut env = BTreeMap::new();
         for (name, template) in &self.env {
-            env.insert(
-                (*name).to_owned(),
-                template.render(&self.engine, parameters)?,
-            );
+            env.insert((*name).to_owned(), template.render(&self.engine, parameters)?);
         }
-        env.extend(
-            parameters
-                .iter()
-                .map(|(name, value)| (variable_of(name), text_of(value))),
-        );
+        env.extend(parameters.iter().map(|(name, value)| (variable_of(name), text_of(value))));
         Ok(Rendered { command, env })
     }
 
     /// True when every job that has all of these parameters renders, whatever their values.
     pub(crate) fn always_renders(&self, has: impl Fn(&str) -> bool) -> bool {
         self.templates().all(|template| {
-            template.is_plain
-                && template
-                    .names
-                    .iter()
-                    .flat_map(|names| &names.used)
-                    .all(|name| has(name))
+            template.is_plain && template.names.iter().flat_map(|names| &names.used).all(|name| has(name))
         })
     }
 
@@ -119,57 +103,35 @@ impl<'m> Renderer<'m> {
     }
 
     fn templates(&self) -> impl Iterator<Item = &Template<'m>> {
-        self.command
-            .iter()
-            .chain(self.env.iter().map(|(_, template)| template))
+        self.command.iter().chain(self.env.iter().map(|(_, template)| template))
     }
 }
 
 impl<'m> Template<'m> {
     fn compile(engine: &mut Environment<'m>, path: String, source: &'m str) -> Result<Self, Error> {
         if !["{{", "{%", "{#"].iter().any(|open| source.contains(open)) {
-            return Ok(Self {
-                path,
-                source,
-                names: None,
-                is_plain: true,
-            });
+            return Ok(Self { path, source, names: None, is_plain: true });
         }
         let fails = |error: minijinja::Error| {
-            Error::new(format!(
-                "{} is no template: {}",
-                show(&path, source),
-                reason(&error)
-            ))
+            Error::new(format!("{} is no template: {}", show(&path, source), reason(&error)))
         };
         engine.add_template(source, source).map_err(fails)?;
         let template = engine.get_template(source).map_err(fails)?;
         let names = Names::new(engine, template.undeclared_variables(false));
         let substitutions = plain_substitutions(source);
-        let is_plain = substitutions
-            .is_some_and(|count| source.len() + count * parameters::MAX_TEXT <= MAX_WORD);
-        Ok(Self {
-            path,
-            source,
-            names: Some(names),
-            is_plain,
-        })
+        let is_plain =
+            substitutions.is_some_and(|count| source.len() + count * parameters::MAX_TEXT <= MAX_WORD);
+        Ok(Self { path, source, names: Some(names), is_plain })
     }
 
-    fn render(
-        &self,
-        engine: &Environment<'m>,
-        parameters: &Parameters,
-    ) -> Result<String, (&str, Error)> {
+    fn render(&self, engine: &Environment<'m>, parameters: &Parameters) -> Result<String, (&str, Error)> {
         let Some(names) = &self.names else {
             return Ok(self.source.to_owned());
         };
         let fails = |message: String| (self.path.as_str(), Error::new(message));
         let scope = names.scope(parameters);
-        let rendered = engine
-            .get_template(self.source)
-            .and_then(|template| template.render(scope))
-            .map_err(|error| match (error.kind(), names.missing(parameters)) {
+        let rendered = engine.get_template(self.source).and_then(|template| template.render(scope)).map_err(
+            |error| match (error.kind(), names.missing(parameters)) {
                 (minijinja::ErrorKind::UndefinedError, Some(name)) => {
                     let hint = suggestion(name, parameters.names(), "parameters");
                     fails(format!(
@@ -183,7 +145,8 @@ impl<'m> Template<'m> {
                     parameters.to_json(),
                     reason(&error)
                 )),
-            })?;
+            },
+        )?;
         if rendered.len() > MAX_WORD || rendered.contains('\0') {
             let message = format!(
                 "{} renders to {} bytes with {}; {MAX_WORD} are the most, and none of them is NUL",
@@ -208,9 +171,9 @@ pub(crate) fn engine<'source>() -> Environment<'source> {
     engine.set_fuel(Some(FUEL));
     // Jinja writes Python's True; a value looks the same in a template, in BT_PARAM_<NAME> and in the manifest.
     engine.set_formatter(|out, state, value| match serde_json::to_value(value) {
-        Ok(plain @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => out
-            .write_str(&plain.to_string())
-            .map_err(minijinja::Error::from),
+        Ok(plain @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => {
+            out.write_str(&plain.to_string()).map_err(minijinja::Error::from)
+        }
         _ => minijinja::escape_formatter(out, state, value),
     });
     engine
@@ -226,14 +189,9 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(engine: &Environment<'_>, used: HashSet<String>) -> Self {
-        let is_there =
-            |name: &str| name == "params" || engine.globals().any(|(global, _)| global == name);
+        let is_there = |name: &str| name == "params" || engine.globals().any(|(global, _)| global == name);
         Self {
-            needed: used
-                .iter()
-                .filter(|name| !is_there(name))
-                .cloned()
-                .collect(),
+            needed: used.iter().filter(|name| !is_there(name)).cloned().collect(),
             used: used.into_iter().collect(),
         }
     }
@@ -244,9 +202,7 @@ impl Names {
             let value = match parameters.get(name) {
                 Some(value) => value_of(value),
                 None if name == "params" => {
-                    let all = parameters
-                        .iter()
-                        .map(|(name, value)| (name.to_owned(), value_of(value)));
+                    let all = parameters.iter().map(|(name, value)| (name.to_owned(), value_of(value)));
                     Value::from(all.collect::<BTreeMap<String, Value>>())
                 }
                 None => return None,
@@ -258,10 +214,7 @@ impl Names {
 
     /// The first name that the job does not define.
     pub(crate) fn missing(&self, parameters: &Parameters) -> Option<&str> {
-        let missing = self
-            .needed
-            .iter()
-            .find(|name| parameters.get(name).is_none());
+        let missing = self.needed.iter().find(|name| parameters.get(name).is_none());
         missing.map(String::as_str)
     }
 }
@@ -315,11 +268,7 @@ fn plain_substitutions(source: &str) -> Option<usize> {
 /// A template for people: where it is, and what it says.
 fn show(path: &str, source: &str) -> String {
     let short: String = source.chars().take(60).collect();
-    let dots = if short.len() < source.len() {
-        "..."
-    } else {
-        ""
-    };
+    let dots = if short.len() < source.len() { "..." } else { "" };
     match path.split_once('.') {
         Some(("command", index)) => format!("`command[{index}]` ({short:?}{dots})"),
         _ => format!("`{path}` ({short:?}{dots})"),

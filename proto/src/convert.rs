@@ -14,11 +14,7 @@ pub enum Malformed {
     #[error("the field `{0}` is missing")]
     Missing(&'static str),
     #[error("the field `{field}` holds {value:?}, which is not {expected}")]
-    Value {
-        field: &'static str,
-        value: String,
-        expected: &'static str,
-    },
+    Value { field: &'static str, value: String, expected: &'static str },
 }
 
 /// Parses an id (or anything else that is text on the wire) and names the field if it is none.
@@ -27,11 +23,7 @@ pub fn parse<T: std::str::FromStr>(
     expected: &'static str,
     text: &str,
 ) -> Result<T, Malformed> {
-    text.parse().map_err(|_| Malformed::Value {
-        field,
-        value: text.chars().take(80).collect(),
-        expected,
-    })
+    text.parse().map_err(|_| Malformed::Value { field, value: text.chars().take(80).collect(), expected })
 }
 
 impl From<&Reason> for v1::Reason {
@@ -56,18 +48,16 @@ impl TryFrom<v1::Reason> for Reason {
 
     fn try_from(reason: v1::Reason) -> Result<Self, Malformed> {
         use v1::reason::Kind;
-        Ok(
-            match reason.kind.ok_or(Malformed::Missing("reason.kind"))? {
-                Kind::Exit(code) => Self::Exit(code),
-                Kind::Signal(signal) => Self::Signal(signal),
-                Kind::Oom(_) => Self::Oom,
-                Kind::Timeout(_) => Self::Timeout,
-                Kind::Image(text) => Self::Image(text),
-                Kind::Volume(text) => Self::Volume(text),
-                Kind::Outputs(text) => Self::Outputs(text),
-                Kind::Agent(text) => Self::Agent(text),
-            },
-        )
+        Ok(match reason.kind.ok_or(Malformed::Missing("reason.kind"))? {
+            Kind::Exit(code) => Self::Exit(code),
+            Kind::Signal(signal) => Self::Signal(signal),
+            Kind::Oom(_) => Self::Oom,
+            Kind::Timeout(_) => Self::Timeout,
+            Kind::Image(text) => Self::Image(text),
+            Kind::Volume(text) => Self::Volume(text),
+            Kind::Outputs(text) => Self::Outputs(text),
+            Kind::Agent(text) => Self::Agent(text),
+        })
     }
 }
 
@@ -133,30 +123,19 @@ impl TryFrom<v1::AttemptState> for AttemptState {
 
 impl From<Resources> for v1::Resources {
     fn from(resources: Resources) -> Self {
-        Self {
-            cpu_millis: resources.cpu_millis,
-            memory_bytes: resources.memory_bytes,
-            gpus: resources.gpus,
-        }
+        Self { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes, gpus: resources.gpus }
     }
 }
 
 impl From<v1::Resources> for Resources {
     fn from(resources: v1::Resources) -> Self {
-        Self {
-            cpu_millis: resources.cpu_millis,
-            memory_bytes: resources.memory_bytes,
-            gpus: resources.gpus,
-        }
+        Self { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes, gpus: resources.gpus }
     }
 }
 
 /// A point in time as the wire has it.
 pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: time.as_second(),
-        nanos: time.subsec_nanosecond(),
-    }
+    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
 /// A point in time from the wire.
@@ -174,11 +153,7 @@ impl From<LogLine> for v1::LogLine {
             Stream::Stdout => v1::log_line::Stream::Stdout,
             Stream::Stderr => v1::log_line::Stream::Stderr,
         };
-        Self {
-            stream: stream.into(),
-            time: Some(timestamp(line.time)),
-            text: line.text,
-        }
+        Self { stream: stream.into(), time: Some(timestamp(line.time)), text: line.text }
     }
 }
 
@@ -191,10 +166,6 @@ impl TryFrom<v1::LogLine> for LogLine {
             v1::log_line::Stream::Stdout => Stream::Stdout,
             v1::log_line::Stream::Stderr => Stream::Stderr,
         };
-        Ok(Self {
-            time: time(&line.time.ok_or(Malformed::Missing("time"))?)?,
-            stream,
-            text: line.text,
-        })
+        Ok(Self { time: time(&line.time.ok_or(Malformed::Missing("time"))?)?, stream, text: line.text })
     }
 }

@@ -37,8 +37,7 @@ pub struct FileEntry {
 
 impl ResultDocument {
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let mut json =
-            serde_json::to_vec_pretty(self).expect("text, numbers and JSON values make JSON");
+        let mut json = serde_json::to_vec_pretty(self).expect("text, numbers and JSON values make JSON");
         json.push(b'\n');
         json
     }

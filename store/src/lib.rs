@@ -28,15 +28,10 @@ pub struct Store {
 impl Store {
     /// The store in a directory, which is made if it is missing.
     pub fn directory(dir: &Path) -> Result<Self, Error> {
-        let root = |source| Error::Root {
-            dir: dir.to_owned(),
-            source,
-        };
+        let root = |source| Error::Root { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(|error| root(error.into()))?;
         let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| root(error.into()))?;
-        Ok(Self {
-            objects: Arc::new(files.with_fsync(true)),
-        })
+        Ok(Self { objects: Arc::new(files.with_fsync(true)) })
     }
 
     /// Begins a file. It appears under its name when the upload is finished; an older one of that name is replaced.
@@ -76,10 +71,7 @@ impl Store {
 
 /// Names are kept as they are or refused: `Path::parse` changes nothing.
 fn parse(path: &str) -> Result<object_store::path::Path, Error> {
-    let refused = |why: String| Error::Name {
-        path: path.to_owned(),
-        why,
-    };
+    let refused = |why: String| Error::Name { path: path.to_owned(), why };
     if path.starts_with('/') || path.ends_with('/') {
         return Err(refused("it must be relative and name a file".into()));
     }

@@ -17,16 +17,9 @@ async fn a_file_is_invisible_until_it_is_whole() {
     assert_eq!(store.size("s-1/0/1/a b#%ä.pck").await.unwrap(), None);
     let receipt = upload.finish().await.unwrap();
     assert_eq!(receipt.size, 15 << 20);
-    assert_eq!(
-        store.size("s-1/0/1/a b#%ä.pck").await.unwrap(),
-        Some(15 << 20)
-    );
+    assert_eq!(store.size("s-1/0/1/a b#%ä.pck").await.unwrap(), Some(15 << 20));
     let on_disk = std::fs::read(dir.path().join("store/s-1/0/1/a b#%ä.pck")).unwrap();
-    assert_eq!(
-        on_disk,
-        vec![7; 15 << 20],
-        "the name on disk is the name that was given"
-    );
+    assert_eq!(on_disk, vec![7; 15 << 20], "the name on disk is the name that was given");
     let expected: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&on_disk).into();
     assert_eq!(receipt.sha256, expected);
 }
@@ -44,13 +37,7 @@ async fn an_aborted_file_leaves_nothing() {
 #[tokio::test]
 async fn an_empty_file_is_a_file() {
     let (_dir, store) = store();
-    let receipt = store
-        .upload("s/0/1/empty")
-        .await
-        .unwrap()
-        .finish()
-        .await
-        .unwrap();
+    let receipt = store.upload("s/0/1/empty").await.unwrap().finish().await.unwrap();
     assert_eq!(receipt.size, 0);
     assert_eq!(store.size("s/0/1/empty").await.unwrap(), Some(0));
 }
@@ -59,10 +46,7 @@ async fn an_empty_file_is_a_file() {
 async fn names_are_kept_or_refused() {
     let (_dir, store) = store();
     for name in ["../x", "/etc/passwd", "a/../b", "a//b", "a/", "a\nb", "."] {
-        assert!(
-            matches!(store.upload(name).await, Err(Error::Name { .. })),
-            "{name:?}"
-        );
+        assert!(matches!(store.upload(name).await, Err(Error::Name { .. })), "{name:?}");
     }
 }
 

@@ -27,12 +27,7 @@ pub struct Receipt {
 
 impl Upload {
     pub(crate) fn new(path: &str, parts: Box<dyn MultipartUpload>) -> Self {
-        Self {
-            path: path.to_owned(),
-            parts: WriteMultipart::new(parts),
-            hash: Sha256::new(),
-            size: 0,
-        }
+        Self { path: path.to_owned(), parts: WriteMultipart::new(parts), hash: Sha256::new(), size: 0 }
     }
 
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
@@ -48,10 +43,7 @@ impl Upload {
     pub async fn finish(self) -> Result<Receipt, Error> {
         let done = self.parts.finish().await;
         done.map_err(|e| Error::of(&self.path, e))?;
-        Ok(Receipt {
-            size: self.size,
-            sha256: self.hash.finalize().into(),
-        })
+        Ok(Receipt { size: self.size, sha256: self.hash.finalize().into() })
     }
 
     /// Gives the file up and removes what was written of it.

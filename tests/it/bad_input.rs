@@ -10,40 +10,21 @@ fn each_mistake_is_named_before_anything_is_queued() {
         let refused = cluster.run(&["submit", "-f", "bad.yaml"]);
         assert_eq!(refused.code, 2, "{manifest}: {refused:?}");
         for part in expected {
-            assert!(
-                refused.stderr.contains(part),
-                "{part:?} is not in {}",
-                refused.stderr
-            );
+            assert!(refused.stderr.contains(part), "{part:?} is not in {}", refused.stderr);
         }
     };
     let with = |line: &str| format!("image: btctl-test:1\ncommand: [\"true\"]\n{line}\n");
-    check(
-        &with("resource: { cpus: 1 }"),
-        &["bad.yaml:3", "resource", "resources"],
-    );
+    check(&with("resource: { cpus: 1 }"), &["bad.yaml:3", "resource", "resources"]);
     check(&with("retries: many"), &["bad.yaml:3", "retries"]);
     check(&with("matrix: { a: [] }"), &["bad.yaml:3"]);
-    check(
-        &with("matrix: { a: { from: 1, to: 3, step: 0 } }"),
-        &["step"],
-    );
-    check(
-        &with("matrix: { a: { from: 1, to: 3, step: -1 } }"),
-        &["step"],
-    );
+    check(&with("matrix: { a: { from: 1, to: 3, step: 0 } }"), &["step"]);
+    check(&with("matrix: { a: { from: 1, to: 3, step: -1 } }"), &["step"]);
     check(&with("matrix: { a: [1, 2] }\nwhere: a"), &["where"]);
     check(&with("matrix: { a: [1, 2] }\nwhere: b > 1"), &["b"]);
     check(&with("matrix: { a: [1, 2] }\nwhere: a > 5"), &["0 jobs"]);
-    check(
-        &with("matrix: { a: { from: 1, to: 10000001 } }"),
-        &["10,000,000"],
-    );
+    check(&with("matrix: { a: { from: 1, to: 10000001 } }"), &["10,000,000"]);
     check(&with("matrix: { a-b: [1], a_b: [1] }"), &["a-b", "a_b"]);
-    check(
-        "image: x:1\ncommand: [echo, \"{{ fsat }}\"]\nmatrix: { fast: [1] }\n",
-        &["fsat", "fast"],
-    );
+    check("image: x:1\ncommand: [echo, \"{{ fsat }}\"]\nmatrix: { fast: [1] }\n", &["fsat", "fast"]);
     check("command: [\"true\"]\n", &["image"]);
     check(": : :\n", &["bad.yaml"]);
     std::fs::write(cluster.dir().join("bad.yaml"), b"image: \xff\xfe\n").unwrap();
@@ -52,15 +33,7 @@ fn each_mistake_is_named_before_anything_is_queued() {
     assert!(refused.stderr.contains("UTF-8"), "{refused:?}");
 
     std::fs::write(cluster.dir().join("ragged.csv"), "a,b\n1,2\n3\n").unwrap();
-    let ragged = [
-        "submit",
-        "--image",
-        "btctl-test:1",
-        "--params-from",
-        "ragged.csv",
-        "--",
-        "true",
-    ];
+    let ragged = ["submit", "--image", "btctl-test:1", "--params-from", "ragged.csv", "--", "true"];
     let refused = cluster.run(&ragged);
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stderr.contains("ragged.csv:3"), "{refused:?}");
@@ -83,12 +56,9 @@ fn a_coordinator_that_is_not_there_is_told() {
 #[test]
 fn what_is_not_there_is_not_found() {
     let cluster = Cluster::without_agent(Options::default());
-    for args in [
-        &["show", "nothing"][..],
-        &["jobs", "nothing"],
-        &["logs", "nothing/0"],
-        &["cancel", "nothing"],
-    ] {
+    for args in
+        [&["show", "nothing"][..], &["jobs", "nothing"], &["logs", "nothing/0"], &["cancel", "nothing"]]
+    {
         let refused = cluster.run(args);
         assert_eq!(refused.code, 3, "{args:?}: {refused:?}");
         assert!(refused.stderr.contains("nothing"), "{refused:?}");
@@ -98,12 +68,7 @@ fn what_is_not_there_is_not_found() {
 #[test]
 fn a_wrong_flag_is_a_usage_error() {
     let cluster = Cluster::without_agent(Options::default());
-    for args in [
-        &["submit", "--imagee", "x"][..],
-        &["top", "x"],
-        &["logs", "x/y"],
-        &["frobnicate"],
-    ] {
+    for args in [&["submit", "--imagee", "x"][..], &["top", "x"], &["logs", "x/y"], &["frobnicate"]] {
         let refused = cluster.run(args);
         assert_eq!(refused.code, 2, "{args:?}: {refused:?}");
     }

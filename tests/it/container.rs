@@ -27,11 +27,7 @@ fn every_end_is_told_apart() {
     check(&[], "kill -SEGV $$", "signal(11)");
     check(&[], "tail /dev/zero", "oom");
     check(&["--timeout", "1s"], "sleep 60", "timeout");
-    check(
-        &["--timeout", "1s"],
-        "trap '' TERM; while true; do sleep 1; done",
-        "timeout",
-    );
+    check(&["--timeout", "1s"], "trap '' TERM; while true; do sleep 1; done", "timeout");
     check(&[], "exit 126", "exit(126)");
 }
 
@@ -43,22 +39,10 @@ fn an_image_or_a_command_that_is_not_there_is_told() {
         all.extend(args);
         cluster.json(&all)["id"].as_str().unwrap().to_owned()
     };
-    let told = reason(
-        &cluster,
-        &submit(&["btctl-test:1", "--", "/no/such/command"]),
-    );
-    assert!(
-        told.starts_with("image(") && told.contains("/no/such/command"),
-        "{told}"
-    );
-    let told = reason(
-        &cluster,
-        &submit(&["localhost:1/no/such:image", "--", "true"]),
-    );
-    assert!(
-        told.starts_with("image(") && told.contains("localhost:1/no/such:image"),
-        "{told}"
-    );
+    let told = reason(&cluster, &submit(&["btctl-test:1", "--", "/no/such/command"]));
+    assert!(told.starts_with("image(") && told.contains("/no/such/command"), "{told}");
+    let told = reason(&cluster, &submit(&["localhost:1/no/such:image", "--", "true"]));
+    assert!(told.starts_with("image(") && told.contains("localhost:1/no/such:image"), "{told}");
 }
 
 #[test]
@@ -142,10 +126,7 @@ fn volumes_are_mounted_where_they_are_offered() {
     let prices = cluster.dir().join("prices");
     std::fs::create_dir(&prices).unwrap();
     std::fs::write(prices.join("goog.csv"), "1,2,3\n").unwrap();
-    let flags = [
-        "--volume".to_owned(),
-        format!("prices={}:ro", prices.display()),
-    ];
+    let flags = ["--volume".to_owned(), format!("prices={}:ro", prices.display())];
     cluster.add_agent_with("owner", &flags);
     let script = "cat /data/goog.csv > /results/copy; touch /data/x 2>/dev/null && exit 9; true";
     let sweep = cluster.submit(&["-v", "prices:/data:ro"], script);
@@ -178,14 +159,7 @@ fn arguments_are_appended_to_the_images_entrypoint() {
         });
     assert!(built.is_ok_and(|status| status.success()));
     let run = |args: &[&str], dir: &str| {
-        let mut all = vec![
-            "submit",
-            "--image",
-            "btctl-test-entrypoint:1",
-            "-m",
-            "64m",
-            "--wait",
-        ];
+        let mut all = vec!["submit", "--image", "btctl-test-entrypoint:1", "-m", "64m", "--wait"];
         all.extend(args);
         let sweep = cluster.json(&all);
         cluster.ok(&["results", "get", sweep["id"].as_str().unwrap(), "-d", dir]);
@@ -200,7 +174,9 @@ fn every_job_of_a_sweep_runs_the_image_that_the_first_one_ran() {
     let cluster = Cluster::start();
     let sweep = cluster.submit(&["--matrix", "n=1:6"], "true");
     cluster.wait_ended(&sweep);
-    let pins = cluster.database.query("select distinct s.image_pin = a.image_id from attempts a join sweeps s on s.id = a.sweep_id");
+    let pins = cluster
+        .database
+        .query("select distinct s.image_pin = a.image_id from attempts a join sweeps s on s.id = a.sweep_id");
     assert_eq!(pins, ["t"], "one local image, pinned by its id");
     let shown = cluster.json(&["show", &sweep]);
     assert_eq!(shown["image"], "btctl-test:1");
@@ -212,9 +188,7 @@ fn nothing_is_left_on_the_machine() {
     let sweep = cluster.submit(&["--matrix", "n=0:3"], "echo hello; exit {{ n }}");
     cluster.wait_ended(&sweep);
     bt_tests::wait_until("containers and directories are gone", || {
-        let dirs = std::fs::read_dir(cluster.dir().join("agent/attempts"))
-            .ok()?
-            .count();
+        let dirs = std::fs::read_dir(cluster.dir().join("agent/attempts")).ok()?.count();
         (cluster.containers(&sweep).is_empty() && dirs == 0).then_some(())
     });
 }

@@ -4,8 +4,7 @@ use bt_tests::{Cluster, Options, wait_until};
 
 /// Jobs that take long enough to be running when something is killed.
 const JOBS: u64 = 8;
-const SCRIPT: &str =
-    "sleep 2; echo {{ n }} > /results/n; head -c 100000 /dev/urandom > /results/noise";
+const SCRIPT: &str = "sleep 2; echo {{ n }} > /results/n; head -c 100000 /dev/urandom > /results/noise";
 
 fn submit(cluster: &Cluster) -> String {
     cluster.submit(&["--matrix", "n=1:8"], SCRIPT)
@@ -16,10 +15,7 @@ fn submit(cluster: &Cluster) -> String {
 fn check(cluster: &Cluster, sweep: &str) {
     cluster.wait_count(sweep, "succeeded", JOBS);
     let sql = "select count(*), count(distinct job), count(distinct attempt_id) from results";
-    assert_eq!(
-        cluster.database.query(sql),
-        [format!("{JOBS}|{JOBS}|{JOBS}")]
-    );
+    assert_eq!(cluster.database.query(sql), [format!("{JOBS}|{JOBS}|{JOBS}")]);
     let sql = "select count(*) from attempts where state = 'succeeded'";
     assert_eq!(cluster.database.query(sql), [JOBS.to_string()]);
     let sql = "select count(*) from attempts where state in ('leased', 'preparing', 'running', 'publishing')";
@@ -31,15 +27,9 @@ fn check(cluster: &Cluster, sweep: &str) {
         assert_eq!(n, format!("{}\n", job + 1));
     }
     wait_until("every result.json is written", || {
-        (cluster
-            .database
-            .query("select count(*) from results where not written")
-            == ["0"])
-        .then_some(())
+        (cluster.database.query("select count(*) from results where not written") == ["0"]).then_some(())
     });
-    wait_until("no container is left", || {
-        cluster.containers(sweep).is_empty().then_some(())
-    });
+    wait_until("no container is left", || cluster.containers(sweep).is_empty().then_some(()));
 }
 
 #[test]
@@ -47,27 +37,19 @@ fn an_agent_that_is_killed_takes_its_containers_back() {
     let mut cluster = Cluster::start();
     let sweep = submit(&cluster);
     cluster.wait_count(&sweep, "running", 4);
-    wait_until("containers run", || {
-        (cluster.containers(&sweep).len() >= 4).then_some(())
-    });
+    wait_until("containers run", || (cluster.containers(&sweep).len() >= 4).then_some(()));
     cluster.agent().kill();
     cluster.add_agent("agent");
     check(&cluster, &sweep);
     let sql = "select count(*) from attempts where state = 'lost'";
-    assert_eq!(
-        cluster.database.query(sql),
-        ["0"],
-        "a restart within the lease loses no attempt"
-    );
+    assert_eq!(cluster.database.query(sql), ["0"], "a restart within the lease loses no attempt");
 }
 
 #[test]
 fn the_jobs_of_an_agent_that_never_comes_back_run_elsewhere() {
     let mut cluster = Cluster::start();
     let sweep = submit(&cluster);
-    wait_until("containers run", || {
-        (cluster.containers(&sweep).len() >= 2).then_some(())
-    });
+    wait_until("containers run", || (cluster.containers(&sweep).len() >= 2).then_some(()));
     cluster.agent().kill();
     cluster.add_agent("second");
     cluster.wait_count(&sweep, "succeeded", JOBS);
@@ -82,22 +64,13 @@ fn the_jobs_of_an_agent_that_never_comes_back_run_elsewhere() {
 
 #[test]
 fn an_agent_that_was_stopped_past_its_lease_is_fenced() {
-    let mut cluster = Cluster::with(Options {
-        lease: "2s",
-        ..Options::default()
-    });
-    let sweep = cluster.submit(
-        &["--matrix", "n=1:8"],
-        "sleep 1; echo {{ n }} > /results/n; : > /results/noise",
-    );
-    wait_until("containers run", || {
-        (cluster.containers(&sweep).len() >= 2).then_some(())
-    });
+    let mut cluster = Cluster::with(Options { lease: "2s", ..Options::default() });
+    let sweep =
+        cluster.submit(&["--matrix", "n=1:8"], "sleep 1; echo {{ n }} > /results/n; : > /results/noise");
+    wait_until("containers run", || (cluster.containers(&sweep).len() >= 2).then_some(()));
     cluster.agent().signal("STOP");
     wait_until("its attempts are lost", || {
-        let lost = cluster
-            .database
-            .query("select count(*) from attempts where state = 'lost'");
+        let lost = cluster.database.query("select count(*) from attempts where state = 'lost'");
         (lost != ["0"]).then_some(())
     });
     cluster.agent().signal("CONT");
@@ -109,9 +82,7 @@ fn a_coordinator_that_is_killed_costs_nothing() {
     let mut cluster = Cluster::start();
     let sweep = submit(&cluster);
     cluster.wait_count(&sweep, "running", 4);
-    wait_until("containers run", || {
-        (cluster.containers(&sweep).len() >= 4).then_some(())
-    });
+    wait_until("containers run", || (cluster.containers(&sweep).len() >= 4).then_some(()));
     cluster.coordinator().kill();
     // Containers end while nobody is there to hear of it.
     wait_until("containers have ended", || {
@@ -122,10 +93,7 @@ fn a_coordinator_that_is_killed_costs_nothing() {
     });
     cluster.start_coordinator();
     check(&cluster, &sweep);
-    assert_eq!(
-        cluster.database.query("select max(attempts) from jobs"),
-        ["1"]
-    );
+    assert_eq!(cluster.database.query("select max(attempts) from jobs"), ["1"]);
 }
 
 #[test]
@@ -140,10 +108,7 @@ fn postgres_connections_that_are_cut_cost_nothing() {
         std::thread::park_timeout(std::time::Duration::from_millis(300));
     }
     check(&cluster, &sweep);
-    assert_eq!(
-        cluster.database.query("select max(attempts) from jobs"),
-        ["1"]
-    );
+    assert_eq!(cluster.database.query("select max(attempts) from jobs"), ["1"]);
 }
 
 #[test]
@@ -151,9 +116,7 @@ fn a_drained_agent_finishes_its_jobs_and_takes_no_more() {
     let mut cluster = Cluster::start();
     let sweep = submit(&cluster);
     cluster.wait_count(&sweep, "running", 4);
-    wait_until("containers run", || {
-        (cluster.containers(&sweep).len() >= 4).then_some(())
-    });
+    wait_until("containers run", || (cluster.containers(&sweep).len() >= 4).then_some(()));
     assert_eq!(cluster.agent().terminate(), 0);
     assert!(cluster.containers(&sweep).is_empty());
     let sql = "select count(*) from jobs where losses > 0 or failures > 0";
@@ -166,22 +129,15 @@ fn a_drained_agent_finishes_its_jobs_and_takes_no_more() {
 #[test]
 fn what_does_not_end_in_time_is_handed_back_at_no_cost() {
     let mut cluster = Cluster::with(Options {
-        agent: ["--cpus", "2", "--drain-timeout", "0s", "--stop-grace", "1s"]
-            .map(str::to_owned)
-            .into(),
+        agent: ["--cpus", "2", "--drain-timeout", "0s", "--stop-grace", "1s"].map(str::to_owned).into(),
         ..Options::default()
     });
     let sweep = cluster.submit(&[], "sleep 100");
-    wait_until("the container runs", || {
-        (cluster.containers(&sweep).len() == 1).then_some(())
-    });
+    wait_until("the container runs", || (cluster.containers(&sweep).len() == 1).then_some(()));
     cluster.agent().terminate();
     assert_eq!(cluster.count(&sweep, "queued"), 1);
     assert!(cluster.containers(&sweep).is_empty());
-    assert_eq!(
-        cluster.database.query("select losses, failures from jobs"),
-        ["0|0"]
-    );
+    assert_eq!(cluster.database.query("select losses, failures from jobs"), ["0|0"]);
 }
 
 #[test]
@@ -193,19 +149,11 @@ fn a_container_that_somebody_else_removed_is_run_again() {
             .filter(|found| found.len() == 1 && cluster.count(&sweep, "running") == 1)
     });
     wait_until("it has started", || {
-        (cluster
-            .database
-            .query("select count(*) from attempts where state = 'running'")
-            == ["1"])
-        .then_some(())
+        (cluster.database.query("select count(*) from attempts where state = 'running'") == ["1"])
+            .then_some(())
     });
-    let removed = std::process::Command::new("docker")
-        .args(["rm", "-f", &containers[0]])
-        .output();
+    let removed = std::process::Command::new("docker").args(["rm", "-f", &containers[0]]).output();
     assert!(removed.is_ok_and(|output| output.status.success()));
     cluster.wait_count(&sweep, "succeeded", 1);
-    assert_eq!(
-        cluster.database.query("select attempts, losses from jobs"),
-        ["2|1"]
-    );
+    assert_eq!(cluster.database.query("select attempts, losses from jobs"), ["2|1"]);
 }

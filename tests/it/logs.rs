@@ -52,8 +52,7 @@ fn the_log_of_a_failed_and_of_a_cancelled_job_is_kept() {
     cluster.ok(&["cancel", &cancelled]);
     bt_tests::wait_until("the log is kept", || {
         let log = cluster.run(&["logs", &cancelled]);
-        (log.code == 0 && log.stdout == "begun\n" && cluster.containers(&cancelled).is_empty())
-            .then_some(())
+        (log.code == 0 && log.stdout == "begun\n" && cluster.containers(&cancelled).is_empty()).then_some(())
     });
 }
 

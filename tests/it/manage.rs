@@ -6,14 +6,10 @@ use bt_tests::{Cluster, Options, wait_until};
 fn a_cancelled_sweep_stops_and_stays_cancelled() {
     let cluster = Cluster::start();
     let sweep = cluster.submit(&["--matrix", "n=1:20"], "sleep 100");
-    wait_until("containers run", || {
-        (cluster.containers(&sweep).len() >= 4).then_some(())
-    });
+    wait_until("containers run", || (cluster.containers(&sweep).len() >= 4).then_some(()));
     cluster.ok(&["cancel", &sweep]);
     assert_eq!(cluster.count(&sweep, "cancelled"), 20);
-    wait_until("containers are gone", || {
-        cluster.containers(&sweep).is_empty().then_some(())
-    });
+    wait_until("containers are gone", || cluster.containers(&sweep).is_empty().then_some(()));
     assert_eq!(cluster.count(&sweep, "cancelled"), 20);
 }
 
@@ -21,9 +17,7 @@ fn a_cancelled_sweep_stops_and_stays_cancelled() {
 fn one_job_can_be_cancelled_and_retried() {
     let cluster = Cluster::start();
     let sweep = cluster.submit(&["--matrix", "n=0:2"], "[ {{ n }} != 1 ] || sleep 100");
-    wait_until("the others have ended", || {
-        (cluster.count(&sweep, "succeeded") == 2).then_some(())
-    });
+    wait_until("the others have ended", || (cluster.count(&sweep, "succeeded") == 2).then_some(()));
     cluster.ok(&["cancel", &format!("{sweep}/1")]);
     cluster.wait_ended(&sweep);
     assert_eq!(cluster.count(&sweep, "cancelled"), 1);
@@ -38,37 +32,21 @@ fn failed_jobs_are_tried_as_often_as_asked_and_again_on_demand() {
     let cluster = Cluster::start();
     let sweep = cluster.submit(&["--retries", "2"], "echo $BT_ATTEMPT; exit 1");
     cluster.wait_ended(&sweep);
-    assert_eq!(
-        cluster
-            .database
-            .query("select attempts, failures from jobs"),
-        ["3|3"]
-    );
+    assert_eq!(cluster.database.query("select attempts, failures from jobs"), ["3|3"]);
     assert_eq!(cluster.ok(&["logs", &sweep]), "3\n");
     assert_eq!(cluster.ok(&["logs", "--attempt", "1", &sweep]), "1\n");
     cluster.ok(&["retry", &sweep]);
     cluster.wait_ended(&sweep);
-    assert_eq!(
-        cluster
-            .database
-            .query("select attempts, failures from jobs"),
-        ["6|3"]
-    );
+    assert_eq!(cluster.database.query("select attempts, failures from jobs"), ["6|3"]);
 }
 
 #[test]
 fn one_poisoned_job_does_not_stop_the_others() {
     let cluster = Cluster::start();
-    let sweep = cluster.submit(
-        &["--matrix", "n=0:49", "--cpus", "0.1"],
-        "[ {{ n }} != 17 ]",
-    );
+    let sweep = cluster.submit(&["--matrix", "n=0:49", "--cpus", "0.1"], "[ {{ n }} != 17 ]");
     cluster.wait_ended(&sweep);
     assert_eq!(cluster.count(&sweep, "succeeded"), 49);
-    assert_eq!(
-        cluster.json(&["jobs", &sweep, "--state", "failed"])[0]["job"],
-        17
-    );
+    assert_eq!(cluster.json(&["jobs", &sweep, "--state", "failed"])[0]["job"], 17);
 }
 
 #[test]
@@ -95,17 +73,12 @@ fn the_agent_never_runs_more_than_its_capacity() {
     let mut most = 0;
     wait_until("the sweep has ended", || {
         let filter = format!("label=btctl.sweep={sweep}");
-        let listed = std::process::Command::new("docker")
-            .args(["ps", "-q", "--filter", &filter])
-            .output()
-            .unwrap();
+        let listed =
+            std::process::Command::new("docker").args(["ps", "-q", "--filter", &filter]).output().unwrap();
         most = most.max(String::from_utf8_lossy(&listed.stdout).lines().count());
         (cluster.count(&sweep, "succeeded") == 12).then_some(())
     });
-    assert!(
-        (1..=3).contains(&most),
-        "{most} containers at once, and 2 cpus hold 3 of 0.6"
-    );
+    assert!((1..=3).contains(&most), "{most} containers at once, and 2 cpus hold 3 of 0.6");
 }
 
 #[test]
@@ -116,8 +89,7 @@ fn outputs_of_commands_have_their_stable_forms() {
     let shown = cluster.json(&["show", "forms"]);
     assert_eq!(shown["id"], sweep);
     assert_eq!(shown["state"], "succeeded");
-    let counts =
-        serde_json::json!({"queued": 0, "running": 0, "succeeded": 1, "failed": 0, "cancelled": 0});
+    let counts = serde_json::json!({"queued": 0, "running": 0, "succeeded": 1, "failed": 0, "cancelled": 0});
     assert_eq!(shown["counts"], counts);
     let agents = cluster.json(&["agents", "ls"]);
     assert_eq!(agents[0]["name"], "agent");

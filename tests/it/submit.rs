@@ -23,11 +23,7 @@ fn a_manifest_fans_out_runs_and_ends() {
     assert_eq!(submitted["name"], "grid");
     let jobs = cluster.json(&["jobs", "grid"]);
     let jobs = jobs.as_array().unwrap();
-    assert!(
-        jobs.iter()
-            .all(|job| job["state"] == "succeeded" && job["attempts"] == 1),
-        "{jobs:?}"
-    );
+    assert!(jobs.iter().all(|job| job["state"] == "succeeded" && job["attempts"] == 1), "{jobs:?}");
     let parameters: Vec<_> = jobs.iter().map(|job| job["params"].to_string()).collect();
     assert_eq!(
         parameters,
@@ -81,27 +77,11 @@ fn the_flags_say_the_same_as_the_manifest() {
 #[test]
 fn a_submit_that_is_sent_again_changes_nothing() {
     let cluster = Cluster::without_agent(Options::default());
-    let key = [
-        "submit",
-        "--idempotency-key",
-        "nightly",
-        "--image",
-        "btctl-test:1",
-        "--",
-        "true",
-    ];
+    let key = ["submit", "--idempotency-key", "nightly", "--image", "btctl-test:1", "--", "true"];
     let first = cluster.json(&key);
     assert_eq!(cluster.json(&key)["id"], first["id"]);
     assert_eq!(cluster.database.query("select count(*) from sweeps"), ["1"]);
-    let other = [
-        "submit",
-        "--idempotency-key",
-        "nightly",
-        "--image",
-        "btctl-test:1",
-        "--",
-        "false",
-    ];
+    let other = ["submit", "--idempotency-key", "nightly", "--image", "btctl-test:1", "--", "false"];
     let refused = cluster.run(&other);
     assert_ne!(refused.code, 0);
     assert!(refused.stderr.contains("nightly"), "{refused:?}");
@@ -114,23 +94,12 @@ fn fifty_at_once_with_one_key_make_one_sweep() {
         let submits: Vec<_> = (0..50)
             .map(|_| {
                 scope.spawn(|| {
-                    let key = [
-                        "submit",
-                        "--idempotency-key",
-                        "k",
-                        "--image",
-                        "btctl-test:1",
-                        "--",
-                        "true",
-                    ];
+                    let key = ["submit", "--idempotency-key", "k", "--image", "btctl-test:1", "--", "true"];
                     cluster.json(&key)["id"].clone()
                 })
             })
             .collect();
-        submits
-            .into_iter()
-            .map(|submit| submit.join().unwrap())
-            .collect()
+        submits.into_iter().map(|submit| submit.join().unwrap()).collect()
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
     assert_eq!(cluster.database.query("select count(*) from sweeps"), ["1"]);
@@ -154,12 +123,7 @@ fn thousands_of_jobs_are_queued_at_once() {
     assert_eq!(submitted["jobs"], 8000);
     let id = submitted["id"].as_str().unwrap();
     assert_eq!(cluster.count(id, "queued"), 8000);
-    assert_eq!(
-        cluster
-            .database
-            .query("select count(*), max(number) from jobs"),
-        ["8000|7999"]
-    );
+    assert_eq!(cluster.database.query("select count(*), max(number) from jobs"), ["8000|7999"]);
     let csv = cluster.ok(&["jobs", id, "-o", "csv"]);
     assert_eq!(csv.lines().count(), 8001);
 }
@@ -167,11 +131,7 @@ fn thousands_of_jobs_are_queued_at_once() {
 #[test]
 fn rows_of_a_csv_file_are_jobs() {
     let cluster = Cluster::without_agent(Options::default());
-    std::fs::write(
-        cluster.dir().join("p.csv"),
-        "symbol,fast\nGOOG,5\n\"A,B\",10\n",
-    )
-    .unwrap();
+    std::fs::write(cluster.dir().join("p.csv"), "symbol,fast\nGOOG,5\n\"A,B\",10\n").unwrap();
     let submitted = cluster.json(&[
         "submit",
         "--image",
@@ -209,9 +169,7 @@ fn the_algorithm_manifest_runs_as_it_is() {
     assert_eq!(input["config"]["parameters"], serde_json::json!({}));
     assert!(input["version"].is_string() && input["input_data_path"].is_string());
     assert_eq!(input["input_data"], serde_json::json!([]));
-    let sizes = cluster
-        .database
-        .query("select cpu_millis, memory_bytes from sweeps");
+    let sizes = cluster.database.query("select cpu_millis, memory_bytes from sweeps");
     assert_eq!(sizes, [format!("200|{}", 512 << 20)]);
 }
 
@@ -235,19 +193,7 @@ fn wait_ends_with_what_the_sweep_came_to() {
         "exit {{ n }}",
     ]);
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(
-        failed.stderr.contains("exit(1)") && failed.stderr.contains("exit(2)"),
-        "{failed:?}"
-    );
-    let good = cluster.run(&[
-        "submit",
-        "--image",
-        "btctl-test:1",
-        "-m",
-        "64m",
-        "--wait",
-        "--",
-        "true",
-    ]);
+    assert!(failed.stderr.contains("exit(1)") && failed.stderr.contains("exit(2)"), "{failed:?}");
+    let good = cluster.run(&["submit", "--image", "btctl-test:1", "-m", "64m", "--wait", "--", "true"]);
     assert_eq!(good.code, 0, "{good:?}");
 }

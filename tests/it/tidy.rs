@@ -9,20 +9,13 @@ const CAP: usize = 600;
 
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests
-        .parent()
-        .expect("the crate lies in the workspace")
-        .to_owned()
+    tests.parent().expect("the crate lies in the workspace").to_owned()
 }
 
 fn files(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             files(&path, extension, found);
         } else if path.extension().is_some_and(|found| found == extension) {
@@ -45,31 +38,17 @@ fn sources() -> Vec<(PathBuf, String)> {
 fn files_are_short_and_say_what_they_hold() {
     for (path, text) in sources() {
         let lines = text.lines().count();
-        assert!(
-            lines <= CAP,
-            "{} has {lines} lines; split it by what it holds",
-            path.display()
-        );
+        assert!(lines <= CAP, "{} has {lines} lines; split it by what it holds", path.display());
         let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
-        assert!(
-            is_test || text.starts_with("//!"),
-            "{} does not open with what it holds",
-            path.display()
-        );
+        assert!(is_test || text.starts_with("//!"), "{} does not open with what it holds", path.display());
     }
 }
 
 #[test]
 fn names_say_something() {
     for (path, _) in sources() {
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let empty = [
-            "util", "utils", "helper", "helpers", "common", "misc", "manager", "types",
-        ];
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let empty = ["util", "utils", "helper", "helpers", "common", "misc", "manager", "types"];
         assert!(!empty.contains(&stem.as_str()), "{}", path.display());
     }
 }
@@ -80,11 +59,7 @@ fn tests_wait_for_conditions_not_for_time() {
         if path.starts_with("tests") && !path.ends_with("tidy.rs") {
             assert!(!text.contains("thread::sleep("), "{}", path.display());
         }
-        assert!(
-            !text.contains("#[ignore") || path.ends_with("tidy.rs"),
-            "{}",
-            path.display()
-        );
+        assert!(!text.contains("#[ignore") || path.ends_with("tidy.rs"), "{}", path.display());
     }
 }
 
@@ -92,12 +67,7 @@ fn tests_wait_for_conditions_not_for_time() {
 fn each_statement_is_used_once_and_by_the_queue_alone() {
     let mut statements = Vec::new();
     files(&root().join("coordinator/queries"), "sql", &mut statements);
-    let named = |path: &Path| {
-        format!(
-            "queries/{}",
-            path.file_name().unwrap_or_default().to_string_lossy()
-        )
-    };
+    let named = |path: &Path| format!("queries/{}", path.file_name().unwrap_or_default().to_string_lossy());
     let mut seen = BTreeSet::new();
     for (path, text) in sources() {
         for statement in &statements {
@@ -120,18 +90,11 @@ fn libraries_stay_behind_their_doors() {
         for (path, text) in sources() {
             let names = text.contains(&format!("{crate_name}::"));
             let door = doors.iter().any(|door| path.starts_with(door)) || path.starts_with("tests");
-            assert!(
-                !names || door,
-                "{} names {crate_name}; only {doors:?} may",
-                path.display()
-            );
+            assert!(!names || door, "{} names {crate_name}; only {doors:?} may", path.display());
         }
     };
     check("sqlx", &["coordinator/src/queue", "coordinator/build.rs"]);
-    check(
-        "bollard",
-        &["agent/src/engine/docker.rs", "agent/src/engine/docker"],
-    );
+    check("bollard", &["agent/src/engine/docker.rs", "agent/src/engine/docker"]);
     check("object_store", &["store"]);
     check(
         "Status",

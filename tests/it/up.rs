@@ -13,9 +13,7 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     fn state(&self) -> String {
@@ -43,15 +41,8 @@ impl Machine {
     }
 
     fn up(&self) -> Process {
-        let mut command = self.command(&[
-            "up",
-            "--state-dir",
-            &self.state(),
-            "--cpus",
-            "1",
-            "--memory",
-            "1GiB",
-        ]);
+        let mut command =
+            self.command(&["up", "--state-dir", &self.state(), "--cpus", "1", "--memory", "1GiB"]);
         let up = Process::start("up", self.dir.path(), &mut command);
         wait_until("the agent is ready", || {
             let (code, stdout, _) = self.run(&["agents", "ls", "-o", "json"]);
@@ -66,37 +57,19 @@ impl Machine {
 fn up_runs_a_sweep_and_ends_cleanly() {
     let machine = Machine::new();
     let mut up = machine.up();
-    let (code, _, stderr) = machine.run(&[
-        "submit",
-        "--image",
-        "btctl-test:1",
-        "-m",
-        "64m",
-        "--wait",
-        "--",
-        "true",
-    ]);
+    let (code, _, stderr) =
+        machine.run(&["submit", "--image", "btctl-test:1", "-m", "64m", "--wait", "--", "true"]);
     assert_eq!(code, 0, "{stderr}");
 
     let (code, _, stderr) = machine.run(&["up", "--state-dir", &machine.state()]);
     assert_eq!(code, 1);
-    assert!(
-        stderr.contains("already") && stderr.contains(&up.pid().to_string()),
-        "{stderr}"
-    );
+    assert!(stderr.contains("already") && stderr.contains(&up.pid().to_string()), "{stderr}");
 
     let (code, _, stderr) = machine.run(&["down", "--state-dir", &machine.state()]);
     assert_eq!(code, 0, "{stderr}");
     assert_eq!(up.wait(), 0);
-    let left = Command::new("pgrep")
-        .args(["-f", &machine.state()])
-        .output()
-        .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&left.stdout),
-        "",
-        "a process is left"
-    );
+    let left = Command::new("pgrep").args(["-f", &machine.state()]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "a process is left");
 }
 
 #[test]
@@ -130,26 +103,13 @@ fn up_recovers_from_the_death_of_everything() {
     };
     wait_until("jobs run", || (count("running") == 2).then_some(()));
     up.kill();
-    let postgres = std::fs::read_to_string(
-        machine
-            .dir
-            .path()
-            .join("state/postgres/data/postmaster.pid"),
-    )
-    .unwrap();
+    let postgres =
+        std::fs::read_to_string(machine.dir.path().join("state/postgres/data/postmaster.pid")).unwrap();
     let pid = postgres.lines().next().unwrap();
-    assert!(
-        Command::new("kill")
-            .args(["-KILL", pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
 
     let mut up = machine.up();
-    wait_until("all jobs have succeeded", || {
-        (count("succeeded") == 4).then_some(())
-    });
+    wait_until("all jobs have succeeded", || (count("succeeded") == 4).then_some(()));
     let (code, _, stderr) = machine.run(&["down", "--state-dir", &machine.state()]);
     assert_eq!(code, 0, "{stderr}");
     assert_eq!(up.wait(), 0);
@@ -168,8 +128,5 @@ fn up_takes_over_a_postgres_that_was_left_behind() {
 fn down_without_up_says_so() {
     let machine = Machine::new();
     let (_, stdout, stderr) = machine.run(&["down", "--state-dir", &machine.state()]);
-    assert!(
-        format!("{stdout}{stderr}").contains("runs"),
-        "{stdout}{stderr}"
-    );
+    assert!(format!("{stdout}{stderr}").contains("runs"), "{stdout}{stderr}");
 }

@@ -23,9 +23,7 @@ impl Default for Options {
         Self {
             lease: "6s",
             heartbeat: "500ms",
-            agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"]
-                .map(str::to_owned)
-                .into(),
+            agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"].map(str::to_owned).into(),
         }
     }
 }
@@ -59,14 +57,8 @@ impl Cluster {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(dir.path(), mode).expect("open the directory");
         let port = free_port();
-        let mut cluster = Self {
-            agents: Vec::new(),
-            coordinator: None,
-            database: Database::new(),
-            port,
-            options,
-            dir,
-        };
+        let mut cluster =
+            Self { agents: Vec::new(), coordinator: None, database: Database::new(), port, options, dir };
         cluster.start_coordinator();
         cluster
     }
@@ -89,26 +81,17 @@ impl Cluster {
         command
             .arg("coordinator")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
-            .args([
-                "--lease",
-                self.options.lease,
-                "--heartbeat",
-                self.options.heartbeat,
-            ])
+            .args(["--lease", self.options.lease, "--heartbeat", self.options.heartbeat])
             .arg("--store")
             .arg(self.store())
             .env("BTCTL_DATABASE_URL", self.database.url());
         self.isolate(&mut command);
         self.coordinator = Some(Process::start("coordinator", self.dir(), &mut command));
-        wait_until("the coordinator answers", || {
-            (self.run(&["ls"]).code == 0).then_some(())
-        });
+        wait_until("the coordinator answers", || (self.run(&["ls"]).code == 0).then_some(()));
     }
 
     pub fn coordinator(&mut self) -> &mut Process {
-        self.coordinator
-            .as_mut()
-            .expect("the coordinator was started")
+        self.coordinator.as_mut().expect("the coordinator was started")
     }
 
     /// Starts an agent. One of the same name as an earlier one comes back with its state.
@@ -120,26 +103,15 @@ impl Cluster {
     pub fn add_agent_with(&mut self, name: &str, flags: &[String]) {
         let mut command = Command::new(btctl_path());
         command
-            .args([
-                "agent",
-                "--name",
-                name,
-                "--coordinator",
-                &self.address(),
-                "--state-dir",
-            ])
+            .args(["agent", "--name", name, "--coordinator", &self.address(), "--state-dir"])
             .arg(self.dir().join(name))
             .args(flags);
         self.isolate(&mut command);
-        self.agents
-            .push(Process::start(name, self.dir(), &mut command));
+        self.agents.push(Process::start(name, self.dir(), &mut command));
         wait_until("the agent is ready", || {
             let agents = self.json(&["agents", "ls"]);
             let agents = agents.as_array()?;
-            agents
-                .iter()
-                .any(|agent| agent["name"] == name && agent["state"] == "ready")
-                .then_some(())
+            agents.iter().any(|agent| agent["name"] == name && agent["state"] == "ready").then_some(())
         });
     }
 
@@ -156,10 +128,7 @@ impl Cluster {
     /// Runs a client's command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         let mut command = Command::new(btctl_path());
-        command
-            .args(args)
-            .env("BTCTL_COORDINATOR", self.address())
-            .current_dir(self.dir());
+        command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
         self.isolate(&mut command);
         let output = command.output().expect("run btctl");
         Finished {
@@ -181,42 +150,25 @@ impl Cluster {
     #[track_caller]
     pub fn json(&self, args: &[&str]) -> Value {
         let mut args = args.to_vec();
-        let flag = args
-            .iter()
-            .position(|arg| *arg == "--")
-            .unwrap_or(args.len());
+        let flag = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
         args.splice(flag..flag, ["-o", "json"]);
         let text = self.ok(&args);
-        serde_json::from_str(&text)
-            .unwrap_or_else(|error| panic!("btctl {args:?}: {error}: {text}"))
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("btctl {args:?}: {error}: {text}"))
     }
 
     /// Submits a sweep of `btctl-test:1` with these flags and this shell script, and returns its id.
     #[track_caller]
     pub fn submit(&self, flags: &[&str], script: &str) -> String {
-        let mut args = vec![
-            "submit",
-            "--image",
-            "btctl-test:1",
-            "--cpus",
-            "0.25",
-            "-m",
-            "64m",
-        ];
+        let mut args = vec!["submit", "--image", "btctl-test:1", "--cpus", "0.25", "-m", "64m"];
         args.extend(flags);
         args.extend(["--", "sh", "-c", script]);
         let submitted = self.json(&args);
-        submitted["id"]
-            .as_str()
-            .expect("submit prints an id")
-            .to_owned()
+        submitted["id"].as_str().expect("submit prints an id").to_owned()
     }
 
     /// The number of a sweep's jobs in a state.
     pub fn count(&self, sweep: &str, state: &str) -> u64 {
-        self.json(&["show", sweep])["counts"][state]
-            .as_u64()
-            .unwrap_or(0)
+        self.json(&["show", sweep])["counts"][state].as_u64().unwrap_or(0)
     }
 
     /// Waits until no job of a sweep is queued or running.
@@ -238,24 +190,11 @@ impl Cluster {
     /// Ids of the containers that carry the label of one of a sweep's jobs.
     pub fn containers(&self, sweep: &str) -> Vec<String> {
         let output = Command::new("docker")
-            .args([
-                "ps",
-                "-aq",
-                "--no-trunc",
-                "--filter",
-                &format!("label=btctl.sweep={sweep}"),
-            ])
+            .args(["ps", "-aq", "--no-trunc", "--filter", &format!("label=btctl.sweep={sweep}")])
             .output()
             .expect("docker can't be run; `make test` sets it up");
-        assert!(
-            output.status.success(),
-            "docker ps: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        assert!(output.status.success(), "docker ps: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// Nothing of the user's own settings reaches a test.
@@ -275,14 +214,10 @@ impl Drop for Cluster {
         let ids = self.database.query("select id from agents");
         for id in ids {
             let filter = format!("label=btctl.agent={id}");
-            let listed = Command::new("docker")
-                .args(["ps", "-aq", "--filter", &filter])
-                .output();
+            let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
             let Ok(listed) = listed else { continue };
             for container in String::from_utf8_lossy(&listed.stdout).lines() {
-                let removed = Command::new("docker")
-                    .args(["rm", "-fv", container])
-                    .output();
+                let removed = Command::new("docker").args(["rm", "-fv", container]).output();
                 if let Err(error) = removed {
                     eprintln!("the container {container} is left behind: {error}");
                 }
@@ -293,8 +228,5 @@ impl Drop for Cluster {
 
 fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
-    socket
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    socket.local_addr().expect("a bound socket has an address").port()
 }

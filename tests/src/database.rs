@@ -15,7 +15,9 @@ impl Database {
     /// Makes an empty database; the coordinator brings the schema.
     pub fn new() -> Self {
         let server = std::env::var("DATABASE_URL").unwrap_or_else(|_| {
-            panic!("DATABASE_URL names no Postgres; run `make test`, or scripts/with-postgres cargo nextest run")
+            panic!(
+                "DATABASE_URL names no Postgres; run `make test`, or scripts/with-postgres cargo nextest run"
+            )
         });
         let name = format!("test_{}", Uuid::new_v4().simple());
         let this = Self { name, server };
@@ -26,10 +28,7 @@ impl Database {
 
     pub fn url(&self) -> String {
         let (front, back) = self.server.split_once("/postgres?").unwrap_or_else(|| {
-            panic!(
-                "DATABASE_URL must name the database `postgres` of a local server: {}",
-                self.server
-            )
+            panic!("DATABASE_URL must name the database `postgres` of a local server: {}", self.server)
         });
         format!("{front}/{}?{back}", self.name)
     }
@@ -45,18 +44,7 @@ impl Database {
 
     fn psql_at(&self, url: &str, sql: &str) -> Result<String, String> {
         let output = Command::new("psql")
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-d",
-                url,
-                "-c",
-                sql,
-            ])
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
             .env_remove("PGDATABASE")
             .output()
             .map_err(|error| format!("psql can't be run: {error}; install postgresql-client"))?;

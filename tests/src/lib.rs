@@ -25,10 +25,7 @@ pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(
-            began.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} in vain until {what}"
-        );
+        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }

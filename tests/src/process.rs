@@ -9,16 +9,9 @@ use crate::wait_until;
 /// The `btctl` that was built with the tests.
 pub fn btctl_path() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
-    let dir = test
-        .ancestors()
-        .nth(2)
-        .expect("tests are built into target/<profile>/deps");
+    let dir = test.ancestors().nth(2).expect("tests are built into target/<profile>/deps");
     let path = dir.join("btctl");
-    assert!(
-        path.exists(),
-        "{} is missing; build the whole workspace",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing; build the whole workspace", path.display());
     path
 }
 
@@ -41,23 +34,11 @@ pub struct Process {
 impl Process {
     pub fn start(name: &str, dir: &Path, command: &mut Command) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("open a log");
+        let file = File::options().create(true).append(true).open(&log).expect("open a log");
         let errors = file.try_clone().expect("share a log");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(errors)
-            .spawn();
+        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
         let child = child.unwrap_or_else(|error| panic!("start {name}: {error}"));
-        Self {
-            name: name.to_owned(),
-            child,
-            log,
-        }
+        Self { name: name.to_owned(), child, log }
     }
 
     pub fn pid(&self) -> u32 {
@@ -72,14 +53,8 @@ impl Process {
     /// Sends a signal such as `TERM`, `KILL`, `STOP`.
     #[track_caller]
     pub fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([&format!("-{signal}"), &self.pid().to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "signal {} with {signal}",
-            self.name
-        );
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.pid().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "signal {} with {signal}", self.name);
     }
 
     /// Ends it without giving it a chance to do anything about it.
@@ -98,9 +73,7 @@ impl Process {
     #[track_caller]
     pub fn wait(&mut self) -> i32 {
         let name = self.name.clone();
-        let status = wait_until(&format!("{name} has ended"), || {
-            self.child.try_wait().ok().flatten()
-        });
+        let status = wait_until(&format!("{name} has ended"), || self.child.try_wait().ok().flatten());
         status.code().unwrap_or(-1)
     }
 

@@ -55,7 +55,8 @@ fn links_pipes_and_sockets_are_left_out_and_told() {
     let _socket = UnixListener::bind(dir.join("socket")).unwrap();
     let listing = list(dir).unwrap();
     assert_eq!(paths(&listing), Vec::<&str>::new());
-    let told: Vec<_> = listing.skipped.iter().map(|skipped| format!("{} {:?}", skipped.path, skipped.why)).collect();
+    let told: Vec<_> =
+        listing.skipped.iter().map(|skipped| format!("{} {:?}", skipped.path, skipped.why)).collect();
     assert_eq!(told, ["dangling Symlink", "file Symlink", "link Symlink", "pipe Pipe", "socket Socket"]);
     for path in ["file", "link/key", "dangling", "pipe", "socket"] {
         assert!(matches!(open(dir, path), Err(Error::NotRegular { .. })), "{path}: {:?}", open(dir, path));
@@ -197,7 +198,7 @@ fn a_results_directory_is_made_for_the_jobs_user_and_removed_whatever_it_did() {
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o777);
     fs::create_dir_all(dir.join("closed/in")).unwrap();
     symlink("/usr", dir.join("closed/link")).unwrap();
-    fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     remove_tree(&dir);
     assert!(!dir.exists());
     assert!(Path::new("/usr/bin").exists());

@@ -77,11 +77,7 @@ impl Docker {
             .await
             .map_err(|_| Error::Timeout { call: "version", after: READ_DEADLINE })?
             .map_err(|error| fault::connecting(host, &error))?;
-        Ok(Self {
-            client,
-            starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
-            pulls: Arc::default(),
-        })
+        Ok(Self { client, starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)), pulls: Arc::default() })
     }
 
     /// The engine's name and version, e.g. `docker 20.10.24`.
@@ -108,13 +104,11 @@ impl Docker {
                 }
                 Ok(())
             }
-            Err(Error::Engine { status: Some(409), message, .. }) => {
-                self.inspect(spec.attempt).await.map(drop).map_err(|_| Error::Engine {
-                    call: "create",
-                    status: Some(409),
-                    message,
-                })
-            }
+            Err(Error::Engine { status: Some(409), message, .. }) => self
+                .inspect(spec.attempt)
+                .await
+                .map(drop)
+                .map_err(|_| Error::Engine { call: "create", status: Some(409), message }),
             Err(Error::Engine { status: Some(404), message, .. }) => {
                 Err(Error::NoSuchImage { image: spec.image.clone(), message })
             }
@@ -157,7 +151,9 @@ impl Docker {
         match within("remove", CHANGE_DEADLINE, Some(attempt), call).await {
             Err(Error::Gone { .. }) => Ok(()),
             // Another remove is under way and will end it.
-            Err(Error::Engine { status: Some(409), message, .. }) if message.contains("in progress") => Ok(()),
+            Err(Error::Engine { status: Some(409), message, .. }) if message.contains("in progress") => {
+                Ok(())
+            }
             other => other,
         }
     }

@@ -57,16 +57,11 @@ impl Dispatcher {
         let owners = self.queue.owners_running().await?;
         let offers = self.offers(agents).await?;
         let indexed = offers.iter().enumerate();
-        let indexed: Vec<_> = indexed
-            .map(|(index, (_, offer))| (index, offer.clone()))
-            .collect();
+        let indexed: Vec<_> = indexed.map(|(index, (_, offer))| (index, offer.clone())).collect();
         let mut sent = 0;
         for (index, sweep, jobs) in plan(&indexed, &sweeps, &owners, BATCH) {
             let agent = &offers[index].0;
-            let claimed = self
-                .queue
-                .claim(sweep, jobs, agent.agent, agent.session, self.lease)
-                .await?;
+            let claimed = self.queue.claim(sweep, jobs, agent.agent, agent.session, self.lease).await?;
             sent += claimed.len() as u32;
             self.assign(agent, claimed);
         }
@@ -108,10 +103,7 @@ impl Dispatcher {
             parameters: claimed.parameters,
             image_pin: claimed.image_pin.unwrap_or_default(),
         });
-        let assign = v1::Assign {
-            assignments: assignments.collect(),
-        };
-        self.sessions
-            .send(agent.agent, coordinator_message::Kind::Assign(assign));
+        let assign = v1::Assign { assignments: assignments.collect() };
+        self.sessions.send(agent.agent, coordinator_message::Kind::Assign(assign));
     }
 }

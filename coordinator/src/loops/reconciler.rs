@@ -28,10 +28,7 @@ impl Reconciler {
             leases.note(self.expire_once().await);
             documents.note(self.publisher.write(None).await);
             // Often enough that a lost job waits little longer than its lease.
-            if timeout(self.heartbeat / 3, shutdown.cancelled())
-                .await
-                .is_ok()
-            {
+            if timeout(self.heartbeat / 3, shutdown.cancelled()).await.is_ok() {
                 return;
             }
         }
@@ -45,10 +42,7 @@ impl Reconciler {
             warn!(attempt.id = %attempt, "attempt is lost: its agent did not renew its lease");
         }
         if !lost.is_empty() {
-            info!(
-                attempts = lost.len(),
-                "lost attempts' jobs go back to the queue"
-            );
+            info!(attempts = lost.len(), "lost attempts' jobs go back to the queue");
         }
         Ok(())
     }

@@ -51,9 +51,7 @@ pub(crate) struct Claimed {
 impl Queue {
     /// The sweeps with ready jobs: highest priority first, then oldest.
     pub(crate) async fn candidates(&self) -> Result<Vec<Candidate>, Error> {
-        let rows = query_file!("queries/candidates.sql", CANDIDATES)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = query_file!("queries/candidates.sql", CANDIDATES).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Candidate {
@@ -71,20 +69,14 @@ impl Queue {
 
     /// Live attempts of each owner that has any.
     pub(crate) async fn owners_running(&self) -> Result<HashMap<String, u64>, Error> {
-        let rows = query_file!("queries/owners_running.sql")
-            .fetch_all(&self.pool)
-            .await?;
-        rows.into_iter()
-            .map(|row| Ok((row.owner, unsigned(row.running)?)))
-            .collect()
+        let rows = query_file!("queries/owners_running.sql").fetch_all(&self.pool).await?;
+        rows.into_iter().map(|row| Ok((row.owner, unsigned(row.running)?))).collect()
     }
 
     /// What the live attempts of these agents take; agents without any are not in the answer.
     pub(crate) async fn used(&self, agents: &[AgentId]) -> Result<HashMap<AgentId, Usage>, Error> {
         let ids: Vec<_> = agents.iter().map(|agent| agent.uuid()).collect();
-        let rows = query_file!("queries/used_by_agents.sql", &ids)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = query_file!("queries/used_by_agents.sql", &ids).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 let usage = Usage {
@@ -138,7 +130,6 @@ pub(super) fn interval(duration: Duration) -> Result<PgInterval, Error> {
     Ok(PgInterval {
         months: 0,
         days: 0,
-        microseconds: micros
-            .map_err(|_| Error::Corrupt(format!("{duration:?} is too long a time")))?,
+        microseconds: micros.map_err(|_| Error::Corrupt(format!("{duration:?} is too long a time")))?,
     })
 }

@@ -12,16 +12,10 @@ pub(crate) enum Error {
     #[error("{0:?} begins the ids of several sweeps; give more of its digits")]
     Ambiguous(String),
     #[error("sweep {sweep} has no job {job}; its jobs are 0 to {highest}")]
-    NoJob {
-        sweep: String,
-        job: u32,
-        highest: u32,
-    },
+    NoJob { sweep: String, job: u32, highest: u32 },
     #[error("the idempotency key {0:?} was used for another sweep; choose another key")]
     KeyReused(String),
-    #[error(
-        "agent {0} has opened a newer session; two agents may be using copies of one state directory"
-    )]
+    #[error("agent {0} has opened a newer session; two agents may be using copies of one state directory")]
     Superseded(AgentId),
     #[error("attempt {0} is not an attempt of this agent")]
     NoAttempt(AttemptId),
@@ -43,10 +37,7 @@ impl Error {
             Self::Database(error) => error.as_database_error().is_some_and(|error| {
                 // Serialization failure, deadlock, and all of "operator intervention" and "insufficient resources".
                 error.code().is_some_and(|code| {
-                    code == "40001"
-                        || code == "40P01"
-                        || code.starts_with("57")
-                        || code.starts_with("53")
+                    code == "40001" || code == "40P01" || code.starts_with("57") || code.starts_with("53")
                 })
             }),
             _ => false,

@@ -43,44 +43,24 @@ impl Queue {
         term: Duration,
     ) -> Result<Vec<AttemptId>, Error> {
         let mut tx = self.pool.begin().await?;
-        let lock = query_file!("queries/try_maintenance_lock.sql")
-            .fetch_one(&mut *tx)
-            .await?;
+        let lock = query_file!("queries/try_maintenance_lock.sql").fetch_one(&mut *tx).await?;
         if !lock.locked {
             tx.rollback().await?;
-            query_file!("queries/stamp.sql", coordinator)
-                .execute(&self.pool)
-                .await?;
+            query_file!("queries/stamp.sql", coordinator).execute(&self.pool).await?;
             return Ok(Vec::new());
         }
-        let away = query_file!("queries/seconds_since_stamp.sql")
-            .fetch_one(&mut *tx)
-            .await?
-            .seconds;
+        let away = query_file!("queries/seconds_since_stamp.sql").fetch_one(&mut *tx).await?.seconds;
         if away.is_none_or(|seconds| seconds > gap.as_secs_f64()) {
-            query_file!("queries/grant_full_term.sql", interval(term)?)
-                .execute(&mut *tx)
-                .await?;
+            query_file!("queries/grant_full_term.sql", interval(term)?).execute(&mut *tx).await?;
         }
-        query_file!("queries/stamp.sql", coordinator)
-            .execute(&mut *tx)
-            .await?;
-        query_file!("queries/forget_coordinators.sql", coordinator)
-            .execute(&mut *tx)
-            .await?;
-        let expired = query_file!("queries/expired_attempts.sql", EXPIRE_BATCH)
-            .fetch_all(&mut *tx)
-            .await?;
-        let settlements: Vec<_> = expired
-            .iter()
-            .map(|row| Settlement::of(AttemptId::from_uuid(row.id), Ending::Lost))
-            .collect();
+        query_file!("queries/stamp.sql", coordinator).execute(&mut *tx).await?;
+        query_file!("queries/forget_coordinators.sql", coordinator).execute(&mut *tx).await?;
+        let expired = query_file!("queries/expired_attempts.sql", EXPIRE_BATCH).fetch_all(&mut *tx).await?;
+        let settlements: Vec<_> =
+            expired.iter().map(|row| Settlement::of(AttemptId::from_uuid(row.id), Ending::Lost)).collect();
         let settled = settle_in(&mut tx, Fence::Expired, &settlements).await?;
         tx.commit().await?;
-        let lost = settlements
-            .iter()
-            .zip(settled)
-            .filter(|(_, settled)| matches!(settled, Settled::Now(_)));
+        let lost = settlements.iter().zip(settled).filter(|(_, settled)| matches!(settled, Settled::Now(_)));
         Ok(lost.map(|(settlement, _)| settlement.attempt).collect())
     }
 
@@ -99,9 +79,8 @@ impl Queue {
             let files = query_file!("queries/files_of_result.sql", row.sweep_id, row.job)
                 .fetch_all(&self.pool)
                 .await?;
-            let files = files
-                .into_iter()
-                .map(|file| Ok((file.path, unsigned(file.size)?, sha256(&file.sha256)?)));
+            let files =
+                files.into_iter().map(|file| Ok((file.path, unsigned(file.size)?, sha256(&file.sha256)?)));
             unwritten.push(Unwritten {
                 attempt: AttemptId::from_uuid(row.attempt_id),
                 agent: AgentId::from_uuid(row.agent_id),
@@ -125,9 +104,7 @@ impl Queue {
 
     /// Notes that a result's `result.json` stands in the store.
     pub(crate) async fn mark_written(&self, attempt: AttemptId) -> Result<(), Error> {
-        query_file!("queries/mark_written.sql", attempt.uuid())
-            .execute(&self.pool)
-            .await?;
+        query_file!("queries/mark_written.sql", attempt.uuid()).execute(&self.pool).await?;
         Ok(())
     }
 }

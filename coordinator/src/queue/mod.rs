@@ -91,9 +91,7 @@ impl Notifications {
 }
 
 async fn notify(connection: &mut PgConnection, channel: &str) -> Result<(), Error> {
-    query_file!("queries/notify.sql", channel, "")
-        .fetch_one(connection)
-        .await?;
+    query_file!("queries/notify.sql", channel, "").fetch_one(connection).await?;
     Ok(())
 }
 

@@ -144,9 +144,7 @@ impl Queue {
         let digits = text.replace('-', "").to_ascii_lowercase();
         let is_id = digits.chars().all(|digit| digit.is_ascii_hexdigit());
         let prefix = if is_id { digits } else { String::new() };
-        let rows = query_file!("queries/resolve_sweep.sql", text, prefix)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = query_file!("queries/resolve_sweep.sql", text, prefix).fetch_all(&self.pool).await?;
         let by_name = rows.iter().any(|row| row.by_name);
         if rows.len() > 1 && !by_name {
             return Err(Error::Ambiguous(text.to_owned()));
@@ -154,11 +152,9 @@ impl Queue {
         let row = rows.into_iter().find(|row| row.by_name == by_name);
         let row = row.ok_or_else(|| Error::NoSweep(text.to_owned()))?;
         match (row.id, row.name, row.jobs) {
-            (Some(id), Some(name), Some(jobs)) => Ok(Found {
-                id: SweepId::from_uuid(id),
-                name,
-                jobs: unsigned(jobs)?,
-            }),
+            (Some(id), Some(name), Some(jobs)) => {
+                Ok(Found { id: SweepId::from_uuid(id), name, jobs: unsigned(jobs)? })
+            }
             _ => Err(Error::Corrupt("a sweep without a name".into())),
         }
     }
@@ -171,9 +167,8 @@ impl Queue {
         limit: u32,
     ) -> Result<Vec<SweepRow>, Error> {
         let only = only.map(SweepId::uuid);
-        let rows = query_file!("queries/list_sweeps.sql", only, all, i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            query_file!("queries/list_sweeps.sql", only, all, i64::from(limit)).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(SweepRow {
@@ -199,9 +194,7 @@ impl Queue {
     }
 
     pub(crate) async fn sweep_details(&self, sweep: SweepId) -> Result<SweepDetails, Error> {
-        let row = query_file!("queries/sweep_details.sql", sweep.uuid())
-            .fetch_one(&self.pool)
-            .await?;
+        let row = query_file!("queries/sweep_details.sql", sweep.uuid()).fetch_one(&self.pool).await?;
         Ok(SweepDetails {
             candidate: Candidate {
                 sweep,
@@ -218,9 +211,7 @@ impl Queue {
 
     /// The commonest failures of a sweep's jobs.
     pub(crate) async fn failures(&self, sweep: SweepId) -> Result<Vec<Failure>, Error> {
-        let rows = query_file!("queries/failures.sql", sweep.uuid())
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = query_file!("queries/failures.sql", sweep.uuid()).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Failure {
@@ -234,9 +225,7 @@ impl Queue {
 
     /// What live attempts of a sweep wait for.
     pub(crate) async fn progressing(&self, sweep: SweepId) -> Result<Vec<Progressing>, Error> {
-        let rows = query_file!("queries/progressing.sql", sweep.uuid())
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = query_file!("queries/progressing.sql", sweep.uuid()).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Progressing {
@@ -279,31 +268,21 @@ impl Queue {
         ascending: bool,
         limit: u32,
     ) -> Result<Vec<JobRow>, Error> {
-        let rows = query_file!(
-            "queries/rank_jobs.sql",
-            sweep.uuid(),
-            by,
-            ascending,
-            i64::from(limit),
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let rows = query_file!("queries/rank_jobs.sql", sweep.uuid(), by, ascending, i64::from(limit),)
+            .fetch_all(&self.pool)
+            .await?;
         rows.into_iter().map(|row| job_row!(row)).collect()
     }
 
     /// The metrics that a sweep's jobs reported.
     pub(crate) async fn metric_names(&self, sweep: SweepId) -> Result<Vec<String>, Error> {
-        let rows = query_file!("queries/metric_names.sql", sweep.uuid())
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = query_file!("queries/metric_names.sql", sweep.uuid()).fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|row| row.name).collect())
     }
 
     /// All agents that ever said hello; one is offline when it was silent for `silence`.
     pub(crate) async fn agents(&self, silence: Duration) -> Result<Vec<AgentRow>, Error> {
-        let rows = query_file!("queries/list_agents.sql", interval(silence)?)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = query_file!("queries/list_agents.sql", interval(silence)?).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(AgentRow {
@@ -416,15 +395,10 @@ impl Queue {
         attempt: AttemptId,
     ) -> Result<(AttemptPlace, AttemptState), Error> {
         let session = signed::<i64>(session)?;
-        let row = query_file!(
-            "queries/attempt_place.sql",
-            attempt.uuid(),
-            agent.uuid(),
-            session
-        )
-        .fetch_optional(&self.pool)
-        .await?
-        .ok_or(Error::NoAttempt(attempt))?;
+        let row = query_file!("queries/attempt_place.sql", attempt.uuid(), agent.uuid(), session)
+            .fetch_optional(&self.pool)
+            .await?
+            .ok_or(Error::NoAttempt(attempt))?;
         let place = AttemptPlace {
             sweep_name: row.name,
             sweep: SweepId::from_uuid(row.sweep_id),
@@ -444,16 +418,10 @@ impl Queue {
         image: &str,
     ) -> Result<String, Error> {
         let session = signed::<i64>(session)?;
-        query_file!(
-            "queries/pin_image.sql",
-            attempt.uuid(),
-            agent.uuid(),
-            session,
-            image
-        )
-        .fetch_optional(&self.pool)
-        .await?
-        .map(|row| row.image_pin)
-        .ok_or(Error::NoAttempt(attempt))
+        query_file!("queries/pin_image.sql", attempt.uuid(), agent.uuid(), session, image)
+            .fetch_optional(&self.pool)
+            .await?
+            .map(|row| row.image_pin)
+            .ok_or(Error::NoAttempt(attempt))
     }
 }

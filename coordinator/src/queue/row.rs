@@ -68,9 +68,7 @@ impl<'r, T: Named> Decode<'r, Postgres> for Pg<T> {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         let label = value.as_str()?;
         let known = T::ALL.iter().find(|known| known.label() == label);
-        known
-            .map(|known| Self(*known))
-            .ok_or_else(|| format!("{label:?} is no {}", T::TYPE).into())
+        known.map(|known| Self(*known)).ok_or_else(|| format!("{label:?} is no {}", T::TYPE).into())
     }
 }
 
@@ -116,7 +114,5 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> Result<[u8; 32], Error> {
-    bytes
-        .try_into()
-        .map_err(|_| Error::Corrupt(format!("a SHA-256 of {} bytes", bytes.len())))
+    bytes.try_into().map_err(|_| Error::Corrupt(format!("a SHA-256 of {} bytes", bytes.len())))
 }

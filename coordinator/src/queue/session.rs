@@ -66,24 +66,15 @@ impl Queue {
     }
 
     /// Compares the attempts that an agent says it holds with those it was leased.
-    pub(crate) async fn holding(
-        &self,
-        agent: AgentId,
-        named: &[AttemptId],
-    ) -> Result<Holding, Error> {
+    pub(crate) async fn holding(&self, agent: AgentId, named: &[AttemptId]) -> Result<Holding, Error> {
         let ids: Vec<_> = named.iter().map(|attempt| attempt.uuid()).collect();
-        let known = query_file!("queries/known_attempts.sql", &ids, agent.uuid())
-            .fetch_all(&self.pool)
-            .await?;
-        let live = query_file!("queries/live_attempts_of_agent.sql", agent.uuid())
-            .fetch_all(&self.pool)
-            .await?;
+        let known =
+            query_file!("queries/known_attempts.sql", &ids, agent.uuid()).fetch_all(&self.pool).await?;
+        let live =
+            query_file!("queries/live_attempts_of_agent.sql", agent.uuid()).fetch_all(&self.pool).await?;
         let named: HashSet<_> = named.iter().copied().collect();
         Ok(Holding {
-            known: known
-                .into_iter()
-                .map(|row| (AttemptId::from_uuid(row.id), row.state.0))
-                .collect(),
+            known: known.into_iter().map(|row| (AttemptId::from_uuid(row.id), row.state.0)).collect(),
             missing: live
                 .into_iter()
                 .map(|row| (AttemptId::from_uuid(row.id), row.state.0))
@@ -102,21 +93,14 @@ impl Queue {
     ) -> Result<Vec<AttemptId>, Error> {
         let mut tx = self.pool.begin().await?;
         let session = signed::<i64>(session)?;
-        query_file!(
-            "queries/heartbeat.sql",
-            agent.uuid(),
-            session,
-            pulse.unhealthy,
-            pulse.draining
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or(Error::Superseded(agent))?;
+        query_file!("queries/heartbeat.sql", agent.uuid(), session, pulse.unhealthy, pulse.draining)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(Error::Superseded(agent))?;
         let ids: Vec<_> = pulse.attempts.iter().map(|id| id.uuid()).collect();
         let term = interval(term)?;
-        let renewed = query_file!("queries/renew_leases.sql", &ids, agent.uuid(), term)
-            .fetch_all(&mut *tx)
-            .await?;
+        let renewed =
+            query_file!("queries/renew_leases.sql", &ids, agent.uuid(), term).fetch_all(&mut *tx).await?;
         note_progress(&mut tx, agent, &pulse.notes).await?;
         tx.commit().await?;
         let renewed: HashSet<_> = renewed.iter().map(|row| row.id).collect();
@@ -146,9 +130,7 @@ async fn note_progress(
     }
     let ids: Vec<_> = notes.iter().map(|(id, _)| id.uuid()).collect();
     let texts: Vec<_> = notes.iter().map(|(_, text)| text.clone()).collect();
-    query_file!("queries/note_progress.sql", agent.uuid(), &ids, &texts)
-        .execute(connection)
-        .await?;
+    query_file!("queries/note_progress.sql", agent.uuid(), &ids, &texts).execute(connection).await?;
     Ok(())
 }
 

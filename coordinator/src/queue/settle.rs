@@ -47,11 +47,7 @@ pub(crate) struct Settlement {
 
 impl Settlement {
     pub(crate) fn of(attempt: AttemptId, ending: Ending) -> Self {
-        Self {
-            attempt,
-            ending,
-            publication: Publication::default(),
-        }
+        Self { attempt, ending, publication: Publication::default() }
     }
 }
 
@@ -99,11 +95,7 @@ impl Queue {
         let Some(to) = from.iter().find_map(|(_, to)| to.ok()) else {
             return Ok(false);
         };
-        let from: Vec<_> = from
-            .iter()
-            .filter(|(_, to)| to.is_ok())
-            .map(|(state, _)| Pg(*state))
-            .collect();
+        let from: Vec<_> = from.iter().filter(|(_, to)| to.is_ok()).map(|(state, _)| Pg(*state)).collect();
         let moved = query_file!(
             "queries/advance_attempt.sql",
             attempt.uuid(),
@@ -155,10 +147,9 @@ pub(super) async fn settle_in(
             continue;
         }
         let verdict = retry::verdict(&settlement.ending, row.budget);
-        let (Ok(attempt_state), Ok(job_state)) = (
-            row.state.next(settlement.ending.event()),
-            row.job_state.next(verdict.event),
-        ) else {
+        let (Ok(attempt_state), Ok(job_state)) =
+            (row.state.next(settlement.ending.event()), row.job_state.next(verdict.event))
+        else {
             // The schema's foreign keys and the locks make this impossible; if it happens, nothing may change.
             return Err(Error::Corrupt(format!(
                 "attempt {} is {} while its job is {}",
@@ -182,11 +173,7 @@ pub(super) async fn settle_in(
         notify(tx, READY).await?;
     }
     let by_agent = matches!(fence, Fence::Agent(..));
-    if !by_agent
-        && answers
-            .iter()
-            .any(|answer| matches!(answer, Settled::Now(_)))
-    {
+    if !by_agent && answers.iter().any(|answer| matches!(answer, Settled::Now(_))) {
         notify(tx, TAKEN).await?;
     }
     Ok(answers)
@@ -194,12 +181,8 @@ pub(super) async fn settle_in(
 
 async fn lock(tx: &mut PgConnection, settlements: &[Settlement]) -> Result<Vec<Locked>, Error> {
     let ids: Vec<_> = settlements.iter().map(|s| s.attempt.uuid()).collect();
-    query_file!("queries/hold_sweeps.sql", &ids)
-        .fetch_all(&mut *tx)
-        .await?;
-    let rows = query_file!("queries/lock_attempts.sql", &ids)
-        .fetch_all(tx)
-        .await?;
+    query_file!("queries/hold_sweeps.sql", &ids).fetch_all(&mut *tx).await?;
+    let rows = query_file!("queries/lock_attempts.sql", &ids).fetch_all(tx).await?;
     rows.into_iter()
         .map(|row| {
             Ok(Locked {
@@ -332,40 +315,23 @@ impl Reasons {
         self.codes.push(reason.and_then(Reason::code));
         let message = reason.and_then(Reason::message);
         // Postgres keeps no NUL in a text.
-        self.messages
-            .push(message.map(|text| text.replace('\0', "\u{fffd}")));
+        self.messages.push(message.map(|text| text.replace('\0', "\u{fffd}")));
     }
 }
 
-async fn publish(
-    tx: &mut PgConnection,
-    row: &Locked,
-    publication: &Publication,
-) -> Result<(), Error> {
+async fn publish(tx: &mut PgConnection, row: &Locked, publication: &Publication) -> Result<(), Error> {
     let job = signed::<i32>(row.job)?;
-    query_file!(
-        "queries/insert_result.sql",
-        row.sweep.uuid(),
-        job,
-        row.attempt.uuid()
-    )
-    .execute(&mut *tx)
-    .await?;
+    query_file!("queries/insert_result.sql", row.sweep.uuid(), job, row.attempt.uuid())
+        .execute(&mut *tx)
+        .await?;
     let files = &publication.files;
     let paths: Vec<_> = files.iter().map(|(path, ..)| path.clone()).collect();
     let sizes = files.iter().map(|(_, size, _)| signed::<i64>(*size));
     let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
     let hashes: Vec<_> = files.iter().map(|(_, _, hash)| hash.to_vec()).collect();
-    query_file!(
-        "queries/insert_result_files.sql",
-        row.sweep.uuid(),
-        job,
-        &paths,
-        &sizes,
-        &hashes
-    )
-    .execute(tx)
-    .await?;
+    query_file!("queries/insert_result_files.sql", row.sweep.uuid(), job, &paths, &sizes, &hashes)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -374,9 +340,7 @@ fn expect_rows(what: &str, expected: usize, changed: u64) -> Result<(), Error> {
     if changed == expected as u64 {
         return Ok(());
     }
-    Err(Error::Corrupt(format!(
-        "{changed} of {expected} {what} could be ended"
-    )))
+    Err(Error::Corrupt(format!("{changed} of {expected} {what} could be ended")))
 }
 
 fn millis(wait: Duration) -> Result<i64, Error> {

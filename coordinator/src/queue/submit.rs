@@ -60,25 +60,17 @@ impl Queue {
         while parameters.peek().is_some() {
             batch.clear();
             batch.extend(parameters.by_ref().take(BATCH));
-            query_file!("queries/insert_jobs.sql", id.uuid(), number, &batch)
-                .execute(&mut *tx)
-                .await?;
+            query_file!("queries/insert_jobs.sql", id.uuid(), number, &batch).execute(&mut *tx).await?;
             number += signed::<i32>(batch.len() as u64)?;
         }
         notify(&mut tx, READY).await?;
         tx.commit().await?;
-        Ok(Submitted {
-            id,
-            name: sweep.name.clone(),
-            jobs: sweep.jobs,
-            existed: false,
-        })
+        Ok(Submitted { id, name: sweep.name.clone(), jobs: sweep.jobs, existed: false })
     }
 
     async fn submitted_before(&self, sweep: &Submission) -> Result<Submitted, Error> {
-        let row = query_file!("queries/sweep_by_key.sql", sweep.idempotency_key)
-            .fetch_one(&self.pool)
-            .await?;
+        let row =
+            query_file!("queries/sweep_by_key.sql", sweep.idempotency_key).fetch_one(&self.pool).await?;
         if row.fingerprint != sweep.fingerprint {
             return Err(Error::KeyReused(sweep.idempotency_key.clone()));
         }

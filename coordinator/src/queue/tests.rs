@@ -14,11 +14,7 @@ use sqlx::PgPool;
 use super::*;
 
 const TERM: Duration = Duration::from_secs(60);
-const SIZE: Resources = Resources {
-    cpu_millis: 1000,
-    memory_bytes: 1 << 30,
-    gpus: 0,
-};
+const SIZE: Resources = Resources { cpu_millis: 1000, memory_bytes: 1 << 30, gpus: 0 };
 
 fn submission(key: &str, jobs: u32) -> Submission {
     Submission {
@@ -51,15 +47,8 @@ struct Bench {
 impl Bench {
     async fn new(pool: PgPool, jobs: u32) -> Self {
         let queue = Queue { pool };
-        let submitted = queue
-            .submit(&submission("k", jobs), parameters(jobs))
-            .await
-            .unwrap();
-        let bench = Self {
-            queue,
-            sweep: submitted.id,
-            agent: AgentId::random(),
-        };
+        let submitted = queue.submit(&submission("k", jobs), parameters(jobs)).await.unwrap();
+        let bench = Self { queue, sweep: submitted.id, agent: AgentId::random() };
         bench.hello(1).await.unwrap();
         bench
     }
@@ -79,10 +68,7 @@ impl Bench {
     }
 
     async fn claim(&self, limit: u32, session: u64) -> Vec<Claimed> {
-        self.queue
-            .claim(self.sweep, limit, self.agent, session, TERM)
-            .await
-            .unwrap()
+        self.queue.claim(self.sweep, limit, self.agent, session, TERM).await.unwrap()
     }
 
     /// Leases the only job.
@@ -94,11 +80,7 @@ impl Bench {
 
     async fn settle(&self, fence: Fence, attempt: AttemptId, ending: Ending) -> Settled {
         let settlements = [Settlement::of(attempt, ending)];
-        self.queue
-            .settle(fence, &settlements)
-            .await
-            .unwrap()
-            .remove(0)
+        self.queue.settle(fence, &settlements).await.unwrap().remove(0)
     }
 
     fn me(&self) -> Fence {
@@ -110,17 +92,11 @@ impl Bench {
     }
 
     async fn number(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql)
-            .fetch_one(&self.queue.pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar(sql).fetch_one(&self.queue.pool).await.unwrap()
     }
 
     async fn job(&self) -> JobRow {
-        let jobs = self
-            .queue
-            .jobs(self.sweep, &JobFilter::default(), None, 1)
-            .await;
+        let jobs = self.queue.jobs(self.sweep, &JobFilter::default(), None, 1).await;
         jobs.unwrap().remove(0)
     }
 }
@@ -134,17 +110,10 @@ async fn fifty_submits_with_one_key_make_one_sweep(pool: PgPool) {
     let ids: Vec<_> = submitted.into_iter().map(|one| one.unwrap()).collect();
     assert!(ids.iter().all(|one| one.id == ids[0].id && one.jobs == 20));
     assert_eq!(ids.iter().filter(|one| !one.existed).count(), 1);
-    let count = queue
-        .jobs(ids[0].id, &JobFilter::default(), None, 100)
-        .await
-        .unwrap()
-        .len();
+    let count = queue.jobs(ids[0].id, &JobFilter::default(), None, 100).await.unwrap().len();
     assert_eq!(count, 20);
 
-    let other = Submission {
-        fingerprint: [8; 32],
-        ..order
-    };
+    let other = Submission { fingerprint: [8; 32], ..order };
     let refused = queue.submit(&other, parameters(20)).await;
     assert!(matches!(refused, Err(Error::KeyReused(_))), "{refused:?}");
 }
@@ -153,11 +122,7 @@ async fn fifty_submits_with_one_key_make_one_sweep(pool: PgPool) {
 async fn no_job_is_leased_twice(pool: PgPool) {
     let bench = Bench::new(pool, 100).await;
     let claims = (0..20).map(|_| bench.claim(7, 1));
-    let mut jobs: Vec<_> = futures_util::future::join_all(claims)
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut jobs: Vec<_> = futures_util::future::join_all(claims).await.into_iter().flatten().collect();
     // What was passed over because another claim had it locked is left for the next.
     jobs.extend(bench.claim(100, 1).await);
     let mut numbers: Vec<_> = jobs.iter().map(|claimed| claimed.job).collect();
@@ -179,24 +144,18 @@ async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
     ];
     for state in AttemptState::ALL {
         for ending in &endings {
+            bench.execute("truncate attempts, results, result_files").await;
             bench
-                .execute("truncate attempts, results, result_files")
-                .await;
-            bench.execute(
-                "update jobs set state = 'queued', finished_at = null, reason = null, reason_code = null,
+                .execute(
+                    "update jobs set state = 'queued', finished_at = null, reason = null, reason_code = null,
                  metrics = null, failures = 0, losses = 0, attempts = 0, ready_at = now()",
-            )
-            .await;
+                )
+                .await;
             let attempt = bench.lease().await;
             let (before, reached) = drive(&bench, attempt, state).await;
             assert_eq!(before, state);
             let settled = bench.settle(bench.me(), attempt, ending.clone()).await;
-            let row = bench
-                .queue
-                .find_attempt(bench.sweep, 0, 0)
-                .await
-                .unwrap()
-                .unwrap();
+            let row = bench.queue.find_attempt(bench.sweep, 0, 0).await.unwrap().unwrap();
             match state.next(ending.event()) {
                 Ok(next) => {
                     assert_eq!(row.state, next, "{state} {ending:?}");
@@ -230,12 +189,7 @@ async fn drive(bench: &Bench, attempt: AttemptId, state: AttemptState) -> (Attem
             bench.settle(Fence::None, attempt, ending).await;
         }
     }
-    let row = bench
-        .queue
-        .find_attempt(bench.sweep, 0, 0)
-        .await
-        .unwrap()
-        .unwrap();
+    let row = bench.queue.find_attempt(bench.sweep, 0, 0).await.unwrap().unwrap();
     (row.state, bench.job().await.state)
 }
 
@@ -247,12 +201,7 @@ async fn an_attempt_never_goes_back(pool: PgPool) {
     assert!(advance(AttemptEvent::Publishes).await.unwrap());
     // A report that is sent again is taken, and changes nothing.
     assert!(advance(AttemptEvent::Runs).await.unwrap());
-    let row = bench
-        .queue
-        .find_attempt(bench.sweep, 0, 0)
-        .await
-        .unwrap()
-        .unwrap();
+    let row = bench.queue.find_attempt(bench.sweep, 0, 0).await.unwrap().unwrap();
     assert_eq!(row.state, AttemptState::Publishing);
     bench.settle(bench.me(), attempt, Ending::Published).await;
     assert!(!advance(AttemptEvent::Runs).await.unwrap());
@@ -262,20 +211,12 @@ async fn an_attempt_never_goes_back(pool: PgPool) {
 async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
     let bench = Bench::new(pool, 1).await;
     let lost = bench.lease().await;
-    bench
-        .execute("update attempts set lease_expires_at = now() - interval '1 second'")
-        .await;
+    bench.execute("update attempts set lease_expires_at = now() - interval '1 second'").await;
     let coordinator = uuid::Uuid::new_v4();
-    let pass = || {
-        bench
-            .queue
-            .expire_leases(coordinator, Duration::from_secs(20), TERM)
-    };
+    let pass = || bench.queue.expire_leases(coordinator, Duration::from_secs(20), TERM);
     // Nobody was there to renew: the first pass grants a full term.
     assert!(pass().await.unwrap().is_empty());
-    bench
-        .execute("update attempts set lease_expires_at = now() - interval '1 second'")
-        .await;
+    bench.execute("update attempts set lease_expires_at = now() - interval '1 second'").await;
     assert_eq!(pass().await.unwrap(), [lost]);
     assert_eq!(bench.job().await.state, JobState::Queued);
 
@@ -283,30 +224,13 @@ async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
     assert_ne!(second, lost);
     let late = bench.settle(bench.me(), lost, Ending::Published).await;
     assert_eq!(late, Settled::Before(AttemptState::Lost));
-    assert!(
-        !bench
-            .queue
-            .advance(bench.agent, 1, lost, AttemptEvent::Runs, None)
-            .await
-            .unwrap()
-    );
-    let pulse = Pulse {
-        attempts: vec![lost, second],
-        unhealthy: String::new(),
-        draining: false,
-        notes: Vec::new(),
-    };
-    let gone = bench
-        .queue
-        .heartbeat(bench.agent, 1, &pulse, TERM)
-        .await
-        .unwrap();
+    assert!(!bench.queue.advance(bench.agent, 1, lost, AttemptEvent::Runs, None).await.unwrap());
+    let pulse =
+        Pulse { attempts: vec![lost, second], unhealthy: String::new(), draining: false, notes: Vec::new() };
+    let gone = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await.unwrap();
     assert_eq!(gone, [lost]);
     assert_eq!(bench.number("select count(*) from results").await, 0);
-    assert_eq!(
-        bench.settle(bench.me(), second, Ending::Published).await,
-        Settled::Now(JobState::Succeeded)
-    );
+    assert_eq!(bench.settle(bench.me(), second, Ending::Published).await, Settled::Now(JobState::Succeeded));
     assert_eq!(bench.number("select count(*) from results").await, 1);
 }
 
@@ -326,19 +250,12 @@ async fn an_older_session_is_refused(pool: PgPool) {
     bench.hello(2).await.unwrap();
     assert!(matches!(bench.hello(2).await, Err(Error::Superseded(_))));
     assert!(matches!(bench.hello(1).await, Err(Error::Superseded(_))));
-    assert!(
-        bench.claim(1, 1).await.is_empty(),
-        "an older session gets no work"
-    );
+    assert!(bench.claim(1, 1).await.is_empty(), "an older session gets no work");
     let settlement = [Settlement::of(attempt, Ending::Published)];
     let refused = bench.queue.settle(bench.me(), &settlement).await;
     assert!(matches!(refused, Err(Error::Superseded(_))));
-    let pulse = Pulse {
-        attempts: vec![attempt],
-        unhealthy: String::new(),
-        draining: false,
-        notes: Vec::new(),
-    };
+    let pulse =
+        Pulse { attempts: vec![attempt], unhealthy: String::new(), draining: false, notes: Vec::new() };
     let refused = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await;
     assert!(matches!(refused, Err(Error::Superseded(_))));
     assert_eq!(bench.claim(1, 2).await.len(), 1);
@@ -348,16 +265,9 @@ async fn an_older_session_is_refused(pool: PgPool) {
 async fn another_agents_attempt_is_unknown(pool: PgPool) {
     let bench = Bench::new(pool, 1).await;
     let attempt = bench.lease().await;
-    let thief = Bench {
-        queue: bench.queue.clone(),
-        sweep: bench.sweep,
-        agent: AgentId::random(),
-    };
+    let thief = Bench { queue: bench.queue.clone(), sweep: bench.sweep, agent: AgentId::random() };
     thief.hello(1).await.unwrap();
-    assert_eq!(
-        thief.settle(thief.me(), attempt, Ending::Published).await,
-        Settled::Unknown
-    );
+    assert_eq!(thief.settle(thief.me(), attempt, Ending::Published).await, Settled::Unknown);
     assert_eq!(bench.job().await.state, JobState::Running);
 }
 
@@ -366,16 +276,8 @@ async fn cancel_and_completion_have_one_winner(pool: PgPool) {
     for first_cancels in [true, false] {
         let queue = Queue { pool: pool.clone() };
         let key = format!("race {first_cancels}");
-        let sweep = queue
-            .submit(&submission(&key, 1), parameters(1))
-            .await
-            .unwrap()
-            .id;
-        let bench = Bench {
-            queue,
-            sweep,
-            agent: AgentId::random(),
-        };
+        let sweep = queue.submit(&submission(&key, 1), parameters(1)).await.unwrap().id;
+        let bench = Bench { queue, sweep, agent: AgentId::random() };
         bench.hello(1).await.unwrap();
         let attempt = bench.lease().await;
         let cancel = bench.queue.cancel(sweep, &Chosen::All);
@@ -394,14 +296,7 @@ async fn cancel_and_completion_have_one_winner(pool: PgPool) {
         assert_eq!(cancelled.cancelled, u32::from(!won));
         assert_eq!(cancelled.ended, u32::from(won));
         let state = bench.job().await.state;
-        assert_eq!(
-            state,
-            if won {
-                JobState::Succeeded
-            } else {
-                JobState::Cancelled
-            }
-        );
+        assert_eq!(state, if won { JobState::Succeeded } else { JobState::Cancelled });
     }
 }
 
@@ -419,14 +314,7 @@ async fn nothing_of_a_cancelled_sweep_comes_back(pool: PgPool) {
     let again = bench.queue.cancel(bench.sweep, &Chosen::All).await.unwrap();
     assert_eq!((again.cancelled, again.ended), (0, 3));
     let both = [JobState::Failed, JobState::Cancelled];
-    assert_eq!(
-        bench
-            .queue
-            .retry(bench.sweep, &Chosen::These(vec![1]), &both)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(bench.queue.retry(bench.sweep, &Chosen::These(vec![1]), &both).await.unwrap(), 1);
     assert_eq!(bench.claim(3, 1).await.len(), 1);
 }
 
@@ -435,15 +323,10 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     let bench = Bench::new(pool, 2).await;
     let attempt = bench.lease().await;
     let reason = Reason::Image("no such image: \0 x".into());
-    bench
-        .settle(bench.me(), attempt, Ending::Failed(reason))
-        .await;
+    bench.settle(bench.me(), attempt, Ending::Failed(reason)).await;
     let job = bench.job().await;
     assert_eq!(job.state, JobState::Failed);
-    assert_eq!(
-        job.reason,
-        Some(Reason::Image("no such image: \u{fffd} x".into()))
-    );
+    assert_eq!(job.reason, Some(Reason::Image("no such image: \u{fffd} x".into())));
 
     let attempt = bench.lease().await;
     let settlement = Settlement {
@@ -459,18 +342,10 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     assert_eq!(unwritten[0].files.len(), 2);
     bench.queue.mark_written(attempt).await.unwrap();
     assert!(bench.queue.unwritten(None, 10).await.unwrap().is_empty());
-    let ranked = bench
-        .queue
-        .ranked(bench.sweep, "sharpe", false, 10)
-        .await
-        .unwrap();
+    let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();
     assert_eq!(ranked.len(), 1);
     assert_eq!(ranked[0].number, 1);
-    let outputs = bench
-        .queue
-        .outputs(bench.sweep, None, Some((1, "a/b.pck")), 10)
-        .await
-        .unwrap();
+    let outputs = bench.queue.outputs(bench.sweep, None, Some((1, "a/b.pck")), 10).await.unwrap();
     assert_eq!(outputs.len(), 1);
     assert_eq!(outputs[0].path, "c");
 }
@@ -479,27 +354,13 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
 async fn a_sweep_is_found_by_name_id_and_prefix(pool: PgPool) {
     let bench = Bench::new(pool, 1).await;
     let id = bench.sweep.to_string();
-    for text in [
-        "s",
-        &id,
-        &id.replace('-', ""),
-        &id[..6],
-        &id[..4].to_uppercase(),
-    ] {
-        assert_eq!(
-            bench.queue.find_sweep(text).await.unwrap().id,
-            bench.sweep,
-            "{text}"
-        );
+    for text in ["s", &id, &id.replace('-', ""), &id[..6], &id[..4].to_uppercase()] {
+        assert_eq!(bench.queue.find_sweep(text).await.unwrap().id, bench.sweep, "{text}");
     }
     for text in ["t", &id[..3], "", "%", "____"] {
         let found = bench.queue.find_sweep(text).await;
         assert!(matches!(found, Err(Error::NoSweep(_))), "{text}: {found:?}");
     }
-    let newer = bench
-        .queue
-        .submit(&submission("newer", 1), parameters(1))
-        .await
-        .unwrap();
+    let newer = bench.queue.submit(&submission("newer", 1), parameters(1)).await.unwrap();
     assert_eq!(bench.queue.find_sweep("s").await.unwrap().id, newer.id);
 }

@@ -1,19 +1,11 @@
 use super::*;
 
 const fn size(cpus: u64, gib: u64) -> Resources {
-    Resources {
-        cpu_millis: cpus * 1000,
-        memory_bytes: gib << 30,
-        gpus: 0,
-    }
+    Resources { cpu_millis: cpus * 1000, memory_bytes: gib << 30, gpus: 0 }
 }
 
 fn agent(cpus: u64, gib: u64) -> Offer {
-    Offer {
-        capacity: size(cpus, gib),
-        free: size(cpus, gib),
-        ..Offer::default()
-    }
+    Offer { capacity: size(cpus, gib), free: size(cpus, gib), ..Offer::default() }
 }
 
 fn sweep(owner: &str, priority: i32, running: u64) -> Candidate {
@@ -35,10 +27,7 @@ fn planned(offer: &Offer, sweeps: &[Candidate], limit: u32) -> Vec<u32> {
         *owners.entry(sweep.owner.clone()).or_default() += sweep.running;
     }
     let plan = plan(&[("one", offer.clone())], sweeps, &owners, limit);
-    let plan: HashMap<_, _> = plan
-        .into_iter()
-        .map(|(_, sweep, jobs)| (sweep, jobs))
-        .collect();
+    let plan: HashMap<_, _> = plan.into_iter().map(|(_, sweep, jobs)| (sweep, jobs)).collect();
     let of = |sweep: &Candidate| plan.get(&sweep.sweep).copied().unwrap_or(0);
     sweeps.iter().map(of).collect()
 }
@@ -49,10 +38,7 @@ fn work_spreads_over_agents() {
     let agents = [("a", agent(4, 8)), ("b", agent(2, 8)), ("c", agent(2, 8))];
     let mut plan = plan(&agents, &sweeps, &HashMap::new(), 5);
     plan.sort_unstable_by_key(|(agent, ..)| *agent);
-    let jobs: Vec<_> = plan
-        .into_iter()
-        .map(|(agent, _, jobs)| (agent, jobs))
-        .collect();
+    let jobs: Vec<_> = plan.into_iter().map(|(agent, _, jobs)| (agent, jobs)).collect();
     assert_eq!(jobs, [("a", 3), ("b", 1), ("c", 1)]);
 }
 
@@ -104,28 +90,12 @@ fn a_misfit_says_what_is_missing() {
     wants.volumes.insert("prices".into(), false);
     check(&offer, &wants, "it offers no volume prices");
     offer.volumes.insert("prices".into(), true);
-    check(
-        &offer,
-        &wants,
-        "it offers volume prices read-only, and the job wants to write to it",
-    );
+    check(&offer, &wants, "it offers volume prices read-only, and the job wants to write to it");
 
     let mut wants = sweep("ann", 0, 0);
     wants.needs = size(4, 1);
-    check(
-        &offer,
-        &wants,
-        "a job needs 4 cpus and 1 GiB, and it has 2 cpus and 4 GiB in all",
-    );
+    check(&offer, &wants, "a job needs 4 cpus and 1 GiB, and it has 2 cpus and 4 GiB in all");
     wants.needs = size(2, 1);
-    offer.free = Resources {
-        cpu_millis: 500,
-        memory_bytes: 1 << 30,
-        gpus: 0,
-    };
-    check(
-        &offer,
-        &wants,
-        "it is busy: a job needs 2 cpus and 1 GiB, and 0.5 cpus and 1 GiB is free",
-    );
+    offer.free = Resources { cpu_millis: 500, memory_bytes: 1 << 30, gpus: 0 };
+    check(&offer, &wants, "it is busy: a job needs 2 cpus and 1 GiB, and 0.5 cpus and 1 GiB is free");
 }

@@ -53,9 +53,7 @@ impl v1::agents_server::Agents for Services {
         &self,
         request: Request<Streaming<v1::UploadRequest>>,
     ) -> Result<Response<v1::UploadReply>, Status> {
-        self.receive_upload(request.into_inner())
-            .await
-            .map(Response::new)
+        self.receive_upload(request.into_inner()).await.map(Response::new)
     }
 
     async fn pin_image(
@@ -65,10 +63,7 @@ impl v1::agents_server::Agents for Services {
         let request = request.into_inner();
         let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
         let attempt = attempt_id(&request.attempt).map_err(status::malformed)?;
-        let pinned = self
-            .queue
-            .pin_image(agent, request.session, attempt, &request.image)
-            .await;
+        let pinned = self.queue.pin_image(agent, request.session, attempt, &request.image).await;
         let image = pinned.map_err(status::queue)?;
         Ok(Response::new(v1::PinImageReply { image }))
     }
@@ -77,9 +72,7 @@ impl v1::agents_server::Agents for Services {
         &self,
         request: Request<Streaming<v1::PushLogRequest>>,
     ) -> Result<Response<v1::PushLogReply>, Status> {
-        self.receive_log(request.into_inner())
-            .await
-            .map(Response::new)
+        self.receive_log(request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -92,22 +85,11 @@ impl Services {
         named: &[AttemptId],
     ) -> Result<tokio::sync::mpsc::Receiver<crate::sessions::Outgoing>, Status> {
         let agent = greeting.agent;
-        self.queue
-            .say_hello(greeting)
-            .await
-            .map_err(status::queue)?;
-        let holding = self
-            .queue
-            .holding(agent, named)
-            .await
-            .map_err(status::queue)?;
+        self.queue.say_hello(greeting).await.map_err(status::queue)?;
+        let holding = self.queue.holding(agent, named).await.map_err(status::queue)?;
         let returned = holding.missing.iter().map(|(attempt, state)| {
             let never_received = *state == bt_model::state::AttemptState::Leased;
-            let ending = if never_received {
-                Ending::Returned
-            } else {
-                Ending::Lost
-            };
+            let ending = if never_received { Ending::Returned } else { Ending::Lost };
             Settlement::of(*attempt, ending)
         });
         let returned: Vec<_> = returned.collect();
@@ -121,21 +103,14 @@ impl Services {
         };
         let kept = named.iter().filter(|id| ruling(id) == v1::Ruling::Keep);
         let kept: Vec<_> = kept.copied().collect();
-        let pulse = Pulse {
-            attempts: kept.clone(),
-            unhealthy: String::new(),
-            draining: false,
-            notes: Vec::new(),
-        };
-        let renewed = self
-            .queue
-            .heartbeat(agent, greeting.session, &pulse, self.lease);
+        let pulse =
+            Pulse { attempts: kept.clone(), unhealthy: String::new(), draining: false, notes: Vec::new() };
+        let renewed = self.queue.heartbeat(agent, greeting.session, &pulse, self.lease);
         renewed.await.map_err(status::queue)?;
 
-        let verdicts = named.iter().map(|attempt| v1::Verdict {
-            attempt: attempt.to_string(),
-            ruling: ruling(attempt).into(),
-        });
+        let verdicts = named
+            .iter()
+            .map(|attempt| v1::Verdict { attempt: attempt.to_string(), ruling: ruling(attempt).into() });
         let welcome = v1::Welcome {
             verdicts: verdicts.collect(),
             heartbeat_ms: millis(self.heartbeat),
@@ -170,15 +145,11 @@ impl Services {
                 Ok(Ok(Some(message))) => message,
             };
             let handled = match message.kind {
-                Some(agent_message::Kind::Heartbeat(beat)) => {
-                    self.heartbeat(agent, session, beat).await
+                Some(agent_message::Kind::Heartbeat(beat)) => self.heartbeat(agent, session, beat).await,
+                Some(agent_message::Kind::Report(report)) => self.report(agent, session, report).await,
+                Some(agent_message::Kind::Hello(_)) => {
+                    Err(Status::invalid_argument("a second Hello came on one stream"))
                 }
-                Some(agent_message::Kind::Report(report)) => {
-                    self.report(agent, session, report).await
-                }
-                Some(agent_message::Kind::Hello(_)) => Err(Status::invalid_argument(
-                    "a second Hello came on one stream",
-                )),
                 None => Ok(()),
             };
             if let Err(error) = handled {
@@ -187,18 +158,9 @@ impl Services {
         }
     }
 
-    async fn heartbeat(
-        &self,
-        agent: AgentId,
-        session: u64,
-        beat: v1::Heartbeat,
-    ) -> Result<(), Status> {
+    async fn heartbeat(&self, agent: AgentId, session: u64, beat: v1::Heartbeat) -> Result<(), Status> {
         let pulse = pulse(beat).map_err(status::malformed)?;
-        let gone = self
-            .queue
-            .heartbeat(agent, session, &pulse, self.lease)
-            .await
-            .map_err(status::queue)?;
+        let gone = self.queue.heartbeat(agent, session, &pulse, self.lease).await.map_err(status::queue)?;
         let closed = pulse.draining || !pulse.unhealthy.is_empty();
         self.sessions.pulse(agent, &pulse.attempts, closed);
         for attempt in gone {
@@ -212,12 +174,8 @@ impl Services {
     /// Tells an agent that an attempt is not its own any more.
     pub(crate) fn stop(&self, agent: AgentId, attempt: AttemptId) {
         self.sessions.stopped(agent, attempt);
-        let stop = v1::Stop {
-            attempt: attempt.to_string(),
-            ruling: v1::Ruling::Stop.into(),
-        };
-        self.sessions
-            .send(agent, coordinator_message::Kind::Stop(stop));
+        let stop = v1::Stop { attempt: attempt.to_string(), ruling: v1::Ruling::Stop.into() };
+        self.sessions.send(agent, coordinator_message::Kind::Stop(stop));
     }
 
     /// Writes a report down, and acknowledges it after the commit.
@@ -229,31 +187,19 @@ impl Services {
         let settle = |ending| self.settle(agent, session, Settlement::of(attempt, ending));
         let accepted = match kind {
             report::Kind::Preparing(_) => advance(AttemptEvent::Prepares, None).await?,
-            report::Kind::Running(running) => {
-                advance(AttemptEvent::Runs, Some(running.image_id)).await?
-            }
+            report::Kind::Running(running) => advance(AttemptEvent::Runs, Some(running.image_id)).await?,
             report::Kind::Publishing(_) => advance(AttemptEvent::Publishes, None).await?,
-            report::Kind::Succeeded(succeeded) => {
-                self.succeed(agent, session, attempt, succeeded).await?
-            }
+            report::Kind::Succeeded(succeeded) => self.succeed(agent, session, attempt, succeeded).await?,
             report::Kind::Failed(failed) => {
                 let reason = failed.reason.ok_or(Malformed::Missing("failed.reason"));
-                let reason = reason
-                    .and_then(Reason::try_from)
-                    .map_err(status::malformed)?;
+                let reason = reason.and_then(Reason::try_from).map_err(status::malformed)?;
                 info!(attempt.id = %attempt, agent.id = %agent, "attempt failed: {reason}");
                 settle(Ending::Failed(reason)).await?
             }
-            report::Kind::Stopped(_) | report::Kind::Released(_) => {
-                settle(Ending::Returned).await?
-            }
+            report::Kind::Stopped(_) | report::Kind::Released(_) => settle(Ending::Returned).await?,
         };
-        let ack = v1::Ack {
-            sequence: report.sequence,
-            accepted,
-        };
-        self.sessions
-            .send(agent, coordinator_message::Kind::Ack(ack));
+        let ack = v1::Ack { sequence: report.sequence, accepted };
+        self.sessions.send(agent, coordinator_message::Kind::Ack(ack));
         Ok(())
     }
 
@@ -266,10 +212,7 @@ impl Services {
         image_id: Option<String>,
     ) -> Result<bool, Status> {
         let image_id = image_id.as_deref();
-        let advanced = self
-            .queue
-            .advance(agent, session, attempt, event, image_id)
-            .await;
+        let advanced = self.queue.advance(agent, session, attempt, event, image_id).await;
         advanced.map_err(status::queue)
     }
 
@@ -289,18 +232,13 @@ impl Services {
                 let stored = self.store.size(&place.output(path)).await;
                 if stored.map_err(status::store)? != Some(*size) {
                     warn!(attempt.id = %attempt, "output {path} is not in the store as it was uploaded");
-                    let reason =
-                        Reason::Agent(format!("{path} is not in the store as it was uploaded"));
+                    let reason = Reason::Agent(format!("{path} is not in the store as it was uploaded"));
                     let failed = Settlement::of(attempt, Ending::Failed(reason));
                     return self.settle(agent, session, failed).await;
                 }
             }
         }
-        let settlement = Settlement {
-            attempt,
-            ending: Ending::Published,
-            publication,
-        };
+        let settlement = Settlement { attempt, ending: Ending::Published, publication };
         let accepted = self.settle(agent, session, settlement).await?;
         // Postgres has decided; if the document can't be written now, a later pass will.
         if let Err(error) = self.publisher.write(Some(attempt)).await {
@@ -310,12 +248,7 @@ impl Services {
     }
 
     /// True if the attempt ended as asked, now or before.
-    async fn settle(
-        &self,
-        agent: AgentId,
-        session: u64,
-        settlement: Settlement,
-    ) -> Result<bool, Status> {
+    async fn settle(&self, agent: AgentId, session: u64, settlement: Settlement) -> Result<bool, Status> {
         let (attempt, event) = (settlement.attempt, settlement.ending.event());
         let fence = Fence::Agent(agent, session);
         let settled = self.queue.settle(fence, &[settlement]).await;
@@ -324,9 +257,7 @@ impl Services {
         self.work.notify_one();
         Ok(match settled.first() {
             Some(Settled::Now(_)) => true,
-            Some(Settled::Before(state)) => {
-                bt_model::state::AttemptState::Leased.next(event) == Ok(*state)
-            }
+            Some(Settled::Before(state)) => bt_model::state::AttemptState::Leased.next(event) == Ok(*state),
             Some(Settled::Renewed | Settled::Unknown) | None => false,
         })
     }
@@ -345,10 +276,7 @@ fn attempt_ids(texts: &[String]) -> Result<Vec<AttemptId>, Malformed> {
 }
 
 fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
-    let volumes = hello
-        .volumes
-        .into_iter()
-        .map(|volume| (volume.name, volume.read_only));
+    let volumes = hello.volumes.into_iter().map(|volume| (volume.name, volume.read_only));
     Ok(Greeting {
         agent: agent_id(&hello.agent_id)?,
         name: hello.name,
@@ -392,10 +320,7 @@ fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
             expected: "a JSON object of numbers",
         })?;
     }
-    Ok(Publication {
-        files: files.collect::<Result<_, Malformed>>()?,
-        metrics,
-    })
+    Ok(Publication { files: files.collect::<Result<_, Malformed>>()?, metrics })
 }
 
 fn millis(duration: Duration) -> u32 {

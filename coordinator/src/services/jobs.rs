@@ -26,11 +26,7 @@ impl Services {
         request: &v1::ListJobsRequest,
         jobs: &Jobs,
     ) -> Result<(), Status> {
-        let details = self
-            .queue
-            .sweep_details(sweep.id)
-            .await
-            .map_err(status::queue)?;
+        let details = self.queue.sweep_details(sweep.id).await.map_err(status::queue)?;
         let manifest = Manifest::from_json(&details.manifest).map_err(unreadable)?;
         let renderer = manifest.renderer().map_err(unreadable)?;
         if !request.by.is_empty() {
@@ -38,9 +34,7 @@ impl Services {
         }
         let states = request.states().map(JobState::try_from);
         let filter = JobFilter {
-            states: states
-                .collect::<Result<_, _>>()
-                .map_err(status::malformed)?,
+            states: states.collect::<Result<_, _>>().map_err(status::malformed)?,
             job: request.job,
         };
         let mut left = match request.limit {
@@ -78,24 +72,15 @@ impl Services {
             0 => MOST_RANKED,
             limit => limit.min(MOST_RANKED),
         };
-        let ranked = self
-            .queue
-            .ranked(sweep.id, &request.by, request.ascending, limit);
+        let ranked = self.queue.ranked(sweep.id, &request.by, request.ascending, limit);
         let ranked = ranked.await.map_err(status::queue)?;
         if ranked.is_empty() {
-            let names = self
-                .queue
-                .metric_names(sweep.id)
-                .await
-                .map_err(status::queue)?;
+            let names = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
             let there = match names.is_empty() {
                 true => "no job has reported any metrics yet".to_owned(),
                 false => format!("reported are: {}", names.join(", ")),
             };
-            let told = format!(
-                "no job of sweep {} reported {:?}; {there}",
-                sweep.name, request.by
-            );
+            let told = format!("no job of sweep {} reported {:?}; {there}", sweep.name, request.by);
             return Err(Status::invalid_argument(told));
         }
         for row in ranked {

@@ -76,18 +76,9 @@ impl Services {
     }
 
     /// Passes on what the agent has of a live attempt. False if it turns out to hold nothing of it any more.
-    async fn relay(
-        &self,
-        attempt: &AttemptRow,
-        follow: bool,
-        lines: &Lines,
-    ) -> Result<bool, Status> {
+    async fn relay(&self, attempt: &AttemptRow, follow: bool, lines: &Lines) -> Result<bool, Status> {
         let (request, mut pushed) = self.sessions.expect_log();
-        let ask = v1::LogRequest {
-            attempt: attempt.id.to_string(),
-            request: request.to_string(),
-            follow,
-        };
+        let ask = v1::LogRequest { attempt: attempt.id.to_string(), request: request.to_string(), follow };
         let ask = coordinator_message::Kind::LogRequest(ask);
         if !self.sessions.send(attempt.agent, ask) {
             return Err(Status::unavailable(format!(
@@ -121,12 +112,7 @@ impl Services {
         Ok(true)
     }
 
-    async fn read_log(
-        &self,
-        path: &str,
-        attempt: &AttemptRow,
-        lines: &Lines,
-    ) -> Result<(), Status> {
+    async fn read_log(&self, path: &str, attempt: &AttemptRow, lines: &Lines) -> Result<(), Status> {
         let mut pieces = match self.store.read(path).await {
             Ok(pieces) => pieces.boxed(),
             Err(bt_store::Error::NotFound { .. }) => {

@@ -45,9 +45,9 @@ impl Services {
         path: &str,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
         let place = self.queue.published_file(sweep.id, job, path).await;
-        let place = place.map_err(status::queue)?.ok_or_else(|| {
-            Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name))
-        })?;
+        let place = place
+            .map_err(status::queue)?
+            .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
         let pieces = self.store.read(&place.output(path)).await;
         let pieces = pieces.map_err(status::store)?;
         let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
@@ -62,10 +62,6 @@ fn output(row: OutputRow) -> v1::JobOutput {
     v1::JobOutput {
         job: row.job,
         attempt: row.attempt,
-        file: Some(v1::OutputFile {
-            path: row.path,
-            size: row.size,
-            sha256: row.sha256.into(),
-        }),
+        file: Some(v1::OutputFile { path: row.path, size: row.size, sha256: row.sha256.into() }),
     }
 }

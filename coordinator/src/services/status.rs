@@ -14,9 +14,7 @@ pub(super) fn queue(error: queue::Error) -> Status {
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
         Error::Unreachable(_) => Code::Unavailable,
         Error::Database(_) if error.is_transient() => Code::Unavailable,
-        Error::Url(_) | Error::Migrate(_) | Error::Corrupt(_) | Error::Database(_) => {
-            Code::Internal
-        }
+        Error::Url(_) | Error::Migrate(_) | Error::Corrupt(_) | Error::Database(_) => Code::Internal,
     };
     match code {
         Code::Internal => error!(error = %error, "a call failed"),

@@ -23,8 +23,7 @@ impl Services {
     ) -> Result<Submitted, Status> {
         let order = Order::receive(incoming).await?;
         let (manifest, fingerprint) = (order.manifest, order.fingerprint);
-        let invalid =
-            |error: bt_model::manifest::Error| Status::invalid_argument(error.to_string());
+        let invalid = |error: bt_model::manifest::Error| Status::invalid_argument(error.to_string());
         let jobs = manifest.expand().map_err(invalid)?;
         let submission = Submission {
             name: manifest.name.clone(),
@@ -69,9 +68,7 @@ impl Order {
             return Err(status::out_of_order("a SubmitHeader"));
         };
         if header.idempotency_key.is_empty() || header.idempotency_key.chars().count() > 200 {
-            return Err(Status::invalid_argument(
-                "an idempotency key has 1 to 200 characters",
-            ));
+            return Err(Status::invalid_argument("an idempotency key has 1 to 200 characters"));
         }
         let manifest = Manifest::from_json(&header.manifest)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -86,9 +83,7 @@ impl Order {
             for row in piece.rows {
                 size += row.len();
                 if size > LARGEST_LIST {
-                    return Err(Status::invalid_argument(
-                        "the list of parameters is larger than 1 GiB",
-                    ));
+                    return Err(Status::invalid_argument("the list of parameters is larger than 1 GiB"));
                 }
                 hash.update(row.as_bytes());
                 hash.update(b"\n");
@@ -97,16 +92,8 @@ impl Order {
                 rows.push(parameters);
             }
         }
-        let manifest = if rows.is_empty() {
-            manifest
-        } else {
-            manifest.with_rows(rows)
-        };
-        Ok(Self {
-            header,
-            manifest,
-            fingerprint: hash.finalize().into(),
-        })
+        let manifest = if rows.is_empty() { manifest } else { manifest.with_rows(rows) };
+        Ok(Self { header, manifest, fingerprint: hash.finalize().into() })
     }
 }
 

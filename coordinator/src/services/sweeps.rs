@@ -43,11 +43,7 @@ impl v1::sweeps_server::Sweeps for Services {
             limit => limit.min(MOST_SWEEPS),
         };
         let rows = self.queue.sweeps(None, request.all, limit).await;
-        let sweeps = rows
-            .map_err(status::queue)?
-            .into_iter()
-            .map(sweep)
-            .collect();
+        let sweeps = rows.map_err(status::queue)?.into_iter().map(sweep).collect();
         Ok(Response::new(v1::ListSweepsReply { sweeps }))
     }
 
@@ -70,16 +66,11 @@ impl v1::sweeps_server::Sweeps for Services {
         has_jobs(&found, request.job.as_slice())?;
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (services, answers) = (self.clone(), sender.clone());
-        self.answer(sender, async move {
-            services.send_jobs(&found, &request, &answers).await
-        });
+        self.answer(sender, async move { services.send_jobs(&found, &request, &answers).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    async fn cancel(
-        &self,
-        request: Request<v1::CancelRequest>,
-    ) -> Result<Response<v1::CancelReply>, Status> {
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelReply>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         let jobs = chosen(&found, request.jobs)?;
@@ -92,19 +83,12 @@ impl v1::sweeps_server::Sweeps for Services {
         }))
     }
 
-    async fn retry(
-        &self,
-        request: Request<v1::RetryRequest>,
-    ) -> Result<Response<v1::RetryReply>, Status> {
+    async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryReply>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         let jobs = chosen(&found, request.jobs)?;
         let both = [JobState::Failed, JobState::Cancelled];
-        let ended = if request.failed_only {
-            &both[..1]
-        } else {
-            &both[..]
-        };
+        let ended = if request.failed_only { &both[..1] } else { &both[..] };
         let queued = self.queue.retry(found.id, &jobs, ended).await;
         let queued = queued.map_err(status::queue)?;
         self.work.notify_one();
@@ -113,18 +97,13 @@ impl v1::sweeps_server::Sweeps for Services {
 
     type LogsStream = Answers<v1::LogLine>;
 
-    async fn logs(
-        &self,
-        request: Request<v1::LogsRequest>,
-    ) -> Result<Response<Self::LogsStream>, Status> {
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, &[request.job])?;
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (services, answers) = (self.clone(), sender.clone());
-        self.answer(sender, async move {
-            services.send_log(&found, &request, &answers).await
-        });
+        self.answer(sender, async move { services.send_log(&found, &request, &answers).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -139,9 +118,7 @@ impl v1::sweeps_server::Sweeps for Services {
         has_jobs(&found, request.job.as_slice())?;
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (services, answers) = (self.clone(), sender.clone());
-        self.answer(sender, async move {
-            services.send_outputs(&found, request.job, &answers).await
-        });
+        self.answer(sender, async move { services.send_outputs(&found, request.job, &answers).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -164,9 +141,7 @@ impl v1::sweeps_server::Sweeps for Services {
     ) -> Result<Response<v1::ListAgentsReply>, Status> {
         let agents = self.agents().await?;
         let agents = agents.into_iter().map(|(row, used)| agent(row, used));
-        Ok(Response::new(v1::ListAgentsReply {
-            agents: agents.collect(),
-        }))
+        Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
     }
 }
 
@@ -206,11 +181,7 @@ impl Services {
         let rows = self.queue.sweeps(Some(found.id), true, 1).await;
         let row = rows.map_err(status::queue)?.pop();
         let row = row.ok_or_else(|| status::queue(Error::NoSweep(found.name.clone())))?;
-        let details = self
-            .queue
-            .sweep_details(found.id)
-            .await
-            .map_err(status::queue)?;
+        let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
         let waiting = match row.counts[0] {
             0 => Vec::new(),
             _ => self.waiting(&details.candidate).await?,
@@ -221,11 +192,7 @@ impl Services {
             jobs: failure.jobs,
             first_job: failure.first_job,
         });
-        let progressing = self
-            .queue
-            .progressing(found.id)
-            .await
-            .map_err(status::queue)?;
+        let progressing = self.queue.progressing(found.id).await.map_err(status::queue)?;
         let progressing = progressing.into_iter().map(|attempt| v1::Progressing {
             job: attempt.job,
             state: v1::AttemptState::from(attempt.state).into(),
@@ -270,10 +237,7 @@ impl Services {
                     }
                 }
             };
-            waiting.push(v1::Waiting {
-                agent: row.name,
-                why,
-            });
+            waiting.push(v1::Waiting { agent: row.name, why });
         }
         Ok(waiting)
     }
@@ -282,11 +246,9 @@ impl Services {
 fn has_jobs(found: &Found, jobs: &[u32]) -> Result<(), Status> {
     match jobs.iter().find(|job| **job >= found.jobs) {
         None => Ok(()),
-        Some(job) => Err(status::queue(Error::NoJob {
-            sweep: found.name.clone(),
-            job: *job,
-            highest: found.jobs - 1,
-        })),
+        Some(job) => {
+            Err(status::queue(Error::NoJob { sweep: found.name.clone(), job: *job, highest: found.jobs - 1 }))
+        }
     }
 }
 
@@ -307,13 +269,7 @@ fn sweep(row: SweepRow) -> v1::Sweep {
         owner: row.owner,
         image: row.image,
         image_pin: row.image_pin.unwrap_or_default(),
-        counts: Some(v1::Counts {
-            queued,
-            running,
-            succeeded,
-            failed,
-            cancelled,
-        }),
+        counts: Some(v1::Counts { queued, running, succeeded, failed, cancelled }),
         created: Some(timestamp(row.created)),
         finished: row.finished.filter(|_| ended).map(timestamp),
         priority: row.priority,
@@ -332,9 +288,7 @@ enum AgentState {
 fn state(row: &AgentRow) -> AgentState {
     match row {
         AgentRow { offline: true, .. } => AgentState::Offline,
-        AgentRow { unhealthy, .. } if !unhealthy.is_empty() => {
-            AgentState::Unhealthy(unhealthy.clone())
-        }
+        AgentRow { unhealthy, .. } if !unhealthy.is_empty() => AgentState::Unhealthy(unhealthy.clone()),
         AgentRow { draining: true, .. } => AgentState::Draining,
         AgentRow { .. } => AgentState::Ready,
     }

@@ -25,10 +25,7 @@ impl Services {
         match copy(&mut upload, &mut incoming).await {
             Ok(()) => {
                 let receipt = upload.finish().await.map_err(status::store)?;
-                Ok(v1::UploadReply {
-                    size: receipt.size,
-                    sha256: receipt.sha256.into(),
-                })
+                Ok(v1::UploadReply { size: receipt.size, sha256: receipt.sha256.into() })
             }
             Err(error) => {
                 if let Err(abort) = upload.abort().await {
@@ -41,14 +38,9 @@ impl Services {
 
     /// Outputs are taken while the attempt is live. Its log is wanted whatever became of it.
     async fn upload_path(&self, header: v1::UploadHeader) -> Result<String, Status> {
-        let agent: AgentId =
-            parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)?;
-        let attempt: AttemptId =
-            parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
-        let place = self
-            .queue
-            .attempt_place(agent, header.session, attempt)
-            .await;
+        let agent: AgentId = parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)?;
+        let attempt: AttemptId = parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
+        let place = self.queue.attempt_place(agent, header.session, attempt).await;
         let (place, state) = place.map_err(status::queue)?;
         match header.what {
             Some(upload_header::What::Log(_)) => Ok(AttemptPlace::log(&place)),
@@ -61,10 +53,7 @@ impl Services {
     }
 }
 
-async fn copy(
-    upload: &mut Upload,
-    incoming: &mut Streaming<v1::UploadRequest>,
-) -> Result<(), Status> {
+async fn copy(upload: &mut Upload, incoming: &mut Streaming<v1::UploadRequest>) -> Result<(), Status> {
     while let Some(message) = incoming.message().await? {
         let Some(upload_request::Kind::Data(piece)) = message.kind else {
             return Err(status::malformed(Malformed::Missing("data")));

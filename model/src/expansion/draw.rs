@@ -21,20 +21,12 @@ impl Draw {
     pub(super) fn new(seed: u64, bound: u128) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        Self {
-            stream: ChaCha8Rng::from_seed(key),
-            drawn: 0,
-            bound,
-            moved: HashMap::new(),
-        }
+        Self { stream: ChaCha8Rng::from_seed(key), drawn: 0, bound, moved: HashMap::new() }
     }
 
     /// The next number; none when all have been drawn.
     pub(super) fn next(&mut self) -> Option<u128> {
-        let left = self
-            .bound
-            .checked_sub(self.drawn)
-            .filter(|left| *left > 0)?;
+        let left = self.bound.checked_sub(self.drawn).filter(|left| *left > 0)?;
         let at = self.drawn + self.below(left);
         let number = self.moved.get(&at).copied().unwrap_or(at);
         let first = self.moved.remove(&self.drawn).unwrap_or(self.drawn);
@@ -89,10 +81,7 @@ mod tests {
             *seen.entry(drawn(seed, 3, 3)).or_insert(0) += 1;
         }
         assert_eq!(seen.len(), 6);
-        assert!(
-            seen.values().all(|count| (850..1150).contains(count)),
-            "{seen:?}"
-        );
+        assert!(seen.values().all(|count| (850..1150).contains(count)), "{seen:?}");
     }
 
     #[test]

@@ -41,9 +41,7 @@ impl<'m> Expansion<'m> {
         let space = Space::of(&manifest.jobs).map_err(at("matrix"))?;
         if space.len() == 0 {
             let error = match manifest.jobs {
-                JobSource::Matrix(_) => {
-                    Error::new("`exclude` leaves no job of the matrix; exclude less")
-                }
+                JobSource::Matrix(_) => Error::new("`exclude` leaves no job of the matrix; exclude less"),
                 _ => Error::new("there are no jobs: `params` has no rows"),
             };
             return Err(at("params")(error).or_at(manifest.places.of("matrix")));
@@ -57,12 +55,7 @@ impl<'m> Expansion<'m> {
             Some(source) => Some(Condition::new(&engine, source, &names).map_err(at("where"))?),
             None => None,
         };
-        let chosen = Search {
-            manifest,
-            space: &space,
-            condition,
-        }
-        .choose()?;
+        let chosen = Search { manifest, space: &space, condition }.choose()?;
         let expansion = Self { space, chosen };
         expansion.check_templates(manifest)?;
         Ok(expansion)
@@ -202,16 +195,11 @@ impl Search<'_, '_> {
     fn none_left(&self) -> Error {
         let is_excluded = |index| self.space.is_excluded(index);
         if self.condition.is_none() || (0..self.space.len()).all(is_excluded) {
-            return self.error(
-                "matrix.exclude",
-                "`exclude` leaves no job of the matrix; exclude less".to_owned(),
-            );
+            return self
+                .error("matrix.exclude", "`exclude` leaves no job of the matrix; exclude less".to_owned());
         }
         let filter = self.manifest.filter.as_deref().unwrap_or_default();
-        self.error(
-            "where",
-            format!("`where` ({filter:?}) holds for no job; there are none to run"),
-        )
+        self.error("where", format!("`where` ({filter:?}) holds for no job; there are none to run"))
     }
 
     fn too_many(&self, what: &str) -> Error {
@@ -219,10 +207,7 @@ impl Search<'_, '_> {
             JobSource::Matrix(_) => "matrix",
             _ => "params",
         };
-        self.error(
-            path,
-            format!("{what} jobs; {MAX_JOBS} is the limit. Narrow the axes, or take a `sample`"),
-        )
+        self.error(path, format!("{what} jobs; {MAX_JOBS} is the limit. Narrow the axes, or take a `sample`"))
     }
 
     fn error(&self, path: &str, message: String) -> Error {

@@ -61,11 +61,9 @@ impl<'m> Space<'m> {
 
     pub(super) fn get(&self, index: u128) -> Parameters {
         match self {
-            Self::Rows(rows) => usize::try_from(index)
-                .ok()
-                .and_then(|index| rows.get(index))
-                .cloned()
-                .unwrap_or_default(),
+            Self::Rows(rows) => {
+                usize::try_from(index).ok().and_then(|index| rows.get(index)).cloned().unwrap_or_default()
+            }
             Self::One => Parameters::default(),
             Self::Combinations(matrix) => matrix.get(index),
         }
@@ -129,11 +127,7 @@ impl<'m> Combinations<'m> {
         let mut space = Self {
             matrix,
             product,
-            excludes: matrix
-                .exclude
-                .iter()
-                .filter_map(|entry| part(matrix, entry))
-                .collect(),
+            excludes: matrix.exclude.iter().filter_map(|entry| part(matrix, entry)).collect(),
             adds: Vec::new(),
             new: Vec::new(),
         };
@@ -152,16 +146,13 @@ impl<'m> Combinations<'m> {
 
     fn get(&self, index: u128) -> Parameters {
         if index >= self.product {
-            let new = usize::try_from(index - self.product)
-                .ok()
-                .and_then(|index| self.new.get(index));
+            let new = usize::try_from(index - self.product).ok().and_then(|index| self.new.get(index));
             return new.map(|new| (*new).clone()).unwrap_or_default();
         }
         let indices = self.indices(index);
         let axes = self.matrix.axes.iter().zip(&indices);
-        let mut map: Map<String, Value> = axes
-            .map(|((name, axis), index)| (name.clone(), axis.at(*index)))
-            .collect();
+        let mut map: Map<String, Value> =
+            axes.map(|((name, axis), index)| (name.clone(), axis.at(*index))).collect();
         for add in self.adds.iter().filter(|add| holds(&add.to, &indices)) {
             for (name, value) in &add.what {
                 map.insert((*name).to_owned(), (*value).clone());
@@ -187,14 +178,8 @@ impl<'m> Combinations<'m> {
         for (axis, value) in part {
             fixed[*axis] = Some(*value);
         }
-        let mut cover = Cover {
-            space: self,
-            steps: 0,
-        };
-        let is_covered = cover.covers(Region {
-            without: vec![Vec::new(); fixed.len()],
-            fixed,
-        });
+        let mut cover = Cover { space: self, steps: 0 };
+        let is_covered = cover.covers(Region { without: vec![Vec::new(); fixed.len()], fixed });
         is_covered.map(|is_covered| !is_covered)
     }
 }
@@ -217,8 +202,7 @@ impl Cover<'_, '_> {
         loop {
             self.steps += 1;
             if self.steps > MAX_STEPS {
-                let message =
-                    "the entries of `exclude` overlap in too many ways; use `where` instead";
+                let message = "the entries of `exclude` overlap in too many ways; use `where` instead";
                 return Err(Error::new(message));
             }
             let space = self.space;
@@ -256,9 +240,7 @@ impl Region {
 fn part(matrix: &Matrix, entry: &Parameters) -> Option<Part> {
     let axes = matrix.axes.iter().enumerate();
     let named = axes.filter_map(|(index, (name, axis))| Some((index, axis, entry.get(name)?)));
-    named
-        .map(|(index, axis, value)| Some((index, axis.index_of(value)?)))
-        .collect()
+    named.map(|(index, axis, value)| Some((index, axis.index_of(value)?))).collect()
 }
 
 fn holds(part: &Part, indices: &[u64]) -> bool {

@@ -15,14 +15,7 @@ use super::error::{Error, suggestion};
 use super::read::{checked, list, map, read_needs, scalar_text, text};
 
 const KEYS: [&str; 3] = ["image", "command", "resource_request"];
-const OURS: [&str; 6] = [
-    "image",
-    "command",
-    "matrix",
-    "params_from",
-    "where",
-    "sample",
-];
+const OURS: [&str; 6] = ["image", "command", "matrix", "params_from", "where", "sample"];
 
 pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
     if let Some(entry) = top.iter().find(|entry| OURS.contains(&entry.name.as_str())) {
@@ -34,10 +27,7 @@ pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
     }
     let mut draft = Draft::default();
     // That system's names may be titles; one that is none of ours is left to the image's.
-    let name = top
-        .iter()
-        .find(|entry| entry.name == "name")
-        .map(|entry| &entry.node.kind);
+    let name = top.iter().find(|entry| entry.name == "name").map(|entry| &entry.node.kind);
     if let Some(Kind::Text(name)) = name {
         draft.name = check::name(name.clone()).ok();
     }
@@ -52,11 +42,7 @@ pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
                 draft.places.put("command", node.place.clone());
                 let words = list(node, "command", "a list of words")?.iter();
                 let words = words.map(|word| scalar_text(word, "command", "words").map(literal));
-                draft.command = Some(checked(
-                    node,
-                    words.collect::<Result<_, _>>()?,
-                    check::command,
-                )?);
+                draft.command = Some(checked(node, words.collect::<Result<_, _>>()?, check::command)?);
             }
             "resource_request" => {
                 draft.needs = read_needs(map(node, "`resource_request`")?, "resource_request")?;

@@ -14,10 +14,7 @@ const ORIGIN: &str = "manifest";
 
 pub(super) fn read(text: &str) -> Result<Manifest, Error> {
     let root = Node::parse(text.as_bytes(), Format::Json, ORIGIN)?;
-    let draft = Draft {
-        places: Default::default(),
-        ..read::read(&root)?
-    };
+    let draft = Draft { places: Default::default(), ..read::read(&root)? };
     draft.finish()
 }
 
@@ -37,19 +34,13 @@ pub(super) fn write(manifest: &Manifest) -> String {
         put("where", filter.as_str().into());
     }
     if let Some(sample) = &manifest.sample {
-        put(
-            "sample",
-            json!({"count": sample.count, "seed": sample.seed}),
-        );
+        put("sample", json!({"count": sample.count, "seed": sample.seed}));
     }
     let volumes: Vec<String> = manifest.volumes.iter().map(ToString::to_string).collect();
     put("volumes", volumes.into());
     put("resources", write_needs(manifest));
     if let Some(timeout) = manifest.timeout {
-        put(
-            "timeout",
-            humantime::format_duration(timeout).to_string().into(),
-        );
+        put("timeout", humantime::format_duration(timeout).to_string().into());
     }
     put("retries", manifest.retries.into());
     put("priority", manifest.priority.into());
@@ -79,11 +70,7 @@ fn write_matrix(matrix: &Matrix) -> Value {
     }
     for (key, entries) in [("include", &matrix.include), ("exclude", &matrix.exclude)] {
         if !entries.is_empty() {
-            let entries = entries
-                .iter()
-                .map(Parameters::as_map)
-                .cloned()
-                .map(Value::Object);
+            let entries = entries.iter().map(Parameters::as_map).cloned().map(Value::Object);
             map.insert(key.to_owned(), Value::Array(entries.collect()));
         }
     }
@@ -99,8 +86,6 @@ fn write_needs(manifest: &Manifest) -> Value {
         ("shm", needs.shm_bytes),
         ("disk", needs.disk_bytes),
     ];
-    let amounts = amounts
-        .into_iter()
-        .filter_map(|(key, amount)| Some((key.to_owned(), amount?.into())));
+    let amounts = amounts.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), amount?.into())));
     Value::Object(amounts.collect())
 }

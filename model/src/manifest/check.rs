@@ -34,34 +34,25 @@ pub(super) fn image(image: String) -> Result<String, Error> {
         return Ok(image);
     }
     let image: String = image.chars().take(80).collect();
-    Err(Error::new(format!(
-        "{image:?} is no image; write name:tag or name@sha256:..."
-    )))
+    Err(Error::new(format!("{image:?} is no image; write name:tag or name@sha256:...")))
 }
 
 pub(super) fn command(words: Vec<String>) -> Result<Vec<String>, Error> {
     if words.len() > MAX_WORDS {
-        return Err(Error::new(format!(
-            "`command` has {} words; {MAX_WORDS} are the most",
-            words.len()
-        )));
+        return Err(Error::new(format!("`command` has {} words; {MAX_WORDS} are the most", words.len())));
     }
     for word in &words {
         text("command", word)?;
     }
     if words.first().is_some_and(String::is_empty) {
-        return Err(Error::new(
-            "`command` starts with an empty word; its first word is the program",
-        ));
+        return Err(Error::new("`command` starts with an empty word; its first word is the program"));
     }
     Ok(words)
 }
 
 pub(super) fn text(owner: &str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::new(format!(
-            "`{owner}` holds a NUL character, which no program can be given"
-        )));
+        return Err(Error::new(format!("`{owner}` holds a NUL character, which no program can be given")));
     }
     if text.len() > MAX_WORD {
         return Err(Error::new(format!(
@@ -73,32 +64,21 @@ pub(super) fn text(owner: &str, text: &str) -> Result<(), Error> {
 }
 
 pub(super) fn env_name(name: &str) -> Result<(), Error> {
-    if name.is_empty()
-        || name.len() > 256
-        || name.contains(['=', '\0'])
-        || name.contains(char::is_whitespace)
+    if name.is_empty() || name.len() > 256 || name.contains(['=', '\0']) || name.contains(char::is_whitespace)
     {
-        return Err(Error::new(format!(
-            "{name:?} is no name for an environment variable"
-        )));
+        return Err(Error::new(format!("{name:?} is no name for an environment variable")));
     }
     let is_ours = name.starts_with("BT_PARAM_")
         || ["BT_SWEEP", "BT_JOB", "BT_ATTEMPT", "ALGORITHM_INPUT_PATH"].contains(&name);
     if is_ours {
-        return Err(Error::new(format!(
-            "`env` sets {name}, which btctl sets itself; take another name"
-        )));
+        return Err(Error::new(format!("`env` sets {name}, which btctl sets itself; take another name")));
     }
     Ok(())
 }
 
 pub(super) fn label(name: &str, value: &str) -> Result<(), Error> {
-    let fits = |text: &str| {
-        text.len() <= 128
-            && text
-                .chars()
-                .all(|c| !c.is_control() && c != '=' && c != ',')
-    };
+    let fits =
+        |text: &str| text.len() <= 128 && text.chars().all(|c| !c.is_control() && c != '=' && c != ',');
     if name.is_empty() || !fits(name) || !fits(value) {
         return Err(Error::new(format!(
             "{name:?}: {value:?} is no label; name and value have no `=` and no `,`, and 128 bytes at most"
@@ -128,19 +108,14 @@ pub(super) fn disk(bytes: u64) -> Result<u64, Error> {
 
 fn above_zero(key: &str, bytes: u64) -> Result<u64, Error> {
     match bytes {
-        0 => Err(Error::new(format!(
-            "`{key}` is 0; leave it out for the default"
-        ))),
+        0 => Err(Error::new(format!("`{key}` is 0; leave it out for the default"))),
         _ => Ok(bytes),
     }
 }
 
 pub(super) fn results(path: String) -> Result<String, Error> {
-    volume::absolute_path(&path).map_err(|why| {
-        Error::new(format!(
-            "`results` {why}; write a directory such as /results"
-        ))
-    })
+    volume::absolute_path(&path)
+        .map_err(|why| Error::new(format!("`results` {why}; write a directory such as /results")))
 }
 
 pub(super) fn metrics(path: String) -> Result<String, Error> {
@@ -151,15 +126,11 @@ pub(super) fn metrics(path: String) -> Result<String, Error> {
 pub(super) fn timezone(name: String) -> Result<String, Error> {
     let is_part = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
     };
     if name.len() <= 64 && name.split('/').all(is_part) {
         return Ok(name);
     }
     let name: String = name.chars().take(80).collect();
-    Err(Error::new(format!(
-        "`timezone` has {name:?}; write an IANA name such as Asia/Kolkata or UTC"
-    )))
+    Err(Error::new(format!("`timezone` has {name:?}; write an IANA name such as Asia/Kolkata or UTC")))
 }

@@ -110,21 +110,16 @@ impl FromStr for JobUser {
     fn from_str(text: &str) -> Result<Self, Error> {
         let ids = |text: &str| {
             let (uid, gid) = text.split_once(':')?;
-            let id = |text: &str| {
-                text.parse()
-                    .ok()
-                    .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-            };
-            Some(Self::Ids {
-                uid: id(uid)?,
-                gid: id(gid)?,
-            })
+            let id = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+            Some(Self::Ids { uid: id(uid)?, gid: id(gid)? })
         };
         match text {
             "auto" => Ok(Self::Auto),
             "image" => Ok(Self::Image),
             _ => ids(text).ok_or_else(|| {
-                Error::new(format!("`user` has {text:?}; write auto, image, or uid:gid in numbers, such as \"1000:1000\""))
+                Error::new(format!(
+                    "`user` has {text:?}; write auto, image, or uid:gid in numbers, such as \"1000:1000\""
+                ))
             }),
         }
     }
@@ -145,9 +140,6 @@ mod tests {
         let error = "brige".parse::<Network>().unwrap_err().to_string();
         assert_eq!(error, "`network` has \"brige\"; did you mean `bridge`?");
         let error = "wait".parse::<OnDisconnect>().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "`on_disconnect` has \"wait\"; the choices are keep, stop"
-        );
+        assert_eq!(error, "`on_disconnect` has \"wait\"; the choices are keep, stop");
     }
 }

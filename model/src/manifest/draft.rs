@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::error::{Error, Places};
 use super::matrix::Matrix;
 use super::{
-    DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network,
-    OnDisconnect, Sample, VolumeMount, check, volume,
+    DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network, OnDisconnect,
+    Sample, VolumeMount, check, volume,
 };
 use crate::parameters::Parameters;
 
@@ -81,11 +81,8 @@ impl Draft {
     }
 
     fn merge_jobs(&mut self, flags: &mut Self) {
-        let (matrix, params, params_from) = (
-            flags.matrix.take(),
-            flags.params.take(),
-            flags.params_from.take(),
-        );
+        let (matrix, params, params_from) =
+            (flags.matrix.take(), flags.params.take(), flags.params_from.take());
         if matrix.is_none() && params.is_none() && params_from.is_none() {
             return;
         }
@@ -129,11 +126,8 @@ impl Draft {
             let place = places.of(path).cloned();
             move |error: Error| error.or_at(place.as_ref())
         };
-        self.check_values()
-            .map_err(|(path, error)| at(&path)(error))?;
-        let jobs = self
-            .job_source()
-            .map_err(|(path, error)| at(&path)(error))?;
+        self.check_values().map_err(|(path, error)| at(&path)(error))?;
+        let jobs = self.job_source().map_err(|(path, error)| at(&path)(error))?;
         let results = self.results.unwrap_or_else(|| DEFAULT_RESULTS.to_owned());
         let image = self
             .image
@@ -173,11 +167,7 @@ impl Draft {
             move |error| (key, error)
         };
         let strings = [
-            (
-                "name",
-                &self.name,
-                check::name as fn(String) -> Result<String, Error>,
-            ),
+            ("name", &self.name, check::name as fn(String) -> Result<String, Error>),
             ("image", &self.image, check::image),
             ("results", &self.results, check::results),
             ("metrics", &self.metrics, check::metrics),
@@ -198,8 +188,7 @@ impl Draft {
         for (name, value) in &self.agents {
             check::label(name, value).map_err(key("agents"))?;
         }
-        self.check_counts()
-            .map_err(|(path, message)| (path.to_owned(), Error::new(message)))?;
+        self.check_counts().map_err(|(path, message)| (path.to_owned(), Error::new(message)))?;
         self.check_volumes()
     }
 
@@ -208,57 +197,30 @@ impl Draft {
             ("env", self.env.len(), check::MAX_ENV),
             ("agents", self.agents.len(), check::MAX_LABELS),
             ("volumes", self.volumes.len(), check::MAX_VOLUMES),
-            (
-                "retries",
-                self.retries.unwrap_or(0) as usize,
-                check::MAX_RETRIES as usize,
-            ),
-            (
-                "params",
-                self.params.as_ref().map_or(0, Vec::len),
-                MAX_JOBS as usize,
-            ),
+            ("retries", self.retries.unwrap_or(0) as usize, check::MAX_RETRIES as usize),
+            ("params", self.params.as_ref().map_or(0, Vec::len), MAX_JOBS as usize),
         ];
         for (key, count, most) in counts {
             if count > most {
                 return Err((key, format!("`{key}` has {count}; {most} is the limit")));
             }
         }
-        if let Some(priority) = self
-            .priority
-            .filter(|priority| !(-1000..=1000).contains(priority))
-        {
-            return Err((
-                "priority",
-                format!("`priority` is {priority}; it goes from -1000 to 1000"),
-            ));
+        if let Some(priority) = self.priority.filter(|priority| !(-1000..=1000).contains(priority)) {
+            return Err(("priority", format!("`priority` is {priority}; it goes from -1000 to 1000")));
         }
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(("timeout", "`timeout` is no time at all".to_owned()));
         }
         if self.needs.cpu_millis == Some(0) {
-            return Err((
-                "resources",
-                "`cpus` is 0; a job needs more than none".to_owned(),
-            ));
+            return Err(("resources", "`cpus` is 0; a job needs more than none".to_owned()));
         }
         if self.sample.is_some_and(|sample| sample.count == 0) {
-            return Err((
-                "sample",
-                "`sample` takes 0 jobs; take 1 at least".to_owned(),
-            ));
+            return Err(("sample", "`sample` takes 0 jobs; take 1 at least".to_owned()));
         }
-        if let Some(seed) = self
-            .sample
-            .map(|sample| sample.seed)
-            .filter(|seed| *seed > i64::MAX as u64)
-        {
+        if let Some(seed) = self.sample.map(|sample| sample.seed).filter(|seed| *seed > i64::MAX as u64) {
             return Err((
                 "sample",
-                format!(
-                    "the seed {seed} of `sample` is too large; {} is the largest",
-                    i64::MAX
-                ),
+                format!("the seed {seed} of `sample` is too large; {} is the largest", i64::MAX),
             ));
         }
         if let Some(bytes) = self.needs.memory_bytes {
@@ -277,10 +239,7 @@ impl Draft {
                     mount.volume, mount.target
                 ));
             }
-            if let Some(other) = self.volumes[..index]
-                .iter()
-                .find(|other| other.target == mount.target)
-            {
+            if let Some(other) = self.volumes[..index].iter().find(|other| other.target == mount.target) {
                 return fails(format!(
                     "the volumes `{}` and `{}` both go to {}; give one of them another path",
                     other.volume, mount.volume, mount.target
@@ -296,10 +255,7 @@ impl Draft {
             ("params", self.params.is_some()),
             ("params_from", self.params_from.is_some()),
         ];
-        let mut given = given
-            .iter()
-            .filter(|(_, is_given)| *is_given)
-            .map(|(key, _)| *key);
+        let mut given = given.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key);
         match (given.next(), given.next()) {
             (Some(first), Some(second)) => {
                 let message = format!(
@@ -330,21 +286,11 @@ fn name_of_image(image: &str) -> String {
     let name = last.split(':').next().unwrap_or(last);
     let name: String = name
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "_.-".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' })
         .skip_while(|c| !c.is_ascii_alphanumeric())
         .take(63)
         .collect();
-    if name.is_empty() {
-        "sweep".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "sweep".to_owned() } else { name }
 }
 
 #[cfg(test)]

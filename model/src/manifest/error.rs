@@ -17,12 +17,7 @@ pub struct Error {
 impl Error {
     /// A mistake without a place: in a flag, say.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            origin: None,
-            line: None,
-            column: None,
-            message: message.into(),
-        }
+        Self { origin: None, line: None, column: None, message: message.into() }
     }
 
     /// The same mistake with its place, if it has none yet.
@@ -102,9 +97,7 @@ impl Places {
     /// Forgets a part and all that is in it.
     pub(crate) fn forget(&mut self, path: &str) {
         self.0.retain(|known, _| {
-            known
-                .strip_prefix(path)
-                .is_none_or(|rest| !(rest.is_empty() || rest.starts_with('.')))
+            known.strip_prefix(path).is_none_or(|rest| !(rest.is_empty() || rest.starts_with('.')))
         });
     }
 }
@@ -117,18 +110,12 @@ impl PartialEq for Places {
 }
 
 /// `; did you mean ...?`, or the list of what there is.
-pub(crate) fn suggestion<'a>(
-    wrong: &str,
-    known: impl IntoIterator<Item = &'a str>,
-    what: &str,
-) -> String {
+pub(crate) fn suggestion<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let nearest = known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(wrong, name), *name))
-        .filter(|(distance, name)| {
-            *distance <= (name.chars().count().max(wrong.chars().count()) / 3).max(1)
-        })
+        .filter(|(distance, name)| *distance <= (name.chars().count().max(wrong.chars().count()) / 3).max(1))
         .min();
     match nearest {
         Some((_, name)) => format!("; did you mean `{name}`?"),

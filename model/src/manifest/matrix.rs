@@ -31,9 +31,7 @@ impl Axis {
     /// A list of values.
     pub fn values(name: &str, values: Vec<Value>) -> Result<Self, Error> {
         if values.is_empty() {
-            return Err(Error::new(format!(
-                "the axis `{name}` is empty; a list needs a value at least"
-            )));
+            return Err(Error::new(format!("the axis `{name}` is empty; a list needs a value at least")));
         }
         if values.len() > MAX_VALUES {
             return Err(Error::new(format!(
@@ -86,10 +84,9 @@ impl Axis {
     /// Where the value stands, if it is one of the axis.
     pub(crate) fn index_of(&self, value: &Value) -> Option<u64> {
         match self {
-            Self::Values(values) => values
-                .iter()
-                .position(|known| same_value(known, value))
-                .map(|index| index as u64),
+            Self::Values(values) => {
+                values.iter().position(|known| same_value(known, value)).map(|index| index as u64)
+            }
             Self::Range(range) => range.index_of(value),
         }
     }
@@ -113,8 +110,7 @@ impl Matrix {
     pub(super) fn check(&self) -> Result<(), (String, Error)> {
         let fail = |path: String, message: String| Err((path, Error::new(message)));
         if self.axes.is_empty() && self.include.is_empty() {
-            let message =
-                "the matrix is empty; it needs an axis, such as `fast: [5, 10]`, or `include`";
+            let message = "the matrix is empty; it needs an axis, such as `fast: [5, 10]`, or `include`";
             return fail("matrix".into(), message.into());
         }
         if self.axes.len() > MAX_AXES {
@@ -135,10 +131,7 @@ impl Matrix {
                 return fail(path, format!("the axis `{name}` is given twice"));
             }
             if matches!(axis, Axis::Values(values) if values.is_empty()) {
-                return fail(
-                    path,
-                    format!("the axis `{name}` is empty; a list needs a value at least"),
-                );
+                return fail(path, format!("the axis `{name}` is empty; a list needs a value at least"));
             }
         }
         for (key, entries) in [("include", &self.include), ("exclude", &self.exclude)] {
@@ -150,8 +143,7 @@ impl Matrix {
         self.check_exclude()?;
         let names = self.axes.iter().map(|(name, _)| name.as_str());
         let names = names.chain(self.include.iter().flat_map(Parameters::names));
-        parameters::check_distinct(names)
-            .map_err(|error| ("matrix".into(), Error::new(error.to_string())))
+        parameters::check_distinct(names).map_err(|error| ("matrix".into(), Error::new(error.to_string())))
     }
 
     fn check_exclude(&self) -> Result<(), (String, Error)> {
@@ -165,8 +157,7 @@ impl Matrix {
                 if !self.axes.iter().any(|(axis, _)| axis == name) {
                     let axes = self.axes.iter().map(|(axis, _)| axis.as_str());
                     let hint = suggestion(name, axes, "axes");
-                    let message =
-                        format!("`exclude` names `{name}`, which is no axis of the matrix{hint}");
+                    let message = format!("`exclude` names `{name}`, which is no axis of the matrix{hint}");
                     return Err((path, Error::new(message)));
                 }
             }
@@ -178,9 +169,8 @@ impl Matrix {
 /// `slow=20:200:20`, `fast=5,10,20` or `start=2020-01-01:2020-12-01:1mo`.
 pub fn parse_axis_flag(text: &str) -> Result<(String, Axis), Error> {
     let usage = "write name=value,value or name=from:to or name=from:to:step";
-    let (name, values) = text
-        .split_once('=')
-        .ok_or_else(|| Error::new(format!("{text:?} is no axis; {usage}")))?;
+    let (name, values) =
+        text.split_once('=').ok_or_else(|| Error::new(format!("{text:?} is no axis; {usage}")))?;
     let name = name.trim();
     parameters::check_name(name).map_err(|error| Error::new(error.to_string()))?;
     if name == "include" || name == "exclude" {
@@ -191,10 +181,7 @@ pub fn parse_axis_flag(text: &str) -> Result<(String, Axis), Error> {
     }
     let axis = match range_parts(values) {
         Some((from, to, step)) => Axis::Range(Range::parse(name, &from, &to, step.as_ref())?),
-        None => Axis::values(
-            name,
-            values.split(',').map(|word| scalar(word.trim())).collect(),
-        )?,
+        None => Axis::values(name, values.split(',').map(|word| scalar(word.trim())).collect())?,
     };
     Ok((name.to_owned(), axis))
 }
@@ -215,9 +202,7 @@ fn range_parts(text: &str) -> Option<(Value, Value, Option<Value>)> {
 /// A word as the value that it looks like: a whole number, a float, a boolean, else a text.
 pub(super) fn scalar(word: &str) -> Value {
     let is_numeric = word.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
-        && word
-            .chars()
-            .all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
+        && word.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
         && word.contains(|c: char| c.is_ascii_digit());
     match word {
         "true" | "True" | "TRUE" => return true.into(),

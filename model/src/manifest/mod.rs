@@ -153,9 +153,7 @@ impl Manifest {
 
     /// How many threads a job's libraries should start.
     pub fn thread_count(&self) -> u64 {
-        self.needs
-            .cpu_millis
-            .map_or(2, |millis| millis.div_ceil(1000))
+        self.needs.cpu_millis.map_or(2, |millis| millis.div_ceil(1000))
     }
 
     /// All jobs' parameters, after every check: each job that comes out of it renders.
@@ -186,10 +184,7 @@ fn utf8<'t>(text: &'t [u8], origin: &str) -> Result<&'t str, Error> {
     std::str::from_utf8(text).map_err(|error| {
         let (before, after) = text.split_at(error.valid_up_to());
         let line = before.split(|byte| *byte == b'\n');
-        let last = line
-            .clone()
-            .next_back()
-            .map_or(0, |last| String::from_utf8_lossy(last).chars().count());
+        let last = line.clone().next_back().map_or(0, |last| String::from_utf8_lossy(last).chars().count());
         Error {
             origin: Some(origin.to_owned()),
             line: u32::try_from(line.count()).ok(),
@@ -206,10 +201,7 @@ fn utf8<'t>(text: &'t [u8], origin: &str) -> Result<&'t str, Error> {
 impl Format {
     /// By the file name's extension; YAML when it says nothing.
     pub fn of_path(path: &str) -> Self {
-        match path
-            .rsplit_once('.')
-            .map(|(_, extension)| extension.to_ascii_lowercase())
-        {
+        match path.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()) {
             Some(extension) if extension == "toml" => Self::Toml,
             Some(extension) if extension == "json" => Self::Json,
             _ => Self::Yaml,

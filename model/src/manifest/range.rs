@@ -41,12 +41,7 @@ enum Ends {
 
 impl Range {
     /// Makes a range of JSON values. Without a step, it is 1 (or -1 downwards), or a day.
-    pub fn parse(
-        name: &str,
-        from: &Value,
-        to: &Value,
-        step: Option<&Value>,
-    ) -> Result<Self, Error> {
+    pub fn parse(name: &str, from: &Value, to: &Value, step: Option<&Value>) -> Result<Self, Error> {
         let ends = Self::ends(from, to, step).and_then(|ends| {
             let len = ends.len()?;
             Ok(Self { ends, len })
@@ -70,11 +65,9 @@ impl Range {
         match &self.ends {
             Ends::Int { from, to, step } => [(*from).into(), (*to).into(), (*step).into()],
             Ends::Decimal { from, to, step } => [float(*from), float(*to), float(*step)],
-            Ends::Date { from, to, step } => [
-                from.to_string().into(),
-                to.to_string().into(),
-                format!("{step:#}").into(),
-            ],
+            Ends::Date { from, to, step } => {
+                [from.to_string().into(), to.to_string().into(), format!("{step:#}").into()]
+            }
         }
     }
 
@@ -96,14 +89,10 @@ impl Range {
             Ends::Int { from, step, .. } => {
                 let value = match value.as_i64() {
                     Some(int) => int,
-                    None => value
-                        .as_f64()
-                        .filter(|float| float.fract() == 0.0)?
-                        .to_i64()?,
+                    None => value.as_f64().filter(|float| float.fract() == 0.0)?.to_i64()?,
                 };
                 let distance = i128::from(value) - i128::from(*from);
-                let steps =
-                    (distance % i128::from(*step) == 0).then_some(distance / i128::from(*step))?;
+                let steps = (distance % i128::from(*step) == 0).then_some(distance / i128::from(*step))?;
                 u64::try_from(steps).ok()?
             }
             Ends::Decimal { from, step, .. } => {
@@ -111,11 +100,7 @@ impl Range {
                 steps.is_integer().then(|| steps.to_u64())??
             }
             Ends::Date { from, step, .. } => {
-                let wanted: Date = value
-                    .as_str()
-                    .filter(|text| Self::is_date(text))?
-                    .parse()
-                    .ok()?;
+                let wanted: Date = value.as_str().filter(|text| Self::is_date(text))?.parse().ok()?;
                 let down = step.is_negative();
                 let index = first_index(self.len, |index| {
                     date_at(*from, *step, index)
@@ -160,9 +145,7 @@ impl Range {
 impl Ends {
     fn len(&self) -> Result<u64, String> {
         let zero = "has step 0; it would never end";
-        let wrong_way = |step: &dyn fmt::Display,
-                         from: &dyn fmt::Display,
-                         to: &dyn fmt::Display| {
+        let wrong_way = |step: &dyn fmt::Display, from: &dyn fmt::Display, to: &dyn fmt::Display| {
             Err(format!(
                 "goes from {from} to {to} in steps of {step}: it would never end; turn the step's sign"
             ))
@@ -181,17 +164,11 @@ impl Ends {
                 if (from < to) != step.is_sign_positive() && from != to {
                     return wrong_way(step, from, to);
                 }
-                let too_fine =
-                    || "has more values than can be counted; take a larger step".to_owned();
+                let too_fine = || "has more values than can be counted; take a larger step".to_owned();
                 let distance = to.checked_sub(*from).ok_or_else(too_fine)?;
                 let steps = distance.checked_div(*step).ok_or_else(too_fine)?.trunc();
-                let steps = steps
-                    .to_u64()
-                    .filter(|steps| *steps < 1 << 53)
-                    .ok_or_else(too_fine)?;
-                let last = step
-                    .checked_mul(Decimal::from(steps))
-                    .and_then(|span| from.checked_add(span));
+                let steps = steps.to_u64().filter(|steps| *steps < 1 << 53).ok_or_else(too_fine)?;
+                let last = step.checked_mul(Decimal::from(steps)).and_then(|span| from.checked_add(span));
                 last.map(|_| steps + 1).ok_or_else(too_fine)
             }
             Self::Date { step, .. } if step.is_zero() => Err(zero.to_owned()),
@@ -203,8 +180,7 @@ impl Ends {
                 // No two dates are further apart than this.
                 let most = 20_000 * 366;
                 Ok(first_index(most, |index| {
-                    date_at(*from, *step, index)
-                        .is_none_or(|date| if down { date < *to } else { date > *to })
+                    date_at(*from, *step, index).is_none_or(|date| if down { date < *to } else { date > *to })
                 }))
             }
         }
@@ -242,11 +218,7 @@ fn date_step(value: &Value) -> Result<Span, String> {
     if let Some(days) = value.as_i64() {
         return Span::new().try_days(days).map_err(|_| fails());
     }
-    let span: Span = value
-        .as_str()
-        .ok_or_else(fails)?
-        .parse()
-        .map_err(|_| fails())?;
+    let span: Span = value.as_str().ok_or_else(fails)?.parse().map_err(|_| fails())?;
     let clock = [
         i64::from(span.get_hours()),
         span.get_minutes(),
@@ -267,47 +239,26 @@ fn decimal(value: &Value) -> Option<Decimal> {
         return None;
     };
     let text = number.to_string();
-    Decimal::from_str(&text)
-        .or_else(|_| Decimal::from_scientific(&text))
-        .ok()
+    Decimal::from_str(&text).or_else(|_| Decimal::from_scientific(&text)).ok()
 }
 
 /// The float nearest to the decimal, which prints as the decimal does.
 fn float(decimal: Decimal) -> Value {
-    decimal
-        .normalize()
-        .to_string()
-        .parse::<f64>()
-        .map_or(Value::Null, Value::from)
+    decimal.normalize().to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
 impl PartialEq for Range {
     fn eq(&self, other: &Self) -> bool {
         match (&self.ends, &other.ends) {
-            (
-                Ends::Int { from, to, step },
-                Ends::Int {
-                    from: f,
-                    to: t,
-                    step: s,
-                },
-            ) => (from, to, step) == (f, t, s),
-            (
-                Ends::Decimal { from, to, step },
-                Ends::Decimal {
-                    from: f,
-                    to: t,
-                    step: s,
-                },
-            ) => (from, to, step) == (f, t, s),
-            (
-                Ends::Date { from, to, step },
-                Ends::Date {
-                    from: f,
-                    to: t,
-                    step: s,
-                },
-            ) => (from, to, step.fieldwise()) == (f, t, s.fieldwise()),
+            (Ends::Int { from, to, step }, Ends::Int { from: f, to: t, step: s }) => {
+                (from, to, step) == (f, t, s)
+            }
+            (Ends::Decimal { from, to, step }, Ends::Decimal { from: f, to: t, step: s }) => {
+                (from, to, step) == (f, t, s)
+            }
+            (Ends::Date { from, to, step }, Ends::Date { from: f, to: t, step: s }) => {
+                (from, to, step.fieldwise()) == (f, t, s.fieldwise())
+            }
             (Ends::Int { .. } | Ends::Decimal { .. } | Ends::Date { .. }, _) => false,
         }
     }

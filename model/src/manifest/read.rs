@@ -36,25 +36,14 @@ pub(super) const KEYS: [&str; 21] = [
     "metrics",
     "timezone",
 ];
-const NEED_KEYS: [&str; 8] = [
-    "cpus",
-    "cpu_millicore",
-    "memory",
-    "memory_gb",
-    "gpus",
-    "gpu",
-    "shm",
-    "disk",
-];
+const NEED_KEYS: [&str; 8] = ["cpus", "cpu_millicore", "memory", "memory_gb", "gpus", "gpu", "shm", "disk"];
 /// What stands in the place of rows that travel apart.
 pub(super) const ROWS_APART: &str = "rows";
 
 /// Reads a manifest, in our form or in that of an algorithm's.
 pub(super) fn read(root: &Node) -> Result<Draft, Error> {
     if let Kind::Map(entries) = &root.kind
-        && let Some(entry) = entries
-            .iter()
-            .find(|entry| entry.name == "container_parameters")
+        && let Some(entry) = entries.iter().find(|entry| entry.name == "container_parameters")
     {
         return algorithm::read(entries, entry);
     }
@@ -91,15 +80,9 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
         "volumes" => draft.volumes = volumes(draft, node)?,
         "resources" => draft.needs = needs(node)?,
         "timeout" => {
-            draft.timeout = Some(parsed(
-                node,
-                &scalar_text(node, key, "a time such as 15m")?,
-                parse_timeout,
-            )?)
+            draft.timeout = Some(parsed(node, &scalar_text(node, key, "a time such as 15m")?, parse_timeout)?)
         }
-        "retries" => {
-            draft.retries = Some(number(node, key, 0, i64::from(check::MAX_RETRIES))? as u32)
-        }
+        "retries" => draft.retries = Some(number(node, key, 0, i64::from(check::MAX_RETRIES))? as u32),
         "priority" => draft.priority = Some(number(node, key, -1000, 1000)? as i32),
         "agents" => draft.agents = agents(node)?,
         "network" => draft.network = Some(parsed(node, &text(node, key)?, str::parse)?),
@@ -113,9 +96,8 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
 }
 
 fn check_alternatives(entries: &[Entry]) -> Result<(), Error> {
-    let mut given = entries
-        .iter()
-        .filter(|entry| ["matrix", "params", "params_from"].contains(&entry.name.as_str()));
+    let mut given =
+        entries.iter().filter(|entry| ["matrix", "params", "params_from"].contains(&entry.name.as_str()));
     match (given.next(), given.next()) {
         (Some(first), Some(second)) => Err(Error::new(format!(
             "both `{}` and `{}` are given; the jobs come from one of matrix, params, params_from",
@@ -128,10 +110,7 @@ fn check_alternatives(entries: &[Entry]) -> Result<(), Error> {
 
 fn command(draft: &mut Draft, node: &Node) -> Result<Vec<String>, Error> {
     if let Kind::Text(line) = &node.kind {
-        let words: Vec<String> = line
-            .split_whitespace()
-            .map(|word| format!("{word:?}"))
-            .collect();
+        let words: Vec<String> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
         return Err(node.error(format!(
             "`command` is one text; write a list, so that no shell is needed to take it apart: [{}]",
             words.join(", ")
@@ -139,9 +118,7 @@ fn command(draft: &mut Draft, node: &Node) -> Result<Vec<String>, Error> {
     }
     let mut words = Vec::new();
     for item in list(node, "command", "a list of words")? {
-        draft
-            .places
-            .put(format!("command.{}", words.len()), item.place.clone());
+        draft.places.put(format!("command.{}", words.len()), item.place.clone());
         words.push(scalar_text(item, "command", "words")?);
     }
     checked(node, words, check::command)
@@ -152,9 +129,7 @@ fn env(draft: &mut Draft, node: &Node) -> Result<BTreeMap<String, String>, Error
     for entry in map(node, "`env`")? {
         let name = entry.name.as_str();
         check::env_name(name).map_err(|error| error.or_at(Some(&entry.place)))?;
-        draft
-            .places
-            .put(format!("env.{name}"), entry.node.place.clone());
+        draft.places.put(format!("env.{name}"), entry.node.place.clone());
         let value = scalar_text(&entry.node, &format!("env.{name}"), "a text")?;
         env.insert(name.to_owned(), value);
     }
@@ -170,9 +145,7 @@ fn matrix(draft: &mut Draft, node: &Node) -> Result<Matrix, Error> {
             "include" | "exclude" => {
                 let mut entries = Vec::new();
                 for item in list(&entry.node, name, "a list of maps")? {
-                    draft
-                        .places
-                        .put(format!("{path}.{}", entries.len()), item.place.clone());
+                    draft.places.put(format!("{path}.{}", entries.len()), item.place.clone());
                     entries.push(parameters(item, name)?);
                 }
                 match name {
@@ -187,9 +160,7 @@ fn matrix(draft: &mut Draft, node: &Node) -> Result<Matrix, Error> {
             }
         }
     }
-    matrix
-        .check()
-        .map_err(|(path, error)| error.or_at(draft.places.of(&path)))?;
+    matrix.check().map_err(|(path, error)| error.or_at(draft.places.of(&path)))?;
     Ok(matrix)
 }
 
@@ -230,9 +201,7 @@ fn range(name: &str, node: &Node, entries: &[Entry]) -> Result<Range, Error> {
     }
     let part = |key| {
         parts.get(key).ok_or_else(|| {
-            node.error(format!(
-                "the range of `{name}` has no `{key}`; write {{from: 1, to: 10, step: 1}}"
-            ))
+            node.error(format!("the range of `{name}` has no `{key}`; write {{from: 1, to: 10, step: 1}}"))
         })
     };
     Range::parse(name, part("from")?, part("to")?, parts.get("step"))
@@ -245,17 +214,15 @@ fn params(draft: &mut Draft, node: &Node) -> Result<Vec<Parameters>, Error> {
     }
     let items = list(node, "params", "a list of maps, one for each job")?;
     if items.is_empty() {
-        return Err(node.error(
-            "`params` is empty, so there are no jobs; give a map of parameters for each job",
-        ));
+        return Err(
+            node.error("`params` is empty, so there are no jobs; give a map of parameters for each job")
+        );
     }
     let mut rows = Vec::with_capacity(items.len());
     for item in items {
         // Places of rows by the million would be the larger part of them.
         if rows.len() < 1000 {
-            draft
-                .places
-                .put(format!("params.{}", rows.len()), item.place.clone());
+            draft.places.put(format!("params.{}", rows.len()), item.place.clone());
         }
         rows.push(parameters(item, "params")?);
     }
@@ -268,8 +235,7 @@ fn filter(node: &Node) -> Result<String, Error> {
     }
     let expression = text(node, "where")?;
     if expression.trim().is_empty() {
-        return Err(node
-            .error("`where` is empty; write an expression such as fast < slow, or leave it out"));
+        return Err(node.error("`where` is empty; write an expression such as fast < slow, or leave it out"));
     }
     Ok(expression)
 }
@@ -277,23 +243,13 @@ fn filter(node: &Node) -> Result<String, Error> {
 fn sample(node: &Node) -> Result<Sample, Error> {
     if let Kind::Int(_) = node.kind {
         let count = number(node, "sample", 1, i64::from(super::MAX_JOBS))?;
-        return Ok(Sample {
-            count: count as u32,
-            seed: 0,
-        });
+        return Ok(Sample { count: count as u32, seed: 0 });
     }
     let mut count = None;
     let mut seed = 0;
     for entry in map(node, "`sample`")? {
         match entry.name.as_str() {
-            "count" => {
-                count = Some(number(
-                    &entry.node,
-                    "sample.count",
-                    1,
-                    i64::from(super::MAX_JOBS),
-                )?)
-            }
+            "count" => count = Some(number(&entry.node, "sample.count", 1, i64::from(super::MAX_JOBS))?),
             "seed" => seed = number(&entry.node, "sample.seed", 0, i64::MAX)?,
             unknown => {
                 let hint = suggestion(unknown, ["count", "seed"], "keys of `sample`");
@@ -302,20 +258,14 @@ fn sample(node: &Node) -> Result<Sample, Error> {
             }
         }
     }
-    let count =
-        count.ok_or_else(|| node.error("`sample` has no `count`; write {count: 500, seed: 7}"))?;
-    Ok(Sample {
-        count: count as u32,
-        seed: seed as u64,
-    })
+    let count = count.ok_or_else(|| node.error("`sample` has no `count`; write {count: 500, seed: 7}"))?;
+    Ok(Sample { count: count as u32, seed: seed as u64 })
 }
 
 fn volumes(draft: &mut Draft, node: &Node) -> Result<Vec<super::VolumeMount>, Error> {
     let mut volumes = Vec::new();
     for item in list(node, "volumes", "a list of name:/path")? {
-        draft
-            .places
-            .put(format!("volumes.{}", volumes.len()), item.place.clone());
+        draft.places.put(format!("volumes.{}", volumes.len()), item.place.clone());
         volumes.push(parsed(item, &text(item, "volumes")?, str::parse)?);
     }
     Ok(volumes)
@@ -339,39 +289,27 @@ pub(super) fn read_needs(entries: &[Entry], owner: &str) -> Result<Needs, Error>
             other => other,
         };
         if let Some(other) = given.insert(what, key) {
-            let message =
-                format!("both `{other}` and `{key}` are given in `{owner}`; one is enough");
+            let message = format!("both `{other}` and `{key}` are given in `{owner}`; one is enough");
             return Err(Error::new(message).or_at(Some(&entry.place)));
         }
         let size = |sample: &str| parsed(node, &scalar_text(node, &path, sample)?, parse_size);
         match key {
             "cpus" => {
-                needs.cpu_millis = Some(parsed(
-                    node,
-                    &scalar_text(node, &path, "a number of cpus")?,
-                    parse_cpus,
-                )?)
+                needs.cpu_millis =
+                    Some(parsed(node, &scalar_text(node, &path, "a number of cpus")?, parse_cpus)?)
             }
             "cpu_millicore" => needs.cpu_millis = Some(number(node, &path, 1, 100_000_000)? as u64),
             "memory" => {
-                needs.memory_bytes =
-                    Some(checked(node, size("a size such as 1GiB")?, check::memory)?)
+                needs.memory_bytes = Some(checked(node, size("a size such as 1GiB")?, check::memory)?)
             }
             "memory_gb" => {
                 let gigabytes = format!("{}g", scalar_text(node, &path, "a number of GiB")?);
-                needs.memory_bytes = Some(checked(
-                    node,
-                    parsed(node, &gigabytes, parse_size)?,
-                    check::memory,
-                )?);
+                needs.memory_bytes =
+                    Some(checked(node, parsed(node, &gigabytes, parse_size)?, check::memory)?);
             }
             "gpus" | "gpu" => needs.gpus = Some(number(node, &path, 0, 1024)? as u32),
-            "shm" => {
-                needs.shm_bytes = Some(checked(node, size("a size such as 64MiB")?, check::shm)?)
-            }
-            "disk" => {
-                needs.disk_bytes = Some(checked(node, size("a size such as 2GiB")?, check::disk)?)
-            }
+            "shm" => needs.shm_bytes = Some(checked(node, size("a size such as 64MiB")?, check::shm)?),
+            "disk" => needs.disk_bytes = Some(checked(node, size("a size such as 2GiB")?, check::disk)?),
             unknown => {
                 let hint = suggestion(unknown, NEED_KEYS, "keys there");
                 let message = format!("unknown key `{unknown}` in `{owner}`{hint}");
@@ -385,11 +323,7 @@ pub(super) fn read_needs(entries: &[Entry], owner: &str) -> Result<Needs, Error>
 fn agents(node: &Node) -> Result<BTreeMap<String, String>, Error> {
     let mut labels = BTreeMap::new();
     for entry in map(node, "`agents`")? {
-        let value = scalar_text(
-            &entry.node,
-            &format!("agents.{}", entry.name),
-            "a label's value",
-        )?;
+        let value = scalar_text(&entry.node, &format!("agents.{}", entry.name), "a label's value")?;
         check::label(&entry.name, &value).map_err(|error| error.or_at(Some(&entry.place)))?;
         labels.insert(entry.name.clone(), value);
     }
@@ -398,11 +332,7 @@ fn agents(node: &Node) -> Result<BTreeMap<String, String>, Error> {
 
 fn user(node: &Node) -> Result<super::JobUser, Error> {
     // YAML 1.1's base 60 is not read here, so 1000:1000 is a text already.
-    parsed(
-        node,
-        &scalar_text(node, "user", "auto, image, or uid:gid")?,
-        str::parse,
-    )
+    parsed(node, &scalar_text(node, "user", "auto, image, or uid:gid")?, str::parse)
 }
 
 fn parameters(node: &Node, owner: &str) -> Result<Parameters, Error> {
@@ -429,10 +359,7 @@ fn scalar(node: &Node, name: &str) -> Result<Value, Error> {
 pub(super) fn map<'n>(node: &'n Node, what: &str) -> Result<&'n [Entry], Error> {
     match &node.kind {
         Kind::Map(entries) => Ok(entries),
-        _ => Err(node.error(format!(
-            "{what} is {}; write a map: key: value",
-            node.describe()
-        ))),
+        _ => Err(node.error(format!("{what} is {}; write a map: key: value", node.describe()))),
     }
 }
 
@@ -448,10 +375,7 @@ pub(super) fn text(node: &Node, key: &str) -> Result<String, Error> {
         Kind::Text(text) => Ok(text.clone()),
         Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => {
             let written = node.written.clone().unwrap_or_default();
-            Err(node.error(format!(
-                "`{key}` is {}; write a text: \"{written}\"",
-                node.describe()
-            )))
+            Err(node.error(format!("`{key}` is {}; write a text: \"{written}\"", node.describe())))
         }
         _ => Err(node.error(format!("`{key}` is {}; write a text", node.describe()))),
     }
@@ -474,18 +398,12 @@ pub(super) fn scalar_text(node: &Node, key: &str, what: &str) -> Result<String, 
 pub(super) fn number(node: &Node, key: &str, least: i64, most: i64) -> Result<i64, Error> {
     match node.kind {
         Kind::Int(value) if (least..=most).contains(&value) => Ok(value),
-        _ => Err(node.error(format!(
-            "`{key}` is {}; write a whole number from {least} to {most}",
-            node.describe()
-        ))),
+        _ => Err(node
+            .error(format!("`{key}` is {}; write a whole number from {least} to {most}", node.describe()))),
     }
 }
 
-fn parsed<T>(
-    node: &Node,
-    text: &str,
-    parse: impl Fn(&str) -> Result<T, Error>,
-) -> Result<T, Error> {
+fn parsed<T>(node: &Node, text: &str, parse: impl Fn(&str) -> Result<T, Error>) -> Result<T, Error> {
     parse(text).map_err(|error| error.or_at(Some(&node.place)))
 }
 

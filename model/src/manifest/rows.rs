@@ -17,9 +17,7 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
         column: None,
         message,
     };
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let names: Vec<String> = match reader.headers() {
         Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
         Err(error) => return Err(at(1, format!("the header row can't be read: {error}"))),
@@ -33,18 +31,12 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
         })?;
         let line = record.position().map_or(1, csv::Position::line);
         if record.len() != names.len() {
-            let message = format!(
-                "the row has {}, and the header has {}",
-                fields(record.len()),
-                fields(names.len())
-            );
+            let message =
+                format!("the row has {}, and the header has {}", fields(record.len()), fields(names.len()));
             return Err(at(line, message));
         }
         if rows.len() >= MAX_JOBS as usize {
-            return Err(at(
-                line,
-                format!("this row makes more than {MAX_JOBS} jobs, the limit"),
-            ));
+            return Err(at(line, format!("this row makes more than {MAX_JOBS} jobs, the limit")));
         }
         let values = record.iter().map(|field| scalar(field.trim()));
         let map: Map<_, _> = names.iter().cloned().zip(values).collect();
@@ -52,10 +44,7 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
         rows.push(row);
     }
     if rows.is_empty() {
-        return Err(at(
-            1,
-            "there is no row below the header, so there are no jobs".to_owned(),
-        ));
+        return Err(at(1, "there is no row below the header, so there are no jobs".to_owned()));
     }
     Ok(rows)
 }
@@ -106,26 +95,14 @@ mod tests {
 
     #[test]
     fn bad_files_are_refused_with_their_line() {
-        refused(
-            b"a,b\n1,2\n3\n",
-            "p.csv:3: the row has 1 field, and the header has 2 fields",
-        );
+        refused(b"a,b\n1,2\n3\n", "p.csv:3: the row has 1 field, and the header has 2 fields");
         refused(b"a,a\n1,2\n", "p.csv:1: the header names `a` twice");
         refused(
             b"a,A\n1,2\n",
             "p.csv:1: the parameter `A` is named like another, `a`: both would be BT_PARAM_A",
         );
-        refused(
-            b"a\n",
-            "p.csv:1: there is no row below the header, so there are no jobs",
-        );
-        refused(
-            b"",
-            "p.csv:1: the file is empty; its first row names the parameters",
-        );
-        refused(
-            b"a,b\n1,\xff\n",
-            "p.csv:2:3: not UTF-8: the byte 0xff at offset 6; save the file as UTF-8",
-        );
+        refused(b"a\n", "p.csv:1: there is no row below the header, so there are no jobs");
+        refused(b"", "p.csv:1: the file is empty; its first row names the parameters");
+        refused(b"a,b\n1,\xff\n", "p.csv:2:3: not UTF-8: the byte 0xff at offset 6; save the file as UTF-8");
     }
 }

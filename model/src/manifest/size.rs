@@ -19,14 +19,10 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 pub fn parse_size(text: &str) -> Result<u64, Error> {
     let fails = || {
         let short: String = text.chars().take(40).collect();
-        Error::new(format!(
-            "{short:?} is no size; write 512m, 1GiB or a number of bytes"
-        ))
+        Error::new(format!("{short:?} is no size; write 512m, 1GiB or a number of bytes"))
     };
     let lower = text.trim().to_ascii_lowercase();
-    let end = lower
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(lower.len());
+    let end = lower.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(lower.len());
     let (number, unit) = lower.split_at(end);
     let shift = match unit.trim_start() {
         "" | "b" => 0,
@@ -40,9 +36,7 @@ pub fn parse_size(text: &str) -> Result<u64, Error> {
     let number = Decimal::from_str(number).map_err(|_| fails())?;
     let bytes = number.checked_mul(Decimal::from(1_u64 << shift));
     // Postgres and Docker have signed sizes.
-    let bytes = bytes
-        .and_then(|bytes| bytes.trunc().to_u64())
-        .filter(|bytes| *bytes <= i64::MAX as u64);
+    let bytes = bytes.and_then(|bytes| bytes.trunc().to_u64()).filter(|bytes| *bytes <= i64::MAX as u64);
     bytes.ok_or_else(fails)
 }
 
@@ -50,9 +44,7 @@ pub fn parse_size(text: &str) -> Result<u64, Error> {
 pub fn parse_cpus(text: &str) -> Result<u64, Error> {
     let fails = |why: &str| {
         let short: String = text.chars().take(40).collect();
-        Error::new(format!(
-            "{short:?} is no number of cpus: {why}; write 1, 0.5 or 2.25"
-        ))
+        Error::new(format!("{short:?} is no number of cpus: {why}; write 1, 0.5 or 2.25"))
     };
     let cpus = Decimal::from_str(text.trim()).map_err(|_| fails("it is no number"))?;
     if cpus <= Decimal::ZERO {
@@ -72,15 +64,11 @@ pub fn parse_cpus(text: &str) -> Result<u64, Error> {
 pub fn parse_timeout(text: &str) -> Result<Duration, Error> {
     let fails = |why: &str| {
         let short: String = text.chars().take(40).collect();
-        Error::new(format!(
-            "{short:?} is no timeout: {why}; write 15m, 1h 30m, or a number of seconds"
-        ))
+        Error::new(format!("{short:?} is no timeout: {why}; write 15m, 1h 30m, or a number of seconds"))
     };
     let text = text.trim();
     let timeout = match text.parse::<f64>() {
-        Ok(seconds) => {
-            Duration::try_from_secs_f64(seconds).map_err(|_| fails("it can't be waited for"))?
-        }
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| fails("it can't be waited for"))?,
         Err(_) => humantime::parse_duration(text).map_err(|error| fails(&error.to_string()))?,
     };
     if timeout < Duration::from_millis(1) {
@@ -122,12 +110,9 @@ mod tests {
     fn cpus_are_exact() {
         assert_eq!(parse_cpus("0.2"), Ok(200));
         assert_eq!(parse_cpus("64"), Ok(64_000));
-        for (text, part) in [
-            ("0", "more than none"),
-            ("-1", "more than none"),
-            ("0.0001", "thousandths"),
-            ("x", "no number"),
-        ] {
+        for (text, part) in
+            [("0", "more than none"), ("-1", "more than none"), ("0.0001", "thousandths"), ("x", "no number")]
+        {
             let error = parse_cpus(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }

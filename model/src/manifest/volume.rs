@@ -24,18 +24,14 @@ impl FromStr for VolumeMount {
     fn from_str(text: &str) -> Result<Self, Error> {
         let fails = |why: String| {
             let short: String = text.chars().take(120).collect();
-            Error::new(format!(
-                "the volume {short:?} {why}; write name:/path or name:/path:ro"
-            ))
+            Error::new(format!("the volume {short:?} {why}; write name:/path or name:/path:ro"))
         };
         let parts: Vec<&str> = text.split(':').collect();
         let (volume, target, read_only) = match parts[..] {
             [volume, target] | [volume, target, "rw"] => (volume, target, false),
             [volume, target, "ro"] => (volume, target, true),
             [_, _, mode] => {
-                return Err(fails(format!(
-                    "has the mode {mode:?}, and there are ro and rw"
-                )));
+                return Err(fails(format!("has the mode {mode:?}, and there are ro and rw")));
             }
             _ => return Err(fails("is not name, path and mode".to_owned())),
         };
@@ -49,11 +45,7 @@ impl FromStr for VolumeMount {
             )));
         }
         let target = absolute_path(target).map_err(fails)?;
-        Ok(Self {
-            volume: volume.to_owned(),
-            target,
-            read_only,
-        })
+        Ok(Self { volume: volume.to_owned(), target, read_only })
     }
 }
 
@@ -68,26 +60,19 @@ impl fmt::Display for VolumeMount {
 pub(super) fn is_name(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
 /// Checks that the path is absolute, is not the root, and climbs nowhere; takes a trailing `/` off. The error completes
 /// a sentence.
 pub(super) fn absolute_path(path: &str) -> Result<String, String> {
     if !path.starts_with('/') {
-        return Err(format!(
-            "has the path {path:?}, which does not start with `/`"
-        ));
+        return Err(format!("has the path {path:?}, which does not start with `/`"));
     }
     if path.len() > MAX_PATH || path.contains(['\0', ':', '\n']) {
         return Err("has a path that no container can have".to_owned());
     }
-    let parts: Vec<&str> = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.contains(&"..") {
         return Err(format!("has the path {path:?}, which goes up with `..`"));
     }
@@ -112,9 +97,7 @@ pub(super) fn relative_path(path: &str) -> Result<String, String> {
 /// True when one of the paths is the other, or lies in it.
 pub(super) fn overlaps(a: &str, b: &str) -> bool {
     let within = |outer: &str, inner: &str| {
-        inner
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     within(a, b) || within(b, a)
 }

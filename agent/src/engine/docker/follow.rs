@@ -28,8 +28,6 @@ const LAST_LOOK_DEADLINE: Duration = Duration::from_secs(30);
 impl Docker {
     /// The container's log behind `since`, both streams in the order in which the Engine received them, until the
     /// container has ended. An error is the last item.
-    ///
-    /// Docker keeps lines: it adds the newline that the last one may lack.
     pub(crate) fn logs(
         &self,
         attempt: AttemptId,
@@ -71,7 +69,10 @@ enum Seen {
     Line(LogLine),
     Skipped,
     /// It ended, broke, or has been silent for long.
-    Paused { open: bool, broken: Option<Error> },
+    Paused {
+        open: bool,
+        broken: Option<Error>,
+    },
 }
 
 impl Follower {

@@ -47,12 +47,10 @@ impl Docker {
             return Ok(image.to_owned());
         }
         let digests = found.repo_digests.unwrap_or_default();
-        pin(image, &digests)
-            .or(found.id)
-            .ok_or_else(|| Error::NoSuchImage {
-                image: image.to_owned(),
-                message: "the container engine knows neither its digest nor its id".to_owned(),
-            })
+        pin(image, &digests).or(found.id).ok_or_else(|| Error::NoSuchImage {
+            image: image.to_owned(),
+            message: "the container engine knows neither its digest nor its id".to_owned(),
+        })
     }
 
     /// Sees to it that the pinned image is on this machine, and answers with its id.
@@ -157,7 +155,8 @@ fn pin(image: &str, digests: &[String]) -> Option<String> {
     let repository = repository(image);
     let named = digests.iter().find(|digest| {
         let name = digest.split('@').next().unwrap_or_default();
-        name == repository || name == repository.trim_start_matches("docker.io/").trim_start_matches("library/")
+        name == repository
+            || name == repository.trim_start_matches("docker.io/").trim_start_matches("library/")
     });
     named.or(digests.first()).cloned()
 }
@@ -200,9 +199,8 @@ mod tests {
 
     #[test]
     fn what_the_registry_says_decides() {
-        let refused = |message: &str| {
-            pull_refused("x:1", Fault::DockerStreamError { error: message.to_owned() })
-        };
+        let refused =
+            |message: &str| pull_refused("x:1", Fault::DockerStreamError { error: message.to_owned() });
         assert!(matches!(refused("pull access denied for x"), Error::NoSuchImage { .. }));
         assert!(matches!(refused("manifest unknown: manifest unknown"), Error::NoSuchImage { .. }));
         assert!(matches!(refused("write /x: no space left on device"), Error::DiskFull { .. }));

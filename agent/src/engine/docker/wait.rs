@@ -93,7 +93,8 @@ impl Docker {
         let options = LogsOptionsBuilder::new().stderr(true).tail("1").build();
         let name = name(attempt);
         let mut lines = self.client.logs(&name, Some(options)).boxed();
-        let last = within("logs", READ_DEADLINE, Some(attempt), async { lines.next().await.transpose() }).await?;
+        let last =
+            within("logs", READ_DEADLINE, Some(attempt), async { lines.next().await.transpose() }).await?;
         Ok(last.map(|line| String::from_utf8_lossy(&line.into_bytes()).into_owned()).unwrap_or_default())
     }
 }

@@ -11,9 +11,7 @@ use crate::manifest::error::{Error, Place};
 pub(super) fn parse(text: &str, origin: &Arc<str>) -> Result<Node, Error> {
     let at = |error: &serde_json::Error| {
         let message = error.to_string();
-        let message = message
-            .rsplit_once(" at line ")
-            .map_or(message.as_str(), |(bare, _)| bare);
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(bare, _)| bare);
         Error::new(message).or_at(Some(&Place {
             origin: origin.clone(),
             line: u32::try_from(error.line()).ok(),
@@ -40,11 +38,7 @@ enum Json {
 
 impl Json {
     fn node(self, origin: &Arc<str>) -> Node {
-        let place = Place {
-            origin: origin.clone(),
-            line: None,
-            column: None,
-        };
+        let place = Place { origin: origin.clone(), line: None, column: None };
         let written = match &self {
             Self::Scalar(Kind::Bool(value)) => Some(value.to_string()),
             Self::Scalar(Kind::Int(value)) => Some(value.to_string()),
@@ -53,9 +47,7 @@ impl Json {
         };
         let kind = match self {
             Self::Scalar(kind) => kind,
-            Self::List(items) => {
-                Kind::List(items.into_iter().map(|item| item.node(origin)).collect())
-            }
+            Self::List(items) => Kind::List(items.into_iter().map(|item| item.node(origin)).collect()),
             Self::Map(entries) => {
                 let entries = entries.into_iter().map(|(name, value)| Entry {
                     name,
@@ -65,11 +57,7 @@ impl Json {
                 Kind::Map(entries.collect())
             }
         };
-        Node {
-            place,
-            kind,
-            written,
-        }
+        Node { place, kind, written }
     }
 }
 
@@ -103,11 +91,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
         i64::try_from(value)
             .map(|value| Json::Scalar(Kind::Int(value)))
-            .map_err(|_| {
-                E::custom(format!(
-                    "the number {value} is too large; write it as a text"
-                ))
-            })
+            .map_err(|_| E::custom(format!("the number {value} is too large; write it as a text")))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
@@ -131,9 +115,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
         let mut seen = std::collections::HashSet::new();
         while let Some(name) = entries.next_key::<String>()? {
             if !seen.insert(name.clone()) {
-                return Err(serde::de::Error::custom(format!(
-                    "the key `{name}` stands twice"
-                )));
+                return Err(serde::de::Error::custom(format!("the key `{name}` stands twice")));
             }
             map.push((name, entries.next_value()?));
         }

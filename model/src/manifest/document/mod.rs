@@ -71,10 +71,7 @@ impl Node {
             Kind::Int(value) => format!("the number {value}"),
             Kind::Float(value) => format!("the number {value}"),
             Kind::Text(text) if text.chars().count() > 40 => {
-                format!(
-                    "the text {:?}...",
-                    text.chars().take(40).collect::<String>()
-                )
+                format!("the text {:?}...", text.chars().take(40).collect::<String>())
             }
             Kind::Text(text) => format!("the text {text:?}"),
             Kind::List(_) => "a list".to_owned(),
@@ -91,14 +88,6 @@ fn place_of_byte(text: &str, byte: usize, origin: &Arc<str>) -> Place {
     }
     let before = &text[..end];
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |last| last.chars().count())
-        + 1;
-    Place {
-        origin: origin.clone(),
-        line: u32::try_from(line).ok(),
-        column: u32::try_from(column).ok(),
-    }
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    Place { origin: origin.clone(), line: u32::try_from(line).ok(), column: u32::try_from(column).ok() }
 }

@@ -11,25 +11,17 @@ use crate::manifest::error::{Error, Place};
 
 pub(super) fn parse(text: &str, origin: &Arc<str>) -> Result<Node, Error> {
     let source = Source {
-        line_starts: std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect(),
+        line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
         text,
         origin,
     };
     let root = DeTable::parse(text).map_err(|error| {
-        let place = error
-            .span()
-            .map(|span| place_of_byte(text, span.start, origin));
+        let place = error.span().map(|span| place_of_byte(text, span.start, origin));
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
         Error::new(message).or_at(place.as_ref()).or_in(origin)
     })?;
     let place = source.place(0..0);
-    Ok(Node {
-        place,
-        kind: source.map(root.get_ref())?,
-        written: None,
-    })
+    Ok(Node { place, kind: source.map(root.get_ref())?, written: None })
 }
 
 struct Source<'a> {
@@ -41,14 +33,9 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn place(&self, span: Range<usize>) -> Place {
-        let line = self
-            .line_starts
-            .partition_point(|start| *start <= span.start);
+        let line = self.line_starts.partition_point(|start| *start <= span.start);
         let start = self.line_starts[line - 1];
-        let column = self
-            .text
-            .get(start..span.start)
-            .map(|before| before.chars().count() + 1);
+        let column = self.text.get(start..span.start).map(|before| before.chars().count() + 1);
         Place {
             origin: self.origin.clone(),
             line: u32::try_from(line).ok(),
@@ -84,11 +71,7 @@ impl Source<'_> {
                 (Kind::Int(int), written)
             }
             DeValue::Float(number) => {
-                let float = number
-                    .as_str()
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|float| float.is_finite());
+                let float = number.as_str().parse::<f64>().ok().filter(|float| float.is_finite());
                 let float = float.ok_or_else(|| fails(format!("{number} is no finite number")))?;
                 (Kind::Float(float), written)
             }
@@ -98,10 +81,6 @@ impl Source<'_> {
             }
             DeValue::Table(table) => (self.map(table)?, None),
         };
-        Ok(Node {
-            place,
-            kind,
-            written,
-        })
+        Ok(Node { place, kind, written })
     }
 }

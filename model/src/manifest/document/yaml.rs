@@ -71,11 +71,7 @@ impl Source<'_> {
                     .collect(),
             ),
         };
-        Node {
-            place: self.place(raw.referenced),
-            kind,
-            written,
-        }
+        Node { place: self.place(raw.referenced), kind, written }
     }
 
     fn place(&self, location: Location) -> Place {
@@ -99,10 +95,7 @@ impl Source<'_> {
         let location = error.location().unwrap_or(Location::UNKNOWN);
         let message = bare_message(error);
         let line = usize::try_from(location.line()).unwrap_or(0);
-        let written = line
-            .checked_sub(1)
-            .and_then(|at| self.text.lines().nth(at))
-            .unwrap_or("");
+        let written = line.checked_sub(1).and_then(|at| self.text.lines().nth(at)).unwrap_or("");
         let hint = if has_bare_template(written) {
             "; a template needs quotes: \"{{ name }}\""
         } else if written.trim_start().starts_with('\t') {
@@ -118,9 +111,7 @@ impl Source<'_> {
 fn bare_message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or("not YAML");
-    let bare = first
-        .rsplit_once(" at line ")
-        .map_or(first, |(message, _)| message);
+    let bare = first.rsplit_once(" at line ").map_or(first, |(message, _)| message);
     bare.trim_end_matches([',', ':']).to_owned()
 }
 
@@ -174,9 +165,7 @@ impl<'de> Visitor<'de> for RawVisitor {
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Raw, E> {
         i64::try_from(value).map(Raw::Int).map_err(|_| {
-            E::custom(format!(
-                "the number {value} is too large; write it as a text: \"{value}\""
-            ))
+            E::custom(format!("the number {value} is too large; write it as a text: \"{value}\""))
         })
     }
 
