@@ -1,0 +1,205 @@
+//! Talks to a coordinator. What can be asked again without harm is asked again while the coordinator is away for a
+//! moment; nothing else in the client knows of retries or of channels.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bt_proto::v1::sweeps_client::SweepsClient;
+use bt_proto::v1::{self, ShowSweepRequest};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+use crate::error::Error;
+use crate::settings::Settings;
+
+const CONNECT: Duration = Duration::from_secs(5);
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Tries to find a coordinator before the command gives up, with rising pauses between them.
+const TRIES: usize = 3;
+/// How often a call that was under way is asked again.
+const RETRIES: usize = 8;
+/// The largest answer that is taken.
+const LARGEST_MESSAGE: usize = 64 << 20;
+
+/// A connection to the first coordinator that answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    sweeps: SweepsClient<Channel>,
+}
+
+impl Client {
+    pub(crate) async fn connect(settings: &Settings) -> Result<Self, Error> {
+        let mut endpoints = Vec::new();
+        for address in settings.coordinators() {
+            let endpoint = Endpoint::from_shared(address.clone()).map_err(|_| {
+                Error::Usage(format!(
+                    "{address:?} is no address of a coordinator; write http://host:port ({})",
+                    settings.coordinator.source
+                ))
+            })?;
+            endpoints.push(
+                endpoint
+                    .connect_timeout(CONNECT)
+                    .http2_keep_alive_interval(KEEPALIVE)
+                    .keep_alive_while_idle(true)
+                    .tcp_nodelay(true),
+            );
+        }
+        let connect = || async {
+            let mut last = "no address is given".to_owned();
+            for endpoint in &endpoints {
+                match endpoint.connect().await {
+                    Ok(channel) => return Ok(channel),
+                    Err(error) => last = root_cause(&error),
+                }
+            }
+            Err(last)
+        };
+        let channel = connect.retry(waits(TRIES - 1)).await.map_err(|cause| {
+            Error::Unreachable(format!(
+                "no coordinator answers at {} ({}): {cause}. Start one with `btctl up`, or say where it is with \
+                 --coordinator or BTCTL_COORDINATOR",
+                settings.coordinator.value, settings.coordinator.source
+            ))
+        })?;
+        let sweeps = SweepsClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+        Ok(Self { sweeps })
+    }
+
+    /// Queues a sweep. The idempotency key in the header makes it safe to ask again.
+    pub(crate) async fn submit(&self, messages: Vec<v1::SubmitRequest>) -> Result<v1::SubmitReply, Error> {
+        let messages = std::sync::Arc::new(messages);
+        let submit = || {
+            let mut sweeps = self.sweeps.clone();
+            let stream = tokio_stream::iter(messages.as_ref().clone());
+            async move { Ok(sweeps.submit(stream).await?.into_inner()) }
+        };
+        again(submit).await
+    }
+
+    pub(crate) async fn sweeps(&self, all: bool, limit: u32) -> Result<Vec<v1::Sweep>, Error> {
+        let list = || {
+            let mut sweeps = self.sweeps.clone();
+            async move { Ok(sweeps.list_sweeps(v1::ListSweepsRequest { all, limit }).await?.into_inner()) }
+        };
+        Ok(again(list).await?.sweeps)
+    }
+
+    pub(crate) async fn show(&self, sweep: &str) -> Result<Shown, Error> {
+        let show = || {
+            let mut sweeps = self.sweeps.clone();
+            let request = ShowSweepRequest { sweep: sweep.to_owned() };
+            async move { Ok(sweeps.show_sweep(request).await?.into_inner()) }
+        };
+        let reply = again(show).await?;
+        let sweep = reply.sweep.ok_or(bt_proto::convert::Malformed::Missing("sweep"))?;
+        Ok(Shown {
+            counts: sweep.counts.unwrap_or_default(),
+            sweep,
+            manifest: reply.manifest,
+            waiting: reply.waiting,
+            failures: reply.failures,
+            progressing: reply.progressing,
+            store: reply.store,
+        })
+    }
+
+    pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {
+        let list = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move { Ok(sweeps.list_jobs(request).await?.into_inner()) }
+        };
+        again(list).await
+    }
+
+    pub(crate) async fn cancel(&self, request: v1::CancelRequest) -> Result<v1::CancelReply, Error> {
+        let cancel = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move { Ok(sweeps.cancel(request).await?.into_inner()) }
+        };
+        again(cancel).await
+    }
+
+    /// Asked once: jobs that failed again in the meantime must not be queued twice.
+    pub(crate) async fn retry(&self, request: v1::RetryRequest) -> Result<v1::RetryReply, Error> {
+        Ok(self.sweeps.clone().retry(request).await?.into_inner())
+    }
+
+    pub(crate) async fn logs(&self, request: v1::LogsRequest) -> Result<Streaming<v1::LogLine>, Error> {
+        let logs = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move { Ok(sweeps.logs(request).await?.into_inner()) }
+        };
+        again(logs).await
+    }
+
+    pub(crate) async fn outputs(
+        &self,
+        request: v1::ListOutputsRequest,
+    ) -> Result<Streaming<v1::JobOutput>, Error> {
+        let list = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move { Ok(sweeps.list_outputs(request).await?.into_inner()) }
+        };
+        again(list).await
+    }
+
+    pub(crate) async fn download(
+        &self,
+        request: v1::DownloadRequest,
+    ) -> Result<Streaming<v1::DownloadReply>, Error> {
+        let download = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move { Ok(sweeps.download(request).await?.into_inner()) }
+        };
+        again(download).await
+    }
+
+    pub(crate) async fn agents(&self) -> Result<Vec<v1::Agent>, Error> {
+        let list = || {
+            let mut sweeps = self.sweeps.clone();
+            async move { Ok(sweeps.list_agents(v1::ListAgentsRequest {}).await?.into_inner()) }
+        };
+        Ok(again(list).await?.agents)
+    }
+}
+
+/// A sweep and what is to be said of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) sweep: v1::Sweep,
+    pub(crate) counts: v1::Counts,
+    /// JSON.
+    pub(crate) manifest: String,
+    pub(crate) waiting: Vec<v1::Waiting>,
+    pub(crate) failures: Vec<v1::Failures>,
+    pub(crate) progressing: Vec<v1::Progressing>,
+    /// Its directory under the store's root.
+    pub(crate) store: String,
+}
+
+/// Asks, and asks again while the coordinator is away.
+async fn again<T, F>(call: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    let is_away = |status: &Status| status.code() == Code::Unavailable;
+    Ok(call.retry(waits(RETRIES)).when(is_away).await?)
+}
+
+fn waits(times: usize) -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(5))
+        .with_max_times(times)
+        .with_jitter()
+}
+
+/// The innermost message: `connection refused`, not `transport error`.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

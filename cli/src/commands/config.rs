@@ -1,0 +1,37 @@
+//! `btctl config`: the client's settings.
+
+use serde_json::json;
+
+use crate::error::Error;
+use crate::output::{Column, OutputArgs, Row, View};
+use crate::settings::{Setting, Settings};
+
+/// Look at the settings.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Config {
+    /// Show each setting's value and where it comes from: a flag, the environment, a file or the default.
+    Show(Show),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Config {
+    pub(crate) fn run(self, settings: &Settings) -> Result<(), Error> {
+        let Self::Show(show) = self;
+        let columns = ["setting", "value", "source"].map(Column::always).into();
+        let row = |name: &str, setting: &Setting| {
+            let source = setting.source.to_string();
+            Row {
+                json: json!({ "setting": name, "value": setting.value, "source": source }),
+                cells: vec![name.to_owned(), setting.value.clone(), source],
+                name: name.to_owned(),
+            }
+        };
+        let rows = vec![row("coordinator", &settings.coordinator), row("owner", &settings.owner)];
+        View { columns, rows }.print(show.output.output)
+    }
+}

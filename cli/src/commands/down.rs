@@ -1,0 +1,24 @@
+//! `btctl down`: ends what `btctl up` started.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::up::{self, Place};
+
+/// End a `btctl up`; the queue and the results are kept.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  btctl down\n  btctl down --now --state-dir /data/btctl")]
+pub(crate) struct Down {
+    /// Directory that was given to `btctl up`.
+    #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Stop running jobs at once; they go back to the queue.
+    #[arg(long)]
+    now: bool,
+}
+
+impl Down {
+    pub(crate) async fn run(self) -> Result<(), Error> {
+        up::down(&Place::of(self.state_dir)?, self.now).await
+    }
+}

@@ -1,0 +1,185 @@
+//! `btctl jobs`: the jobs of a sweep with their parameters and metrics.
+
+use std::io::{BufWriter, Write, stdout};
+
+use bt_proto::v1;
+use serde_json::{Map, Value, json};
+use tokio_stream::StreamExt;
+use tonic::Streaming;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Column, Format, OutputArgs, Row, View, words};
+use crate::settings::Settings;
+use crate::target;
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl jobs sma-cross
+  btctl jobs sma-cross --state failed
+  btctl jobs sma-cross -o csv > jobs.csv     # pandas.read_csv(\"jobs.csv\")";
+
+/// List a sweep's jobs with their parameters and metrics.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Jobs {
+    #[arg(value_name = "SWEEP", value_parser = target::sweep)]
+    sweep: String,
+    /// Only jobs in this state; may be repeated.
+    #[arg(long, value_name = "STATE")]
+    state: Vec<State>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum State {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl From<State> for v1::JobState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Queued => Self::Queued,
+            State::Running => Self::Running,
+            State::Succeeded => Self::Succeeded,
+            State::Failed => Self::Failed,
+            State::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl Jobs {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let request = v1::ListJobsRequest {
+            sweep: self.sweep.clone(),
+            states: self.state.iter().map(|state| v1::JobState::from(*state).into()).collect(),
+            ..v1::ListJobsRequest::default()
+        };
+        let jobs = Client::connect(settings).await?.jobs(request).await?;
+        print(jobs, &self.sweep, self.output.output).await
+    }
+}
+
+/// Prints jobs as they come where the form allows it; a table needs them all to know its columns.
+pub(super) async fn print(mut jobs: Streaming<v1::Job>, sweep: &str, format: Format) -> Result<(), Error> {
+    if format != Format::Json {
+        let mut all = Vec::new();
+        while let Some(job) = jobs.next().await {
+            all.push(job?);
+        }
+        return view(all, sweep)?.print(format);
+    }
+    let mut out = BufWriter::new(stdout().lock());
+    let mut before = "[\n";
+    while let Some(job) = jobs.next().await {
+        write!(out, "{before}{}", json(&job?)?).map_err(Error::output)?;
+        before = ",\n";
+    }
+    let end = if before == "[\n" { "[]" } else { "\n]" };
+    writeln!(out, "{end}").and_then(|()| out.flush()).map_err(Error::output)
+}
+
+/// A job as JSON.
+pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
+    let agent = Some(&job.agent).filter(|agent| !agent.is_empty());
+    Ok(json!({
+        "job": job.number,
+        "state": words::job_state(job.state())?.name(),
+        "params": object(&job.parameters)?,
+        "metrics": object(&job.metrics)?,
+        "attempts": job.attempts,
+        "agent": agent,
+        "reason": words::reason(job.reason.clone())?,
+        "started": words::time(job.started.as_ref())?,
+        "finished": words::time(job.finished.as_ref())?,
+    }))
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, Error> {
+    match text {
+        "" => Ok(Map::new()),
+        text => serde_json::from_str(text).map_err(|error| {
+            Error::Failed(format!("the coordinator answered what this btctl can't read: {error}"))
+        }),
+    }
+}
+
+/// The columns of every list of jobs that are neither parameters nor metrics.
+const OWN: [&str; 7] = ["job", "state", "attempts", "agent", "reason", "started", "finished"];
+
+/// Jobs as a list whose columns are their parameters and metrics.
+pub(super) fn view(jobs: Vec<v1::Job>, sweep: &str) -> Result<View, Error> {
+    let mut parameters = Names::default();
+    let mut metrics = Names::default();
+    let mut read = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let maps = (object(&job.parameters)?, object(&job.metrics)?);
+        parameters.take(&maps.0);
+        metrics.take(&maps.1);
+        read.push((job, maps));
+    }
+    let (parameters, metrics) = (parameters.0, metrics.0);
+    let mut columns = vec![Column::always("job"), Column::always("state")];
+    let title = |kind: &str, name: &String, others: &[String]| match OWN.contains(&name.as_str())
+        || others.contains(name)
+    {
+        true => format!("{kind}.{name}"),
+        false => name.clone(),
+    };
+    columns.extend(parameters.iter().map(|name| Column::always(title("param", name, &metrics))));
+    columns.extend(metrics.iter().map(|name| Column::always(title("metric", name, &parameters))));
+    columns.extend(["attempts", "agent", "reason"].map(Column::always));
+    columns.extend(["started", "finished"].map(Column::wide));
+    let mut rows = Vec::with_capacity(read.len());
+    for (job, (own, reported)) in read {
+        let mut cells = vec![job.number.to_string(), words::job_state(job.state())?.to_string()];
+        let cell = |map: &Map<String, Value>, name: &String| map.get(name).map(words::text).unwrap_or_default();
+        cells.extend(parameters.iter().map(|name| cell(&own, name)));
+        cells.extend(metrics.iter().map(|name| cell(&reported, name)));
+        cells.push(job.attempts.to_string());
+        cells.push(job.agent.clone());
+        cells.push(words::reason(job.reason.clone())?.unwrap_or_else(|| job.note.clone()));
+        cells.push(words::text(&words::time(job.started.as_ref())?));
+        cells.push(words::text(&words::time(job.finished.as_ref())?));
+        rows.push(Row { cells, json: json(&job)?, name: format!("{sweep}/{}", job.number) });
+    }
+    Ok(View { columns, rows })
+}
+
+/// Names in the order in which they were first met.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn take(&mut self, map: &Map<String, Value>) {
+        for name in map.keys() {
+            if !self.0.contains(name) {
+                self.0.push(name.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_one_name_are_told_apart() {
+        let job = v1::Job {
+            state: v1::JobState::Succeeded.into(),
+            parameters: r#"{"state": 1, "x": 2, "fast": 5}"#.to_owned(),
+            metrics: r#"{"x": 3.5}"#.to_owned(),
+            ..v1::Job::default()
+        };
+        let view = view(vec![job], "s").unwrap();
+        let titles: Vec<_> = view.columns.iter().map(|column| column.title.as_str()).collect();
+        assert_eq!(titles[..6], ["job", "state", "param.state", "param.x", "fast", "metric.x"]);
+        assert_eq!(view.rows[0].cells[2..6], ["1", "2", "5", "3.5"]);
+    }
+}

@@ -1,0 +1,103 @@
+//! `btctl ls`: the sweeps.
+
+use std::collections::HashSet;
+
+use bt_proto::v1;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Column, OutputArgs, Row, View, say, words};
+use crate::settings::Settings;
+
+/// List sweeps, the newest first.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  btctl ls\n  btctl ls --all -o json")]
+pub(crate) struct Ls {
+    /// The ended ones as well.
+    #[arg(short, long)]
+    all: bool,
+    /// How many to list.
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Ls {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let sweeps = Client::connect(settings).await?.sweeps(self.all, self.limit).await?;
+        let columns = vec![
+            Column::always("name"),
+            Column::always("id"),
+            Column::always("state"),
+            Column::always("jobs"),
+            Column::always("queued"),
+            Column::always("running"),
+            Column::always("succeeded"),
+            Column::always("failed"),
+            Column::always("cancelled"),
+            Column::always("age"),
+            Column::wide("owner"),
+            Column::wide("priority"),
+            Column::wide("image"),
+        ];
+        let mut names = HashSet::new();
+        let mut rows = Vec::with_capacity(sweeps.len());
+        for sweep in sweeps {
+            // A name means the newest of its sweeps; an older one is addressed by its id.
+            let name = if names.insert(sweep.name.clone()) { &sweep.name } else { &sweep.id }.clone();
+            rows.push(row(sweep, name)?);
+        }
+        if rows.is_empty() && !self.all {
+            say("no sweep is queued or running; `btctl ls --all` lists those that have ended");
+        }
+        View { columns, rows }.print(self.output.output)
+    }
+}
+
+fn row(sweep: v1::Sweep, name: String) -> Result<Row, Error> {
+    let counts = sweep.counts.unwrap_or_default();
+    let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
+    let cells = vec![
+        sweep.name.clone(),
+        sweep.id.chars().take(8).collect(),
+        words::sweep_state(&counts).to_owned(),
+        words::total(&counts).to_string(),
+        queued.to_string(),
+        running.to_string(),
+        succeeded.to_string(),
+        failed.to_string(),
+        cancelled.to_string(),
+        words::age(sweep.created.as_ref())?,
+        sweep.owner.clone(),
+        sweep.priority.to_string(),
+        sweep.image.clone(),
+    ];
+    Ok(Row { cells, json: json(&sweep)?, name })
+}
+
+/// A sweep as JSON, in `ls` and in `show`.
+pub(super) fn json(sweep: &v1::Sweep) -> Result<serde_json::Value, Error> {
+    let counts = sweep.counts.unwrap_or_default();
+    let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
+    let pin = Some(&sweep.image_pin).filter(|pin| !pin.is_empty());
+    Ok(json!({
+        "id": sweep.id,
+        "name": sweep.name,
+        "state": words::sweep_state(&counts),
+        "image": sweep.image,
+        "image_pin": pin,
+        "owner": sweep.owner,
+        "priority": sweep.priority,
+        "counts": {
+            "queued": queued,
+            "running": running,
+            "succeeded": succeeded,
+            "failed": failed,
+            "cancelled": cancelled,
+        },
+        "created": words::time(sweep.created.as_ref())?,
+        "finished": words::time(sweep.finished.as_ref())?,
+    }))
+}

@@ -1,0 +1,107 @@
+//! The verbs of the command line, a file each.
+
+mod agent;
+mod agents;
+mod cancel;
+mod completions;
+mod config;
+mod coordinator;
+mod down;
+mod jobs;
+mod logs;
+mod ls;
+mod results;
+mod retry;
+mod show;
+mod submit;
+mod top;
+mod up;
+mod version;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::settings::{SettingFlags, Settings};
+
+const ABOUT: &str = "\
+Fan backtests out over machines: a queue in Postgres, a container per parameter set, results in one place.";
+
+const HELP: &str = "\
+Names: a sweep is addressed by its name, its id or a unique prefix of its id; a job as SWEEP/17.
+Exit codes: 0 done; 1 jobs failed, or the command did; 2 usage or manifest error; 3 not found; 4 refused;
+  5 the coordinator can't be reached; 130 interrupted.
+
+Start on one machine:
+  btctl up                          in one terminal
+  btctl submit -f sweep.yaml --wait in another
+  btctl top sma-cross --by sharpe";
+
+/// The command line.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "btctl", version, about = ABOUT, after_help = HELP, propagate_version = false)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    settings: SettingFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one command line is parsed a process")]
+enum Command {
+    Submit(submit::Submit),
+    Ls(ls::Ls),
+    Show(show::Show),
+    Jobs(jobs::Jobs),
+    Logs(logs::Logs),
+    #[command(subcommand)]
+    Results(results::Results),
+    Top(top::Top),
+    Cancel(cancel::Cancel),
+    Retry(retry::Retry),
+    #[command(subcommand)]
+    Agents(agents::Agents),
+    Up(up::Up),
+    Down(down::Down),
+    Coordinator(coordinator::Coordinator),
+    Agent(agent::Agent),
+    #[command(subcommand)]
+    Config(config::Config),
+    Completions(completions::Completions),
+    Version(version::Version),
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<(), Error> {
+        let settings = || Settings::read(&self.settings);
+        match self.command {
+            Command::Submit(command) => command.run(&settings()?).await,
+            Command::Ls(command) => command.run(&settings()?).await,
+            Command::Show(command) => command.run(&settings()?).await,
+            Command::Jobs(command) => command.run(&settings()?).await,
+            Command::Logs(command) => command.run(&settings()?).await,
+            Command::Results(command) => command.run(&settings()?).await,
+            Command::Top(command) => command.run(&settings()?).await,
+            Command::Cancel(command) => command.run(&settings()?).await,
+            Command::Retry(command) => command.run(&settings()?).await,
+            Command::Agents(command) => command.run(&settings()?).await,
+            Command::Up(command) => command.run().await,
+            Command::Down(command) => command.run().await,
+            Command::Coordinator(command) => command.run().await,
+            Command::Agent(command) => command.run(&settings()?).await,
+            Command::Config(command) => command.run(&settings()?),
+            Command::Completions(command) => command.run(),
+            Command::Version(command) => command.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,175 @@
+//! `btctl show`: one sweep, or one job of it, and why it is as it is.
+
+use bt_proto::v1;
+use serde_json::{Value, json};
+
+use super::submit::command_line;
+use super::{jobs, ls};
+use crate::client::{Client, Shown};
+use crate::error::Error;
+use crate::output::{Column, Format, OutputArgs, Row, View, print, print_json, words};
+use crate::settings::Settings;
+use crate::target::Target;
+
+/// Show a sweep or a job: its state, why jobs wait, and what failed.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  btctl show sma-cross\n  btctl show sma-cross/17\n  btctl show sma-cross -o json")]
+pub(crate) struct Show {
+    /// Sweep or job: NAME, ID or SWEEP/NUMBER.
+    #[arg(value_name = "SWEEP[/JOB]")]
+    target: Target,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Show {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        if let Some(number) = self.target.job {
+            return show_job(&client, &self.target.sweep, number, self.output.output).await;
+        }
+        let shown = client.show(&self.target.sweep).await?;
+        match self.output.output {
+            Format::Json => print_json(&sweep_json(&shown)?),
+            Format::Name => print(&shown.sweep.name),
+            Format::Table | Format::Wide => print(&sweep_text(&shown, self.output.output == Format::Wide)?),
+            Format::Csv => {
+                let Value::Object(counts) = ls::json(&shown.sweep)?["counts"].clone() else {
+                    return Ok(());
+                };
+                let mut columns = ["id", "name", "state", "image"].map(Column::always).to_vec();
+                columns.extend(counts.keys().map(Column::always));
+                let state = words::sweep_state(&shown.counts).to_owned();
+                let v1::Sweep { id, name, image, .. } = shown.sweep;
+                let mut cells = vec![id.clone(), name, state, image];
+                cells.extend(counts.values().map(words::text));
+                View { columns, rows: vec![Row { cells, json: Value::Null, name: id }] }.print(Format::Csv)
+            }
+        }
+    }
+}
+
+async fn show_job(client: &Client, sweep: &str, number: u32, format: Format) -> Result<(), Error> {
+    let request =
+        v1::ListJobsRequest { sweep: sweep.to_owned(), job: Some(number), ..v1::ListJobsRequest::default() };
+    let job = client.jobs(request).await?.message().await?;
+    let job = job.ok_or_else(|| Error::NotFound(format!("sweep {sweep} has no job {number}")))?;
+    match format {
+        Format::Json => print_json(&jobs::json(&job)?),
+        Format::Name => print(&format!("{sweep}/{number}")),
+        Format::Csv => jobs::view(vec![job], sweep)?.print(format),
+        Format::Table | Format::Wide => print(&job_text(job, sweep)?),
+    }
+}
+
+fn sweep_json(shown: &Shown) -> Result<Value, Error> {
+    let mut value = ls::json(&shown.sweep)?;
+    let manifest: Value = serde_json::from_str(&shown.manifest)
+        .map_err(|error| Error::Failed(format!("the sweep's manifest can't be read: {error}")))?;
+    let mut failures = Vec::new();
+    for failure in &shown.failures {
+        failures.push(json!({
+            "reason": words::reason(failure.reason.clone())?,
+            "jobs": failure.jobs,
+            "first_job": failure.first_job,
+        }));
+    }
+    let waiting = shown.waiting.iter().map(|waiting| {
+        let agent = Some(&waiting.agent).filter(|agent| !agent.is_empty());
+        json!({ "agent": agent, "why": waiting.why })
+    });
+    value["store"] = json!(shown.store);
+    value["waiting"] = waiting.collect();
+    value["failures"] = failures.into();
+    value["manifest"] = manifest;
+    Ok(value)
+}
+
+/// Lines of a title and a text.
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl Lines {
+    fn add(&mut self, title: &str, text: impl std::fmt::Display) {
+        self.0.push(format!("{title:<9} {text}").trim_end().to_owned());
+    }
+
+    fn end(self) -> String {
+        self.0.join("\n")
+    }
+}
+
+/// Reasons and notes that a sweep shows if it is not to show all.
+const SHOWN: usize = 10;
+
+fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
+    let sweep = &shown.sweep;
+    let mut lines = Lines::default();
+    lines.add("Sweep", format_args!("{} ({})", sweep.name, sweep.id));
+    lines.add("State", words::sweep_state(&shown.counts));
+    let pin = match sweep.image_pin.as_str() {
+        "" => String::new(),
+        pin => format!(" (pinned to {pin})"),
+    };
+    lines.add("Image", format_args!("{}{pin}", sweep.image));
+    lines.add("Owner", format_args!("{}, priority {}", sweep.owner, sweep.priority));
+    let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
+    let counts = [(queued, "queued"), (running, "running"), (succeeded, "succeeded")];
+    let ends = [(failed, "failed"), (cancelled, "cancelled")];
+    let counts = counts.iter().chain(&ends).filter(|(count, _)| *count > 0);
+    let counts: Vec<_> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    lines.add("Jobs", format_args!("{}: {}", words::total(&shown.counts), counts.join(", ")));
+    let took = words::between(sweep.created.as_ref(), sweep.finished.as_ref())?;
+    let time = match sweep.finished {
+        Some(_) => format!("took {took}"),
+        None => format!("queued {took} ago"),
+    };
+    lines.add("Time", time);
+    lines.add("Results", format_args!("{} in the store; btctl results get {} -d DIR", shown.store, sweep.name));
+    let limit = if all { usize::MAX } else { SHOWN };
+    for waiting in shown.waiting.iter().take(limit) {
+        match waiting.agent.as_str() {
+            "" => lines.add("Waiting", &waiting.why),
+            agent => lines.add("Waiting", format_args!("agent {agent}: {}", waiting.why)),
+        }
+    }
+    let noted = shown.progressing.iter().filter(|attempt| !attempt.note.is_empty());
+    for attempt in noted.take(limit) {
+        lines.add("Job", format_args!("{} on agent {}: {}", attempt.job, attempt.agent, attempt.note));
+    }
+    for failures in shown.failures.iter().take(limit) {
+        let reason = words::reason(failures.reason.clone())?.unwrap_or_default();
+        let jobs = if failures.jobs == 1 { "job" } else { "jobs" };
+        lines.add(
+            "Failed",
+            format_args!("{} {jobs}: {reason}; see btctl logs {}/{}", failures.jobs, sweep.name, failures.first_job),
+        );
+    }
+    Ok(lines.end())
+}
+
+fn job_text(job: v1::Job, sweep: &str) -> Result<String, Error> {
+    let value = jobs::json(&job)?;
+    let mut lines = Lines::default();
+    lines.add("Job", format_args!("{sweep}/{}", job.number));
+    lines.add("State", words::text(&value["state"]));
+    if !value["reason"].is_null() {
+        lines.add("Reason", words::text(&value["reason"]));
+    }
+    lines.add("Params", &value["params"]);
+    lines.add("Command", command_line(&job.command));
+    if !job.metrics.is_empty() {
+        lines.add("Metrics", &value["metrics"]);
+    }
+    lines.add("Attempts", job.attempts);
+    if !job.agent.is_empty() {
+        lines.add("Agent", &job.agent);
+    }
+    if job.started.is_some() {
+        lines.add("Ran", words::between(job.started.as_ref(), job.finished.as_ref())?);
+    }
+    if !job.note.is_empty() {
+        lines.add("Note", &job.note);
+    }
+    Ok(lines.end())
+}

@@ -1,0 +1,178 @@
+//! The manifest as flags: each says what the key of the same meaning says in a file. Names are docker's where docker
+//! has one.
+
+use std::collections::BTreeMap;
+
+use bt_model::manifest::{
+    Draft, JobUser, Matrix, Needs, Network, OnDisconnect, Sample, VolumeMount, parse_axis_flag, parse_cpus,
+    parse_size, parse_timeout,
+};
+
+use crate::error::Error;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Manifest")]
+pub(super) struct ManifestFlags {
+    /// Name of the sweep; the image's if not given.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Image to run.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Axis of the matrix: fast=5,10,20 or slow=20:200:20 (from:to:step); may be repeated.
+    #[arg(long, value_name = "NAME=VALUES")]
+    matrix: Vec<String>,
+    /// CSV file with one job per row and parameters' names in its first.
+    #[arg(long, value_name = "FILE")]
+    params_from: Option<String>,
+    /// Expression over the parameters that a job must fulfil, e.g. 'fast < slow'.
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    filter: Option<String>,
+    /// Take a random choice of so many jobs.
+    #[arg(long, value_name = "N")]
+    sample: Option<u32>,
+    /// Seed of the random choice; the same seed takes the same jobs.
+    #[arg(long, value_name = "N", requires = "sample")]
+    seed: Option<u64>,
+    /// Environment variable of the container, NAME=VALUE, or NAME to pass on the one here; may be repeated.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Volume that agents offer, at a path of the container: prices:/data:ro; may be repeated.
+    #[arg(short, long, value_name = "NAME:PATH[:ro]", value_parser = volume)]
+    volume: Vec<VolumeMount>,
+    /// Cpus of each job, e.g. 0.5 [default: 1].
+    #[arg(long, value_name = "N")]
+    cpus: Option<String>,
+    /// Memory of each job, e.g. 512m or 1GiB [default: 1GiB].
+    #[arg(short, long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Gpus of each job.
+    #[arg(long, value_name = "N")]
+    gpus: Option<u32>,
+    /// Size of /dev/shm, e.g. 256m.
+    #[arg(long, value_name = "SIZE")]
+    shm_size: Option<String>,
+    /// Most that a job may write into its results directory, e.g. 2GiB.
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<String>,
+    /// Longest time that a job may run, e.g. 15m.
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+    /// How often a job that failed is tried again [default: 0].
+    #[arg(long, value_name = "N")]
+    retries: Option<u32>,
+    /// Sweeps of a higher priority go first [default: 0].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// Label that an agent must have, e.g. pool=spot; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    agent_label: Vec<String>,
+    /// none or bridge [default: none].
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// What becomes of a container whose agent has lost the coordinator: keep or stop [default: keep].
+    #[arg(long, value_name = "CHOICE")]
+    on_disconnect: Option<String>,
+    /// Whom jobs run as: auto, image, or uid:gid [default: auto].
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Directory of the container that outputs are taken from [default: /results].
+    #[arg(long, value_name = "PATH")]
+    results: Option<String>,
+    /// File among the outputs that holds the job's metrics [default: metrics.json].
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<String>,
+    /// Time zone of the containers, e.g. America/New_York [default: UTC].
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// Command and its arguments, after --; the image's own if not given. {{ name }} stands for a parameter.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl ManifestFlags {
+    pub(super) fn draft(&self) -> Result<Draft, Error> {
+        let needs = Needs {
+            cpu_millis: self.cpus.as_deref().map(parse_cpus).transpose().map_err(at("--cpus"))?,
+            memory_bytes: self.memory.as_deref().map(parse_size).transpose().map_err(at("--memory"))?,
+            gpus: self.gpus,
+            shm_bytes: self.shm_size.as_deref().map(parse_size).transpose().map_err(at("--shm-size"))?,
+            disk_bytes: self.disk.as_deref().map(parse_size).transpose().map_err(at("--disk"))?,
+        };
+        let network = self.network.as_deref().map(str::parse::<Network>).transpose();
+        let on_disconnect = self.on_disconnect.as_deref().map(str::parse::<OnDisconnect>).transpose();
+        let user = self.user.as_deref().map(str::parse::<JobUser>).transpose();
+        Ok(Draft {
+            name: self.name.clone(),
+            image: self.image.clone(),
+            command: Some(self.command.clone()).filter(|command| !command.is_empty()),
+            env: self.env()?,
+            matrix: self.matrix()?,
+            params_from: self.params_from.clone(),
+            filter: self.filter.clone(),
+            sample: self.sample.map(|count| Sample { count, seed: self.seed.unwrap_or(0) }),
+            volumes: self.volume.clone(),
+            needs,
+            timeout: self.timeout.as_deref().map(parse_timeout).transpose().map_err(at("--timeout"))?,
+            retries: self.retries,
+            priority: self.priority,
+            agents: pairs("--agent-label", &self.agent_label)?,
+            network: network.map_err(at("--network"))?,
+            on_disconnect: on_disconnect.map_err(at("--on-disconnect"))?,
+            user: user.map_err(at("--user"))?,
+            results: self.results.clone(),
+            metrics: self.metrics.clone(),
+            timezone: self.timezone.clone(),
+            ..Draft::default()
+        })
+    }
+
+    fn matrix(&self) -> Result<Option<Matrix>, Error> {
+        let mut axes: Vec<_> = Vec::with_capacity(self.matrix.len());
+        for flag in &self.matrix {
+            let (name, axis) = parse_axis_flag(flag).map_err(at("--matrix"))?;
+            if axes.iter().any(|(known, _)| *known == name) {
+                return Err(Error::Usage(format!("--matrix: the axis `{name}` is given twice")));
+            }
+            axes.push((name, axis));
+        }
+        Ok((!axes.is_empty()).then_some(Matrix { axes, include: Vec::new(), exclude: Vec::new() }))
+    }
+
+    /// A name without a value passes on the client's own, as docker does.
+    fn env(&self) -> Result<BTreeMap<String, String>, Error> {
+        let mut env = BTreeMap::new();
+        for flag in &self.env {
+            let (name, value) = match flag.split_once('=') {
+                Some((name, value)) => (name.to_owned(), value.to_owned()),
+                None => {
+                    let value = std::env::var(flag).map_err(|_| {
+                        Error::Usage(format!(
+                            "--env {flag}: there is no such variable here; write {flag}=VALUE"
+                        ))
+                    })?;
+                    // It is a value, not a template, whatever it holds.
+                    (flag.clone(), value.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}"))
+                }
+            };
+            env.insert(name, value);
+        }
+        Ok(env)
+    }
+}
+
+fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(Error::Usage(format!("{flag} {text}: write KEY=VALUE"))),
+    };
+    texts.iter().map(pair).collect()
+}
+
+fn volume(text: &str) -> Result<VolumeMount, String> {
+    text.parse().map_err(|error: bt_model::manifest::Error| error.to_string())
+}
+
+fn at(flag: &'static str) -> impl Fn(bt_model::manifest::Error) -> Error {
+    move |error| Error::Usage(format!("{flag}: {error}"))
+}

@@ -1,0 +1,255 @@
+//! `btctl submit`: from a manifest and flags to a queued sweep.
+
+mod flags;
+mod wait;
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use bt_model::expansion::Expansion;
+use bt_model::manifest::{Draft, Format as ManifestFormat, Manifest, csv_rows};
+use bt_proto::v1::{self, submit_request};
+use serde_json::json;
+use uuid::Uuid;
+
+use self::flags::ManifestFlags;
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{self, Column, Format, OutputArgs, Row, View, words};
+use crate::settings::Settings;
+
+/// Rows of parameters in one message.
+const ROWS_IN_MESSAGE: usize = 2_000;
+/// Jobs that a dry run shows in a table for people.
+const SHOWN_JOBS: usize = 50;
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl submit -f sweep.yaml --wait
+  btctl submit -f sweep.yaml --dry-run -o json
+  btctl submit --image sma-cross:1 --matrix fast=5,10,20 --matrix slow=20:200:20 --where 'fast < slow' \\
+      -v prices:/data:ro --cpus 1 -m 1g -- python /app/backtest.py --fast '{{ fast }}' --slow '{{ slow }}'";
+
+/// Queue a sweep of backtests.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Submit {
+    /// Manifest in YAML, TOML or JSON; - reads standard input. Flags win over it.
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<String>,
+    #[command(flatten)]
+    flags: ManifestFlags,
+    /// Print the jobs, and queue nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Show progress until all jobs have ended; exit with 1 if one did not succeed.
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// Text that makes the submit safe to repeat: the same key makes one sweep only. Made anew for each call if not
+    /// given.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Submit {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let draft = match &self.file {
+            Some(path) => read_manifest(path)?,
+            None => Draft::default(),
+        };
+        let draft = draft.merge(self.flags.draft()?);
+        if self.file.is_none() && draft.image.is_none() {
+            return Err(Error::Usage(
+                "nothing to run: give a manifest with -f FILE, or an image with --image".to_owned(),
+            ));
+        }
+        let manifest = finish(draft, self.file.as_deref())?;
+        let jobs = manifest.expand()?;
+        if self.dry_run {
+            return dry_run(&manifest, &jobs, self.output.output);
+        }
+        let client = Client::connect(settings).await?;
+        let key = self.idempotency_key.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let messages = messages(&manifest, key, settings.owner.value.clone());
+        let submitted = client.submit(messages).await?;
+        if self.wait {
+            tell(&submitted);
+            let waited = wait::wait(&client, &submitted.id, &submitted.name).await;
+            if self.output.output != Format::Table {
+                print(&submitted, self.output.output)?;
+            }
+            return waited;
+        }
+        match self.output.output {
+            Format::Table | Format::Wide => {
+                tell(&submitted);
+                output::say(&format!(
+                    "btctl show {0} tells how it goes, btctl results get {0} -d DIR fetches what it made",
+                    submitted.name
+                ));
+                Ok(())
+            }
+            format => print(&submitted, format),
+        }
+    }
+}
+
+fn tell(submitted: &v1::SubmitReply) {
+    let count = match submitted.jobs {
+        1 => "1 job".to_owned(),
+        jobs => format!("{jobs} jobs"),
+    };
+    let queued = match submitted.existed {
+        true => "was queued before, with the same idempotency key",
+        false => "is queued",
+    };
+    output::say(&format!("sweep {} ({}): {count}; it {queued}", submitted.name, submitted.id));
+}
+
+fn print(submitted: &v1::SubmitReply, format: Format) -> Result<(), Error> {
+    let v1::SubmitReply { id, name, jobs, existed } = submitted;
+    match format {
+        Format::Json => {
+            output::print_json(&json!({ "id": id, "name": name, "jobs": jobs, "existed": existed }))
+        }
+        Format::Name => output::print(id),
+        Format::Table | Format::Wide | Format::Csv => {
+            let columns = ["id", "name", "jobs"].map(Column::always).into();
+            let cells = vec![id.clone(), name.clone(), jobs.to_string()];
+            View { columns, rows: vec![Row { cells, json: json!(null), name: id.clone() }] }.print(format)
+        }
+    }
+}
+
+fn read_manifest(path: &str) -> Result<Draft, Error> {
+    let (text, origin) = match path {
+        "-" => {
+            let mut text = Vec::new();
+            let read = io::stdin().lock().read_to_end(&mut text);
+            read.map_err(|error| Error::Usage(format!("standard input can't be read: {error}")))?;
+            (text, "<stdin>")
+        }
+        path => (read_file(Path::new(path))?, path),
+    };
+    Ok(Manifest::parse(&text, ManifestFormat::of_path(path), origin)?)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| Error::Usage(format!("{} can't be read: {error}", path.display())))
+}
+
+/// Reads the rows that the draft names, and checks all of it. A file that a manifest names lies beside the manifest.
+fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
+    if let Some(named) = draft.params_from.take() {
+        let from_flag = draft.places.of("params_from").is_none();
+        let base = manifest.filter(|path| !from_flag && *path != "-").and_then(|path| Path::new(path).parent());
+        let path = base.map_or_else(|| named.clone().into(), |base| base.join(&named));
+        let rows = csv_rows(&read_file(&path)?, &path.display().to_string())?;
+        if draft.matrix.is_some() || draft.params.is_some() {
+            let other = if draft.matrix.is_some() { "matrix" } else { "params" };
+            return Err(Error::Usage(format!(
+                "both `{other}` and `params_from` are given; the jobs come from one of matrix, params, params_from"
+            )));
+        }
+        draft.params = Some(rows);
+    }
+    Ok(draft.finish()?)
+}
+
+/// The messages that queue the sweep: a header, and the rows where the manifest has some.
+fn messages(manifest: &Manifest, idempotency_key: String, owner: String) -> Vec<v1::SubmitRequest> {
+    let header = v1::SubmitHeader { idempotency_key, manifest: manifest.to_json(), owner };
+    let mut messages = vec![v1::SubmitRequest { kind: Some(submit_request::Kind::Header(header)) }];
+    if let bt_model::manifest::JobSource::Rows(rows) = &manifest.jobs {
+        for piece in rows.chunks(ROWS_IN_MESSAGE) {
+            let rows = piece.iter().map(|row| row.to_json()).collect();
+            let rows = v1::ParameterRows { rows };
+            messages.push(v1::SubmitRequest { kind: Some(submit_request::Kind::Rows(rows)) });
+        }
+    }
+    messages
+}
+
+/// Prints the jobs one by one, so that a large sweep needs no more memory than a small one.
+fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, format: Format) -> Result<(), Error> {
+    let renderer = manifest.renderer()?;
+    let rendered = jobs.iter().enumerate().map(|(job, parameters)| {
+        let rendered = renderer.render(&parameters)?;
+        Ok::<_, Error>((job, parameters, rendered))
+    });
+    match format {
+        Format::Json => {
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Error::output);
+            let mut before = "[\n";
+            for job in rendered {
+                let (job, parameters, rendered) = job?;
+                let value = json!({
+                    "job": job,
+                    "params": parameters.as_map(),
+                    "command": rendered.command,
+                    "env": rendered.env,
+                });
+                write(before)?;
+                write(&value.to_string())?;
+                before = ",\n";
+            }
+            write("\n]\n")?;
+            out.flush().map_err(Error::output)
+        }
+        Format::Name => (0..jobs.len()).try_for_each(|job| output::print(&format!("{}/{job}", manifest.name))),
+        Format::Table | Format::Wide | Format::Csv => {
+            let shown = if format == Format::Table { SHOWN_JOBS } else { usize::MAX };
+            let mut names: Vec<String> = Vec::new();
+            let mut rows = Vec::new();
+            for job in rendered.take(shown) {
+                let (job, parameters, rendered) = job?;
+                for name in parameters.names() {
+                    if !names.iter().any(|known| known == name) {
+                        names.push(name.to_owned());
+                    }
+                }
+                rows.push((job, parameters, rendered.command));
+            }
+            let mut columns = vec![Column::always("job")];
+            columns.extend(names.iter().map(Column::always));
+            columns.push(Column::always("command"));
+            let rows = rows.into_iter().map(|(job, parameters, command)| {
+                let mut cells = vec![job.to_string()];
+                cells.extend(names.iter().map(|name| parameters.get(name).map(words::text).unwrap_or_default()));
+                cells.push(command_line(&command));
+                Row { cells, json: json!(null), name: job.to_string() }
+            });
+            View { columns, rows: rows.collect() }.print(format)?;
+            let (all, shown) = (jobs.len() as usize, shown.min(jobs.len() as usize));
+            if shown < all {
+                output::say(&format!("... and {} more; -o wide, csv or json shows all", all - shown));
+            }
+            output::say(&format!("{all} jobs; nothing is queued (--dry-run)"));
+            Ok(())
+        }
+    }
+}
+
+/// A command as a line that a shell would take.
+pub(crate) fn command_line(command: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%^".contains(c);
+    let quoted = command.iter().map(|word| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_can_be_pasted() {
+        let line = command_line(&["sh", "-c", "echo 'a b'", ""].map(str::to_owned));
+        assert_eq!(line, r"sh -c 'echo '\''a b'\''' ''");
+    }
+}

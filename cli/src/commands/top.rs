@@ -1,0 +1,43 @@
+//! `btctl top`: the best jobs of a sweep by a metric.
+
+use bt_proto::v1;
+
+use super::jobs;
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::OutputArgs;
+use crate::settings::Settings;
+use crate::target;
+
+/// Rank a sweep's jobs by a metric, the highest first.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  btctl top sma-cross --by sharpe\n  btctl top sma-cross --by max_drawdown --ascending -n 5")]
+pub(crate) struct Top {
+    #[arg(value_name = "SWEEP", value_parser = target::sweep)]
+    sweep: String,
+    /// Metric to rank by. Jobs that did not report it are left out.
+    #[arg(long, value_name = "METRIC")]
+    by: String,
+    /// The lowest first.
+    #[arg(long, visible_alias = "asc")]
+    ascending: bool,
+    /// How many jobs to list.
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Top {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let request = v1::ListJobsRequest {
+            sweep: self.sweep.clone(),
+            by: self.by,
+            ascending: self.ascending,
+            limit: self.limit,
+            ..v1::ListJobsRequest::default()
+        };
+        let jobs = Client::connect(settings).await?.jobs(request).await?;
+        jobs::print(jobs, &self.sweep, self.output.output).await
+    }
+}

@@ -1,0 +1,74 @@
+//! `btctl up`: everything on one machine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::logging::{self, LogFormat};
+use crate::up::{self, Place, Plan};
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl up --volume prices=/srv/prices:ro
+  btctl up --detach --state-dir /data/btctl
+  btctl up --listen 0.0.0.0:7600          # lets agents on other machines join
+
+A first Ctrl-C or SIGTERM lets running jobs finish for the drain timeout, then hands them back to the queue; a second
+hands them back at once. The queue and the results are kept.";
+
+/// Run everything on this machine: a private Postgres, a coordinator and an agent.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Up {
+    /// Directory that keeps everything [default: $XDG_STATE_HOME/btctl, as root /var/lib/btctl].
+    #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Go to the background once everything runs.
+    #[arg(short, long)]
+    detach: bool,
+    /// Start no agent.
+    #[arg(long)]
+    no_agent: bool,
+    /// Use this Postgres instead of a private one.
+    #[arg(long, env = "BTCTL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Directory of the Postgres server's programs; found by itself if not given.
+    #[arg(long, env = "BTCTL_POSTGRES_BIN", value_name = "DIR")]
+    postgres_bin: Option<PathBuf>,
+    /// Directory that results are published in [default: STATE/store].
+    #[arg(long, env = "BTCTL_STORE", value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Address that clients and agents connect to [default: 127.0.0.1:7600, or a free port].
+    #[arg(long, env = "BTCTL_LISTEN", value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    agent: bt_agent::Options,
+    #[command(flatten)]
+    log: LogFormat,
+}
+
+impl Up {
+    pub(crate) async fn run(self) -> Result<(), Error> {
+        let place = Place::of(self.state_dir)?;
+        let absolute = |dir: PathBuf| {
+            std::path::absolute(&dir)
+                .map_err(|error| Error::Usage(format!("{} is no directory: {error}", dir.display())))
+        };
+        let store = self.store.map(absolute).transpose()?;
+        if up::is_background() {
+            up::leave_terminal()?;
+        } else if self.detach {
+            return up::detach(&place).await;
+        }
+        logging::start(&self.log);
+        let plan = Plan {
+            place,
+            agent: (!self.no_agent).then_some(self.agent),
+            database_url: self.database_url,
+            postgres_bin: self.postgres_bin,
+            store,
+            listen: self.listen,
+        };
+        up::run(plan).await
+    }
+}

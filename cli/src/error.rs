@@ -1,0 +1,92 @@
+//! What a command ends with: an exit code that scripts can rely on, and one message for people.
+
+use std::io;
+use std::process::ExitCode;
+
+use tonic::{Code, Status};
+
+/// Why a command did not do all that it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// It was tried, and failed: a damaged file, a machine that lacks something.
+    #[error("{0}")]
+    Failed(String),
+    /// The sweep that was waited for has jobs that did not succeed; told already.
+    #[error("")]
+    SweepFailed,
+    /// The command line, a manifest or a setting is wrong.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    NotFound(String),
+    /// The coordinator won't do it, for a quota or for want of a right.
+    #[error("{0}")]
+    Refused(String),
+    /// The coordinator can't be reached.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The user pressed Ctrl-C; told already.
+    #[error("")]
+    Interrupted,
+    /// Nobody reads the output any more.
+    #[error("")]
+    OutputClosed,
+}
+
+impl Error {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::OutputClosed => 0,
+            Self::Failed(_) | Self::SweepFailed => 1,
+            Self::Usage(_) => 2,
+            Self::NotFound(_) => 3,
+            Self::Refused(_) => 4,
+            Self::Unreachable(_) => 5,
+            Self::Interrupted => 130,
+        })
+    }
+
+    /// An error while writing to standard output.
+    pub(crate) fn output(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Failed(format!("the output can't be written: {error}")),
+        }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        let message = match status.message() {
+            "" => status.code().description().to_owned(),
+            message => message.to_owned(),
+        };
+        match status.code() {
+            Code::InvalidArgument | Code::AlreadyExists | Code::OutOfRange => Self::Usage(message),
+            Code::NotFound => Self::NotFound(message),
+            Code::PermissionDenied | Code::Unauthenticated | Code::ResourceExhausted => {
+                Self::Refused(message)
+            }
+            Code::Unavailable => Self::Unreachable(message),
+            _ => Self::Failed(message),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(format!("{error:#}"))
+    }
+}
+
+impl From<bt_model::manifest::Error> for Error {
+    fn from(error: bt_model::manifest::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<bt_proto::convert::Malformed> for Error {
+    fn from(error: bt_proto::convert::Malformed) -> Self {
+        Self::Failed(format!("the coordinator answered what this btctl can't read: {error}"))
+    }
+}

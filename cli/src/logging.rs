@@ -1,0 +1,34 @@
+//! What servers say, on standard error: lines for people, or JSON for machines.
+
+use tracing_subscriber::EnvFilter;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct LogFormat {
+    /// What is logged: error, warn, info, debug, or a filter such as info,bt_agent=debug.
+    #[arg(long, env = "BTCTL_LOG", default_value = "info", value_name = "FILTER")]
+    log: EnvFilter,
+    /// Form of the log.
+    #[arg(long, env = "BTCTL_LOG_FORMAT", value_enum, default_value_t, value_name = "FORM")]
+    log_format: Form,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Form {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Starts logging; called once, by a server.
+pub(crate) fn start(format: &LogFormat) {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let ansi = !no_color && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(format.log.clone())
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi);
+    match format.log_format {
+        Form::Text => logs.with_target(false).init(),
+        Form::Json => logs.json().flatten_event(true).init(),
+    }
+}

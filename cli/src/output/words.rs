@@ -1,0 +1,137 @@
+//! Values as words: times, sizes, states.
+
+use std::time::Duration;
+
+use bt_model::reason::Reason;
+use bt_model::resources::{ByteSize, Resources};
+use bt_model::state::JobState;
+use bt_proto::convert;
+use bt_proto::v1;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+type WireTime = prost_types::Timestamp;
+
+/// How a sweep is, told from its jobs.
+pub(crate) fn sweep_state(counts: &v1::Counts) -> &'static str {
+    let v1::Counts { queued, running, succeeded, failed, cancelled } = *counts;
+    let ended = succeeded + failed + cancelled;
+    match (queued, running) {
+        (0, 0) if failed > 0 => "failed",
+        (0, 0) if cancelled > 0 => "cancelled",
+        (0, 0) => "succeeded",
+        (_, 0) if ended == 0 => "queued",
+        _ => "running",
+    }
+}
+
+pub(crate) fn total(counts: &v1::Counts) -> u32 {
+    counts.queued + counts.running + counts.succeeded + counts.failed + counts.cancelled
+}
+
+pub(crate) fn job_state(state: v1::JobState) -> Result<JobState, Error> {
+    Ok(JobState::try_from(state)?)
+}
+
+/// `exit(1)`; nothing where there is no reason.
+pub(crate) fn reason(reason: Option<v1::Reason>) -> Result<Option<String>, Error> {
+    let reason = reason.map(Reason::try_from).transpose()?;
+    Ok(reason.map(|reason| reason.to_string()))
+}
+
+/// RFC 3339 in UTC, or null.
+pub(crate) fn time(time: Option<&WireTime>) -> Result<Value, Error> {
+    Ok(match time {
+        Some(time) => json!(convert::time(time)?.to_string()),
+        None => Value::Null,
+    })
+}
+
+/// How long ago: `5m`.
+pub(crate) fn age(time: Option<&WireTime>) -> Result<String, Error> {
+    let Some(time) = time else { return Ok(String::new()) };
+    let elapsed = Timestamp::now().duration_since(convert::time(time)?);
+    Ok(span(Duration::try_from(elapsed).unwrap_or_default()))
+}
+
+/// The time between two points, or from the first until now.
+pub(crate) fn between(from: Option<&WireTime>, to: Option<&WireTime>) -> Result<String, Error> {
+    let Some(from) = from else { return Ok(String::new()) };
+    let to = match to {
+        Some(to) => convert::time(to)?,
+        None => Timestamp::now(),
+    };
+    let elapsed = to.duration_since(convert::time(from)?);
+    Ok(span(Duration::try_from(elapsed).unwrap_or_default()))
+}
+
+/// A duration in its two largest units: `2h 5m`.
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if seconds < 10 => format!("{:.1}s", duration.as_secs_f64()),
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+/// A value as a text without quotes.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+pub(crate) fn cpus(millis: u64) -> String {
+    (millis as f64 / 1000.0).to_string()
+}
+
+pub(crate) fn resources_json(resources: Option<v1::Resources>) -> Value {
+    let resources = Resources::from(resources.unwrap_or_default());
+    json!({
+        "cpus": resources.cpu_millis as f64 / 1000.0,
+        "memory_bytes": resources.memory_bytes,
+        "gpus": resources.gpus,
+    })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn size(bytes: u64) -> String {
+    ByteSize(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweeps_state_is_told_from_its_jobs() {
+        let state = |queued, running, succeeded, failed, cancelled| {
+            sweep_state(&v1::Counts { queued, running, succeeded, failed, cancelled })
+        };
+        assert_eq!(state(3, 0, 0, 0, 0), "queued");
+        assert_eq!(state(3, 0, 1, 0, 0), "running");
+        assert_eq!(state(0, 1, 0, 0, 0), "running");
+        assert_eq!(state(0, 0, 3, 0, 0), "succeeded");
+        assert_eq!(state(0, 0, 3, 1, 1), "failed");
+        assert_eq!(state(0, 0, 3, 0, 1), "cancelled");
+    }
+
+    #[test]
+    fn spans_read_well() {
+        let spans = [(0, "0.0s"), (59, "59s"), (60, "1m 0s"), (7_500, "2h 5m"), (90_000, "1d 1h")];
+        for (seconds, text) in spans {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+}

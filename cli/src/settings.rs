@@ -1,0 +1,141 @@
+//! The client's settings: from a flag, the environment, a file, or the default, in this order.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use etcetera::{BaseStrategy, choose_base_strategy};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::up::Place;
+
+/// Where a client looks for a coordinator if nothing says where it is.
+pub(crate) const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7600";
+
+/// A settings file, `client.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientFile {
+    /// `http://host:port`; several, parted by commas, are tried in turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) coordinator: Option<String>,
+    /// Whose sweeps a submit makes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
+}
+
+/// What the command line says of the settings; the environment's word is told apart by [`Source`].
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SettingFlags {
+    /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, parted by commas, are tried in turn.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    coordinator: Option<String>,
+}
+
+/// Where a setting's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Flag(&'static str),
+    Variable(&'static str),
+    File(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value, and who set it.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) value: String,
+    pub(crate) source: Source,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) coordinator: Setting,
+    pub(crate) owner: Setting,
+}
+
+impl Settings {
+    pub(crate) fn read(flags: &SettingFlags) -> Result<Self, Error> {
+        let files = files()?;
+        let of_files = |field: fn(&ClientFile) -> Option<&String>| {
+            files.iter().find_map(|(path, file)| {
+                let value = field(file)?.clone();
+                Some(Setting { value, source: Source::File(path.clone()) })
+            })
+        };
+        let flag = flags.coordinator.clone();
+        let coordinator = flag.map(|value| Setting { value, source: Source::Flag("--coordinator") });
+        let user = || {
+            let name = variable("USER").or_else(|| variable("LOGNAME"));
+            let value = name.map_or_else(|| "nobody".to_owned(), |setting| setting.value);
+            Setting { value, source: Source::Default }
+        };
+        Ok(Self {
+            coordinator: coordinator
+                .or_else(|| variable("BTCTL_COORDINATOR"))
+                .or_else(|| of_files(|file| file.coordinator.as_ref()))
+                .unwrap_or(Setting { value: DEFAULT_COORDINATOR.to_owned(), source: Source::Default }),
+            owner: variable("BTCTL_OWNER")
+                .or_else(|| of_files(|file| file.owner.as_ref()))
+                .unwrap_or_else(user),
+        })
+    }
+
+    /// The coordinators' addresses, at least one.
+    pub(crate) fn coordinators(&self) -> Vec<String> {
+        let addresses = self.coordinator.value.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let with_scheme = |address: &str| match address.contains("://") {
+            true => address.to_owned(),
+            false => format!("http://{address}"),
+        };
+        addresses.map(with_scheme).collect()
+    }
+}
+
+fn variable(name: &'static str) -> Option<Setting> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(Setting { value, source: Source::Variable(name) })
+}
+
+/// The files that there are: the one that BTCTL_CONFIG names, or else the user's own before that of the `btctl up` in
+/// its default place.
+fn files() -> Result<Vec<(PathBuf, ClientFile)>, Error> {
+    if let Some(named) = variable("BTCTL_CONFIG") {
+        let path = PathBuf::from(&named.value);
+        let file = read(&path)?.ok_or_else(|| {
+            Error::Usage(format!("{} does not exist; BTCTL_CONFIG names it", path.display()))
+        })?;
+        return Ok(vec![(path, file)]);
+    }
+    let own = choose_base_strategy().ok().map(|dirs| dirs.config_dir().join("btctl/client.toml"));
+    let of_up = Place::default_dir().map(|dir| Place::new(dir).client_file()).ok();
+    let mut found = Vec::new();
+    for path in own.into_iter().chain(of_up) {
+        if let Some(file) = read(&path)? {
+            found.push((path, file));
+        }
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<Option<ClientFile>, Error> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::Usage(format!("{} can't be read: {error}", path.display()))),
+    };
+    let file = toml::from_str(&text)
+        .map_err(|error| Error::Usage(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
+    Ok(Some(file))
+}

@@ -1,0 +1,124 @@
+//! `btctl up --detach` and `btctl down`: starting it in the background, and ending it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
+
+use super::Place;
+use super::lock::{Holder, holder};
+use crate::error::Error;
+use crate::output::say;
+
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a start may take: a first one makes a Postgres cluster.
+const START: Duration = Duration::from_secs(120);
+/// How long after `--now` the end may take: containers' grace, and Postgres's last checkpoint.
+const END: Duration = Duration::from_secs(120);
+/// Bytes of the log that are shown when a start fails.
+const SHOWN: u64 = 4096;
+
+/// Set for the process that stays in the background; its command line is the one that started it.
+const IN_BACKGROUND: &str = "BTCTL_UP_IN_BACKGROUND";
+
+pub(crate) fn is_background() -> bool {
+    std::env::var_os(IN_BACKGROUND).is_some()
+}
+
+/// Makes a session of its own: the end of the user's terminal does not end it.
+pub(crate) fn leave_terminal() -> Result<(), Error> {
+    match rustix::process::setsid() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::Failed(format!("the terminal can't be left: {error}"))),
+    }
+}
+
+/// Starts `btctl up` in the background, and returns when it serves.
+pub(crate) async fn detach(place: &Place) -> Result<(), Error> {
+    place.create()?;
+    if let Some(Holder { pid, .. }) = holder(place)? {
+        return Err(Error::Failed(format!(
+            "btctl up runs already in {} (process {pid}); btctl down ends it",
+            place.dir().display()
+        )));
+    }
+    let path = place.log_file();
+    let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));
+    let mut log = File::options().create(true).append(true).read(true).open(&path).map_err(failed)?;
+    let began = log.seek(SeekFrom::End(0)).map_err(failed)?;
+    let myself = std::env::current_exe()
+        .map_err(|error| Error::Failed(format!("btctl's own program can't be found: {error}")))?;
+    let mut child = Command::new(myself)
+        .args(std::env::args_os().skip(1))
+        .env(IN_BACKGROUND, "1")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(failed)?)
+        .stderr(log.try_clone().map_err(failed)?)
+        .spawn()
+        .map_err(|error| Error::Failed(format!("btctl can't be started: {error}")))?;
+    let deadline = Instant::now() + START;
+    loop {
+        let ended = child.try_wait().map_err(failed)?;
+        if ended.is_none()
+            && let Some(Holder { pid, address: Some(address) }) = holder(place)?
+            && pid == child.id()
+        {
+            say(&format!(
+                "btctl is up in the background (process {pid}) at {address}; its log is {}; btctl down ends it",
+                path.display()
+            ));
+            return Ok(());
+        }
+        if ended.is_some() || Instant::now() > deadline {
+            let said = tail(&mut log, began).map_err(failed)?;
+            let what = if ended.is_some() { "ended" } else { "does not serve yet" };
+            return Err(Error::Failed(format!("btctl up {what}; it said:\n{}", said.trim_end())));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn tail(log: &mut File, from: u64) -> std::io::Result<String> {
+    let end = log.seek(SeekFrom::End(0))?;
+    log.seek(SeekFrom::Start(from.max(end.saturating_sub(SHOWN))))?;
+    let mut text = Vec::new();
+    log.read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Ends the `btctl up` of a place, and returns when it has ended. Without `now`, its running jobs may finish first.
+pub(crate) async fn down(place: &Place, now: bool) -> Result<(), Error> {
+    let Some(first) = holder(place)? else {
+        say(&format!("no btctl up runs in {}", place.dir().display()));
+        return Ok(());
+    };
+    signal(first.pid)?;
+    if now {
+        // A second signal right behind the first would be one signal.
+        sleep(LOOK * 5).await;
+        if holder(place)?.is_some() {
+            signal(first.pid)?;
+        }
+    } else {
+        say("running jobs may finish; btctl down --now stops them at once");
+    }
+    let began = Instant::now();
+    while holder(place)?.is_some_and(|holder| holder.pid == first.pid) {
+        if now && began.elapsed() > END {
+            return Err(Error::Failed(format!("process {} has not ended after {END:?}", first.pid)));
+        }
+        sleep(LOOK).await;
+    }
+    say("btctl is down; what was queued is kept");
+    Ok(())
+}
+
+fn signal(pid: u32) -> Result<(), Error> {
+    let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let target = target.ok_or_else(|| Error::Failed(format!("{pid} is no process id")))?;
+    kill_process(target, Signal::TERM)
+        .map_err(|error| Error::Failed(format!("process {pid} can't be ended: {error}")))
+}

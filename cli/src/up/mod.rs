@@ -1,0 +1,208 @@
+//! One machine: a private Postgres, a coordinator and an agent in one process, with all that they keep under one
+//! directory.
+//!
+//! At most one `btctl up` works in a directory, by a lock that ends with the process. What a killed one left behind
+//! (its Postgres, its containers) the next one takes over.
+
+mod detach;
+mod lock;
+mod place;
+mod postgres;
+
+use std::net::SocketAddr;
+
+use bt_agent::Shutdown;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::error::Error;
+use crate::output::say;
+use crate::settings::ClientFile;
+use crate::signals::Signals;
+
+pub(crate) use detach::{detach, down, is_background, leave_terminal};
+pub(crate) use place::Place;
+
+use self::lock::Lock;
+use self::postgres::{Postgres, Server};
+
+/// What `btctl up` is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) place: Place,
+    /// The agent's options; none if there is to be no agent.
+    pub(crate) agent: Option<bt_agent::Options>,
+    /// An existing server to use instead of a private one.
+    pub(crate) database_url: Option<String>,
+    pub(crate) postgres_bin: Option<std::path::PathBuf>,
+    pub(crate) store: Option<std::path::PathBuf>,
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// The address if none is asked for; another port if this one is taken.
+const LISTEN: &str = "127.0.0.1:7600";
+const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
+const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// Runs all of it until told to end.
+pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
+    plan.place.create()?;
+    let mut lock = Lock::take(&plan.place)?;
+    let mut signals = Signals::listen()?;
+    let mut postgres = match plan.database_url {
+        Some(_) => None,
+        None => Some(start_postgres(&plan, &mut signals).await?),
+    };
+    let url = match (&plan.database_url, &postgres) {
+        (Some(url), _) => url.clone(),
+        (None, Some(postgres)) => postgres.url(),
+        (None, None) => return Err(Error::Interrupted),
+    };
+    let ended = serve(&plan, url, &mut lock, &mut signals, postgres.as_mut()).await;
+    if let Some(postgres) = postgres {
+        info!("stopping Postgres");
+        postgres.stop().await;
+    }
+    ended
+}
+
+async fn start_postgres(plan: &Plan, signals: &mut Signals) -> Result<Postgres, Error> {
+    let server = Server::find(plan.postgres_bin.as_deref(), &plan.place)?;
+    tokio::select! {
+        started = Postgres::start(server) => started,
+        () = signals.next() => Err(Error::Interrupted),
+    }
+}
+
+/// Runs the coordinator and the agent, and keeps Postgres up, until a signal or a failure. The agent ends first, so
+/// that it can hand back what it holds.
+async fn serve(
+    plan: &Plan,
+    database_url: String,
+    lock: &mut Lock,
+    signals: &mut Signals,
+    postgres: Option<&mut Postgres>,
+) -> Result<(), Error> {
+    let store = plan.store.clone().unwrap_or_else(|| plan.place.store_dir());
+    let options = bt_coordinator::Options {
+        database_url,
+        listen: listen_address(plan.listen).await?,
+        store: store.clone(),
+        lease: LEASE,
+        heartbeat: HEARTBEAT,
+    };
+    let stop = CancellationToken::new();
+    let (ready, mut is_ready) = oneshot::channel();
+    let coordinator = async { Ok::<(), Error>(bt_coordinator::run(options, ready, stop.clone()).await?) };
+    let guard = async {
+        match postgres {
+            Some(postgres) => postgres.keep_up().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(coordinator, guard);
+    let address = loop {
+        tokio::select! {
+            address = &mut is_ready => match address {
+                Ok(address) => break address,
+                // It has ended without being ready, and says why.
+                Err(_) => return coordinator.await,
+            },
+            served = &mut coordinator => return served,
+            () = &mut guard => {}
+            () = signals.next() => stop.cancel(),
+        }
+    };
+    announce(plan, address, &store, lock)?;
+    let shutdown = Shutdown::default();
+    let agent = agent(plan, address, shutdown.clone());
+    tokio::pin!(agent);
+    loop {
+        tokio::select! {
+            served = &mut coordinator => return served,
+            worked = &mut agent => {
+                stop.cancel();
+                return worked.and(coordinator.await);
+            }
+            () = &mut guard => {}
+            () = signals.next() => match shutdown.drain.is_cancelled() {
+                false => {
+                    info!("ending: running jobs may finish; once more to stop them at once");
+                    shutdown.drain.cancel();
+                }
+                true => shutdown.now.cancel(),
+            },
+        }
+    }
+}
+
+/// Runs the agent, or where there is to be none waits for the end.
+async fn agent(plan: &Plan, coordinator: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
+    let Some(options) = plan.agent.clone() else {
+        shutdown.drain.cancelled().await;
+        return Ok(());
+    };
+    let place = bt_agent::Place {
+        coordinators: vec![format!("http://{}", reachable(coordinator))],
+        state_dir: plan.place.agent_dir(),
+    };
+    Ok(bt_agent::run(options, place, shutdown).await?)
+}
+
+/// The address that was asked for, or the usual one, or where that is taken any other of this machine.
+async fn listen_address(asked: Option<SocketAddr>) -> Result<SocketAddr, Error> {
+    if let Some(asked) = asked {
+        return Ok(asked);
+    }
+    let usual: SocketAddr =
+        LISTEN.parse().map_err(|error| Error::Failed(format!("{LISTEN} is no address: {error}")))?;
+    match TcpListener::bind(usual).await {
+        Ok(_) => Ok(usual),
+        Err(error) => {
+            warn!("{usual} can't be listened on ({error}); another port is taken");
+            Ok(SocketAddr::new(usual.ip(), 0))
+        }
+    }
+}
+
+/// Where a process on this machine reaches a server that listens on this address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            (std::net::Ipv6Addr::LOCALHOST, v6.port()).into()
+        }
+        other => other,
+    }
+}
+
+/// Writes down where things are, and says it.
+fn announce(
+    plan: &Plan,
+    address: SocketAddr,
+    store: &std::path::Path,
+    lock: &mut Lock,
+) -> Result<(), Error> {
+    let coordinator = format!("http://{}", reachable(address));
+    let file = ClientFile { coordinator: Some(coordinator.clone()), owner: None };
+    plan.place.write_client_file(&file)?;
+    lock.announce(&coordinator)?;
+    let mut told = format!(
+        "btctl is up\n  coordinator  {coordinator}\n  results      {}\n  state        {}\n",
+        store.display(),
+        plan.place.dir().display()
+    );
+    match plan.place.is_default() {
+        true => told += "  try          btctl submit --image IMAGE --wait -- COMMAND",
+        false => {
+            told += &format!(
+                "  try          BTCTL_CONFIG={} btctl submit --image IMAGE --wait -- COMMAND",
+                plan.place.client_file().display()
+            );
+        }
+    }
+    say(&told);
+    Ok(())
+}
