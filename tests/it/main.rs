@@ -1,5 +1,7 @@
 //! The whole-system tests: real processes, a real Postgres, real containers. One file for each thing that users rely on.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it can't go on")]
+
 mod bad_input;
 mod container;
 mod faults;

@@ -9,7 +9,9 @@ use crate::output::print;
 
 /// Print a script that makes a shell complete btctl's command lines.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  btctl completions bash > ~/.local/share/bash-completion/completions/btctl")]
+#[command(
+    after_help = "Example:\n  btctl completions bash > ~/.local/share/bash-completion/completions/btctl"
+)]
 pub(crate) struct Completions {
     shell: Shell,
 }

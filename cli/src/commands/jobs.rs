@@ -61,18 +61,29 @@ impl Jobs {
             ..v1::ListJobsRequest::default()
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;
-        print(jobs, &self.sweep, self.output.output).await
+        print(jobs, &List { sweep: &self.sweep, by: "" }, self.output.output).await
     }
 }
 
+/// Whose jobs are listed, and the metric that comes first among their columns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List<'a> {
+    pub(super) sweep: &'a str,
+    pub(super) by: &'a str,
+}
+
 /// Prints jobs as they come where the form allows it; a table needs them all to know its columns.
-pub(super) async fn print(mut jobs: Streaming<v1::Job>, sweep: &str, format: Format) -> Result<(), Error> {
+pub(super) async fn print(
+    mut jobs: Streaming<v1::Job>,
+    list: &List<'_>,
+    format: Format,
+) -> Result<(), Error> {
     if format != Format::Json {
         let mut all = Vec::new();
         while let Some(job) = jobs.next().await {
             all.push(job?);
         }
-        return view(all, sweep)?.print(format);
+        return view(all, list)?.print(format);
     }
     let mut out = BufWriter::new(stdout().lock());
     let mut before = "[\n";
@@ -113,7 +124,7 @@ fn object(text: &str) -> Result<Map<String, Value>, Error> {
 const OWN: [&str; 7] = ["job", "state", "attempts", "agent", "reason", "started", "finished"];
 
 /// Jobs as a list whose columns are their parameters and metrics.
-pub(super) fn view(jobs: Vec<v1::Job>, sweep: &str) -> Result<View, Error> {
+pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     let mut parameters = Names::default();
     let mut metrics = Names::default();
     let mut read = Vec::with_capacity(jobs.len());
@@ -123,7 +134,8 @@ pub(super) fn view(jobs: Vec<v1::Job>, sweep: &str) -> Result<View, Error> {
         metrics.take(&maps.1);
         read.push((job, maps));
     }
-    let (parameters, metrics) = (parameters.0, metrics.0);
+    let (parameters, mut metrics) = (parameters.0, metrics.0);
+    metrics.sort_by_key(|name| (name != list.by, name.clone()));
     let mut columns = vec![Column::always("job"), Column::always("state")];
     let title = |kind: &str, name: &String, others: &[String]| match OWN.contains(&name.as_str())
         || others.contains(name)
@@ -138,7 +150,8 @@ pub(super) fn view(jobs: Vec<v1::Job>, sweep: &str) -> Result<View, Error> {
     let mut rows = Vec::with_capacity(read.len());
     for (job, (own, reported)) in read {
         let mut cells = vec![job.number.to_string(), words::job_state(job.state())?.to_string()];
-        let cell = |map: &Map<String, Value>, name: &String| map.get(name).map(words::text).unwrap_or_default();
+        let cell =
+            |map: &Map<String, Value>, name: &String| map.get(name).map(words::text).unwrap_or_default();
         cells.extend(parameters.iter().map(|name| cell(&own, name)));
         cells.extend(metrics.iter().map(|name| cell(&reported, name)));
         cells.push(job.attempts.to_string());
@@ -146,7 +159,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, sweep: &str) -> Result<View, Error> {
         cells.push(words::reason(job.reason.clone())?.unwrap_or_else(|| job.note.clone()));
         cells.push(words::text(&words::time(job.started.as_ref())?));
         cells.push(words::text(&words::time(job.finished.as_ref())?));
-        rows.push(Row { cells, json: json(&job)?, name: format!("{sweep}/{}", job.number) });
+        rows.push(Row { cells, json: json(&job)?, name: format!("{}/{}", list.sweep, job.number) });
     }
     Ok(View { columns, rows })
 }
@@ -177,7 +190,7 @@ mod tests {
             metrics: r#"{"x": 3.5}"#.to_owned(),
             ..v1::Job::default()
         };
-        let view = view(vec![job], "s").unwrap();
+        let view = view(vec![job], &List { sweep: "s", by: "" }).unwrap();
         let titles: Vec<_> = view.columns.iter().map(|column| column.title.as_str()).collect();
         assert_eq!(titles[..6], ["job", "state", "param.state", "param.x", "fast", "metric.x"]);
         assert_eq!(view.rows[0].cells[2..6], ["1", "2", "5", "3.5"]);

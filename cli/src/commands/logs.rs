@@ -15,7 +15,9 @@ use crate::target::Target;
 
 /// Print a job's log, byte for byte.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  btctl logs sma-cross/17\n  btctl logs -f sma-cross/17\n  btctl logs --attempt 1 sma-cross/17")]
+#[command(
+    after_help = "Examples:\n  btctl logs sma-cross/17\n  btctl logs -f sma-cross/17\n  btctl logs --attempt 1 sma-cross/17"
+)]
 pub(crate) struct Logs {
     /// Job; the number may be left out if the sweep has one job only.
     #[arg(value_name = "SWEEP/JOB")]

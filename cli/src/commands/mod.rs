@@ -47,7 +47,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Clone, Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one command line is parsed a process")]
 enum Command {
     Submit(submit::Submit),
     Ls(ls::Ls),

@@ -10,7 +10,9 @@ use crate::target::Target;
 
 /// Queue failed or cancelled jobs again; jobs that succeeded stay as they are.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  btctl retry sma-cross\n  btctl retry --failed sma-cross\n  btctl retry sma-cross/17")]
+#[command(
+    after_help = "Examples:\n  btctl retry sma-cross\n  btctl retry --failed sma-cross\n  btctl retry sma-cross/17"
+)]
 pub(crate) struct Retry {
     #[arg(required = true, value_name = "SWEEP[/JOB]")]
     targets: Vec<Target>,
@@ -30,7 +32,9 @@ impl Retry {
             };
             let queued = client.retry(request).await?.queued;
             say(&match (job, queued) {
-                (Some(job), 0) => format!("{sweep}/{job}: it has neither failed nor been cancelled; nothing is queued"),
+                (Some(job), 0) => {
+                    format!("{sweep}/{job}: it has neither failed nor been cancelled; nothing is queued")
+                }
                 (None, 0) => format!("{sweep}: no job has failed or been cancelled; nothing is queued"),
                 (Some(job), _) => format!("{sweep}/{job}: queued again"),
                 (None, queued) => format!("{sweep}: {queued} queued again"),

@@ -13,7 +13,9 @@ use crate::target::Target;
 
 /// Show a sweep or a job: its state, why jobs wait, and what failed.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  btctl show sma-cross\n  btctl show sma-cross/17\n  btctl show sma-cross -o json")]
+#[command(
+    after_help = "Examples:\n  btctl show sma-cross\n  btctl show sma-cross/17\n  btctl show sma-cross -o json"
+)]
 pub(crate) struct Show {
     /// Sweep or job: NAME, ID or SWEEP/NUMBER.
     #[arg(value_name = "SWEEP[/JOB]")]
@@ -57,7 +59,7 @@ async fn show_job(client: &Client, sweep: &str, number: u32, format: Format) -> 
     match format {
         Format::Json => print_json(&jobs::json(&job)?),
         Format::Name => print(&format!("{sweep}/{number}")),
-        Format::Csv => jobs::view(vec![job], sweep)?.print(format),
+        Format::Csv => jobs::view(vec![job], &jobs::List { sweep, by: "" })?.print(format),
         Format::Table | Format::Wide => print(&job_text(job, sweep)?),
     }
 }
@@ -125,7 +127,10 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         None => format!("queued {took} ago"),
     };
     lines.add("Time", time);
-    lines.add("Results", format_args!("{} in the store; btctl results get {} -d DIR", shown.store, sweep.name));
+    lines.add(
+        "Results",
+        format_args!("{} in the store; btctl results get {} -d DIR", shown.store, sweep.name),
+    );
     let limit = if all { usize::MAX } else { SHOWN };
     for waiting in shown.waiting.iter().take(limit) {
         match waiting.agent.as_str() {
@@ -142,7 +147,10 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         let jobs = if failures.jobs == 1 { "job" } else { "jobs" };
         lines.add(
             "Failed",
-            format_args!("{} {jobs}: {reason}; see btctl logs {}/{}", failures.jobs, sweep.name, failures.first_job),
+            format_args!(
+                "{} {jobs}: {reason}; see btctl logs {}/{}",
+                failures.jobs, sweep.name, failures.first_job
+            ),
         );
     }
     Ok(lines.end())

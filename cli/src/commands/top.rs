@@ -11,7 +11,9 @@ use crate::target;
 
 /// Rank a sweep's jobs by a metric, the highest first.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  btctl top sma-cross --by sharpe\n  btctl top sma-cross --by max_drawdown --ascending -n 5")]
+#[command(
+    after_help = "Examples:\n  btctl top sma-cross --by sharpe\n  btctl top sma-cross --by max_drawdown --ascending -n 5"
+)]
 pub(crate) struct Top {
     #[arg(value_name = "SWEEP", value_parser = target::sweep)]
     sweep: String,
@@ -32,12 +34,13 @@ impl Top {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let request = v1::ListJobsRequest {
             sweep: self.sweep.clone(),
-            by: self.by,
+            by: self.by.clone(),
             ascending: self.ascending,
             limit: self.limit,
             ..v1::ListJobsRequest::default()
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;
-        jobs::print(jobs, &self.sweep, self.output.output).await
+        let list = jobs::List { sweep: &self.sweep, by: &self.by };
+        jobs::print(jobs, &list, self.output.output).await
     }
 }

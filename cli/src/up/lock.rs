@@ -31,7 +31,8 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = holder(place)?.map_or_else(String::new, |holder| format!(" (process {})", holder.pid));
+                let holder =
+                    holder(place)?.map_or_else(String::new, |holder| format!(" (process {})", holder.pid));
                 return Err(Error::Failed(format!(
                     "btctl up runs already in {}{holder}; btctl down ends it, --state-dir gives another one its own \
                      place",

@@ -171,20 +171,13 @@ async fn listen_address(asked: Option<SocketAddr>) -> Result<SocketAddr, Error> 
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
-            (std::net::Ipv6Addr::LOCALHOST, v6.port()).into()
-        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (std::net::Ipv6Addr::LOCALHOST, v6.port()).into(),
         other => other,
     }
 }
 
 /// Writes down where things are, and says it.
-fn announce(
-    plan: &Plan,
-    address: SocketAddr,
-    store: &std::path::Path,
-    lock: &mut Lock,
-) -> Result<(), Error> {
+fn announce(plan: &Plan, address: SocketAddr, store: &std::path::Path, lock: &mut Lock) -> Result<(), Error> {
     let coordinator = format!("http://{}", reachable(address));
     let file = ClientFile { coordinator: Some(coordinator.clone()), owner: None };
     plan.place.write_client_file(&file)?;

@@ -87,8 +87,7 @@ impl Place {
     /// Writes the file that makes clients find the coordinator, whole or not at all.
     pub(crate) fn write_client_file(&self, file: &ClientFile) -> Result<(), Error> {
         let path = self.client_file();
-        let failed =
-            |error: &dyn std::fmt::Display| Error::Failed(format!("{}: {error}", path.display()));
+        let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("{}: {error}", path.display()));
         let text = toml::to_string(file).map_err(|error| failed(&error))?;
         let new = self.dir.join("client.toml.new");
         fs::write(&new, text).map_err(|error| failed(&error))?;

@@ -144,7 +144,14 @@ fn spawn(server: &Server) -> Result<Child, Error> {
     let mut command = server.program("postgres")?;
     command.arg("-D").arg(server.inside(&server.data()));
     command.arg("-k").arg(server.inside(server.socket_dir()));
-    command.args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-c", "logging_collector=off"]);
+    command.args([
+        "-c",
+        "listen_addresses=",
+        "-c",
+        "unix_socket_permissions=0700",
+        "-c",
+        "logging_collector=off",
+    ]);
     command.stdout(log.try_clone().map_err(failed)?).stderr(log);
     let child = command.spawn();
     child.map_err(|error| Error::Failed(format!("Postgres can't be started: {error}")))
@@ -194,7 +201,9 @@ fn encode(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte);
     let bytes = path.as_os_str().as_bytes().iter();
-    bytes.map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    bytes
+        .map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// A command with a clean environment: what the user has set for his own Postgres is not meant for this one.

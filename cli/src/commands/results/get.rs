@@ -138,11 +138,8 @@ impl Fetch<'_> {
         let failed = |error: std::io::Error| {
             Error::Failed(format!("{} in {} can't be written: {error}", file.path, self.dir.display()))
         };
-        let request = v1::DownloadRequest {
-            sweep: self.sweep.to_owned(),
-            job: file.job,
-            path: file.path.clone(),
-        };
+        let request =
+            v1::DownloadRequest { sweep: self.sweep.to_owned(), job: file.job, path: file.path.clone() };
         let mut pieces = self.client.download(request).await?;
         let mut out = BufWriter::new(out);
         let (mut hash, mut size) = (Sha256::new(), 0);

@@ -144,7 +144,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
 fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
     if let Some(named) = draft.params_from.take() {
         let from_flag = draft.places.of("params_from").is_none();
-        let base = manifest.filter(|path| !from_flag && *path != "-").and_then(|path| Path::new(path).parent());
+        let base =
+            manifest.filter(|path| !from_flag && *path != "-").and_then(|path| Path::new(path).parent());
         let path = base.map_or_else(|| named.clone().into(), |base| base.join(&named));
         let rows = csv_rows(&read_file(&path)?, &path.display().to_string())?;
         if draft.matrix.is_some() || draft.params.is_some() {
@@ -199,7 +200,9 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, format: Format) -> Result<
             write("\n]\n")?;
             out.flush().map_err(Error::output)
         }
-        Format::Name => (0..jobs.len()).try_for_each(|job| output::print(&format!("{}/{job}", manifest.name))),
+        Format::Name => {
+            (0..jobs.len()).try_for_each(|job| output::print(&format!("{}/{job}", manifest.name)))
+        }
         Format::Table | Format::Wide | Format::Csv => {
             let shown = if format == Format::Table { SHOWN_JOBS } else { usize::MAX };
             let mut names: Vec<String> = Vec::new();
@@ -218,7 +221,9 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, format: Format) -> Result<
             columns.push(Column::always("command"));
             let rows = rows.into_iter().map(|(job, parameters, command)| {
                 let mut cells = vec![job.to_string()];
-                cells.extend(names.iter().map(|name| parameters.get(name).map(words::text).unwrap_or_default()));
+                cells.extend(
+                    names.iter().map(|name| parameters.get(name).map(words::text).unwrap_or_default()),
+                );
                 cells.push(command_line(&command));
                 Row { cells, json: json!(null), name: job.to_string() }
             });

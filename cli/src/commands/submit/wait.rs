@@ -71,7 +71,8 @@ impl Display {
         Self {
             bar: stderr().is_terminal().then(|| {
                 let bar = ProgressBar::new(0);
-                let style = ProgressStyle::with_template("[{elapsed}] {bar:30} {pos}/{len} {msg}, {eta} left");
+                let style =
+                    ProgressStyle::with_template("[{elapsed}] {bar:30} {pos}/{len} {msg}, {eta} left");
                 bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                 bar.enable_steady_tick(LOOK);
                 bar

@@ -16,7 +16,9 @@ pub(super) enum RunAs {
     Myself,
     User(Ids),
     /// As a user who can't get to the directory otherwise than by a mount.
-    Bound { ids: Ids },
+    Bound {
+        ids: Ids,
+    },
 }
 
 /// The uid and gid of the user to run as where we are root: `postgres`, which the packages make, or `nobody`.
