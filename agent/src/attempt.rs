@@ -91,9 +91,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
         }
         Outcome::Discard | Outcome::Publish => {
             remove_container(&agent, &held).await;
-            if timeout(LAST_LOG, send_log(&agent, &held)).await.is_err() {
-                warn!(attempt.id = %held.id(), "the log of an attempt that was taken away is not stored");
-            }
+            send_log(&agent, &held).await;
         }
     }
     agent.outbox.forget(held.id());
@@ -344,17 +342,24 @@ fn read_metrics(root: &std::path::Path, name: &str) -> Result<String, Reason> {
     Ok(serde_json::Value::Object(metrics).to_string())
 }
 
-/// Puts the log into the store, unless there is none.
+/// Puts the log into the store, unless there is none. That of an attempt that was taken away is wanted too, but not at
+/// any price.
 async fn send_log(agent: &Agent, held: &Held) {
     let path = held.dir.log();
     if !path.exists() {
         return;
     }
     let open = || std::fs::File::open(&path).map_err(|error| Reason::Agent(error.to_string()));
-    match upload(agent, held, What::Log, open).await {
-        Ok(_) | Err(Failure::TakenAway) => {}
-        Err(Failure::Refused(reason)) => {
+    let given_up = async {
+        held.taken_away().await;
+        sleep(LAST_LOG).await;
+    };
+    tokio::select! {
+        sent = upload(agent, held, What::Log, open) => if let Err(Failure::Refused(reason)) = sent {
             warn!(attempt.id = %held.id(), "the log is not stored: {reason}");
+        },
+        () = given_up => {
+            warn!(attempt.id = %held.id(), "the log of an attempt that was taken away is not stored");
         }
     }
 }

@@ -45,7 +45,8 @@ pub(crate) enum Failure {
     Refused(Reason),
 }
 
-/// Sends a file until it has arrived. `open` opens it anew for each try.
+/// Sends a file until it has arrived, or the attempt is taken away: then nobody wants its outputs, but still its log.
+/// `open` opens it anew for each try.
 pub(crate) async fn upload(
     agent: &Agent,
     held: &Held,
@@ -61,7 +62,7 @@ pub(crate) async fn upload(
     loop {
         let file = open().map_err(Failure::Refused)?;
         let status = tokio::select! {
-            () = held.taken_away() => return Err(Failure::TakenAway),
+            () = unwanted(held, &what) => return Err(Failure::TakenAway),
             sent = send(agent, held, &what, file) => match sent {
                 Ok(stored) => {
                     held.note("");
@@ -82,9 +83,17 @@ pub(crate) async fn upload(
         held.note(format!("publishing: {}; trying again", status.message()));
         let wait = waits.next().unwrap_or(LONGEST_WAIT);
         tokio::select! {
-            () = held.taken_away() => return Err(Failure::TakenAway),
+            () = unwanted(held, &what) => return Err(Failure::TakenAway),
             () = sleep(wait) => {}
         }
+    }
+}
+
+/// Waits until the file is of no use to anybody.
+async fn unwanted(held: &Held, what: &What) {
+    match what {
+        What::Output(_) => held.taken_away().await,
+        What::Log => std::future::pending().await,
     }
 }
 

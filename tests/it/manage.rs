@@ -72,10 +72,7 @@ fn the_agent_never_runs_more_than_its_capacity() {
     let sweep = cluster.submit(&["--matrix", "n=1:12", "--cpus", "0.6"], "sleep 0.5");
     let mut most = 0;
     wait_until("the sweep has ended", || {
-        let filter = format!("label=btctl.sweep={sweep}");
-        let listed =
-            std::process::Command::new("docker").args(["ps", "-q", "--filter", &filter]).output().unwrap();
-        most = most.max(String::from_utf8_lossy(&listed.stdout).lines().count());
+        most = most.max(cluster.running_containers(&sweep).len());
         (cluster.count(&sweep, "succeeded") == 12).then_some(())
     });
     assert!((1..=3).contains(&most), "{most} containers at once, and 2 cpus hold 3 of 0.6");

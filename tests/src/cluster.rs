@@ -120,11 +120,6 @@ impl Cluster {
         self.agents.last_mut().expect("an agent was started")
     }
 
-    /// What the latest agent has said.
-    pub fn agent_log(&self) -> String {
-        self.agents.last().map(Process::log).unwrap_or_default()
-    }
-
     /// Runs a client's command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         let mut command = Command::new(btctl_path());
@@ -189,12 +184,12 @@ impl Cluster {
 
     /// Ids of the containers that carry the label of one of a sweep's jobs.
     pub fn containers(&self, sweep: &str) -> Vec<String> {
-        let output = Command::new("docker")
-            .args(["ps", "-aq", "--no-trunc", "--filter", &format!("label=btctl.sweep={sweep}")])
-            .output()
-            .expect("docker can't be run; `make test` sets it up");
-        assert!(output.status.success(), "docker ps: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        containers(&["ps", "-aq", "--no-trunc"], sweep)
+    }
+
+    /// Those of them that run.
+    pub fn running_containers(&self, sweep: &str) -> Vec<String> {
+        containers(&["ps", "-q", "--no-trunc"], sweep)
     }
 
     /// Nothing of the user's own settings reaches a test.
@@ -229,4 +224,14 @@ impl Drop for Cluster {
 fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
     socket.local_addr().expect("a bound socket has an address").port()
+}
+
+fn containers(list: &[&str], sweep: &str) -> Vec<String> {
+    let output = Command::new("docker")
+        .args(list)
+        .args(["--filter", &format!("label=btctl.sweep={sweep}")])
+        .output()
+        .expect("docker can't be run; `make test` sets it up");
+    assert!(output.status.success(), "docker ps: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }

@@ -183,9 +183,17 @@ fn orphan(data: &Path) -> Option<Pid> {
     use std::os::unix::fs::MetadataExt;
     let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let pid: i32 = text.lines().next()?.trim().parse().ok()?;
-    let works_in = fs::metadata(format!("/proc/{pid}/cwd")).ok()?;
-    let data = fs::metadata(data).ok()?;
-    let is_ours = (works_in.dev(), works_in.ino()) == (data.dev(), data.ino());
+    let is_ours = match fs::metadata(format!("/proc/{pid}/cwd")) {
+        Ok(works_in) => {
+            let data = fs::metadata(data).ok()?;
+            (works_in.dev(), works_in.ino()) == (data.dev(), data.ino())
+        }
+        // One that was killed and is not quite gone works nowhere any more, but Postgres still minds it.
+        Err(error) => {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            error.kind() == std::io::ErrorKind::NotFound && name.trim_end() == "postgres"
+        }
+    };
     Pid::from_raw(pid).filter(|_| is_ours)
 }
 

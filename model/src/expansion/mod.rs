@@ -140,15 +140,16 @@ impl Search<'_, '_> {
         let all = self.space.len();
         if all > MAX_LOOKED_AT {
             return Err(self.error("matrix", format!(
-                "the matrix has {} combinations, too many to look through for those that `exclude` and `where` leave; {MAX_LOOKED_AT} is the limit. Narrow the axes, or take a `sample`",
-                count(all)
+                "the matrix has {} combinations, too many to look through for those that `exclude` and `where` leave; {} is the limit. Narrow the axes, or take a `sample`",
+                count(all),
+                count(MAX_LOOKED_AT)
             )));
         }
         let mut chosen = Vec::new();
         for index in 0..all {
             if self.takes(index)? {
                 if chosen.len() >= MAX_JOBS as usize {
-                    return Err(self.too_many(&format!("the sweep has more than {MAX_JOBS}")));
+                    return Err(self.too_many(&format!("the sweep has more than {}", count(MAX_JOBS.into()))));
                 }
                 chosen.push(index);
             }
@@ -164,8 +165,9 @@ impl Search<'_, '_> {
         while chosen.len() < wanted as usize {
             if looked_at >= u128::from(MAX_JOBS) {
                 return Err(self.error("sample", format!(
-                    "`exclude` and `where` leave so few of the {} combinations that a look at {MAX_JOBS} found only {} of the {wanted} to sample. Narrow the axes",
+                    "`exclude` and `where` leave so few of the {} combinations that a look at {} found only {} of the {wanted} to sample. Narrow the axes",
                     count(all),
+                    count(MAX_JOBS.into()),
                     chosen.len()
                 )));
             }
@@ -199,7 +201,7 @@ impl Search<'_, '_> {
                 .error("matrix.exclude", "`exclude` leaves no job of the matrix; exclude less".to_owned());
         }
         let filter = self.manifest.filter.as_deref().unwrap_or_default();
-        self.error("where", format!("`where` ({filter:?}) holds for no job; there are none to run"))
+        self.error("where", format!("`where` ({filter:?}) holds for no combination: there are 0 jobs to run"))
     }
 
     fn too_many(&self, what: &str) -> Error {
@@ -207,7 +209,13 @@ impl Search<'_, '_> {
             JobSource::Matrix(_) => "matrix",
             _ => "params",
         };
-        self.error(path, format!("{what} jobs; {MAX_JOBS} is the limit. Narrow the axes, or take a `sample`"))
+        self.error(
+            path,
+            format!(
+                "{what} jobs; {} is the limit. Narrow the axes, or take a `sample`",
+                count(MAX_JOBS.into())
+            ),
+        )
     }
 
     fn error(&self, path: &str, message: String) -> Error {
@@ -215,11 +223,19 @@ impl Search<'_, '_> {
     }
 }
 
-/// A number of combinations, for people.
+/// A number of combinations, for people: `10,000,000`.
 fn count(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
     match number {
-        u128::MAX => format!("{number} or more"),
-        _ => number.to_string(),
+        u128::MAX => format!("{text} or more"),
+        _ => text,
     }
 }
 

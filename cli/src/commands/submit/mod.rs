@@ -32,7 +32,7 @@ Examples:
 
 /// Queue a sweep of backtests.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Submit {
     /// Manifest in YAML, TOML or JSON; - reads standard input. Flags win over it.
     #[arg(short, long, value_name = "FILE")]
