@@ -1,0 +1,54 @@
+# The ways into this project; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PREFIX ?= /usr/local
+export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help setup demo build install test check fmt sqlx advisories clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install and start what is missing (Docker Engine, Postgres), and make the base image
+	@scripts/setup
+
+demo: setup ## Run a sweep of 30 real backtests on this machine, from set-up to the ten best
+	@scripts/images sma-cross
+	cargo build --locked -p btctl
+	@scripts/demo target/debug/btctl
+
+build: ## Build the release program, target/release/btctl
+	cargo build --release --locked -p btctl
+
+install: build ## Install the release program to $(PREFIX)/bin
+	install -D -m 0755 target/release/btctl $(DESTDIR)$(PREFIX)/bin/btctl
+
+test: setup ## Run every check and test, on a real Postgres and real containers
+	@scripts/tools
+	@scripts/images sma-cross test
+	cargo build --locked --workspace
+	@$(MAKE) --no-print-directory check
+	scripts/with-postgres cargo nextest run --locked --workspace --no-fail-fast
+
+check: ## Prove what can be proved: format, lints, licences, who depends on whom, the queries' data
+	@scripts/tools
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+	cargo machete
+	scripts/sqlx-prepare --check
+
+fmt: ## Format the code
+	cargo fmt
+
+sqlx: ## Write the offline data of the compile-time checked queries
+	scripts/sqlx-prepare
+
+advisories: ## Look the dependencies up in the RustSec database (needs the network)
+	@scripts/tools
+	cargo deny check advisories
+
+clean: ## Remove what was built; images and packages stay installed
+	cargo clean
