@@ -77,8 +77,7 @@ impl Settings {
         let flag = flags.coordinator.clone();
         let coordinator = flag.map(|value| Setting { value, source: Source::Flag("--coordinator") });
         let user = || {
-            let name = variable("USER").or_else(|| variable("LOGNAME"));
-            let value = name.map_or_else(|| "nobody".to_owned(), |setting| setting.value);
+            let value = whoami::username().unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
             Setting { value, source: Source::Default }
         };
         Ok(Self {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod container;
+mod example;
 mod faults;
 mod logs;
 mod manage;

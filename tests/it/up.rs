@@ -51,6 +51,36 @@ impl Machine {
         });
         up
     }
+
+    /// Queues jobs that take a while and leave one file each; returns the sweep's id.
+    fn submit(&self, jobs: u64) -> String {
+        let matrix = format!("n=1:{jobs}");
+        let mut args = vec!["submit", "--image", "btctl-test:1", "-m", "64m", "--cpus", "0.5"];
+        args.extend(["--matrix", &matrix, "-o", "json", "--", "sh", "-c", "sleep 2; : > /results/x"]);
+        let (code, stdout, stderr) = self.run(&args);
+        assert_eq!(code, 0, "{stderr}");
+        let submitted: Value = serde_json::from_str(&stdout).unwrap();
+        submitted["id"].as_str().unwrap().to_owned()
+    }
+
+    fn count(&self, sweep: &str, state: &str) -> u64 {
+        let (_, stdout, _) = self.run(&["show", sweep, "-o", "json"]);
+        let shown: Value = serde_json::from_str(&stdout).unwrap_or_default();
+        shown["counts"][state].as_u64().unwrap_or(0)
+    }
+
+    fn kill_postgres(&self) {
+        let file = self.dir.path().join("state/postgres/data/postmaster.pid");
+        let text = std::fs::read_to_string(file).unwrap();
+        let pid = text.lines().next().unwrap();
+        assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+    }
+
+    fn down(&self, mut up: Process) {
+        let (code, _, stderr) = self.run(&["down", "--state-dir", &self.state()]);
+        assert_eq!(code, 0, "{stderr}");
+        assert_eq!(up.wait(), 0);
+    }
 }
 
 #[test]
@@ -76,43 +106,39 @@ fn up_runs_a_sweep_and_ends_cleanly() {
 fn up_recovers_from_the_death_of_everything() {
     let machine = Machine::new();
     let mut up = machine.up();
-    let (code, stdout, _) = machine.run(&[
-        "submit",
-        "--image",
-        "btctl-test:1",
-        "-m",
-        "64m",
-        "--cpus",
-        "0.5",
-        "--matrix",
-        "n=1:4",
-        "-o",
-        "json",
-        "--",
-        "sh",
-        "-c",
-        "sleep 3; : > /results/x",
-    ]);
-    assert_eq!(code, 0);
-    let sweep: Value = serde_json::from_str(&stdout).unwrap();
-    let sweep = sweep["id"].as_str().unwrap();
-    let count = |state: &str| {
-        let (_, stdout, _) = machine.run(&["show", sweep, "-o", "json"]);
-        let shown: Value = serde_json::from_str(&stdout).unwrap_or_default();
-        shown["counts"][state].as_u64().unwrap_or(0)
-    };
-    wait_until("jobs run", || (count("running") == 2).then_some(()));
+    let sweep = machine.submit(4);
+    wait_until("jobs run", || (machine.count(&sweep, "running") == 2).then_some(()));
     up.kill();
-    let postgres =
-        std::fs::read_to_string(machine.dir.path().join("state/postgres/data/postmaster.pid")).unwrap();
-    let pid = postgres.lines().next().unwrap();
-    assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+    machine.kill_postgres();
 
-    let mut up = machine.up();
-    wait_until("all jobs have succeeded", || (count("succeeded") == 4).then_some(()));
-    let (code, _, stderr) = machine.run(&["down", "--state-dir", &machine.state()]);
+    let up = machine.up();
+    wait_until("all jobs have succeeded", || (machine.count(&sweep, "succeeded") == 4).then_some(()));
+    machine.down(up);
+}
+
+#[test]
+fn the_death_of_postgres_costs_nothing() {
+    let machine = Machine::new();
+    let up = machine.up();
+    let sweep = machine.submit(6);
+    for ended in [0, 2] {
+        wait_until("jobs run", || (machine.count(&sweep, "succeeded") >= ended).then_some(()));
+        wait_until("jobs run", || (machine.count(&sweep, "running") == 2).then_some(()));
+        machine.kill_postgres();
+    }
+    wait_until("all jobs have succeeded", || (machine.count(&sweep, "succeeded") == 6).then_some(()));
+    let (_, jobs, _) = machine.run(&["jobs", &sweep, "-o", "json"]);
+    let jobs: Value = serde_json::from_str(&jobs).unwrap();
+    let attempts: Vec<_> = jobs.as_array().unwrap().iter().map(|job| job["attempts"].clone()).collect();
+    assert_eq!(attempts, [1, 1, 1, 1, 1, 1]);
+    let (code, _, stderr) = machine.run(&["results", "get", &sweep, "-d", &machine.state()]);
     assert_eq!(code, 0, "{stderr}");
-    assert_eq!(up.wait(), 0);
+    let left = Command::new("docker")
+        .args(["ps", "-aq", "--filter", &format!("label=btctl.sweep={sweep}")])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "a container is left");
+    machine.down(up);
 }
 
 #[test]

@@ -41,8 +41,9 @@ pub(crate) async fn detach(place: &Place) -> Result<(), Error> {
     place.create()?;
     if let Some(Holder { pid, .. }) = holder(place)? {
         return Err(Error::Failed(format!(
-            "btctl up runs already in {} (process {pid}); btctl down ends it",
-            place.dir().display()
+            "btctl up runs already in {} (process {pid}); {} ends it",
+            place.dir().display(),
+            place.down_command()
         )));
     }
     let path = place.log_file();
@@ -67,8 +68,9 @@ pub(crate) async fn detach(place: &Place) -> Result<(), Error> {
             && pid == child.id()
         {
             say(&format!(
-                "btctl is up in the background (process {pid}) at {address}; its log is {}; btctl down ends it",
-                path.display()
+                "btctl is up in the background (process {pid}) at {address}; its log is {}; {} ends it",
+                path.display(),
+                place.down_command()
             ));
             return Ok(());
         }

@@ -34,9 +34,9 @@ impl Lock {
                 let holder =
                     holder(place)?.map_or_else(String::new, |holder| format!(" (process {})", holder.pid));
                 return Err(Error::Failed(format!(
-                    "btctl up runs already in {}{holder}; btctl down ends it, --state-dir gives another one its own \
-                     place",
-                    place.dir().display()
+                    "btctl up runs already in {}{holder}; {} ends it, --state-dir gives another one its own place",
+                    place.dir().display(),
+                    place.down_command()
                 )));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),

@@ -45,6 +45,14 @@ impl Place {
         Self::default_dir().is_ok_and(|dir| dir == self.dir)
     }
 
+    /// The command that ends what runs here.
+    pub(crate) fn down_command(&self) -> String {
+        match self.is_default() {
+            true => "btctl down".to_owned(),
+            false => format!("btctl down --state-dir {}", self.dir.display()),
+        }
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
