@@ -145,7 +145,11 @@ async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
     let found = agent.engine.list(agent.identity.agent).await?;
     let found = found.iter().find(|found| found.attempt == Some(held.id()));
     match (found.map(|found| found.state), held.dir.started()) {
-        (Some(FoundState::Running | FoundState::Exited), _) => Ok(true),
+        (Some(FoundState::Running | FoundState::Exited), _) => {
+            // The earlier run may have died before this was heard.
+            report_running(agent, held, found.map(|found| found.image_id.clone()).unwrap_or_default());
+            Ok(true)
+        }
         (Some(FoundState::Created), _) | (None, None) => Ok(false),
         (None, Some(_)) => {
             let told = "its container is gone, removed by somebody else".to_owned();
@@ -179,9 +183,13 @@ async fn prepare(agent: &Agent, held: &Held, job: &Job) -> Result<(), Stop> {
     agent.engine.create(&spec).await?;
     agent.engine.start(held.id()).await?;
     held.dir.write_started(Timestamp::now()).map_err(|error| agents_fault(format!("{error:#}")))?;
+    report_running(agent, held, image_id);
+    Ok(())
+}
+
+fn report_running(agent: &Agent, held: &Held, image_id: String) {
     let running = report::Kind::Running(v1::Running { image_id });
     drop(agent.outbox.post(held.id(), running));
-    Ok(())
 }
 
 /// Asks until a coordinator has answered which image the sweep runs. An attempt that was taken away is halted meanwhile.

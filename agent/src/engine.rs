@@ -74,6 +74,8 @@ pub(crate) struct Found {
     pub(crate) attempt: Option<AttemptId>,
     /// The engine's id of it.
     pub(crate) container: String,
+    /// The engine's id of what it runs.
+    pub(crate) image_id: String,
     pub(crate) state: FoundState,
 }
 

@@ -37,7 +37,9 @@ fn backtests_survive_kills_and_their_pickles_load_elsewhere() {
     cluster.coordinator().kill();
     cluster.start_coordinator();
     cluster.wait_count(&sweep, "succeeded", 12);
-    assert_eq!(cluster.database.query("select sum(attempts), max(attempts) from jobs"), ["12|1"]);
+    assert_eq!(cluster.database.query("select sum(losses), sum(failures) from jobs"), ["0|0"]);
+    let sql = "select count(*), count(distinct job) from attempts where started_at is not null";
+    assert_eq!(cluster.database.query(sql), ["12|12"], "a restart within the lease runs nothing twice");
     assert_eq!(cluster.database.query("select count(distinct image_pin) from sweeps"), ["1"]);
 
     let best = cluster.json(&["top", &sweep, "--by", "sharpe", "-n", "1"]);

@@ -168,6 +168,7 @@ impl Docker {
             Some(Found {
                 attempt: labels.get(LABEL_ATTEMPT).and_then(|id| id.parse().ok()),
                 container: container.id?,
+                image_id: container.image_id.unwrap_or_default(),
                 state: match container.state {
                     Some(ContainerSummaryStateEnum::CREATED) => FoundState::Created,
                     Some(

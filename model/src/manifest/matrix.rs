@@ -179,6 +179,9 @@ pub fn parse_axis_flag(text: &str) -> Result<(String, Axis), Error> {
     if values.trim().is_empty() {
         return Err(Error::new(format!("the axis `{name}` is empty; {usage}")));
     }
+    if values.split(':').any(|part| part.trim().is_empty()) {
+        return Err(Error::new(format!("{values:?} is half a range; {usage}")));
+    }
     let axis = match range_parts(values) {
         Some((from, to, step)) => Axis::Range(Range::parse(name, &from, &to, step.as_ref())?),
         None => Axis::values(name, values.split(',').map(|word| scalar(word.trim())).collect())?,

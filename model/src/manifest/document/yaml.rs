@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
 use super::{Entry, Kind, Node};
 use crate::manifest::error::{Error, Place};
@@ -109,7 +109,7 @@ impl Source<'_> {
 
 /// The library's message without the place that it appends: the place leads our messages.
 fn bare_message(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let first = text.lines().next().unwrap_or("not YAML");
     let bare = first.rsplit_once(" at line ").map_or(first, |(message, _)| message);
     bare.trim_end_matches([',', ':']).to_owned()
