@@ -22,7 +22,8 @@ async fn docker() -> Docker {
     let docker =
         Docker::connect().await.unwrap_or_else(|error| panic!("these tests need an engine: {error}"));
     // Other tests, in other processes, want the same image.
-    let lock = File::create(std::env::temp_dir().join("btctl-test-busybox.lock")).unwrap();
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let lock = File::create(target.join("btctl-test-busybox.lock")).unwrap();
     tokio::task::block_in_place(|| lock.lock()).unwrap();
     if docker.client.inspect_image(IMAGE).await.is_err() {
         import(&docker).await;
