@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
-use crate::engine::Docker;
+use crate::engine::Engine;
 use crate::holdings::Holdings;
 use crate::link::Link;
 use crate::offer::Offer;
@@ -20,7 +20,7 @@ pub(crate) struct Agent {
     pub(crate) options: Options,
     pub(crate) identity: Identity,
     pub(crate) offer: Offer,
-    pub(crate) engine: Docker,
+    pub(crate) engine: Engine,
     pub(crate) engine_version: String,
     pub(crate) state: StateDir,
     pub(crate) capacity: Capacity,
@@ -38,7 +38,7 @@ impl Agent {
         options: Options,
         identity: Identity,
         offer: Offer,
-        engine: (Docker, String),
+        engine: (Engine, String),
         state: StateDir,
         draining: CancellationToken,
     ) -> Self {

@@ -52,11 +52,7 @@ impl Capacity {
 impl Drop for Share {
     fn drop(&mut self) {
         let taken = self.taken;
-        self.free.send_modify(|free| {
-            free.cpu_millis += taken.cpu_millis;
-            free.memory_bytes += taken.memory_bytes;
-            free.gpus += taken.gpus;
-        });
+        self.free.send_modify(|free| *free = free.plus(&taken));
     }
 }
 
@@ -66,7 +62,7 @@ mod tests {
     use futures_util::FutureExt;
 
     const fn cpus(n: u64) -> Resources {
-        Resources { cpu_millis: n * 1000, memory_bytes: 0, gpus: 0 }
+        Resources { cpu_millis: n * 1000, memory_bytes: 0, gpus: 0, disk_bytes: 0 }
     }
 
     #[tokio::test]

@@ -15,6 +15,9 @@ pub struct Options {
     /// Memory offered to jobs, e.g. 8GiB; the machine's less a reserve if not given.
     #[arg(long, env = "BTCTL_AGENT_MEMORY", value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Disk space offered to jobs' results, e.g. 100GiB; what is free in the state directory less a tenth if not given.
+    #[arg(long, env = "BTCTL_AGENT_DISK", value_name = "SIZE")]
+    pub disk: Option<String>,
     /// Gpus offered to jobs.
     #[arg(long, env = "BTCTL_AGENT_GPUS", default_value_t = 0, value_name = "N")]
     pub gpus: u32,
@@ -30,6 +33,16 @@ pub struct Options {
     /// How long a container may take to end by itself after SIGTERM before it is killed.
     #[arg(long, env = "BTCTL_STOP_GRACE", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub stop_grace: Duration,
+    /// What runs containers. `simulated` runs none: it is for scale and fault tests.
+    #[arg(long, hide = true, default_value = "docker", value_name = "ENGINE")]
+    pub engine: EngineKind,
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineKind {
+    Docker,
+    Simulated,
 }
 
 /// Where the agent works, decided by who starts it.

@@ -97,7 +97,9 @@ impl Ending {
                 let reason = Reason::from_parts(kind, *code, message.clone());
                 report::Kind::Failed(v1::Failed { reason: Some((&reason).into()) })
             }
-            Self::Released { why } => report::Kind::Released(v1::Released { why: why.clone() }),
+            Self::Released { why } => {
+                report::Kind::Released(v1::Released { why: why.clone(), preempted: false })
+            }
         }
     }
 }

@@ -1,18 +1,142 @@
 //! What runs containers, and the words that every engine shares: the spec of a container, how it ended, what went wrong.
 //!
-//! Nothing here names a particular engine; `docker` is the one there is, and the only module that knows Docker's words.
-//! An attempt has at most one container, and a container that has run is never started again.
+//! `docker` is the only module that knows Docker's words; `simulated` runs nothing, for scale and fault tests. An attempt
+//! has at most one container, and a container that has run is never started again.
 
 mod docker;
-
-pub(crate) use docker::Docker;
+mod simulated;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use docker::Docker;
+use futures_util::{FutureExt, Stream, StreamExt};
+use simulated::Simulated;
+
 use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::log::LogLine;
 use bt_model::reason::Reason;
 use jiff::Timestamp;
+
+/// What runs containers. Clones share one connection's settings and limits.
+#[derive(Clone)]
+pub(crate) enum Engine {
+    Docker(Docker),
+    Simulated(Simulated),
+}
+
+impl Engine {
+    /// Finds the container engine of this machine.
+    pub(crate) async fn connect() -> Result<Self, Error> {
+        Docker::connect().await.map(Self::Docker)
+    }
+
+    pub(crate) fn simulated() -> Self {
+        Self::Simulated(Simulated::default())
+    }
+
+    /// Its name and version, e.g. `docker 20.10.24`.
+    pub(crate) async fn version(&self) -> Result<String, Error> {
+        match self {
+            Self::Docker(docker) => docker.version().await,
+            Self::Simulated(_) => Ok("simulated".to_owned()),
+        }
+    }
+
+    /// Ids and registry digests of the images that are here.
+    pub(crate) async fn images(&self) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Docker(docker) => docker.images().await,
+            Self::Simulated(_) => Ok(vec![Simulated::image()]),
+        }
+    }
+
+    /// The pin of an image that a manifest names.
+    pub(crate) async fn resolve_image(&self, image: &str) -> Result<String, Error> {
+        match self {
+            Self::Docker(docker) => docker.resolve_image(image).await,
+            Self::Simulated(_) => Ok(Simulated::image()),
+        }
+    }
+
+    /// Sees to it that the pinned image is on this machine, and answers with its id.
+    pub(crate) async fn ensure_image(&self, pin: &str) -> Result<String, Error> {
+        match self {
+            Self::Docker(docker) => docker.ensure_image(pin).await,
+            Self::Simulated(_) => Ok(Simulated::image()),
+        }
+    }
+
+    /// Makes the attempt's container. One that is there already is fine.
+    pub(crate) async fn create(&self, spec: &ContainerSpec) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.create(spec).await,
+            Self::Simulated(simulated) => simulated.create(spec),
+        }
+    }
+
+    /// Starts the attempt's container. One that runs, or has run, is left as it is: no job runs twice in it.
+    pub(crate) async fn start(&self, attempt: AttemptId) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.start(attempt).await,
+            Self::Simulated(simulated) => simulated.start(attempt),
+        }
+    }
+
+    /// Waits until the container has ended.
+    pub(crate) async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
+        match self {
+            Self::Docker(docker) => docker.wait(attempt).await,
+            Self::Simulated(simulated) => simulated.wait(attempt).await,
+        }
+    }
+
+    /// The container's log behind `since`, until the container has ended.
+    pub(crate) fn logs(
+        &self,
+        attempt: AttemptId,
+        since: Option<LogMark>,
+    ) -> impl Stream<Item = Result<LogLine, Error>> + Send + 'static {
+        match self {
+            Self::Docker(docker) => docker.logs(attempt, since).boxed(),
+            Self::Simulated(simulated) => {
+                let simulated = simulated.clone();
+                let line = async move { simulated.log(attempt, since).await };
+                line.into_stream().filter_map(|line| async { line.map(Ok) }).boxed()
+            }
+        }
+    }
+
+    /// Ends the container: SIGTERM, and SIGKILL if it still runs after `grace`. Fine if it has ended or is gone.
+    pub(crate) async fn stop(&self, attempt: AttemptId, grace: Duration) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.stop(attempt, grace).await,
+            Self::Simulated(simulated) => {
+                simulated.stop(attempt);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes the container, killing it first if it runs. Fine if it is gone.
+    pub(crate) async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.remove(attempt).await,
+            Self::Simulated(simulated) => {
+                simulated.remove(attempt);
+                Ok(())
+            }
+        }
+    }
+
+    /// All containers of this agent, running or not.
+    pub(crate) async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
+        match self {
+            Self::Docker(docker) => docker.list(agent).await,
+            Self::Simulated(simulated) => Ok(simulated.list(agent)),
+        }
+    }
+}
 
 /// All that an engine must know to make one attempt's container.
 #[derive(Clone, Debug)]

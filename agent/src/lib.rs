@@ -36,11 +36,11 @@ use tracing::{info, warn};
 use agent::Agent;
 use container::Identity;
 use ending::Halt;
-use engine::Docker;
+use engine::Engine;
 use offer::Offer;
 use workdir::StateDir;
 
-pub use config::{Options, Place};
+pub use config::{EngineKind, Options, Place};
 
 /// How long handing attempts back may take besides stopping their containers.
 const HAND_BACK: Duration = Duration::from_secs(10);
@@ -56,9 +56,12 @@ pub struct Shutdown {
 /// Works until told to end.
 pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::Result<()> {
     let machine = machine::detect();
-    let offer = Offer::read(&options, &machine)?;
     let state = StateDir::open(&place.state_dir)?;
-    let engine = Docker::connect().await?;
+    let offer = Offer::read(&options, &machine, state.free_bytes()?)?;
+    let engine = match options.engine {
+        EngineKind::Docker => Engine::connect().await?,
+        EngineKind::Simulated => Engine::simulated(),
+    };
     let engine_version = engine.version().await?;
     let identity = Identity {
         agent: state.agent_id()?,

@@ -10,6 +10,9 @@ use bt_model::resources::Resources;
 use crate::config::Options;
 use crate::machine::Machine;
 
+/// The part of the free disk that is not offered: a tenth.
+const DISK_RESERVE_PART: u64 = 10;
+
 /// A directory of the machine that jobs may mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OfferedVolume {
@@ -27,7 +30,8 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    pub(crate) fn read(options: &Options, machine: &Machine) -> anyhow::Result<Self> {
+    /// `free_disk` is what is free where results directories are made.
+    pub(crate) fn read(options: &Options, machine: &Machine, free_disk: u64) -> anyhow::Result<Self> {
         let name = options.name.clone().unwrap_or_else(|| machine.host_name.clone());
         ensure!(!name.is_empty(), "the agent needs a name: give one with --name");
         let cpu_millis = match options.cpus {
@@ -41,12 +45,35 @@ impl Offer {
             None => machine.memory_bytes,
             Some(text) => parse_size(text).context("read --memory")?,
         };
+        let disk_bytes = match &options.disk {
+            None => free_disk - free_disk / DISK_RESERVE_PART,
+            Some(text) => parse_size(text).context("read --disk")?,
+        };
+        // Every machine says what it is; its owner may say otherwise.
+        let mut labels =
+            BTreeMap::from([("os", std::env::consts::OS), ("arch", machine.arch)].map(|(key, value)| {
+                let value = if key == "arch" { architecture(value) } else { value };
+                (key.to_owned(), value.to_owned())
+            }));
+        for text in &options.labels {
+            let (key, value) = label(text)?;
+            labels.insert(key, value);
+        }
         Ok(Self {
             name,
-            capacity: Resources { cpu_millis, memory_bytes, gpus: options.gpus },
-            labels: options.labels.iter().map(|text| label(text)).collect::<Result<_, _>>()?,
+            capacity: Resources { cpu_millis, memory_bytes, gpus: options.gpus, disk_bytes },
+            labels,
             volumes: volumes(&options.volumes)?,
         })
+    }
+}
+
+/// The name that images have for an instruction set.
+fn architecture(rust: &str) -> &str {
+    match rust {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

@@ -34,6 +34,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// Messages that may wait to be sent.
 const OUTGOING: usize = 64;
+/// Images that a Hello names at most.
+const MOST_IMAGES: usize = 1_000;
 /// The largest message from a coordinator.
 const LARGEST_MESSAGE: usize = 64 << 20;
 
@@ -120,7 +122,10 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
     let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let (outgoing, receiver) = mpsc::channel(OUTGOING);
     let mut client = AgentsClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
-    send(&outgoing, agent_message::Kind::Hello(hello(agent, number))).await?;
+    // Only a preference depends on it: an engine that can't say is no reason not to connect.
+    let mut images = agent.engine.images().await.unwrap_or_default();
+    images.truncate(MOST_IMAGES);
+    send(&outgoing, agent_message::Kind::Hello(hello(agent, number, images))).await?;
     let greeted = Instant::now();
     let opening = client.session(ReceiverStream::new(receiver));
     let late = |_| Status::unavailable("no answer to the Hello within 10 s");
@@ -141,7 +146,7 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
     converse(agent, &channel, pace, &mut incoming, &outgoing).await
 }
 
-fn hello(agent: &Agent, session: u64) -> v1::Hello {
+fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
     let offer = &agent.offer;
     let volumes = offer
         .volumes
@@ -157,6 +162,7 @@ fn hello(agent: &Agent, session: u64) -> v1::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         engine: agent.engine_version.clone(),
         attempts: held_ids(agent),
+        images,
     }
 }
 
@@ -277,7 +283,7 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
         agent.note_health(format!("{error:#}"));
         agent.holdings.remove(held.id());
         let why = format!("{error:#}");
-        let released = v1::report::Kind::Released(v1::Released { why });
+        let released = v1::report::Kind::Released(v1::Released { why, preempted: false });
         drop(agent.outbox.post(held.id(), released));
         return;
     }

@@ -41,6 +41,12 @@ impl StateDir {
         Ok(this)
     }
 
+    /// Bytes that are free where results directories are made.
+    pub(crate) fn free_bytes(&self) -> anyhow::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.root).context("look at the state directory's disk")?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// The agent's id, made at the first call.
     pub(crate) fn agent_id(&self) -> anyhow::Result<AgentId> {
         let path = self.root.join("agent-id");

@@ -125,6 +125,56 @@ impl Client {
         Ok(self.sweeps.clone().retry(request).await?.into_inner())
     }
 
+    /// False if nothing changed.
+    pub(crate) async fn pause(&self, sweep: &str) -> Result<bool, Error> {
+        let pause = || {
+            let mut sweeps = self.sweeps.clone();
+            let request = v1::PauseRequest { sweep: sweep.to_owned() };
+            async move { Ok(sweeps.pause(request).await?.into_inner()) }
+        };
+        Ok(again(pause).await?.changed)
+    }
+
+    /// False if nothing changed.
+    pub(crate) async fn resume(&self, sweep: &str) -> Result<bool, Error> {
+        let resume = || {
+            let mut sweeps = self.sweeps.clone();
+            let request = v1::ResumeRequest { sweep: sweep.to_owned() };
+            async move { Ok(sweeps.resume(request).await?.into_inner()) }
+        };
+        Ok(again(resume).await?.changed)
+    }
+
+    pub(crate) async fn explain(&self, request: v1::ExplainRequest) -> Result<v1::ExplainReply, Error> {
+        let explain = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move { Ok(sweeps.explain(request).await?.into_inner()) }
+        };
+        again(explain).await
+    }
+
+    pub(crate) async fn limits(&self) -> Result<Vec<v1::Limit>, Error> {
+        let list = || {
+            let mut sweeps = self.sweeps.clone();
+            async move { Ok(sweeps.list_limits(v1::ListLimitsRequest {}).await?.into_inner()) }
+        };
+        Ok(again(list).await?.limits)
+    }
+
+    pub(crate) async fn set_limit(&self, request: v1::SetLimitRequest) -> Result<(), Error> {
+        let set = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move { Ok(sweeps.set_limit(request).await?.into_inner()) }
+        };
+        again(set).await.map(drop)
+    }
+
+    /// Asked once: the second time it would not be there.
+    pub(crate) async fn remove_limit(&self, request: v1::RemoveLimitRequest) -> Result<(), Error> {
+        self.sweeps.clone().remove_limit(request).await?;
+        Ok(())
+    }
+
     pub(crate) async fn logs(&self, request: v1::LogsRequest) -> Result<Streaming<v1::LogLine>, Error> {
         let logs = || {
             let (mut sweeps, request) = (self.sweeps.clone(), request.clone());

@@ -1,17 +1,15 @@
--- The sweeps that have jobs ready to be leased, and how much of each and of its owner runs already.
-with live as (
-    select a.sweep_id, count(*) as running
-    from attempts a
-    where a.state in ('leased', 'preparing', 'running', 'publishing')
-    group by a.sweep_id
-)
+-- The sweeps that have jobs waiting and are not held back, how much of each runs already, and what may still start.
+-- Counts are sums of changes; those of ended sweeps are not looked at.
 select
-    s.id, s.owner, s.priority, s.cpu_millis, s.memory_bytes, s.gpus, s.labels, s.volumes,
-    coalesce(l.running, 0) as "running!"
+    s.id, s.owner, s.priority, s.cpu_millis, s.memory_bytes, s.gpus, s.disk_bytes, s.labels, s.volumes, s.limits,
+    s.max_parallel, s.image_pin,
+    case when s.canary > 0 and s.canary_passed_at is null then s.canary end as canary,
+    c.running as "running!", c.queued as "queued!"
 from sweeps s
-left join live l on l.sweep_id = s.id
-where exists (
-    select from jobs j where j.sweep_id = s.id and j.state = 'queued' and j.ready_at <= now()
-)
+cross join lateral (
+    select coalesce(sum(queued), 0) as queued, coalesce(sum(running), 0) as running
+    from sweep_counts where sweep_id = s.id
+) c
+where s.ended_at is null and s.cancelled_at is null and s.paused_at is null and c.queued > 0
 order by s.priority desc, s.created_at, s.id
 limit $1

@@ -1,6 +1,9 @@
+-- Ends attempts. One whose container was heard to have started only now is noted so on the way.
 update attempts a
 set state = e.state, lease_expires_at = null, finished_at = now(), note = '',
+    started_at = case when e.image_id is null then a.started_at else coalesce(a.started_at, now()) end,
+    image_id = coalesce(e.image_id, a.image_id),
     reason = e.reason, reason_code = e.reason_code, reason_message = e.reason_message
-from unnest($1::uuid[], $2::attempt_state[], $3::reason_kind[], $4::int[], $5::text[])
-    as e (id, state, reason, reason_code, reason_message)
+from unnest($1::uuid[], $2::attempt_state[], $3::reason_kind[], $4::int[], $5::text[], $6::text[])
+    as e (id, state, reason, reason_code, reason_message, image_id)
 where a.id = e.id and a.state in ('leased', 'preparing', 'running', 'publishing')

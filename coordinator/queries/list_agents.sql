@@ -1,5 +1,5 @@
 select
-    g.id, g.name, g.session, g.cpu_millis, g.memory_bytes, g.gpus, g.labels, g.volumes, g.version, g.engine,
+    g.id, g.name, g.session, g.cpu_millis, g.memory_bytes, g.gpus, g.disk_bytes, g.labels, g.volumes, g.version, g.engine,
     g.unhealthy, g.draining, g.last_seen_at,
     g.last_seen_at < now() - $1::interval as "offline!"
 from agents g

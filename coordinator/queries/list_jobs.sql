@@ -1,15 +1,23 @@
--- A page of a sweep's jobs in the order of their numbers, after number $2, each with its latest attempt.
+-- A page of a sweep's jobs in the order of their numbers, after number $2, each with its latest attempt. A cancelled
+-- sweep's queued jobs are as good as cancelled.
 select
-    j.number, j.state as "state: Pg<JobState>", j.parameters::text as "parameters!",
+    j.number,
+    case when s.cancelled_at is not null and j.state = 'queued' then 'cancelled' else j.state end
+        as "state!: Pg<JobState>",
+    j.parameters::text as parameters, j.point,
     j.metrics::text as metrics, j.attempts, j.finished_at,
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
     a.started_at as "started_at?", a.note as "note?",
     a.state as "attempt_state?: Pg<AttemptState>", g.name as "agent?"
 from jobs j
+join sweeps s on s.id = j.sweep_id
 left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
 left join agents g on g.id = a.agent_id
 where j.sweep_id = $1 and j.number > $2
-    and (cardinality($3::job_state[]) = 0 or j.state = any($3))
+    and (
+        cardinality($3::job_state[]) = 0
+        or case when s.cancelled_at is not null and j.state = 'queued' then 'cancelled' else j.state end = any($3)
+    )
     and ($4::int is null or j.number = $4)
 order by j.number
 limit $5

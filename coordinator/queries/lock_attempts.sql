@@ -4,7 +4,9 @@ select
     a.state as "state: Pg<AttemptState>",
     a.lease_expires_at < now() as "expired",
     j.state as "job_state: Pg<JobState>",
-    j.failures, j.losses, s.retries,
+    j.failures, j.ooms, j.losses, j.preemptions,
+    s.retries, s.oom_retries, s.loss_retries, s.preemption_retries,
+    s.retry_on as "retry_on: Vec<Pg<ReasonKind>>",
     s.cancelled_at is not null as "cancelled!"
 from jobs j
 join attempts a on a.sweep_id = j.sweep_id and a.job = j.number

@@ -1,1 +1,1 @@
-update results set written = true where attempt_id = $1
+update results set written = true where attempt_id = any($1)

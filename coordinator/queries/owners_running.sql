@@ -1,5 +1,5 @@
-select s.owner, count(*) as "running!"
-from attempts a
-join sweeps s on s.id = a.sweep_id
-where a.state in ('leased', 'preparing', 'running', 'publishing')
+select s.owner, coalesce(sum(c.running), 0) as "running!"
+from sweeps s
+join sweep_counts c on c.sweep_id = s.id
+where s.ended_at is null
 group by s.owner

@@ -1,6 +1,6 @@
 -- The jobs that reported metric $2, best first; the job number decides between equals.
 select
-    j.number, j.state as "state: Pg<JobState>", j.parameters::text as "parameters!",
+    j.number, j.state as "state: Pg<JobState>", j.parameters::text as parameters, j.point,
     j.metrics::text as metrics, j.attempts, j.finished_at,
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
     a.started_at as "started_at?", a.note as "note?",

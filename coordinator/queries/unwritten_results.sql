@@ -1,9 +1,9 @@
 select r.sweep_id, r.job, r.attempt_id, r.published_at, a.number as attempt, a.agent_id,
-    s.name, s.jobs, s.image, s.image_pin, j.parameters::text as "parameters!", j.metrics::text as metrics
+    s.name, s.jobs, s.image, s.image_pin, j.parameters::text as parameters, j.point, j.metrics::text as metrics
 from results r
 join attempts a on a.id = r.attempt_id
 join sweeps s on s.id = r.sweep_id
 join jobs j on j.sweep_id = r.sweep_id and j.number = r.job
-where not r.written and ($1::uuid is null or r.attempt_id = $1)
+where not r.written
 order by r.published_at
-limit $2
+limit $1

@@ -3,6 +3,7 @@ select
     coalesce(sum(s.cpu_millis), 0)::bigint as "cpu_millis!",
     coalesce(sum(s.memory_bytes), 0)::bigint as "memory_bytes!",
     coalesce(sum(s.gpus), 0)::int as "gpus!",
+    coalesce(sum(s.disk_bytes), 0)::bigint as "disk_bytes!",
     count(*) as "running!"
 from attempts a
 join sweeps s on s.id = a.sweep_id

@@ -4,7 +4,9 @@
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
 mod config;
+mod ledger;
 mod loops;
+mod manifests;
 mod publisher;
 mod queue;
 mod scheduling;
@@ -29,7 +31,9 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use ledger::Writer;
 use loops::{Dispatcher, Listener, Reconciler};
+use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
 use services::Services;
@@ -67,17 +71,21 @@ pub async fn run(
     };
     let work = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
+    let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
+    let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone());
+    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), publisher.clone(), work.clone());
     let services = Services {
-        publisher: Publisher::new(queue.clone(), store.clone()),
         queue,
         store,
-        sessions: Sessions::default(),
+        sessions,
+        manifests,
+        ledger,
         work: work.clone(),
         tasks: tasks.clone(),
         lease: options.lease,
         heartbeat: options.heartbeat,
     };
-    start_loops(&services, &tasks, &shutdown);
+    start_loops(&services, writer, publisher, &shutdown);
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -130,9 +138,15 @@ async fn connect(url: &str, shutdown: &CancellationToken) -> anyhow::Result<Opti
     }
 }
 
-fn start_loops(services: &Services, tasks: &TaskTracker, shutdown: &CancellationToken) {
+fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdown: &CancellationToken) {
+    let tasks = &services.tasks;
+    // It ends when nobody hands reports in any more.
+    tasks.spawn(writer.run());
+    tasks.spawn(publisher.run(shutdown.clone()));
     let dispatcher = Dispatcher {
         queue: services.queue.clone(),
+        manifests: services.manifests.clone(),
+        memory: Default::default(),
         sessions: services.sessions.clone(),
         work: services.work.clone(),
         lease: services.lease,
@@ -141,7 +155,6 @@ fn start_loops(services: &Services, tasks: &TaskTracker, shutdown: &Cancellation
     let reconciler = Reconciler {
         id: Uuid::new_v4(),
         queue: services.queue.clone(),
-        publisher: services.publisher.clone(),
         lease: services.lease,
         heartbeat: services.heartbeat,
     };

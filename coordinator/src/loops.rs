@@ -12,17 +12,17 @@ use tracing::{info, warn};
 
 /// Says once when something begins to fail and once when it works again, however often it is tried.
 #[derive(Debug)]
-struct Health {
+pub(crate) struct Health {
     what: &'static str,
     failing: bool,
 }
 
 impl Health {
-    fn new(what: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str) -> Self {
         Self { what, failing: false }
     }
 
-    fn note<T, E: std::fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {
+    pub(crate) fn note<T, E: std::fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {
         match result {
             Ok(value) => {
                 if self.failing {

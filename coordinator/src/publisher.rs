@@ -3,18 +3,33 @@
 //! Postgres decides what is published; this follows. A `result.json` that a coordinator's death prevented is written by
 //! the next pass of any coordinator.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bt_model::id::AttemptId;
 use bt_store::{FileEntry, ResultDocument, Store};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use crate::loops::Health;
+use crate::manifests::{self, Manifests};
 use crate::queue::{self, Queue, Unwritten};
 
 /// Results that one pass makes good.
-const BATCH: u32 = 100;
+const BATCH: u32 = 500;
+/// Documents that are written at once.
+const AT_ONCE: usize = 8;
+/// How long what another coordinator left undone may wait.
+const POLL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     Queue(#[from] queue::Error),
+    #[error(transparent)]
+    Manifest(#[from] manifests::Error),
     #[error(transparent)]
     Store(#[from] bt_store::Error),
     #[error("attempt {0} was published with parameters or metrics that are not JSON: {1}")]
@@ -24,27 +39,57 @@ pub(crate) enum Error {
 #[derive(Clone, Debug)]
 pub(crate) struct Publisher {
     queue: Queue,
+    manifests: Manifests,
     store: Store,
+    work: Arc<Notify>,
 }
 
 impl Publisher {
-    pub(crate) fn new(queue: Queue, store: Store) -> Self {
-        Self { queue, store }
+    pub(crate) fn new(queue: Queue, manifests: Manifests, store: Store) -> Self {
+        Self { queue, manifests, store, work: Arc::default() }
     }
 
-    /// Writes the document of one result, or of all that lack theirs. Says how many it wrote.
-    pub(crate) async fn write(&self, attempt: Option<AttemptId>) -> Result<usize, Error> {
-        let unwritten = self.queue.unwritten(attempt, BATCH).await?;
-        for result in &unwritten {
-            let document = document(result)?;
-            self.store.write_result(&result.place.result(), &document).await?;
-            self.queue.mark_written(result.attempt).await?;
+    /// Says that something was published.
+    pub(crate) fn wake(&self) {
+        self.work.notify_one();
+    }
+
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let mut health = Health::new("writing result.json");
+        loop {
+            let woken = self.work.notified();
+            let written = health.note(self.run_once().await).unwrap_or(0);
+            if written == BATCH as usize {
+                continue;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = timeout(POLL, woken) => {}
+            }
         }
-        Ok(unwritten.len())
+    }
+
+    /// One pass: says how many documents it wrote.
+    pub(crate) async fn run_once(&self) -> Result<usize, Error> {
+        let unwritten = self.queue.unwritten(BATCH).await?;
+        if unwritten.is_empty() {
+            return Ok(0);
+        }
+        let writing: Vec<_> = unwritten.iter().map(|result| self.write(result)).collect();
+        let written: Vec<_> = stream::iter(writing).buffer_unordered(AT_ONCE).try_collect().await?;
+        self.queue.mark_written(&written).await?;
+        Ok(written.len())
+    }
+
+    async fn write(&self, result: &Unwritten) -> Result<AttemptId, Error> {
+        let known = self.manifests.get(result.place.sweep).await?;
+        let parameters = known.reader()?.json(result.parameters.clone());
+        self.store.write_result(&result.place.result(), &document(result, &parameters)?).await?;
+        Ok(result.attempt)
     }
 }
 
-fn document(result: &Unwritten) -> Result<ResultDocument, Error> {
+fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Error> {
     let json = |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
     Ok(ResultDocument {
         sweep: result.place.sweep,
@@ -56,7 +101,7 @@ fn document(result: &Unwritten) -> Result<ResultDocument, Error> {
         published: result.published,
         image: result.image.clone(),
         image_pin: result.image_pin.clone(),
-        parameters: json(&result.parameters)?,
+        parameters: json(parameters)?,
         metrics: result.metrics.as_deref().map(json).transpose()?,
         files: result.files.iter().map(|(path, size, sha256)| FileEntry::new(path, *size, sha256)).collect(),
     })

@@ -1,24 +1,43 @@
 //! Which jobs for which agent. Pure: it sees sweeps, never single jobs, because all jobs of a sweep need the same.
 //!
 //! Order: priority first; among equals the owner with the fewest running jobs, then the sweep with the fewest, then
-//! the oldest. Every job planned counts as running for the next choice, so that owners and sweeps take turns.
+//! the oldest. Every job planned counts as running for the next choice, so that owners and sweeps take turns. A sweep
+//! that has waited long because its jobs are large gets an agent of its own to wait for: nothing else is put there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use bt_model::id::SweepId;
 use bt_model::resources::Resources;
 
 use crate::queue::Candidate;
 
-/// What an agent has to give.
+/// What an agent has to give, for as long as it is connected.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Offer {
     pub(crate) capacity: Resources,
-    pub(crate) free: Resources,
     pub(crate) labels: BTreeMap<String, String>,
     /// Name of each volume, and whether it is offered read-only.
     pub(crate) volumes: BTreeMap<String, bool>,
+    /// Images that its engine had when it connected.
+    pub(crate) images: HashSet<String>,
+}
+
+/// An agent that jobs can be planned for.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) free: Resources,
+    /// Sweeps whose image it has got since it connected.
+    pub(crate) ran: Arc<HashSet<SweepId>>,
+}
+
+impl Seat {
+    fn has_image_of(&self, sweep: &Candidate) -> bool {
+        let has = |pin: &String| self.offer.images.contains(pin);
+        self.ran.contains(&sweep.sweep) || sweep.image_pin.as_ref().is_some_and(has)
+    }
 }
 
 /// Why an agent can't run a sweep's jobs, now or ever.
@@ -72,8 +91,14 @@ impl fmt::Display for Misfit {
     }
 }
 
-/// Why this agent can't take a job of this sweep now; none if it can.
-pub(crate) fn misfit(offer: &Offer, sweep: &Candidate) -> Option<Misfit> {
+/// Why an agent can't take a job of this sweep now; none if it can.
+pub(crate) fn misfit(offer: &Offer, free: &Resources, sweep: &Candidate) -> Option<Misfit> {
+    let busy = || Misfit::Busy { need: sweep.needs, free: *free };
+    lasting_misfit(offer, sweep).or_else(|| (!free.covers(&sweep.needs)).then(busy))
+}
+
+/// Why an agent can never take a job of this sweep, as it is.
+fn lasting_misfit(offer: &Offer, sweep: &Candidate) -> Option<Misfit> {
     for (wanted, value) in &sweep.labels {
         let has = offer.labels.get(wanted);
         if has != Some(value) {
@@ -88,58 +113,116 @@ pub(crate) fn misfit(offer: &Offer, sweep: &Candidate) -> Option<Misfit> {
             Some(_) => {}
         }
     }
-    let need = sweep.needs;
-    if !offer.capacity.covers(&need) {
-        let capacity = offer.capacity;
-        return Some(Misfit::TooSmall { need, capacity });
-    }
-    if !offer.free.covers(&need) {
-        let free = offer.free;
-        return Some(Misfit::Busy { need, free });
-    }
-    None
+    let (need, capacity) = (sweep.needs, offer.capacity);
+    (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
 }
 
-/// How many jobs of which sweep to claim for which agent, at most `limit` in all. `owners` holds the running jobs of
-/// each owner. Each job goes to the agent with the most cpus free, so that work spreads.
-pub(crate) fn plan<A: Copy + PartialEq>(
-    agents: &[(A, Offer)],
-    sweeps: &[Candidate],
-    owners: &HashMap<String, u64>,
-    limit: u32,
-) -> Vec<(A, SweepId, u32)> {
-    let mut agents = agents.to_vec();
-    let mut owners = owners.clone();
-    let mut sweeps: Vec<_> = sweeps.iter().map(|sweep| (sweep, sweep.running)).collect();
-    let mut planned: Vec<(A, SweepId, u32)> = Vec::new();
-    let mut left = limit;
-    while left > 0 {
-        let rank = |(sweep, running): &(&Candidate, u64)| {
-            let owner = owners.get(&sweep.owner).copied().unwrap_or(0);
-            (-i64::from(sweep.priority), owner, *running)
+/// What the plan is made from, besides the agents and the sweeps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    /// Running jobs of each owner.
+    pub(crate) owners: HashMap<String, u64>,
+    /// What is left of each limit that is set.
+    pub(crate) limits: HashMap<String, u32>,
+    /// Sweeps that have waited too long for an agent to become free enough.
+    pub(crate) starved: HashSet<SweepId>,
+}
+
+/// How many jobs of which sweep to claim for which agent: indices into what was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// By sweep: agents, and how many jobs for each. At least one.
+    pub(crate) claims: BTreeMap<usize, BTreeMap<usize, u32>>,
+    pub(crate) jobs: u32,
+    /// Sweeps that found every agent that could run their jobs busy.
+    pub(crate) waiting: Vec<SweepId>,
+}
+
+/// A sweep that still has jobs to be planned.
+struct Lane<'c> {
+    index: usize,
+    sweep: &'c Candidate,
+    running: u64,
+    /// Jobs of it that may still be planned.
+    room: u32,
+    /// The agents that could run its jobs if they were free; found when they are first asked for.
+    fits: Option<Vec<usize>>,
+}
+
+/// Plans at most `limit` jobs. Each goes to an agent that has its image already, if there is one, and of these to the
+/// one with the most cpus free, so that work spreads.
+pub(crate) fn plan(seats: &[Seat], sweeps: &[Candidate], state: &State, limit: u32) -> Plan {
+    let mut seats = seats.to_vec();
+    let mut state = state.clone();
+    let mut reserved = HashSet::new();
+    let mut lanes: Vec<_> = sweeps.iter().enumerate().map(|(index, sweep)| Lane::of(index, sweep)).collect();
+    let mut plan = Plan::default();
+    while plan.jobs < limit {
+        let rank = |lane: &Lane<'_>| {
+            let owner = state.owners.get(&lane.sweep.owner).copied().unwrap_or(0);
+            (-i64::from(lane.sweep.priority), owner, lane.running)
         };
         // The first of several equals is the oldest, because the candidates come in that order.
-        let Some(best) = (0..sweeps.len()).min_by_key(|index| rank(&sweeps[*index])) else {
+        let Some(best) = (0..lanes.len()).min_by_key(|index| rank(&lanes[*index])) else {
             break;
         };
-        let sweep = sweeps[best].0;
-        let fits = |(_, offer): &&mut (A, Offer)| misfit(offer, sweep).is_none();
-        let roomiest = agents.iter_mut().filter(fits);
-        let Some((agent, offer)) = roomiest.max_by_key(|(_, offer)| offer.free.cpu_millis) else {
-            sweeps.remove(best);
+        let lane = &mut lanes[best];
+        let sweep = lane.sweep;
+        if lane.room == 0 || !state.allows(sweep) {
+            lanes.remove(best);
+            continue;
+        }
+        let fits = lane.fits.get_or_insert_with(|| {
+            let fit = |index: &usize| lasting_misfit(&seats[*index].offer, sweep).is_none();
+            (0..seats.len()).filter(fit).collect()
+        });
+        let open = fits.iter().copied().filter(|seat| !reserved.contains(seat));
+        let free = open.clone().filter(|seat| seats[*seat].free.covers(&sweep.needs));
+        let chosen = free.max_by_key(|seat| (seats[*seat].has_image_of(sweep), seats[*seat].free.cpu_millis));
+        let Some(seat) = chosen else {
+            if !fits.is_empty() {
+                plan.waiting.push(sweep.sweep);
+            }
+            if state.starved.contains(&sweep.sweep)
+                && let Some(seat) = open.max_by_key(|seat| seats[*seat].free.cpu_millis)
+            {
+                reserved.insert(seat);
+            }
+            lanes.remove(best);
             continue;
         };
-        offer.free = offer.free.less(&sweep.needs);
-        sweeps[best].1 += 1;
-        *owners.entry(sweep.owner.clone()).or_default() += 1;
-        let same = |(a, s, _): &&mut (A, SweepId, u32)| a == agent && *s == sweep.sweep;
-        match planned.iter_mut().find(same) {
-            Some((.., jobs)) => *jobs += 1,
-            None => planned.push((*agent, sweep.sweep, 1)),
-        }
-        left -= 1;
+        seats[seat].free = seats[seat].free.less(&sweep.needs);
+        lane.running += 1;
+        lane.room -= 1;
+        state.take(sweep);
+        *plan.claims.entry(lane.index).or_default().entry(seat).or_default() += 1;
+        plan.jobs += 1;
     }
-    planned
+    plan
+}
+
+impl<'c> Lane<'c> {
+    fn of(index: usize, sweep: &'c Candidate) -> Self {
+        let parallel = sweep.max_parallel.map_or(u32::MAX, |most| most.saturating_sub(sweep.running));
+        let room = sweep.queued.min(parallel).min(sweep.canary.unwrap_or(u32::MAX));
+        Self { index, sweep, running: sweep.running.into(), room, fits: None }
+    }
+}
+
+impl State {
+    /// True if the limits leave room for one more job of this sweep.
+    fn allows(&self, sweep: &Candidate) -> bool {
+        sweep.limits.iter().all(|(name, amount)| self.limits.get(name).is_some_and(|left| left >= amount))
+    }
+
+    fn take(&mut self, sweep: &Candidate) {
+        *self.owners.entry(sweep.owner.clone()).or_default() += 1;
+        for (name, amount) in &sweep.limits {
+            if let Some(left) = self.limits.get_mut(name) {
+                *left = left.saturating_sub(*amount);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

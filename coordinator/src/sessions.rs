@@ -1,15 +1,17 @@
 //! The agents that are connected to this coordinator. Only a cache: a coordinator that starts learns it all again from
 //! the agents' Hellos.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bt_model::id::{AgentId, AttemptId};
+use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
 use bt_model::resources::Resources;
 use bt_proto::v1;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+use crate::scheduling::{Offer, Seat};
 
 /// Messages to an agent that may wait to be sent. An agent that reads so slowly is cut off and has to reconnect.
 const OUTBOX: usize = 256;
@@ -24,23 +26,34 @@ pub(crate) type Outgoing = Result<v1::CoordinatorMessage, tonic::Status>;
 struct Session {
     number: u64,
     outbox: mpsc::Sender<Outgoing>,
-    capacity: Resources,
-    labels: BTreeMap<String, String>,
-    volumes: BTreeMap<String, bool>,
+    offer: Arc<Offer>,
     /// It wants no work: it drains, or its engine is in trouble.
     closed_to_work: bool,
-    /// Attempts it is known to hold; the ones it was just sent, too.
-    held: Vec<AttemptId>,
+    /// Attempts that are leased to it; the ones it was just sent, too.
+    held: HashMap<AttemptId, Held>,
+    /// What these take.
+    taken: Resources,
+    /// Sweeps whose containers it has run.
+    ran: Arc<HashSet<SweepId>>,
 }
+
+#[derive(Debug)]
+struct Held {
+    sweep: SweepId,
+    needs: Resources,
+    /// Heartbeats that did not name it since it was sent.
+    unnamed: u32,
+}
+
+/// Heartbeats after which an attempt that none of them named never reached its agent.
+const UNNAMED: u32 = 3;
 
 /// An agent that work may be sent to.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
     pub(crate) agent: AgentId,
     pub(crate) session: u64,
-    pub(crate) capacity: Resources,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) volumes: BTreeMap<String, bool>,
+    pub(crate) seat: Seat,
 }
 
 /// All connected agents. Cheap to clone.
@@ -60,8 +73,9 @@ impl Sessions {
     /// the receiver.
     pub(crate) fn open(
         &self,
-        ready: Ready,
-        held: Vec<AttemptId>,
+        agent: AgentId,
+        number: u64,
+        offer: Offer,
         welcome: v1::Welcome,
     ) -> mpsc::Receiver<Outgoing> {
         let (outbox, receiver) = mpsc::channel(OUTBOX);
@@ -70,15 +84,16 @@ impl Sessions {
             unreachable!("a new channel has room");
         }
         let session = Session {
-            number: ready.session,
+            number,
             outbox,
-            capacity: ready.capacity,
-            labels: ready.labels,
-            volumes: ready.volumes,
-            closed_to_work: false,
-            held,
+            offer: Arc::new(offer),
+            // Until what it holds is known.
+            closed_to_work: true,
+            held: HashMap::new(),
+            taken: Resources::default(),
+            ran: Arc::default(),
         };
-        lock(&self.agents).insert(ready.agent, session);
+        lock(&self.agents).insert(agent, session);
         receiver
     }
 
@@ -96,12 +111,20 @@ impl Sessions {
         lock(&self.logs).clear();
     }
 
-    /// Notes what a heartbeat said.
-    pub(crate) fn pulse(&self, agent: AgentId, held: &[AttemptId], closed_to_work: bool) {
-        if let Some(session) = lock(&self.agents).get_mut(&agent) {
-            session.held = held.to_vec();
-            session.closed_to_work = closed_to_work;
+    /// Notes what a heartbeat said. Returns the attempts that were sent and that the agent never got.
+    pub(crate) fn pulse(&self, agent: AgentId, named: &[AttemptId], closed_to_work: bool) -> Vec<AttemptId> {
+        let mut agents = lock(&self.agents);
+        let Some(session) = agents.get_mut(&agent) else { return Vec::new() };
+        session.closed_to_work = closed_to_work;
+        let named: HashSet<_> = named.iter().collect();
+        let mut unreceived = Vec::new();
+        for (attempt, held) in &mut session.held {
+            held.unnamed = if named.contains(attempt) { 0 } else { held.unnamed + 1 };
+            if held.unnamed >= UNNAMED {
+                unreceived.push(*attempt);
+            }
         }
+        unreceived
     }
 
     /// The agents that want work.
@@ -111,9 +134,11 @@ impl Sessions {
         open.map(|(agent, session)| Ready {
             agent: *agent,
             session: session.number,
-            capacity: session.capacity,
-            labels: session.labels.clone(),
-            volumes: session.volumes.clone(),
+            seat: Seat {
+                offer: session.offer.clone(),
+                free: session.offer.capacity.less(&session.taken),
+                ran: session.ran.clone(),
+            },
         })
         .collect()
     }
@@ -121,20 +146,36 @@ impl Sessions {
     /// Every connected agent with the attempts that it holds.
     pub(crate) fn held(&self) -> Vec<(AgentId, Vec<AttemptId>)> {
         let agents = lock(&self.agents);
-        let held = |(agent, session): (&AgentId, &Session)| (*agent, session.held.clone());
+        let held = |(agent, session): (&AgentId, &Session)| (*agent, session.held.keys().copied().collect());
         agents.iter().map(held).collect()
     }
 
-    /// Notes that attempts were sent to an agent, or that it was told to stop them.
-    pub(crate) fn assigned(&self, agent: AgentId, attempts: impl IntoIterator<Item = AttemptId>) {
+    /// Notes that an attempt is leased to an agent.
+    pub(crate) fn assigned(&self, agent: AgentId, attempt: AttemptId, sweep: SweepId, needs: Resources) {
         if let Some(session) = lock(&self.agents).get_mut(&agent) {
-            session.held.extend(attempts);
+            let before = session.held.insert(attempt, Held { sweep, needs, unnamed: 0 });
+            if before.is_none() {
+                session.taken = session.taken.plus(&needs);
+            }
         }
     }
 
+    /// Notes that an agent runs an attempt's container: it has got the image.
+    pub(crate) fn runs(&self, agent: AgentId, attempt: AttemptId) {
+        if let Some(session) = lock(&self.agents).get_mut(&agent)
+            && let Some(held) = session.held.get(&attempt)
+            && !session.ran.contains(&held.sweep)
+        {
+            Arc::make_mut(&mut session.ran).insert(held.sweep);
+        }
+    }
+
+    /// Notes that an attempt is not an agent's any more.
     pub(crate) fn stopped(&self, agent: AgentId, attempt: AttemptId) {
-        if let Some(session) = lock(&self.agents).get_mut(&agent) {
-            session.held.retain(|held| *held != attempt);
+        if let Some(session) = lock(&self.agents).get_mut(&agent)
+            && let Some(held) = session.held.remove(&attempt)
+        {
+            session.taken = session.taken.less(&held.needs);
         }
     }
 

@@ -48,6 +48,10 @@ impl ReasonKind {
         Self::Agent,
     ];
 
+    /// Those that are a job's own; of the others, its machine is to blame.
+    pub const OF_JOBS: [Self; 6] =
+        [Self::Exit, Self::Signal, Self::Oom, Self::Timeout, Self::Image, Self::Outputs];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Exit => "exit",

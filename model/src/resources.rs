@@ -4,19 +4,36 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Cpus, memory and gpus: what a job takes from an agent while its attempt is live.
+/// Cpus, memory, gpus and disk: what a job takes from an agent while its attempt is live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Thousandths of a cpu.
     pub cpu_millis: u64,
     pub memory_bytes: u64,
     pub gpus: u32,
+    /// Room in results directories.
+    #[serde(default)]
+    pub disk_bytes: u64,
 }
 
 impl Resources {
     /// True when `need` can be taken from what is here.
     pub fn covers(&self, need: &Self) -> bool {
-        self.cpu_millis >= need.cpu_millis && self.memory_bytes >= need.memory_bytes && self.gpus >= need.gpus
+        self.cpu_millis >= need.cpu_millis
+            && self.memory_bytes >= need.memory_bytes
+            && self.gpus >= need.gpus
+            && self.disk_bytes >= need.disk_bytes
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, more: &Self) -> Self {
+        Self {
+            cpu_millis: self.cpu_millis.saturating_add(more.cpu_millis),
+            memory_bytes: self.memory_bytes.saturating_add(more.memory_bytes),
+            gpus: self.gpus.saturating_add(more.gpus),
+            disk_bytes: self.disk_bytes.saturating_add(more.disk_bytes),
+        }
     }
 
     /// What is left when `need` is taken; nothing goes below zero.
@@ -25,6 +42,7 @@ impl Resources {
             cpu_millis: self.cpu_millis.saturating_sub(need.cpu_millis),
             memory_bytes: self.memory_bytes.saturating_sub(need.memory_bytes),
             gpus: self.gpus.saturating_sub(need.gpus),
+            disk_bytes: self.disk_bytes.saturating_sub(need.disk_bytes),
         }
     }
 }

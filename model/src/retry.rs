@@ -12,6 +12,9 @@ pub const LOSS_LIMIT: u32 = 10;
 pub const FIRST_WAIT: Duration = Duration::from_secs(1);
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// A job whose machines were taken back this often is given up.
+pub const PREEMPTION_LIMIT: u32 = 100;
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
@@ -20,31 +23,42 @@ pub enum Ending {
     Failed(Reason),
     /// Its agent was not heard of until the lease had run out.
     Lost,
+    /// Its agent's machine was taken back by its owner, as spot machines are.
+    Preempted,
     /// Its agent never received it, or handed it back of its own will: this costs nothing.
     Returned,
     /// A user cancelled it.
     Cancelled,
 }
 
-/// What a job has spent, and what it may spend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a job has spent, and what it may spend; each kind of end has an account of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Attempts that failed by the job's own doing, and how many of these may be tried again.
-    pub failures: u32,
-    pub retries: u32,
-    /// Attempts that were lost, of which [`LOSS_LIMIT`] are free.
-    pub losses: u32,
+    pub spent: Spent,
+    /// How often each may be tried again.
+    pub retries: Spent,
+    /// The reasons that are worth another try.
+    pub retry_on: Vec<ReasonKind>,
     /// The sweep was cancelled: nothing is tried again.
     pub cancelled: bool,
+}
+
+/// Attempts that ended in each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// By the job's own doing, but for memory.
+    pub failures: u32,
+    pub ooms: u32,
+    pub losses: u32,
+    pub preemptions: u32,
 }
 
 /// What happens to the job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     pub event: JobEvent,
-    /// What this attempt adds to the job's account.
-    pub failures: u32,
-    pub losses: u32,
+    /// What this attempt adds to the job's accounts.
+    pub spent: Spent,
     /// How long the job waits before it may be leased again.
     pub wait: Duration,
     /// Why the job failed, if it is given up.
@@ -56,21 +70,22 @@ impl Ending {
         match self {
             Self::Published => AttemptEvent::Published,
             Self::Failed(_) => AttemptEvent::Failed,
-            Self::Lost | Self::Returned => AttemptEvent::Lost,
+            Self::Lost | Self::Preempted | Self::Returned => AttemptEvent::Lost,
             Self::Cancelled => AttemptEvent::Cancelled,
         }
     }
 }
 
 /// Decides what becomes of a job whose attempt ended like this.
-pub fn verdict(ending: &Ending, budget: Budget) -> Verdict {
-    let simply = |event| Verdict { event, failures: 0, losses: 0, wait: Duration::ZERO, reason: None };
+pub fn verdict(ending: &Ending, budget: &Budget) -> Verdict {
+    let simply = |event| Verdict { event, spent: Spent::default(), wait: Duration::ZERO, reason: None };
     match ending {
         Ending::Published => simply(JobEvent::Published),
         Ending::Cancelled => simply(JobEvent::Cancelled),
         Ending::Returned if budget.cancelled => simply(JobEvent::Cancelled),
         Ending::Returned => simply(JobEvent::TriesAgain),
         Ending::Lost => after_loss(budget, None),
+        Ending::Preempted => after_preemption(budget),
         Ending::Failed(reason) if is_the_machines(reason) => after_loss(budget, Some(reason)),
         Ending::Failed(reason) => after_failure(budget, reason),
     }
@@ -81,33 +96,53 @@ fn is_the_machines(reason: &Reason) -> bool {
     matches!(reason.kind(), ReasonKind::Agent | ReasonKind::Volume)
 }
 
-fn after_failure(budget: Budget, reason: &Reason) -> Verdict {
-    let gives_up = budget.failures >= budget.retries;
+fn after_failure(budget: &Budget, reason: &Reason) -> Verdict {
+    let (spent, allowed, before) = match reason {
+        Reason::Oom => {
+            let spent = Spent { ooms: 1, ..Spent::default() };
+            (spent, budget.retries.ooms, budget.spent.ooms)
+        }
+        _ => {
+            let spent = Spent { failures: 1, ..Spent::default() };
+            (spent, budget.retries.failures, budget.spent.failures)
+        }
+    };
+    let gives_up = before >= allowed || !budget.retry_on.contains(&reason.kind());
     Verdict {
         event: event(budget.cancelled, gives_up),
-        failures: 1,
-        losses: 0,
-        wait: backoff(budget.failures),
+        spent,
+        wait: backoff(before),
         reason: (gives_up && !budget.cancelled).then(|| reason.clone()),
     }
 }
 
-fn after_loss(budget: Budget, reason: Option<&Reason>) -> Verdict {
-    let losses = budget.losses + 1;
-    let gives_up = losses >= LOSS_LIMIT;
+fn after_loss(budget: &Budget, reason: Option<&Reason>) -> Verdict {
+    let losses = budget.spent.losses + 1;
+    let gives_up = losses > budget.retries.losses;
     let why = || match reason {
         Some(reason) => reason.clone(),
         None => Reason::Agent(format!("lost {losses} times")),
     };
     Verdict {
         event: event(budget.cancelled, gives_up),
-        failures: 0,
-        losses: 1,
+        spent: Spent { losses: 1, ..Spent::default() },
         wait: match reason {
-            Some(_) => backoff(budget.losses),
+            Some(_) => backoff(budget.spent.losses),
             None => Duration::ZERO,
         },
         reason: (gives_up && !budget.cancelled).then(why),
+    }
+}
+
+fn after_preemption(budget: &Budget) -> Verdict {
+    let preemptions = budget.spent.preemptions + 1;
+    let gives_up = preemptions > budget.retries.preemptions;
+    Verdict {
+        event: event(budget.cancelled, gives_up),
+        spent: Spent { preemptions: 1, ..Spent::default() },
+        wait: Duration::ZERO,
+        reason: (gives_up && !budget.cancelled)
+            .then(|| Reason::Agent(format!("preempted {preemptions} times"))),
     }
 }
 
@@ -128,14 +163,23 @@ fn backoff(before: u32) -> Duration {
 mod tests {
     use super::*;
 
-    const FRESH: Budget = Budget { failures: 0, retries: 0, losses: 0, cancelled: false };
+    fn allowing(failures: u32) -> Budget {
+        Budget {
+            spent: Spent::default(),
+            retries: Spent { failures, ooms: 1, losses: LOSS_LIMIT, preemptions: PREEMPTION_LIMIT },
+            retry_on: ReasonKind::OF_JOBS.to_vec(),
+            cancelled: false,
+        }
+    }
 
     fn events(ending: &Ending, mut budget: Budget, times: usize) -> Vec<JobEvent> {
         let mut seen = Vec::new();
         for _ in 0..times {
-            let verdict = verdict(ending, budget);
-            budget.failures += verdict.failures;
-            budget.losses += verdict.losses;
+            let verdict = verdict(ending, &budget);
+            budget.spent.failures += verdict.spent.failures;
+            budget.spent.ooms += verdict.spent.ooms;
+            budget.spent.losses += verdict.spent.losses;
+            budget.spent.preemptions += verdict.spent.preemptions;
             seen.push(verdict.event);
         }
         seen
@@ -145,31 +189,58 @@ mod tests {
     fn a_failure_is_tried_again_as_often_as_the_manifest_says() {
         use JobEvent::{GaveUp, TriesAgain};
         let failed = Ending::Failed(Reason::Exit(1));
-        assert_eq!(events(&failed, FRESH, 1), [GaveUp]);
-        let budget = Budget { retries: 2, ..FRESH };
-        assert_eq!(events(&failed, budget, 3), [TriesAgain, TriesAgain, GaveUp]);
+        assert_eq!(events(&failed, allowing(0), 1), [GaveUp]);
+        assert_eq!(events(&failed, allowing(2), 3), [TriesAgain, TriesAgain, GaveUp]);
     }
 
     #[test]
-    fn losses_are_free_up_to_the_limit() {
-        let events = events(&Ending::Lost, FRESH, 10);
-        assert_eq!(events[..9], [JobEvent::TriesAgain; 9]);
-        assert_eq!(events[9], JobEvent::GaveUp);
-        let last = verdict(&Ending::Lost, Budget { losses: 9, ..FRESH });
-        assert_eq!(last.reason, Some(Reason::Agent("lost 10 times".into())));
+    fn each_kind_of_end_has_an_account_of_its_own() {
+        use JobEvent::{GaveUp, TriesAgain};
+        let oom = Ending::Failed(Reason::Oom);
+        assert_eq!(events(&oom, allowing(0), 2), [TriesAgain, GaveUp]);
+        assert_eq!(events(&oom, allowing(5), 2), [TriesAgain, GaveUp]);
+        let mut budget = allowing(1);
+        budget.spent = Spent { ooms: 1, losses: LOSS_LIMIT, preemptions: PREEMPTION_LIMIT, failures: 0 };
+        assert_eq!(events(&Ending::Failed(Reason::Exit(1)), budget, 2), [TriesAgain, GaveUp]);
+    }
+
+    #[test]
+    fn only_the_reasons_that_were_asked_for_are_tried_again() {
+        let mut budget = allowing(5);
+        budget.retry_on = vec![ReasonKind::Timeout];
+        let of = |reason| verdict(&Ending::Failed(reason), &budget).event;
+        assert_eq!(of(Reason::Timeout), JobEvent::TriesAgain);
+        assert_eq!(of(Reason::Exit(1)), JobEvent::GaveUp);
+        assert_eq!(of(Reason::Agent("its disk broke".into())), JobEvent::TriesAgain);
+    }
+
+    #[test]
+    fn losses_and_preemptions_are_free_up_to_their_limits() {
+        for (ending, limit, why) in [
+            (Ending::Lost, LOSS_LIMIT, "lost 11 times"),
+            (Ending::Preempted, PREEMPTION_LIMIT, "preempted 101 times"),
+        ] {
+            let events = events(&ending, allowing(0), limit as usize + 1);
+            let (last, before) = events.split_last().expect("there are some");
+            assert!(before.iter().all(|event| *event == JobEvent::TriesAgain));
+            assert_eq!(*last, JobEvent::GaveUp);
+            let mut budget = allowing(0);
+            budget.spent = Spent { losses: limit, preemptions: limit, ..Spent::default() };
+            assert_eq!(verdict(&ending, &budget).reason, Some(Reason::Agent(why.into())));
+        }
     }
 
     #[test]
     fn what_was_handed_back_costs_nothing() {
-        let verdict = verdict(&Ending::Returned, Budget { losses: 9, ..FRESH });
-        assert_eq!((verdict.event, verdict.losses), (JobEvent::TriesAgain, 0));
+        let verdict = verdict(&Ending::Returned, &allowing(0));
+        assert_eq!((verdict.event, verdict.spent), (JobEvent::TriesAgain, Spent::default()));
     }
 
     #[test]
     fn nothing_of_a_cancelled_sweep_is_tried_again() {
-        let budget = Budget { retries: 5, cancelled: true, ..FRESH };
-        for ending in [Ending::Lost, Ending::Returned, Ending::Failed(Reason::Oom)] {
-            let verdict = verdict(&ending, budget);
+        let budget = Budget { cancelled: true, ..allowing(5) };
+        for ending in [Ending::Lost, Ending::Preempted, Ending::Returned, Ending::Failed(Reason::Oom)] {
+            let verdict = verdict(&ending, &budget);
             assert_eq!((verdict.event, verdict.reason), (JobEvent::Cancelled, None));
         }
     }

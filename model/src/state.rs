@@ -87,8 +87,8 @@ impl fmt::Display for JobState {
     }
 }
 
-/// Where an attempt is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Where an attempt is, in the order of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AttemptState {
     /// Claimed for an agent that has not spoken of it yet.
     Leased,

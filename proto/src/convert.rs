@@ -123,13 +123,15 @@ impl TryFrom<v1::AttemptState> for AttemptState {
 
 impl From<Resources> for v1::Resources {
     fn from(resources: Resources) -> Self {
-        Self { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes, gpus: resources.gpus }
+        let Resources { cpu_millis, memory_bytes, gpus, disk_bytes } = resources;
+        Self { cpu_millis, memory_bytes, gpus, disk_bytes }
     }
 }
 
 impl From<v1::Resources> for Resources {
     fn from(resources: v1::Resources) -> Self {
-        Self { cpu_millis: resources.cpu_millis, memory_bytes: resources.memory_bytes, gpus: resources.gpus }
+        let v1::Resources { cpu_millis, memory_bytes, gpus, disk_bytes } = resources;
+        Self { cpu_millis, memory_bytes, gpus, disk_bytes }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
     RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use bt_model::id::{AgentId, AttemptId};
@@ -90,6 +90,13 @@ impl Docker {
             .any(|component| component.name.to_lowercase().contains("podman"));
         let name = if podman { "podman" } else { "docker" };
         Ok(format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version")))
+    }
+
+    /// Ids and registry digests of the images that are here.
+    pub(crate) async fn images(&self) -> Result<Vec<String>, Error> {
+        let options = None::<ListImagesOptions>;
+        let images = within("images", READ_DEADLINE, None, self.client.list_images(options)).await?;
+        Ok(images.into_iter().flat_map(|image| image.repo_digests.into_iter().chain([image.id])).collect())
     }
 
     /// Makes the attempt's container. One that is there already is fine.

@@ -62,7 +62,7 @@ fn row(sweep: v1::Sweep, name: String) -> Result<Row, Error> {
     let cells = vec![
         sweep.name.clone(),
         sweep.id.chars().take(8).collect(),
-        words::sweep_state(&counts).to_owned(),
+        words::sweep_state(&sweep).to_owned(),
         words::total(&counts).to_string(),
         queued.to_string(),
         running.to_string(),
@@ -85,7 +85,7 @@ pub(super) fn json(sweep: &v1::Sweep) -> Result<serde_json::Value, Error> {
     Ok(json!({
         "id": sweep.id,
         "name": sweep.name,
-        "state": words::sweep_state(&counts),
+        "state": words::sweep_state(sweep),
         "image": sweep.image,
         "image_pin": pin,
         "owner": sweep.owner,

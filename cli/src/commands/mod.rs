@@ -7,9 +7,12 @@ mod completions;
 mod config;
 mod coordinator;
 mod down;
+mod explain;
 mod jobs;
+mod limits;
 mod logs;
 mod ls;
+mod pause;
 mod results;
 mod retry;
 mod show;
@@ -58,6 +61,11 @@ enum Command {
     Top(top::Top),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Explain(explain::Explain),
+    #[command(subcommand)]
+    Limits(limits::Limits),
     #[command(subcommand)]
     Agents(agents::Agents),
     Up(up::Up),
@@ -83,6 +91,10 @@ impl Cli {
             Command::Top(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,
             Command::Retry(command) => command.run(&settings()?).await,
+            Command::Pause(command) => command.run(&settings()?).await,
+            Command::Resume(command) => command.run(&settings()?).await,
+            Command::Explain(command) => command.run(&settings()?).await,
+            Command::Limits(command) => command.run(&settings()?).await,
             Command::Agents(command) => command.run(&settings()?).await,
             Command::Up(command) => command.run().await,
             Command::Down(command) => command.run().await,

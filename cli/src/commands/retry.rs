@@ -1,5 +1,6 @@
 //! `btctl retry`: queues jobs again that failed or were cancelled.
 
+use bt_model::manifest::parse_reason;
 use bt_proto::v1;
 
 use crate::client::Client;
@@ -11,24 +12,31 @@ use crate::target::Target;
 /// Queue failed or cancelled jobs again; jobs that succeeded stay as they are.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  btctl retry sma-cross\n  btctl retry --failed sma-cross\n  btctl retry sma-cross/17"
+    after_help = "Examples:\n  btctl retry sma-cross\n  btctl retry sma-cross --failed\n  btctl retry sma-cross --failed=oom,timeout\n  btctl retry sma-cross/17"
 )]
 pub(crate) struct Retry {
     #[arg(required = true, value_name = "SWEEP[/JOB]")]
     targets: Vec<Target>,
-    /// Leave the cancelled ones.
-    #[arg(long)]
-    failed: bool,
+    /// Leave the cancelled ones; with reasons (exit, signal, oom, timeout, image, outputs), only those that failed for
+    /// one of these.
+    #[arg(long, value_name = "REASON,...", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    failed: Option<String>,
 }
 
 impl Retry {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let reasons = self.failed.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
+        let reasons: Vec<_> = reasons.map(str::to_owned).collect();
+        for name in &reasons {
+            parse_reason(name).map_err(|error| Error::Usage(format!("--failed: {error}")))?;
+        }
         let client = Client::connect(settings).await?;
         for Target { sweep, job } in self.targets {
             let request = v1::RetryRequest {
                 sweep: sweep.clone(),
                 jobs: job.into_iter().collect(),
-                failed_only: self.failed,
+                failed_only: self.failed.is_some(),
+                reasons: reasons.clone(),
             };
             let queued = client.retry(request).await?.queued;
             say(&match (job, queued) {

@@ -41,7 +41,7 @@ impl Show {
                 };
                 let mut columns = ["id", "name", "state", "image"].map(Column::always).to_vec();
                 columns.extend(counts.keys().map(Column::always));
-                let state = words::sweep_state(&shown.counts).to_owned();
+                let state = words::sweep_state(&shown.sweep).to_owned();
                 let v1::Sweep { id, name, image, .. } = shown.sweep;
                 let mut cells = vec![id.clone(), name, state, image];
                 cells.extend(counts.values().map(words::text));
@@ -108,7 +108,7 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     let sweep = &shown.sweep;
     let mut lines = Lines::default();
     lines.add("Sweep", format_args!("{} ({})", sweep.name, sweep.id));
-    lines.add("State", words::sweep_state(&shown.counts));
+    lines.add("State", words::sweep_state(sweep));
     let pin = match sweep.image_pin.as_str() {
         "" => String::new(),
         pin => format!(" (pinned to {pin})"),

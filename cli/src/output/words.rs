@@ -15,10 +15,11 @@ use crate::error::Error;
 type WireTime = prost_types::Timestamp;
 
 /// How a sweep is, told from its jobs.
-pub(crate) fn sweep_state(counts: &v1::Counts) -> &'static str {
-    let v1::Counts { queued, running, succeeded, failed, cancelled } = *counts;
+pub(crate) fn sweep_state(sweep: &v1::Sweep) -> &'static str {
+    let v1::Counts { queued, running, succeeded, failed, cancelled } = sweep.counts.unwrap_or_default();
     let ended = succeeded + failed + cancelled;
     match (queued, running) {
+        (1.., _) if sweep.paused => "paused",
         (0, 0) if failed > 0 => "failed",
         (0, 0) if cancelled > 0 => "cancelled",
         (0, 0) => "succeeded",
@@ -117,7 +118,8 @@ mod tests {
     #[test]
     fn a_sweeps_state_is_told_from_its_jobs() {
         let state = |queued, running, succeeded, failed, cancelled| {
-            sweep_state(&v1::Counts { queued, running, succeeded, failed, cancelled })
+            let counts = Some(v1::Counts { queued, running, succeeded, failed, cancelled });
+            sweep_state(&v1::Sweep { counts, ..v1::Sweep::default() })
         };
         assert_eq!(state(3, 0, 0, 0, 0), "queued");
         assert_eq!(state(3, 0, 1, 0, 0), "running");
@@ -125,6 +127,8 @@ mod tests {
         assert_eq!(state(0, 0, 3, 0, 0), "succeeded");
         assert_eq!(state(0, 0, 3, 1, 1), "failed");
         assert_eq!(state(0, 0, 3, 0, 1), "cancelled");
+        let counts = Some(v1::Counts { queued: 1, running: 1, ..v1::Counts::default() });
+        assert_eq!(sweep_state(&v1::Sweep { counts, paused: true, ..v1::Sweep::default() }), "paused");
     }
 
     #[test]

@@ -1,40 +1,60 @@
-//! Sends ready jobs to agents that have room. It runs when it is woken and, because wake-ups get lost, every now and
-//! then without; what is ready and what has room is asked of Postgres each time.
+//! Sends ready jobs to the agents that are connected here and have room. It runs when it is woken and, because wake-ups
+//! get lost, every now and then without; what is ready is asked of Postgres each time.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_model::id::{AgentId, SweepId};
 use bt_proto::v1::{self, coordinator_message};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Health;
-use crate::queue::{self, Claimed, Queue};
-use crate::scheduling::{Offer, plan};
+use crate::manifests::{self, Manifests};
+use crate::queue::{Candidate, Claimed, Queue, Want};
+use crate::scheduling::{Seat, State, plan};
 use crate::sessions::{Ready, Sessions};
 
 /// How long a lost wake-up may go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
 /// Jobs that one pass plans at most; what is left over makes it run again at once.
-const BATCH: u32 = 256;
+const BATCH: u32 = 2_000;
+/// Plans that one pass makes: another one after each that found fewer jobs ready than were queued.
+const ROUNDS: u32 = 4;
+/// How long a sweep may find every fitting agent busy before one is kept free for it.
+const RESERVE_AFTER: Duration = Duration::from_secs(30);
 
 pub(crate) struct Dispatcher {
     pub(crate) queue: Queue,
+    pub(crate) manifests: Manifests,
     pub(crate) sessions: Sessions,
     pub(crate) work: Arc<Notify>,
     pub(crate) lease: Duration,
+    pub(crate) memory: Memory,
+}
+
+/// What makes passes faster and fairer; losing it does no harm.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Below this number a sweep's jobs were found to be taken. Forgotten often: jobs come back.
+    cursors: HashMap<SweepId, u32>,
+    forgotten: Option<Instant>,
+    /// Since when a sweep finds every agent that could run its jobs busy.
+    waiting: HashMap<SweepId, Instant>,
 }
 
 impl Dispatcher {
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut health = Health::new("dispatching");
+        let work = self.work.clone();
         loop {
             // Armed before the pass, so that what happens during the pass is not missed.
-            let woken = self.work.notified();
+            let woken = work.notified();
             let sent = health.note(self.run_once().await).unwrap_or(0);
-            if sent == BATCH {
+            if sent >= BATCH && !shutdown.is_cancelled() {
                 continue;
             }
             tokio::select! {
@@ -45,65 +65,148 @@ impl Dispatcher {
     }
 
     /// One pass: says how many jobs it sent.
-    pub(crate) async fn run_once(&self) -> Result<u32, queue::Error> {
-        let agents = self.sessions.ready();
+    pub(crate) async fn run_once(&mut self) -> Result<u32, manifests::Error> {
+        self.memory.tidy();
+        let mut agents = self.sessions.ready();
         if agents.is_empty() {
             return Ok(0);
         }
-        let sweeps = self.queue.candidates().await?;
+        let mut sweeps = self.queue.candidates().await?;
         if sweeps.is_empty() {
+            self.memory.waiting.clear();
             return Ok(0);
         }
-        let owners = self.queue.owners_running().await?;
-        let offers = self.offers(agents).await?;
-        let indexed = offers.iter().enumerate();
-        let indexed: Vec<_> = indexed.map(|(index, (_, offer))| (index, offer.clone())).collect();
+        let mut state = State {
+            owners: self.queue.owners_running().await?,
+            limits: self.limits_left(&sweeps).await?,
+            starved: self.memory.starved(),
+        };
         let mut sent = 0;
-        for (index, sweep, jobs) in plan(&indexed, &sweeps, &owners, BATCH) {
-            let agent = &offers[index].0;
-            let claimed = self.queue.claim(sweep, jobs, agent.agent, agent.session, self.lease).await?;
-            sent += claimed.len() as u32;
-            self.assign(agent, claimed);
+        for _ in 0..ROUNDS {
+            let seats: Vec<_> = agents.iter().map(|agent| agent.seat.clone()).collect();
+            let plan = plan(&seats, &sweeps, &state, BATCH - sent);
+            self.memory.note_waiting(&plan.waiting);
+            let mut dry = HashSet::new();
+            for (index, wants) in &plan.claims {
+                let sweep = sweeps[*index].clone();
+                let wanted = wants.iter().map(|(agent, jobs)| agents[*agent].want(*jobs)).collect::<Vec<_>>();
+                let claimed = self.claim(&sweep, &wanted).await?;
+                let planned = wanted.iter().map(|want| want.jobs).sum::<u32>();
+                if claimed.len() < planned as usize {
+                    dry.insert(sweep.sweep);
+                }
+                sent += claimed.len() as u32;
+                *state.owners.entry(sweep.owner.clone()).or_default() += claimed.len() as u64;
+                for agent in &mut agents {
+                    let jobs = claimed.iter().filter(|claimed| claimed.agent == agent.agent).count();
+                    agent.take(&sweep, jobs);
+                }
+                sweeps[*index].running += claimed.len() as u32;
+                sweeps[*index].queued = sweeps[*index].queued.saturating_sub(claimed.len() as u32);
+                self.assign(&sweep, claimed).await?;
+            }
+            if dry.is_empty() || sent >= BATCH {
+                break;
+            }
+            // Some of what is queued waits for its time, or another coordinator was faster: the room goes to others.
+            sweeps.retain(|sweep| !dry.contains(&sweep.sweep));
         }
         Ok(sent)
     }
 
-    async fn offers(&self, agents: Vec<Ready>) -> Result<Vec<(Ready, Offer)>, queue::Error> {
-        let ids: Vec<_> = agents.iter().map(|agent| agent.agent).collect();
-        let used = self.queue.used(&ids).await?;
-        let offer = |agent: Ready| {
-            let used = used.get(&agent.agent).copied().unwrap_or_default();
-            let offer = Offer {
-                capacity: agent.capacity,
-                free: agent.capacity.less(&used.resources),
-                labels: agent.labels.clone(),
-                volumes: agent.volumes.clone(),
-            };
-            (agent, offer)
-        };
-        Ok(agents.into_iter().map(offer).collect())
+    /// Claims from where the last claim left off, and from the beginning if there is not enough.
+    async fn claim(&mut self, sweep: &Candidate, wants: &[Want]) -> Result<Vec<Claimed>, manifests::Error> {
+        let planned = wants.iter().map(|want| want.jobs).sum::<u32>();
+        let from = self.memory.cursors.get(&sweep.sweep).copied().unwrap_or(0);
+        let mut claimed = self.queue.claim(sweep, wants, from, self.lease).await?;
+        if claimed.len() < planned as usize && from > 0 {
+            let mut left = wants.to_vec();
+            for want in &mut left {
+                let got = claimed.iter().filter(|claimed| claimed.agent == want.agent).count();
+                want.jobs = want.jobs.saturating_sub(got as u32);
+            }
+            left.retain(|want| want.jobs > 0);
+            claimed.extend(self.queue.claim(sweep, &left, 0, self.lease).await?);
+        }
+        if let Some(last) = claimed.iter().map(|claimed| claimed.job).max() {
+            self.memory.cursors.insert(sweep.sweep, last + 1);
+        }
+        Ok(claimed)
     }
 
-    /// Sends leases to their agent. If it has gone meanwhile, its next Hello shows that it never received them, and
-    /// they go back to the queue.
-    fn assign(&self, agent: &Ready, claimed: Vec<Claimed>) {
-        if claimed.is_empty() {
-            return;
+    /// What is left of the limits, if any sweep asks for one.
+    async fn limits_left(&self, sweeps: &[Candidate]) -> Result<HashMap<String, u32>, manifests::Error> {
+        if sweeps.iter().all(|sweep| sweep.limits.is_empty()) {
+            return Ok(HashMap::new());
         }
-        debug!(agent.id = %agent.agent, jobs = claimed.len(), "jobs are sent");
-        let ids: Vec<_> = claimed.iter().map(|claimed| claimed.attempt).collect();
-        self.sessions.assigned(agent.agent, ids);
-        let assignments = claimed.into_iter().map(|claimed| v1::Assignment {
-            attempt: claimed.attempt.to_string(),
-            sweep: claimed.sweep.to_string(),
-            job: claimed.job,
-            attempt_number: claimed.number,
-            sweep_name: claimed.sweep_name,
-            manifest: claimed.manifest,
-            parameters: claimed.parameters,
-            image_pin: claimed.image_pin.unwrap_or_default(),
-        });
-        let assign = v1::Assign { assignments: assignments.collect() };
-        self.sessions.send(agent.agent, coordinator_message::Kind::Assign(assign));
+        let limits = self.queue.limits().await?;
+        let set = limits.into_iter().filter(|limit| limit.set);
+        Ok(set.map(|limit| (limit.name, limit.capacity.saturating_sub(limit.used))).collect())
+    }
+
+    /// Sends leases to their agents. If one has gone meanwhile, its next Hello shows that it never received them, and
+    /// they go back to the queue.
+    async fn assign(&self, sweep: &Candidate, claimed: Vec<Claimed>) -> Result<(), manifests::Error> {
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        debug!(sweep.id = %sweep.sweep, jobs = claimed.len(), "jobs are sent");
+        let known = self.manifests.get(sweep.sweep).await?;
+        let reader = known.reader()?;
+        let mut by_agent: HashMap<AgentId, v1::Assign> = HashMap::new();
+        for claimed in claimed {
+            self.sessions.assigned(claimed.agent, claimed.attempt, sweep.sweep, sweep.needs);
+            let assignment = v1::Assignment {
+                attempt: claimed.attempt.to_string(),
+                sweep: sweep.sweep.to_string(),
+                job: claimed.job,
+                attempt_number: claimed.number,
+                sweep_name: known.manifest.name.clone(),
+                manifest: known.text.clone(),
+                parameters: reader.json(claimed.parameters),
+                image_pin: claimed.image_pin.unwrap_or_default(),
+            };
+            by_agent.entry(claimed.agent).or_default().assignments.push(assignment);
+        }
+        for (agent, assign) in by_agent {
+            self.sessions.send(agent, coordinator_message::Kind::Assign(assign));
+        }
+        Ok(())
+    }
+}
+
+impl Memory {
+    /// Jobs of any number may have come back since; how many doesn't matter, only that they are found soon.
+    fn tidy(&mut self) {
+        if self.forgotten.is_none_or(|at| at.elapsed() > POLL) {
+            self.cursors.clear();
+            self.forgotten = Some(Instant::now());
+        }
+    }
+
+    fn note_waiting(&mut self, waiting: &[SweepId]) {
+        let now = Instant::now();
+        self.waiting.retain(|sweep, _| waiting.contains(sweep));
+        for sweep in waiting {
+            self.waiting.entry(*sweep).or_insert(now);
+        }
+    }
+
+    fn starved(&self) -> HashSet<SweepId> {
+        let long = self.waiting.iter().filter(|(_, since)| since.elapsed() > RESERVE_AFTER);
+        long.map(|(sweep, _)| *sweep).collect()
+    }
+}
+
+impl Ready {
+    fn want(&self, jobs: u32) -> Want {
+        Want { agent: self.agent, session: self.session, jobs }
+    }
+
+    fn take(&mut self, sweep: &Candidate, jobs: usize) {
+        for _ in 0..jobs {
+            let Seat { free, .. } = &mut self.seat;
+            *free = free.less(&sweep.needs);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Takes away leases that have run out, and writes the `result.json` that a coordinator's death left unwritten. Any
-//! number of coordinators may run it: Postgres lets one at a time take leases away.
+//! Takes away leases that have run out, and brings sweeps up to date with their jobs. Any number of coordinators may
+//! run it: Postgres lets one at a time take leases away.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::Health;
-use crate::publisher::Publisher;
 use crate::queue::{self, Queue};
+
+/// How long an ended sweep may still look open.
+const TEND: Duration = Duration::from_secs(1);
 
 pub(crate) struct Reconciler {
     pub(crate) id: Uuid,
     pub(crate) queue: Queue,
-    pub(crate) publisher: Publisher,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
 }
@@ -23,12 +24,13 @@ pub(crate) struct Reconciler {
 impl Reconciler {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut leases = Health::new("taking expired leases away");
-        let mut documents = Health::new("writing result.json");
+        let mut sweeps = Health::new("tending sweeps");
         loop {
             leases.note(self.expire_once().await);
-            documents.note(self.publisher.write(None).await);
+            let more = sweeps.note(self.queue.tend_sweeps().await).unwrap_or(false);
             // Often enough that a lost job waits little longer than its lease.
-            if timeout(self.heartbeat / 3, shutdown.cancelled()).await.is_ok() {
+            let pause = if more { Duration::ZERO } else { TEND.min(self.heartbeat / 3) };
+            if timeout(pause, shutdown.cancelled()).await.is_ok() {
                 return;
             }
         }

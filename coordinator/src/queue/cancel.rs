@@ -1,6 +1,8 @@
-//! What users take back, and what they want done again.
+//! What users take back, hold up, and want done again. Each answers at once, however many jobs a sweep has: the sweep is
+//! marked, and no job of it starts from then on.
 
 use bt_model::id::{AttemptId, SweepId};
+use bt_model::reason::ReasonKind;
 use bt_model::retry::Ending;
 use bt_model::state::JobState;
 use sqlx::query_file;
@@ -40,49 +42,86 @@ impl Queue {
     pub(crate) async fn cancel(&self, sweep: SweepId, jobs: &Chosen) -> Result<Cancelled, Error> {
         let numbers = jobs.numbers()?;
         let mut tx = self.pool.begin().await?;
-        query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
-        if *jobs == Chosen::All {
-            query_file!("queries/cancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
-        }
+        let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+        let counted = query_file!("queries/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
         let live = query_file!("queries/live_attempts_of_jobs.sql", sweep.uuid(), numbers.as_deref())
             .fetch_all(&mut *tx)
             .await?;
-        let settlements: Vec<_> =
-            live.iter().map(|row| Settlement::of(AttemptId::from_uuid(row.id), Ending::Cancelled)).collect();
-        let settled = settle_in(&mut tx, Fence::None, &settlements).await?;
+        let cancel = |id| Settlement::of(AttemptId::from_uuid(id), Fence::None, Ending::Cancelled);
+        let settlements: Vec<_> = live.iter().map(|row| cancel(row.id)).collect();
+        let settled = settle_in(&mut tx, &settlements).await?;
         let stopped = |answer: &&Settled| **answer == Settled::Now(JobState::Cancelled);
         let stopping = settled.iter().filter(stopped).count() as u32;
-        let queued = query_file!("queries/cancel_queued.sql", sweep.uuid(), numbers.as_deref())
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-        let counts = query_file!("queries/count_jobs.sql", sweep.uuid(), numbers.as_deref())
-            .fetch_all(&mut *tx)
-            .await?;
+        let (all, queued) = match &numbers {
+            // The reconciler cancels their rows one batch after the other.
+            None => {
+                query_file!("queries/cancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
+                let queued = if held.cancelled { 0 } else { unsigned(counted.queued)? };
+                (unsigned(counted.jobs)?, queued)
+            }
+            Some(numbers) => {
+                let cancelled = query_file!("queries/cancel_queued.sql", sweep.uuid(), numbers);
+                let queued = cancelled.execute(&mut *tx).await?.rows_affected();
+                (numbers.len() as u32, queued as u32)
+            }
+        };
         tx.commit().await?;
-        let all = counts.iter().map(|row| row.jobs).sum::<i64>();
-        let cancelled = stopping + queued as u32;
-        Ok(Cancelled { cancelled, stopping, ended: unsigned::<u32>(all)?.saturating_sub(cancelled) })
+        let cancelled = stopping + queued;
+        Ok(Cancelled { cancelled, stopping, ended: all.saturating_sub(cancelled) })
     }
 
-    /// Queues again the jobs that ended in one of these states, with fresh budgets.
+    /// Starts no more jobs of the sweep. False if it was paused before or has ended.
+    pub(crate) async fn pause(&self, sweep: SweepId) -> Result<bool, Error> {
+        let paused = query_file!("queries/pause_sweep.sql", sweep.uuid()).fetch_optional(&self.pool).await?;
+        Ok(paused.is_some())
+    }
+
+    /// Starts jobs of the sweep again. False if it was not paused.
+    pub(crate) async fn resume(&self, sweep: SweepId) -> Result<bool, Error> {
+        let mut tx = self.pool.begin().await?;
+        let resumed = query_file!("queries/resume_sweep.sql", sweep.uuid()).fetch_optional(&mut *tx).await?;
+        notify(&mut tx, READY).await?;
+        tx.commit().await?;
+        Ok(resumed.is_some())
+    }
+
+    /// Queues again the jobs that ended in one of these states, with fresh budgets; of the failed ones only those with
+    /// one of the reasons, if there are any.
     pub(crate) async fn retry(
         &self,
         sweep: SweepId,
         jobs: &Chosen,
         ended: &[JobState],
+        reasons: &[ReasonKind],
     ) -> Result<u32, Error> {
         let numbers = jobs.numbers()?;
         let states: Vec<_> = ended.iter().map(|state| Pg(*state)).collect();
+        let reasons: Vec<_> = reasons.iter().map(|reason| Pg(*reason)).collect();
         let mut tx = self.pool.begin().await?;
-        query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+        let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+        let mut left_over = 0;
+        if held.cancelled && *jobs == Chosen::All && ended.contains(&JobState::Cancelled) {
+            // These were never taken out of the queue.
+            let counted = query_file!("queries/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+            left_over = unsigned(counted.queued)?;
+        } else if held.cancelled {
+            query_file!("queries/cancel_queued.sql", sweep.uuid(), None::<&[i32]> as _)
+                .execute(&mut *tx)
+                .await?;
+        }
         query_file!("queries/uncancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
-        let queued = query_file!("queries/retry_jobs.sql", sweep.uuid(), &states as _, numbers.as_deref())
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
+        let queued = query_file!(
+            "queries/retry_jobs.sql",
+            sweep.uuid(),
+            &states as _,
+            numbers.as_deref(),
+            &reasons as _
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
         notify(&mut tx, READY).await?;
         tx.commit().await?;
-        Ok(queued as u32)
+        Ok(left_over + queued as u32)
     }
 }

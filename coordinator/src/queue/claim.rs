@@ -6,7 +6,7 @@ use std::time::Duration;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::resources::Resources;
 use sqlx::postgres::types::PgInterval;
-use sqlx::query_file;
+use sqlx::{PgConnection, query_file};
 
 use super::row::{from_json, resources, signed, unsigned};
 use super::{Error, Queue};
@@ -14,7 +14,7 @@ use super::{Error, Queue};
 /// Sweeps that one pass of the dispatcher looks at, best first.
 const CANDIDATES: i64 = 1_000;
 
-/// A sweep that has jobs ready to be leased.
+/// A sweep that has jobs waiting.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) sweep: SweepId,
@@ -24,8 +24,21 @@ pub(crate) struct Candidate {
     pub(crate) labels: BTreeMap<String, String>,
     /// Name of each volume, and whether read-only is enough.
     pub(crate) volumes: BTreeMap<String, bool>,
-    /// Live attempts.
-    pub(crate) running: u64,
+    /// What each running job takes of the cluster's limits.
+    pub(crate) limits: BTreeMap<String, u32>,
+    pub(crate) max_parallel: Option<u32>,
+    /// Only so many of its first jobs may run yet.
+    pub(crate) canary: Option<u32>,
+    pub(crate) image_pin: Option<String>,
+    pub(crate) running: u32,
+    pub(crate) queued: u32,
+}
+
+impl Candidate {
+    /// True when a claim must look at what runs elsewhere.
+    fn is_limited(&self) -> bool {
+        self.max_parallel.is_some() || !self.limits.is_empty()
+    }
 }
 
 /// What an agent's live attempts take.
@@ -35,31 +48,60 @@ pub(crate) struct Usage {
     pub(crate) running: u32,
 }
 
+/// An agent that jobs are to be leased to, and how many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) agent: AgentId,
+    pub(crate) session: u64,
+    pub(crate) jobs: u32,
+}
+
 /// A lease that an agent now has.
 #[derive(Clone, Debug)]
 pub(crate) struct Claimed {
     pub(crate) attempt: AttemptId,
-    pub(crate) sweep: SweepId,
+    pub(crate) agent: AgentId,
     pub(crate) job: u32,
     pub(crate) number: u32,
-    pub(crate) parameters: String,
-    pub(crate) sweep_name: String,
-    pub(crate) manifest: String,
+    pub(crate) parameters: Written,
     pub(crate) image_pin: Option<String>,
 }
 
+/// A job's parameters as they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// A JSON object.
+    Out(String),
+    /// The point of the sweep's matrix.
+    Point(u64),
+}
+
+impl Written {
+    pub(super) fn of(parameters: Option<String>, point: Option<i64>, job: i32) -> Result<Self, Error> {
+        Ok(match parameters {
+            Some(text) => Self::Out(text),
+            None => Self::Point(unsigned(point.unwrap_or(job.into()))?),
+        })
+    }
+}
+
 impl Queue {
-    /// The sweeps with ready jobs: highest priority first, then oldest.
+    /// The sweeps with jobs waiting that nothing holds back: highest priority first, then oldest.
     pub(crate) async fn candidates(&self) -> Result<Vec<Candidate>, Error> {
         let rows = query_file!("queries/candidates.sql", CANDIDATES).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Candidate {
                     sweep: SweepId::from_uuid(row.id),
-                    needs: resources(row.cpu_millis, row.memory_bytes, row.gpus)?,
+                    needs: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
                     labels: from_json("a sweep's labels", row.labels)?,
                     volumes: from_json("a sweep's volumes", row.volumes)?,
+                    limits: from_json("a sweep's limits", row.limits)?,
+                    max_parallel: row.max_parallel.map(unsigned).transpose()?,
+                    canary: row.canary.map(unsigned).transpose()?,
                     running: unsigned(row.running)?,
+                    queued: unsigned(row.queued)?,
+                    image_pin: row.image_pin,
                     owner: row.owner,
                     priority: row.priority,
                 })
@@ -67,7 +109,7 @@ impl Queue {
             .collect()
     }
 
-    /// Live attempts of each owner that has any.
+    /// Running jobs of each owner that may have any.
     pub(crate) async fn owners_running(&self) -> Result<HashMap<String, u64>, Error> {
         let rows = query_file!("queries/owners_running.sql").fetch_all(&self.pool).await?;
         rows.into_iter().map(|row| Ok((row.owner, unsigned(row.running)?))).collect()
@@ -80,7 +122,7 @@ impl Queue {
         rows.into_iter()
             .map(|row| {
                 let usage = Usage {
-                    resources: resources(row.cpu_millis, row.memory_bytes, row.gpus)?,
+                    resources: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
                     running: unsigned(row.running)?,
                 };
                 Ok((AgentId::from_uuid(row.agent_id), usage))
@@ -88,41 +130,109 @@ impl Queue {
             .collect()
     }
 
-    /// Leases up to `limit` ready jobs of a sweep to an agent for `term`. Two callers never get the same job, and a
-    /// session that was superseded gets none.
-    pub(crate) async fn claim(
+    /// The sweep and the resources of each of these attempts.
+    pub(crate) async fn taken_by(
         &self,
-        sweep: SweepId,
-        limit: u32,
-        agent: AgentId,
-        session: u64,
-        term: Duration,
-    ) -> Result<Vec<Claimed>, Error> {
-        let rows = query_file!(
-            "queries/claim_jobs.sql",
-            sweep.uuid(),
-            i64::from(limit),
-            agent.uuid(),
-            signed::<i64>(session)?,
-            interval(term)?,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        attempts: &[AttemptId],
+    ) -> Result<HashMap<AttemptId, (SweepId, Resources)>, Error> {
+        let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
+        let rows = query_file!("queries/taken_by_attempts.sql", &ids).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
-                Ok(Claimed {
-                    attempt: AttemptId::from_uuid(row.id),
-                    sweep,
-                    job: unsigned(row.job)?,
-                    number: unsigned(row.number)?,
-                    parameters: row.parameters,
-                    sweep_name: row.sweep_name,
-                    manifest: row.manifest,
-                    image_pin: row.image_pin,
-                })
+                let taken = resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?;
+                Ok((AttemptId::from_uuid(row.id), (SweepId::from_uuid(row.sweep_id), taken)))
             })
             .collect()
     }
+
+    /// Leases ready jobs of a sweep, from number `from` on, to agents for `term`. Two callers never get the same job, a
+    /// session that was superseded gets none, and no limit is exceeded.
+    pub(crate) async fn claim(
+        &self,
+        sweep: &Candidate,
+        wants: &[Want],
+        from: u32,
+        term: Duration,
+    ) -> Result<Vec<Claimed>, Error> {
+        if !sweep.is_limited() {
+            let mut connection = self.pool.acquire().await?;
+            return claim_in(&mut connection, sweep.sweep, wants, from, term).await;
+        }
+        let mut tx = self.pool.begin().await?;
+        let mut room = room(&mut tx, sweep).await?;
+        let mut allowed = Vec::with_capacity(wants.len());
+        for want in wants {
+            let jobs = want.jobs.min(room);
+            room -= jobs;
+            allowed.push(Want { jobs, ..*want });
+        }
+        allowed.retain(|want| want.jobs > 0);
+        let claimed = claim_in(&mut tx, sweep.sweep, &allowed, from, term).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+}
+
+/// How many more jobs of the sweep may start, and holds everybody else off from starting any.
+async fn room(tx: &mut PgConnection, sweep: &Candidate) -> Result<u32, Error> {
+    let names: Vec<_> = sweep.limits.keys().cloned().collect();
+    let mut room = u32::MAX;
+    if !names.is_empty() {
+        let set = query_file!("queries/hold_limits.sql", &names).fetch_all(&mut *tx).await?;
+        let used = query_file!("queries/used_of_limits.sql", &names).fetch_all(&mut *tx).await?;
+        for (name, amount) in &sweep.limits {
+            let Some(limit) = set.iter().find(|row| row.name == *name) else { return Ok(0) };
+            let used = used.iter().find(|row| row.name == *name).map_or(0, |row| row.used);
+            let free = i64::from(limit.capacity).saturating_sub(used).max(0);
+            room = room.min(unsigned(free / i64::from((*amount).max(1)))?);
+        }
+    }
+    if sweep.max_parallel.is_some() {
+        // Held first, counted then: a statement sees what was there when it began, not when it stopped waiting.
+        let held = query_file!("queries/hold_parallel.sql", sweep.sweep.uuid()).fetch_one(&mut *tx).await?;
+        let live = query_file!("queries/count_live.sql", sweep.sweep.uuid()).fetch_one(tx).await?.live;
+        let most = held.max_parallel.map_or(i64::MAX, i64::from);
+        room = room.min(unsigned(most.saturating_sub(live).clamp(0, u32::MAX.into()))?);
+    }
+    Ok(room)
+}
+
+async fn claim_in(
+    connection: &mut PgConnection,
+    sweep: SweepId,
+    wants: &[Want],
+    from: u32,
+    term: Duration,
+) -> Result<Vec<Claimed>, Error> {
+    if wants.is_empty() {
+        return Ok(Vec::new());
+    }
+    let agents: Vec<_> = wants.iter().map(|want| want.agent.uuid()).collect();
+    let sessions = wants.iter().map(|want| signed::<i64>(want.session));
+    let jobs = wants.iter().map(|want| signed::<i32>(want.jobs));
+    let rows = query_file!(
+        "queries/claim_jobs.sql",
+        sweep.uuid(),
+        &agents,
+        &sessions.collect::<Result<Vec<_>, _>>()?,
+        &jobs.collect::<Result<Vec<_>, _>>()?,
+        interval(term)?,
+        signed::<i32>(from)?,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Claimed {
+                attempt: AttemptId::from_uuid(row.id),
+                agent: AgentId::from_uuid(row.agent_id),
+                job: unsigned(row.job)?,
+                number: unsigned(row.number)?,
+                parameters: Written::of(row.parameters, row.point, row.job)?,
+                image_pin: row.image_pin,
+            })
+        })
+        .collect()
 }
 
 pub(super) fn interval(duration: Duration) -> Result<PgInterval, Error> {

@@ -1,5 +1,6 @@
 //! What coordinators do besides serving: stamp, take away what has run out, make good what was left undone.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
@@ -9,13 +10,18 @@ use jiff::Timestamp;
 use sqlx::query_file;
 use uuid::Uuid;
 
+use super::claim::Written;
 use super::claim::interval;
 use super::row::{sha256, time, unsigned};
 use super::settle::{Fence, Settled, Settlement, settle_in};
-use super::{Error, Queue};
+use super::{Error, Queue, READY, notify};
 
 /// Attempts that one pass takes away at most.
 const EXPIRE_BATCH: i64 = 500;
+/// Queued jobs of cancelled sweeps that one pass cancels at most.
+const CANCEL_BATCH: i64 = 20_000;
+/// A sweep's counts are folded when it has more rows of changes than this.
+const MANY_CHANGES: i64 = 64;
 
 /// A result that is published but whose `result.json` is not known to stand in the store.
 #[derive(Clone, Debug)]
@@ -26,7 +32,7 @@ pub(crate) struct Unwritten {
     pub(crate) published: Timestamp,
     pub(crate) image: String,
     pub(crate) image_pin: Option<String>,
-    pub(crate) parameters: String,
+    pub(crate) parameters: Written,
     pub(crate) metrics: Option<String>,
     /// Path, size and SHA-256 of each output.
     pub(crate) files: Vec<(String, u64, [u8; 32])>,
@@ -56,55 +62,99 @@ impl Queue {
         query_file!("queries/stamp.sql", coordinator).execute(&mut *tx).await?;
         query_file!("queries/forget_coordinators.sql", coordinator).execute(&mut *tx).await?;
         let expired = query_file!("queries/expired_attempts.sql", EXPIRE_BATCH).fetch_all(&mut *tx).await?;
-        let settlements: Vec<_> =
-            expired.iter().map(|row| Settlement::of(AttemptId::from_uuid(row.id), Ending::Lost)).collect();
-        let settled = settle_in(&mut tx, Fence::Expired, &settlements).await?;
+        let settlements: Vec<_> = expired
+            .iter()
+            .map(|row| {
+                // A lease that its agent has never spoken of never reached it.
+                let ending = if row.unreceived { Ending::Returned } else { Ending::Lost };
+                Settlement::of(AttemptId::from_uuid(row.id), Fence::Expired, ending)
+            })
+            .collect();
+        let settled = settle_in(&mut tx, &settlements).await?;
         tx.commit().await?;
         let lost = settlements.iter().zip(settled).filter(|(_, settled)| matches!(settled, Settled::Now(_)));
         Ok(lost.map(|(settlement, _)| settlement.attempt).collect())
     }
 
-    /// Published results without a `result.json`, oldest first; only that of `attempt` if one is given.
-    pub(crate) async fn unwritten(
-        &self,
-        attempt: Option<AttemptId>,
-        limit: u32,
-    ) -> Result<Vec<Unwritten>, Error> {
-        let only = attempt.map(AttemptId::uuid);
-        let rows = query_file!("queries/unwritten_results.sql", only, i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        let mut unwritten = Vec::with_capacity(rows.len());
-        for row in rows {
-            let files = query_file!("queries/files_of_result.sql", row.sweep_id, row.job)
-                .fetch_all(&self.pool)
-                .await?;
-            let files =
-                files.into_iter().map(|file| Ok((file.path, unsigned(file.size)?, sha256(&file.sha256)?)));
-            unwritten.push(Unwritten {
-                attempt: AttemptId::from_uuid(row.attempt_id),
-                agent: AgentId::from_uuid(row.agent_id),
-                place: AttemptPlace {
-                    sweep_name: row.name,
-                    sweep: SweepId::from_uuid(row.sweep_id),
-                    jobs: unsigned(row.jobs)?,
-                    job: unsigned(row.job)?,
-                    attempt: unsigned(row.attempt)?,
-                },
-                published: time(row.published_at)?,
-                image: row.image,
-                image_pin: row.image_pin,
-                parameters: row.parameters,
-                metrics: row.metrics,
-                files: files.collect::<Result<_, Error>>()?,
-            });
-        }
-        Ok(unwritten)
+    /// Brings sweeps up to date with their jobs: cancels what a cancelled one has left over, releases or pauses those
+    /// whose canary has ended, ends those without a job left, and folds counts. Any number of coordinators may do it
+    /// at once. True if there is more to do at once.
+    pub(crate) async fn tend_sweeps(&self) -> Result<bool, Error> {
+        let cancelled = query_file!("queries/cancel_left_over.sql", CANCEL_BATCH).execute(&self.pool).await?;
+        self.judge_canaries().await?;
+        self.end_sweeps().await?;
+        query_file!("queries/fold_counts.sql", MANY_CHANGES).execute(&self.pool).await?;
+        Ok(cancelled.rows_affected() == CANCEL_BATCH.unsigned_abs())
     }
 
-    /// Notes that a result's `result.json` stands in the store.
-    pub(crate) async fn mark_written(&self, attempt: AttemptId) -> Result<(), Error> {
-        query_file!("queries/mark_written.sql", attempt.uuid()).execute(&self.pool).await?;
+    /// Releases the sweeps whose canary has succeeded, and pauses those whose canary has failed.
+    pub(crate) async fn judge_canaries(&self) -> Result<(), Error> {
+        for row in query_file!("queries/judged_canaries.sql").fetch_all(&self.pool).await? {
+            let mut tx = self.pool.begin().await?;
+            if row.passed {
+                query_file!("queries/pass_canary.sql", row.id).execute(&mut *tx).await?;
+                notify(&mut tx, READY).await?;
+            } else {
+                query_file!("queries/fail_canary.sql", row.id).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Marks the sweeps that have no job left to run.
+    async fn end_sweeps(&self) -> Result<(), Error> {
+        let finished = query_file!("queries/finished_sweeps.sql").fetch_all(&self.pool).await?;
+        for row in finished {
+            let mut tx = self.pool.begin().await?;
+            // Held first, looked at then: a retry that came before is seen, one that comes later opens it again.
+            query_file!("queries/lock_sweep.sql", row.id).fetch_one(&mut *tx).await?;
+            query_file!("queries/end_sweep.sql", row.id).execute(&mut *tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Published results without a `result.json`, oldest first.
+    pub(crate) async fn unwritten(&self, limit: u32) -> Result<Vec<Unwritten>, Error> {
+        let rows =
+            query_file!("queries/unwritten_results.sql", i64::from(limit)).fetch_all(&self.pool).await?;
+        let sweeps: Vec<_> = rows.iter().map(|row| row.sweep_id).collect();
+        let jobs: Vec<_> = rows.iter().map(|row| row.job).collect();
+        let listed =
+            query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
+        let mut files: HashMap<_, Vec<_>> = HashMap::new();
+        for file in listed {
+            let entry = (file.path, unsigned(file.size)?, sha256(&file.sha256)?);
+            files.entry((file.sweep_id, file.job)).or_default().push(entry);
+        }
+        rows.into_iter()
+            .map(|row| {
+                Ok(Unwritten {
+                    attempt: AttemptId::from_uuid(row.attempt_id),
+                    agent: AgentId::from_uuid(row.agent_id),
+                    place: AttemptPlace {
+                        sweep_name: row.name,
+                        sweep: SweepId::from_uuid(row.sweep_id),
+                        jobs: unsigned(row.jobs)?,
+                        job: unsigned(row.job)?,
+                        attempt: unsigned(row.attempt)?,
+                    },
+                    published: time(row.published_at)?,
+                    image: row.image,
+                    image_pin: row.image_pin,
+                    parameters: Written::of(row.parameters, row.point, row.job)?,
+                    metrics: row.metrics,
+                    files: files.remove(&(row.sweep_id, row.job)).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// Notes that these results' `result.json` stand in the store.
+    pub(crate) async fn mark_written(&self, attempts: &[AttemptId]) -> Result<(), Error> {
+        let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
+        query_file!("queries/mark_written.sql", &ids).execute(&self.pool).await?;
         Ok(())
     }
 }

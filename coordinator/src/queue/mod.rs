@@ -6,8 +6,10 @@
 mod cancel;
 mod claim;
 mod error;
+mod limits;
 mod maintain;
 mod read;
+mod record;
 mod row;
 mod session;
 mod settle;
@@ -19,13 +21,16 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, query_file};
 
 pub(crate) use cancel::Chosen;
-pub(crate) use claim::{Candidate, Claimed, Usage};
+pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use maintain::Unwritten;
-pub(crate) use read::{AgentRow, AttemptRow, Found, JobFilter, JobRow, OutputRow, SweepRow};
+pub(crate) use read::{
+    AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
+};
+pub(crate) use record::{News, Recorded, Report};
 pub(crate) use session::{Greeting, Pulse};
-pub(crate) use settle::{Fence, Publication, Settled, Settlement};
-pub(crate) use submit::{Submission, Submitted};
+pub(crate) use settle::{Fence, Publication, Settlement};
+pub(crate) use submit::{Jobs, Submission, Submitted};
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

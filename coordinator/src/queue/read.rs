@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sqlx::query_file;
 use std::time::Duration;
 
-use super::claim::interval;
+use super::claim::{Written, interval};
 use super::row::{Pg, from_json, reason, resources, sha256, signed, time, unsigned};
 use super::{Candidate, Error, Queue};
 
@@ -33,6 +33,11 @@ pub(crate) struct SweepRow {
     pub(crate) created: Timestamp,
     pub(crate) priority: i32,
     pub(crate) cancelled: bool,
+    pub(crate) paused: bool,
+    /// Why it was paused, where no user asked for it.
+    pub(crate) pause_reason: String,
+    /// Its first jobs, which run before the others, and whether they have succeeded.
+    pub(crate) canary: Option<(u32, bool)>,
     /// Jobs in each state, in the order of [`JobState::ALL`].
     pub(crate) counts: [u32; 5],
     /// When the last job ended so far.
@@ -42,8 +47,11 @@ pub(crate) struct SweepRow {
 #[derive(Clone, Debug)]
 pub(crate) struct SweepDetails {
     pub(crate) manifest: String,
-    /// The sweep as the dispatcher sees it.
+    /// The sweep as the dispatcher sees it, but for the counts.
     pub(crate) candidate: Candidate,
+    pub(crate) paused: bool,
+    pub(crate) pause_reason: String,
+    pub(crate) cancelled: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +70,21 @@ pub(crate) struct Progressing {
     pub(crate) note: String,
 }
 
+/// A job as it stands in the queue.
+#[derive(Clone, Debug)]
+pub(crate) struct InQueue {
+    pub(crate) state: JobState,
+    pub(crate) attempts: u32,
+    /// How long it still waits before it is tried again.
+    pub(crate) wait: Duration,
+    /// Queued jobs of the same sweep with lower numbers.
+    pub(crate) before: u32,
+    /// Of the latest attempt.
+    pub(crate) agent: Option<String>,
+    pub(crate) attempt_state: Option<AttemptState>,
+    pub(crate) note: Option<String>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobFilter {
     /// Empty: all.
@@ -73,7 +96,7 @@ pub(crate) struct JobFilter {
 pub(crate) struct JobRow {
     pub(crate) number: u32,
     pub(crate) state: JobState,
-    pub(crate) parameters: String,
+    pub(crate) parameters: Written,
     pub(crate) metrics: Option<String>,
     pub(crate) attempts: u32,
     pub(crate) reason: Option<Reason>,
@@ -125,7 +148,7 @@ macro_rules! job_row {
         Ok(JobRow {
             number: unsigned($row.number)?,
             state: $row.state.0,
-            parameters: $row.parameters,
+            parameters: Written::of($row.parameters, $row.point, $row.number)?,
             metrics: $row.metrics,
             attempts: unsigned($row.attempts)?,
             reason: reason($row.reason, $row.reason_code, $row.reason_message),
@@ -188,6 +211,12 @@ impl Queue {
                     image_pin: row.image_pin,
                     priority: row.priority,
                     cancelled: row.cancelled,
+                    paused: row.paused,
+                    pause_reason: row.pause_reason,
+                    canary: match row.canary {
+                        0 => None,
+                        jobs => Some((unsigned(jobs)?, row.canary_passed)),
+                    },
                 })
             })
             .collect()
@@ -200,12 +229,20 @@ impl Queue {
                 sweep,
                 owner: row.owner,
                 priority: row.priority,
-                needs: resources(row.cpu_millis, row.memory_bytes, row.gpus)?,
+                needs: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
                 labels: from_json("a sweep's labels", row.labels)?,
                 volumes: from_json("a sweep's volumes", row.volumes)?,
+                limits: from_json("a sweep's limits", row.limits)?,
+                max_parallel: row.max_parallel.map(unsigned).transpose()?,
+                canary: row.canary.map(unsigned).transpose()?,
+                image_pin: row.image_pin,
                 running: 0,
+                queued: 0,
             },
             manifest: row.manifest,
+            paused: row.paused,
+            pause_reason: row.pause_reason,
+            cancelled: row.cancelled,
         })
     }
 
@@ -221,6 +258,27 @@ impl Queue {
                 })
             })
             .collect()
+    }
+
+    /// A job as it stands in the queue.
+    pub(crate) async fn in_queue(&self, sweep: SweepId, job: u32) -> Result<InQueue, Error> {
+        let row = query_file!("queries/job_in_queue.sql", sweep.uuid(), signed::<i32>(job)?)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(InQueue {
+            state: row.state.0,
+            attempts: unsigned(row.attempts)?,
+            wait: Duration::try_from_secs_f64(row.wait_seconds).unwrap_or_default(),
+            before: unsigned(row.before)?,
+            agent: row.agent,
+            attempt_state: row.attempt_state.map(|Pg(state)| state),
+            note: row.note,
+        })
+    }
+
+    pub(crate) async fn manifest(&self, sweep: SweepId) -> Result<String, Error> {
+        let row = query_file!("queries/manifest_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        Ok(row.manifest)
     }
 
     /// What live attempts of a sweep wait for.
@@ -287,7 +345,7 @@ impl Queue {
             .map(|row| {
                 Ok(AgentRow {
                     id: AgentId::from_uuid(row.id),
-                    capacity: resources(row.cpu_millis, row.memory_bytes, row.gpus)?,
+                    capacity: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,
                     last_seen: time(row.last_seen_at)?,

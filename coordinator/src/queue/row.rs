@@ -97,11 +97,17 @@ pub(super) fn reason(
     kind.map(|Pg(kind)| Reason::from_parts(kind, code, message))
 }
 
-pub(super) fn resources(cpu_millis: i64, memory_bytes: i64, gpus: i32) -> Result<Resources, Error> {
+pub(super) fn resources(
+    cpu_millis: i64,
+    memory_bytes: i64,
+    gpus: i32,
+    disk_bytes: i64,
+) -> Result<Resources, Error> {
     Ok(Resources {
         cpu_millis: unsigned(cpu_millis)?,
         memory_bytes: unsigned(memory_bytes)?,
         gpus: unsigned(gpus)?,
+        disk_bytes: unsigned(disk_bytes)?,
     })
 }
 

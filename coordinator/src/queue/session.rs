@@ -59,6 +59,7 @@ impl Queue {
             serde_json::json!(greeting.volumes),
             greeting.version,
             greeting.engine,
+            signed::<i64>(greeting.capacity.disk_bytes)?,
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -132,18 +133,4 @@ async fn note_progress(
     let texts: Vec<_> = notes.iter().map(|(_, text)| text.clone()).collect();
     query_file!("queries/note_progress.sql", agent.uuid(), &ids, &texts).execute(connection).await?;
     Ok(())
-}
-
-/// Holds the agent's session until the end of the transaction, or says that a newer one has been opened.
-pub(super) async fn hold_session(
-    connection: &mut PgConnection,
-    agent: AgentId,
-    session: u64,
-) -> Result<(), Error> {
-    let session = signed::<i64>(session)?;
-    query_file!("queries/hold_session.sql", agent.uuid(), session)
-        .fetch_optional(connection)
-        .await?
-        .map(drop)
-        .ok_or(Error::Superseded(agent))
 }

@@ -1,28 +1,30 @@
-//! The moves of attempts: on their way, and to their end.
+//! The ends of attempts.
 //!
 //! However an attempt ends (published, failed, lost, cancelled), it ends here: its rows are locked, the model decides
 //! what becomes of the job, and statements that name the expected states write it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::reason::{Reason, ReasonKind};
-use bt_model::retry::{self, Budget, Ending};
-use bt_model::state::{AttemptEvent, AttemptState, JobState};
+use bt_model::retry::{self, Budget, Ending, Spent};
+use bt_model::state::{AttemptState, JobState};
 use sqlx::{PgConnection, query_file};
 use uuid::Uuid;
 
 use super::row::{Pg, signed, unsigned};
-use super::session::hold_session;
 use super::{Error, Queue, READY, TAKEN, notify};
 
-/// Who ends the attempts, and what must therefore be true of them.
+/// Who ends an attempt, and what must therefore be true of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fence {
-    /// An agent speaks: the attempts must be its own, and its session the newest.
-    Agent(AgentId, u64),
-    /// The reconciler takes leases away: they must have run out.
+    /// An agent speaks: the attempt must be its own. Whoever asks has held its session.
+    Agent(AgentId),
+    /// The reconciler takes leases away: this one must have run out.
     Expired,
+    /// The coordinator found that the agent never received it: it must not have got further.
+    Unreceived,
     /// The coordinator decides, for a user or by comparing with what an agent holds.
     None,
 }
@@ -40,14 +42,17 @@ pub(crate) struct Publication {
 #[derive(Clone, Debug)]
 pub(crate) struct Settlement {
     pub(crate) attempt: AttemptId,
+    pub(crate) fence: Fence,
     pub(crate) ending: Ending,
     /// Only with [`Ending::Published`].
     pub(crate) publication: Publication,
+    /// The image that its container runs, where its start is heard of together with its end.
+    pub(crate) image_id: Option<String>,
 }
 
 impl Settlement {
-    pub(crate) fn of(attempt: AttemptId, ending: Ending) -> Self {
-        Self { attempt, ending, publication: Publication::default() }
+    pub(crate) fn of(attempt: AttemptId, fence: Fence, ending: Ending) -> Self {
+        Self { attempt, fence, ending, publication: Publication::default(), image_id: None }
     }
 }
 
@@ -58,7 +63,7 @@ pub(crate) enum Settled {
     Now(JobState),
     /// The attempt had ended before, like this.
     Before(AttemptState),
-    /// The lease was renewed in the meantime.
+    /// The lease was renewed, or the attempt came further, in the meantime.
     Renewed,
     /// There is no such attempt, or it is another agent's.
     Unknown,
@@ -66,52 +71,25 @@ pub(crate) enum Settled {
 
 impl Queue {
     /// Ends attempts, all in one transaction. The answers are in the order of the questions.
-    pub(crate) async fn settle(
-        &self,
-        fence: Fence,
-        settlements: &[Settlement],
-    ) -> Result<Vec<Settled>, Error> {
-        let mut tx = self.pool.begin().await?;
-        if let Fence::Agent(agent, session) = fence {
-            hold_session(&mut tx, agent, session).await?;
+    pub(crate) async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, Error> {
+        if settlements.is_empty() {
+            return Ok(Vec::new());
         }
-        let settled = settle_in(&mut tx, fence, settlements).await?;
+        let mut tx = self.pool.begin().await?;
+        let settled = settle_in(&mut tx, settlements).await?;
         tx.commit().await?;
         Ok(settled)
     }
+}
 
-    /// Notes that an attempt has come further. False when it is not live any more, or not this agent's.
-    pub(crate) async fn advance(
-        &self,
-        agent: AgentId,
-        session: u64,
-        attempt: AttemptId,
-        event: AttemptEvent,
-        image_id: Option<&str>,
-    ) -> Result<bool, Error> {
-        let mut tx = self.pool.begin().await?;
-        hold_session(&mut tx, agent, session).await?;
-        let from = AttemptState::ALL.map(|state| (state, state.next(event)));
-        let Some(to) = from.iter().find_map(|(_, to)| to.ok()) else {
-            return Ok(false);
-        };
-        let from: Vec<_> = from.iter().filter(|(_, to)| to.is_ok()).map(|(state, _)| Pg(*state)).collect();
-        let moved = query_file!(
-            "queries/advance_attempt.sql",
-            attempt.uuid(),
-            agent.uuid(),
-            Pg(to) as _,
-            image_id,
-            &from as _,
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        if moved.is_some() {
-            return Ok(true);
+impl Settled {
+    /// True if the attempt ended as asked, now or before.
+    pub(super) fn agrees(&self, ending: &Ending) -> bool {
+        match self {
+            Self::Now(_) => true,
+            Self::Before(state) => AttemptState::Leased.next(ending.event()) == Ok(*state),
+            Self::Renewed | Self::Unknown => false,
         }
-        // A report that is sent again finds its work done.
-        Ok(self.taken_away(agent, &[attempt]).await?.is_empty())
     }
 }
 
@@ -129,24 +107,26 @@ struct Locked {
 
 pub(super) async fn settle_in(
     tx: &mut PgConnection,
-    fence: Fence,
     settlements: &[Settlement],
 ) -> Result<Vec<Settled>, Error> {
+    if settlements.is_empty() {
+        return Ok(Vec::new());
+    }
     let locked = lock(tx, settlements).await?;
     let mut attempts = AttemptEnds::default();
     let mut jobs = JobEnds::default();
     let mut answers = Vec::with_capacity(settlements.len());
     let mut published = Vec::new();
     for settlement in settlements {
-        let Some(row) = locked.iter().find(|row| row.attempt == settlement.attempt) else {
+        let Some(row) = locked.get(&settlement.attempt) else {
             answers.push(Settled::Unknown);
             continue;
         };
-        if let Some(refusal) = refusal(fence, row) {
+        if let Some(refusal) = refusal(settlement.fence, row) {
             answers.push(refusal);
             continue;
         }
-        let verdict = retry::verdict(&settlement.ending, row.budget);
+        let verdict = retry::verdict(&settlement.ending, &row.budget);
         let (Ok(attempt_state), Ok(job_state)) =
             (row.state.next(settlement.ending.event()), row.job_state.next(verdict.event))
         else {
@@ -156,7 +136,7 @@ pub(super) async fn settle_in(
                 row.attempt, row.state, row.job_state
             )));
         };
-        attempts.push(row.attempt, attempt_state, &settlement.ending);
+        attempts.push(settlement, attempt_state);
         let metrics = settlement.publication.metrics.clone();
         jobs.push(row, job_state, &verdict, metrics)?;
         if settlement.ending == Ending::Published {
@@ -166,27 +146,32 @@ pub(super) async fn settle_in(
     }
     attempts.write(tx).await?;
     jobs.write(tx).await?;
-    for (row, publication) in published {
-        publish(tx, row, publication).await?;
-    }
+    publish(tx, &published).await?;
     if answers.contains(&Settled::Now(JobState::Queued)) {
         notify(tx, READY).await?;
     }
-    let by_agent = matches!(fence, Fence::Agent(..));
-    if !by_agent && answers.iter().any(|answer| matches!(answer, Settled::Now(_))) {
+    // An agent knows what it said itself.
+    let taken = |(settlement, answer): (&Settlement, &Settled)| {
+        !matches!(settlement.fence, Fence::Agent(_)) && matches!(answer, Settled::Now(_))
+    };
+    if settlements.iter().zip(&answers).any(taken) {
         notify(tx, TAKEN).await?;
     }
     Ok(answers)
 }
 
-async fn lock(tx: &mut PgConnection, settlements: &[Settlement]) -> Result<Vec<Locked>, Error> {
+async fn lock(
+    tx: &mut PgConnection,
+    settlements: &[Settlement],
+) -> Result<HashMap<AttemptId, Locked>, Error> {
     let ids: Vec<_> = settlements.iter().map(|s| s.attempt.uuid()).collect();
     query_file!("queries/hold_sweeps.sql", &ids).fetch_all(&mut *tx).await?;
     let rows = query_file!("queries/lock_attempts.sql", &ids).fetch_all(tx).await?;
     rows.into_iter()
         .map(|row| {
-            Ok(Locked {
-                attempt: AttemptId::from_uuid(row.id),
+            let attempt = AttemptId::from_uuid(row.id);
+            let locked = Locked {
+                attempt,
                 sweep: SweepId::from_uuid(row.sweep_id),
                 job: unsigned(row.job)?,
                 agent: AgentId::from_uuid(row.agent_id),
@@ -194,21 +179,33 @@ async fn lock(tx: &mut PgConnection, settlements: &[Settlement]) -> Result<Vec<L
                 expired: row.expired.unwrap_or(false),
                 job_state: row.job_state.0,
                 budget: Budget {
-                    failures: unsigned(row.failures)?,
-                    retries: unsigned(row.retries)?,
-                    losses: unsigned(row.losses)?,
+                    spent: Spent {
+                        failures: unsigned(row.failures)?,
+                        ooms: unsigned(row.ooms)?,
+                        losses: unsigned(row.losses)?,
+                        preemptions: unsigned(row.preemptions)?,
+                    },
+                    retries: Spent {
+                        failures: unsigned(row.retries)?,
+                        ooms: unsigned(row.oom_retries)?,
+                        losses: unsigned(row.loss_retries)?,
+                        preemptions: unsigned(row.preemption_retries)?,
+                    },
+                    retry_on: row.retry_on.into_iter().map(|Pg(kind)| kind).collect(),
                     cancelled: row.cancelled,
                 },
-            })
+            };
+            Ok((attempt, locked))
         })
         .collect()
 }
 
 fn refusal(fence: Fence, row: &Locked) -> Option<Settled> {
     match fence {
-        Fence::Agent(agent, _) if agent != row.agent => Some(Settled::Unknown),
+        Fence::Agent(agent) if agent != row.agent => Some(Settled::Unknown),
         _ if !row.state.is_live() => Some(Settled::Before(row.state)),
         Fence::Expired if !row.expired => Some(Settled::Renewed),
+        Fence::Unreceived if row.state != AttemptState::Leased => Some(Settled::Renewed),
         _ => None,
     }
 }
@@ -219,13 +216,15 @@ struct AttemptEnds {
     ids: Vec<Uuid>,
     states: Vec<Pg<AttemptState>>,
     reasons: Reasons,
+    images: Vec<Option<String>>,
 }
 
 impl AttemptEnds {
-    fn push(&mut self, id: AttemptId, state: AttemptState, ending: &Ending) {
-        self.ids.push(id.uuid());
+    fn push(&mut self, settlement: &Settlement, state: AttemptState) {
+        self.ids.push(settlement.attempt.uuid());
         self.states.push(Pg(state));
-        self.reasons.push(match ending {
+        self.images.push(settlement.image_id.clone());
+        self.reasons.push(match &settlement.ending {
             Ending::Failed(reason) => Some(reason),
             _ => None,
         });
@@ -239,6 +238,7 @@ impl AttemptEnds {
             &self.reasons.kinds as _,
             &self.reasons.codes as _,
             &self.reasons.messages as _,
+            &self.images as _,
         )
         .execute(tx)
         .await?;
@@ -254,7 +254,9 @@ struct JobEnds {
     expected: Vec<Pg<JobState>>,
     states: Vec<Pg<JobState>>,
     failures: Vec<i32>,
+    ooms: Vec<i32>,
     losses: Vec<i32>,
+    preemptions: Vec<i32>,
     waits: Vec<i64>,
     metrics: Vec<Option<String>>,
     reasons: Reasons,
@@ -272,8 +274,11 @@ impl JobEnds {
         self.numbers.push(signed(row.job)?);
         self.expected.push(Pg(row.job_state));
         self.states.push(Pg(state));
-        self.failures.push(signed(verdict.failures)?);
-        self.losses.push(signed(verdict.losses)?);
+        let Spent { failures, ooms, losses, preemptions } = verdict.spent;
+        self.failures.push(signed(failures)?);
+        self.ooms.push(signed(ooms)?);
+        self.losses.push(signed(losses)?);
+        self.preemptions.push(signed(preemptions)?);
         self.waits.push(millis(verdict.wait)?);
         self.metrics.push(metrics);
         self.reasons.push(verdict.reason.as_ref());
@@ -288,7 +293,9 @@ impl JobEnds {
             &self.expected as _,
             &self.states as _,
             &self.failures,
+            &self.ooms,
             &self.losses,
+            &self.preemptions,
             &self.waits,
             &self.metrics as _,
             &self.reasons.kinds as _,
@@ -319,20 +326,48 @@ impl Reasons {
     }
 }
 
-async fn publish(tx: &mut PgConnection, row: &Locked, publication: &Publication) -> Result<(), Error> {
-    let job = signed::<i32>(row.job)?;
-    query_file!("queries/insert_result.sql", row.sweep.uuid(), job, row.attempt.uuid())
-        .execute(&mut *tx)
-        .await?;
-    let files = &publication.files;
-    let paths: Vec<_> = files.iter().map(|(path, ..)| path.clone()).collect();
-    let sizes = files.iter().map(|(_, size, _)| signed::<i64>(*size));
-    let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
-    let hashes: Vec<_> = files.iter().map(|(_, _, hash)| hash.to_vec()).collect();
-    query_file!("queries/insert_result_files.sql", row.sweep.uuid(), job, &paths, &sizes, &hashes)
+/// Writes the results of attempts that succeeded, with their files.
+async fn publish(tx: &mut PgConnection, published: &[(&Locked, &Publication)]) -> Result<(), Error> {
+    if published.is_empty() {
+        return Ok(());
+    }
+    let (mut sweeps, mut jobs, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut files = Files::default();
+    for (row, publication) in published {
+        sweeps.push(row.sweep.uuid());
+        jobs.push(signed::<i32>(row.job)?);
+        attempts.push(row.attempt.uuid());
+        files.push(row, publication)?;
+    }
+    query_file!("queries/insert_results.sql", &sweeps, &jobs, &attempts).execute(&mut *tx).await?;
+    let Files { sweeps, jobs, paths, sizes, hashes } = files;
+    query_file!("queries/insert_result_files.sql", &sweeps, &jobs, &paths, &sizes, &hashes)
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// The columns of `insert_result_files.sql`.
+#[derive(Default)]
+struct Files {
+    sweeps: Vec<Uuid>,
+    jobs: Vec<i32>,
+    paths: Vec<String>,
+    sizes: Vec<i64>,
+    hashes: Vec<Vec<u8>>,
+}
+
+impl Files {
+    fn push(&mut self, row: &Locked, publication: &Publication) -> Result<(), Error> {
+        for (path, size, sha256) in &publication.files {
+            self.sweeps.push(row.sweep.uuid());
+            self.jobs.push(signed(row.job)?);
+            self.paths.push(path.clone());
+            self.sizes.push(signed(*size)?);
+            self.hashes.push(sha256.to_vec());
+        }
+        Ok(())
+    }
 }
 
 /// The rows are locked and their states known, so each statement changes all of them or something is badly wrong.

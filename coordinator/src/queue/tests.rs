@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::manifest::Policy;
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
 use bt_model::retry::Ending;
 use bt_model::state::{AttemptEvent, AttemptState, JobState};
 use sqlx::PgPool;
 
+use super::settle::Settled;
 use super::*;
 
+mod order;
+
 const TERM: Duration = Duration::from_secs(60);
-const SIZE: Resources = Resources { cpu_millis: 1000, memory_bytes: 1 << 30, gpus: 0 };
+const SIZE: Resources = Resources { cpu_millis: 1000, memory_bytes: 1 << 30, gpus: 0, disk_bytes: 0 };
 
 fn submission(key: &str, jobs: u32) -> Submission {
     Submission {
@@ -25,7 +29,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         manifest: "{}".into(),
         jobs,
         priority: 0,
-        retries: 0,
+        policy: Policy::default(),
         needs: SIZE,
         labels: BTreeMap::new(),
         volumes: BTreeMap::new(),
@@ -33,8 +37,8 @@ fn submission(key: &str, jobs: u32) -> Submission {
     }
 }
 
-fn parameters(jobs: u32) -> impl Iterator<Item = String> {
-    (0..jobs).map(|job| format!(r#"{{"n":{job}}}"#))
+fn parameters(jobs: u32) -> Jobs<'static> {
+    Jobs::Written(Box::new((0..jobs).map(|job| format!(r#"{{"n":{job}}}"#))))
 }
 
 /// A queue with one sweep and one agent in session 1.
@@ -46,8 +50,12 @@ struct Bench {
 
 impl Bench {
     async fn new(pool: PgPool, jobs: u32) -> Self {
+        Self::with(pool, submission("k", jobs)).await
+    }
+
+    async fn with(pool: PgPool, submission: Submission) -> Self {
         let queue = Queue { pool };
-        let submitted = queue.submit(&submission("k", jobs), parameters(jobs)).await.unwrap();
+        let submitted = queue.submit(&submission, parameters(submission.jobs)).await.unwrap();
         let bench = Self { queue, sweep: submitted.id, agent: AgentId::random() };
         bench.hello(1).await.unwrap();
         bench
@@ -68,7 +76,13 @@ impl Bench {
     }
 
     async fn claim(&self, limit: u32, session: u64) -> Vec<Claimed> {
-        self.queue.claim(self.sweep, limit, self.agent, session, TERM).await.unwrap()
+        self.claim_from(0, limit, session).await
+    }
+
+    async fn claim_from(&self, from: u32, jobs: u32, session: u64) -> Vec<Claimed> {
+        let candidate = self.queue.sweep_details(self.sweep).await.unwrap().candidate;
+        let want = Want { agent: self.agent, session, jobs };
+        self.queue.claim(&candidate, &[want], from, TERM).await.unwrap()
     }
 
     /// Leases the only job.
@@ -79,12 +93,27 @@ impl Bench {
     }
 
     async fn settle(&self, fence: Fence, attempt: AttemptId, ending: Ending) -> Settled {
-        let settlements = [Settlement::of(attempt, ending)];
-        self.queue.settle(fence, &settlements).await.unwrap().remove(0)
+        self.queue.settle(&[Settlement::of(attempt, fence, ending)]).await.unwrap().remove(0)
     }
 
     fn me(&self) -> Fence {
-        Fence::Agent(self.agent, 1)
+        Fence::Agent(self.agent)
+    }
+
+    /// Reports in a session, all in one transaction.
+    async fn report(&self, session: u64, news: impl IntoIterator<Item = (AttemptId, News)>) -> Vec<Recorded> {
+        let report = |(attempt, news)| Report { agent: self.agent, session, attempt, news };
+        let reports: Vec<_> = news.into_iter().map(report).collect();
+        self.queue.record(&reports).await.unwrap()
+    }
+
+    async fn advance(&self, attempt: AttemptId, event: AttemptEvent) {
+        let news = News::Advanced { event, image_id: None };
+        assert_eq!(self.report(1, [(attempt, news)]).await, [Recorded::Done(true)]);
+    }
+
+    async fn attempt_state(&self) -> AttemptState {
+        self.queue.find_attempt(self.sweep, 0, 0).await.unwrap().unwrap().state
     }
 
     async fn execute(&self, sql: &'static str) {
@@ -139,6 +168,7 @@ async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
         Ending::Published,
         Ending::Failed(Reason::Exit(3)),
         Ending::Lost,
+        Ending::Preempted,
         Ending::Returned,
         Ending::Cancelled,
     ];
@@ -173,12 +203,11 @@ async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
 
 /// Brings a leased attempt into a state by the calls that agents and users make.
 async fn drive(bench: &Bench, attempt: AttemptId, state: AttemptState) -> (AttemptState, JobState) {
-    let advance = |event| bench.queue.advance(bench.agent, 1, attempt, event, None);
     match state {
         AttemptState::Leased => {}
-        AttemptState::Preparing => assert!(advance(AttemptEvent::Prepares).await.unwrap()),
-        AttemptState::Running => assert!(advance(AttemptEvent::Runs).await.unwrap()),
-        AttemptState::Publishing => assert!(advance(AttemptEvent::Publishes).await.unwrap()),
+        AttemptState::Preparing => bench.advance(attempt, AttemptEvent::Prepares).await,
+        AttemptState::Running => bench.advance(attempt, AttemptEvent::Runs).await,
+        AttemptState::Publishing => bench.advance(attempt, AttemptEvent::Publishes).await,
         ended => {
             let ending = match ended {
                 AttemptState::Succeeded => Ending::Published,
@@ -197,20 +226,42 @@ async fn drive(bench: &Bench, attempt: AttemptId, state: AttemptState) -> (Attem
 async fn an_attempt_never_goes_back(pool: PgPool) {
     let bench = Bench::new(pool, 1).await;
     let attempt = bench.lease().await;
-    let advance = |event| bench.queue.advance(bench.agent, 1, attempt, event, None);
-    assert!(advance(AttemptEvent::Publishes).await.unwrap());
+    bench.advance(attempt, AttemptEvent::Publishes).await;
     // A report that is sent again is taken, and changes nothing.
-    assert!(advance(AttemptEvent::Runs).await.unwrap());
-    let row = bench.queue.find_attempt(bench.sweep, 0, 0).await.unwrap().unwrap();
-    assert_eq!(row.state, AttemptState::Publishing);
+    bench.advance(attempt, AttemptEvent::Runs).await;
+    assert_eq!(bench.attempt_state().await, AttemptState::Publishing);
     bench.settle(bench.me(), attempt, Ending::Published).await;
-    assert!(!advance(AttemptEvent::Runs).await.unwrap());
+    bench.advance(attempt, AttemptEvent::Runs).await;
+    assert_eq!(bench.attempt_state().await, AttemptState::Succeeded);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
+    let bench = Bench::new(pool, 1).await;
+    let attempt = bench.lease().await;
+    let advanced = |event, image: Option<&str>| News::Advanced { event, image_id: image.map(str::to_owned) };
+    let ended = || News::Ended { ending: Ending::Published, publication: Publication::default() };
+    let steps = [
+        (attempt, advanced(AttemptEvent::Prepares, None)),
+        (attempt, advanced(AttemptEvent::Runs, Some("sha256:1"))),
+        (attempt, advanced(AttemptEvent::Publishes, None)),
+        (attempt, ended()),
+        (attempt, ended()),
+    ];
+    assert_eq!(bench.report(1, steps).await, [Recorded::Done(true); 5]);
+    assert_eq!(bench.job().await.state, JobState::Succeeded);
+    assert!(bench.job().await.started.is_some(), "that its container ran is kept");
+    // The same once more: done before.
+    assert_eq!(bench.report(1, [(attempt, ended())]).await, [Recorded::Done(true)]);
+    let failed = News::Ended { ending: Ending::Failed(Reason::Exit(1)), publication: Publication::default() };
+    assert_eq!(bench.report(1, [(attempt, failed)]).await, [Recorded::Done(false)]);
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
     let bench = Bench::new(pool, 1).await;
     let lost = bench.lease().await;
+    bench.advance(lost, AttemptEvent::Runs).await;
     bench.execute("update attempts set lease_expires_at = now() - interval '1 second'").await;
     let coordinator = uuid::Uuid::new_v4();
     let pass = || bench.queue.expire_leases(coordinator, Duration::from_secs(20), TERM);
@@ -224,7 +275,8 @@ async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
     assert_ne!(second, lost);
     let late = bench.settle(bench.me(), lost, Ending::Published).await;
     assert_eq!(late, Settled::Before(AttemptState::Lost));
-    assert!(!bench.queue.advance(bench.agent, 1, lost, AttemptEvent::Runs, None).await.unwrap());
+    bench.advance(lost, AttemptEvent::Runs).await;
+    assert_eq!(bench.number("select count(*) from attempts where state = 'lost'").await, 1);
     let pulse =
         Pulse { attempts: vec![lost, second], unhealthy: String::new(), draining: false, notes: Vec::new() };
     let gone = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await.unwrap();
@@ -251,9 +303,9 @@ async fn an_older_session_is_refused(pool: PgPool) {
     assert!(matches!(bench.hello(2).await, Err(Error::Superseded(_))));
     assert!(matches!(bench.hello(1).await, Err(Error::Superseded(_))));
     assert!(bench.claim(1, 1).await.is_empty(), "an older session gets no work");
-    let settlement = [Settlement::of(attempt, Ending::Published)];
-    let refused = bench.queue.settle(bench.me(), &settlement).await;
-    assert!(matches!(refused, Err(Error::Superseded(_))));
+    let ended = News::Ended { ending: Ending::Published, publication: Publication::default() };
+    assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
+    assert_eq!(bench.attempt_state().await, AttemptState::Leased);
     let pulse =
         Pulse { attempts: vec![attempt], unhealthy: String::new(), draining: false, notes: Vec::new() };
     let refused = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await;
@@ -314,7 +366,7 @@ async fn nothing_of_a_cancelled_sweep_comes_back(pool: PgPool) {
     let again = bench.queue.cancel(bench.sweep, &Chosen::All).await.unwrap();
     assert_eq!((again.cancelled, again.ended), (0, 3));
     let both = [JobState::Failed, JobState::Cancelled];
-    assert_eq!(bench.queue.retry(bench.sweep, &Chosen::These(vec![1]), &both).await.unwrap(), 1);
+    assert_eq!(bench.queue.retry(bench.sweep, &Chosen::These(vec![1]), &both, &[]).await.unwrap(), 1);
     assert_eq!(bench.claim(3, 1).await.len(), 1);
 }
 
@@ -330,18 +382,17 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
 
     let attempt = bench.lease().await;
     let settlement = Settlement {
-        attempt,
-        ending: Ending::Published,
         publication: Publication {
             files: vec![("a/b.pck".into(), 3, [1; 32]), ("c".into(), 0, [2; 32])],
             metrics: Some(r#"{"sharpe":1.5}"#.into()),
         },
+        ..Settlement::of(attempt, bench.me(), Ending::Published)
     };
-    bench.queue.settle(bench.me(), &[settlement]).await.unwrap();
-    let unwritten = bench.queue.unwritten(Some(attempt), 10).await.unwrap();
+    bench.queue.settle(&[settlement]).await.unwrap();
+    let unwritten = bench.queue.unwritten(10).await.unwrap();
     assert_eq!(unwritten[0].files.len(), 2);
-    bench.queue.mark_written(attempt).await.unwrap();
-    assert!(bench.queue.unwritten(None, 10).await.unwrap().is_empty());
+    bench.queue.mark_written(&[attempt]).await.unwrap();
+    assert!(bench.queue.unwritten(10).await.unwrap().is_empty());
     let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();
     assert_eq!(ranked.len(), 1);
     assert_eq!(ranked[0].number, 1);

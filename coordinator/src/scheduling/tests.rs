@@ -1,14 +1,15 @@
 use super::*;
 
 const fn size(cpus: u64, gib: u64) -> Resources {
-    Resources { cpu_millis: cpus * 1000, memory_bytes: gib << 30, gpus: 0 }
+    Resources { cpu_millis: cpus * 1000, memory_bytes: gib << 30, gpus: 0, disk_bytes: 0 }
 }
 
-fn agent(cpus: u64, gib: u64) -> Offer {
-    Offer { capacity: size(cpus, gib), free: size(cpus, gib), ..Offer::default() }
+fn agent(cpus: u64, gib: u64) -> Seat {
+    let offer = Offer { capacity: size(cpus, gib), ..Offer::default() };
+    Seat { free: offer.capacity, offer: Arc::new(offer), ran: Arc::default() }
 }
 
-fn sweep(owner: &str, priority: i32, running: u64) -> Candidate {
+fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
     Candidate {
         sweep: SweepId::random(),
         owner: owner.into(),
@@ -16,30 +17,49 @@ fn sweep(owner: &str, priority: i32, running: u64) -> Candidate {
         needs: size(1, 1),
         labels: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        limits: BTreeMap::new(),
+        max_parallel: None,
+        canary: None,
+        image_pin: None,
         running,
+        queued: 1_000_000,
     }
 }
 
-/// Jobs planned for each sweep, in the order of the sweeps.
-fn planned(offer: &Offer, sweeps: &[Candidate], limit: u32) -> Vec<u32> {
-    let mut owners = HashMap::new();
+fn running(sweeps: &[Candidate]) -> State {
+    let mut state = State::default();
     for sweep in sweeps {
-        *owners.entry(sweep.owner.clone()).or_default() += sweep.running;
+        *state.owners.entry(sweep.owner.clone()).or_default() += u64::from(sweep.running);
     }
-    let plan = plan(&[("one", offer.clone())], sweeps, &owners, limit);
-    let plan: HashMap<_, _> = plan.into_iter().map(|(_, sweep, jobs)| (sweep, jobs)).collect();
-    let of = |sweep: &Candidate| plan.get(&sweep.sweep).copied().unwrap_or(0);
-    sweeps.iter().map(of).collect()
+    state
+}
+
+/// Jobs planned for each sweep, in the order of the sweeps.
+fn planned(seat: &Seat, sweeps: &[Candidate], limit: u32) -> Vec<u32> {
+    let plan = plan(std::slice::from_ref(seat), sweeps, &running(sweeps), limit);
+    let of = |index: usize| plan.claims.get(&index).map_or(0, |wants| wants.values().sum());
+    (0..sweeps.len()).map(of).collect()
 }
 
 #[test]
 fn work_spreads_over_agents() {
     let sweeps = [sweep("ann", 0, 0)];
-    let agents = [("a", agent(4, 8)), ("b", agent(2, 8)), ("c", agent(2, 8))];
-    let mut plan = plan(&agents, &sweeps, &HashMap::new(), 5);
-    plan.sort_unstable_by_key(|(agent, ..)| *agent);
-    let jobs: Vec<_> = plan.into_iter().map(|(agent, _, jobs)| (agent, jobs)).collect();
-    assert_eq!(jobs, [("a", 3), ("b", 1), ("c", 1)]);
+    let plan = plan(&[agent(4, 8), agent(2, 8), agent(2, 8)], &sweeps, &State::default(), 5);
+    assert_eq!(plan.claims[&0], BTreeMap::from([(0, 3), (1, 1), (2, 1)]));
+    assert_eq!(plan.jobs, 5);
+}
+
+#[test]
+fn an_agent_that_has_the_image_is_preferred() {
+    let mut wants = sweep("ann", 0, 0);
+    wants.image_pin = Some("sha256:1".into());
+    let mut has = agent(2, 8);
+    let offer = Offer { images: HashSet::from(["sha256:1".to_owned()]), ..(*has.offer).clone() };
+    has.offer = Arc::new(offer);
+    let seats = [agent(8, 8), has, agent(8, 8)];
+    let plan = |jobs| plan(&seats, std::slice::from_ref(&wants), &State::default(), jobs).claims.remove(&0);
+    assert_eq!(plan(2), Some(BTreeMap::from([(1, 2)])));
+    assert_eq!(plan(3).map(|wants| wants[&1]), Some(2), "but work is not held back for it");
 }
 
 #[test]
@@ -49,6 +69,36 @@ fn no_more_is_planned_than_fits() {
     assert_eq!(planned(&agent(8, 2), &sweeps, 100), [2]);
     assert_eq!(planned(&agent(8, 8), &sweeps, 5), [5]);
     assert_eq!(planned(&agent(0, 8), &sweeps, 5), [0]);
+}
+
+#[test]
+fn no_more_is_planned_than_the_sweep_allows() {
+    let check = |change: fn(&mut Candidate), expected: u32| {
+        let mut sweep = sweep("ann", 0, 2);
+        change(&mut sweep);
+        assert_eq!(planned(&agent(16, 16), &[sweep], 100), [expected]);
+    };
+    check(|sweep| sweep.queued = 3, 3);
+    check(|sweep| sweep.max_parallel = Some(5), 3);
+    check(|sweep| sweep.max_parallel = Some(1), 0);
+    check(|sweep| sweep.canary = Some(4), 4);
+}
+
+#[test]
+fn limits_are_shared_by_all_sweeps() {
+    let limited = || {
+        let mut sweep = sweep("ann", 0, 0);
+        sweep.limits.insert("nas-io".into(), 2);
+        sweep
+    };
+    let sweeps = [limited(), limited(), sweep("ann", -1, 0)];
+    let mut state = State::default();
+    let of = |plan: &Plan, index| plan.claims.get(&index).map_or(0, |wants| wants.values().sum::<u32>());
+    let unset = plan(&[agent(8, 8)], &sweeps, &state, 100);
+    assert_eq!([of(&unset, 0), of(&unset, 1), of(&unset, 2)], [0, 0, 8]);
+    state.limits.insert("nas-io".into(), 7);
+    let set = plan(&[agent(8, 8)], &sweeps, &state, 100);
+    assert_eq!([of(&set, 0), of(&set, 1), of(&set, 2)], [2, 1, 5]);
 }
 
 #[test]
@@ -74,28 +124,46 @@ fn a_large_job_does_not_keep_a_small_one_from_what_is_left() {
 }
 
 #[test]
+fn a_large_job_that_has_waited_long_gets_an_agent_to_wait_for() {
+    let mut large = sweep("ann", 0, 0);
+    large.needs = size(4, 1);
+    let sweeps = [large, sweep("bob", 0, 0)];
+    let mut busy = agent(4, 8);
+    busy.free = size(3, 8);
+    let seats = [busy, agent(2, 8)];
+    let mut state = State::default();
+    let before = plan(&seats, &sweeps, &state, 100);
+    assert_eq!(before.claims[&1], BTreeMap::from([(0, 3), (1, 2)]));
+    assert_eq!(before.waiting[0], sweeps[0].sweep);
+    state.starved.insert(sweeps[0].sweep);
+    let after = plan(&seats, &sweeps, &state, 100);
+    assert_eq!(after.claims[&1], BTreeMap::from([(1, 2)]));
+}
+
+#[test]
 fn a_misfit_says_what_is_missing() {
-    let check = |offer: &Offer, sweep: &Candidate, expected: &str| {
-        let told = misfit(offer, sweep).map(|misfit| misfit.to_string());
+    let check = |offer: &Offer, free: Resources, sweep: &Candidate, expected: &str| {
+        let told = misfit(offer, &free, sweep).map(|misfit| misfit.to_string());
         assert_eq!(told.as_deref(), Some(expected));
     };
     let mut wants = sweep("ann", 0, 0);
     wants.labels.insert("pool".into(), "spot".into());
-    let mut offer = agent(2, 4);
-    check(&offer, &wants, "it has no label pool=spot");
+    let mut offer = Offer { capacity: size(2, 4), ..Offer::default() };
+    let free = offer.capacity;
+    check(&offer, free, &wants, "it has no label pool=spot");
     offer.labels.insert("pool".into(), "own".into());
-    check(&offer, &wants, "its label pool is own, not spot");
+    check(&offer, free, &wants, "its label pool is own, not spot");
 
     let mut wants = sweep("ann", 0, 0);
     wants.volumes.insert("prices".into(), false);
-    check(&offer, &wants, "it offers no volume prices");
+    check(&offer, free, &wants, "it offers no volume prices");
     offer.volumes.insert("prices".into(), true);
-    check(&offer, &wants, "it offers volume prices read-only, and the job wants to write to it");
+    check(&offer, free, &wants, "it offers volume prices read-only, and the job wants to write to it");
 
     let mut wants = sweep("ann", 0, 0);
     wants.needs = size(4, 1);
-    check(&offer, &wants, "a job needs 4 cpus and 1 GiB, and it has 2 cpus and 4 GiB in all");
+    check(&offer, free, &wants, "a job needs 4 cpus and 1 GiB, and it has 2 cpus and 4 GiB in all");
     wants.needs = size(2, 1);
-    offer.free = Resources { cpu_millis: 500, memory_bytes: 1 << 30, gpus: 0 };
-    check(&offer, &wants, "it is busy: a job needs 2 cpus and 1 GiB, and 0.5 cpus and 1 GiB is free");
+    let free = Resources { cpu_millis: 500, ..size(0, 1) };
+    check(&offer, free, &wants, "it is busy: a job needs 2 cpus and 1 GiB, and 0.5 cpus and 1 GiB is free");
 }

@@ -9,17 +9,21 @@ use bt_model::retry::Ending;
 use bt_model::state::AttemptEvent;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, agent_message, coordinator_message, report};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use super::{Answers, Services, status};
-use crate::queue::{Fence, Greeting, Publication, Pulse, Settled, Settlement};
-use crate::sessions::Ready;
+use crate::queue::{Error, Fence, Greeting, News, Publication, Pulse, Recorded, Report, Settlement};
+use crate::scheduling::Offer;
 
 /// How long a new connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
+/// Reports of one agent that may be on their way into Postgres; it is not read on before one of them has got there.
+const OPEN_REPORTS: usize = 256;
 
 #[tonic::async_trait]
 impl v1::agents_server::Agents for Services {
@@ -35,9 +39,11 @@ impl v1::agents_server::Agents for Services {
         let Some(agent_message::Kind::Hello(hello)) = first.and_then(|message| message.kind) else {
             return Err(status::out_of_order("a Hello"));
         };
+        let mut hello = hello;
+        let images = std::mem::take(&mut hello.images);
         let named = attempt_ids(&hello.attempts).map_err(status::malformed)?;
         let greeting = greeting(hello).map_err(status::malformed)?;
-        let outgoing = self.welcome(&greeting, &named).await?;
+        let outgoing = self.welcome(&greeting, &named, images).await?;
         let (agent, session) = (greeting.agent, greeting.session);
         info!(agent.id = %agent, session, "agent {} is here", greeting.name);
         let services = self.clone();
@@ -83,6 +89,7 @@ impl Services {
         &self,
         greeting: &Greeting,
         named: &[AttemptId],
+        images: Vec<String>,
     ) -> Result<tokio::sync::mpsc::Receiver<crate::sessions::Outgoing>, Status> {
         let agent = greeting.agent;
         self.queue.say_hello(greeting).await.map_err(status::queue)?;
@@ -90,11 +97,13 @@ impl Services {
         let returned = holding.missing.iter().map(|(attempt, state)| {
             let never_received = *state == bt_model::state::AttemptState::Leased;
             let ending = if never_received { Ending::Returned } else { Ending::Lost };
-            Settlement::of(*attempt, ending)
+            if ending == Ending::Lost {
+                warn!(attempt.id = %attempt, agent.id = %agent, "attempt is lost: its agent does not know it");
+            }
+            Settlement::of(*attempt, Fence::None, ending)
         });
         let returned: Vec<_> = returned.collect();
-        let settled = self.queue.settle(Fence::None, &returned).await;
-        settled.map_err(status::queue)?;
+        self.queue.settle(&returned).await.map_err(status::queue)?;
 
         let ruling = |attempt: &AttemptId| match holding.known.get(attempt) {
             Some(state) if state.is_live() => v1::Ruling::Keep,
@@ -103,8 +112,8 @@ impl Services {
         };
         let kept = named.iter().filter(|id| ruling(id) == v1::Ruling::Keep);
         let kept: Vec<_> = kept.copied().collect();
-        let pulse =
-            Pulse { attempts: kept.clone(), unhealthy: String::new(), draining: false, notes: Vec::new() };
+        let taken = self.queue.taken_by(&kept).await.map_err(status::queue)?;
+        let pulse = Pulse { attempts: kept, unhealthy: String::new(), draining: false, notes: Vec::new() };
         let renewed = self.queue.heartbeat(agent, greeting.session, &pulse, self.lease);
         renewed.await.map_err(status::queue)?;
 
@@ -116,29 +125,41 @@ impl Services {
             heartbeat_ms: millis(self.heartbeat),
             lease_ms: millis(self.lease),
         };
-        let ready = Ready {
-            agent,
-            session: greeting.session,
+        let offer = Offer {
             capacity: greeting.capacity,
             labels: greeting.labels.clone(),
             volumes: greeting.volumes.clone(),
+            images: images.into_iter().collect(),
         };
-        let outgoing = self.sessions.open(ready, kept, welcome);
+        let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
+        for (attempt, (sweep, needs)) in taken {
+            self.sessions.assigned(agent, attempt, sweep, needs);
+        }
+        self.sessions.pulse(agent, &pulse.attempts, false);
         self.work.notify_one();
         Ok(outgoing)
     }
 
     /// Takes what an agent says until its stream ends or something fails; the agent then says hello again, and sends
-    /// again what was not acknowledged. Returns why it ended.
+    /// again what was not acknowledged. Reports are read on while earlier ones are being committed. Returns why it
+    /// ended.
     async fn listen(
         &self,
         agent: AgentId,
         session: u64,
         mut incoming: Streaming<v1::AgentMessage>,
     ) -> String {
-        // Heartbeats come even when nothing happens; an agent that sends none for a lease's time is cut off.
+        let mut reports = FuturesUnordered::new();
         loop {
-            let message = match timeout(self.lease, incoming.message()).await {
+            // Heartbeats come even when nothing happens; an agent that sends none for a lease's time is cut off.
+            let message = tokio::select! {
+                Some(handled) = reports.next() => match handled {
+                    Ok(()) => continue,
+                    Err(error) => return Status::message(&error).to_owned(),
+                },
+                message = timeout(self.lease, incoming.message()), if reports.len() < OPEN_REPORTS => message,
+            };
+            let message = match message {
                 Err(_) => return "it was silent".into(),
                 Ok(Err(error)) => return error.message().to_owned(),
                 Ok(Ok(None)) => return "it hung up".into(),
@@ -146,7 +167,15 @@ impl Services {
             };
             let handled = match message.kind {
                 Some(agent_message::Kind::Heartbeat(beat)) => self.heartbeat(agent, session, beat).await,
-                Some(agent_message::Kind::Report(report)) => self.report(agent, session, report).await,
+                Some(agent_message::Kind::Report(report)) => {
+                    match self.take_report(agent, session, report).await {
+                        Ok(taken) => {
+                            reports.push(taken);
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
                 Some(agent_message::Kind::Hello(_)) => {
                     Err(Status::invalid_argument("a second Hello came on one stream"))
                 }
@@ -162,9 +191,18 @@ impl Services {
         let pulse = pulse(beat).map_err(status::malformed)?;
         let gone = self.queue.heartbeat(agent, session, &pulse, self.lease).await.map_err(status::queue)?;
         let closed = pulse.draining || !pulse.unhealthy.is_empty();
-        self.sessions.pulse(agent, &pulse.attempts, closed);
+        let unreceived = self.sessions.pulse(agent, &pulse.attempts, closed);
         for attempt in gone {
             self.stop(agent, attempt);
+        }
+        if !unreceived.is_empty() {
+            let returned =
+                |attempt: &AttemptId| Settlement::of(*attempt, Fence::Unreceived, Ending::Returned);
+            let returned: Vec<_> = unreceived.iter().map(returned).collect();
+            self.queue.settle(&returned).await.map_err(status::queue)?;
+            for attempt in unreceived {
+                self.sessions.stopped(agent, attempt);
+            }
         }
         let renewed = coordinator_message::Kind::Renewed(v1::Renewed {});
         self.sessions.send(agent, renewed);
@@ -178,88 +216,84 @@ impl Services {
         self.sessions.send(agent, coordinator_message::Kind::Stop(stop));
     }
 
-    /// Writes a report down, and acknowledges it after the commit.
-    async fn report(&self, agent: AgentId, session: u64, report: v1::Report) -> Result<(), Status> {
+    /// Hands a report in; what is returned waits for its commit and acknowledges it.
+    async fn take_report(
+        &self,
+        agent: AgentId,
+        session: u64,
+        report: v1::Report,
+    ) -> Result<impl Future<Output = Result<(), Status>> + use<>, Status> {
         let attempt = attempt_id(&report.attempt).map_err(status::malformed)?;
         let kind = report.kind.ok_or(Malformed::Missing("report.kind"));
         let kind = kind.map_err(status::malformed)?;
-        let advance = |event, image_id| self.advance(agent, session, attempt, event, image_id);
-        let settle = |ending| self.settle(agent, session, Settlement::of(attempt, ending));
-        let accepted = match kind {
-            report::Kind::Preparing(_) => advance(AttemptEvent::Prepares, None).await?,
-            report::Kind::Running(running) => advance(AttemptEvent::Runs, Some(running.image_id)).await?,
-            report::Kind::Publishing(_) => advance(AttemptEvent::Publishes, None).await?,
-            report::Kind::Succeeded(succeeded) => self.succeed(agent, session, attempt, succeeded).await?,
+        let advanced = |event, image_id| News::Advanced { event, image_id };
+        let ended = |ending| News::Ended { ending, publication: Publication::default() };
+        let news = match kind {
+            report::Kind::Preparing(_) => advanced(AttemptEvent::Prepares, None),
+            report::Kind::Running(running) => {
+                self.sessions.runs(agent, attempt);
+                advanced(AttemptEvent::Runs, Some(running.image_id))
+            }
+            report::Kind::Publishing(_) => advanced(AttemptEvent::Publishes, None),
+            report::Kind::Succeeded(succeeded) => {
+                let publication = publication(succeeded).map_err(status::malformed)?;
+                self.check_stored(agent, session, attempt, publication).await?
+            }
             report::Kind::Failed(failed) => {
                 let reason = failed.reason.ok_or(Malformed::Missing("failed.reason"));
                 let reason = reason.and_then(Reason::try_from).map_err(status::malformed)?;
                 info!(attempt.id = %attempt, agent.id = %agent, "attempt failed: {reason}");
-                settle(Ending::Failed(reason)).await?
+                ended(Ending::Failed(reason))
             }
-            report::Kind::Stopped(_) | report::Kind::Released(_) => settle(Ending::Returned).await?,
+            report::Kind::Released(v1::Released { preempted: true, .. }) => ended(Ending::Preempted),
+            report::Kind::Stopped(_) | report::Kind::Released(_) => ended(Ending::Returned),
         };
-        let ack = v1::Ack { sequence: report.sequence, accepted };
-        self.sessions.send(agent, coordinator_message::Kind::Ack(ack));
-        Ok(())
+        let posted = self.ledger.post(Report { agent, session, attempt, news }).await;
+        let (sessions, sequence) = (self.sessions.clone(), report.sequence);
+        Ok(async move {
+            let Some(answer) = posted else { return Err(Status::unavailable("the coordinator stops")) };
+            let accepted = match answer.await {
+                Ok(Ok(Recorded::Done(accepted))) => accepted,
+                Ok(Ok(Recorded::Superseded)) => return Err(status::queue(Error::Superseded(agent))),
+                Ok(Err(error)) => return Err(status::shared(&error)),
+                Err(_) => return Err(Status::unavailable("the coordinator stops")),
+            };
+            let ack = v1::Ack { sequence, accepted };
+            sessions.send(agent, coordinator_message::Kind::Ack(ack));
+            Ok(())
+        })
     }
 
-    async fn advance(
+    /// Sees for itself that an attempt's outputs are in the store before they are published.
+    async fn check_stored(
         &self,
         agent: AgentId,
         session: u64,
         attempt: AttemptId,
-        event: AttemptEvent,
-        image_id: Option<String>,
-    ) -> Result<bool, Status> {
-        let image_id = image_id.as_deref();
-        let advanced = self.queue.advance(agent, session, attempt, event, image_id).await;
-        advanced.map_err(status::queue)
-    }
-
-    /// Publishes an attempt's outputs, after seeing for itself that they are in the store.
-    async fn succeed(
-        &self,
-        agent: AgentId,
-        session: u64,
-        attempt: AttemptId,
-        succeeded: v1::Succeeded,
-    ) -> Result<bool, Status> {
-        let publication = publication(succeeded).map_err(status::malformed)?;
+        publication: Publication,
+    ) -> Result<News, Status> {
+        let ended = |ending, publication| News::Ended { ending, publication };
+        if publication.files.is_empty() {
+            return Ok(ended(Ending::Published, publication));
+        }
         let place = self.queue.attempt_place(agent, session, attempt).await;
-        let (place, state) = place.map_err(status::queue)?;
+        let (place, state) = match place {
+            Ok(found) => found,
+            // Another agent's, or an older session's: Postgres refuses it below.
+            Err(Error::NoAttempt(_)) => return Ok(ended(Ending::Published, publication)),
+            Err(error) => return Err(status::queue(error)),
+        };
         if state.is_live() {
             for (path, size, _) in &publication.files {
                 let stored = self.store.size(&place.output(path)).await;
                 if stored.map_err(status::store)? != Some(*size) {
                     warn!(attempt.id = %attempt, "output {path} is not in the store as it was uploaded");
                     let reason = Reason::Agent(format!("{path} is not in the store as it was uploaded"));
-                    let failed = Settlement::of(attempt, Ending::Failed(reason));
-                    return self.settle(agent, session, failed).await;
+                    return Ok(ended(Ending::Failed(reason), Publication::default()));
                 }
             }
         }
-        let settlement = Settlement { attempt, ending: Ending::Published, publication };
-        let accepted = self.settle(agent, session, settlement).await?;
-        // Postgres has decided; if the document can't be written now, a later pass will.
-        if let Err(error) = self.publisher.write(Some(attempt)).await {
-            warn!(attempt.id = %attempt, error = %error, "result.json is left to a later pass");
-        }
-        Ok(accepted)
-    }
-
-    /// True if the attempt ended as asked, now or before.
-    async fn settle(&self, agent: AgentId, session: u64, settlement: Settlement) -> Result<bool, Status> {
-        let (attempt, event) = (settlement.attempt, settlement.ending.event());
-        let fence = Fence::Agent(agent, session);
-        let settled = self.queue.settle(fence, &[settlement]).await;
-        let settled = settled.map_err(status::queue)?;
-        self.sessions.stopped(agent, attempt);
-        self.work.notify_one();
-        Ok(match settled.first() {
-            Some(Settled::Now(_)) => true,
-            Some(Settled::Before(state)) => bt_model::state::AttemptState::Leased.next(event) == Ok(*state),
-            Some(Settled::Renewed | Settled::Unknown) | None => false,
-        })
+        Ok(ended(Ending::Published, publication))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Lists of jobs, by number or ranked by a metric.
 
-use bt_model::manifest::Manifest;
 use bt_model::parameters::Parameters;
 use bt_model::state::JobState;
 use bt_model::template::Renderer;
@@ -10,6 +9,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Services, status};
+use crate::manifests::Reader;
 use crate::queue::{Found, JobFilter, JobRow};
 
 /// Jobs in a page.
@@ -26,11 +26,13 @@ impl Services {
         request: &v1::ListJobsRequest,
         jobs: &Jobs,
     ) -> Result<(), Status> {
-        let details = self.queue.sweep_details(sweep.id).await.map_err(status::queue)?;
-        let manifest = Manifest::from_json(&details.manifest).map_err(unreadable)?;
-        let renderer = manifest.renderer().map_err(unreadable)?;
+        let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
+        let encoder = Encoder {
+            parameters: known.reader().map_err(status::manifest)?,
+            renderer: known.manifest.renderer().map_err(unreadable)?,
+        };
         if !request.by.is_empty() {
-            return self.send_ranked(sweep, request, &renderer, jobs).await;
+            return self.send_ranked(sweep, request, &encoder, jobs).await;
         }
         let states = request.states().map(JobState::try_from);
         let filter = JobFilter {
@@ -50,7 +52,7 @@ impl Services {
             after = page.last().map(|row| row.number);
             left -= page.len() as u32;
             for row in page {
-                if jobs.send(Ok(job(row, &renderer)?)).await.is_err() {
+                if jobs.send(Ok(encoder.job(row)?)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -65,7 +67,7 @@ impl Services {
         &self,
         sweep: &Found,
         request: &v1::ListJobsRequest,
-        renderer: &Renderer<'_>,
+        encoder: &Encoder<'_>,
         jobs: &Jobs,
     ) -> Result<(), Status> {
         let limit = match request.limit {
@@ -84,7 +86,7 @@ impl Services {
             return Err(Status::invalid_argument(told));
         }
         for row in ranked {
-            if jobs.send(Ok(job(row, renderer)?)).await.is_err() {
+            if jobs.send(Ok(encoder.job(row)?)).await.is_err() {
                 break;
             }
         }
@@ -92,24 +94,33 @@ impl Services {
     }
 }
 
-fn job(row: JobRow, renderer: &Renderer<'_>) -> Result<v1::Job, Status> {
-    let parameters = Parameters::from_json(&row.parameters).map_err(unreadable)?;
-    let rendered = renderer.render(&parameters).map_err(unreadable)?;
-    let attempt_state = row.attempt_state.map(v1::AttemptState::from);
-    Ok(v1::Job {
-        number: row.number,
-        state: v1::JobState::from(row.state).into(),
-        parameters: row.parameters,
-        metrics: row.metrics.unwrap_or_default(),
-        attempts: row.attempts,
-        agent: row.agent.unwrap_or_default(),
-        reason: row.reason.as_ref().map(Into::into),
-        started: row.started.map(timestamp),
-        finished: row.finished.map(timestamp),
-        note: row.note.unwrap_or_default(),
-        command: rendered.command,
-        attempt_state: attempt_state.unwrap_or_default().into(),
-    })
+/// From a row to what clients see.
+struct Encoder<'m> {
+    parameters: Reader<'m>,
+    renderer: Renderer<'m>,
+}
+
+impl Encoder<'_> {
+    fn job(&self, row: JobRow) -> Result<v1::Job, Status> {
+        let text = self.parameters.json(row.parameters);
+        let parameters = Parameters::from_json(&text).map_err(unreadable)?;
+        let rendered = self.renderer.render(&parameters).map_err(unreadable)?;
+        let attempt_state = row.attempt_state.map(v1::AttemptState::from);
+        Ok(v1::Job {
+            number: row.number,
+            state: v1::JobState::from(row.state).into(),
+            parameters: text,
+            metrics: row.metrics.unwrap_or_default(),
+            attempts: row.attempts,
+            agent: row.agent.unwrap_or_default(),
+            reason: row.reason.as_ref().map(Into::into),
+            started: row.started.map(timestamp),
+            finished: row.finished.map(timestamp),
+            note: row.note.unwrap_or_default(),
+            command: rendered.command,
+            attempt_state: attempt_state.unwrap_or_default().into(),
+        })
+    }
 }
 
 /// What was queued was checked, so only a newer btctl's manifest can be unreadable.

@@ -1,6 +1,7 @@
 //! What agents and clients can ask over gRPC: decode, call, encode. Nothing else makes a `tonic::Status`.
 
 mod agents;
+mod explain;
 mod jobs;
 mod logs;
 mod results;
@@ -19,7 +20,8 @@ use tokio_stream::Stream;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use crate::publisher::Publisher;
+use crate::ledger::Ledger;
+use crate::manifests::Manifests;
 use crate::queue::Queue;
 use crate::sessions::Sessions;
 
@@ -34,7 +36,8 @@ pub(crate) struct Services {
     pub(crate) queue: Queue,
     pub(crate) store: Store,
     pub(crate) sessions: Sessions,
-    pub(crate) publisher: Publisher,
+    pub(crate) manifests: Manifests,
+    pub(crate) ledger: Ledger,
     /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
     pub(crate) work: Arc<Notify>,
     pub(crate) tasks: TaskTracker,

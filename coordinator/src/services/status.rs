@@ -4,11 +4,16 @@ use bt_proto::convert::Malformed;
 use tonic::{Code, Status};
 use tracing::{error, warn};
 
-use crate::queue;
+use crate::{manifests, queue};
 
 pub(super) fn queue(error: queue::Error) -> Status {
+    shared(&error)
+}
+
+/// The status of an error that several calls share.
+pub(super) fn shared(error: &queue::Error) -> Status {
     use queue::Error;
-    let code = match &error {
+    let code = match error {
         Error::NoSweep(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
         Error::Ambiguous(_) => Code::InvalidArgument,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
@@ -22,6 +27,13 @@ pub(super) fn queue(error: queue::Error) -> Status {
         _ => {}
     }
     Status::new(code, error.to_string())
+}
+
+pub(super) fn manifest(error: manifests::Error) -> Status {
+    match error {
+        manifests::Error::Queue(error) => queue(error),
+        manifests::Error::Unreadable(..) => Status::internal(error.to_string()),
+    }
 }
 
 pub(super) fn store(error: bt_store::Error) -> Status {

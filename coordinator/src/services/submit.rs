@@ -11,7 +11,7 @@ use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::{Services, status};
-use crate::queue::{Submission, Submitted};
+use crate::queue::{Jobs, Submission, Submitted};
 
 /// Bytes of parameter lists that one submit may hold; a matrix takes none.
 const LARGEST_LIST: usize = 1 << 30;
@@ -33,13 +33,17 @@ impl Services {
             manifest: manifest.to_json(),
             jobs: jobs.len(),
             priority: manifest.priority,
-            retries: manifest.retries,
+            policy: manifest.policy.clone(),
             needs: manifest.resources(),
             labels: manifest.agents.clone(),
             volumes: volumes(&manifest),
             image: manifest.image.clone(),
         };
-        let parameters = jobs.iter().map(|parameters| parameters.to_json());
+        let parameters = match jobs.points() {
+            Some(_) if jobs.is_whole() => Jobs::Whole,
+            Some(points) => Jobs::Points(Box::new(points)),
+            None => Jobs::Written(Box::new(jobs.iter().map(|parameters| parameters.to_json()))),
+        };
         let submitted = self.queue.submit(&submission, parameters).await;
         let submitted = submitted.map_err(status::queue)?;
         if !submitted.existed {

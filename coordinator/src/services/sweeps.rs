@@ -1,6 +1,7 @@
 //! The clients' side. Each call finds its sweep, asks the queue, and encodes the answer.
 
 use bt_model::layout::sweep_dir;
+use bt_model::manifest::{check_limit, parse_reason};
 use bt_model::resources::Resources;
 use bt_model::state::JobState;
 use bt_proto::convert::timestamp;
@@ -10,9 +11,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::debug;
 
+use super::explain::{AgentState, state};
 use super::{ANSWERS, Answers, Services, status};
 use crate::queue::{AgentRow, Chosen, Error, Found, SweepRow, Usage};
-use crate::scheduling::{Offer, misfit};
 
 /// Sweeps that a list holds if the client names no limit, and at most.
 const SWEEPS: u32 = 100;
@@ -87,12 +88,39 @@ impl v1::sweeps_server::Sweeps for Services {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         let jobs = chosen(&found, request.jobs)?;
+        let reasons = request.reasons.iter().map(|name| parse_reason(name));
+        let reasons = reasons.collect::<Result<Vec<_>, _>>();
+        let reasons = reasons.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let both = [JobState::Failed, JobState::Cancelled];
-        let ended = if request.failed_only { &both[..1] } else { &both[..] };
-        let queued = self.queue.retry(found.id, &jobs, ended).await;
+        let failed_only = request.failed_only || !reasons.is_empty();
+        let ended = if failed_only { &both[..1] } else { &both[..] };
+        let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
         let queued = queued.map_err(status::queue)?;
         self.work.notify_one();
         Ok(Response::new(v1::RetryReply { queued }))
+    }
+
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseReply>, Status> {
+        let found = self.find(&request.into_inner().sweep).await?;
+        let changed = self.queue.pause(found.id).await.map_err(status::queue)?;
+        Ok(Response::new(v1::PauseReply { changed }))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeReply>, Status> {
+        let found = self.find(&request.into_inner().sweep).await?;
+        let changed = self.queue.resume(found.id).await.map_err(status::queue)?;
+        self.work.notify_one();
+        Ok(Response::new(v1::ResumeReply { changed }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        self.explain_job(&found, request.job).await.map(Response::new)
     }
 
     type LogsStream = Answers<v1::LogLine>;
@@ -143,6 +171,43 @@ impl v1::sweeps_server::Sweeps for Services {
         let agents = agents.into_iter().map(|(row, used)| agent(row, used));
         Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
     }
+
+    async fn list_limits(
+        &self,
+        _request: Request<v1::ListLimitsRequest>,
+    ) -> Result<Response<v1::ListLimitsReply>, Status> {
+        let limits = self.queue.limits().await.map_err(status::queue)?;
+        let limits = limits.into_iter().map(|limit| v1::Limit {
+            name: limit.name,
+            capacity: limit.capacity,
+            used: limit.used,
+            set: limit.set,
+        });
+        Ok(Response::new(v1::ListLimitsReply { limits: limits.collect() }))
+    }
+
+    async fn set_limit(
+        &self,
+        request: Request<v1::SetLimitRequest>,
+    ) -> Result<Response<v1::SetLimitReply>, Status> {
+        let request = request.into_inner();
+        check_limit(&request.name, request.capacity)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.queue.set_limit(&request.name, request.capacity).await.map_err(status::queue)?;
+        self.work.notify_one();
+        Ok(Response::new(v1::SetLimitReply {}))
+    }
+
+    async fn remove_limit(
+        &self,
+        request: Request<v1::RemoveLimitRequest>,
+    ) -> Result<Response<v1::RemoveLimitReply>, Status> {
+        let name = request.into_inner().name;
+        match self.queue.remove_limit(&name).await.map_err(status::queue)? {
+            true => Ok(Response::new(v1::RemoveLimitReply {})),
+            false => Err(Status::not_found(format!("there is no limit {name:?}"))),
+        }
+    }
 }
 
 impl Services {
@@ -165,7 +230,7 @@ impl Services {
         });
     }
 
-    async fn agents(&self) -> Result<Vec<(AgentRow, Usage)>, Status> {
+    pub(super) async fn agents(&self) -> Result<Vec<(AgentRow, Usage)>, Status> {
         let rows = self.queue.agents(self.silence()).await;
         let rows = rows.map_err(status::queue)?;
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
@@ -184,7 +249,7 @@ impl Services {
         let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
         let waiting = match row.counts[0] {
             0 => Vec::new(),
-            _ => self.waiting(&details.candidate).await?,
+            _ => self.waiting(&details).await?,
         };
         let failures = self.queue.failures(found.id).await.map_err(status::queue)?;
         let failures = failures.into_iter().map(|failure| v1::Failures {
@@ -207,39 +272,6 @@ impl Services {
             failures: failures.collect(),
             progressing: progressing.collect(),
         })
-    }
-
-    /// Why no agent takes a job of this sweep now; empty if one could.
-    async fn waiting(&self, wanted: &crate::queue::Candidate) -> Result<Vec<v1::Waiting>, Status> {
-        let agents = self.agents().await?;
-        if agents.is_empty() {
-            return Ok(vec![v1::Waiting {
-                agent: String::new(),
-                why: "no agent has ever connected; start one with `btctl agent`".into(),
-            }]);
-        }
-        let mut waiting = Vec::new();
-        for (row, used) in agents {
-            let why = match state(&row) {
-                AgentState::Offline => "it is offline".to_owned(),
-                AgentState::Unhealthy(why) => format!("it is unhealthy: {why}"),
-                AgentState::Draining => "it is draining".to_owned(),
-                AgentState::Ready => {
-                    let offer = Offer {
-                        capacity: row.capacity,
-                        free: row.capacity.less(&used.resources),
-                        labels: row.labels,
-                        volumes: row.volumes,
-                    };
-                    match misfit(&offer, wanted) {
-                        Some(misfit) => misfit.to_string(),
-                        None => return Ok(Vec::new()),
-                    }
-                }
-            };
-            waiting.push(v1::Waiting { agent: row.name, why });
-        }
-        Ok(waiting)
     }
 }
 
@@ -274,23 +306,9 @@ fn sweep(row: SweepRow) -> v1::Sweep {
         finished: row.finished.filter(|_| ended).map(timestamp),
         priority: row.priority,
         cancelled: row.cancelled,
-    }
-}
-
-/// How an agent is, for people and for the question why a job waits.
-enum AgentState {
-    Ready,
-    Draining,
-    Unhealthy(String),
-    Offline,
-}
-
-fn state(row: &AgentRow) -> AgentState {
-    match row {
-        AgentRow { offline: true, .. } => AgentState::Offline,
-        AgentRow { unhealthy, .. } if !unhealthy.is_empty() => AgentState::Unhealthy(unhealthy.clone()),
-        AgentRow { draining: true, .. } => AgentState::Draining,
-        AgentRow { .. } => AgentState::Ready,
+        paused: row.paused,
+        pause_reason: row.pause_reason,
+        canary: row.canary.map(|(jobs, passed)| v1::Canary { jobs, passed }),
     }
 }
 

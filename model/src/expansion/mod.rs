@@ -25,6 +25,20 @@ pub struct Expansion<'m> {
     chosen: Chosen,
 }
 
+/// The parameters of candidates, by their index in the space: the points of a matrix.
+#[derive(Debug)]
+pub struct Points<'m>(Space<'m>);
+
+impl<'m> Points<'m> {
+    pub(crate) fn of(jobs: &'m JobSource) -> Result<Self, Error> {
+        Space::of(jobs).map(Self)
+    }
+
+    pub fn get(&self, point: u64) -> Parameters {
+        self.0.get(point.into())
+    }
+}
+
 /// Which candidates of the space are jobs.
 #[derive(Debug)]
 enum Chosen {
@@ -79,6 +93,18 @@ impl<'m> Expansion<'m> {
     /// The jobs' parameters, by number.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Parameters> + '_ {
         (0..self.len() as usize).map(|job| self.get(job as u32).unwrap_or_default())
+    }
+
+    /// True when the jobs are the matrix as it is: each one's point is its number.
+    pub fn is_whole(&self) -> bool {
+        !matches!(self.space, Space::Rows(_)) && matches!(self.chosen, Chosen::First(_))
+    }
+
+    /// The jobs' points, by number; none where the parameters are rows, or a point is larger than Postgres can hold.
+    pub fn points(&self) -> Option<impl Iterator<Item = u64> + '_> {
+        let largest = self.index(self.len() - 1)?;
+        let fits = !matches!(self.space, Space::Rows(_)) && i64::try_from(largest).is_ok();
+        fits.then(|| (0..self.len()).filter_map(|job| self.index(job)).map(|index| index as u64))
     }
 
     fn index(&self, job: u32) -> Option<u128> {

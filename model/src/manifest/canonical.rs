@@ -42,7 +42,6 @@ pub(super) fn write(manifest: &Manifest) -> String {
     if let Some(timeout) = manifest.timeout {
         put("timeout", humantime::format_duration(timeout).to_string().into());
     }
-    put("retries", manifest.retries.into());
     put("priority", manifest.priority.into());
     put("agents", json!(manifest.agents));
     put("network", manifest.network.name().into());
@@ -53,6 +52,7 @@ pub(super) fn write(manifest: &Manifest) -> String {
     if let Some(timezone) = &manifest.timezone {
         put("timezone", timezone.as_str().into());
     }
+    manifest.policy.write(&mut map);
     Value::Object(map).to_string()
 }
 

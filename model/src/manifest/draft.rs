@@ -7,7 +7,7 @@ use super::error::{Error, Places};
 use super::matrix::Matrix;
 use super::{
     DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network, OnDisconnect,
-    Sample, VolumeMount, check, volume,
+    Policy, Sample, VolumeMount, check, volume,
 };
 use crate::parameters::Parameters;
 
@@ -28,7 +28,7 @@ pub struct Draft {
     pub volumes: Vec<VolumeMount>,
     pub needs: Needs,
     pub timeout: Option<Duration>,
-    pub retries: Option<u32>,
+    pub policy: Policy,
     pub priority: Option<i32>,
     pub agents: BTreeMap<String, String>,
     pub network: Option<Network>,
@@ -68,7 +68,7 @@ impl Draft {
                 disk_bytes: flags.needs.disk_bytes.or(self.needs.disk_bytes),
             },
             timeout: flags.timeout.or(self.timeout),
-            retries: flags.retries.or(self.retries),
+            policy: self.policy.merge(flags.policy),
             priority: flags.priority.or(self.priority),
             network: flags.network.or(self.network),
             on_disconnect: flags.on_disconnect.or(self.on_disconnect),
@@ -107,6 +107,9 @@ impl Draft {
             ("results", flags.results.is_some()),
             ("metrics", flags.metrics.is_some()),
             ("timezone", flags.timezone.is_some()),
+            ("retries", flags.policy.retries.failures.is_some()),
+            ("max_parallel", flags.policy.max_parallel.is_some()),
+            ("canary", flags.policy.canary.is_some()),
         ];
         for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {
             self.places.forget(key);
@@ -147,7 +150,7 @@ impl Draft {
             volumes: self.volumes,
             needs: self.needs,
             timeout: self.timeout,
-            retries: self.retries.unwrap_or(0),
+            policy: self.policy,
             priority: self.priority.unwrap_or(0),
             agents: self.agents,
             network: self.network.unwrap_or_default(),
@@ -197,7 +200,6 @@ impl Draft {
             ("env", self.env.len(), check::MAX_ENV),
             ("agents", self.agents.len(), check::MAX_LABELS),
             ("volumes", self.volumes.len(), check::MAX_VOLUMES),
-            ("retries", self.retries.unwrap_or(0) as usize, check::MAX_RETRIES as usize),
             ("params", self.params.as_ref().map_or(0, Vec::len), MAX_JOBS as usize),
         ];
         for (key, count, most) in counts {
@@ -205,6 +207,7 @@ impl Draft {
                 return Err((key, format!("`{key}` has {count}; {most} is the limit")));
             }
         }
+        self.policy.check()?;
         if let Some(priority) = self.priority.filter(|priority| !(-1000..=1000).contains(priority)) {
             return Err(("priority", format!("`priority` is {priority}; it goes from -1000 to 1000")));
         }

@@ -12,6 +12,7 @@ mod document;
 mod draft;
 mod error;
 mod matrix;
+mod policy;
 mod range;
 mod read;
 mod rows;
@@ -27,12 +28,13 @@ pub use draft::Draft;
 pub(crate) use error::suggestion;
 pub use error::{Error, Place, Places};
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix, parse_axis_flag};
+pub use policy::{MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason};
 pub use range::Range;
 pub use rows::csv_rows;
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
 
-use crate::expansion::Expansion;
+use crate::expansion::{Expansion, Points};
 use crate::parameters::Parameters;
 use crate::resources::Resources;
 use crate::template::{Rendered, Renderer};
@@ -63,7 +65,7 @@ pub struct Manifest {
     /// The key `resources`.
     pub needs: Needs,
     pub timeout: Option<Duration>,
-    pub retries: u32,
+    pub policy: Policy,
     pub priority: i32,
     /// Labels that an agent must have.
     pub agents: BTreeMap<String, String>,
@@ -148,6 +150,7 @@ impl Manifest {
             cpu_millis: self.needs.cpu_millis.unwrap_or(DEFAULT_CPU_MILLIS),
             memory_bytes: self.needs.memory_bytes.unwrap_or(DEFAULT_MEMORY),
             gpus: self.needs.gpus.unwrap_or(0),
+            disk_bytes: self.needs.disk_bytes.unwrap_or(0),
         }
     }
 
@@ -159,6 +162,11 @@ impl Manifest {
     /// All jobs' parameters, after every check: each job that comes out of it renders.
     pub fn expand(&self) -> Result<Expansion<'_>, Error> {
         Expansion::of(self)
+    }
+
+    /// The parameters of a matrix's jobs by their points, without a search for the jobs among them.
+    pub fn points(&self) -> Result<Points<'_>, Error> {
+        Points::of(&self.jobs)
     }
 
     /// Compiles the templates.

@@ -10,10 +10,10 @@ use super::error::{Error, suggestion};
 use super::matrix::{Axis, Matrix};
 use super::range::Range;
 use super::size::{parse_cpus, parse_size, parse_timeout};
-use super::{Needs, Sample, algorithm, check};
+use super::{Needs, Sample, algorithm, check, policy};
 use crate::parameters::Parameters;
 
-pub(super) const KEYS: [&str; 21] = [
+pub(super) const KEYS: [&str; 25] = [
     "name",
     "image",
     "command",
@@ -27,6 +27,10 @@ pub(super) const KEYS: [&str; 21] = [
     "resources",
     "timeout",
     "retries",
+    "retry_on",
+    "max_parallel",
+    "limits",
+    "canary",
     "priority",
     "agents",
     "network",
@@ -82,7 +86,11 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
         "timeout" => {
             draft.timeout = Some(parsed(node, &scalar_text(node, key, "a time such as 15m")?, parse_timeout)?)
         }
-        "retries" => draft.retries = Some(number(node, key, 0, i64::from(check::MAX_RETRIES))? as u32),
+        "retries" => draft.policy.retries = policy::read_retries(node)?,
+        "retry_on" => draft.policy.retry_on = Some(policy::read_retry_on(node)?),
+        "max_parallel" => draft.policy.max_parallel = Some(count(node, key)?),
+        "limits" => draft.policy.limits = policy::read_limits(node)?,
+        "canary" => draft.policy.canary = Some(count(node, key)?),
         "priority" => draft.priority = Some(number(node, key, -1000, 1000)? as i32),
         "agents" => draft.agents = agents(node)?,
         "network" => draft.network = Some(parsed(node, &text(node, key)?, str::parse)?),
@@ -93,6 +101,10 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
         _ => draft.timezone = Some(checked(node, text(node, key)?, check::timezone)?),
     }
     Ok(())
+}
+
+fn count(node: &Node, key: &str) -> Result<u32, Error> {
+    Ok(number(node, key, 1, i64::from(policy::MAX_PARALLEL))? as u32)
 }
 
 fn check_alternatives(entries: &[Entry]) -> Result<(), Error> {

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use bt_model::manifest::{
-    Draft, JobUser, Matrix, Needs, Network, OnDisconnect, Sample, VolumeMount, parse_axis_flag, parse_cpus,
-    parse_size, parse_timeout,
+    Draft, JobUser, Matrix, Needs, Network, OnDisconnect, Policy, Retries, Sample, VolumeMount,
+    parse_axis_flag, parse_cpus, parse_limit_flag, parse_reason, parse_size, parse_timeout,
 };
+use bt_model::reason::ReasonKind;
 
 use crate::error::Error;
 
@@ -61,6 +62,18 @@ pub(super) struct ManifestFlags {
     /// How often a job that failed is tried again [default: 0].
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
+    /// Reasons that are worth another try, e.g. exit,oom [default: all of the job's own].
+    #[arg(long, value_name = "REASON,...", value_delimiter = ',')]
+    retry_on: Vec<String>,
+    /// Jobs of the sweep that may run at once [default: as many as there is room for].
+    #[arg(long, value_name = "N")]
+    max_parallel: Option<u32>,
+    /// What each running job takes of a limit of the cluster, e.g. nas-io=1; may be repeated.
+    #[arg(long, value_name = "NAME[=AMOUNT]")]
+    limit: Vec<String>,
+    /// So many jobs run first; the others only if these have succeeded.
+    #[arg(long, value_name = "N")]
+    canary: Option<u32>,
     /// Sweeps of a higher priority go first [default: 0].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
@@ -114,7 +127,13 @@ impl ManifestFlags {
             volumes: self.volume.clone(),
             needs,
             timeout: self.timeout.as_deref().map(parse_timeout).transpose().map_err(at("--timeout"))?,
-            retries: self.retries,
+            policy: Policy {
+                retries: Retries { failures: self.retries, ..Retries::default() },
+                retry_on: self.retry_on()?,
+                max_parallel: self.max_parallel,
+                limits: self.limits()?,
+                canary: self.canary,
+            },
             priority: self.priority,
             agents: pairs("--agent-label", &self.agent_label)?,
             network: network.map_err(at("--network"))?,
@@ -125,6 +144,16 @@ impl ManifestFlags {
             timezone: self.timezone.clone(),
             ..Draft::default()
         })
+    }
+
+    fn retry_on(&self) -> Result<Option<Vec<ReasonKind>>, Error> {
+        let kinds = self.retry_on.iter().map(|name| parse_reason(name).map_err(at("--retry-on")));
+        let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(kinds).filter(|kinds| !kinds.is_empty()))
+    }
+
+    fn limits(&self) -> Result<BTreeMap<String, u32>, Error> {
+        self.limit.iter().map(|flag| parse_limit_flag(flag).map_err(at("--limit"))).collect()
     }
 
     fn matrix(&self) -> Result<Option<Matrix>, Error> {

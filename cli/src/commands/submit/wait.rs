@@ -44,7 +44,9 @@ async fn watch(client: &Client, id: &str) -> Result<Shown, Error> {
         match client.show(id).await {
             Ok(shown) => {
                 heard = Instant::now();
-                if shown.counts.queued + shown.counts.running == 0 {
+                // A canary that failed holds the rest back until somebody decides.
+                let is_held = !shown.sweep.pause_reason.is_empty() && shown.counts.running == 0;
+                if is_held || shown.counts.queued + shown.counts.running == 0 {
                     display.finish();
                     return Ok(shown);
                 }
@@ -164,6 +166,13 @@ fn summarise(shown: &Shown, name: &str) -> Result<(), Error> {
     for failures in &shown.failures {
         let reason = words::reason(failures.reason.clone())?.unwrap_or_default();
         say(&format!("  {}: {reason}; see btctl logs {name}/{}", failures.jobs, failures.first_job));
+    }
+    if shown.counts.queued > 0 {
+        say(&format!(
+            "  {} are held back, because {}: btctl resume {name} runs them all the same, btctl cancel {name} drops them",
+            shown.counts.queued, shown.sweep.pause_reason
+        ));
+        return Err(Error::SweepFailed);
     }
     match failed + cancelled {
         0 => Ok(()),

@@ -1,0 +1,154 @@
+//! An engine that runs no container, for scale and fault tests only: everything else of the agent is the real one.
+//!
+//! A job lasts `BT_SIM_MS` milliseconds (0 if not given), exits with `BT_SIM_EXIT` (0), prints one line, and leaves one
+//! small file, `simulated.json`, in its results directory. Its containers die with the agent, as if with their machine.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bt_model::id::{AgentId, AttemptId};
+use bt_model::log::{LogLine, Stream as Source};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::{ContainerSpec, Error, Exit, Found, FoundState, LogMark};
+
+/// The image that every image is.
+const IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+/// Exit code of a process that SIGTERM ended.
+const TERMINATED: i64 = 143;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Simulated {
+    containers: Arc<Mutex<HashMap<AttemptId, Container>>>,
+}
+
+#[derive(Debug)]
+struct Container {
+    agent: AgentId,
+    runs: Duration,
+    exit: i64,
+    /// Where it leaves its file, and what is in it.
+    output: (PathBuf, String),
+    started: Option<(Instant, Timestamp)>,
+    ended: watch::Sender<Option<Exit>>,
+}
+
+impl Simulated {
+    pub(crate) fn create(&self, spec: &ContainerSpec) -> Result<(), Error> {
+        let variable = |wanted: &str| spec.env.iter().rev().find(|(name, _)| name == wanted);
+        let number = |wanted: &str| match variable(wanted) {
+            None => Ok(0),
+            Some((_, text)) => text.trim().parse::<u32>().map_err(|_| Error::NoSuchCommand {
+                message: format!("{wanted} is {text:?}; a whole number belongs there"),
+            }),
+        };
+        let results = spec.binds.first().map(|bind| bind.source.clone()).unwrap_or_default();
+        let container = Container {
+            agent: spec.agent,
+            runs: Duration::from_millis(number("BT_SIM_MS")?.into()),
+            exit: number("BT_SIM_EXIT")?.into(),
+            output: (results.join("simulated.json"), format!("{{\"job\":{}}}\n", spec.job)),
+            started: None,
+            ended: watch::Sender::new(None),
+        };
+        self.lock().entry(spec.attempt).or_insert(container);
+        Ok(())
+    }
+
+    pub(crate) fn start(&self, attempt: AttemptId) -> Result<(), Error> {
+        let mut containers = self.lock();
+        let container = containers.get_mut(&attempt).ok_or(Error::Gone { attempt })?;
+        container.started.get_or_insert_with(|| (Instant::now(), Timestamp::now()));
+        Ok(())
+    }
+
+    pub(crate) async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
+        let (mut ended, due) = {
+            let containers = self.lock();
+            let container = containers.get(&attempt).ok_or(Error::Gone { attempt })?;
+            let (started, _) = container.started.ok_or_else(|| Error::NotStarted {
+                attempt,
+                message: "it was made, and nothing more".to_owned(),
+            })?;
+            (container.ended.subscribe(), started + container.runs)
+        };
+        tokio::select! {
+            biased;
+            stopped = ended.wait_for(Option::is_some) => match stopped {
+                Ok(exit) => exit.clone().ok_or(Error::Gone { attempt }),
+                Err(_) => Err(Error::Gone { attempt }),
+            },
+            () = sleep_until(due) => self.finish(attempt),
+        }
+    }
+
+    fn finish(&self, attempt: AttemptId) -> Result<Exit, Error> {
+        let containers = self.lock();
+        let container = containers.get(&attempt).ok_or(Error::Gone { attempt })?;
+        let (path, text) = &container.output;
+        let written = std::fs::write(path, text);
+        let error = written.err().map(|error| error.to_string()).unwrap_or_default();
+        let exit = Exit { code: container.exit, oom: false, error };
+        container.ended.send_replace(Some(exit.clone()));
+        Ok(exit)
+    }
+
+    pub(crate) fn stop(&self, attempt: AttemptId) {
+        if let Some(container) = self.lock().get(&attempt) {
+            let exit = Exit { code: TERMINATED, oom: false, error: String::new() };
+            container.ended.send_if_modified(|ended| {
+                let runs = ended.is_none();
+                if runs {
+                    *ended = Some(exit);
+                }
+                runs
+            });
+        }
+    }
+
+    pub(crate) fn remove(&self, attempt: AttemptId) {
+        self.stop(attempt);
+        self.lock().remove(&attempt);
+    }
+
+    pub(crate) fn list(&self, agent: AgentId) -> Vec<Found> {
+        let containers = self.lock();
+        let ours = containers.iter().filter(|(_, container)| container.agent == agent);
+        ours.map(|(attempt, container)| Found {
+            attempt: Some(*attempt),
+            container: attempt.to_string(),
+            image_id: IMAGE.to_owned(),
+            state: match (container.started, &*container.ended.borrow()) {
+                (None, _) => FoundState::Created,
+                (Some(_), None) => FoundState::Running,
+                (Some(_), Some(_)) => FoundState::Exited,
+            },
+        })
+        .collect()
+    }
+
+    /// The one line that the container prints when it starts; nothing if it was read before.
+    pub(crate) async fn log(&self, attempt: AttemptId, since: Option<LogMark>) -> Option<LogLine> {
+        let (started, mut ended) = {
+            let containers = self.lock();
+            let container = containers.get(&attempt)?;
+            (container.started?.1, container.ended.subscribe())
+        };
+        // A log ends with its container.
+        drop(ended.wait_for(Option::is_some).await);
+        let line = LogLine { stream: Source::Stdout, time: started, text: b"simulated\n".to_vec() };
+        since.is_none().then_some(line)
+    }
+
+    pub(crate) fn image() -> String {
+        IMAGE.to_owned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AttemptId, Container>> {
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,63 @@
+//! `btctl explain`: why a job does not run, agent by agent, in words.
+
+use bt_proto::v1;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Column, Format, OutputArgs, Row, View, print, print_json, words};
+use crate::settings::Settings;
+use crate::target::Target;
+
+/// Say why a job does not run: what holds it or its sweep back, and what each agent says to it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  btctl explain sma-cross/17\n  btctl explain sma-cross -o json")]
+pub(crate) struct Explain {
+    /// Job; its first one if only a sweep is given.
+    #[arg(value_name = "SWEEP[/JOB]")]
+    target: Target,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Explain {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let Target { sweep, job } = self.target;
+        let job = job.unwrap_or(0);
+        let client = Client::connect(settings).await?;
+        let explained = client.explain(v1::ExplainRequest { sweep: sweep.clone(), job }).await?;
+        let state = words::job_state(explained.state())?.name();
+        let v1::ExplainReply { reasons, agents, .. } = explained;
+        match self.output.output {
+            Format::Json => {
+                let agents: Vec<_> =
+                    agents.iter().map(|said| json!({ "agent": said.agent, "why": said.why })).collect();
+                print_json(&json!({ "job": job, "state": state, "reasons": reasons, "agents": agents }))
+            }
+            Format::Table | Format::Wide => {
+                print(&format!("{sweep}/{job} is {state}"))?;
+                for reason in reasons {
+                    print(&format!("  {reason}"))?;
+                }
+                for said in agents {
+                    match said.agent.as_str() {
+                        "" => print(&format!("  {}", said.why))?,
+                        agent => print(&format!("  agent {agent}: {}", said.why))?,
+                    }
+                }
+                Ok(())
+            }
+            format => {
+                let all = reasons.into_iter().map(|why| (String::new(), why));
+                let all = all.chain(agents.into_iter().map(|said| (said.agent, said.why)));
+                let row = |(agent, why): (String, String)| Row {
+                    name: why.clone(),
+                    cells: vec![agent, why],
+                    json: json!(null),
+                };
+                let columns = ["agent", "why"].map(Column::always).into();
+                View { columns, rows: all.map(row).collect() }.print(format)
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `btctl limits`: capacities that jobs of all sweeps share.
+
+use bt_proto::v1;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Column, OutputArgs, Row, View, say};
+use crate::settings::Settings;
+
+/// Look at and set limits that jobs of all sweeps share, such as readers of one file server.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Limits {
+    /// List the limits, and what running jobs take of them.
+    Ls(Ls),
+    /// Set a limit. Running jobs stay, even if they take more.
+    #[command(after_help = "Example:\n  btctl limits set nas-io 4")]
+    Set(Set),
+    /// Remove a limit; jobs that count against it wait until it is set again.
+    Rm(Rm),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Set {
+    name: String,
+    /// What running jobs may take of it together.
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    capacity: u32,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Rm {
+    name: String,
+}
+
+impl Limits {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        match self {
+            Self::Ls(ls) => ls.run(&client).await,
+            Self::Set(Set { name, capacity }) => {
+                client.set_limit(v1::SetLimitRequest { name: name.clone(), capacity }).await?;
+                say(&format!("{name}: {capacity}"));
+                Ok(())
+            }
+            Self::Rm(Rm { name }) => {
+                client.remove_limit(v1::RemoveLimitRequest { name: name.clone() }).await?;
+                say(&format!("{name}: removed"));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Ls {
+    async fn run(self, client: &Client) -> Result<(), Error> {
+        let limits = client.limits().await?;
+        if limits.is_empty() {
+            say("there are no limits; btctl limits set NAME CAPACITY makes one");
+        }
+        let row = |limit: v1::Limit| {
+            let capacity = if limit.set { limit.capacity.to_string() } else { "not set".to_owned() };
+            let capacity_json = limit.set.then_some(limit.capacity);
+            Row {
+                cells: vec![limit.name.clone(), capacity, limit.used.to_string()],
+                json: json!({ "name": limit.name, "capacity": capacity_json, "used": limit.used }),
+                name: limit.name,
+            }
+        };
+        let columns = ["name", "capacity", "used"].map(Column::always).into();
+        View { columns, rows: limits.into_iter().map(row).collect() }.print(self.output.output)
+    }
+}

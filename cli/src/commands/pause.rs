@@ -1,0 +1,48 @@
+//! `btctl pause` and `btctl resume`: holding a sweep up, and letting it go on.
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::say;
+use crate::settings::Settings;
+
+/// Start no more jobs of these sweeps; those that run go on.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  btctl pause sma-cross")]
+pub(crate) struct Pause {
+    #[arg(required = true, value_name = "SWEEP")]
+    sweeps: Vec<String>,
+}
+
+/// Start jobs of these paused sweeps again, also if a canary's failure paused them.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  btctl resume sma-cross")]
+pub(crate) struct Resume {
+    #[arg(required = true, value_name = "SWEEP")]
+    sweeps: Vec<String>,
+}
+
+impl Pause {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        for sweep in self.sweeps {
+            match client.pause(&sweep).await? {
+                true => say(&format!("{sweep}: paused; btctl resume {sweep} lets it go on")),
+                false => say(&format!("{sweep}: it was paused before, or has ended")),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Resume {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        for sweep in self.sweeps {
+            match client.resume(&sweep).await? {
+                true => say(&format!("{sweep}: it goes on")),
+                false => say(&format!("{sweep}: it was not paused")),
+            }
+        }
+        Ok(())
+    }
+}

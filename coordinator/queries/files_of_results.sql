@@ -1,0 +1,4 @@
+select sweep_id, job, path, size, sha256
+from result_files
+where (sweep_id, job) in (select * from unnest($1::uuid[], $2::int[]))
+order by sweep_id, job, path collate "C"

@@ -1,0 +1,1 @@
+insert into sweep_counts (sweep_id, queued) values ($1, $2)

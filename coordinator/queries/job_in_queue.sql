@@ -1,0 +1,13 @@
+-- What holds a queued job back as such: its own wait, and the jobs of its sweep that go first.
+select
+    j.state as "state: Pg<JobState>", j.attempts,
+    greatest(extract(epoch from j.ready_at - now())::float8, 0) as "wait_seconds!",
+    (
+        select count(*) from jobs b
+        where b.sweep_id = $1 and b.state = 'queued' and b.number < $2
+    ) as "before!",
+    g.name as "agent?", a.note as "note?", a.state as "attempt_state?: Pg<AttemptState>"
+from jobs j
+left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
+left join agents g on g.id = a.agent_id
+where j.sweep_id = $1 and j.number = $2

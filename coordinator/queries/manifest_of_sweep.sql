@@ -1,0 +1,1 @@
+select manifest::text as "manifest!" from sweeps where id = $1

@@ -1,0 +1,1 @@
+delete from limits where name = $1

@@ -1,0 +1,182 @@
+//! Why jobs wait, in words: what holds the sweep back, what holds the job back, and what each agent says to it.
+
+use bt_model::state::JobState;
+use bt_proto::v1;
+use tonic::Status;
+
+use super::{Services, status};
+use crate::queue::{AgentRow, Candidate, Found, InQueue, SweepDetails};
+use crate::scheduling::{Offer, misfit};
+
+/// How an agent is, for people and for the question why a job waits.
+pub(super) enum AgentState {
+    Ready,
+    Draining,
+    Unhealthy(String),
+    Offline,
+}
+
+pub(super) fn state(row: &AgentRow) -> AgentState {
+    match row {
+        AgentRow { offline: true, .. } => AgentState::Offline,
+        AgentRow { unhealthy, .. } if !unhealthy.is_empty() => AgentState::Unhealthy(unhealthy.clone()),
+        AgentRow { draining: true, .. } => AgentState::Draining,
+        AgentRow { .. } => AgentState::Ready,
+    }
+}
+
+impl Services {
+    /// Why no job of this sweep starts now; empty if one could.
+    pub(super) async fn waiting(&self, details: &SweepDetails) -> Result<Vec<v1::Waiting>, Status> {
+        let held = self.held_back(details).await?;
+        if !held.is_empty() {
+            return Ok(held.into_iter().map(|why| v1::Waiting { agent: String::new(), why }).collect());
+        }
+        let agents = self.what_agents_say(&details.candidate).await?;
+        match agents.iter().any(|waiting| waiting.why.is_empty()) {
+            true => Ok(Vec::new()),
+            false => Ok(agents),
+        }
+    }
+
+    pub(super) async fn explain_job(&self, found: &Found, job: u32) -> Result<v1::ExplainReply, Status> {
+        let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
+        let job = self.queue.in_queue(found.id, job).await.map_err(status::queue)?;
+        let state = match job.state {
+            JobState::Queued if details.cancelled => JobState::Cancelled,
+            state => state,
+        };
+        let mut reply = v1::ExplainReply {
+            state: v1::JobState::from(state).into(),
+            reasons: Vec::new(),
+            agents: Vec::new(),
+        };
+        if state != JobState::Queued {
+            reply.reasons.push(elsewhere(state, &job));
+            return Ok(reply);
+        }
+        reply.reasons = self.held_back(&details).await?;
+        if !job.wait.is_zero() {
+            let seconds = job.wait.as_secs_f64().ceil();
+            reply
+                .reasons
+                .push(format!("attempt {} failed; the next try is due in {seconds} s", job.attempts));
+        }
+        if job.before > 0 {
+            let jobs = if job.before == 1 { "job" } else { "jobs" };
+            reply.reasons.push(format!("{} queued {jobs} of its sweep go first", job.before));
+        }
+        reply.reasons.extend(self.others_first(found, &details.candidate).await?);
+        reply.agents = self.what_agents_say(&details.candidate).await?;
+        for waiting in reply.agents.iter_mut().filter(|waiting| waiting.why.is_empty()) {
+            waiting.why = "it has room for a job of this sweep now".into();
+        }
+        Ok(reply)
+    }
+
+    /// What keeps the whole sweep from starting more jobs.
+    async fn held_back(&self, details: &SweepDetails) -> Result<Vec<String>, Status> {
+        let sweep = &details.candidate;
+        let mut reasons = Vec::new();
+        if details.paused {
+            let why = match details.pause_reason.as_str() {
+                "" => String::new(),
+                why => format!(" because {why}"),
+            };
+            reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
+        }
+        let rows = self.queue.sweeps(Some(sweep.sweep), true, 1).await.map_err(status::queue)?;
+        let running = rows.first().map_or(0, |row| row.counts[1]);
+        if let Some(canary) = sweep.canary {
+            let ended = rows.first().map_or(0, |row| row.counts[2]);
+            if running + ended >= canary {
+                reasons.push(format!(
+                    "its first {canary} jobs, the canary, must succeed before the others start"
+                ));
+            }
+        }
+        if let Some(most) = sweep.max_parallel.filter(|most| running >= *most) {
+            reasons.push(format!("{running} of its jobs run, and max_parallel is {most}"));
+        }
+        if sweep.limits.is_empty() {
+            return Ok(reasons);
+        }
+        let limits = self.queue.limits().await.map_err(status::queue)?;
+        for (name, amount) in &sweep.limits {
+            match limits.iter().find(|limit| limit.name == *name && limit.set) {
+                None => reasons
+                    .push(format!("nobody has set the limit {name}; btctl limits set {name} CAPACITY does")),
+                Some(limit) if limit.capacity.saturating_sub(limit.used) < *amount => reasons.push(format!(
+                    "the limit {name} is used up: {} of {}, and a job takes {amount}",
+                    limit.used, limit.capacity
+                )),
+                Some(_) => {}
+            }
+        }
+        Ok(reasons)
+    }
+
+    /// Sweeps whose jobs are started before this one's.
+    async fn others_first(&self, found: &Found, sweep: &Candidate) -> Result<Vec<String>, Status> {
+        let all = self.queue.candidates().await.map_err(status::queue)?;
+        let others = || all.iter().filter(|other| other.sweep != found.id);
+        let mut reasons = Vec::new();
+        let higher: Vec<_> = others().filter(|other| other.priority > sweep.priority).collect();
+        if !higher.is_empty() {
+            let jobs: u64 = higher.iter().map(|other| u64::from(other.queued)).sum();
+            reasons.push(format!("{jobs} queued jobs of {} sweeps have a higher priority", higher.len()));
+        }
+        let equal = others().filter(|other| other.priority == sweep.priority).count();
+        if equal > 0 {
+            reasons.push(format!("it takes turns with {equal} other sweeps of its priority"));
+        }
+        Ok(reasons)
+    }
+
+    /// Every agent's answer; an empty one is a yes.
+    async fn what_agents_say(&self, wanted: &Candidate) -> Result<Vec<v1::Waiting>, Status> {
+        let agents = self.agents().await?;
+        if agents.is_empty() {
+            return Ok(vec![v1::Waiting {
+                agent: String::new(),
+                why: "no agent has ever connected; start one with `btctl agent`".into(),
+            }]);
+        }
+        let answer = |(row, used): (AgentRow, crate::queue::Usage)| {
+            let why = match state(&row) {
+                AgentState::Offline => "it is offline".to_owned(),
+                AgentState::Unhealthy(why) => format!("it is unhealthy: {why}"),
+                AgentState::Draining => "it is draining".to_owned(),
+                AgentState::Ready => {
+                    let free = row.capacity.less(&used.resources);
+                    let offer = Offer {
+                        capacity: row.capacity,
+                        labels: row.labels,
+                        volumes: row.volumes,
+                        images: Default::default(),
+                    };
+                    misfit(&offer, &free, wanted).map(|misfit| misfit.to_string()).unwrap_or_default()
+                }
+            };
+            v1::Waiting { agent: row.name, why }
+        };
+        Ok(agents.into_iter().map(answer).collect())
+    }
+}
+
+/// Where a job is that does not wait.
+fn elsewhere(state: JobState, job: &InQueue) -> String {
+    let agent = job.agent.as_deref().unwrap_or("no agent");
+    match state {
+        JobState::Running => {
+            let step = job.attempt_state.map_or("leased", |state| state.name());
+            let note = job.note.as_deref().filter(|note| !note.is_empty());
+            let note = note.map(|note| format!(": {note}")).unwrap_or_default();
+            format!("it does not wait: attempt {} is {step} on agent {agent}{note}", job.attempts)
+        }
+        state => format!(
+            "it does not wait: it has {}",
+            if state == JobState::Cancelled { "been cancelled" } else { state.name() }
+        ),
+    }
+}

@@ -1,0 +1,212 @@
+//! How a sweep's jobs are run as a whole: how often again, how many at once, which first.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::check;
+use super::document::{Kind, Node};
+use super::error::{Error, suggestion};
+use super::read::{list, map, number, text};
+use crate::reason::ReasonKind;
+use crate::retry::{LOSS_LIMIT, PREEMPTION_LIMIT};
+
+/// Most jobs of a sweep that may be asked to go first, or to run at once.
+pub const MAX_PARALLEL: u32 = 1_000_000;
+/// Most limits that a sweep's jobs count against, and most that one job takes of one.
+const MAX_LIMITS: usize = 16;
+pub const MAX_LIMIT: u32 = 1_000_000;
+
+/// How often what is tried again; each has an account of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    /// Of the job's own failures.
+    pub failures: Option<u32>,
+    /// Of attempts that ran out of memory.
+    pub oom: Option<u32>,
+    /// Of attempts whose agent was lost.
+    pub lost: Option<u32>,
+    /// Of attempts whose machine was taken back by its owner.
+    pub preempted: Option<u32>,
+}
+
+/// The keys `retries`, `retry_on`, `max_parallel`, `limits` and `canary`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    pub retries: Retries,
+    /// Reasons that are worth another try; all of the job's own if absent.
+    pub retry_on: Option<Vec<ReasonKind>>,
+    /// Jobs of the sweep that may run at once.
+    pub max_parallel: Option<u32>,
+    /// What each running job takes of limits that hold for the whole cluster.
+    pub limits: BTreeMap<String, u32>,
+    /// So many jobs run first; the others only if all of these have succeeded.
+    pub canary: Option<u32>,
+}
+
+impl Policy {
+    pub fn failure_retries(&self) -> u32 {
+        self.retries.failures.unwrap_or(0)
+    }
+
+    pub fn oom_retries(&self) -> u32 {
+        self.retries.oom.unwrap_or(self.failure_retries())
+    }
+
+    pub fn loss_limit(&self) -> u32 {
+        self.retries.lost.unwrap_or(LOSS_LIMIT)
+    }
+
+    pub fn preemption_limit(&self) -> u32 {
+        self.retries.preempted.unwrap_or(PREEMPTION_LIMIT)
+    }
+
+    /// The reasons that are worth another try.
+    pub fn retried(&self) -> Vec<ReasonKind> {
+        self.retry_on.clone().unwrap_or_else(|| ReasonKind::OF_JOBS.to_vec())
+    }
+
+    /// The same with what the flags say, who win; limits one by one.
+    #[must_use]
+    pub(super) fn merge(mut self, flags: Self) -> Self {
+        let (known, more) = (self.retries, flags.retries);
+        self.limits.extend(flags.limits);
+        Self {
+            retries: Retries {
+                failures: more.failures.or(known.failures),
+                oom: more.oom.or(known.oom),
+                lost: more.lost.or(known.lost),
+                preempted: more.preempted.or(known.preempted),
+            },
+            retry_on: flags.retry_on.or(self.retry_on),
+            max_parallel: flags.max_parallel.or(self.max_parallel),
+            limits: self.limits,
+            canary: flags.canary.or(self.canary),
+        }
+    }
+
+    /// The bounds, for what did not come from a file.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let Retries { failures, oom, lost, preempted } = self.retries;
+        for count in [failures, oom, lost, preempted].into_iter().flatten() {
+            if count > check::MAX_RETRIES {
+                return Err((
+                    "retries",
+                    format!("`retries` has {count}; {} is the limit", check::MAX_RETRIES),
+                ));
+            }
+        }
+        for (key, count) in [("max_parallel", self.max_parallel), ("canary", self.canary)] {
+            if count.is_some_and(|count| !(1..=MAX_PARALLEL).contains(&count)) {
+                return Err((key, format!("`{key}` goes from 1 to {MAX_PARALLEL}")));
+            }
+        }
+        if self.limits.len() > MAX_LIMITS {
+            let count = self.limits.len();
+            return Err(("limits", format!("`limits` has {count}; {MAX_LIMITS} is the limit")));
+        }
+        for (name, amount) in &self.limits {
+            check_limit(name, *amount).map_err(|error| ("limits", error.message))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the keys to the manifest's JSON.
+    pub(super) fn write(&self, manifest: &mut Map<String, Value>) {
+        let Retries { failures, oom, lost, preempted } = self.retries;
+        let retries = [("failures", failures), ("oom", oom), ("lost", lost), ("preempted", preempted)];
+        let retries = retries.into_iter().filter_map(|(key, count)| Some((key.to_owned(), count?.into())));
+        manifest.insert("retries".to_owned(), Value::Object(retries.collect()));
+        if let Some(kinds) = &self.retry_on {
+            let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+            manifest.insert("retry_on".to_owned(), json!(names));
+        }
+        for (key, count) in [("max_parallel", self.max_parallel), ("canary", self.canary)] {
+            if let Some(count) = count {
+                manifest.insert(key.to_owned(), count.into());
+            }
+        }
+        if !self.limits.is_empty() {
+            manifest.insert("limits".to_owned(), json!(self.limits));
+        }
+    }
+}
+
+/// A number for the job's own failures, or a map with a number for each account.
+pub(super) fn read_retries(node: &Node) -> Result<Retries, Error> {
+    let most = i64::from(check::MAX_RETRIES);
+    let Kind::Map(entries) = &node.kind else {
+        let failures = number(node, "retries", 0, most)? as u32;
+        return Ok(Retries { failures: Some(failures), ..Retries::default() });
+    };
+    let mut retries = Retries::default();
+    for entry in entries {
+        let keys = ["failures", "oom", "lost", "preempted"];
+        let name = entry.name.as_str();
+        let account = match name {
+            "failures" => &mut retries.failures,
+            "oom" => &mut retries.oom,
+            "lost" => &mut retries.lost,
+            "preempted" => &mut retries.preempted,
+            _ => {
+                let hint = suggestion(name, keys, "keys there");
+                let message = format!("unknown key `{name}` in `retries`{hint}");
+                return Err(Error::new(message).or_at(Some(&entry.place)));
+            }
+        };
+        *account = Some(number(&entry.node, &format!("retries.{name}"), 0, most)? as u32);
+    }
+    Ok(retries)
+}
+
+pub(super) fn read_retry_on(node: &Node) -> Result<Vec<ReasonKind>, Error> {
+    let mut kinds = Vec::new();
+    for item in list(node, "retry_on", "a list of reasons, such as [exit, oom]")? {
+        let kind = parse_reason(&text(item, "retry_on")?).map_err(|error| error.or_at(Some(&item.place)))?;
+        kinds.push(kind);
+    }
+    Ok(kinds)
+}
+
+/// A reason for which a job itself can fail.
+pub fn parse_reason(name: &str) -> Result<ReasonKind, Error> {
+    let known = ReasonKind::OF_JOBS;
+    known.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+        let hint = suggestion(name, known.map(ReasonKind::name), "reasons");
+        Error::new(format!("{name:?} is no reason for which a job fails{hint}"))
+    })
+}
+
+pub(super) fn read_limits(node: &Node) -> Result<BTreeMap<String, u32>, Error> {
+    let mut limits = BTreeMap::new();
+    for entry in map(node, "`limits`")? {
+        let key = format!("limits.{}", entry.name);
+        let amount = number(&entry.node, &key, 1, i64::from(MAX_LIMIT))? as u32;
+        check_limit(&entry.name, amount).map_err(|error| error.or_at(Some(&entry.place)))?;
+        limits.insert(entry.name.clone(), amount);
+    }
+    Ok(limits)
+}
+
+/// `nas-io=1`; the amount may be left out.
+pub fn parse_limit_flag(flag: &str) -> Result<(String, u32), Error> {
+    let (name, amount) = flag.split_once('=').unwrap_or((flag, "1"));
+    let amount = amount
+        .parse()
+        .map_err(|_| Error::new(format!("{amount:?} is no whole number; write NAME=AMOUNT")))?;
+    check_limit(name, amount)?;
+    Ok((name.to_owned(), amount))
+}
+
+/// Checks a limit's name, and the amount that a job takes of it or that it has.
+pub fn check_limit(name: &str, amount: u32) -> Result<(), Error> {
+    if !super::volume::is_name(name) {
+        return Err(Error::new(format!(
+            "{name:?} is no name for a limit: letters, digits and `_.-`, a letter or digit first, 63 at most"
+        )));
+    }
+    if !(1..=MAX_LIMIT).contains(&amount) {
+        return Err(Error::new(format!("{amount} of the limit {name}; it goes from 1 to {MAX_LIMIT}")));
+    }
+    Ok(())
+}
