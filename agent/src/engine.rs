@@ -211,8 +211,9 @@ pub(crate) enum FoundState {
     Exited,
 }
 
-/// A place in a container's log: just behind the line number `seen` of those with this time. Pieces of one long line
-/// carry the same time, so the time alone is no place.
+/// A place in a container's log: behind `seen` lines, of which the first is the first one with this time, the latest that
+/// came before. Pieces of one long line carry the same time, and times step back a little where two streams meet, so
+/// the time of the last line alone is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogMark {
     pub(crate) time: Timestamp,
@@ -224,7 +225,7 @@ impl LogMark {
     /// The place behind a line with time `time` that follows the place `mark`.
     pub(crate) fn after(mark: Option<Self>, time: Timestamp) -> Self {
         match mark {
-            Some(mark) if mark.time == time => Self { time, seen: mark.seen + 1 },
+            Some(mark) if mark.time >= time => Self { time: mark.time, seen: mark.seen + 1 },
             _ => Self { time, seen: 1 },
         }
     }

@@ -1,45 +1,41 @@
--- Leases ready jobs of a sweep to agents: to agent $2[i], in session $3[i], up to $4[i] of them; jobs from number $6 on.
--- Two callers never get the same job: rows that another one has locked are passed over. The agents' rows are locked
--- against newer sessions, whose reconciliation must see these leases or find that they were never made.
+-- Leases ready jobs of a sweep, from number $5 on, to agents: $2[i] in session $3[i], named once for each job that it
+-- wants. Two callers never get the same job: rows that another one has locked are passed over. The agents' rows are
+-- locked against newer sessions, whose reconciliation must see these leases or find that they were never made.
+-- Rows are found again by their places (ctid): they are locked, so they stay where they are, and no plan can go wrong.
 with held as (
-    select a.id, w.jobs
-    from agents a
-    join unnest($2::uuid[], $3::bigint[], $4::int[]) as w (agent, session, jobs)
-        on w.agent = a.id and w.session = a.session
+    select a.id from agents a
+    where (a.id, a.session) in (select * from unnest($2::uuid[], $3::bigint[]))
     order by a.id
-    for share of a
+    for share
+), slots as (
+    select array(
+        select agent from unnest($2::uuid[]) as agent where agent in (select id from held)
+    ) as agents
 ), sweep as (
     select id, case when canary > 0 and canary_passed_at is null then canary else jobs end as jobs
     from sweeps
     where id = $1 and cancelled_at is null and paused_at is null
     for share
-), slots as (
-    select h.id as agent, row_number() over (order by h.id, n) as slot
-    from held h
-    cross join lateral generate_series(1, h.jobs) as n
 ), ready as (
-    select j.number from jobs j
-    where j.sweep_id = $1 and j.state = 'queued' and j.ready_at <= now() and j.number >= $6
+    select j.ctid from jobs j
+    where j.sweep_id = $1 and j.state = 'queued' and j.ready_at <= now() and j.number >= $5
         and j.number < (select jobs from sweep)
     order by j.number
-    limit (select count(*) from slots)
+    limit (select cardinality(agents) from slots)
     for update of j skip locked
-), numbered as (
-    select number, row_number() over (order by number) as slot from ready
 ), claimed as (
     update jobs j
     set state = 'running', attempts = j.attempts + 1
-    from numbered n
-    join slots s on s.slot = n.slot
-    where j.sweep_id = $1 and j.number = n.number and j.state = 'queued'
-    returning j.number, j.attempts, j.parameters, j.point, s.agent
+    where j.ctid = any (array(select ctid from ready)) and j.sweep_id = $1 and j.state = 'queued'
+    returning j.number, j.attempts, j.parameters, j.point
+), numbered as (
+    select c.*, (select agents from slots)[row_number() over (order by c.number)] as agent, gen_random_uuid() as id
+    from claimed c
 ), leased as (
     insert into attempts (id, sweep_id, job, number, agent_id, lease_expires_at)
-    select gen_random_uuid(), $1, c.number, c.attempts, c.agent, now() + $5::interval from claimed c
-    returning id, job, number, agent_id
+    select n.id, $1, n.number, n.attempts, n.agent, now() + $4::interval from numbered n
 )
-select l.id, l.job, l.number, l.agent_id, c.parameters::text as parameters, c.point, s.image_pin
-from leased l
-join claimed c on c.number = l.job
-join sweeps s on s.id = $1
-order by l.job
+select n.id as "id!", n.number as "job!", n.attempts as "number!", n.agent as "agent_id!",
+    n.parameters::text as parameters, n.point, (select image_pin from sweeps where id = $1) as image_pin
+from numbered n
+order by n.number

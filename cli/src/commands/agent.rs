@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use bt_agent::{Place, Shutdown};
+use bt_agent::{EngineKind, Place, Shutdown};
+use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::logging::{self, LogFormat};
@@ -27,6 +28,9 @@ pub(crate) struct Agent {
     /// $XDG_STATE_HOME/btctl/agent, as root /var/lib/btctl/agent].
     #[arg(long, env = "BTCTL_AGENT_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// So many agents in one process, each with a directory and a name of its own; only with the simulated engine.
+    #[arg(long, hide = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count: u32,
     #[command(flatten)]
     log: LogFormat,
 }
@@ -39,13 +43,30 @@ impl Agent {
             Some(dir) => dir,
             None => up::Place::new(up::Place::default_dir()?).agent_dir(),
         };
-        let place = Place { coordinators: settings.coordinators(), state_dir };
+        if self.count > 1 && self.options.engine != EngineKind::Simulated {
+            return Err(Error::Usage("--count is for the simulated engine only".to_owned()));
+        }
         let shutdown = Shutdown::default();
-        let working = bt_agent::run(self.options, place, shutdown.clone());
+        let mut agents = JoinSet::new();
+        for number in 1..=self.count {
+            let mut options = self.options.clone();
+            let mut place = Place { coordinators: settings.coordinators(), state_dir: state_dir.clone() };
+            if self.count > 1 {
+                options.name = Some(format!("{}-{number}", options.name.as_deref().unwrap_or("simulated")));
+                place.state_dir.push(number.to_string());
+            }
+            agents.spawn(bt_agent::run(options, place, shutdown.clone()));
+        }
+        let working = async {
+            while let Some(worked) = agents.join_next().await {
+                worked.map_err(|error| Error::Failed(format!("an agent broke down: {error}")))??;
+            }
+            Ok(())
+        };
         tokio::pin!(working);
         loop {
             tokio::select! {
-                worked = &mut working => return Ok(worked?),
+                worked = &mut working => return worked,
                 () = signals.next() => match shutdown.drain.is_cancelled() {
                     false => shutdown.drain.cancel(),
                     true => shutdown.now.cancel(),

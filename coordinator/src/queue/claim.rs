@@ -204,18 +204,21 @@ async fn claim_in(
     from: u32,
     term: Duration,
 ) -> Result<Vec<Claimed>, Error> {
-    if wants.is_empty() {
+    let (mut agents, mut sessions) = (Vec::new(), Vec::new());
+    for want in wants {
+        for _ in 0..want.jobs {
+            agents.push(want.agent.uuid());
+            sessions.push(signed::<i64>(want.session)?);
+        }
+    }
+    if agents.is_empty() {
         return Ok(Vec::new());
     }
-    let agents: Vec<_> = wants.iter().map(|want| want.agent.uuid()).collect();
-    let sessions = wants.iter().map(|want| signed::<i64>(want.session));
-    let jobs = wants.iter().map(|want| signed::<i32>(want.jobs));
     let rows = query_file!(
         "queries/claim_jobs.sql",
         sweep.uuid(),
         &agents,
-        &sessions.collect::<Result<Vec<_>, _>>()?,
-        &jobs.collect::<Result<Vec<_>, _>>()?,
+        &sessions,
         interval(term)?,
         signed::<i32>(from)?,
     )

@@ -56,7 +56,7 @@ struct Follower {
     mark: Option<LogMark>,
     /// What the open stream must skip up to: the Engine's `since` counts whole seconds and includes them.
     skip: Option<LogMark>,
-    /// How many lines with the time of `skip` the open stream has shown.
+    /// How many of the lines that `skip` counts the open stream has shown.
     at_mark: u64,
     lines: Option<BoxStream<'static, Result<LogOutput, Fault>>>,
     /// The container has ended, and the open stream only shows what was missed.
@@ -152,7 +152,8 @@ impl Follower {
     fn open(&mut self) -> BoxStream<'static, Result<LogOutput, Fault>> {
         self.skip = self.mark;
         self.at_mark = 0;
-        let since = self.mark.map_or(0, |mark| mark.time.as_second());
+        // A second earlier, for lines whose times step back.
+        let since = self.mark.map_or(0, |mark| mark.time.as_second() - 1);
         let options = LogsOptionsBuilder::new()
             .follow(!self.last_look)
             .stdout(true)
@@ -165,12 +166,12 @@ impl Follower {
 
     fn is_old(&mut self, line: &LogLine) -> bool {
         let Some(skip) = self.skip else { return false };
-        if line.time == skip.time {
-            self.at_mark += 1;
-            return self.at_mark <= skip.seen;
+        if self.at_mark == 0 && line.time < skip.time {
+            return true;
         }
-        // Times can step back by a little where two streams meet; what follows the mark is new whatever its time.
-        line.time < skip.time && self.at_mark < skip.seen
+        let is_old = self.at_mark < skip.seen && (self.at_mark > 0 || line.time == skip.time);
+        self.at_mark = if is_old { self.at_mark + 1 } else { skip.seen };
+        is_old
     }
 }
 
