@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo build install test check fmt sqlx advisories clean
+.PHONY: help setup demo build install test soak check fmt sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ test: setup ## Run every check and test, on a real Postgres and real containers
 	cargo build --locked --workspace
 	@$(MAKE) --no-print-directory check
 	scripts/with-postgres cargo nextest run --locked --workspace --no-fail-fast
+
+soak: ## Random loads and faults for SECONDS (600) from a SEED, and the proof that nothing was lost, twice or half
+	cargo build --locked --workspace
+	BTCTL_SOAK_SECONDS=$(or $(SECONDS),600) BTCTL_SOAK_SEED=$(SEED) scripts/with-postgres \
+		cargo test --locked -q -p bt-tests --test it history -- --nocapture
 
 check: ## Prove what can be proved: format, lints, licences, who depends on whom, the queries' data
 	@scripts/tools

@@ -6,6 +6,7 @@ mod bad_input;
 mod container;
 mod example;
 mod faults;
+mod history;
 mod logs;
 mod manage;
 mod results;

@@ -6,10 +6,14 @@
 
 mod cluster;
 mod database;
+pub mod history;
+mod postgres;
 mod process;
+mod proxy;
 
 pub use cluster::{Cluster, Options};
 pub use database::Database;
+pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
 
 use std::time::{Duration, Instant};

@@ -2,10 +2,13 @@
 //!
 //! A job lasts `BT_SIM_MS` milliseconds (0 if not given), exits with `BT_SIM_EXIT` (0), prints one line, and leaves one
 //! small file, `simulated.json`, in its results directory. Its containers die with the agent, as if with their machine.
+//! When the agent's own `BTCTL_SIM_LOG` names a file, each start and each end of a container is a line of JSON in it.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId};
@@ -29,12 +32,36 @@ pub(crate) struct Simulated {
 #[derive(Debug)]
 struct Container {
     agent: AgentId,
+    cpu_millis: u64,
     runs: Duration,
     exit: i64,
     /// Where it leaves its file, and what is in it.
     output: (PathBuf, String),
     started: Option<(Instant, Timestamp)>,
     ended: watch::Sender<Option<Exit>>,
+}
+
+/// Where starts and ends are written, if anywhere.
+static LOG: LazyLock<Option<File>> = LazyLock::new(|| {
+    let path = std::env::var_os("BTCTL_SIM_LOG")?;
+    File::options().create(true).append(true).open(path).ok()
+});
+
+impl Container {
+    fn note(&self, event: &str, attempt: AttemptId) {
+        let Some(mut log) = LOG.as_ref() else { return };
+        let line = serde_json::json!({
+            "event": event,
+            "at": Timestamp::now().as_microsecond(),
+            "agent": self.agent.to_string(),
+            "attempt": attempt.to_string(),
+            "cpu_millis": self.cpu_millis,
+        });
+        // One write, so that lines of several processes do not mix.
+        if let Err(error) = log.write_all(format!("{line}\n").as_bytes()) {
+            tracing::warn!(error = %error, "a line of the run log is lost");
+        }
+    }
 }
 
 impl Simulated {
@@ -49,6 +76,7 @@ impl Simulated {
         let results = spec.binds.first().map(|bind| bind.source.clone()).unwrap_or_default();
         let container = Container {
             agent: spec.agent,
+            cpu_millis: spec.cpu_millis,
             runs: Duration::from_millis(number("BT_SIM_MS")?.into()),
             exit: number("BT_SIM_EXIT")?.into(),
             output: (results.join("simulated.json"), format!("{{\"job\":{}}}\n", spec.job)),
@@ -62,7 +90,10 @@ impl Simulated {
     pub(crate) fn start(&self, attempt: AttemptId) -> Result<(), Error> {
         let mut containers = self.lock();
         let container = containers.get_mut(&attempt).ok_or(Error::Gone { attempt })?;
-        container.started.get_or_insert_with(|| (Instant::now(), Timestamp::now()));
+        if container.started.is_none() {
+            container.started = Some((Instant::now(), Timestamp::now()));
+            container.note("start", attempt);
+        }
         Ok(())
     }
 
@@ -93,6 +124,7 @@ impl Simulated {
         let written = std::fs::write(path, text);
         let error = written.err().map(|error| error.to_string()).unwrap_or_default();
         let exit = Exit { code: container.exit, oom: false, error };
+        container.note("end", attempt);
         container.ended.send_replace(Some(exit.clone()));
         Ok(exit)
     }
@@ -103,6 +135,7 @@ impl Simulated {
             container.ended.send_if_modified(|ended| {
                 let runs = ended.is_none();
                 if runs {
+                    container.note("end", attempt);
                     *ended = Some(exit);
                 }
                 runs

@@ -1,0 +1,372 @@
+//! The driver: starts a cluster, loads it, breaks it, and brings it to rest.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::random::Random;
+use super::{Seen, now};
+use crate::postgres::PostgresServer;
+use crate::process::{Finished, Process, btctl_path};
+use crate::proxy::Proxy;
+use crate::wait_until;
+
+/// How long a lease holds, in milliseconds.
+const LEASE: u64 = 3_000;
+/// Simulated agents in one process.
+const IN_PROCESS: u32 = 3;
+/// Cpus of each agent.
+pub(super) const CPUS: u64 = 4;
+/// How long the cluster may take to come to rest.
+const REST: Duration = Duration::from_secs(180);
+
+/// What is to happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub length: Duration,
+    pub coordinators: usize,
+    /// Processes of simulated agents.
+    pub machines: usize,
+}
+
+/// A process of agents, and the line that it has to the coordinators.
+struct Machine {
+    name: String,
+    process: Option<Process>,
+    proxy: Proxy,
+    /// When it will be well again, and since when it is not.
+    recovers: Option<(Instant, u64, Ailment)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ailment {
+    Killed,
+    Stopped,
+    Cut,
+}
+
+/// A cluster under load and faults.
+pub struct Driver {
+    plan: Plan,
+    random: Random,
+    coordinators: Vec<(SocketAddr, Option<Process>)>,
+    machines: Vec<Machine>,
+    pub postgres: PostgresServer,
+    pub seen: Seen,
+    sweeps: Vec<String>,
+    dir: TempDir,
+}
+
+impl Driver {
+    pub fn start(plan: Plan) -> Self {
+        let dir = tempfile::tempdir().expect("make a directory");
+        let postgres = PostgresServer::start();
+        let mut this = Self {
+            random: Random(plan.seed),
+            coordinators: (0..plan.coordinators).map(|_| (free_address(), None)).collect(),
+            machines: Vec::new(),
+            seen: Seen::default(),
+            sweeps: Vec::new(),
+            plan,
+            postgres,
+            dir,
+        };
+        for number in 0..plan.coordinators {
+            this.start_coordinator(number);
+        }
+        wait_until("the coordinators answer", || (this.btctl(&["ls"]).code == 0).then_some(()));
+        let lowest = this.btctl(&["limits", "set", "shared", "5"]);
+        assert_eq!(lowest.code, 0, "{lowest:?}");
+        let addresses: Vec<_> = this.coordinators.iter().map(|(address, _)| *address).collect();
+        for number in 0..plan.machines {
+            let proxy = Proxy::start(addresses.clone());
+            this.machines.push(Machine { name: format!("m{number}"), process: None, proxy, recovers: None });
+            this.start_machine(number);
+        }
+        this
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// What the simulated engines ran.
+    pub fn run_log(&self) -> PathBuf {
+        self.dir.path().join("runs.log")
+    }
+
+    /// Loads and breaks the cluster for the plan's time.
+    pub fn run(&mut self) {
+        let began = Instant::now();
+        while began.elapsed() < self.plan.length {
+            self.load();
+            self.break_something();
+            self.heal(false);
+            std::thread::park_timeout(Duration::from_millis(20 + self.random.below(120)));
+        }
+    }
+
+    /// Ends all faults and waits until every job has ended and every agent has let go of all it held.
+    pub fn come_to_rest(&mut self) {
+        self.heal(true);
+        for sweep in self.sweeps.clone() {
+            self.btctl(&["resume", &sweep]);
+        }
+        let began = Instant::now();
+        let open = "select count(*) from jobs j join sweeps s on s.id = j.sweep_id
+            where j.state in ('queued', 'running')";
+        let unwritten = "select count(*) from results where not written";
+        loop {
+            let left = self.postgres.query(open).unwrap_or_default();
+            let behind = self.postgres.query(unwritten).unwrap_or_default();
+            if left == ["0"] && behind == ["0"] && self.nothing_is_held() {
+                return;
+            }
+            assert!(
+                began.elapsed() < REST,
+                "seed {}: not at rest after {REST:?}: {left:?} jobs are open, {behind:?} results unwritten\n{}",
+                self.plan.seed,
+                self.stuck()
+            );
+            // A sweep may have been paused by its canary meanwhile.
+            for sweep in self.sweeps.clone() {
+                self.btctl(&["resume", &sweep]);
+            }
+            std::thread::park_timeout(Duration::from_millis(200));
+        }
+    }
+
+    fn nothing_is_held(&self) -> bool {
+        let mut dirs = Vec::new();
+        for machine in &self.machines {
+            for number in 1..=IN_PROCESS {
+                dirs.push(self.dir.path().join(&machine.name).join(number.to_string()).join("attempts"));
+            }
+        }
+        dirs.iter().all(|dir| std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none()))
+    }
+
+    fn stuck(&self) -> String {
+        let sql =
+            "select s.name, s.paused_at is not null, s.pause_reason, s.cancelled_at is not null, s.ended_at,
+                j.number, j.state, j.attempts, j.ready_at - now(), a.state, a.lease_expires_at - now()
+            from jobs j join sweeps s on s.id = j.sweep_id
+            left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
+            where j.state in ('queued', 'running') limit 20";
+        self.postgres.query(sql).map_or_else(|error| error, |rows| rows.join("\n"))
+    }
+
+    fn load(&mut self) {
+        match self.random.below(10) {
+            0..=4 => self.submit(),
+            5 => self.on_some_sweep(&["cancel"]),
+            6 => self.on_some_sweep(&["pause"]),
+            7 => self.on_some_sweep(&["resume"]),
+            8 => self.on_some_sweep(&["retry"]),
+            _ => {}
+        }
+    }
+
+    fn submit(&mut self) {
+        let number = self.sweeps.len();
+        let jobs = 1 + self.random.below(40) as u32;
+        let (key, name) = (format!("key-{number}"), format!("s{number}"));
+        let millis = self.random.below(600);
+        // One job in eight fails by its own doing.
+        let exit = if self.random.once_in(8) { "1" } else { "0" };
+        let mut args: Vec<String> =
+            ["submit", "--image", "x", "--name", &name, "--idempotency-key", &key].map(str::to_owned).into();
+        let flags = [
+            format!("--matrix=n=1:{jobs}"),
+            format!("--env=BT_SIM_MS={millis}"),
+            format!("--env=BT_SIM_EXIT={exit}"),
+            format!("--priority={}", self.random.below(3)),
+            format!("--retries={}", self.random.below(3)),
+            format!("--cpus={}", ["0.5", "1", "2"][self.random.below(3) as usize]),
+            "--memory=64m".to_owned(),
+        ];
+        args.extend(flags);
+        match self.random.below(6) {
+            0 => args.push("--max-parallel=2".to_owned()),
+            1 => args.push("--limit=shared=2".to_owned()),
+            2 => args.push("--canary=2".to_owned()),
+            _ => {}
+        }
+        args.extend(["-o", "json", "--", "x"].map(str::to_owned));
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let submitted = self.btctl(&args);
+        if submitted.code == 0
+            && let Ok(answer) = serde_json::from_str::<Value>(&submitted.stdout)
+        {
+            let id = answer["id"].as_str().unwrap_or_default().to_owned();
+            self.seen.submits.push((key, id.clone(), jobs));
+            self.sweeps.push(id);
+            if self.random.once_in(3) {
+                // Sent again, as a client does whose line broke.
+                let again = self.btctl(&args);
+                if again.code == 0 {
+                    let answer: Value = serde_json::from_str(&again.stdout).unwrap_or_default();
+                    let id = answer["id"].as_str().unwrap_or_default().to_owned();
+                    self.seen.submits.push((format!("key-{number}"), id, jobs));
+                }
+            }
+        }
+    }
+
+    fn on_some_sweep(&mut self, command: &[&str]) {
+        if self.sweeps.is_empty() {
+            return;
+        }
+        let recent = self.sweeps.len().min(6) as u64;
+        let sweep = self.sweeps[self.sweeps.len() - 1 - self.random.below(recent) as usize].clone();
+        let mut args = command.to_vec();
+        args.push(&sweep);
+        // It may well be refused, or nobody be there to take it.
+        self.btctl(&args);
+    }
+
+    fn break_something(&mut self) {
+        match self.random.below(40) {
+            0 => self.restart_coordinator(),
+            1 => self.restart_postgres(),
+            2 => self.cut_connections(),
+            3 | 4 => self.ail(Ailment::Killed),
+            5 => self.ail(Ailment::Stopped),
+            6 => self.ail(Ailment::Cut),
+            _ => {}
+        }
+    }
+
+    fn ail(&mut self, ailment: Ailment) {
+        let number = self.random.below(self.machines.len() as u64) as usize;
+        // For less than a lease, or for more.
+        let millis = 200 + self.random.below(2 * LEASE);
+        let machine = &mut self.machines[number];
+        if machine.recovers.is_some() {
+            return;
+        }
+        let Some(process) = &mut machine.process else { return };
+        match ailment {
+            Ailment::Killed => {
+                process.kill();
+                self.seen.agent_kills += 1;
+            }
+            Ailment::Stopped => {
+                process.signal("STOP");
+                self.seen.agent_stops += 1;
+            }
+            Ailment::Cut => {
+                machine.proxy.cut();
+                self.seen.cuts += 1;
+            }
+        }
+        machine.recovers = Some((Instant::now() + Duration::from_millis(millis), now(), ailment));
+    }
+
+    fn heal(&mut self, all: bool) {
+        for number in 0..self.machines.len() {
+            let machine = &mut self.machines[number];
+            let Some((due, since, ailment)) = machine.recovers else { continue };
+            if !all && due > Instant::now() {
+                continue;
+            }
+            machine.recovers = None;
+            let name = machine.name.clone();
+            match ailment {
+                Ailment::Killed => self.start_machine(number),
+                Ailment::Stopped => {
+                    if let Some(process) = &machine.process {
+                        process.signal("CONT");
+                    }
+                }
+                Ailment::Cut => machine.proxy.mend(),
+            }
+            self.seen.faults.entry(name).or_default().push((since, now()));
+        }
+    }
+
+    fn restart_coordinator(&mut self) {
+        let number = self.random.below(self.coordinators.len() as u64) as usize;
+        if let Some(process) = &mut self.coordinators[number].1 {
+            process.kill();
+        }
+        self.seen.coordinator_kills += 1;
+        let since = now();
+        std::thread::park_timeout(Duration::from_millis(self.random.below(1_000)));
+        self.start_coordinator(number);
+        self.seen.outages.push((since, now()));
+    }
+
+    fn restart_postgres(&mut self) {
+        self.postgres.kill();
+        self.seen.postgres_kills += 1;
+        let since = now();
+        std::thread::park_timeout(Duration::from_millis(self.random.below(1_500)));
+        self.postgres.start_again();
+        self.seen.outages.push((since, now()));
+    }
+
+    fn cut_connections(&mut self) {
+        self.seen.connections_cut += 1;
+        let sql =
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid()
+            and application_name = 'btctl'";
+        drop(self.postgres.query(sql));
+    }
+
+    fn start_coordinator(&mut self, number: usize) {
+        let mut command = Command::new(btctl_path());
+        command
+            .arg("coordinator")
+            .args(["--listen", &self.coordinators[number].0.to_string()])
+            .args(["--lease", &format!("{LEASE}ms"), "--heartbeat", "500ms", "--log", "warn"])
+            .arg("--store")
+            .arg(self.store())
+            .env("BTCTL_DATABASE_URL", self.postgres.url());
+        isolate(&mut command, self.dir.path());
+        let process = Process::start(&format!("coordinator{number}"), self.dir.path(), &mut command);
+        self.coordinators[number].1 = Some(process);
+    }
+
+    fn start_machine(&mut self, number: usize) {
+        let machine = &mut self.machines[number];
+        let mut command = Command::new(btctl_path());
+        command
+            .args(["agent", "--engine", "simulated", "--name", &machine.name, "--count"])
+            .arg(IN_PROCESS.to_string())
+            .args(["--coordinator", &machine.proxy.address(), "--cpus", &CPUS.to_string()])
+            .args(["--memory", "64GiB", "--disk", "64GiB", "--log", "warn", "--state-dir"])
+            .arg(self.dir.path().join(&machine.name))
+            .env("BTCTL_SIM_LOG", self.dir.path().join("runs.log"));
+        isolate(&mut command, self.dir.path());
+        machine.process = Some(Process::start(&machine.name, self.dir.path(), &mut command));
+    }
+
+    /// Runs a client's command; it asks any of the coordinators.
+    fn btctl(&self, args: &[&str]) -> Finished {
+        let addresses: Vec<_> = self.coordinators.iter().map(|(address, _)| address.to_string()).collect();
+        let mut command = Command::new(btctl_path());
+        command.args(args).env("BTCTL_COORDINATOR", addresses.join(","));
+        isolate(&mut command, self.dir.path());
+        let output = command.output().expect("run btctl");
+        Finished {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+fn isolate(command: &mut Command, home: &Path) {
+    command.env("HOME", home).env("XDG_CONFIG_HOME", home).env_remove("BTCTL_CONFIG");
+}
+
+fn free_address() -> SocketAddr {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
+    socket.local_addr().expect("a bound socket has an address")
+}
