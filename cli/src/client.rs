@@ -21,7 +21,7 @@ const RETRIES: usize = 8;
 /// The largest answer that is taken.
 const LARGEST_MESSAGE: usize = 64 << 20;
 
-/// A connection to the first coordinator that answered.
+/// A connection to a coordinator, or to all that were named.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     sweeps: SweepsClient<Channel>,
@@ -62,6 +62,9 @@ impl Client {
                 settings.coordinator.value, settings.coordinator.source
             ))
         })?;
+        // With several, a call that fails because one has gone is asked of another.
+        let channel =
+            if endpoints.len() > 1 { Channel::balance_list(endpoints.into_iter()) } else { channel };
         let sweeps = SweepsClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
         Ok(Self { sweeps })
     }

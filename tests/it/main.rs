@@ -10,6 +10,7 @@ mod history;
 mod logs;
 mod manage;
 mod results;
+mod several;
 mod submit;
 mod tidy;
 mod up;

@@ -32,9 +32,9 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Cluster {
     agents: Vec<Process>,
-    coordinator: Option<Process>,
+    /// Each with its port.
+    coordinators: Vec<(u16, Option<Process>)>,
     pub database: Database,
-    port: u16,
     options: Options,
     dir: TempDir,
 }
@@ -56,11 +56,16 @@ impl Cluster {
         // Containers' bind mounts and other users must get through.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(dir.path(), mode).expect("open the directory");
-        let port = free_port();
-        let mut cluster =
-            Self { agents: Vec::new(), coordinator: None, database: Database::new(), port, options, dir };
-        cluster.start_coordinator();
+        let database = Database::new();
+        let mut cluster = Self { agents: Vec::new(), coordinators: Vec::new(), database, options, dir };
+        cluster.add_coordinator();
         cluster
+    }
+
+    /// One more coordinator on the same Postgres and store; agents and clients that start from now on know it too.
+    pub fn add_coordinator(&mut self) {
+        self.coordinators.push((free_port(), None));
+        self.start_coordinator_number(self.coordinators.len() - 1);
     }
 
     pub fn dir(&self) -> &Path {
@@ -71,27 +76,48 @@ impl Cluster {
         self.dir().join("store")
     }
 
+    /// The coordinators' addresses, parted by commas.
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let addresses: Vec<_> =
+            self.coordinators.iter().map(|(port, _)| format!("http://127.0.0.1:{port}")).collect();
+        addresses.join(",")
     }
 
-    /// Starts the coordinator, again at the same address if one was there before.
+    pub fn address_of(&self, number: usize) -> String {
+        format!("http://127.0.0.1:{}", self.coordinators[number].0)
+    }
+
+    /// Starts the first coordinator again, at the same address.
     pub fn start_coordinator(&mut self) {
+        self.start_coordinator_number(0);
+    }
+
+    pub fn start_coordinator_number(&mut self, number: usize) {
+        let port = self.coordinators[number].0;
         let mut command = Command::new(btctl_path());
         command
             .arg("coordinator")
-            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--lease", self.options.lease, "--heartbeat", self.options.heartbeat])
             .arg("--store")
             .arg(self.store())
             .env("BTCTL_DATABASE_URL", self.database.url());
         self.isolate(&mut command);
-        self.coordinator = Some(Process::start("coordinator", self.dir(), &mut command));
-        wait_until("the coordinator answers", || (self.run(&["ls"]).code == 0).then_some(()));
+        let process = Process::start(&format!("coordinator{number}"), self.dir(), &mut command);
+        self.coordinators[number].1 = Some(process);
+        let address = format!("http://127.0.0.1:{port}");
+        wait_until("the coordinator answers", || {
+            (self.run(&["--coordinator", &address, "ls"]).code == 0).then_some(())
+        });
     }
 
+    /// The first coordinator.
     pub fn coordinator(&mut self) -> &mut Process {
-        self.coordinator.as_mut().expect("the coordinator was started")
+        self.coordinator_number(0)
+    }
+
+    pub fn coordinator_number(&mut self, number: usize) -> &mut Process {
+        self.coordinators[number].1.as_mut().expect("the coordinator was started")
     }
 
     /// Starts an agent. One of the same name as an earlier one comes back with its state.
@@ -113,6 +139,11 @@ impl Cluster {
             let agents = agents.as_array()?;
             agents.iter().any(|agent| agent["name"] == name && agent["state"] == "ready").then_some(())
         });
+    }
+
+    /// An agent by the order in which they were started.
+    pub fn agent_number(&mut self, number: usize) -> &mut Process {
+        &mut self.agents[number]
     }
 
     /// The latest agent.
