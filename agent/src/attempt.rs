@@ -6,6 +6,8 @@
 //!
 //! Every step can be taken again after a restart of the agent: what was done is found on disk or at the engine.
 
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +16,10 @@ use bt_model::metrics;
 use bt_model::reason::Reason;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, report};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{info, warn};
 
@@ -26,6 +30,7 @@ use crate::ending::{Ending, Halt, Outcome, StoredOutput, outcome};
 use crate::engine::{self, Exit, FoundState};
 use crate::holdings::Held;
 use crate::logfile::LogFile;
+use crate::outbox::Attached;
 use crate::upload::{Failure, What, upload};
 
 /// How long a container may run on without a word from any coordinator.
@@ -39,6 +44,10 @@ const MEASURE: Duration = Duration::from_secs(2);
 const LOG_END: Duration = Duration::from_secs(30);
 /// How long the log of an attempt that nobody waits for may take to reach the store.
 const LAST_LOG: Duration = Duration::from_secs(10);
+/// The largest output or log that travels with the report of the attempt's end, and the most of them together: a call of
+/// its own would cost more than it.
+const SMALL: u64 = 64 << 10;
+const SMALL_TOGETHER: u64 = 1 << 20;
 /// The largest metrics file that is read.
 const LARGEST_METRICS: u64 = 1 << 20;
 
@@ -73,12 +82,20 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
     };
     match outcome {
         Outcome::End(ending) => {
-            send_log(&agent, &held).await;
+            let log = small_log(&held);
+            if log.is_none() {
+                send_log(&agent, &held).await;
+            }
             if let Err(error) = held.dir.write_ending(&ending) {
                 // It is reported all the same; only a restart before the acknowledgement would lose it.
                 warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
             }
-            let acknowledged = agent.outbox.post(held.id(), ending.report());
+            let (ending, files) = match small_outputs(&held, &ending) {
+                Ok(files) => (ending, files),
+                Err(reason) => (Ending::failed(&reason), Vec::new()),
+            };
+            let attached = Attached { files, log: log.unwrap_or_default(), image_id: held.image_id() };
+            let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
             let (_, ()) = tokio::join!(
                 async {
                     tokio::select! {
@@ -161,7 +178,7 @@ async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
 /// Gets the image, and creates and starts the container.
 async fn prepare(agent: &Agent, held: &Held, job: &Job) -> Result<(), Stop> {
     let preparing = report::Kind::Preparing(v1::Preparing {});
-    drop(agent.outbox.post(held.id(), preparing));
+    agent.outbox.step(held.id(), preparing);
     let image = &job.manifest.image;
     held.note(format!("getting the image {image}"));
     let pin = match &held.assignment.image_pin {
@@ -188,8 +205,8 @@ async fn prepare(agent: &Agent, held: &Held, job: &Job) -> Result<(), Stop> {
 }
 
 fn report_running(agent: &Agent, held: &Held, image_id: String) {
-    let running = report::Kind::Running(v1::Running { image_id });
-    drop(agent.outbox.post(held.id(), running));
+    held.note_image(&image_id);
+    agent.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
 }
 
 /// Asks until a coordinator has answered which image the sweep runs. An attempt that was taken away is halted meanwhile.
@@ -313,8 +330,7 @@ async fn keep_log(agent: &Agent, held: &Held) {
 
 /// Puts the outputs into the store.
 async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Outcome, Stop> {
-    let publishing = report::Kind::Publishing(v1::Publishing {});
-    drop(agent.outbox.post(held.id(), publishing));
+    agent.outbox.step(held.id(), report::Kind::Publishing(v1::Publishing {}));
     let root = held.dir.results();
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
     let metrics = read_metrics(&root, &job.manifest.metrics)?;
@@ -323,8 +339,17 @@ async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Outcome, Stop>
         warn!(attempt.id = %held.id(), "output {} is left out: {}", skipped.path, skipped.why);
     }
     let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
+    let mut room = SMALL_TOGETHER;
     for output in listing.outputs {
         let open = || collect::open(&root, &output.path).map_err(outputs_reason);
+        if let Some(data) =
+            read_small(open()?, room.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?
+        {
+            room -= data.len() as u64;
+            let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
+            stored.push(StoredOutput { path: output.path, size, sha256, small: true });
+            continue;
+        }
         match upload(agent, held, What::Output(output.path.clone()), open).await {
             Ok(output) => stored.push(output),
             Err(Failure::TakenAway) => return Ok(Outcome::Discard),
@@ -336,7 +361,6 @@ async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Outcome, Stop>
 
 /// The metrics as a JSON object; nothing if the job wrote none.
 fn read_metrics(root: &std::path::Path, name: &str) -> Result<String, Reason> {
-    use std::io::Read;
     let file = match collect::open(root, name) {
         Ok(file) => file,
         Err(collect::Error::NotFound { .. }) => return Ok(String::new()),
@@ -348,6 +372,42 @@ fn read_metrics(root: &std::path::Path, name: &str) -> Result<String, Reason> {
     let metrics = metrics::parse(&text);
     let metrics = metrics.map_err(|error| Reason::Outputs(format!("{name}: {error}")))?;
     Ok(serde_json::Value::Object(metrics).to_string())
+}
+
+/// All of a file, if it has no more bytes than this.
+fn read_small(file: File, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut data = Vec::new();
+    file.take(most + 1).read_to_end(&mut data)?;
+    Ok((data.len() as u64 <= most).then_some(data))
+}
+
+fn unreadable(path: &str, error: &std::io::Error) -> Reason {
+    Reason::Outputs(format!("{path}: {error}"))
+}
+
+/// The outputs that travel with the report, as they were when they were listed.
+fn small_outputs(held: &Held, ending: &Ending) -> Result<Vec<(String, Bytes)>, Reason> {
+    let Ending::Succeeded { outputs, .. } = ending else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for output in outputs.iter().filter(|output| output.small) {
+        let path = &output.path;
+        let file = collect::open(&held.dir.results(), path);
+        let file = file.map_err(|error| Reason::Outputs(error.to_string()))?;
+        let data = read_small(file, SMALL).map_err(|error| unreadable(path, &error))?;
+        match data.filter(|data| Sha256::digest(data)[..] == output.sha256[..]) {
+            Some(data) => files.push((path.clone(), data.into())),
+            None => return Err(Reason::Outputs(format!("{path} has changed after the job had ended"))),
+        }
+    }
+    Ok(files)
+}
+
+/// The whole log, if it is small; empty if there is none.
+fn small_log(held: &Held) -> Option<Bytes> {
+    match File::open(held.dir.log()) {
+        Ok(file) => read_small(file, SMALL).ok().flatten().map(Bytes::from),
+        Err(_) => Some(Bytes::new()),
+    }
 }
 
 /// Puts the log into the store, unless there is none. That of an attempt that was taken away is wanted too, but not at

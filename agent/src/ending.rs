@@ -26,12 +26,15 @@ pub(crate) enum Ending {
     },
 }
 
-/// An output that is in the store.
+/// An output that is in the store, or will be with the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredOutput {
     pub(crate) path: String,
     pub(crate) size: u64,
     pub(crate) sha256: Vec<u8>,
+    /// It is not in the store yet: it travels with the report.
+    #[serde(default)]
+    pub(crate) small: bool,
 }
 
 /// Why a container was stopped before it ended by itself.

@@ -1,7 +1,7 @@
 //! The attempts that the agent holds, and how each is told to stop.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bt_model::id::AttemptId;
 use tokio::sync::watch;
@@ -17,9 +17,19 @@ pub(crate) struct Held {
     pub(crate) dir: AttemptDir,
     halt: watch::Sender<Option<Halt>>,
     note: Mutex<String>,
+    image_id: OnceLock<String>,
 }
 
 impl Held {
+    /// What its container runs; empty if none was started.
+    pub(crate) fn image_id(&self) -> String {
+        self.image_id.get().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn note_image(&self, image_id: &str) {
+        self.image_id.get_or_init(|| image_id.to_owned());
+    }
+
     pub(crate) fn id(&self) -> AttemptId {
         self.assignment.attempt
     }
@@ -77,7 +87,13 @@ impl Holdings {
         if attempts.contains_key(&assignment.attempt) {
             return None;
         }
-        let held = Arc::new(Held { assignment, dir, halt: watch::Sender::new(None), note: Mutex::default() });
+        let held = Arc::new(Held {
+            assignment,
+            dir,
+            halt: watch::Sender::new(None),
+            note: Mutex::default(),
+            image_id: OnceLock::new(),
+        });
         attempts.insert(held.id(), held.clone());
         Some(held)
     }

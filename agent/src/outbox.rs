@@ -1,66 +1,129 @@
 //! Reports that no coordinator has acknowledged yet. They are kept in the order in which they were made and sent again
-//! after every reconnect; sending one twice is harmless.
+//! after every reconnect; sending one twice is harmless. What attempts do on their way is of less interest than how
+//! they end: steps are sent a moment later, together, and not at all if the end overtakes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bt_model::id::AttemptId;
 use bt_proto::v1::{self, report};
+use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
+
+/// How long a report of a step on the way may wait for others, or for the attempt's end, which makes it needless.
+pub(crate) const STEP_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     reports: Mutex<Reports>,
     added: Notify,
+    step_added: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Reports {
     last: u64,
     waiting: BTreeMap<u64, Waiting>,
+    /// Those that the present session has not sent yet.
+    unsent: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     attempt: AttemptId,
     kind: report::Kind,
+    attached: Attached,
     acknowledged: oneshot::Sender<()>,
 }
 
+/// What comes with the report of an attempt's end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attached {
+    /// Small outputs: their paths, and what is in them.
+    pub(crate) files: Vec<(String, Bytes)>,
+    /// The whole log, if it is small.
+    pub(crate) log: Bytes,
+    /// What its container ran, if one was started.
+    pub(crate) image_id: String,
+}
+
 impl Outbox {
-    /// Adds a report; the receiver hears when it has been acknowledged.
-    pub(crate) fn post(&self, attempt: AttemptId, kind: report::Kind) -> oneshot::Receiver<()> {
-        let (acknowledged, receiver) = oneshot::channel();
+    /// Adds a report of a step on the way.
+    pub(crate) fn step(&self, attempt: AttemptId, kind: report::Kind) {
+        drop(self.add(attempt, kind, Attached::default()));
+        self.step_added.notify_one();
+    }
+
+    /// Adds the report of an attempt's end; the receiver hears when it has been acknowledged.
+    pub(crate) fn end(
+        &self,
+        attempt: AttemptId,
+        kind: report::Kind,
+        attached: Attached,
+    ) -> oneshot::Receiver<()> {
+        // Steps that nobody has heard of are needless now.
         let mut reports = self.lock();
-        reports.last += 1;
-        let sequence = reports.last;
-        let waiting = Waiting { attempt, kind, acknowledged };
-        reports.waiting.insert(sequence, waiting);
+        let Reports { waiting, unsent, .. } = &mut *reports;
+        unsent.retain(|sequence| {
+            let needed = waiting.get(sequence).is_some_and(|waiting| waiting.attempt != attempt);
+            if !needed {
+                waiting.remove(sequence);
+            }
+            needed
+        });
         drop(reports);
+        let receiver = self.add(attempt, kind, attached);
         self.added.notify_one();
         receiver
     }
 
-    /// The reports after this one, in order.
-    pub(crate) fn after(&self, sequence: u64) -> Vec<v1::Report> {
-        let reports = self.lock();
-        let later = reports.waiting.range(sequence + 1..);
-        later
-            .map(|(sequence, waiting)| v1::Report {
-                sequence: *sequence,
-                attempt: waiting.attempt.to_string(),
-                kind: Some(waiting.kind.clone()),
-            })
-            .collect()
+    fn add(&self, attempt: AttemptId, kind: report::Kind, attached: Attached) -> oneshot::Receiver<()> {
+        let (acknowledged, receiver) = oneshot::channel();
+        let mut reports = self.lock();
+        reports.last += 1;
+        let sequence = reports.last;
+        reports.waiting.insert(sequence, Waiting { attempt, kind, attached, acknowledged });
+        reports.unsent.insert(sequence);
+        receiver
     }
 
-    /// Waits until a report was added since the last wait.
+    /// A new session has begun: it must hear of everything that is not acknowledged.
+    pub(crate) fn rewind(&self) {
+        let mut reports = self.lock();
+        reports.unsent = reports.waiting.keys().copied().collect();
+    }
+
+    /// The reports that this session has not sent, in order; steps on the way only if asked for.
+    pub(crate) fn take(&self, steps: bool) -> Vec<v1::Report> {
+        let mut reports = self.lock();
+        let Reports { waiting, unsent, .. } = &mut *reports;
+        let mut taken = Vec::new();
+        unsent.retain(|sequence| {
+            let Some(waiting) = waiting.get(sequence) else { return false };
+            let take = steps || !is_step(&waiting.kind);
+            if take {
+                taken.push(waiting.report(*sequence));
+            }
+            !take
+        });
+        taken
+    }
+
+    /// Waits until an attempt's end was added since the last wait.
     pub(crate) async fn added(&self) {
         self.added.notified().await;
     }
 
+    /// Waits until a step was added since the last wait.
+    pub(crate) async fn step_added(&self) {
+        self.step_added.notified().await;
+    }
+
     pub(crate) fn acknowledge(&self, sequence: u64) {
-        if let Some(waiting) = self.lock().waiting.remove(&sequence) {
+        let mut reports = self.lock();
+        reports.unsent.remove(&sequence);
+        if let Some(waiting) = reports.waiting.remove(&sequence) {
             // Nobody waits for the reports of steps on the way.
             waiting.acknowledged.send(()).ok();
         }
@@ -68,7 +131,8 @@ impl Outbox {
 
     /// Drops an attempt's reports: nobody wants them any more.
     pub(crate) fn forget(&self, attempt: AttemptId) {
-        self.lock().waiting.retain(|_, waiting| waiting.attempt != attempt);
+        let mut reports = self.lock();
+        reports.waiting.retain(|_, waiting| waiting.attempt != attempt);
     }
 
     fn lock(&self) -> MutexGuard<'_, Reports> {
@@ -76,25 +140,66 @@ impl Outbox {
     }
 }
 
+impl Waiting {
+    fn report(&self, sequence: u64) -> v1::Report {
+        let Attached { files, log, image_id } = self.attached.clone();
+        v1::Report {
+            sequence,
+            attempt: self.attempt.to_string(),
+            kind: Some(self.kind.clone()),
+            files: files.into_iter().map(|(path, data)| v1::SmallFile { path, data: data.into() }).collect(),
+            log: log.into(),
+            image_id,
+        }
+    }
+}
+
+fn is_step(kind: &report::Kind) -> bool {
+    use report::Kind;
+    matches!(kind, Kind::Preparing(_) | Kind::Running(_) | Kind::Publishing(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sequences(reports: Vec<v1::Report>) -> Vec<u64> {
+        reports.into_iter().map(|report| report.sequence).collect()
+    }
 
     #[test]
     fn what_is_not_acknowledged_is_sent_again_in_order() {
         let outbox = Outbox::default();
         let (a, b) = (AttemptId::random(), AttemptId::random());
-        outbox.post(a, report::Kind::Preparing(v1::Preparing {}));
-        let mut publishing = outbox.post(b, report::Kind::Publishing(v1::Publishing {}));
-        outbox.post(a, report::Kind::Stopped(v1::Stopped {}));
-        let sequences =
-            |after| -> Vec<_> { outbox.after(after).into_iter().map(|report| report.sequence).collect() };
-        assert_eq!(sequences(0), [1, 2, 3]);
-        assert_eq!(sequences(2), [3]);
+        outbox.step(a, report::Kind::Preparing(v1::Preparing {}));
+        outbox.step(b, report::Kind::Publishing(v1::Publishing {}));
+        assert!(outbox.take(false).is_empty(), "steps wait for others");
+        assert_eq!(sequences(outbox.take(true)), [1, 2]);
+        assert!(outbox.take(true).is_empty());
+        let mut ended = outbox.end(a, report::Kind::Stopped(v1::Stopped {}), Attached::default());
+        assert_eq!(sequences(outbox.take(false)), [3]);
+        outbox.rewind();
+        assert_eq!(sequences(outbox.take(true)), [1, 2, 3]);
         outbox.acknowledge(2);
-        assert!(publishing.try_recv().is_ok());
-        assert_eq!(sequences(0), [1, 3]);
+        outbox.acknowledge(3);
+        assert!(ended.try_recv().is_ok());
+        outbox.rewind();
+        assert_eq!(sequences(outbox.take(true)), [1]);
         outbox.forget(a);
-        assert!(sequences(0).is_empty());
+        outbox.rewind();
+        assert!(outbox.take(true).is_empty());
+    }
+
+    #[test]
+    fn an_end_makes_the_steps_before_it_needless() {
+        let outbox = Outbox::default();
+        let (a, b) = (AttemptId::random(), AttemptId::random());
+        outbox.step(a, report::Kind::Preparing(v1::Preparing {}));
+        outbox.step(b, report::Kind::Preparing(v1::Preparing {}));
+        let attached = Attached { log: Bytes::from_static(b"x"), ..Attached::default() };
+        drop(outbox.end(a, report::Kind::Stopped(v1::Stopped {}), attached));
+        let sent = outbox.take(true);
+        assert_eq!(sent.iter().map(|report| report.log.len()).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(sequences(sent), [2, 3]);
     }
 }

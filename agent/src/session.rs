@@ -24,6 +24,7 @@ use crate::assignment::Assignment;
 use crate::attempt;
 use crate::ending::Halt;
 use crate::link::Connection;
+use crate::outbox::{Attached, STEP_WAIT};
 use crate::push_log;
 
 /// How long a connection, and the answer to a Hello, may take.
@@ -182,10 +183,15 @@ async fn converse(
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = VecDeque::new();
     let mut drain_told = false;
-    let mut sent = 0;
+    // When reports of steps are due; what an earlier session left is due at once.
+    let mut steps_due = Some(Instant::now());
+    agent.outbox.rewind();
     loop {
-        for report in agent.outbox.after(sent) {
-            sent = report.sequence;
+        let steps = steps_due.is_some_and(|due| due <= Instant::now());
+        if steps {
+            steps_due = None;
+        }
+        for report in agent.outbox.take(steps) {
             send(outgoing, agent_message::Kind::Report(report)).await?;
         }
         tokio::select! {
@@ -198,6 +204,10 @@ async fn converse(
                 }
             },
             () = agent.outbox.added() => {}
+            () = agent.outbox.step_added(), if steps_due.is_none() => {
+                steps_due = Some(Instant::now() + STEP_WAIT);
+            }
+            () = sleep_until(steps_due), if steps_due.is_some() => {}
             // Said at once, so that no more work comes.
             () = agent.draining.cancelled(), if !drain_told => {
                 drain_told = true;
@@ -225,6 +235,13 @@ fn heartbeat(agent: &Agent) -> v1::Heartbeat {
         unhealthy: agent.unhealthy(),
         draining: agent.draining.is_cancelled(),
         progress: progress.collect(),
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -284,7 +301,7 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
         agent.holdings.remove(held.id());
         let why = format!("{error:#}");
         let released = v1::report::Kind::Released(v1::Released { why, preempted: false });
-        drop(agent.outbox.post(held.id(), released));
+        drop(agent.outbox.end(held.id(), released, Attached::default()));
         return;
     }
     agent.tasks.spawn(attempt::live(agent.clone(), held));

@@ -119,7 +119,7 @@ async fn send(agent: &Agent, held: &Held, what: &What, file: File) -> Result<Sto
     if stored.size != size || stored.sha256 != sha256 {
         return Err(Status::aborted(format!("{path} arrived as something else than was sent")));
     }
-    Ok(StoredOutput { path, size, sha256: sha256.to_vec() })
+    Ok(StoredOutput { path, size, sha256: sha256.to_vec(), small: false })
 }
 
 /// Reads a file into messages, and hashes it on the way.

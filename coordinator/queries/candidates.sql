@@ -1,7 +1,7 @@
 -- The sweeps that have jobs waiting and are not held back, how much of each runs already, and what may still start.
 -- Counts are sums of changes; those of ended sweeps are not looked at.
 select
-    s.id, s.owner, s.priority, s.cpu_millis, s.memory_bytes, s.gpus, s.disk_bytes, s.labels, s.volumes, s.limits,
+    s.id, s.name, s.jobs, s.owner, s.priority, s.cpu_millis, s.memory_bytes, s.gpus, s.disk_bytes, s.labels, s.volumes, s.limits,
     s.max_parallel, s.image_pin,
     case when s.canary > 0 and s.canary_passed_at is null then s.canary end as canary,
     c.running as "running!", c.queued as "queued!"

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::layout::AttemptPlace;
 use bt_model::log::LogLine;
 use bt_model::resources::Resources;
 use bt_proto::v1;
@@ -39,7 +40,7 @@ struct Session {
 
 #[derive(Debug)]
 struct Held {
-    sweep: SweepId,
+    place: AttemptPlace,
     needs: Resources,
     /// Heartbeats that did not name it since it was sent.
     unnamed: u32,
@@ -150,10 +151,15 @@ impl Sessions {
         agents.iter().map(held).collect()
     }
 
+    /// Where the files of an attempt belong that this agent holds.
+    pub(crate) fn place(&self, agent: AgentId, attempt: AttemptId) -> Option<AttemptPlace> {
+        Some(lock(&self.agents).get(&agent)?.held.get(&attempt)?.place.clone())
+    }
+
     /// Notes that an attempt is leased to an agent.
-    pub(crate) fn assigned(&self, agent: AgentId, attempt: AttemptId, sweep: SweepId, needs: Resources) {
+    pub(crate) fn assigned(&self, agent: AgentId, attempt: AttemptId, place: AttemptPlace, needs: Resources) {
         if let Some(session) = lock(&self.agents).get_mut(&agent) {
-            let before = session.held.insert(attempt, Held { sweep, needs, unnamed: 0 });
+            let before = session.held.insert(attempt, Held { place, needs, unnamed: 0 });
             if before.is_none() {
                 session.taken = session.taken.plus(&needs);
             }
@@ -164,9 +170,9 @@ impl Sessions {
     pub(crate) fn runs(&self, agent: AgentId, attempt: AttemptId) {
         if let Some(session) = lock(&self.agents).get_mut(&agent)
             && let Some(held) = session.held.get(&attempt)
-            && !session.ran.contains(&held.sweep)
+            && !session.ran.contains(&held.place.sweep)
         {
-            Arc::make_mut(&mut session.ran).insert(held.sweep);
+            Arc::make_mut(&mut session.ran).insert(held.place.sweep);
         }
     }
 

@@ -41,6 +41,12 @@ impl Store {
         Ok(Upload::new(path, parts.map_err(|e| Error::of(path, e))?))
     }
 
+    /// Writes a small file. It appears under its name when this returns; an older one of that name is replaced.
+    pub async fn put(&self, path: &str, data: Bytes) -> Result<(), Error> {
+        let written = self.objects.put(&parse(path)?, PutPayload::from(data)).await;
+        written.map(drop).map_err(|e| Error::of(path, e))
+    }
+
     /// The size of a file in bytes, or none if there is no such file.
     pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
         match self.objects.head(&parse(path)?).await {
@@ -63,9 +69,7 @@ impl Store {
 
     /// Writes the document that makes a published result known to readers without Postgres.
     pub async fn write_result(&self, path: &str, document: &ResultDocument) -> Result<(), Error> {
-        let payload = PutPayload::from(document.to_json());
-        let written = self.objects.put(&parse(path)?, payload).await;
-        written.map(drop).map_err(|e| Error::of(path, e))
+        self.put(path, document.to_json().into()).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, SweepId};
+use bt_model::layout::AttemptPlace;
 use bt_proto::v1::{self, coordinator_message};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -155,7 +156,14 @@ impl Dispatcher {
         let reader = known.reader()?;
         let mut by_agent: HashMap<AgentId, v1::Assign> = HashMap::new();
         for claimed in claimed {
-            self.sessions.assigned(claimed.agent, claimed.attempt, sweep.sweep, sweep.needs);
+            let place = AttemptPlace {
+                sweep_name: sweep.name.clone(),
+                sweep: sweep.sweep,
+                jobs: sweep.jobs,
+                job: claimed.job,
+                attempt: claimed.number,
+            };
+            self.sessions.assigned(claimed.agent, claimed.attempt, place, sweep.needs);
             let assignment = v1::Assignment {
                 attempt: claimed.attempt.to_string(),
                 sweep: sweep.sweep.to_string(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::layout::AttemptPlace;
 use bt_model::resources::Resources;
 use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, query_file};
@@ -18,6 +19,9 @@ const CANDIDATES: i64 = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) sweep: SweepId,
+    pub(crate) name: String,
+    /// How many jobs it has in all.
+    pub(crate) jobs: u32,
     pub(crate) owner: String,
     pub(crate) priority: i32,
     pub(crate) needs: Resources,
@@ -93,6 +97,8 @@ impl Queue {
             .map(|row| {
                 Ok(Candidate {
                     sweep: SweepId::from_uuid(row.id),
+                    name: row.name,
+                    jobs: unsigned(row.jobs)?,
                     needs: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
                     labels: from_json("a sweep's labels", row.labels)?,
                     volumes: from_json("a sweep's volumes", row.volumes)?,
@@ -130,17 +136,24 @@ impl Queue {
             .collect()
     }
 
-    /// The sweep and the resources of each of these attempts.
+    /// The place and the resources of each of these attempts.
     pub(crate) async fn taken_by(
         &self,
         attempts: &[AttemptId],
-    ) -> Result<HashMap<AttemptId, (SweepId, Resources)>, Error> {
+    ) -> Result<HashMap<AttemptId, (AttemptPlace, Resources)>, Error> {
         let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
         let rows = query_file!("queries/taken_by_attempts.sql", &ids).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 let taken = resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?;
-                Ok((AttemptId::from_uuid(row.id), (SweepId::from_uuid(row.sweep_id), taken)))
+                let place = AttemptPlace {
+                    sweep_name: row.name,
+                    sweep: SweepId::from_uuid(row.sweep_id),
+                    jobs: unsigned(row.jobs)?,
+                    job: unsigned(row.job)?,
+                    attempt: unsigned(row.number)?,
+                };
+                Ok((AttemptId::from_uuid(row.id), (place, taken)))
             })
             .collect()
     }

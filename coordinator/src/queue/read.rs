@@ -227,6 +227,8 @@ impl Queue {
         Ok(SweepDetails {
             candidate: Candidate {
                 sweep,
+                name: row.name,
+                jobs: unsigned(row.jobs)?,
                 owner: row.owner,
                 priority: row.priority,
                 needs: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,

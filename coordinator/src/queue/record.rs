@@ -23,13 +23,12 @@ pub(crate) struct Report {
 #[derive(Clone, Debug)]
 pub(crate) enum News {
     /// It has come further; the image that its container runs, if that is known now.
-    Advanced {
-        event: AttemptEvent,
-        image_id: Option<String>,
-    },
+    Advanced { event: AttemptEvent, image_id: Option<String> },
     Ended {
         ending: Ending,
         publication: Publication,
+        /// What its container ran, if that was not reported before.
+        image_id: Option<String>,
     },
 }
 
@@ -114,13 +113,13 @@ impl Batch {
                     advance.image_id.clone_from(image_id);
                 }
             }
-            News::Ended { ending, publication } => {
+            News::Ended { ending, publication, image_id } => {
                 // What has ended needs no steps on the way; that its container ran is kept.
                 let advance = self.advances.remove(&report.attempt);
                 self.ended.insert(report.attempt);
                 self.settlements.push(Settlement {
                     publication: publication.clone(),
-                    image_id: advance.and_then(|advance| advance.image_id),
+                    image_id: image_id.clone().or(advance.and_then(|advance| advance.image_id)),
                     ..Settlement::of(report.attempt, Fence::Agent(report.agent), ending.clone())
                 });
             }

@@ -240,7 +240,8 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
     let bench = Bench::new(pool, 1).await;
     let attempt = bench.lease().await;
     let advanced = |event, image: Option<&str>| News::Advanced { event, image_id: image.map(str::to_owned) };
-    let ended = || News::Ended { ending: Ending::Published, publication: Publication::default() };
+    let ended =
+        || News::Ended { ending: Ending::Published, publication: Publication::default(), image_id: None };
     let steps = [
         (attempt, advanced(AttemptEvent::Prepares, None)),
         (attempt, advanced(AttemptEvent::Runs, Some("sha256:1"))),
@@ -253,7 +254,11 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
     assert!(bench.job().await.started.is_some(), "that its container ran is kept");
     // The same once more: done before.
     assert_eq!(bench.report(1, [(attempt, ended())]).await, [Recorded::Done(true)]);
-    let failed = News::Ended { ending: Ending::Failed(Reason::Exit(1)), publication: Publication::default() };
+    let failed = News::Ended {
+        ending: Ending::Failed(Reason::Exit(1)),
+        publication: Publication::default(),
+        image_id: None,
+    };
     assert_eq!(bench.report(1, [(attempt, failed)]).await, [Recorded::Done(false)]);
 }
 
@@ -303,7 +308,8 @@ async fn an_older_session_is_refused(pool: PgPool) {
     assert!(matches!(bench.hello(2).await, Err(Error::Superseded(_))));
     assert!(matches!(bench.hello(1).await, Err(Error::Superseded(_))));
     assert!(bench.claim(1, 1).await.is_empty(), "an older session gets no work");
-    let ended = News::Ended { ending: Ending::Published, publication: Publication::default() };
+    let ended =
+        News::Ended { ending: Ending::Published, publication: Publication::default(), image_id: None };
     assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
     assert_eq!(bench.attempt_state().await, AttemptState::Leased);
     let pulse =

@@ -12,6 +12,8 @@ fn agent(cpus: u64, gib: u64) -> Seat {
 fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
     Candidate {
         sweep: SweepId::random(),
+        name: "s".into(),
+        jobs: 1_000_000,
         owner: owner.into(),
         priority,
         needs: size(1, 1),

@@ -1,9 +1,10 @@
 //! The agents' side: sessions, heartbeats and reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId};
+use bt_model::layout::AttemptPlace;
 use bt_model::reason::Reason;
 use bt_model::retry::Ending;
 use bt_model::state::AttemptEvent;
@@ -11,6 +12,7 @@ use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, agent_message, coordinator_message, report};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -132,8 +134,8 @@ impl Services {
             images: images.into_iter().collect(),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
-        for (attempt, (sweep, needs)) in taken {
-            self.sessions.assigned(agent, attempt, sweep, needs);
+        for (attempt, (place, needs)) in taken {
+            self.sessions.assigned(agent, attempt, place, needs);
         }
         self.sessions.pulse(agent, &pulse.attempts, false);
         self.work.notify_one();
@@ -168,13 +170,8 @@ impl Services {
             let handled = match message.kind {
                 Some(agent_message::Kind::Heartbeat(beat)) => self.heartbeat(agent, session, beat).await,
                 Some(agent_message::Kind::Report(report)) => {
-                    match self.take_report(agent, session, report).await {
-                        Ok(taken) => {
-                            reports.push(taken);
-                            Ok(())
-                        }
-                        Err(error) => Err(error),
-                    }
+                    reports.push(self.clone().take_report(agent, session, report));
+                    Ok(())
                 }
                 Some(agent_message::Kind::Hello(_)) => {
                     Err(Status::invalid_argument("a second Hello came on one stream"))
@@ -216,18 +213,19 @@ impl Services {
         self.sessions.send(agent, coordinator_message::Kind::Stop(stop));
     }
 
-    /// Hands a report in; what is returned waits for its commit and acknowledges it.
-    async fn take_report(
-        &self,
-        agent: AgentId,
-        session: u64,
-        report: v1::Report,
-    ) -> Result<impl Future<Output = Result<(), Status>> + use<>, Status> {
+    /// Puts into the store what came with a report, hands the report in, and acknowledges it after its commit.
+    async fn take_report(self, agent: AgentId, session: u64, report: v1::Report) -> Result<(), Status> {
         let attempt = attempt_id(&report.attempt).map_err(status::malformed)?;
         let kind = report.kind.ok_or(Malformed::Missing("report.kind"));
         let kind = kind.map_err(status::malformed)?;
         let advanced = |event, image_id| News::Advanced { event, image_id };
-        let ended = |ending| News::Ended { ending, publication: Publication::default() };
+        let image_id = Some(report.image_id).filter(|image| !image.is_empty());
+        if image_id.is_some() {
+            self.sessions.runs(agent, attempt);
+        }
+        let ended =
+            |ending| News::Ended { ending, publication: Publication::default(), image_id: image_id.clone() };
+        let came = Came { agent, session, attempt, files: report.files, log: report.log };
         let news = match kind {
             report::Kind::Preparing(_) => advanced(AttemptEvent::Prepares, None),
             report::Kind::Running(running) => {
@@ -237,64 +235,98 @@ impl Services {
             report::Kind::Publishing(_) => advanced(AttemptEvent::Publishes, None),
             report::Kind::Succeeded(succeeded) => {
                 let publication = publication(succeeded).map_err(status::malformed)?;
-                self.check_stored(agent, session, attempt, publication).await?
+                match self.store_what_came(came, &publication).await? {
+                    Ok(()) => News::Ended { ending: Ending::Published, publication, image_id },
+                    Err(reason) => ended(Ending::Failed(reason)),
+                }
             }
             report::Kind::Failed(failed) => {
                 let reason = failed.reason.ok_or(Malformed::Missing("failed.reason"));
                 let reason = reason.and_then(Reason::try_from).map_err(status::malformed)?;
                 info!(attempt.id = %attempt, agent.id = %agent, "attempt failed: {reason}");
+                self.store_log(&came).await?;
                 ended(Ending::Failed(reason))
             }
-            report::Kind::Released(v1::Released { preempted: true, .. }) => ended(Ending::Preempted),
-            report::Kind::Stopped(_) | report::Kind::Released(_) => ended(Ending::Returned),
+            report::Kind::Released(v1::Released { preempted, .. }) => {
+                self.store_log(&came).await?;
+                ended(if preempted { Ending::Preempted } else { Ending::Returned })
+            }
+            report::Kind::Stopped(_) => ended(Ending::Returned),
         };
+        let stops = || Status::unavailable("the coordinator stops");
         let posted = self.ledger.post(Report { agent, session, attempt, news }).await;
-        let (sessions, sequence) = (self.sessions.clone(), report.sequence);
-        Ok(async move {
-            let Some(answer) = posted else { return Err(Status::unavailable("the coordinator stops")) };
-            let accepted = match answer.await {
-                Ok(Ok(Recorded::Done(accepted))) => accepted,
-                Ok(Ok(Recorded::Superseded)) => return Err(status::queue(Error::Superseded(agent))),
-                Ok(Err(error)) => return Err(status::shared(&error)),
-                Err(_) => return Err(Status::unavailable("the coordinator stops")),
-            };
-            let ack = v1::Ack { sequence, accepted };
-            sessions.send(agent, coordinator_message::Kind::Ack(ack));
-            Ok(())
-        })
+        let accepted = match posted.ok_or_else(stops)?.await {
+            Ok(Ok(Recorded::Done(accepted))) => accepted,
+            Ok(Ok(Recorded::Superseded)) => return Err(status::queue(Error::Superseded(agent))),
+            Ok(Err(error)) => return Err(status::shared(&error)),
+            Err(_) => return Err(stops()),
+        };
+        let ack = v1::Ack { sequence: report.sequence, accepted };
+        self.sessions.send(agent, coordinator_message::Kind::Ack(ack));
+        Ok(())
     }
 
-    /// Sees for itself that an attempt's outputs are in the store before they are published.
-    async fn check_stored(
+    /// Sees to it that all outputs are in the store before they are published: writes those that came with the report,
+    /// and looks for the others. The inner error is why the attempt has failed instead.
+    async fn store_what_came(
         &self,
-        agent: AgentId,
-        session: u64,
-        attempt: AttemptId,
-        publication: Publication,
-    ) -> Result<News, Status> {
-        let ended = |ending, publication| News::Ended { ending, publication };
-        if publication.files.is_empty() {
-            return Ok(ended(Ending::Published, publication));
-        }
-        let place = self.queue.attempt_place(agent, session, attempt).await;
-        let (place, state) = match place {
-            Ok(found) => found,
-            // Another agent's, or an older session's: Postgres refuses it below.
-            Err(Error::NoAttempt(_)) => return Ok(ended(Ending::Published, publication)),
-            Err(error) => return Err(status::queue(error)),
+        came: Came,
+        publication: &Publication,
+    ) -> Result<Result<(), Reason>, Status> {
+        let Some(place) = self.place(&came).await? else {
+            // Not this agent's any more: Postgres refuses the report.
+            return Ok(Ok(()));
         };
-        if state.is_live() {
-            for (path, size, _) in &publication.files {
-                let stored = self.store.size(&place.output(path)).await;
-                if stored.map_err(status::store)? != Some(*size) {
-                    warn!(attempt.id = %attempt, "output {path} is not in the store as it was uploaded");
-                    let reason = Reason::Agent(format!("{path} is not in the store as it was uploaded"));
-                    return Ok(ended(Ending::Failed(reason), Publication::default()));
+        self.store_log(&came).await?;
+        let mut small: HashMap<_, _> = came.files.into_iter().map(|file| (file.path, file.data)).collect();
+        for (path, size, sha256) in &publication.files {
+            let target = place.output(path);
+            let there = match small.remove(path) {
+                Some(data) if data.len() as u64 == *size && Sha256::digest(&data)[..] == sha256[..] => {
+                    self.store.put(&target, data.into()).await.map_err(status::store)?;
+                    true
                 }
+                Some(_) => false,
+                None => self.store.size(&target).await.map_err(status::store)? == Some(*size),
+            };
+            if !there {
+                warn!(attempt.id = %came.attempt, "output {path} is not in the store as it was sent");
+                return Ok(Err(Reason::Agent(format!("{path} is not in the store as it was sent"))));
             }
         }
-        Ok(ended(Ending::Published, publication))
+        Ok(Ok(()))
     }
+
+    async fn store_log(&self, came: &Came) -> Result<(), Status> {
+        if came.log.is_empty() {
+            return Ok(());
+        }
+        match self.place(came).await? {
+            Some(place) => self.store.put(&place.log(), came.log.clone().into()).await.map_err(status::store),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the attempt's files belong; none if it is not this agent's, or the session was superseded.
+    async fn place(&self, came: &Came) -> Result<Option<AttemptPlace>, Status> {
+        if let Some(place) = self.sessions.place(came.agent, came.attempt) {
+            return Ok(Some(place));
+        }
+        match self.queue.attempt_place(came.agent, came.session, came.attempt).await {
+            Ok((place, _)) => Ok(Some(place)),
+            Err(Error::NoAttempt(_)) => Ok(None),
+            Err(error) => Err(status::queue(error)),
+        }
+    }
+}
+
+/// What came with the report of an attempt's end.
+struct Came {
+    agent: AgentId,
+    session: u64,
+    attempt: AttemptId,
+    files: Vec<v1::SmallFile>,
+    log: Vec<u8>,
 }
 
 fn agent_id(text: &str) -> Result<AgentId, Malformed> {
