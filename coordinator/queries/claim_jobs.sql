@@ -1,7 +1,8 @@
 -- Leases ready jobs of a sweep, from number $5 on, to agents: $2[i] in session $3[i], named once for each job that it
 -- wants. Two callers never get the same job: rows that another one has locked are passed over. The agents' rows are
 -- locked against newer sessions, whose reconciliation must see these leases or find that they were never made.
--- Rows are found again by their places (ctid): they are locked, so they stay where they are, and no plan can go wrong.
+-- Rows are found again by their places (ctid): they are locked, so they stay where they are. The state that the update
+-- expects is written so that no index seems to help: one that holds all queued jobs would be read from end to end.
 with held as (
     select a.id from agents a
     where (a.id, a.session) in (select * from unnest($2::uuid[], $3::bigint[]))
@@ -26,7 +27,7 @@ with held as (
 ), claimed as (
     update jobs j
     set state = 'running', attempts = j.attempts + 1
-    where j.ctid = any (array(select ctid from ready)) and j.sweep_id = $1 and j.state = 'queued'
+    where j.ctid = any (array(select ctid from ready)) and coalesce(j.state = 'queued', false)
     returning j.number, j.attempts, j.parameters, j.point
 ), numbered as (
     select c.*, (select agents from slots)[row_number() over (order by c.number)] as agent, gen_random_uuid() as id
