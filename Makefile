@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo build install test soak check fmt sqlx advisories clean
+.PHONY: help setup demo build install test soak bench check fmt sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ soak: ## Random loads and faults for SECONDS (600) from a SEED, and the proof th
 	cargo build --locked --workspace
 	BTCTL_SOAK_SECONDS=$(or $(SECONDS),600) BTCTL_SOAK_SEED=$(SEED) scripts/with-postgres \
 		cargo test --locked -q -p bt-tests --test it history -- --nocapture
+
+bench: setup build ## Measure against docker run, Celery, Dask, Swarm and bare Postgres in one run (15 minutes)
+	@scripts/images test
+	@scripts/bench $(PARTS)
 
 check: ## Prove what can be proved: format, lints, licences, who depends on whom, the queries' data
 	@scripts/tools

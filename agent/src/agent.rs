@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::assignment::Manifests;
 use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
@@ -23,6 +24,7 @@ pub(crate) struct Agent {
     pub(crate) engine: Engine,
     pub(crate) engine_version: String,
     pub(crate) state: StateDir,
+    pub(crate) manifests: Manifests,
     pub(crate) capacity: Capacity,
     pub(crate) holdings: Holdings,
     pub(crate) outbox: Outbox,
@@ -44,6 +46,7 @@ impl Agent {
     ) -> Self {
         Self {
             capacity: Capacity::new(offer.capacity),
+            manifests: Manifests::default(),
             options,
             identity,
             offer,

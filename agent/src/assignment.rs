@@ -1,5 +1,8 @@
 //! What an agent was told to run. It is kept on disk as it came, so that a restarted agent knows all that it knew.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bt_model::id::{AttemptId, SweepId};
 use bt_model::manifest::{self, Manifest};
 use bt_model::parameters::{NotParameters, Parameters};
@@ -23,12 +26,32 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    pub(crate) fn manifest(&self) -> Result<Manifest, manifest::Error> {
-        Manifest::from_json(&self.manifest)
-    }
-
     pub(crate) fn parameters(&self) -> Result<Parameters, NotParameters> {
         Parameters::from_json(&self.parameters)
+    }
+}
+
+/// Manifests that were read before, by their text: attempts of one sweep share it.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests {
+    known: Mutex<HashMap<String, Arc<Manifest>>>,
+}
+
+/// Manifests that are kept; when there are more, all are read again as they are needed.
+const KEPT: usize = 64;
+
+impl Manifests {
+    pub(crate) fn of(&self, assignment: &Assignment) -> Result<Arc<Manifest>, manifest::Error> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(manifest) = known.get(&assignment.manifest) {
+            return Ok(manifest.clone());
+        }
+        let manifest = Arc::new(Manifest::from_json(&assignment.manifest)?);
+        if known.len() >= KEPT {
+            known.clear();
+        }
+        known.insert(assignment.manifest.clone(), manifest.clone());
+        Ok(manifest)
     }
 }
 

@@ -124,7 +124,7 @@ fn halted(halt: Halt) -> Outcome {
 
 /// Does the work of an attempt: a container from its start to its outputs in the store.
 async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
-    let job = Job::read(&held.assignment)?;
+    let job = Job::read(&held.assignment, &agent.manifests)?;
     held.note("waiting for other containers on this machine to end");
     let _share = tokio::select! {
         biased;
@@ -159,6 +159,9 @@ async fn unless_halted<T>(held: &Held, step: impl Future<Output = Result<T, Stop
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
 async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
+    if !held.taken_back {
+        return Ok(false);
+    }
     let found = agent.engine.list(agent.identity.agent).await?;
     let found = found.iter().find(|found| found.attempt == Some(held.id()));
     match (found.map(|found| found.state), held.dir.started()) {

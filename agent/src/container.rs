@@ -1,12 +1,14 @@
 //! From an assignment to the container that runs it. Pure.
 
+use std::sync::Arc;
+
 use bt_model::id::AgentId;
 use bt_model::manifest::{JobUser, Manifest, Network};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use serde_json::json;
 
-use crate::assignment::Assignment;
+use crate::assignment::{Assignment, Manifests};
 use crate::engine::{Bind, ContainerSpec};
 use crate::offer::Offer;
 use crate::workdir::AttemptDir;
@@ -38,16 +40,16 @@ pub(crate) struct Identity {
 /// A job, read and rendered.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
     pub(crate) parameters: Parameters,
 }
 
 impl Job {
-    pub(crate) fn read(assignment: &Assignment) -> Result<Self, Reason> {
+    pub(crate) fn read(assignment: &Assignment, manifests: &Manifests) -> Result<Self, Reason> {
         let unreadable =
             |error: &dyn std::fmt::Display| Reason::Agent(format!("the manifest can't be read: {error}"));
         Ok(Self {
-            manifest: assignment.manifest().map_err(|error| unreadable(&error))?,
+            manifest: manifests.of(assignment).map_err(|error| unreadable(&error))?,
             parameters: assignment.parameters().map_err(|error| unreadable(&error))?,
         })
     }

@@ -15,6 +15,8 @@ use crate::workdir::AttemptDir;
 pub(crate) struct Held {
     pub(crate) assignment: Assignment,
     pub(crate) dir: AttemptDir,
+    /// An earlier run of the agent held it, and may have made its container.
+    pub(crate) taken_back: bool,
     halt: watch::Sender<Option<Halt>>,
     note: Mutex<String>,
     image_id: OnceLock<String>,
@@ -82,7 +84,7 @@ pub(crate) struct Holdings {
 
 impl Holdings {
     /// Adds an attempt; none if it is held already.
-    pub(crate) fn add(&self, assignment: Assignment, dir: AttemptDir) -> Option<Arc<Held>> {
+    pub(crate) fn add(&self, assignment: Assignment, dir: AttemptDir, taken_back: bool) -> Option<Arc<Held>> {
         let mut attempts = lock(&self.attempts);
         if attempts.contains_key(&assignment.attempt) {
             return None;
@@ -90,6 +92,7 @@ impl Holdings {
         let held = Arc::new(Held {
             assignment,
             dir,
+            taken_back,
             halt: watch::Sender::new(None),
             note: Mutex::default(),
             image_id: OnceLock::new(),

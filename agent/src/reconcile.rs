@@ -18,7 +18,7 @@ const PASS: Duration = Duration::from_secs(10);
 /// Takes back the attempts of an earlier run. They go on at once; the next Hello names them.
 pub(crate) fn take_back(agent: &Arc<Agent>) -> anyhow::Result<()> {
     for (assignment, dir) in agent.state.held()? {
-        if let Some(held) = agent.holdings.add(assignment, dir) {
+        if let Some(held) = agent.holdings.add(assignment, dir, true) {
             info!(attempt.id = %held.id(), "an attempt of an earlier run is taken back");
             agent.tasks.spawn(attempt::live(agent.clone(), held));
         }

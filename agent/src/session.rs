@@ -292,7 +292,7 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
         }
     };
     let dir = agent.state.attempt(assignment.attempt);
-    let Some(held) = agent.holdings.add(assignment, dir) else {
+    let Some(held) = agent.holdings.add(assignment, dir, false) else {
         return;
     };
     if let Err(error) = held.dir.create(&held.assignment) {

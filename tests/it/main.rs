@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod container;
+mod cuts;
 mod example;
 mod faults;
 mod history;

@@ -10,11 +10,13 @@ pub mod history;
 mod postgres;
 mod process;
 mod proxy;
+mod scripted;
 
 pub use cluster::{Cluster, Options};
 pub use database::Database;
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
+pub use scripted::ScriptedAgent;
 
 use std::time::{Duration, Instant};
 

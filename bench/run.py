@@ -1,0 +1,306 @@
+"""Measures btctl against its peers in one run, prints a table, and writes target/bench/result.json.
+
+Run it by `make bench`, which builds the release program and sets the peers up. Each figure is the median of three runs;
+a ratio is btctl's figure by its peer's, measured just before or after it on the same machine.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BTCTL = ROOT / "target/release/btctl"
+VENV = ROOT / "target/bench/venv/bin"
+RUNS = 3
+NOOP_JOBS = 100_000
+PEER_TASKS = 5_000
+SUBMIT_JOBS = 1_000_000
+CONTAINERS = 60
+
+rows = []
+
+
+def note(what, figure, peer=None, unit="/s", lower_is_better=False):
+    """One line of the table: our figure, and its ratio to a peer's."""
+    row = {"what": what, "unit": unit, "btctl": figure}
+    if peer:
+        name, peers = peer
+        row |= {"peer": name, "peer_figure": peers, "ratio": figure / peers}
+    rows.append(row)
+    ratio = f"{row['ratio']:8.2f} x {row['peer']} ({row['peer_figure']:,.1f})" if peer else ""
+    better = " (lower is better)" if lower_is_better else ""
+    print(f"{what:52} {figure:14,.1f} {unit:5}{ratio}{better}", flush=True)
+
+
+def median(measure):
+    return statistics.median(measure() for _ in range(RUNS))
+
+
+def sh(*args, **kwargs):
+    check = kwargs.pop("check", True)
+    done = subprocess.run([str(arg) for arg in args], capture_output=True, text=True, **kwargs)
+    if check and done.returncode:
+        raise SystemExit(f"{' '.join(str(arg) for arg in args)[:300]} failed: {done.stderr[-2000:]}")
+    return done
+
+
+def sql(statement, database="postgres"):
+    return sh("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement).stdout.strip()
+
+
+class Cluster:
+    """A coordinator on a database of its own, and agents; everything of it is in memory but the queue."""
+
+    def __init__(self, *agents):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="btctl-bench-", dir="/dev/shm"))
+        self.database = f"bench_{time.monotonic_ns()}"
+        sql(f"create database {self.database}")
+        port = 7699
+        self.env = os.environ | {
+            "BTCTL_DATABASE_URL": f"postgres://btctl@localhost/{self.database}?host={os.environ['PGHOST']}",
+            "BTCTL_COORDINATOR": f"http://127.0.0.1:{port}",
+            "HOME": str(self.dir),
+            "XDG_CONFIG_HOME": str(self.dir),
+            "BTCTL_SIM_LOG": str(self.dir / "runs"),
+        }
+        self.env.pop("BTCTL_CONFIG", None)
+        self.processes = []
+        store = self.dir / "store"
+        self.coordinator = self.start("coordinator", "--listen", f"127.0.0.1:{port}", "--store", store)
+        self.wait(lambda: self.btctl("ls", check=False).returncode == 0)
+        self.agents = 0
+        if agents:
+            self.add_agents(*agents)
+
+    def add_agents(self, count, *flags):
+        state = self.dir / "agents"
+        self.start("agent", "--state-dir", state, "--name", "bench", *(["--count", count] if count > 1 else []), *flags)
+        self.agents = count
+        ready = lambda: sum(a["state"] == "ready" for a in self.json("agents", "ls")) >= count
+        self.wait(ready)
+
+    def start(self, *args):
+        log = open(self.dir / f"{args[0]}.log", "wb")
+        args = [str(arg) for arg in (BTCTL, *args, "--log", "warn")]
+        process = subprocess.Popen(args, env=self.env, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def btctl(self, *args, **kwargs):
+        return sh(BTCTL, *args, env=self.env, **kwargs)
+
+    def json(self, *args):
+        # Before the command of a job, where there is one.
+        at = args.index("--") if "--" in args else len(args)
+        return json.loads(self.btctl(*args[:at], "-o", "json", *args[at:]).stdout)
+
+    def wait(self, holds, seconds=600, pause=0.05):
+        until = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > until:
+                raise SystemExit(f"waited {seconds} s in vain; logs are in {self.dir}")
+            time.sleep(pause)
+
+    def run(self, jobs, *flags):
+        """Runs a sweep to its end, and says how many jobs ended in a second."""
+        began = time.monotonic()
+        sweep = self.json("submit", "--matrix", f"n=1:{jobs}", "-m", "64m", *flags)["id"]
+        self.wait(lambda: self.json("show", sweep)["counts"]["succeeded"] == jobs, pause=0.1)
+        return jobs / (time.monotonic() - began)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
+        sql(f"drop database {self.database} with (force)")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+SIMULATED = ("--engine", "simulated", "--memory", "1TiB", "--disk", "1TiB", "--drain-timeout", "0s")
+
+
+def submit():
+    def ours():
+        with Cluster() as cluster:
+            began = time.monotonic()
+            matrix = f"n=1:{SUBMIT_JOBS}"
+            cluster.btctl("submit", "--image", "x", "--matrix", matrix, "--", "x", "{{ n }}")
+            return SUBMIT_JOBS / (time.monotonic() - began)
+
+    def insert():
+        # The same rows into the same table, with its indexes and constraints, in one statement.
+        with Cluster() as cluster:
+            cluster.btctl("submit", "--image", "x", "--", "x")
+            began = time.monotonic()
+            sql(
+                "insert into jobs (sweep_id, number) "
+                f"select s.id, n from sweeps s, generate_series(1, {SUBMIT_JOBS}) n",
+                cluster.database,
+            )
+            return SUBMIT_JOBS / (time.monotonic() - began)
+
+    note("submit of 1,000,000 jobs", median(ours), ("INSERT ... SELECT", median(insert)), "job/s")
+
+
+def noop():
+    def ours():
+        with Cluster(50, *SIMULATED, "--cpus", 16) as cluster:
+            return cluster.run(NOOP_JOBS, "--image", "x", "--", "x")
+
+    figure = median(ours)
+    for peer in ("celery", "dask"):
+        measure = lambda peer=peer: float(sh(VENV / "python", ROOT / "bench/tasks.py", peer, PEER_TASKS).stdout.split()[-1])
+        note("no-op jobs, simulated engine, durable", figure, (peer, median(measure)), "job/s")
+
+
+def claims():
+    """What a claim of 100 jobs takes with so many queued, against the barest claim that Postgres can make."""
+    query = (ROOT / "coordinator/queries/claim_jobs.sql").read_text()
+
+    def measure(backlog, bare):
+        with Cluster() as cluster:
+            database = cluster.database
+            cluster.btctl("submit", "--image", "x", "--matrix", f"n=1:{backlog}", "--", "x")
+            sql("insert into agents (id, name, session, cpu_millis, memory_bytes, gpus, labels, volumes, version, engine) "
+                "select gen_random_uuid(), 'a' || n, 1, 1, 1, 0, '{}', '{}', '', '' from generate_series(1, 10) n",
+                database)
+            sql("vacuum analyze", database)
+            sweep = sql("select id from sweeps", database)
+            agents = sql("select array_agg(id) from agents, generate_series(1, 10)", database)
+            sessions = sql("select array_agg(1) from generate_series(1, 100)", database)
+            claims = min(100, backlog // 100)
+            if bare:
+                head = ("prepare c(uuid, int) as update jobs set state = 'running' where ctid = any (array(select ctid "
+                        "from jobs where sweep_id = $1 and state = 'queued' and number >= $2 order by number limit 100 "
+                        "for update skip locked)) returning number;")
+                calls = [f"execute c('{sweep}', {n * 100});" for n in range(claims)]
+            else:
+                head = f"prepare c(uuid, uuid[], bigint[], interval, int) as {query};"
+                calls = [f"execute c('{sweep}', '{agents}', '{sessions}', '60s', {n * 100});" for n in range(claims)]
+            lines = [head, "select clock_timestamp() as began \\gset", "\\o /dev/null", *calls, "\\o",
+                     "select extract(epoch from clock_timestamp() - :'began'::timestamptz) * 1000;"]
+            script = cluster.dir / "claims.sql"
+            script.write_text("\n".join(lines))
+            out = sh("psql", "-X", "-q", "-A", "-t", "-d", database, "-f", script).stdout.split()
+            return float(out[-1]) / claims
+
+    for backlog in (1_000, 100_000, 1_000_000):
+        ours = median(lambda: measure(backlog, False))
+        bare = median(lambda: measure(backlog, True))
+        note(f"claim of 100 jobs, {backlog:,} queued", ours, ("bare SKIP LOCKED", bare), "ms", True)
+
+
+def latency():
+    """From the submit's start to the container's start, on an idle system with the real engine."""
+    def started(container):
+        text = sh("docker", "inspect", "-f", "{{.State.StartedAt}}", container, check=False).stdout.strip()
+        if not text or text.startswith("0001"):
+            return None
+        return float(sh("date", "-d", text, "+%s.%N").stdout)
+
+    def ours(cluster):
+        began = time.time()
+        sweep = cluster.json("submit", "--image", "btctl-test:1", "-m", "64m", "--", "sleep", "30")["id"]
+        found = []
+        def there():
+            ids = sh("docker", "ps", "-q", "--filter", f"label=btctl.sweep={sweep}").stdout.split()
+            found[:] = [at for at in map(started, ids) if at]
+            return bool(found)
+        cluster.wait(there)
+        cluster.btctl("cancel", sweep)
+        cluster.wait(lambda: not sh("docker", "ps", "-q", "--filter", f"label=btctl.sweep={sweep}").stdout.split())
+        return (found[0] - began) * 1000
+
+    def docker():
+        began = time.time()
+        container = sh("docker", "run", "-d", "--network", "none", "btctl-test:1", "sleep", "30").stdout.strip()
+        took = (started(container) - began) * 1000
+        sh("docker", "rm", "-f", container)
+        return took
+
+    with Cluster(1, "--cpus", 2, "--memory", "1GiB", "--stop-grace", "0s") as cluster:
+        ours(cluster)
+        mine = sorted(ours(cluster) for _ in range(20))
+        peers = sorted(docker() for _ in range(20))
+    note("submit to container start, p50", mine[10], ("docker run", peers[10]), "ms", True)
+    note("submit to container start, p99 (of 20)", mine[-1], ("docker run", peers[-1]), "ms", True)
+
+
+def containers():
+    with Cluster(1, "--cpus", 2, "--memory", "1GiB") as cluster:
+        flags = ("--image", "btctl-test:1", "--cpus", 0.5, "--", "true")
+        cluster.run(4, *flags)
+        ours = median(lambda: cluster.run(CONTAINERS, *flags))
+
+    def xargs():
+        began = time.monotonic()
+        command = f"seq {CONTAINERS} | xargs -P4 -I_ docker run --rm --network none btctl-test:1 true"
+        sh("bash", "-c", command)
+        return CONTAINERS / (time.monotonic() - began)
+
+    note("no-op containers, 4 at a time", ours, ("xargs -P4 docker run", median(xargs)))
+
+    def swarm():
+        began = time.monotonic()
+        sh("docker", "service", "create", "-q", "--name", "btctl-bench", "--mode", "replicated-job", "--no-resolve-image",
+           "--replicas", CONTAINERS, "--max-concurrent", 4, "--network", "host", "btctl-test:1", "true")
+        took = time.monotonic() - began
+        sh("docker", "service", "rm", "btctl-bench")
+        return CONTAINERS / took
+
+    joined = sh("docker", "info", "-f", "{{.Swarm.LocalNodeState}}").stdout.strip() == "active"
+    if not joined:
+        sh("docker", "swarm", "init", "--advertise-addr", "127.0.0.1")
+    try:
+        note("no-op containers, 4 at a time", ours, ("Swarm replicated-job", median(swarm)))
+    finally:
+        sh("docker", "service", "rm", "btctl-bench", check=False)
+        if not joined:
+            sh("docker", "swarm", "leave", "--force")
+
+
+def attached():
+    with Cluster(1_000, *SIMULATED, "--cpus", 16) as cluster:
+        cluster.btctl("submit", "--image", "x", "--agent-label", "none=here", "--matrix", f"n=1:{SUBMIT_JOBS}", "--", "x")
+        ticks = lambda: sum(int(part) for part in pathlib.Path(f"/proc/{cluster.coordinator.pid}/stat").read_text().split()[13:15])
+        before = ticks()
+        time.sleep(30)
+        cpu = (ticks() - before) / os.sysconf("SC_CLK_TCK") / 30 * 100
+        status = pathlib.Path(f"/proc/{cluster.coordinator.pid}/status").read_text()
+        peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+        note("coordinator's peak memory, 1,000 agents, 1e6 queued", peak, None, "MiB")
+        note("coordinator's CPU, the same, idle", cpu, None, "%")
+
+
+PARTS = {"submit": submit, "noop": noop, "claims": claims, "latency": latency, "containers": containers, "attached": attached}
+
+
+def main():
+    chosen = sys.argv[1:] or list(PARTS)
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    machine = f"{os.cpu_count()} x {cpu}, Linux {platform.release()}, Postgres {sql('show server_version')}, " \
+              f"Docker {sh('docker', 'version', '-f', '{{.Server.Version}}').stdout.strip()}"
+    print(f"{machine}; medians of {RUNS} runs\n")
+    for part in chosen:
+        PARTS[part]()
+    out = ROOT / "target/bench/result.json"
+    out.write_text(json.dumps({"machine": machine, "date": time.strftime("%Y-%m-%d"), "rows": rows}, indent=2))
+    print(f"\nwritten to {out}")
+
+
+if __name__ == "__main__":
+    main()
