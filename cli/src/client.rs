@@ -104,6 +104,7 @@ impl Client {
             failures: reply.failures,
             progressing: reply.progressing,
             store: reply.store,
+            pace: reply.pace,
         })
     }
 
@@ -229,6 +230,7 @@ pub(crate) struct Shown {
     pub(crate) progressing: Vec<v1::Progressing>,
     /// Its directory under the store's root.
     pub(crate) store: String,
+    pub(crate) pace: Option<v1::Pace>,
 }
 
 /// Asks, and asks again while the coordinator is away.

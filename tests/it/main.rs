@@ -10,6 +10,7 @@ mod faults;
 mod history;
 mod logs;
 mod manage;
+mod order;
 mod results;
 mod several;
 mod submit;

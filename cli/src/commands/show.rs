@@ -81,6 +81,8 @@ fn sweep_json(shown: &Shown) -> Result<Value, Error> {
         json!({ "agent": agent, "why": waiting.why })
     });
     value["store"] = json!(shown.store);
+    value["pace"] =
+        shown.pace.map_or(Value::Null, |pace| json!({ "jobs": pace.jobs, "seconds": pace.seconds }));
     value["waiting"] = waiting.collect();
     value["failures"] = failures.into();
     value["manifest"] = manifest;
@@ -127,6 +129,17 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         None => format!("queued {took} ago"),
     };
     lines.add("Time", time);
+    if let Some(canary) = sweep.canary {
+        let became = if canary.passed { "have succeeded" } else { "must succeed before the others start" };
+        lines.add("Canary", format_args!("the first {} jobs {became}", canary.jobs));
+    }
+    if sweep.paused {
+        let why = if sweep.pause_reason.is_empty() { "as asked" } else { &sweep.pause_reason };
+        lines.add("Paused", format_args!("{why}; btctl resume {} starts it again", sweep.name));
+    }
+    if let Some(pace) = shown.pace {
+        lines.add("Pace", words::pace(&pace, &shown.counts));
+    }
     lines.add(
         "Results",
         format_args!("{} in the store; btctl results get {} -d DIR", shown.store, sweep.name),

@@ -103,6 +103,19 @@ pub(crate) fn resources_json(resources: Option<v1::Resources>) -> Value {
     })
 }
 
+/// How long a job takes, and how long the rest takes if as many run on as do now.
+pub(crate) fn pace(pace: &v1::Pace, counts: &v1::Counts) -> String {
+    let took = span(Duration::try_from_secs_f64(pace.seconds).unwrap_or_default());
+    let left = f64::from(counts.queued + counts.running) * pace.seconds / f64::from(counts.running.max(1));
+    match counts.running {
+        0 => format!("a job takes {took}"),
+        running => {
+            let left = span(Duration::try_from_secs_f64(left).unwrap_or_default());
+            format!("a job takes {took}; with {running} at once, {left} are left")
+        }
+    }
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -114,6 +127,13 @@ pub(crate) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pace_tells_what_is_left() {
+        let measured = v1::Pace { jobs: 3, seconds: 10.0 };
+        let counts = v1::Counts { queued: 10, running: 2, ..v1::Counts::default() };
+        assert_eq!(pace(&measured, &counts), "a job takes 10s; with 2 at once, 1m 0s are left");
+    }
 
     #[test]
     fn a_sweeps_state_is_told_from_its_jobs() {

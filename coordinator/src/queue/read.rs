@@ -248,6 +248,12 @@ impl Queue {
         })
     }
 
+    /// How many jobs have succeeded lately, at most 200, and the mean time that one of them ran.
+    pub(crate) async fn pace(&self, sweep: SweepId) -> Result<(u32, Duration), Error> {
+        let row = query_file!("queries/pace_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        Ok((unsigned(row.jobs)?, Duration::try_from_secs_f64(row.seconds).unwrap_or_default()))
+    }
+
     /// The commonest failures of a sweep's jobs.
     pub(crate) async fn failures(&self, sweep: SweepId) -> Result<Vec<Failure>, Error> {
         let rows = query_file!("queries/failures.sql", sweep.uuid()).fetch_all(&self.pool).await?;

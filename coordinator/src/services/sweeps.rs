@@ -264,7 +264,10 @@ impl Services {
             agent: attempt.agent,
             note: attempt.note,
         });
+        let (measured, took) = self.queue.pace(found.id).await.map_err(status::queue)?;
+        let pace = v1::Pace { jobs: measured, seconds: took.as_secs_f64() };
         Ok(v1::ShowSweepReply {
+            pace: (measured > 0).then_some(pace),
             store: sweep_dir(&found.name, found.id),
             sweep: Some(sweep(row)),
             manifest: details.manifest,
