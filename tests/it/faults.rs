@@ -160,3 +160,49 @@ fn a_container_that_somebody_else_removed_is_run_again() {
     cluster.wait_count(&sweep, "succeeded", 1);
     assert_eq!(cluster.database.query("select attempts, losses from jobs"), ["2|1"]);
 }
+
+#[test]
+fn a_job_that_asks_for_it_is_stopped_before_anybody_else_can_run_it() {
+    let flags = ["--engine", "simulated", "--cpus", "2", "--memory", "1GiB", "--stop-grace", "0s"];
+    let mut cluster =
+        Cluster::with(Options { lease: "8s", agent: flags.map(str::to_owned).into(), ..Options::default() });
+    let submit = |choice: &str| {
+        let args = [
+            "submit",
+            "--image",
+            "x",
+            "-m",
+            "64m",
+            "-e",
+            "BT_SIM_MS=600000",
+            "--on-disconnect",
+            choice,
+            "--",
+            "x",
+        ];
+        cluster.json(&args)["id"].as_str().unwrap().to_owned()
+    };
+    let (stops, keeps) = (submit("stop"), submit("keep"));
+    cluster.wait_count(&stops, "running", 1);
+    cluster.wait_count(&keeps, "running", 1);
+    wait_until("both containers run", || {
+        let sql = "select count(*) from attempts where state = 'running'";
+        (cluster.database.query(sql) == ["2"]).then_some(())
+    });
+    let last_renewed = std::time::Instant::now();
+    cluster.coordinator().kill();
+    let log = cluster.dir().join("agent.log");
+    wait_until("the one that asked for it is stopped", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("no coordinator was heard of for too long").then_some(())
+    });
+    assert!(last_renewed.elapsed() < std::time::Duration::from_secs(8), "its lease may have passed");
+    cluster.start_coordinator();
+    wait_until("it is handed back at no cost, and runs again", || {
+        let sql = "select count(*) from attempts where state = 'running'";
+        let again = cluster.database.query("select max(attempts), sum(losses), sum(failures) from jobs");
+        (cluster.database.query(sql) == ["2"] && again == ["2|0|0"]).then_some(())
+    });
+    cluster.ok(&["cancel", &stops]);
+    cluster.ok(&["cancel", &keeps]);
+}
