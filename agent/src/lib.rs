@@ -53,6 +53,15 @@ pub struct Shutdown {
     pub now: CancellationToken,
 }
 
+/// Says whether an agent with these options could work here: whether what it offers is there, and its engine answers.
+pub async fn check(options: &Options) -> anyhow::Result<()> {
+    Offer::read(options, &machine::detect(), u64::MAX)?;
+    if options.engine == EngineKind::Docker {
+        Engine::connect().await?.version().await?;
+    }
+    Ok(())
+}
+
 /// Works until told to end.
 pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::Result<()> {
     let machine = machine::detect();

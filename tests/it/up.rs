@@ -151,6 +151,20 @@ fn up_takes_over_a_postgres_that_was_left_behind() {
 }
 
 #[test]
+fn up_says_what_is_missing_before_it_starts_anything() {
+    let machine = Machine::new();
+    let mut command = machine.command(&["up", "--state-dir", &machine.state()]);
+    let output = command.env("DOCKER_HOST", "unix:///nowhere").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("install Docker") && !told.contains("btctl is up"), "{told}");
+    assert!(!std::path::Path::new(&machine.state()).join("postgres").exists());
+    let (code, _, told) = machine.run(&["up", "--state-dir", &machine.state(), "--postgres-bin", "/nowhere"]);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("/nowhere"), "{told}");
+}
+
+#[test]
 fn down_without_up_says_so() {
     let machine = Machine::new();
     let (_, stdout, stderr) = machine.run(&["down", "--state-dir", &machine.state()]);

@@ -51,6 +51,10 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
     plan.place.create()?;
     let mut lock = Lock::take(&plan.place)?;
     let mut signals = Signals::listen()?;
+    // What is missing is told before anything is started.
+    if let Some(options) = &plan.agent {
+        bt_agent::check(options).await?;
+    }
     let mut postgres = match plan.database_url {
         Some(_) => None,
         None => Some(start_postgres(&plan, &mut signals).await?),
