@@ -94,6 +94,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
                 Ok(files) => (ending, files),
                 Err(reason) => (Ending::failed(&reason), Vec::new()),
             };
+            held.hush();
             let attached = Attached { files, log: log.unwrap_or_default(), image_id: held.image_id() };
             let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
             let (_, ()) = tokio::join!(

@@ -18,7 +18,8 @@ pub(crate) struct Held {
     /// An earlier run of the agent held it, and may have made its container.
     pub(crate) taken_back: bool,
     halt: watch::Sender<Option<Halt>>,
-    note: Mutex<String>,
+    /// None: it is the coordinator that knows.
+    note: Mutex<Option<String>>,
     image_id: OnceLock<String>,
 }
 
@@ -72,7 +73,12 @@ impl Held {
 
     /// Says what the attempt waits for, for people; nothing when it goes on.
     pub(crate) fn note(&self, note: impl Into<String>) {
-        *lock(&self.note) = note.into();
+        *lock(&self.note) = Some(note.into());
+    }
+
+    /// Leaves it to the coordinator to say what the attempt waits for.
+    pub(crate) fn hush(&self) {
+        *lock(&self.note) = None;
     }
 }
 
@@ -115,7 +121,7 @@ impl Holdings {
 
     /// What attempts wait for, where they wait.
     pub(crate) fn notes(&self) -> Vec<(AttemptId, String)> {
-        let notes = self.all().into_iter().map(|held| (held.id(), lock(&held.note).clone()));
+        let notes = self.all().into_iter().filter_map(|held| Some((held.id(), lock(&held.note).clone()?)));
         notes.collect()
     }
 }

@@ -92,3 +92,25 @@ fn a_name_that_cannot_be_kept_fails_the_job() {
     let jobs = cluster.json(&["jobs", &sweep]);
     assert!(jobs[0]["reason"].as_str().unwrap().starts_with("outputs("), "{jobs}");
 }
+
+#[test]
+fn a_full_store_holds_up_what_is_to_be_put_there_and_nothing_else() {
+    let cluster = Cluster::start();
+    // A file stands where the sweep's directory belongs, as if there were no room for one.
+    let sweep = cluster.submit(&[], "sleep 1; echo small > /results/x");
+    let blocked = cluster.store().join(format!("btctl-test-{}", &sweep[..8]));
+    std::fs::write(&blocked, "").unwrap();
+    bt_tests::wait_until("it says what it waits for", || {
+        cluster.ok(&["show", &sweep]).contains("publishing: ").then_some(())
+    });
+    let other = cluster.submit(&["--name", "other"], "echo small > /results/x");
+    cluster.wait_count(&other, "succeeded", 1);
+    assert_eq!(cluster.count(&sweep, "running"), 1);
+    std::fs::remove_file(&blocked).unwrap();
+    cluster.wait_count(&sweep, "succeeded", 1);
+    assert_eq!(
+        cluster.database.query("select sum(attempts), sum(losses), sum(failures) from jobs"),
+        ["2|0|0"]
+    );
+    cluster.ok(&["results", "get", &sweep, "-d", "got"]);
+}

@@ -109,6 +109,12 @@ impl Queue {
         Ok(pulse.attempts.iter().filter(gone).copied().collect())
     }
 
+    /// Says what an attempt waits for, for people.
+    pub(crate) async fn note(&self, agent: AgentId, attempt: AttemptId, note: &str) -> Result<(), Error> {
+        let mut connection = self.pool.acquire().await?;
+        note_progress(&mut connection, agent, &[(attempt, note.to_owned())]).await
+    }
+
     /// Of these attempts of an agent, those that are not live any more.
     pub(crate) async fn taken_away(
         &self,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::layout::AttemptPlace;
 use bt_model::reason::Reason;
@@ -10,10 +11,11 @@ use bt_model::retry::Ending;
 use bt_model::state::AttemptEvent;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, agent_message, coordinator_message, report};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
@@ -24,6 +26,8 @@ use crate::scheduling::Offer;
 
 /// How long a new connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
+/// The longest wait before a store that failed is asked again.
+const STORE_AGAIN: Duration = Duration::from_secs(5);
 /// Reports of one agent that may be on their way into Postgres; it is not read on before one of them has got there.
 const OPEN_REPORTS: usize = 256;
 
@@ -278,16 +282,22 @@ impl Services {
             return Ok(Ok(()));
         };
         self.store_log(&came).await?;
-        let mut small: HashMap<_, _> = came.files.into_iter().map(|file| (file.path, file.data)).collect();
+        let small: HashMap<_, _> = came.files.iter().map(|file| (&file.path, &file.data)).collect();
         for (path, size, sha256) in &publication.files {
             let target = place.output(path);
-            let there = match small.remove(path) {
-                Some(data) if data.len() as u64 == *size && Sha256::digest(&data)[..] == sha256[..] => {
-                    self.store.put(&target, data.into()).await.map_err(status::store)?;
-                    true
+            let there = match small.get(path) {
+                Some(data) if data.len() as u64 == *size && Sha256::digest(data)[..] == sha256[..] => {
+                    let data = Bytes::from((*data).clone());
+                    match self.until_stored(&came, || self.store.put(&target, data.clone())).await {
+                        Ok(()) => true,
+                        Err(error) => return Ok(Err(Reason::Outputs(error.to_string()))),
+                    }
                 }
                 Some(_) => false,
-                None => self.store.size(&target).await.map_err(status::store)? == Some(*size),
+                None => match self.until_stored(&came, || self.store.size(&target)).await {
+                    Ok(found) => found == Some(*size),
+                    Err(error) => return Ok(Err(Reason::Outputs(error.to_string()))),
+                },
             };
             if !there {
                 warn!(attempt.id = %came.attempt, "output {path} is not in the store as it was sent");
@@ -301,9 +311,39 @@ impl Services {
         if came.log.is_empty() {
             return Ok(());
         }
-        match self.place(came).await? {
-            Some(place) => self.store.put(&place.log(), came.log.clone().into()).await.map_err(status::store),
-            None => Ok(()),
+        if let Some(place) = self.place(came).await? {
+            let (target, data) = (place.log(), Bytes::from(came.log.clone()));
+            let stored = self.until_stored(came, || self.store.put(&target, data.clone())).await;
+            if let Err(error) = stored {
+                warn!(attempt.id = %came.attempt, error = %error, "the log is not stored");
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the store until it does what it is asked, and says meanwhile what the attempt waits for: a full or broken
+    /// store holds up what is to be put there, and nothing else. Only a name that it can't keep is an error.
+    async fn until_stored<T, F>(&self, came: &Came, call: impl Fn() -> F) -> Result<T, bt_store::Error>
+    where
+        F: Future<Output = Result<T, bt_store::Error>>,
+    {
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(STORE_AGAIN)
+            .without_max_times()
+            .build();
+        loop {
+            let error = match call().await {
+                Err(error @ bt_store::Error::Name { .. }) => return Err(error),
+                Err(error) => error,
+                done => return done,
+            };
+            warn!(attempt.id = %came.attempt, error = %error, "the store is asked again");
+            let note = format!("publishing: {error}; trying again");
+            if let Err(error) = self.queue.note(came.agent, came.attempt, &note).await {
+                warn!(attempt.id = %came.attempt, error = %error, "the note is not written");
+            }
+            sleep(waits.next().unwrap_or(STORE_AGAIN)).await;
         }
     }
 
