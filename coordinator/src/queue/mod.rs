@@ -30,7 +30,7 @@ pub(crate) use read::{
 pub(crate) use record::{News, Recorded, Report};
 pub(crate) use session::{Greeting, Pulse};
 pub(crate) use settle::{Fence, Publication, Settlement};
-pub(crate) use submit::{Jobs, Submission, Submitted};
+pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use bt_model::id::SweepId;
 use bt_model::manifest::Policy;
 use bt_model::resources::Resources;
-use sqlx::{PgConnection, query_file};
+use sqlx::{PgConnection, Postgres, Transaction, query_file};
 
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue, READY, notify};
 
 /// Jobs that one statement inserts; bounds the memory of a submit.
-const BATCH: usize = 5_000;
+pub(crate) const BATCH: usize = 5_000;
 /// Jobs that Postgres makes in one statement.
-const WHOLE_BATCH: u32 = 100_000;
+const WHOLE_BATCH: i32 = 100_000;
 
 /// A sweep to be queued, without its jobs.
 #[derive(Clone, Debug)]
@@ -54,32 +54,52 @@ pub(crate) struct Submitted {
     pub(crate) existed: bool,
 }
 
+/// A sweep that is being queued; nobody sees it before it is finished, and it is gone if it is dropped.
+pub(crate) struct OpenSubmit {
+    tx: Transaction<'static, Postgres>,
+    id: SweepId,
+    name: String,
+    jobs: i32,
+}
+
 impl Queue {
     /// Queues a sweep. When this returns, it is committed.
     pub(crate) async fn submit(&self, sweep: &Submission, jobs: Jobs<'_>) -> Result<Submitted, Error> {
-        let mut tx = self.pool.begin().await?;
-        let Some(id) = insert_sweep(&mut tx, sweep).await? else {
-            tx.rollback().await?;
-            return self.submitted_before(sweep).await;
+        let Some(mut open) = self.begin_submit(sweep).await? else {
+            return self.submitted_before(&sweep.idempotency_key, &sweep.fingerprint).await;
         };
         match jobs {
-            Jobs::Whole => insert_whole(&mut tx, id, sweep.jobs).await?,
-            Jobs::Points(points) => insert_points(&mut tx, id, points).await?,
-            Jobs::Written(parameters) => insert_written(&mut tx, id, parameters).await?,
+            Jobs::Whole => open.add_whole(sweep.jobs).await?,
+            Jobs::Points(mut points) => loop {
+                let batch: Vec<_> = points.by_ref().take(BATCH).collect();
+                if batch.is_empty() {
+                    break;
+                }
+                open.add_points(batch).await?;
+            },
+            Jobs::Written(mut parameters) => loop {
+                let batch: Vec<_> = parameters.by_ref().take(BATCH).collect();
+                if batch.is_empty() {
+                    break;
+                }
+                open.add_written(&batch).await?;
+            },
         }
-        query_file!("queries/insert_counts.sql", id.uuid(), signed::<i32>(sweep.jobs)?)
-            .execute(&mut *tx)
-            .await?;
-        notify(&mut tx, READY).await?;
-        tx.commit().await?;
-        Ok(Submitted { id, name: sweep.name.clone(), jobs: sweep.jobs, existed: false })
+        open.finish(&sweep.fingerprint).await
     }
 
-    async fn submitted_before(&self, sweep: &Submission) -> Result<Submitted, Error> {
-        let row =
-            query_file!("queries/sweep_by_key.sql", sweep.idempotency_key).fetch_one(&self.pool).await?;
-        if row.fingerprint != sweep.fingerprint {
-            return Err(Error::KeyReused(sweep.idempotency_key.clone()));
+    /// Begins to queue a sweep whose jobs are added as they come. None if there is one with its key.
+    pub(crate) async fn begin_submit(&self, sweep: &Submission) -> Result<Option<OpenSubmit>, Error> {
+        let mut tx = self.pool.begin().await?;
+        let id = insert_sweep(&mut tx, sweep).await?;
+        Ok(id.map(|id| OpenSubmit { tx, id, name: sweep.name.clone(), jobs: 0 }))
+    }
+
+    /// What an earlier submit with this key queued, if it was the same one.
+    pub(crate) async fn submitted_before(&self, key: &str, fingerprint: &[u8]) -> Result<Submitted, Error> {
+        let row = query_file!("queries/sweep_by_key.sql", key).fetch_one(&self.pool).await?;
+        if row.fingerprint != fingerprint {
+            return Err(Error::KeyReused(key.to_owned()));
         }
         Ok(Submitted {
             id: SweepId::from_uuid(row.id),
@@ -87,6 +107,48 @@ impl Queue {
             jobs: unsigned(row.jobs)?,
             existed: true,
         })
+    }
+}
+
+impl OpenSubmit {
+    /// Adds jobs whose parameters are JSON objects.
+    pub(crate) async fn add_written(&mut self, parameters: &[String]) -> Result<(), Error> {
+        query_file!("queries/insert_jobs.sql", self.id.uuid(), self.jobs, parameters)
+            .execute(&mut *self.tx)
+            .await?;
+        self.jobs += signed::<i32>(parameters.len() as u64)?;
+        Ok(())
+    }
+
+    async fn add_points(&mut self, points: Vec<u64>) -> Result<(), Error> {
+        let points = points.into_iter().map(signed::<i64>).collect::<Result<Vec<_>, _>>()?;
+        query_file!("queries/insert_points.sql", self.id.uuid(), self.jobs, &points)
+            .execute(&mut *self.tx)
+            .await?;
+        self.jobs += signed::<i32>(points.len() as u64)?;
+        Ok(())
+    }
+
+    async fn add_whole(&mut self, jobs: u32) -> Result<(), Error> {
+        let all = signed::<i32>(jobs)?;
+        while self.jobs < all {
+            let to = all.min(self.jobs.saturating_add(WHOLE_BATCH));
+            query_file!("queries/insert_all_points.sql", self.id.uuid(), self.jobs, to)
+                .execute(&mut *self.tx)
+                .await?;
+            self.jobs = to;
+        }
+        Ok(())
+    }
+
+    /// Commits it.
+    pub(crate) async fn finish(mut self, fingerprint: &[u8]) -> Result<Submitted, Error> {
+        let Self { tx, id, jobs, .. } = &mut self;
+        query_file!("queries/size_sweep.sql", id.uuid(), *jobs, fingerprint).execute(&mut **tx).await?;
+        query_file!("queries/insert_counts.sql", id.uuid(), *jobs).execute(&mut **tx).await?;
+        notify(tx, READY).await?;
+        self.tx.commit().await?;
+        Ok(Submitted { id: self.id, name: self.name, jobs: unsigned(self.jobs)?, existed: false })
     }
 }
 
@@ -124,48 +186,4 @@ async fn insert_sweep(tx: &mut PgConnection, sweep: &Submission) -> Result<Optio
     .fetch_optional(tx)
     .await?;
     Ok(inserted.map(|_| id))
-}
-
-async fn insert_whole(tx: &mut PgConnection, sweep: SweepId, jobs: u32) -> Result<(), Error> {
-    let mut from = 0;
-    while from < jobs {
-        let to = jobs.min(from.saturating_add(WHOLE_BATCH));
-        query_file!("queries/insert_all_points.sql", sweep.uuid(), signed::<i32>(from)?, signed::<i32>(to)?)
-            .execute(&mut *tx)
-            .await?;
-        from = to;
-    }
-    Ok(())
-}
-
-async fn insert_points(
-    tx: &mut PgConnection,
-    sweep: SweepId,
-    mut points: impl Iterator<Item = u64>,
-) -> Result<(), Error> {
-    let mut number = 0_i32;
-    loop {
-        let batch: Vec<_> = points.by_ref().take(BATCH).map(signed::<i64>).collect::<Result<_, _>>()?;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        query_file!("queries/insert_points.sql", sweep.uuid(), number, &batch).execute(&mut *tx).await?;
-        number += signed::<i32>(batch.len() as u64)?;
-    }
-}
-
-async fn insert_written(
-    tx: &mut PgConnection,
-    sweep: SweepId,
-    mut parameters: impl Iterator<Item = String>,
-) -> Result<(), Error> {
-    let mut number = 0_i32;
-    loop {
-        let batch: Vec<_> = parameters.by_ref().take(BATCH).collect();
-        if batch.is_empty() {
-            return Ok(());
-        }
-        query_file!("queries/insert_jobs.sql", sweep.uuid(), number, &batch).execute(&mut *tx).await?;
-        number += signed::<i32>(batch.len() as u64)?;
-    }
 }

@@ -1,7 +1,9 @@
-//! Takes a sweep: reads all that the client sends, checks it, and queues it whole.
+//! Takes a sweep: reads what the client sends, checks it, and queues all of it or nothing. A list of parameters is queued
+//! as it comes, in bounded memory, unless some of its rows are to be chosen.
 
 use std::collections::BTreeMap;
 
+use bt_model::expansion::RowCheck;
 use bt_model::manifest::Manifest;
 use bt_model::parameters::Parameters;
 use bt_proto::convert::Malformed;
@@ -11,62 +13,117 @@ use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::{Services, status};
-use crate::queue::{Jobs, Submission, Submitted};
+use crate::queue::{BATCH, Jobs, Submission, Submitted};
 
-/// Bytes of parameter lists that one submit may hold; a matrix takes none.
-const LARGEST_LIST: usize = 1 << 30;
+/// Bytes of parameter lists that are kept where some of their rows are to be chosen.
+const LARGEST_LIST: usize = 256 << 20;
 
 impl Services {
     pub(super) async fn receive_submit(
         &self,
         incoming: Streaming<v1::SubmitRequest>,
     ) -> Result<Submitted, Status> {
-        let order = Order::receive(incoming).await?;
-        let (manifest, fingerprint) = (order.manifest, order.fingerprint);
-        let invalid = |error: bt_model::manifest::Error| Status::invalid_argument(error.to_string());
-        let jobs = manifest.expand().map_err(invalid)?;
-        let submission = Submission {
-            name: manifest.name.clone(),
-            owner: order.header.owner,
-            idempotency_key: order.header.idempotency_key,
-            fingerprint,
-            manifest: manifest.to_json(),
-            jobs: jobs.len(),
-            priority: manifest.priority,
-            policy: manifest.policy.clone(),
-            needs: manifest.resources(),
-            labels: manifest.agents.clone(),
-            volumes: volumes(&manifest),
-            image: manifest.image.clone(),
+        let mut order = Order::open(incoming).await?;
+        let manifest = order.manifest()?;
+        let submitted = match RowCheck::of(&manifest).map_err(invalid)? {
+            Some(rows) => self.queue_as_they_come(&mut order, &manifest, rows).await?,
+            None => self.queue_when_all_are_there(&mut order, manifest).await?,
         };
-        let parameters = match jobs.points() {
-            Some(_) if jobs.is_whole() => Jobs::Whole,
-            Some(points) => Jobs::Points(Box::new(points)),
-            None => Jobs::Written(Box::new(jobs.iter().map(|parameters| parameters.to_json()))),
-        };
-        let submitted = self.queue.submit(&submission, parameters).await;
-        let submitted = submitted.map_err(status::queue)?;
         if !submitted.existed {
             info!(
                 sweep.id = %submitted.id,
                 jobs = submitted.jobs,
-                "sweep {} of {} is queued", submitted.name, submission.owner
+                "sweep {} of {} is queued", submitted.name, order.header.owner
             );
         }
         self.work.notify_one();
         Ok(submitted)
     }
+
+    /// Every row is a job: none is kept.
+    async fn queue_as_they_come(
+        &self,
+        order: &mut Order,
+        manifest: &Manifest,
+        mut rows: RowCheck<'_>,
+    ) -> Result<Submitted, Status> {
+        // How many there are is known at the end.
+        let submission = order.submission(manifest, 1, [0; 32]);
+        let mut open = self.queue.begin_submit(&submission).await.map_err(status::queue)?;
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(piece) = order.rows().await? {
+            for row in piece {
+                let parameters = Parameters::from_json(&row);
+                let parameters = parameters.map_err(|error| Status::invalid_argument(error.to_string()))?;
+                rows.check(&parameters).map_err(invalid)?;
+                batch.push(row);
+            }
+            if let Some(open) = open.as_mut().filter(|_| batch.len() >= BATCH) {
+                open.add_written(&batch).await.map_err(status::queue)?;
+                batch.clear();
+            } else if open.is_none() {
+                // It is queued already; only its fingerprint is of interest.
+                batch.clear();
+            }
+        }
+        rows.finish().map_err(invalid)?;
+        let fingerprint = order.fingerprint();
+        let Some(mut open) = open else {
+            let before = self.queue.submitted_before(&submission.idempotency_key, &fingerprint).await;
+            return before.map_err(status::queue);
+        };
+        if !batch.is_empty() {
+            open.add_written(&batch).await.map_err(status::queue)?;
+        }
+        open.finish(&fingerprint).await.map_err(status::queue)
+    }
+
+    async fn queue_when_all_are_there(
+        &self,
+        order: &mut Order,
+        mut manifest: Manifest,
+    ) -> Result<Submitted, Status> {
+        let (mut rows, mut size) = (Vec::new(), 0);
+        while let Some(piece) = order.rows().await? {
+            for row in piece {
+                size += row.len();
+                if size > LARGEST_LIST {
+                    return Err(Status::invalid_argument(
+                        "the list of parameters is larger than 256 MiB, the limit where `where` or `sample` chooses \
+                         among its rows",
+                    ));
+                }
+                let parameters = Parameters::from_json(&row);
+                rows.push(parameters.map_err(|error| Status::invalid_argument(error.to_string()))?);
+            }
+        }
+        if manifest.has_rows() {
+            manifest = manifest.with_rows(rows);
+        }
+        let jobs = manifest.expand().map_err(invalid)?;
+        let submission = order.submission(&manifest, jobs.len(), order.fingerprint());
+        let parameters = match jobs.points() {
+            Some(_) if jobs.is_whole() => Jobs::Whole,
+            Some(points) => Jobs::Points(Box::new(points)),
+            None => Jobs::Written(Box::new(jobs.iter().map(|parameters| parameters.to_json()))),
+        };
+        self.queue.submit(&submission, parameters).await.map_err(status::queue)
+    }
 }
 
-/// All that a client sent.
+fn invalid(error: bt_model::manifest::Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// What a client sends: a header, and the rows where there are some.
 struct Order {
     header: v1::SubmitHeader,
-    manifest: Manifest,
-    fingerprint: [u8; 32],
+    incoming: Streaming<v1::SubmitRequest>,
+    hash: Sha256,
 }
 
 impl Order {
-    async fn receive(mut incoming: Streaming<v1::SubmitRequest>) -> Result<Self, Status> {
+    async fn open(mut incoming: Streaming<v1::SubmitRequest>) -> Result<Self, Status> {
         let first = incoming.message().await?.and_then(|message| message.kind);
         let Some(submit_request::Kind::Header(header)) = first else {
             return Err(status::out_of_order("a SubmitHeader"));
@@ -74,30 +131,49 @@ impl Order {
         if header.idempotency_key.is_empty() || header.idempotency_key.chars().count() > 200 {
             return Err(Status::invalid_argument("an idempotency key has 1 to 200 characters"));
         }
-        let manifest = Manifest::from_json(&header.manifest)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mut hash = Sha256::new();
         hash.update(header.manifest.as_bytes());
-        let mut rows = Vec::new();
-        let mut size = 0;
-        while let Some(message) = incoming.message().await? {
-            let Some(submit_request::Kind::Rows(piece)) = message.kind else {
-                return Err(status::malformed(Malformed::Missing("rows")));
-            };
-            for row in piece.rows {
-                size += row.len();
-                if size > LARGEST_LIST {
-                    return Err(Status::invalid_argument("the list of parameters is larger than 1 GiB"));
-                }
-                hash.update(row.as_bytes());
-                hash.update(b"\n");
-                let parameters = Parameters::from_json(&row)
-                    .map_err(|error| Status::invalid_argument(error.to_string()))?;
-                rows.push(parameters);
-            }
+        Ok(Self { header, incoming, hash })
+    }
+
+    fn manifest(&self) -> Result<Manifest, Status> {
+        Manifest::from_json(&self.header.manifest)
+            .map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+
+    /// The next rows; none when all have come.
+    async fn rows(&mut self) -> Result<Option<Vec<String>>, Status> {
+        let Some(message) = self.incoming.message().await? else { return Ok(None) };
+        let Some(submit_request::Kind::Rows(piece)) = message.kind else {
+            return Err(status::malformed(Malformed::Missing("rows")));
+        };
+        for row in &piece.rows {
+            self.hash.update(row.as_bytes());
+            self.hash.update(b"\n");
         }
-        let manifest = if rows.is_empty() { manifest } else { manifest.with_rows(rows) };
-        Ok(Self { header, manifest, fingerprint: hash.finalize().into() })
+        Ok(Some(piece.rows))
+    }
+
+    /// Of all that has come.
+    fn fingerprint(&self) -> [u8; 32] {
+        self.hash.clone().finalize().into()
+    }
+
+    fn submission(&self, manifest: &Manifest, jobs: u32, fingerprint: [u8; 32]) -> Submission {
+        Submission {
+            name: manifest.name.clone(),
+            owner: self.header.owner.clone(),
+            idempotency_key: self.header.idempotency_key.clone(),
+            fingerprint,
+            manifest: manifest.to_json(),
+            jobs,
+            priority: manifest.priority,
+            policy: manifest.policy.clone(),
+            needs: manifest.resources(),
+            labels: manifest.agents.clone(),
+            volumes: volumes(manifest),
+            image: manifest.image.clone(),
+        }
     }
 }
 

@@ -4,9 +4,12 @@
 //! of these a `sample`. The same manifest has the same jobs in the same order for ever.
 
 mod draw;
+mod rows;
 mod space;
 
 use std::collections::BTreeSet;
+
+pub use self::rows::RowCheck;
 
 use self::draw::Draw;
 use self::space::Space;
