@@ -164,7 +164,7 @@ impl Driver {
     fn load(&mut self) {
         match self.random.below(10) {
             0..=4 => self.submit(),
-            5 => self.on_some_sweep(&["cancel"]),
+            5 | 9 => self.on_some_sweep(&["cancel"]),
             6 => self.on_some_sweep(&["pause"]),
             7 => self.on_some_sweep(&["resume"]),
             8 => self.on_some_sweep(&["retry"]),
@@ -174,9 +174,12 @@ impl Driver {
 
     fn submit(&mut self) {
         let number = self.sweeps.len();
-        let jobs = 1 + self.random.below(40) as u32;
+        let (mut jobs, mut millis) = (1 + self.random.below(40) as u32, self.random.below(600));
+        if self.random.once_in(8) {
+            // Long enough to be missed if it is not stopped when it should be.
+            (jobs, millis) = (jobs % 4 + 1, 6_000 + self.random.below(3_000));
+        }
         let (key, name) = (format!("key-{number}"), format!("s{number}"));
-        let millis = self.random.below(600);
         // One job in eight fails by its own doing.
         let exit = if self.random.once_in(8) { "1" } else { "0" };
         let mut args: Vec<String> =
