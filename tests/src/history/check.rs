@@ -289,14 +289,20 @@ impl Proof<'_> {
                 continue;
             };
             if ["lost", "cancelled"].contains(&attempt.state.as_str()) && end > attempt.finished_at {
-                times += 1;
                 let late = end - attempt.finished_at;
-                if late > STOPPED_WITHIN && !self.was_ill(&attempt.machine, attempt.leased_at, end) {
+                // The part of it in which nothing but its agent could be to blame.
+                let is_well = !self.was_ill(
+                    &attempt.machine,
+                    attempt.finished_at,
+                    end.min(attempt.finished_at + STOPPED_WITHIN),
+                );
+                times += u64::from(is_well);
+                if late > STOPPED_WITHIN && is_well {
                     self.violated(6, &format!("stopped {late} us after it was taken away: {attempt}"));
                 }
             }
         }
-        self.stake(6, "a container outlived its attempt", times);
+        self.stake(6, "a container outlived its attempt, and its agent was well", times);
     }
 
     fn capacity_is_kept(&mut self, runs: &[Run]) {

@@ -21,6 +21,9 @@ const LEASE: u64 = 3_000;
 const IN_PROCESS: u32 = 3;
 /// Cpus of each agent.
 pub(super) const CPUS: u64 = 4;
+/// How long things break, and how long nothing does before what is late has no excuse.
+const STORM: Duration = Duration::from_secs(15);
+const CALM: Duration = Duration::from_secs(7);
 /// How long the cluster may take to come to rest.
 const REST: Duration = Duration::from_secs(180);
 
@@ -100,15 +103,54 @@ impl Driver {
         self.dir.path().join("runs.log")
     }
 
-    /// Loads and breaks the cluster for the plan's time.
+    /// Loads and breaks the cluster for the plan's time, with a calm now and then.
     pub fn run(&mut self) {
         let began = Instant::now();
         while began.elapsed() < self.plan.length {
-            self.load();
-            self.break_something();
-            self.heal(false);
-            std::thread::park_timeout(Duration::from_millis(20 + self.random.below(120)));
+            let storm = Instant::now();
+            while storm.elapsed() < STORM.min(self.plan.length) {
+                self.load();
+                self.break_something();
+                self.heal(false);
+                std::thread::park_timeout(Duration::from_millis(20 + self.random.below(120)));
+            }
+            self.calm();
         }
+    }
+
+    /// Nothing breaks for a while: what is late now has no excuse. Long jobs are cancelled while they run.
+    fn calm(&mut self) {
+        self.heal(true);
+        std::thread::park_timeout(CALM);
+        let number = self.sweeps.len();
+        let (key, name) = (format!("key-{number}"), format!("s{number}"));
+        let args =
+            ["submit", "--image", "x", "--name", &name, "--idempotency-key", &key, "--priority", "100"];
+        let more = [
+            "--matrix",
+            "n=1:3",
+            "-e",
+            "BT_SIM_MS=60000",
+            "-m",
+            "64m",
+            "--cpus",
+            "0.5",
+            "-o",
+            "json",
+            "--",
+            "x",
+        ];
+        let submitted = self.btctl(&[&args[..], &more[..]].concat());
+        let answer: Value = serde_json::from_str(&submitted.stdout).unwrap_or_default();
+        let sweep = answer["id"].as_str().unwrap_or_default().to_owned();
+        self.seen.submits.push((key, sweep.clone(), 3));
+        self.sweeps.push(sweep.clone());
+        let running =
+            format!("select count(*) from attempts where sweep_id = '{sweep}' and state = 'running'");
+        wait_until("the long jobs run", || (self.postgres.query(&running).ok()? == ["3"]).then_some(()));
+        let cancelled = self.btctl(&["cancel", &sweep]);
+        assert_eq!(cancelled.code, 0, "{cancelled:?}");
+        std::thread::park_timeout(CALM / 2);
     }
 
     /// Ends all faults and waits until every job has ended and every agent has let go of all it held.
@@ -175,9 +217,8 @@ impl Driver {
     fn submit(&mut self) {
         let number = self.sweeps.len();
         let (mut jobs, mut millis) = (1 + self.random.below(40) as u32, self.random.below(600));
-        if self.random.once_in(8) {
-            // Long enough to be missed if it is not stopped when it should be.
-            (jobs, millis) = (jobs % 4 + 1, 6_000 + self.random.below(3_000));
+        if self.random.once_in(12) {
+            (jobs, millis) = (jobs % 4 + 1, 4_000 + self.random.below(2_000));
         }
         let (key, name) = (format!("key-{number}"), format!("s{number}"));
         // One job in eight fails by its own doing.
