@@ -1,5 +1,6 @@
 //! What all parts of a running agent share.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ pub(crate) struct Agent {
     pub(crate) tasks: TaskTracker,
     /// No new work is wanted.
     pub(crate) draining: CancellationToken,
+    /// The machine is being taken back by its owner.
+    pub(crate) preempted: AtomicBool,
     unhealthy: Mutex<String>,
 }
 
@@ -58,6 +61,7 @@ impl Agent {
             link: Link::new(),
             tasks: TaskTracker::new(),
             draining,
+            preempted: AtomicBool::new(false),
             unhealthy: Mutex::default(),
         }
     }

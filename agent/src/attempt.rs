@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bt_model::manifest::OnDisconnect;
@@ -81,7 +82,11 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
         Err(error) => Outcome::End(Ending::failed(&Reason::Agent(format!("{error:#}")))),
     };
     match outcome {
-        Outcome::End(ending) => {
+        Outcome::End(mut ending) => {
+            if let Ending::Released { preempted, .. } = &mut ending {
+                // Work that had not begun is handed back at no cost all the same.
+                *preempted = agent.preempted.load(Ordering::Relaxed) && held.dir.started().is_some();
+            }
             let log = small_log(&held);
             if log.is_none() {
                 send_log(&agent, &held).await;

@@ -33,9 +33,20 @@ pub struct Options {
     /// How long a container may take to end by itself after SIGTERM before it is killed.
     #[arg(long, env = "BTCTL_STOP_GRACE", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub stop_grace: Duration,
+    /// File whose appearance says that this machine is being taken back, as spot machines are: the agent drains, and what
+    /// it can't finish counts as preempted.
+    #[arg(long, env = "BTCTL_PREEMPT_NOTICE", value_name = "file:PATH", value_parser = notice)]
+    pub preempt_notice: Option<PathBuf>,
     /// What runs containers. `simulated` runs none: it is for scale and fault tests.
     #[arg(long, hide = true, default_value = "docker", value_name = "ENGINE")]
     pub engine: EngineKind,
+}
+
+fn notice(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("file:") {
+        Some(path) if path.starts_with('/') => Ok(path.into()),
+        _ => Err("write file: and an absolute path, e.g. file:/run/preempted".to_owned()),
+    }
 }
 
 /// What runs containers.

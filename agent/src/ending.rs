@@ -23,6 +23,9 @@ pub(crate) enum Ending {
     /// Handed back unfinished: the agent stops.
     Released {
         why: String,
+        /// Because the machine is being taken back by its owner.
+        #[serde(default)]
+        preempted: bool,
     },
 }
 
@@ -65,7 +68,7 @@ pub(crate) enum Outcome {
 pub(crate) fn outcome(exit: &Exit, halt: Option<&Halt>) -> Outcome {
     match halt {
         Some(Halt::TakenAway) => Outcome::Discard,
-        Some(Halt::Release(why)) => Outcome::End(Ending::Released { why: why.clone() }),
+        Some(Halt::Release(why)) => Outcome::End(Ending::Released { why: why.clone(), preempted: false }),
         Some(Halt::Timeout) => Outcome::End(Ending::failed(&Reason::Timeout)),
         Some(Halt::Disk(limit)) => {
             let limit = bt_model::resources::ByteSize(*limit);
@@ -100,8 +103,8 @@ impl Ending {
                 let reason = Reason::from_parts(kind, *code, message.clone());
                 report::Kind::Failed(v1::Failed { reason: Some((&reason).into()) })
             }
-            Self::Released { why } => {
-                report::Kind::Released(v1::Released { why: why.clone(), preempted: false })
+            Self::Released { why, preempted } => {
+                report::Kind::Released(v1::Released { why: why.clone(), preempted: *preempted })
             }
         }
     }

@@ -26,6 +26,7 @@ mod upload;
 mod workdir;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -42,6 +43,8 @@ use workdir::StateDir;
 
 pub use config::{EngineKind, Options, Place};
 
+/// How often the notice that the machine is being taken back is looked for.
+const NOTICE_LOOK: Duration = Duration::from_secs(1);
 /// How long handing attempts back may take besides stopping their containers.
 const HAND_BACK: Duration = Duration::from_secs(10);
 
@@ -86,6 +89,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     reconcile::take_back(&agent).context("take back the attempts of an earlier run")?;
     let end = CancellationToken::new();
     agent.tasks.spawn(reconcile::run(agent.clone(), end.clone()));
+    agent.tasks.spawn(watch_for_notice(agent.clone(), shutdown.drain.clone(), end.clone()));
     let talking = session::run(agent.clone(), place.coordinators, end.clone());
     let served = tokio::select! {
         served = talking => served,
@@ -98,6 +102,19 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
         warn!(attempts = left, "attempts are left; the next start of this agent takes them back");
     }
     served
+}
+
+/// Looks for the notice that the machine is being taken back, and drains when it comes.
+async fn watch_for_notice(agent: Arc<Agent>, drain: CancellationToken, end: CancellationToken) {
+    let Some(notice) = &agent.options.preempt_notice else { return };
+    while !notice.exists() {
+        if timeout(NOTICE_LOOK, end.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+    info!("the machine is being taken back: {} is there", notice.display());
+    agent.preempted.store(true, Ordering::Relaxed);
+    drain.cancel();
 }
 
 /// Waits for the order to end, and then until nothing is held any more or the time is over.

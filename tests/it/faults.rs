@@ -206,3 +206,37 @@ fn a_job_that_asks_for_it_is_stopped_before_anybody_else_can_run_it() {
     cluster.ok(&["cancel", &stops]);
     cluster.ok(&["cancel", &keeps]);
 }
+
+#[test]
+fn a_machine_that_is_taken_back_hands_its_jobs_on() {
+    let notice = tempfile::tempdir().unwrap();
+    let path = notice.path().join("preempted");
+    let flags = ["--engine", "simulated", "--cpus", "2", "--memory", "1GiB", "--drain-timeout", "1s"];
+    let mut flags: Vec<_> = flags.map(str::to_owned).into();
+    flags.push(format!("--preempt-notice=file:{}", path.display()));
+    let mut cluster = Cluster::with(Options { agent: flags, ..Options::default() });
+    let submitted = cluster.json(&[
+        "submit",
+        "--image",
+        "x",
+        "-m",
+        "64m",
+        "-e",
+        "BT_SIM_MS=600000",
+        "--retries",
+        "0",
+        "--",
+        "x",
+    ]);
+    let sweep = submitted["id"].as_str().unwrap().to_owned();
+    wait_until("the job runs", || {
+        let sql = "select count(*) from attempts where state = 'running'";
+        (cluster.database.query(sql) == ["1"]).then_some(())
+    });
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(cluster.agent().wait(), 0);
+    assert_eq!(cluster.count(&sweep, "queued"), 1);
+    let accounts = "select preemptions, losses, failures from jobs";
+    assert_eq!(cluster.database.query(accounts), ["1|0|0"]);
+    cluster.ok(&["cancel", &sweep]);
+}

@@ -26,8 +26,8 @@ impl Reconciler {
         let mut leases = Health::new("taking expired leases away");
         let mut sweeps = Health::new("tending sweeps");
         loop {
-            leases.note(self.expire_once().await);
-            let more = sweeps.note(self.queue.tend_sweeps().await).unwrap_or(false);
+            let is_ours = leases.note(self.expire_once().await).unwrap_or(false);
+            let more = is_ours && sweeps.note(self.queue.tend_sweeps().await).unwrap_or(false);
             // Often enough that a lost job waits little longer than its lease.
             let pause = if more { Duration::ZERO } else { TEND.min(self.heartbeat / 3) };
             if timeout(pause, shutdown.cancelled()).await.is_ok() {
@@ -36,16 +36,17 @@ impl Reconciler {
         }
     }
 
-    /// One pass. A stamp older than a heartbeat and a half means that no coordinator was there to renew leases.
-    async fn expire_once(&self) -> Result<(), queue::Error> {
+    /// One pass. A stamp older than a heartbeat and a half means that no coordinator was there to renew leases. False if
+    /// another coordinator is at it.
+    async fn expire_once(&self) -> Result<bool, queue::Error> {
         let gap = self.heartbeat + self.heartbeat / 2;
-        let lost = self.queue.expire_leases(self.id, gap, self.lease).await?;
+        let Some(lost) = self.queue.expire_leases(self.id, gap, self.lease).await? else { return Ok(false) };
         for attempt in &lost {
             warn!(attempt.id = %attempt, "attempt is lost: its agent did not renew its lease");
         }
         if !lost.is_empty() {
             info!(attempts = lost.len(), "lost attempts' jobs go back to the queue");
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -40,20 +40,20 @@ pub(crate) struct Unwritten {
 
 impl Queue {
     /// Takes away the leases that have run out, unless no coordinator was there to renew them for longer than `gap`:
-    /// then every live lease gets a full term first. Says whose jobs were lost, or nothing if another coordinator is
-    /// at it.
+    /// then every live lease gets a full term first. Says which attempts were lost; none if another coordinator is at
+    /// it.
     pub(crate) async fn expire_leases(
         &self,
         coordinator: Uuid,
         gap: Duration,
         term: Duration,
-    ) -> Result<Vec<AttemptId>, Error> {
+    ) -> Result<Option<Vec<AttemptId>>, Error> {
         let mut tx = self.pool.begin().await?;
         let lock = query_file!("queries/try_maintenance_lock.sql").fetch_one(&mut *tx).await?;
         if !lock.locked {
             tx.rollback().await?;
             query_file!("queries/stamp.sql", coordinator).execute(&self.pool).await?;
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let away = query_file!("queries/seconds_since_stamp.sql").fetch_one(&mut *tx).await?.seconds;
         if away.is_none_or(|seconds| seconds > gap.as_secs_f64()) {
@@ -73,12 +73,12 @@ impl Queue {
         let settled = settle_in(&mut tx, &settlements).await?;
         tx.commit().await?;
         let lost = settlements.iter().zip(settled).filter(|(_, settled)| matches!(settled, Settled::Now(_)));
-        Ok(lost.map(|(settlement, _)| settlement.attempt).collect())
+        Ok(Some(lost.map(|(settlement, _)| settlement.attempt).collect()))
     }
 
     /// Brings sweeps up to date with their jobs: cancels what a cancelled one has left over, releases or pauses those
-    /// whose canary has ended, ends those without a job left, and folds counts. Any number of coordinators may do it
-    /// at once. True if there is more to do at once.
+    /// whose canary has ended, ends those without a job left, and folds counts. It does no harm if two coordinators do
+    /// it at once. True if there is more to do at once.
     pub(crate) async fn tend_sweeps(&self) -> Result<bool, Error> {
         let cancelled = query_file!("queries/cancel_left_over.sql", CANCEL_BATCH).execute(&self.pool).await?;
         self.judge_canaries().await?;
