@@ -151,13 +151,14 @@ async fn live(cluster: &mut Cluster, cut: Cut, when: When) -> (Ruling, String) {
 
 #[test]
 fn what_comes_too_late_is_refused() {
-    let cluster =
-        Cluster::without_agent(Options { lease: "1500ms", heartbeat: "500ms", ..Options::default() });
+    let cluster = Cluster::without_agent(Options { lease: "4s", heartbeat: "1s", ..Options::default() });
     let sweep = queue_one(&cluster);
     let address = cluster.address();
     runtime().block_on(async {
         let mut silent = ScriptedAgent::first(&address).await;
         let lost = silent.assignment().await.attempt;
+        // The job is to go to somebody else.
+        silent.drain(&[&lost]).await;
         let running =
             silent.report(&lost, report::Kind::Running(Running { image_id: "sha256:1".into() })).await;
         assert_eq!(silent.ack(running).await, Some(true));
@@ -167,15 +168,14 @@ fn what_comes_too_late_is_refused() {
         });
         // Somebody else makes it; then the first one speaks.
         let mut other = ScriptedAgent::first(&address).await;
-        let mut second = other.assignment().await.attempt;
-        if second == lost {
-            second = other.assignment().await.attempt;
-        }
+        let second = other.assignment().await.attempt;
+        assert_ne!(second, lost);
         let mut silent = silent.again(&address, &[&lost]).await;
         assert_eq!(silent.verdict(&lost), Ruling::Stop);
         let late = silent.succeed(&lost, DATA, sha256()).await;
         assert_eq!(silent.ack(late).await, Some(false));
         assert_eq!(cluster.count(&sweep, "succeeded"), 0);
+        other.beat(&[&second]).await;
         let done = other.succeed(&second, DATA, sha256()).await;
         assert_eq!(other.ack(done).await, Some(true));
         let late = silent.succeed(&lost, DATA, sha256()).await;

@@ -148,8 +148,18 @@ impl ScriptedAgent {
 
     /// Sends a heartbeat that names these attempts.
     pub async fn beat(&mut self, attempts: &[&str]) {
+        self.send_beat(attempts, false).await;
+    }
+
+    /// Sends a heartbeat that asks for no more work.
+    pub async fn drain(&mut self, attempts: &[&str]) {
+        self.send_beat(attempts, true).await;
+    }
+
+    async fn send_beat(&mut self, attempts: &[&str], draining: bool) {
         let beat = v1::Heartbeat {
             attempts: attempts.iter().map(|attempt| (*attempt).to_owned()).collect(),
+            draining,
             ..v1::Heartbeat::default()
         };
         drop(self.outgoing.send(v1::AgentMessage { kind: Some(agent_message::Kind::Heartbeat(beat)) }).await);
