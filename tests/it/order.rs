@@ -68,8 +68,8 @@ fn a_leash_holds_in_the_whole_cluster() {
         most.1 = most.1.max(cluster.count(&limited, "running"));
         (cluster.count(&parallel, "succeeded") + cluster.count(&limited, "succeeded") == 24).then_some(())
     });
-    assert_eq!(most, (3, 2));
-    // The same, by what Postgres has of the past.
+    assert!(most.0 <= 3 && most.1 <= 2, "{most:?} at once");
+    // The same, and that both were reached, by what Postgres has of the past.
     let at_once = |sweep: &str| {
         let sql = format!(
             "select max((select count(*) from attempts b where b.sweep_id = a.sweep_id
