@@ -25,6 +25,11 @@ fn each_mistake_is_named_before_anything_is_queued() {
     check(&with("matrix: { a: { from: 1, to: 10000001 } }"), &["10,000,000"]);
     check(&with("matrix: { a-b: [1], a_b: [1] }"), &["a-b", "a_b"]);
     check("image: x:1\ncommand: [echo, \"{{ fsat }}\"]\nmatrix: { fast: [1] }\n", &["fsat", "fast"]);
+    check(&with("retry_on: [omo]"), &["bad.yaml:3", "omo", "oom"]);
+    check(&with("retries: { failure: 2 }"), &["bad.yaml:3", "failure", "failures"]);
+    check(&with("max_parallel: 0"), &["bad.yaml:3", "max_parallel"]);
+    check(&with("limits: { a b: 1 }"), &["bad.yaml:3", "a b"]);
+    check(&with("canary: -1"), &["bad.yaml:3", "canary"]);
     check("command: [\"true\"]\n", &["image"]);
     check(": : :\n", &["bad.yaml"]);
     std::fs::write(cluster.dir().join("bad.yaml"), b"image: \xff\xfe\n").unwrap();
