@@ -91,14 +91,14 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
             if log.is_none() {
                 send_log(&agent, &held).await;
             }
-            if let Err(error) = held.dir.write_ending(&ending) {
-                // It is reported all the same; only a restart before the acknowledgement would lose it.
-                warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
-            }
             let (ending, files) = match small_outputs(&held, &ending) {
                 Ok(files) => (ending, files),
                 Err(reason) => (Ending::failed(&reason), Vec::new()),
             };
+            if let Err(error) = held.dir.write_ending(&ending) {
+                // It is reported all the same; only a restart before the acknowledgement would lose it.
+                warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
+            }
             held.hush();
             let attached = Attached { files, log: log.unwrap_or_default(), image_id: held.image_id() };
             let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
@@ -385,6 +385,9 @@ fn read_metrics(root: &std::path::Path, name: &str) -> Result<String, Reason> {
 
 /// All of a file, if it has no more bytes than this.
 fn read_small(file: File, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+    if file.metadata()?.len() > most {
+        return Ok(None);
+    }
     let mut data = Vec::new();
     file.take(most + 1).read_to_end(&mut data)?;
     Ok((data.len() as u64 <= most).then_some(data))

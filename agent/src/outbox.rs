@@ -176,7 +176,7 @@ mod tests {
         assert!(outbox.take(false).is_empty(), "steps wait for others");
         assert_eq!(sequences(outbox.take(true)), [1, 2]);
         assert!(outbox.take(true).is_empty());
-        let mut ended = outbox.end(a, report::Kind::Stopped(v1::Stopped {}), Attached::default());
+        let mut ended = outbox.end(a, report::Kind::Released(v1::Released::default()), Attached::default());
         assert_eq!(sequences(outbox.take(false)), [3]);
         outbox.rewind();
         assert_eq!(sequences(outbox.take(true)), [1, 2, 3]);
@@ -197,7 +197,7 @@ mod tests {
         outbox.step(a, report::Kind::Preparing(v1::Preparing {}));
         outbox.step(b, report::Kind::Preparing(v1::Preparing {}));
         let attached = Attached { log: Bytes::from_static(b"x"), ..Attached::default() };
-        drop(outbox.end(a, report::Kind::Stopped(v1::Stopped {}), attached));
+        drop(outbox.end(a, report::Kind::Released(v1::Released::default()), attached));
         let sent = outbox.take(true);
         assert_eq!(sent.iter().map(|report| report.log.len()).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(sequences(sent), [2, 3]);

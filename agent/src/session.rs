@@ -35,6 +35,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// Messages that may wait to be sent.
 const OUTGOING: usize = 64;
+/// How long the engine may take to say which images it has; a session does not wait for one that hangs.
+const LOOK_AT_IMAGES: Duration = Duration::from_secs(2);
 /// Images that a Hello names at most.
 const MOST_IMAGES: usize = 1_000;
 /// The largest message from a coordinator.
@@ -124,7 +126,8 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
     let (outgoing, receiver) = mpsc::channel(OUTGOING);
     let mut client = AgentsClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
     // Only a preference depends on it: an engine that can't say is no reason not to connect.
-    let mut images = agent.engine.images().await.unwrap_or_default();
+    let images = timeout(LOOK_AT_IMAGES, agent.engine.images()).await;
+    let mut images = images.ok().and_then(Result::ok).unwrap_or_default();
     images.truncate(MOST_IMAGES);
     send(&outgoing, agent_message::Kind::Hello(hello(agent, number, images))).await?;
     let greeted = Instant::now();

@@ -27,6 +27,17 @@ pub(crate) struct Client {
     sweeps: SweepsClient<Channel>,
 }
 
+/// One call, asked again while the coordinator is away.
+macro_rules! ask {
+    ($client:expr, $call:ident, $request:expr) => {
+        again(|| {
+            let (mut sweeps, request) = ($client.sweeps.clone(), $request.clone());
+            async move { Ok(sweeps.$call(request).await?.into_inner()) }
+        })
+        .await
+    };
+}
+
 impl Client {
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, Error> {
         let mut endpoints = Vec::new();
@@ -81,20 +92,13 @@ impl Client {
     }
 
     pub(crate) async fn sweeps(&self, all: bool, limit: u32) -> Result<Vec<v1::Sweep>, Error> {
-        let list = || {
-            let mut sweeps = self.sweeps.clone();
-            async move { Ok(sweeps.list_sweeps(v1::ListSweepsRequest { all, limit }).await?.into_inner()) }
-        };
-        Ok(again(list).await?.sweeps)
+        let request = v1::ListSweepsRequest { all, limit };
+        Ok(ask!(self, list_sweeps, request)?.sweeps)
     }
 
     pub(crate) async fn show(&self, sweep: &str) -> Result<Shown, Error> {
-        let show = || {
-            let mut sweeps = self.sweeps.clone();
-            let request = ShowSweepRequest { sweep: sweep.to_owned() };
-            async move { Ok(sweeps.show_sweep(request).await?.into_inner()) }
-        };
-        let reply = again(show).await?;
+        let request = ShowSweepRequest { sweep: sweep.to_owned() };
+        let reply = ask!(self, show_sweep, request)?;
         let sweep = reply.sweep.ok_or(bt_proto::convert::Malformed::Missing("sweep"))?;
         Ok(Shown {
             counts: sweep.counts.unwrap_or_default(),
@@ -109,19 +113,11 @@ impl Client {
     }
 
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {
-        let list = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move { Ok(sweeps.list_jobs(request).await?.into_inner()) }
-        };
-        again(list).await
+        ask!(self, list_jobs, request)
     }
 
     pub(crate) async fn cancel(&self, request: v1::CancelRequest) -> Result<v1::CancelReply, Error> {
-        let cancel = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move { Ok(sweeps.cancel(request).await?.into_inner()) }
-        };
-        again(cancel).await
+        ask!(self, cancel, request)
     }
 
     /// Asked once: jobs that failed again in the meantime must not be queued twice.
@@ -131,46 +127,27 @@ impl Client {
 
     /// False if nothing changed.
     pub(crate) async fn pause(&self, sweep: &str) -> Result<bool, Error> {
-        let pause = || {
-            let mut sweeps = self.sweeps.clone();
-            let request = v1::PauseRequest { sweep: sweep.to_owned() };
-            async move { Ok(sweeps.pause(request).await?.into_inner()) }
-        };
-        Ok(again(pause).await?.changed)
+        let request = v1::PauseRequest { sweep: sweep.to_owned() };
+        Ok(ask!(self, pause, request)?.changed)
     }
 
     /// False if nothing changed.
     pub(crate) async fn resume(&self, sweep: &str) -> Result<bool, Error> {
-        let resume = || {
-            let mut sweeps = self.sweeps.clone();
-            let request = v1::ResumeRequest { sweep: sweep.to_owned() };
-            async move { Ok(sweeps.resume(request).await?.into_inner()) }
-        };
-        Ok(again(resume).await?.changed)
+        let request = v1::ResumeRequest { sweep: sweep.to_owned() };
+        Ok(ask!(self, resume, request)?.changed)
     }
 
     pub(crate) async fn explain(&self, request: v1::ExplainRequest) -> Result<v1::ExplainReply, Error> {
-        let explain = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move { Ok(sweeps.explain(request).await?.into_inner()) }
-        };
-        again(explain).await
+        ask!(self, explain, request)
     }
 
     pub(crate) async fn limits(&self) -> Result<Vec<v1::Limit>, Error> {
-        let list = || {
-            let mut sweeps = self.sweeps.clone();
-            async move { Ok(sweeps.list_limits(v1::ListLimitsRequest {}).await?.into_inner()) }
-        };
-        Ok(again(list).await?.limits)
+        let request = v1::ListLimitsRequest {};
+        Ok(ask!(self, list_limits, request)?.limits)
     }
 
     pub(crate) async fn set_limit(&self, request: v1::SetLimitRequest) -> Result<(), Error> {
-        let set = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move { Ok(sweeps.set_limit(request).await?.into_inner()) }
-        };
-        again(set).await.map(drop)
+        ask!(self, set_limit, request).map(drop)
     }
 
     /// Asked once: the second time it would not be there.
@@ -180,41 +157,26 @@ impl Client {
     }
 
     pub(crate) async fn logs(&self, request: v1::LogsRequest) -> Result<Streaming<v1::LogLine>, Error> {
-        let logs = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move { Ok(sweeps.logs(request).await?.into_inner()) }
-        };
-        again(logs).await
+        ask!(self, logs, request)
     }
 
     pub(crate) async fn outputs(
         &self,
         request: v1::ListOutputsRequest,
     ) -> Result<Streaming<v1::JobOutput>, Error> {
-        let list = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move { Ok(sweeps.list_outputs(request).await?.into_inner()) }
-        };
-        again(list).await
+        ask!(self, list_outputs, request)
     }
 
     pub(crate) async fn download(
         &self,
         request: v1::DownloadRequest,
     ) -> Result<Streaming<v1::DownloadReply>, Error> {
-        let download = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move { Ok(sweeps.download(request).await?.into_inner()) }
-        };
-        again(download).await
+        ask!(self, download, request)
     }
 
     pub(crate) async fn agents(&self) -> Result<Vec<v1::Agent>, Error> {
-        let list = || {
-            let mut sweeps = self.sweeps.clone();
-            async move { Ok(sweeps.list_agents(v1::ListAgentsRequest {}).await?.into_inner()) }
-        };
-        Ok(again(list).await?.agents)
+        let request = v1::ListAgentsRequest {};
+        Ok(ask!(self, list_agents, request)?.agents)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Postgres decides what is published; this follows. A `result.json` that a coordinator's death prevented is written by
 //! the next pass of any coordinator.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,16 +76,27 @@ impl Publisher {
         if unwritten.is_empty() {
             return Ok(0);
         }
-        let writing: Vec<_> = unwritten.iter().map(|result| self.write(result)).collect();
+        let mut by_sweep: HashMap<_, Vec<_>> = HashMap::new();
+        for result in &unwritten {
+            by_sweep.entry(result.place.sweep).or_default().push(result);
+        }
+        let mut documents = Vec::with_capacity(unwritten.len());
+        for (sweep, results) in by_sweep {
+            let known = self.manifests.get(sweep).await?;
+            let reader = known.reader()?;
+            for result in results {
+                documents.push((result, document(result, &reader.json(result.parameters.clone()))?));
+            }
+        }
+        let writing: Vec<_> =
+            documents.iter().map(|(result, document)| self.write(result, document)).collect();
         let written: Vec<_> = stream::iter(writing).buffer_unordered(AT_ONCE).try_collect().await?;
         self.queue.mark_written(&written).await?;
         Ok(written.len())
     }
 
-    async fn write(&self, result: &Unwritten) -> Result<AttemptId, Error> {
-        let known = self.manifests.get(result.place.sweep).await?;
-        let parameters = known.reader()?.json(result.parameters.clone());
-        self.store.write_result(&result.place.result(), &document(result, &parameters)?).await?;
+    async fn write(&self, result: &Unwritten, document: &ResultDocument) -> Result<AttemptId, Error> {
+        self.store.write_result(&result.place.result(), document).await?;
         Ok(result.attempt)
     }
 }

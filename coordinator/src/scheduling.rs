@@ -151,8 +151,7 @@ struct Lane<'c> {
 
 /// Plans at most `limit` jobs. Each goes to an agent that has its image already, if there is one, and of these to the
 /// one with the most cpus free, so that work spreads.
-pub(crate) fn plan(seats: &[Seat], sweeps: &[Candidate], state: &State, limit: u32) -> Plan {
-    let mut seats = seats.to_vec();
+pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, limit: u32) -> Plan {
     let mut state = state.clone();
     let mut reserved = HashSet::new();
     let mut lanes: Vec<_> = sweeps.iter().enumerate().map(|(index, sweep)| Lane::of(index, sweep)).collect();

@@ -59,8 +59,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn queue_one(cluster: &Cluster) -> String {
-    let submitted = cluster.json(&["submit", "--image", "x", "-m", "64m", "--", "x"]);
-    submitted["id"].as_str().unwrap().to_owned()
+    cluster.submit_simulated(&[])
 }
 
 #[test]
@@ -105,10 +104,7 @@ async fn live(cluster: &mut Cluster, cut: Cut, when: When) -> (Ruling, String) {
     let address = cluster.address();
     let mut agent = ScriptedAgent::first(&address).await;
     if when == When::BeforeAssignment {
-        wait_until("the job is leased", || {
-            let sql = "select count(*) from attempts where state = 'leased'";
-            (cluster.database.query(sql) == ["1"]).then_some(())
-        });
+        cluster.wait_attempts("leased", 1);
     }
     let mut held = String::new();
     if when != When::BeforeAssignment {
@@ -162,10 +158,7 @@ fn what_comes_too_late_is_refused() {
         let running =
             silent.report(&lost, report::Kind::Running(Running { image_id: "sha256:1".into() })).await;
         assert_eq!(silent.ack(running).await, Some(true));
-        wait_until("the lease is taken away", || {
-            let sql = "select count(*) from attempts where state = 'lost'";
-            (cluster.database.query(sql) == ["1"]).then_some(())
-        });
+        cluster.wait_attempts("lost", 1);
         // Somebody else makes it; then the first one speaks.
         let mut other = ScriptedAgent::first(&address).await;
         let second = other.assignment().await.attempt;

@@ -163,32 +163,14 @@ fn a_container_that_somebody_else_removed_is_run_again() {
 
 #[test]
 fn a_job_that_asks_for_it_is_stopped_before_anybody_else_can_run_it() {
-    let flags = ["--engine", "simulated", "--cpus", "2", "--memory", "1GiB", "--stop-grace", "0s"];
-    let mut cluster =
-        Cluster::with(Options { lease: "8s", agent: flags.map(str::to_owned).into(), ..Options::default() });
-    let submit = |choice: &str| {
-        let args = [
-            "submit",
-            "--image",
-            "x",
-            "-m",
-            "64m",
-            "-e",
-            "BT_SIM_MS=600000",
-            "--on-disconnect",
-            choice,
-            "--",
-            "x",
-        ];
-        cluster.json(&args)["id"].as_str().unwrap().to_owned()
-    };
+    let simulated = Options::simulated(&["--cpus", "2", "--stop-grace", "0s"]);
+    let mut cluster = Cluster::with(Options { lease: "8s", ..simulated });
+    let submit =
+        |choice: &str| cluster.submit_simulated(&["-e", "BT_SIM_MS=600000", "--on-disconnect", choice]);
     let (stops, keeps) = (submit("stop"), submit("keep"));
     cluster.wait_count(&stops, "running", 1);
     cluster.wait_count(&keeps, "running", 1);
-    wait_until("both containers run", || {
-        let sql = "select count(*) from attempts where state = 'running'";
-        (cluster.database.query(sql) == ["2"]).then_some(())
-    });
+    cluster.wait_attempts("running", 2);
     let last_renewed = std::time::Instant::now();
     cluster.coordinator().kill();
     let log = cluster.dir().join("agent.log");
@@ -209,30 +191,12 @@ fn a_job_that_asks_for_it_is_stopped_before_anybody_else_can_run_it() {
 
 #[test]
 fn a_machine_that_is_taken_back_hands_its_jobs_on() {
-    let notice = tempfile::tempdir().unwrap();
-    let path = notice.path().join("preempted");
-    let flags = ["--engine", "simulated", "--cpus", "2", "--memory", "1GiB", "--drain-timeout", "1s"];
-    let mut flags: Vec<_> = flags.map(str::to_owned).into();
-    flags.push(format!("--preempt-notice=file:{}", path.display()));
-    let mut cluster = Cluster::with(Options { agent: flags, ..Options::default() });
-    let submitted = cluster.json(&[
-        "submit",
-        "--image",
-        "x",
-        "-m",
-        "64m",
-        "-e",
-        "BT_SIM_MS=600000",
-        "--retries",
-        "0",
-        "--",
-        "x",
-    ]);
-    let sweep = submitted["id"].as_str().unwrap().to_owned();
-    wait_until("the job runs", || {
-        let sql = "select count(*) from attempts where state = 'running'";
-        (cluster.database.query(sql) == ["1"]).then_some(())
-    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("preempted");
+    let notice = format!("--preempt-notice=file:{}", path.display());
+    let mut cluster = Cluster::with(Options::simulated(&["--cpus", "2", "--drain-timeout", "1s", &notice]));
+    let sweep = cluster.submit_simulated(&["-e", "BT_SIM_MS=600000", "--retries", "0"]);
+    cluster.wait_attempts("running", 1);
     std::fs::write(&path, "").unwrap();
     assert_eq!(cluster.agent().wait(), 0);
     assert_eq!(cluster.count(&sweep, "queued"), 1);

@@ -3,29 +3,14 @@
 use bt_tests::{Cluster, Options, wait_until};
 
 fn cluster(cpus: &str) -> Cluster {
-    let flags = [
-        "--engine",
-        "simulated",
-        "--cpus",
-        cpus,
-        "--memory",
-        "64GiB",
-        "--disk",
-        "1TiB",
-        "--label",
-        "queue=cpu",
-    ];
-    Cluster::with(Options { agent: flags.map(str::to_owned).into(), ..Options::default() })
+    Cluster::with(Options::simulated(&["--cpus", cpus, "--label", "queue=cpu"]))
 }
 
 /// Queues jobs that take so many milliseconds.
 #[track_caller]
 fn submit(cluster: &Cluster, jobs: u32, millis: u32, flags: &[&str]) -> String {
     let (matrix, millis) = (format!("n=1:{jobs}"), format!("BT_SIM_MS={millis}"));
-    let mut args = vec!["submit", "--image", "x", "-m", "64m", "--matrix", &matrix, "-e", &millis];
-    args.extend(flags);
-    args.extend(["--", "x"]);
-    cluster.json(&args)["id"].as_str().unwrap().to_owned()
+    cluster.submit_simulated(&[&["--matrix", &matrix, "-e", &millis], flags].concat())
 }
 
 #[track_caller]
@@ -56,8 +41,7 @@ fn a_paused_sweep_starts_no_job_until_it_is_resumed() {
 #[test]
 fn a_leash_holds_in_the_whole_cluster() {
     let mut cluster = cluster("4");
-    let flags = ["--engine", "simulated", "--cpus", "4", "--memory", "64GiB"].map(str::to_owned);
-    cluster.add_agent_with("second", &flags);
+    cluster.add_agent_with("second", &Options::simulated(&["--cpus", "4"]).agent);
     let parallel = submit(&cluster, 12, 150, &["--max-parallel", "3"]);
     let limited = submit(&cluster, 12, 150, &["--limit", "nas-io"]);
     explained(&cluster, &limited, "nobody has set the limit nas-io; btctl limits set nas-io CAPACITY does");

@@ -7,12 +7,6 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn simulated(cpus: &str) -> Vec<String> {
-    ["--engine", "simulated", "--cpus", cpus, "--memory", "64GiB", "--disk", "64GiB"]
-        .map(str::to_owned)
-        .into()
-}
-
 /// Each job number succeeded once, and none was started again after it had succeeded.
 #[track_caller]
 fn each_once(cluster: &Cluster, jobs: u64) {
@@ -29,27 +23,12 @@ fn each_once(cluster: &Cluster, jobs: u64) {
 fn machines_that_die_all_the_time_lose_no_job() {
     let (jobs, agents) = (setting("BTCTL_SPOT_JOBS", 1_500), setting("BTCTL_SPOT_AGENTS", 8));
     let mut cluster = Cluster::without_agent(Options { lease: "3s", ..Options::default() });
-    let flags = simulated("4");
+    let flags = Options::simulated(&["--cpus", "4"]).agent;
     for number in 0..agents {
         cluster.add_agent_with(&format!("spot{number}"), &flags);
     }
     let matrix = format!("n=1:{jobs}");
-    let submitted = cluster.json(&[
-        "submit",
-        "--image",
-        "x",
-        "--name",
-        "spot",
-        "--matrix",
-        &matrix,
-        "-e",
-        "BT_SIM_MS=50",
-        "-m",
-        "64m",
-        "--",
-        "x",
-    ]);
-    let sweep = submitted["id"].as_str().unwrap().to_owned();
+    let sweep = cluster.submit_simulated(&["--name", "spot", "--matrix", &matrix, "-e", "BT_SIM_MS=50"]);
     let mut next = 0;
     let mut deaths = 0;
     let mut last = std::time::Instant::now();
@@ -80,24 +59,11 @@ fn machines_that_die_all_the_time_lose_no_job() {
 fn coordinators_can_be_killed_and_restarted_one_after_the_other() {
     let mut cluster = Cluster::without_agent(Options::default());
     cluster.add_coordinator();
-    let flags = simulated("8");
+    let flags = Options::simulated(&["--cpus", "8"]).agent;
     for name in ["a", "b", "c"] {
         cluster.add_agent_with(name, &flags);
     }
-    let submitted = cluster.json(&[
-        "submit",
-        "--image",
-        "x",
-        "--matrix",
-        "n=1:600",
-        "-e",
-        "BT_SIM_MS=100",
-        "-m",
-        "64m",
-        "--",
-        "x",
-    ]);
-    let sweep = submitted["id"].as_str().unwrap().to_owned();
+    let sweep = cluster.submit_simulated(&["--matrix", "n=1:600", "-e", "BT_SIM_MS=100"]);
     for (number, done) in [(0, 30), (1, 150), (0, 300), (1, 400)] {
         cluster.wait_count(&sweep, "succeeded", done);
         cluster.coordinator_number(number).kill();
@@ -112,7 +78,7 @@ fn coordinators_can_be_killed_and_restarted_one_after_the_other() {
 
 #[test]
 fn what_notifications_lose_the_poll_finds() {
-    let mut cluster = Cluster::with(Options { agent: simulated("2"), ..Options::default() });
+    let mut cluster = Cluster::with(Options::simulated(&["--cpus", "2"]));
     // The agent knows the first coordinator only, and all is asked of the second.
     cluster.add_coordinator();
     let other = cluster.address_of(1);
@@ -148,10 +114,7 @@ fn what_notifications_lose_the_poll_finds() {
     let short = submit("0");
     cluster.wait_count(&short, "succeeded", 2);
     let long = submit("600000");
-    wait_until("the jobs run", || {
-        let running = "select count(*) from attempts where state = 'running'";
-        (cluster.database.query(running) == ["2"]).then_some(())
-    });
+    cluster.wait_attempts("running", 2);
     cluster.ok(&["--coordinator", &other, "cancel", &long]);
     wait_until("the agent has let go of them", || {
         let attempts = cluster.dir().join("agent/attempts");

@@ -145,9 +145,8 @@ fn the_death_of_postgres_costs_nothing() {
 fn up_takes_over_a_postgres_that_was_left_behind() {
     let machine = Machine::new();
     machine.up().kill();
-    let mut up = machine.up();
-    assert_eq!(machine.run(&["down", "--state-dir", &machine.state()]).0, 0);
-    assert_eq!(up.wait(), 0);
+    let up = machine.up();
+    machine.down(up);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Finished, Process, btctl_path};
+use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
 use crate::{Database, wait_until};
 
 /// How a cluster is set up.
@@ -25,6 +25,14 @@ impl Default for Options {
             heartbeat: "500ms",
             agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"].map(str::to_owned).into(),
         }
+    }
+}
+
+impl Options {
+    /// Agents that run no containers; what is not given is plentiful.
+    pub fn simulated(more: &[&str]) -> Self {
+        let flags = ["--engine", "simulated", "--memory", "64GiB", "--disk", "1TiB"];
+        Self { agent: flags.iter().chain(more).map(|flag| (*flag).to_owned()).collect(), ..Self::default() }
     }
 }
 
@@ -102,7 +110,7 @@ impl Cluster {
             .arg("--store")
             .arg(self.store())
             .env("BTCTL_DATABASE_URL", self.database.url());
-        self.isolate(&mut command);
+        isolate(&mut command, self.dir());
         let process = Process::start(&format!("coordinator{number}"), self.dir(), &mut command);
         self.coordinators[number].1 = Some(process);
         let address = format!("http://127.0.0.1:{port}");
@@ -132,7 +140,7 @@ impl Cluster {
             .args(["agent", "--name", name, "--coordinator", &self.address(), "--state-dir"])
             .arg(self.dir().join(name))
             .args(flags);
-        self.isolate(&mut command);
+        isolate(&mut command, self.dir());
         self.agents.push(Process::start(name, self.dir(), &mut command));
         wait_until("the agent is ready", || {
             let agents = self.json(&["agents", "ls"]);
@@ -153,15 +161,7 @@ impl Cluster {
 
     /// Runs a client's command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
-        let mut command = Command::new(btctl_path());
-        command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
-        self.isolate(&mut command);
-        let output = command.output().expect("run btctl");
-        Finished {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        run_client(&self.address(), self.dir(), args)
     }
 
     /// Runs a command that must succeed, and returns what it printed.
@@ -190,6 +190,22 @@ impl Cluster {
         args.extend(["--", "sh", "-c", script]);
         let submitted = self.json(&args);
         submitted["id"].as_str().expect("submit prints an id").to_owned()
+    }
+
+    /// Submits a sweep of jobs that do nothing, for agents that run no containers, and returns its id.
+    #[track_caller]
+    pub fn submit_simulated(&self, flags: &[&str]) -> String {
+        let args = [&["submit", "--image", "x", "-m", "64m"], flags, &["--", "x"]].concat();
+        self.json(&args)["id"].as_str().expect("submit prints an id").to_owned()
+    }
+
+    /// Waits until so many attempts of all sweeps are in a state.
+    #[track_caller]
+    pub fn wait_attempts(&self, state: &str, attempts: u64) {
+        let sql = format!("select count(*) from attempts where state = '{state}'");
+        wait_until(&format!("{attempts} attempts are {state}"), || {
+            (self.database.query(&sql) == [attempts.to_string()]).then_some(())
+        });
     }
 
     /// The number of a sweep's jobs in a state.
@@ -222,15 +238,6 @@ impl Cluster {
     pub fn running_containers(&self, sweep: &str) -> Vec<String> {
         containers(&["ps", "-q", "--no-trunc"], sweep)
     }
-
-    /// Nothing of the user's own settings reaches a test.
-    fn isolate(&self, command: &mut Command) {
-        command
-            .env("HOME", self.dir())
-            .env("XDG_CONFIG_HOME", self.dir().join("config"))
-            .env("XDG_STATE_HOME", self.dir().join("state"))
-            .env_remove("BTCTL_CONFIG");
-    }
 }
 
 impl Drop for Cluster {
@@ -250,11 +257,6 @@ impl Drop for Cluster {
             }
         }
     }
-}
-
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
-    socket.local_addr().expect("a bound socket has an address").port()
 }
 
 fn containers(list: &[&str], sweep: &str) -> Vec<String> {

@@ -21,7 +21,7 @@ impl Database {
         });
         let name = format!("test_{}", Uuid::new_v4().simple());
         let this = Self { name, server };
-        let made = this.psql_at(&this.server, &format!("create database {}", this.name));
+        let made = psql(&this.server, &format!("create database {}", this.name));
         assert!(made.is_ok(), "{made:?}");
         this
     }
@@ -36,22 +36,23 @@ impl Database {
     /// The rows of a query, one line each, columns parted by `|`.
     #[track_caller]
     pub fn query(&self, sql: &str) -> Vec<String> {
-        match self.psql_at(&self.url(), sql) {
-            Ok(text) => text.lines().map(str::to_owned).collect(),
+        match psql(&self.url(), sql) {
+            Ok(rows) => rows,
             Err(error) => panic!("{sql}: {error}"),
         }
     }
+}
 
-    fn psql_at(&self, url: &str, sql: &str) -> Result<String, String> {
-        let output = Command::new("psql")
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
-            .env_remove("PGDATABASE")
-            .output()
-            .map_err(|error| format!("psql can't be run: {error}; install postgresql-client"))?;
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
+/// The rows of a query at a server, one line each, columns parted by `|`.
+pub(crate) fn psql(url: &str, sql: &str) -> Result<Vec<String>, String> {
+    let output = Command::new("psql")
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
+        .env_remove("PGDATABASE")
+        .output()
+        .map_err(|error| format!("psql can't be run: {error}; install postgresql-client"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
     }
 }
 
@@ -68,7 +69,7 @@ impl Drop for Database {
             return;
         }
         let drop = format!("drop database if exists {} with (force)", self.name);
-        if let Err(error) = self.psql_at(&self.server, &drop) {
+        if let Err(error) = psql(&self.server, &drop) {
             eprintln!("the database {} is left behind: {error}", self.name);
         }
     }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::database::psql;
 use crate::wait_until;
 
 /// A running server. It is gone when it is dropped.
@@ -75,14 +76,7 @@ impl PostgresServer {
 
     /// The rows of a query, one line each, columns parted by `|`.
     pub fn query(&self, sql: &str) -> Result<Vec<String>, String> {
-        let output = Command::new("psql")
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", sql])
-            .output()
-            .map_err(|error| format!("psql can't be run: {error}; install postgresql-client"))?;
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
+        psql(&self.url(), sql)
     }
 
     fn data(&self) -> PathBuf {

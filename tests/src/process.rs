@@ -23,6 +23,34 @@ pub struct Finished {
     pub stderr: String,
 }
 
+/// Runs a client's command to its end, with no settings but these coordinators.
+pub(crate) fn run_client(coordinators: &str, home: &Path, args: &[&str]) -> Finished {
+    let mut command = Command::new(btctl_path());
+    command.args(args).env("BTCTL_COORDINATOR", coordinators).current_dir(home);
+    isolate(&mut command, home);
+    let output = command.output().expect("run btctl");
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Nothing of the user's own settings reaches a test.
+pub(crate) fn isolate(command: &mut Command, home: &Path) {
+    command
+        .env("HOME", home)
+        .env("XDG_CONFIG_HOME", home.join("config"))
+        .env("XDG_STATE_HOME", home.join("state"))
+        .env_remove("BTCTL_CONFIG");
+}
+
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
+    socket.local_addr().expect("a bound socket has an address").port()
+}
+
 /// A server that runs in the background, with all that it says in a file.
 #[derive(Debug)]
 pub struct Process {

@@ -85,7 +85,7 @@ impl Dispatcher {
         let mut sent = 0;
         for _ in 0..ROUNDS {
             let seats: Vec<_> = agents.iter().map(|agent| agent.seat.clone()).collect();
-            let plan = plan(&seats, &sweeps, &state, BATCH - sent);
+            let plan = plan(seats, &sweeps, &state, BATCH - sent);
             self.memory.note_waiting(&plan.waiting);
             let mut dry = HashSet::new();
             for (index, wants) in &plan.claims {
@@ -98,7 +98,9 @@ impl Dispatcher {
                 }
                 sent += claimed.len() as u32;
                 *state.owners.entry(sweep.owner.clone()).or_default() += claimed.len() as u64;
-                for agent in &mut agents {
+                // Only those that were to get some can have got some.
+                for agent in wants.keys() {
+                    let agent = &mut agents[*agent];
                     let jobs = claimed.iter().filter(|claimed| claimed.agent == agent.agent).count();
                     agent.take(&sweep, jobs);
                 }

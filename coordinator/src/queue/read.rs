@@ -452,42 +452,4 @@ impl Queue {
         })
         .transpose()
     }
-
-    /// Where the files of one of this agent's attempts belong, and how far the attempt is.
-    pub(crate) async fn attempt_place(
-        &self,
-        agent: AgentId,
-        session: u64,
-        attempt: AttemptId,
-    ) -> Result<(AttemptPlace, AttemptState), Error> {
-        let session = signed::<i64>(session)?;
-        let row = query_file!("queries/attempt_place.sql", attempt.uuid(), agent.uuid(), session)
-            .fetch_optional(&self.pool)
-            .await?
-            .ok_or(Error::NoAttempt(attempt))?;
-        let place = AttemptPlace {
-            sweep_name: row.name,
-            sweep: SweepId::from_uuid(row.sweep_id),
-            jobs: unsigned(row.jobs)?,
-            job: unsigned(row.job)?,
-            attempt: unsigned(row.number)?,
-        };
-        Ok((place, row.state.0))
-    }
-
-    /// Writes the image that a sweep runs if none is written yet; answers with the one that is.
-    pub(crate) async fn pin_image(
-        &self,
-        agent: AgentId,
-        session: u64,
-        attempt: AttemptId,
-        image: &str,
-    ) -> Result<String, Error> {
-        let session = signed::<i64>(session)?;
-        query_file!("queries/pin_image.sql", attempt.uuid(), agent.uuid(), session, image)
-            .fetch_optional(&self.pool)
-            .await?
-            .map(|row| row.image_pin)
-            .ok_or(Error::NoAttempt(attempt))
-    }
 }

@@ -38,7 +38,7 @@ fn running(sweeps: &[Candidate]) -> State {
 
 /// Jobs planned for each sweep, in the order of the sweeps.
 fn planned(seat: &Seat, sweeps: &[Candidate], limit: u32) -> Vec<u32> {
-    let plan = plan(std::slice::from_ref(seat), sweeps, &running(sweeps), limit);
+    let plan = plan(vec![seat.clone()], sweeps, &running(sweeps), limit);
     let of = |index: usize| plan.claims.get(&index).map_or(0, |wants| wants.values().sum());
     (0..sweeps.len()).map(of).collect()
 }
@@ -46,7 +46,7 @@ fn planned(seat: &Seat, sweeps: &[Candidate], limit: u32) -> Vec<u32> {
 #[test]
 fn work_spreads_over_agents() {
     let sweeps = [sweep("ann", 0, 0)];
-    let plan = plan(&[agent(4, 8), agent(2, 8), agent(2, 8)], &sweeps, &State::default(), 5);
+    let plan = plan(vec![agent(4, 8), agent(2, 8), agent(2, 8)], &sweeps, &State::default(), 5);
     assert_eq!(plan.claims[&0], BTreeMap::from([(0, 3), (1, 1), (2, 1)]));
     assert_eq!(plan.jobs, 5);
 }
@@ -59,7 +59,8 @@ fn an_agent_that_has_the_image_is_preferred() {
     let offer = Offer { images: HashSet::from(["sha256:1".to_owned()]), ..(*has.offer).clone() };
     has.offer = Arc::new(offer);
     let seats = [agent(8, 8), has, agent(8, 8)];
-    let plan = |jobs| plan(&seats, std::slice::from_ref(&wants), &State::default(), jobs).claims.remove(&0);
+    let plan =
+        |jobs| plan(seats.to_vec(), std::slice::from_ref(&wants), &State::default(), jobs).claims.remove(&0);
     assert_eq!(plan(2), Some(BTreeMap::from([(1, 2)])));
     assert_eq!(plan(3).map(|wants| wants[&1]), Some(2), "but work is not held back for it");
 }
@@ -96,10 +97,10 @@ fn limits_are_shared_by_all_sweeps() {
     let sweeps = [limited(), limited(), sweep("ann", -1, 0)];
     let mut state = State::default();
     let of = |plan: &Plan, index| plan.claims.get(&index).map_or(0, |wants| wants.values().sum::<u32>());
-    let unset = plan(&[agent(8, 8)], &sweeps, &state, 100);
+    let unset = plan(vec![agent(8, 8)], &sweeps, &state, 100);
     assert_eq!([of(&unset, 0), of(&unset, 1), of(&unset, 2)], [0, 0, 8]);
     state.limits.insert("nas-io".into(), 7);
-    let set = plan(&[agent(8, 8)], &sweeps, &state, 100);
+    let set = plan(vec![agent(8, 8)], &sweeps, &state, 100);
     assert_eq!([of(&set, 0), of(&set, 1), of(&set, 2)], [2, 1, 5]);
 }
 
@@ -134,11 +135,11 @@ fn a_large_job_that_has_waited_long_gets_an_agent_to_wait_for() {
     busy.free = size(3, 8);
     let seats = [busy, agent(2, 8)];
     let mut state = State::default();
-    let before = plan(&seats, &sweeps, &state, 100);
+    let before = plan(seats.to_vec(), &sweeps, &state, 100);
     assert_eq!(before.claims[&1], BTreeMap::from([(0, 3), (1, 2)]));
     assert_eq!(before.waiting[0], sweeps[0].sweep);
     state.starved.insert(sweeps[0].sweep);
-    let after = plan(&seats, &sweeps, &state, 100);
+    let after = plan(seats.to_vec(), &sweeps, &state, 100);
     assert_eq!(after.claims[&1], BTreeMap::from([(1, 2)]));
 }
 

@@ -229,7 +229,7 @@ impl Services {
         }
         let ended =
             |ending| News::Ended { ending, publication: Publication::default(), image_id: image_id.clone() };
-        let came = Came { agent, session, attempt, files: report.files, log: report.log };
+        let came = || self.came(agent, session, attempt, report.files, report.log);
         let news = match kind {
             report::Kind::Preparing(_) => advanced(AttemptEvent::Prepares, None),
             report::Kind::Running(running) => {
@@ -239,7 +239,12 @@ impl Services {
             report::Kind::Publishing(_) => advanced(AttemptEvent::Publishes, None),
             report::Kind::Succeeded(succeeded) => {
                 let publication = publication(succeeded).map_err(status::malformed)?;
-                match self.store_what_came(came, &publication).await? {
+                let stored = match came().await? {
+                    Some(came) => self.store_what_came(&came, &publication).await,
+                    // Not this agent's any more: Postgres refuses the report.
+                    None => Ok(()),
+                };
+                match stored {
                     Ok(()) => News::Ended { ending: Ending::Published, publication, image_id },
                     Err(reason) => ended(Ending::Failed(reason)),
                 }
@@ -248,14 +253,17 @@ impl Services {
                 let reason = failed.reason.ok_or(Malformed::Missing("failed.reason"));
                 let reason = reason.and_then(Reason::try_from).map_err(status::malformed)?;
                 info!(attempt.id = %attempt, agent.id = %agent, "attempt failed: {reason}");
-                self.store_log(&came).await?;
+                if let Some(came) = came().await? {
+                    self.store_log(&came).await;
+                }
                 ended(Ending::Failed(reason))
             }
             report::Kind::Released(v1::Released { preempted, .. }) => {
-                self.store_log(&came).await?;
+                if let Some(came) = came().await? {
+                    self.store_log(&came).await;
+                }
                 ended(if preempted { Ending::Preempted } else { Ending::Returned })
             }
-            report::Kind::Stopped(_) => ended(Ending::Returned),
         };
         let stops = || Status::unavailable("the coordinator stops");
         let posted = self.ledger.post(Report { agent, session, attempt, news }).await;
@@ -271,54 +279,43 @@ impl Services {
     }
 
     /// Sees to it that all outputs are in the store before they are published: writes those that came with the report,
-    /// and looks for the others. The inner error is why the attempt has failed instead.
-    async fn store_what_came(
-        &self,
-        came: Came,
-        publication: &Publication,
-    ) -> Result<Result<(), Reason>, Status> {
-        let Some(place) = self.place(&came).await? else {
-            // Not this agent's any more: Postgres refuses the report.
-            return Ok(Ok(()));
-        };
-        self.store_log(&came).await?;
+    /// and looks for the others. The error is why the attempt has failed instead.
+    async fn store_what_came(&self, came: &Came, publication: &Publication) -> Result<(), Reason> {
+        self.store_log(came).await;
+        let unkept = |error: bt_store::Error| Reason::Outputs(error.to_string());
         let small: HashMap<_, _> = came.files.iter().map(|file| (&file.path, &file.data)).collect();
         for (path, size, sha256) in &publication.files {
-            let target = place.output(path);
+            let target = came.place.output(path);
             let there = match small.get(path) {
                 Some(data) if data.len() as u64 == *size && Sha256::digest(data)[..] == sha256[..] => {
                     let data = Bytes::from((*data).clone());
-                    match self.until_stored(&came, || self.store.put(&target, data.clone())).await {
-                        Ok(()) => true,
-                        Err(error) => return Ok(Err(Reason::Outputs(error.to_string()))),
-                    }
+                    let put = || self.store.put(&target, data.clone());
+                    self.until_stored(came, put).await.map_err(unkept)?;
+                    true
                 }
                 Some(_) => false,
-                None => match self.until_stored(&came, || self.store.size(&target)).await {
-                    Ok(found) => found == Some(*size),
-                    Err(error) => return Ok(Err(Reason::Outputs(error.to_string()))),
-                },
+                None => {
+                    let found = self.until_stored(came, || self.store.size(&target)).await;
+                    found.map_err(unkept)? == Some(*size)
+                }
             };
             if !there {
                 warn!(attempt.id = %came.attempt, "output {path} is not in the store as it was sent");
-                return Ok(Err(Reason::Agent(format!("{path} is not in the store as it was sent"))));
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    async fn store_log(&self, came: &Came) -> Result<(), Status> {
-        if came.log.is_empty() {
-            return Ok(());
-        }
-        if let Some(place) = self.place(came).await? {
-            let (target, data) = (place.log(), Bytes::from(came.log.clone()));
-            let stored = self.until_stored(came, || self.store.put(&target, data.clone())).await;
-            if let Err(error) = stored {
-                warn!(attempt.id = %came.attempt, error = %error, "the log is not stored");
+                return Err(Reason::Agent(format!("{path} is not in the store as it was sent")));
             }
         }
         Ok(())
+    }
+
+    async fn store_log(&self, came: &Came) {
+        if came.log.is_empty() {
+            return;
+        }
+        let (target, data) = (came.place.log(), Bytes::from(came.log.clone()));
+        let stored = self.until_stored(came, || self.store.put(&target, data.clone())).await;
+        if let Err(error) = stored {
+            warn!(attempt.id = %came.attempt, error = %error, "the log is not stored");
+        }
     }
 
     /// Asks the store until it does what it is asked, and says meanwhile what the attempt waits for: a full or broken
@@ -347,24 +344,33 @@ impl Services {
         }
     }
 
-    /// Where the attempt's files belong; none if it is not this agent's, or the session was superseded.
-    async fn place(&self, came: &Came) -> Result<Option<AttemptPlace>, Status> {
-        if let Some(place) = self.sessions.place(came.agent, came.attempt) {
-            return Ok(Some(place));
-        }
-        match self.queue.attempt_place(came.agent, came.session, came.attempt).await {
-            Ok((place, _)) => Ok(Some(place)),
-            Err(Error::NoAttempt(_)) => Ok(None),
-            Err(error) => Err(status::queue(error)),
-        }
+    /// What came, and where it belongs; none if the attempt is not this agent's, or the session was superseded.
+    async fn came(
+        &self,
+        agent: AgentId,
+        session: u64,
+        attempt: AttemptId,
+        files: Vec<v1::SmallFile>,
+        log: Vec<u8>,
+    ) -> Result<Option<Came>, Status> {
+        let place = match self.sessions.place(agent, attempt) {
+            Some(place) => place,
+            None => match self.queue.attempt_place(agent, session, attempt).await {
+                Ok((place, _)) => place,
+                Err(Error::NoAttempt(_)) => return Ok(None),
+                Err(error) => return Err(status::queue(error)),
+            },
+        };
+        Ok(Some(Came { agent, attempt, place, files, log }))
     }
 }
 
 /// What came with the report of an attempt's end.
 struct Came {
     agent: AgentId,
-    session: u64,
     attempt: AttemptId,
+    /// Where its files belong.
+    place: AttemptPlace,
     files: Vec<v1::SmallFile>,
     log: Vec<u8>,
 }

@@ -1,7 +1,7 @@
 //! The driver: starts a cluster, loads it, breaks it, and brings it to rest.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::random::Random;
 use super::{Seen, now};
 use crate::postgres::PostgresServer;
-use crate::process::{Finished, Process, btctl_path};
+use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
 use crate::proxy::Proxy;
 use crate::wait_until;
 
@@ -394,23 +394,10 @@ impl Driver {
     /// Runs a client's command; it asks any of the coordinators.
     fn btctl(&self, args: &[&str]) -> Finished {
         let addresses: Vec<_> = self.coordinators.iter().map(|(address, _)| address.to_string()).collect();
-        let mut command = Command::new(btctl_path());
-        command.args(args).env("BTCTL_COORDINATOR", addresses.join(","));
-        isolate(&mut command, self.dir.path());
-        let output = command.output().expect("run btctl");
-        Finished {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        run_client(&addresses.join(","), self.dir.path(), args)
     }
 }
 
-fn isolate(command: &mut Command, home: &Path) {
-    command.env("HOME", home).env("XDG_CONFIG_HOME", home).env_remove("BTCTL_CONFIG");
-}
-
 fn free_address() -> SocketAddr {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
-    socket.local_addr().expect("a bound socket has an address")
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
