@@ -7,6 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".btctl.v1.UploadRequest")
         .bytes(".btctl.v1.DownloadReply")
+        .bytes(".btctl.v1.PushImageRequest")
+        .bytes(".btctl.v1.FetchImageReply")
         .compile_fds(descriptors)?;
     Ok(())
 }

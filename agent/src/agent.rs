@@ -1,7 +1,13 @@
 //! What all parts of a running agent share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use bt_model::manifest::parse_size;
+use bt_model::resources::ByteSize;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,10 +18,15 @@ use crate::config::Options;
 use crate::container::Identity;
 use crate::engine::Engine;
 use crate::holdings::Holdings;
+use crate::images::Images;
 use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
 use crate::workdir::StateDir;
+
+/// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
+const DISK_RESERVE_PART: u64 = 20;
+const DISK_RESERVE_MOST: u64 = 5 << 30;
 
 /// A running agent.
 pub(crate) struct Agent {
@@ -35,7 +46,20 @@ pub(crate) struct Agent {
     pub(crate) draining: CancellationToken,
     /// The machine is being taken back by its owner.
     pub(crate) preempted: AtomicBool,
-    unhealthy: Mutex<String>,
+    /// How long the machine will still be there, once that is known.
+    pub(crate) time_left: OnceLock<Duration>,
+    pub(crate) images: Images,
+    /// What it says of itself, for people.
+    pub(crate) about: BTreeMap<String, String>,
+    disk_reserve: u64,
+    unhealthy: Mutex<Health>,
+}
+
+/// Why the machine can't run containers now; empty where it can.
+#[derive(Debug, Default)]
+struct Health {
+    engine: String,
+    disk: String,
 }
 
 impl Agent {
@@ -46,8 +70,20 @@ impl Agent {
         engine: (Engine, String),
         state: StateDir,
         draining: CancellationToken,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        let disk_reserve = match &options.disk_reserve {
+            None => state.disk_bytes()? / DISK_RESERVE_PART,
+            Some(text) => parse_size(text).context("read --disk-reserve")?,
+        };
+        let disk_reserve = match options.disk_reserve {
+            None => disk_reserve.min(DISK_RESERVE_MOST),
+            Some(_) => disk_reserve,
+        };
+        Ok(Self {
+            about: about(&offer),
+            disk_reserve,
+            time_left: OnceLock::new(),
+            images: Images::default(),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
             options,
@@ -63,15 +99,63 @@ impl Agent {
             draining,
             preempted: AtomicBool::new(false),
             unhealthy: Mutex::default(),
-        }
+        })
     }
 
-    /// Why the engine can't run containers now; empty when it can.
+    /// Why this machine can't run containers now; empty when it can.
     pub(crate) fn unhealthy(&self) -> String {
-        self.unhealthy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let health = lock(&self.unhealthy);
+        let all = [health.engine.as_str(), health.disk.as_str()];
+        all.into_iter().filter(|why| !why.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
-    pub(crate) fn note_health(&self, why: String) {
-        *self.unhealthy.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    /// Notes how the engine is; true if that is news.
+    pub(crate) fn note_engine(&self, why: String) -> bool {
+        let mut health = lock(&self.unhealthy);
+        let is_news = health.engine != why;
+        health.engine = why;
+        is_news
     }
+
+    /// Looks at the disk that results directories are made on.
+    pub(crate) fn look_at_disk(&self) {
+        let Ok(free) = self.state.free_bytes() else { return };
+        let near = self.disk_reserve + self.disk_reserve / 4;
+        lock(&self.unhealthy).disk = match free < near {
+            false => String::new(),
+            true => format!(
+                "its disk is nearly full: {} are free, and {} are kept in reserve (--disk-reserve)",
+                ByteSize(free),
+                ByteSize(self.disk_reserve)
+            ),
+        };
+    }
+
+    /// True when the disk is so full that what is kept in reserve is touched.
+    pub(crate) fn disk_is_short(&self) -> bool {
+        self.state.free_bytes().is_ok_and(|free| free < self.disk_reserve)
+    }
+}
+
+/// What only people want to know.
+fn about(offer: &Offer) -> BTreeMap<String, String> {
+    let sizing = &offer.sizing;
+    let facts = [
+        ("default_threads", sizing.threads.to_string()),
+        ("default_memory", ByteSize(sizing.memory_bytes).to_string()),
+        ("default_shm", ByteSize(sizing.shm_bytes).to_string()),
+        ("max_jobs", sizing.max_jobs.to_string()),
+        ("cgroup", cgroup_version().to_owned()),
+        ("network", if offer.network { "bridge" } else { "none" }.to_owned()),
+    ];
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Which version of control groups the machine has: the engine's figures come from them.
+pub(crate) fn cgroup_version() -> &'static str {
+    if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1" }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

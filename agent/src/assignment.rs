@@ -26,6 +26,26 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
+    /// One of no coordinator, for a job that is tried on this machine.
+    pub(crate) fn local(
+        attempt: AttemptId,
+        sweep: SweepId,
+        job: u32,
+        manifest: &Manifest,
+        parameters: &Parameters,
+    ) -> Self {
+        Self {
+            attempt,
+            sweep,
+            job,
+            number: 1,
+            sweep_name: manifest.name.clone(),
+            manifest: manifest.to_json(),
+            parameters: parameters.to_json(),
+            image_pin: None,
+        }
+    }
+
     pub(crate) fn parameters(&self) -> Result<Parameters, NotParameters> {
         Parameters::from_json(&self.parameters)
     }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::preempt::Notice;
+
 /// All that an agent must be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -18,34 +20,71 @@ pub struct Options {
     /// Disk space offered to jobs' results, e.g. 100GiB; what is free in the state directory less a tenth if not given.
     #[arg(long, env = "BTCTL_AGENT_DISK", value_name = "SIZE")]
     pub disk: Option<String>,
-    /// Gpus offered to jobs.
-    #[arg(long, env = "BTCTL_AGENT_GPUS", default_value_t = 0, value_name = "N")]
-    pub gpus: u32,
+    /// Gpus offered to jobs, each to one job at a time; all that NVIDIA's driver lists if not given.
+    #[arg(long, env = "BTCTL_AGENT_GPUS", value_name = "N")]
+    pub gpus: Option<u32>,
+    /// Jobs at once, whatever they take; by the machine's size if not given.
+    #[arg(long, env = "BTCTL_AGENT_MAX_JOBS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_jobs: Option<u32>,
+    /// Memory of a job that asks for none, e.g. 512MiB; by the machine's size if not given.
+    #[arg(long, env = "BTCTL_AGENT_JOB_MEMORY", value_name = "SIZE")]
+    pub job_memory: Option<String>,
     /// Label that sweeps can ask for, e.g. pool=spot; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
-    /// Directory offered to jobs under a name, e.g. prices=/srv/prices:ro; may be repeated.
-    #[arg(long = "volume", value_name = "NAME=DIR[:ro]")]
+    /// Directory or file offered to jobs under a name, e.g. prices=/srv/prices:ro, or a volume of the container engine,
+    /// e.g. prices=nfs-prices:ro; may be repeated.
+    #[arg(long = "volume", value_name = "NAME=SOURCE[:ro]")]
     pub volumes: Vec<String>,
+    /// Directory that jobs may mount anything of by its absolute path, e.g. /srv/data:ro; may be repeated.
+    #[arg(long = "allow-host-path", value_name = "DIR[:ro]")]
+    pub host_paths: Vec<String>,
+    /// Let jobs reach a network that ask for one (`network: bridge`).
+    #[arg(long, env = "BTCTL_AGENT_ALLOW_NETWORK")]
+    pub allow_network: bool,
+    /// OCI runtime that the container engine runs jobs with, e.g. runsc; the engine's default if not given.
+    #[arg(long, env = "BTCTL_AGENT_OCI_RUNTIME", value_name = "NAME")]
+    pub oci_runtime: Option<String>,
     /// How long running jobs may finish after a first SIGTERM; then they are handed back.
     #[arg(long, env = "BTCTL_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub drain_timeout: Duration,
     /// How long a container may take to end by itself after SIGTERM before it is killed.
     #[arg(long, env = "BTCTL_STOP_GRACE", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub stop_grace: Duration,
-    /// File whose appearance says that this machine is being taken back, as spot machines are: the agent drains, and what
-    /// it can't finish counts as preempted.
-    #[arg(long, env = "BTCTL_PREEMPT_NOTICE", value_name = "file:PATH", value_parser = notice)]
-    pub preempt_notice: Option<PathBuf>,
+    /// Where the notice comes from that this machine is being taken back, as spot machines are: aws, gcp, azure,
+    /// file:PATH, or url:URL. The agent drains in the time left, and what it can't finish counts as preempted.
+    #[arg(long, env = "BTCTL_PREEMPT_NOTICE", value_name = "SOURCE")]
+    pub preempt_notice: Option<Notice>,
+    /// End when there was nothing to do for so long, e.g. 10m.
+    #[arg(long, env = "BTCTL_EXIT_WHEN_IDLE", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub exit_when_idle: Option<Duration>,
+    /// Drain and end after so long, e.g. 12h.
+    #[arg(long, env = "BTCTL_LIFETIME", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub lifetime: Option<Duration>,
+    /// Image to get before any job asks for it; may be repeated.
+    #[arg(long, value_name = "IMAGE")]
+    pub prefetch: Vec<String>,
+    /// Disk space that jobs never take, e.g. 20GiB: near it the agent takes no new jobs, at it a job that writes without
+    /// having asked for the room is stopped; the lesser of 5GiB and a twentieth of the disk if not given.
+    #[arg(long, env = "BTCTL_AGENT_DISK_RESERVE", value_name = "SIZE")]
+    pub disk_reserve: Option<String>,
+    /// Containers that are made and started at once.
+    #[arg(long, env = "BTCTL_AGENT_STARTS_AT_ONCE", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub starts_at_once: u32,
     /// What runs containers. `simulated` runs none: it is for scale and fault tests.
     #[arg(long, hide = true, default_value = "docker", value_name = "ENGINE")]
     pub engine: EngineKind,
 }
 
-fn notice(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("file:") {
-        Some(path) if path.starts_with('/') => Ok(path.into()),
-        _ => Err("write file: and an absolute path, e.g. file:/run/preempted".to_owned()),
+impl Options {
+    /// As they are when nothing is given but what the environment says.
+    pub fn unset() -> Self {
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("agent"));
+        let matches = command.get_matches_from(["agent"]);
+        match <Self as clap::FromArgMatches>::from_arg_matches(&matches) {
+            Ok(options) => options,
+            Err(error) => error.exit(),
+        }
     }
 }
 

@@ -1,22 +1,23 @@
 //! From an assignment to the container that runs it. Pure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bt_model::id::AgentId;
 use bt_model::manifest::{JobUser, Manifest, Network};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
+use bt_model::resources::Resources;
 use serde_json::json;
 
 use crate::assignment::{Assignment, Manifests};
-use crate::engine::{Bind, ContainerSpec};
+use crate::engine::{Bind, ContainerSpec, Stop};
 use crate::offer::Offer;
+use crate::volumes::Source;
 use crate::workdir::AttemptDir;
 
 /// Where the container finds the file that `ALGORITHM_INPUT_PATH` names.
 const INPUT: &str = "/btctl/input.json";
-/// Bytes of a job's log that are kept.
-pub(crate) const LOG_LIMIT: u64 = 64 << 20;
 /// What a job runs as when it is to run as the agent, and the agent is root: nobody.
 const UNPRIVILEGED: (u32, u32) = (65534, 65534);
 /// Variables that tell numeric libraries how many threads to start. They would otherwise start one for each cpu of
@@ -35,6 +36,20 @@ pub(crate) struct Identity {
     pub(crate) agent: AgentId,
     /// The agent's own uid and gid.
     pub(crate) ids: (u32, u32),
+}
+
+/// What the machine adds to a container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host<'h> {
+    pub(crate) offer: &'h Offer,
+    /// The OCI runtime, if it is not the engine's default.
+    pub(crate) runtime: Option<&'h str>,
+    /// The agent's.
+    pub(crate) stop_grace: Duration,
+    /// The gpus that are the attempt's own.
+    pub(crate) gpus: &'h [u32],
+    /// The job's volumes, found and probed.
+    pub(crate) mounts: &'h [Bind],
 }
 
 /// A job, read and rendered.
@@ -83,39 +98,75 @@ impl Job {
         assignment: &Assignment,
         image: String,
         identity: Identity,
-        offer: &Offer,
+        host: &Host<'_>,
         dir: &AttemptDir,
     ) -> Result<ContainerSpec, Reason> {
         let rendered = self.manifest.render(&self.parameters);
         let rendered = rendered.map_err(|error| Reason::Agent(error.to_string()))?;
-        let mut env = self.environment(assignment);
+        let Host { offer, runtime, stop_grace, gpus, mounts } = *host;
+        let mut env = self.environment(assignment, offer);
         // The user's own come last, and win.
         env.extend(rendered.env);
-        let needs = &self.manifest.needs;
-        let resources = self.manifest.resources();
+        let sandbox = &self.manifest.sandbox;
+        let resources = self.resources(offer);
+        let shm_bytes = self.manifest.needs.shm_bytes;
         Ok(ContainerSpec {
             attempt: assignment.attempt,
             agent: identity.agent,
             sweep: assignment.sweep,
             job: assignment.job,
             image,
+            entrypoint: sandbox.entrypoint.clone(),
             command: rendered.command,
+            working_dir: sandbox.working_dir.clone(),
             env,
             user: self.user(identity),
+            groups: sandbox.groups.clone(),
             cpu_millis: resources.cpu_millis,
             memory_bytes: resources.memory_bytes,
-            gpus: resources.gpus,
-            shm_bytes: needs.shm_bytes,
-            binds: self.binds(offer, dir)?,
+            gpus: gpus.to_vec(),
+            shm_bytes: shm_bytes.unwrap_or(offer.sizing.shm_bytes.min(resources.memory_bytes)),
+            pids: sandbox.pids(),
+            ulimits: sandbox
+                .ulimits
+                .iter()
+                .map(|(name, (soft, hard))| (name.clone(), *soft, *hard))
+                .collect(),
+            tmpfs: sandbox
+                .tmpfs
+                .iter()
+                .map(|tmpfs| (tmpfs.path.clone(), tmpfs.size.unwrap_or(resources.memory_bytes / 2)))
+                .collect(),
+            binds: self.binds(dir, mounts),
             network: match self.manifest.network {
                 Network::None => crate::engine::Network::None,
                 Network::Bridge => crate::engine::Network::Bridge,
             },
-            log_limit: LOG_LIMIT,
+            platform: sandbox.platform.as_ref().map(ToString::to_string),
+            runtime: runtime.map(str::to_owned),
+            stop: Stop {
+                signal: sandbox.stop_signal.clone().unwrap_or_else(|| "SIGTERM".to_owned()),
+                grace: self.stop_grace(stop_grace),
+            },
+            log_limit: sandbox.log_limit(),
         })
     }
 
-    fn environment(&self, assignment: &Assignment) -> Vec<(String, String)> {
+    /// What it takes of this machine.
+    pub(crate) fn resources(&self, offer: &Offer) -> Resources {
+        let asked = self.manifest.resources();
+        match asked.memory_bytes {
+            0 => Resources { memory_bytes: offer.sizing.memory_bytes, ..asked },
+            _ => asked,
+        }
+    }
+
+    /// How long it may take to end by itself, if the agent's owner grants `agents`.
+    pub(crate) fn stop_grace(&self, agents: Duration) -> Duration {
+        self.manifest.sandbox.stop_grace.unwrap_or(agents)
+    }
+
+    fn environment(&self, assignment: &Assignment, offer: &Offer) -> Vec<(String, String)> {
         let mut env = vec![
             ("BT_SWEEP".to_owned(), assignment.sweep.to_string()),
             ("BT_JOB".to_owned(), assignment.job.to_string()),
@@ -127,33 +178,32 @@ impl Job {
         ];
         let zone = self.manifest.timezone.as_deref().unwrap_or("UTC");
         env.push(("TZ".to_owned(), zone.to_owned()));
-        let threads = self.manifest.thread_count().to_string();
+        let cache = self.manifest.sandbox.cache.as_deref().unwrap_or("/tmp");
+        env.push(("NUMBA_CACHE_DIR".to_owned(), format!("{cache}/numba")));
+        for mount in &self.manifest.volumes {
+            env.push((volume_variable(&mount.volume), mount.target.clone()));
+        }
+        let threads = self.manifest.thread_count().unwrap_or(offer.sizing.threads).to_string();
         for name in THREAD_VARIABLES {
             env.push((name.to_owned(), threads.clone()));
         }
         env
     }
 
-    fn binds(&self, offer: &Offer, dir: &AttemptDir) -> Result<Vec<Bind>, Reason> {
+    fn binds(&self, dir: &AttemptDir, mounts: &[Bind]) -> Vec<Bind> {
+        let path = |path| Source::Path(path);
+        let results = self.manifest.results.clone();
         let mut binds = vec![
-            Bind { source: dir.results(), target: self.manifest.results.clone(), read_only: false },
-            Bind { source: dir.input(), target: INPUT.to_owned(), read_only: true },
+            Bind { source: path(dir.results()), target: results, read_only: false },
+            Bind { source: path(dir.input()), target: INPUT.to_owned(), read_only: true },
         ];
-        for mount in &self.manifest.volumes {
-            let Some(offered) = offer.volumes.get(&mount.volume) else {
-                let told = format!("agent {} offers no volume {}", offer.name, mount.volume);
-                return Err(Reason::Volume(told));
-            };
-            if offered.read_only && !mount.read_only {
-                let told = format!("agent {} offers {} read-only", offer.name, mount.volume);
-                return Err(Reason::Volume(told));
-            }
-            binds.push(Bind {
-                source: offered.source.clone(),
-                target: mount.target.clone(),
-                read_only: mount.read_only,
-            });
-        }
-        Ok(binds)
+        binds.extend_from_slice(mounts);
+        binds
     }
+}
+
+/// `BT_VOLUME_PRICES` for `prices`: where the job finds it.
+fn volume_variable(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("BT_VOLUME_{}", name.trim_start_matches('/').chars().map(letter).collect::<String>())
 }

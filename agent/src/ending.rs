@@ -19,6 +19,9 @@ pub(crate) enum Ending {
         kind: String,
         code: Option<i32>,
         message: Option<String>,
+        /// What the job needs could not be had now; later, or elsewhere, it may.
+        #[serde(default)]
+        for_now: bool,
     },
     /// Handed back unfinished: the agent stops.
     Released {
@@ -26,6 +29,9 @@ pub(crate) enum Ending {
         /// Because the machine is being taken back by its owner.
         #[serde(default)]
         preempted: bool,
+        /// This machine can't start jobs of the sweep.
+        #[serde(default)]
+        refused: bool,
     },
 }
 
@@ -46,6 +52,8 @@ pub(crate) enum Halt {
     Timeout,
     /// It wrote more than its disk limit, in bytes.
     Disk(u64),
+    /// It wrote so much, in bytes, that the machine's disk came to its end.
+    DiskShort(u64),
     /// The attempt was taken away, or its job cancelled.
     TakenAway,
     /// The agent stops, or has heard nothing for too long.
@@ -68,11 +76,20 @@ pub(crate) enum Outcome {
 pub(crate) fn outcome(exit: &Exit, halt: Option<&Halt>) -> Outcome {
     match halt {
         Some(Halt::TakenAway) => Outcome::Discard,
-        Some(Halt::Release(why)) => Outcome::End(Ending::Released { why: why.clone(), preempted: false }),
+        Some(Halt::Release(why)) => {
+            Outcome::End(Ending::Released { why: why.clone(), preempted: false, refused: false })
+        }
         Some(Halt::Timeout) => Outcome::End(Ending::failed(&Reason::Timeout)),
         Some(Halt::Disk(limit)) => {
             let limit = bt_model::resources::ByteSize(*limit);
             let told = format!("more than the {limit} of disk that the job asked for");
+            Outcome::End(Ending::failed(&Reason::Outputs(told)))
+        }
+        Some(Halt::DiskShort(used)) => {
+            let used = bt_model::resources::ByteSize(*used);
+            let told = format!(
+                "{used} in the results directory, and the machine's disk is at its reserve; ask for the room with `disk`"
+            );
             Outcome::End(Ending::failed(&Reason::Outputs(told)))
         }
         None => match classify(exit) {
@@ -88,6 +105,15 @@ impl Ending {
             kind: reason.kind().name().to_owned(),
             code: reason.code(),
             message: reason.message().map(str::to_owned),
+            for_now: false,
+        }
+    }
+
+    /// As [`failed`](Self::failed), where another try, or another machine, may succeed.
+    pub(crate) fn hindered(reason: &Reason) -> Self {
+        match Self::failed(reason) {
+            Self::Failed { kind, code, message, .. } => Self::Failed { kind, code, message, for_now: true },
+            other => other,
         }
     }
 
@@ -97,15 +123,17 @@ impl Ending {
                 outputs: outputs.iter().map(StoredOutput::to_wire).collect(),
                 metrics: metrics.clone(),
             }),
-            Self::Failed { kind, code, message } => {
+            Self::Failed { kind, code, message, for_now } => {
                 let kind = ReasonKind::ALL.into_iter().find(|known| known.name() == kind);
                 let kind = kind.unwrap_or(ReasonKind::Agent);
                 let reason = Reason::from_parts(kind, *code, message.clone());
-                report::Kind::Failed(v1::Failed { reason: Some((&reason).into()) })
+                report::Kind::Failed(v1::Failed { reason: Some((&reason).into()), for_now: *for_now })
             }
-            Self::Released { why, preempted } => {
-                report::Kind::Released(v1::Released { why: why.clone(), preempted: *preempted })
-            }
+            Self::Released { why, preempted, refused } => report::Kind::Released(v1::Released {
+                why: why.clone(),
+                preempted: *preempted,
+                refused: *refused,
+            }),
         }
     }
 }

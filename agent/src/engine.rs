@@ -6,10 +6,13 @@
 mod docker;
 mod simulated;
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use docker::Docker;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use simulated::Simulated;
 
@@ -17,6 +20,8 @@ use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
 use bt_model::reason::Reason;
 use jiff::Timestamp;
+
+use crate::volumes::Source;
 
 /// What runs containers. Clones share one connection's settings and limits.
 #[derive(Clone)]
@@ -27,8 +32,8 @@ pub(crate) enum Engine {
 
 impl Engine {
     /// Finds the container engine of this machine.
-    pub(crate) async fn connect() -> Result<Self, Error> {
-        Docker::connect().await.map(Self::Docker)
+    pub(crate) async fn connect(starts_at_once: u32) -> Result<Self, Error> {
+        Docker::connect(starts_at_once).await.map(Self::Docker)
     }
 
     pub(crate) fn simulated() -> Self {
@@ -51,19 +56,69 @@ impl Engine {
         }
     }
 
-    /// The pin of an image that a manifest names.
-    pub(crate) async fn resolve_image(&self, image: &str) -> Result<String, Error> {
+    /// An image that is on this machine, by its name, digest or id.
+    pub(crate) async fn image(&self, image: &str) -> Result<Option<ImageFacts>, Error> {
         match self {
-            Self::Docker(docker) => docker.resolve_image(image).await,
-            Self::Simulated(_) => Ok(Simulated::image()),
+            Self::Docker(docker) => docker.image(image).await,
+            Self::Simulated(_) => Ok(Some(ImageFacts { id: Simulated::image(), ..ImageFacts::default() })),
         }
     }
 
-    /// Sees to it that the pinned image is on this machine, and answers with its id.
-    pub(crate) async fn ensure_image(&self, pin: &str) -> Result<String, Error> {
+    /// Pulls an image from its registry, and says how far it is.
+    pub(crate) async fn pull(
+        &self,
+        image: &str,
+        platform: Option<&str>,
+        tell: &(impl Fn(String) + Sync),
+    ) -> Result<(), Error> {
         match self {
-            Self::Docker(docker) => docker.ensure_image(pin).await,
-            Self::Simulated(_) => Ok(Simulated::image()),
+            Self::Docker(docker) => docker.pull(image, platform, tell).await,
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Loads an image as `docker save` writes it.
+    pub(crate) async fn load(
+        &self,
+        image: &str,
+        data: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.load(image, data).await,
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// What an image of this machine is, for people.
+    pub(crate) async fn describe(&self, image: &str) -> Result<Option<ImageDetails>, Error> {
+        match self {
+            Self::Docker(docker) => docker.describe(image).await,
+            Self::Simulated(_) => Ok(None),
+        }
+    }
+
+    /// An image as `docker save` writes it.
+    pub(crate) fn save(&self, image: &str) -> BoxStream<'static, Result<Bytes, Error>> {
+        match self {
+            Self::Docker(docker) => docker.save(image),
+            Self::Simulated(_) => futures_util::stream::empty().boxed(),
+        }
+    }
+
+    /// Where a volume of the engine lies on this machine, if it tells and this process may look there; nothing if there
+    /// is no such volume.
+    pub(crate) async fn volume(&self, name: &str) -> Result<Option<Option<PathBuf>>, Error> {
+        match self {
+            Self::Docker(docker) => docker.volume(name).await,
+            Self::Simulated(_) => Ok(Some(None)),
+        }
+    }
+
+    /// What the container uses now; nothing if it does not run.
+    pub(crate) async fn sample(&self, attempt: AttemptId) -> Result<Option<Sample>, Error> {
+        match self {
+            Self::Docker(docker) => docker.sample(attempt).await,
+            Self::Simulated(_) => Ok(None),
         }
     }
 
@@ -138,6 +193,36 @@ impl Engine {
     }
 }
 
+/// An image that is on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ImageFacts {
+    pub(crate) id: String,
+    /// By which registries know it: `name@sha256:...`.
+    pub(crate) digests: Vec<String>,
+    /// What it is made for, as `linux` and `amd64`; empty if it does not say.
+    pub(crate) os: String,
+    pub(crate) arch: String,
+}
+
+/// What an image is, for people.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ImageDetails {
+    pub(crate) id: String,
+    /// Names and values.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    /// What a careful owner would change.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What a container uses at one moment; the sums are since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) memory_bytes: u64,
+    /// Millionths of a second.
+    pub(crate) cpu_micros: u64,
+    pub(crate) written_bytes: u64,
+}
+
 /// All that an engine must know to make one attempt's container.
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerSpec {
@@ -147,27 +232,53 @@ pub(crate) struct ContainerSpec {
     pub(crate) job: u32,
     /// The sweep's pin: `name@sha256:...` or `sha256:...`.
     pub(crate) image: String,
-    /// Arguments to the image's entrypoint, as in `docker run`; the image's own when empty.
+    /// In place of the image's own.
+    pub(crate) entrypoint: Option<Vec<String>>,
+    /// Arguments to the entrypoint, as in `docker run`; the image's own when empty.
     pub(crate) command: Vec<String>,
+    /// The image's own when absent.
+    pub(crate) working_dir: Option<String>,
     pub(crate) env: Vec<(String, String)>,
     /// Uid and gid; the image's user when absent.
     pub(crate) user: Option<(u32, u32)>,
+    /// Supplementary groups.
+    pub(crate) groups: Vec<u32>,
     pub(crate) cpu_millis: u64,
     /// Memory and swap together.
     pub(crate) memory_bytes: u64,
-    pub(crate) gpus: u32,
-    /// Size of `/dev/shm`; the engine's default when absent.
-    pub(crate) shm_bytes: Option<u64>,
+    /// The engine's numbers of the gpus that it gets.
+    pub(crate) gpus: Vec<u32>,
+    /// Size of `/dev/shm`.
+    pub(crate) shm_bytes: u64,
+    /// Most processes and threads.
+    pub(crate) pids: u32,
+    /// Soft and hard limit by name.
+    pub(crate) ulimits: Vec<(String, i64, i64)>,
+    /// Directories in memory besides `/tmp`, with their sizes.
+    pub(crate) tmpfs: Vec<(String, u64)>,
     pub(crate) binds: Vec<Bind>,
     pub(crate) network: Network,
+    /// Such as `linux/amd64`; any when absent.
+    pub(crate) platform: Option<String>,
+    /// The engine's default when absent.
+    pub(crate) runtime: Option<String>,
+    pub(crate) stop: Stop,
     /// Bytes of log that the engine keeps for a reader that is behind, at least 1.
     pub(crate) log_limit: u64,
 }
 
-/// A directory or file of the machine, shown to a container. It must exist: an engine never makes it.
+/// How a container is ended: a signal, and SIGKILL if it still runs after the grace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) signal: String,
+    pub(crate) grace: Duration,
+}
+
+/// A directory or file of the machine, or a volume of the engine, shown to a container. It must exist: an engine never
+/// makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bind {
-    pub(crate) source: PathBuf,
+    pub(crate) source: Source,
     /// Absolute path in the container.
     pub(crate) target: String,
     pub(crate) read_only: bool,

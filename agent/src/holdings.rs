@@ -1,6 +1,7 @@
 //! The attempts that the agent holds, and how each is told to stop.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bt_model::id::AttemptId;
@@ -8,6 +9,8 @@ use tokio::sync::watch;
 
 use crate::assignment::Assignment;
 use crate::ending::Halt;
+use crate::engine::Sample;
+use crate::usage::Usage;
 use crate::workdir::AttemptDir;
 
 /// An attempt that the agent holds.
@@ -21,6 +24,9 @@ pub(crate) struct Held {
     /// None: it is the coordinator that knows.
     note: Mutex<Option<String>>,
     image_id: OnceLock<String>,
+    usage: Mutex<Usage>,
+    /// Bytes in its results directory when that was last measured.
+    disk: AtomicU64,
 }
 
 impl Held {
@@ -35,6 +41,19 @@ impl Held {
 
     pub(crate) fn id(&self) -> AttemptId {
         self.assignment.attempt
+    }
+
+    /// Adds to what its container has used.
+    pub(crate) fn used(&self, sample: &Sample) {
+        lock(&self.usage).add(sample);
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        *lock(&self.usage)
+    }
+
+    pub(crate) fn note_disk(&self, bytes: u64) {
+        self.disk.store(bytes, Ordering::Relaxed);
     }
 
     /// Asks the attempt to stop. The first reason stands, but being taken away outweighs all others.
@@ -95,6 +114,7 @@ impl Holdings {
         if attempts.contains_key(&assignment.attempt) {
             return None;
         }
+        let usage = if taken_back { dir.usage() } else { Usage::default() };
         let held = Arc::new(Held {
             assignment,
             dir,
@@ -102,6 +122,8 @@ impl Holdings {
             halt: watch::Sender::new(None),
             note: Mutex::default(),
             image_id: OnceLock::new(),
+            usage: Mutex::new(usage),
+            disk: AtomicU64::new(0),
         });
         attempts.insert(held.id(), held.clone());
         Some(held)
@@ -117,6 +139,18 @@ impl Holdings {
 
     pub(crate) fn all(&self) -> Vec<Arc<Held>> {
         lock(&self.attempts).values().cloned().collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.attempts).len()
+    }
+
+    /// True if no other attempt's results directory holds more.
+    pub(crate) fn writes_most(&self, attempt: AttemptId) -> bool {
+        let disk = |held: &Arc<Held>| held.disk.load(Ordering::Relaxed);
+        let all = self.all();
+        let own = all.iter().find(|held| held.id() == attempt).map_or(0, disk);
+        all.iter().all(|held| disk(held) <= own)
     }
 
     /// What attempts wait for, where they wait.

@@ -14,15 +14,21 @@ mod container;
 mod ending;
 mod engine;
 mod holdings;
+mod images;
 mod link;
+mod local;
 mod logfile;
 mod machine;
 mod offer;
 mod outbox;
+mod preempt;
 mod push_log;
 mod reconcile;
 mod session;
+mod sizing;
 mod upload;
+mod usage;
+mod volumes;
 mod workdir;
 
 use std::sync::Arc;
@@ -30,7 +36,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -42,9 +48,11 @@ use offer::Offer;
 use workdir::StateDir;
 
 pub use config::{EngineKind, Options, Place};
+pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local};
+pub use preempt::Notice;
 
-/// How often the notice that the machine is being taken back is looked for.
-const NOTICE_LOOK: Duration = Duration::from_secs(1);
+/// How often an agent that ends when it is idle looks whether it is.
+const IDLE_LOOK: Duration = Duration::from_millis(500);
 /// How long handing attempts back may take besides stopping their containers.
 const HAND_BACK: Duration = Duration::from_secs(10);
 
@@ -58,9 +66,11 @@ pub struct Shutdown {
 
 /// Says whether an agent with these options could work here: whether what it offers is there, and its engine answers.
 pub async fn check(options: &Options) -> anyhow::Result<()> {
-    Offer::read(options, &machine::detect(), u64::MAX)?;
+    let offer = Offer::read(options, &machine::detect(), u64::MAX)?;
     if options.engine == EngineKind::Docker {
-        Engine::connect().await?.version().await?;
+        let engine = Engine::connect(options.starts_at_once).await?;
+        engine.version().await?;
+        offer.check_at(&engine).await?;
     }
     Ok(())
 }
@@ -71,10 +81,11 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let state = StateDir::open(&place.state_dir)?;
     let offer = Offer::read(&options, &machine, state.free_bytes()?)?;
     let engine = match options.engine {
-        EngineKind::Docker => Engine::connect().await?,
+        EngineKind::Docker => Engine::connect(options.starts_at_once).await?,
         EngineKind::Simulated => Engine::simulated(),
     };
     let engine_version = engine.version().await?;
+    offer.check_at(&engine).await?;
     let identity = Identity {
         agent: state.agent_id()?,
         ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
@@ -85,11 +96,14 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     );
     let engine = (engine, engine_version);
     let draining = shutdown.drain.clone();
-    let agent = Arc::new(Agent::new(options, identity, offer, engine, state, draining));
+    let agent = Arc::new(Agent::new(options, identity, offer, engine, state, draining)?);
+    agent.look_at_disk();
     reconcile::take_back(&agent).context("take back the attempts of an earlier run")?;
     let end = CancellationToken::new();
     agent.tasks.spawn(reconcile::run(agent.clone(), end.clone()));
-    agent.tasks.spawn(watch_for_notice(agent.clone(), shutdown.drain.clone(), end.clone()));
+    agent.tasks.spawn(end_by_itself(agent.clone(), shutdown.drain.clone(), end.clone()));
+    let prefetching = agent.clone();
+    agent.tasks.spawn(async move { prefetching.prefetch().await });
     let talking = session::run(agent.clone(), place.coordinators, end.clone());
     let served = tokio::select! {
         served = talking => served,
@@ -104,17 +118,60 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     served
 }
 
-/// Looks for the notice that the machine is being taken back, and drains when it comes.
-async fn watch_for_notice(agent: Arc<Agent>, drain: CancellationToken, end: CancellationToken) {
-    let Some(notice) = &agent.options.preempt_notice else { return };
-    while !notice.exists() {
-        if timeout(NOTICE_LOOK, end.cancelled()).await.is_ok() {
-            return;
+/// Drains when the machine is being taken back, when the agent's time is over, or when there was nothing to do for long.
+async fn end_by_itself(agent: Arc<Agent>, drain: CancellationToken, end: CancellationToken) {
+    let options = &agent.options;
+    tokio::select! {
+        () = end.cancelled() => return,
+        left = noticed(options) => {
+            info!("the machine is being taken back");
+            if let Some(left) = left {
+                agent.time_left.get_or_init(|| left);
+            }
+            agent.preempted.store(true, Ordering::Relaxed);
+        }
+        () = after(options.lifetime) => info!("the agent's lifetime is over"),
+        () = idle(&agent) => info!("there was nothing to do for long enough"),
+    }
+    drain.cancel();
+}
+
+async fn noticed(options: &Options) -> Option<Duration> {
+    match &options.preempt_notice {
+        Some(notice) => preempt::watch(notice).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until nothing was held for as long as the options say.
+async fn idle(agent: &Agent) {
+    let Some(limit) = agent.options.exit_when_idle else {
+        return std::future::pending().await;
+    };
+    let mut since = Instant::now();
+    while since.elapsed() < limit {
+        sleep(IDLE_LOOK.min(limit)).await;
+        if agent.holdings.count() > 0 {
+            since = Instant::now();
         }
     }
-    info!("the machine is being taken back: {} is there", notice.display());
-    agent.preempted.store(true, Ordering::Relaxed);
-    drain.cancel();
+}
+
+impl Agent {
+    /// How long running jobs may go on when the agent drains: of the time that the machine has left, enough remains to
+    /// stop them and hand them back.
+    fn drain_time(&self) -> Duration {
+        let handing_back = self.options.stop_grace + HAND_BACK;
+        let left = self.time_left.get().map(|left| left.saturating_sub(handing_back));
+        left.unwrap_or(self.options.drain_timeout)
+    }
 }
 
 /// Waits for the order to end, and then until nothing is held any more or the time is over.
@@ -127,7 +184,7 @@ async fn drain(agent: &Agent, shutdown: &Shutdown) {
     tokio::select! {
         () = empty(agent) => return,
         () = shutdown.now.cancelled() => {}
-        () = sleep(agent.options.drain_timeout) => {}
+        () = sleep(agent.drain_time()) => {}
     }
     let held = agent.holdings.all();
     info!(attempts = held.len(), "what still runs is stopped and handed back");

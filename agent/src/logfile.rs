@@ -5,7 +5,7 @@
 //! write is finished; one that has been removed is too.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use bt_model::log::{LogLine, Stream as Source};
 use bt_model::resources::ByteSize;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use crate::engine::LogMark;
 
@@ -24,23 +26,39 @@ const PIECE: usize = 256 << 10;
 /// The longest line that is read back. Docker cuts lines at 16 KiB, so a longer one is no line of ours.
 const LONGEST_LINE: usize = 1 << 20;
 
+/// A hole grows by such a part of the limit at a time.
+const HOLE_PART: u64 = 16;
+
 const GROWING: u32 = 0o600;
 const FINISHED: u32 = 0o400;
 
 /// The one that writes a log.
+///
+/// Of a log that outgrows its limit the first and the last half are kept: what lies between is taken out of the file as it
+/// grows (a hole, where the file system can make one), and what was cut is told when the log ends.
 #[derive(Debug)]
 pub(crate) struct LogFile {
+    path: PathBuf,
     file: File,
     size: u64,
     limit: u64,
-    /// The limit was reached and told; nothing more is kept.
+    hole: Option<Hole>,
+    /// No hole can be made here: the limit was reached and told, and nothing more is kept.
     cut: bool,
     encoded: Vec<u8>,
 }
 
+/// What was taken out of a log. It begins and ends anywhere; the line that it cuts through is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hole {
+    /// The end of a line.
+    from: u64,
+    to: u64,
+}
+
 impl LogFile {
     /// Opens the log, or begins it. The mark is the place behind its last line; a line that was only half written is
-    /// cut off before. Past `limit` bytes the log says that it was cut, and keeps no more.
+    /// cut off before.
     pub(crate) fn open(path: &Path, limit: u64) -> io::Result<(Self, Option<LogMark>)> {
         let file = OpenOptions::new().read(true).append(true).create(true).mode(GROWING).open(path);
         let file = match file {
@@ -54,21 +72,20 @@ impl LogFile {
         file.set_permissions(Permissions::from_mode(GROWING))?;
         let kept = Kept::read(&file, limit)?;
         file.set_len(kept.size)?;
-        let log = Self { file, size: kept.size, limit, cut: kept.cut, encoded: Vec::new() };
-        Ok((log, kept.mark))
+        let Kept { size, mark, hole, cut } = kept;
+        Ok((Self { path: path.to_owned(), file, size, limit, hole, cut, encoded: Vec::new() }, mark))
     }
 
-    /// Keeps a line; readers see it at once. Past the limit it is dropped.
+    /// Keeps a line; readers see it at once.
     pub(crate) fn append(&mut self, line: &LogLine) -> io::Result<()> {
         if self.cut {
             return Ok(());
         }
         self.encoded.clear();
         line.encode(&mut self.encoded);
-        if self.size + self.encoded.len() as u64 > self.limit {
-            self.cut = true;
-            self.encoded.clear();
-            cut_line(line.time, self.limit).encode(&mut self.encoded);
+        // The hole begins with the line that would make the first half too long.
+        if self.hole.is_none() && self.size + self.encoded.len() as u64 > self.limit / 2 {
+            self.hole = Some(Hole { from: self.size, to: self.size });
         }
         if let Err(error) = self.file.write_all(&self.encoded) {
             // A line of which only a part fitted on the disk would spoil the next one.
@@ -76,12 +93,62 @@ impl LogFile {
             return Err(error);
         }
         self.size += self.encoded.len() as u64;
-        Ok(())
+        self.make_hole(line.time)
     }
 
-    /// Ends the log: readers that have read it all end too.
+    /// Takes out what lies between the first and the last half, not for every line but in pieces.
+    fn make_hole(&mut self, now: Timestamp) -> io::Result<()> {
+        let Some(hole) = self.hole else { return Ok(()) };
+        let piece = self.limit / HOLE_PART;
+        let to = self.size.saturating_sub(self.limit / 2 - piece);
+        if to < hole.to + piece {
+            return Ok(());
+        }
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.file, punch, hole.from, to - hole.from) {
+            Ok(()) => {
+                self.hole = Some(Hole { to, ..hole });
+                Ok(())
+            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                self.cut = true;
+                self.encoded.clear();
+                cut_line(now, self.limit).encode(&mut self.encoded);
+                self.file.write_all(&self.encoded)
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Ends the log: readers that have read it all end too. One with a hole is written anew without it.
     pub(crate) fn finish(self) -> io::Result<()> {
+        if let Some(hole) = self.hole.filter(|hole| hole.to > hole.from) {
+            self.close_hole(hole)?;
+        }
         self.file.set_permissions(Permissions::from_mode(FINISHED))
+    }
+
+    fn close_hole(&self, hole: Hole) -> io::Result<()> {
+        let new = self.path.with_extension("new");
+        let mut whole =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(GROWING).open(&new)?;
+        let mut old = File::open(&self.path)?;
+        io::copy(&mut (&mut old).take(hole.from), &mut whole)?;
+        old.seek(SeekFrom::Start(hole.to))?;
+        let mut rest = BufReader::with_capacity(PIECE, old);
+        let mut line = Vec::new();
+        // What is left of the line that the hole cuts through.
+        let torn = rest.read_until(b'\n', &mut line)? as u64;
+        line.clear();
+        rest.read_until(b'\n', &mut line)?;
+        let time = LogLine::decode(&line).map_or(Timestamp::UNIX_EPOCH, |line| line.time);
+        let mut told = Vec::new();
+        left_out(time, hole.to + torn - hole.from, self.limit).encode(&mut told);
+        whole.write_all(&told)?;
+        whole.write_all(&line)?;
+        io::copy(&mut rest, &mut whole)?;
+        whole.set_permissions(Permissions::from_mode(FINISHED))?;
+        fs::rename(&new, &self.path)
     }
 }
 
@@ -90,22 +157,40 @@ fn cut_line(time: Timestamp, limit: u64) -> LogLine {
     LogLine { time, stream: Source::Stderr, text }
 }
 
+/// Stands for what was taken out of the middle of a log.
+fn left_out(time: Timestamp, bytes: u64, limit: u64) -> LogLine {
+    let (bytes, limit) = (ByteSize(bytes), ByteSize(limit));
+    let text = format!("btctl: {bytes} of the log are cut out here; log_limit is {limit}\n").into_bytes();
+    LogLine { time, stream: Source::Stderr, text }
+}
+
 /// What an earlier run left in a log.
 struct Kept {
-    /// Bytes of whole lines.
+    /// Bytes up to the end of the last whole line.
     size: u64,
     mark: Option<LogMark>,
+    hole: Option<Hole>,
     cut: bool,
 }
 
 impl Kept {
     fn read(file: &File, limit: u64) -> io::Result<Self> {
-        let mut kept = Self { size: 0, mark: None, cut: false };
+        let mut kept = Self { size: 0, mark: None, hole: None, cut: false };
+        let mut file = file;
         let mut reader = BufReader::with_capacity(PIECE, file);
         let mut line = Vec::new();
         loop {
             line.clear();
             let read = (&mut reader).take(LONGEST_LINE as u64).read_until(b'\n', &mut line)?;
+            if kept.hole.is_none() && line.first() == Some(&0) {
+                let to = after_zeros(file, kept.size)?;
+                kept.hole = Some(Hole { from: kept.size, to });
+                file.seek(SeekFrom::Start(to))?;
+                reader = BufReader::with_capacity(PIECE, file);
+                line.clear();
+                kept.size = to + reader.read_until(b'\n', &mut line)? as u64;
+                continue;
+            }
             if read == 0 || line.last() != Some(&b'\n') {
                 return Ok(kept);
             }
@@ -122,6 +207,42 @@ impl Kept {
     }
 }
 
+/// The place of the first byte at or behind `from` that is no zero; the file's end if there is none.
+fn after_zeros(mut file: &File, from: u64) -> io::Result<u64> {
+    let mut at = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)) {
+        Ok(at) => at,
+        Err(Errno::NXIO) => return Ok(file.metadata()?.len()),
+        // Not every file system knows of holes; zeros are read then.
+        Err(_) => from,
+    };
+    let mut piece = vec![0; PIECE];
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut piece)?;
+        match piece[..read].iter().position(|byte| *byte != 0) {
+            Some(place) => return Ok(at + place as u64),
+            None if read == 0 => return Ok(at),
+            None => at += read as u64,
+        }
+    }
+}
+
+/// What the job said last: the texts of the lines in the last `bytes` of its log.
+pub(crate) fn last_words(path: &Path, bytes: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(bytes)))?;
+        let mut text = Vec::new();
+        file.take(bytes).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let text = read().unwrap_or_default();
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter_map(|line| LogLine::decode(line).ok());
+    let words: Vec<u8> = lines.flat_map(|line| line.text).collect();
+    String::from_utf8_lossy(&words).into_owned()
+}
+
 /// The log from its beginning, as far as it is written now.
 pub(crate) fn read(path: &Path) -> BoxStream<'static, LogLine> {
     lines(path, false)
@@ -134,7 +255,7 @@ pub(crate) fn follow(path: &Path) -> BoxStream<'static, LogLine> {
 }
 
 fn lines(path: &Path, follow: bool) -> BoxStream<'static, LogLine> {
-    let reader = Reader { path: path.to_owned(), file: None, torn: Vec::new(), follow };
+    let reader = Reader { path: path.to_owned(), file: None, torn: Vec::new(), in_hole: false, follow };
     let pieces = stream::unfold(reader, |mut reader| async move {
         loop {
             // The disk may stall, so it is read where that blocks nobody.
@@ -164,6 +285,8 @@ struct Reader {
     file: Option<File>,
     /// The beginning of a line that is not whole yet.
     torn: Vec<u8>,
+    /// A hole was met, and the line that it cuts through is to be left out.
+    in_hole: bool,
     follow: bool,
 }
 
@@ -194,8 +317,31 @@ impl Reader {
         if read == 0 {
             return Ok(if ended { Piece::End } else { Piece::NotYet });
         }
-        self.torn.extend_from_slice(&piece[..read]);
-        Ok(Piece::Lines(self.whole_lines()))
+        let mut fresh = &piece[..read];
+        if self.in_hole {
+            let line = fresh.iter().position(|byte| *byte == b'\n');
+            let Some(line) = line else { return Ok(Piece::Lines(Vec::new())) };
+            fresh = &fresh[line + 1..];
+            self.in_hole = false;
+        }
+        self.torn.extend_from_slice(fresh);
+        let lines = self.whole_lines();
+        // Lines begin with a time; only what was taken out is zeros.
+        if self.torn.first() == Some(&0) {
+            let here = file_place(&self.file)?;
+            self.skip_hole(here - self.torn.len() as u64)?;
+        }
+        Ok(Piece::Lines(lines))
+    }
+
+    fn skip_hole(&mut self, from: u64) -> io::Result<()> {
+        self.torn.clear();
+        self.in_hole = true;
+        if let Some(mut file) = self.file.as_ref() {
+            let to = after_zeros(file, from)?;
+            file.seek(SeekFrom::Start(to))?;
+        }
+        Ok(())
     }
 
     fn whole_lines(&mut self) -> Vec<LogLine> {
@@ -205,6 +351,10 @@ impl Reader {
         let lines = whole.split_inclusive(|byte| *byte == b'\n');
         lines.filter_map(|line| LogLine::decode(line).ok()).collect()
     }
+}
+
+fn file_place(file: &Option<File>) -> io::Result<u64> {
+    file.as_ref().map_or(Ok(0), |mut file| file.stream_position())
 }
 
 #[cfg(test)]
@@ -266,21 +416,65 @@ mod tests {
         assert_eq!(mark, Some(LogMark { time: Timestamp::from_second(3).unwrap(), seen: 1 }));
     }
 
-    #[tokio::test]
-    async fn a_log_past_its_limit_says_so_once() {
-        let (_dir, path) = place();
-        for round in 0..2 {
-            let (mut log, _) = LogFile::open(&path, 1024).unwrap();
-            for second in 0..100 {
-                log.append(&line(round * 100 + second, "0123456789\n")).unwrap();
-            }
-            log.finish().unwrap();
+    /// Lines that tell their number, and how many bytes of disk they may take.
+    const NUMBERED: i64 = 50_000;
+
+    fn numbered(log: &mut LogFile, range: std::ops::Range<i64>) {
+        for number in range {
+            log.append(&line(number, &format!("line {number}\n"))).unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn of_a_log_past_its_limit_head_and_tail_are_kept_and_what_was_cut_is_told() {
+        let (_dir, path) = place();
+        let limit = 256 << 10;
+        let (mut log, _) = LogFile::open(&path, limit).unwrap();
+        numbered(&mut log, 0..NUMBERED / 2);
+        let on_disk = fs::metadata(&path).unwrap().blocks() * 512;
+        assert!(on_disk < limit + limit / 4, "{on_disk} bytes on the disk");
+        // An agent that restarts finds its place behind the hole.
+        drop(log);
+        let (mut log, mark) = LogFile::open(&path, limit).unwrap();
+        assert_eq!(mark.unwrap().time, Timestamp::from_second(NUMBERED / 2 - 1).unwrap());
+        numbered(&mut log, NUMBERED / 2..NUMBERED);
+        let live = all(read(&path)).await;
+        assert_eq!(live.last().unwrap(), &format!("line {}\n", NUMBERED - 1));
+        log.finish().unwrap();
         let lines = all(follow(&path)).await;
-        let (last, kept) = lines.split_last().unwrap();
-        assert_eq!(last, "btctl: log cut at 1 KiB\n");
-        assert!(!kept.is_empty() && kept.iter().all(|text| text == "0123456789\n"));
-        assert!(fs::metadata(&path).unwrap().len() < 1200);
+        assert!(fs::metadata(&path).unwrap().len() <= limit + 4096);
+        assert_eq!(lines.first().unwrap(), "line 0\n");
+        assert_eq!(lines.last().unwrap(), &format!("line {}\n", NUMBERED - 1));
+        let cuts: Vec<_> = lines.iter().filter(|text| text.starts_with("btctl: ")).collect();
+        assert!(matches!(&cuts[..], [cut] if cut.contains("cut out here; log_limit is 256 KiB")), "{cuts:?}");
+        let whole = |text: &&String| text.starts_with("line ") || text.starts_with("btctl: ");
+        assert!(lines.iter().all(|text| whole(&text)));
+        assert_eq!(lines.len() - 1, live.len(), "a reader of the growing log sees the same lines");
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_is_overtaken_goes_on_behind_the_hole() {
+        let (_dir, path) = place();
+        let (mut log, _) = LogFile::open(&path, 64 << 10).unwrap();
+        let mut slow = follow(&path);
+        numbered(&mut log, 0..10);
+        assert_eq!(slow.next().await.unwrap(), line(0, "line 0\n"));
+        numbered(&mut log, 10..NUMBERED);
+        log.finish().unwrap();
+        let rest = all(slow).await;
+        assert_eq!(rest.last().unwrap(), &format!("line {}\n", NUMBERED - 1));
+        assert!(rest.iter().all(|text| text.starts_with("line ")));
+    }
+
+    #[test]
+    fn last_words_are_the_last() {
+        let (_dir, path) = place();
+        let (mut log, _) = LogFile::open(&path, LIMIT).unwrap();
+        numbered(&mut log, 0..1000);
+        log.append(&line(1000, "can't start new thread")).unwrap();
+        let words = last_words(&path, 1024);
+        assert!(words.ends_with("line 999\ncan't start new thread") && words.len() < 1024);
+        assert_eq!(last_words(&path.with_extension("none"), 1024), "");
     }
 
     #[tokio::test]

@@ -3,6 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The name that images have for this program's instruction set.
+pub(crate) const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
+    b"x86_64" => "amd64",
+    b"aarch64" => "arm64",
+    _ => std::env::consts::ARCH,
+};
 /// What is never offered to jobs: room for the system, the engine and the agent.
 const RESERVE_MIN: u64 = 512 << 20;
 /// The part of the memory that is reserved where that is more than [`RESERVE_MIN`]: a tenth.
@@ -15,8 +21,10 @@ pub(crate) struct Machine {
     pub(crate) cpus: u32,
     /// What jobs may be offered: all memory, or what this process's control group allows, less a reserve.
     pub(crate) memory_bytes: u64,
-    /// The instruction set, e.g. `x86_64`.
-    pub(crate) arch: &'static str,
+    /// All that the machine has, or that this process's control group allows.
+    pub(crate) total_bytes: u64,
+    /// NVIDIA's, as its driver lists them.
+    pub(crate) gpus: u32,
 }
 
 pub(crate) fn detect() -> Machine {
@@ -30,8 +38,14 @@ pub(crate) fn detect() -> Machine {
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
         memory_bytes: less_reserve(usable),
-        arch: std::env::consts::ARCH,
+        total_bytes: usable,
+        gpus: gpus(Path::new("/proc/driver/nvidia/gpus")),
     }
+}
+
+/// The driver has a directory for each.
+fn gpus(driver: &Path) -> u32 {
+    fs::read_dir(driver).map_or(0, |entries| entries.filter_map(Result::ok).count() as u32)
 }
 
 fn less_reserve(usable: u64) -> u64 {
@@ -84,6 +98,16 @@ mod tests {
         check(v1, &[("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "99")], Some(99));
         check(v1, &[("/sys/fs/cgroup/memory/memory.limit_in_bytes", "98")], Some(98));
         check("", &[], None);
+    }
+
+    #[test]
+    fn gpus_are_counted_as_the_driver_lists_them() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(gpus(&dir.path().join("none")), 0);
+        for name in ["0000:01:00.0", "0000:02:00.0"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        assert_eq!(gpus(dir.path()), 2);
     }
 
     #[test]

@@ -1,24 +1,19 @@
 //! What this machine offers to jobs, read from the settings and checked before anything starts.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use bt_model::manifest::parse_size;
+use bt_model::manifest::{LEAST_MEMORY, parse_size};
 use bt_model::resources::Resources;
 
 use crate::config::Options;
-use crate::machine::Machine;
+use crate::engine::Engine;
+use crate::machine::{ARCHITECTURE, Machine};
+use crate::sizing::Sizing;
+use crate::volumes::{Source, Volumes};
 
 /// The part of the free disk that is not offered: a tenth.
 const DISK_RESERVE_PART: u64 = 10;
-
-/// A directory of the machine that jobs may mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OfferedVolume {
-    pub(crate) source: PathBuf,
-    pub(crate) read_only: bool,
-}
 
 /// All that is offered.
 #[derive(Clone, Debug)]
@@ -26,7 +21,10 @@ pub(crate) struct Offer {
     pub(crate) name: String,
     pub(crate) capacity: Resources,
     pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) volumes: BTreeMap<String, OfferedVolume>,
+    pub(crate) volumes: Volumes,
+    pub(crate) sizing: Sizing,
+    /// Jobs may ask for a network.
+    pub(crate) network: bool,
 }
 
 impl Offer {
@@ -50,30 +48,54 @@ impl Offer {
             Some(text) => parse_size(text).context("read --disk")?,
         };
         // Every machine says what it is; its owner may say otherwise.
-        let mut labels =
-            BTreeMap::from([("os", std::env::consts::OS), ("arch", machine.arch)].map(|(key, value)| {
-                let value = if key == "arch" { architecture(value) } else { value };
-                (key.to_owned(), value.to_owned())
-            }));
+        let mut labels = BTreeMap::from(
+            [("os", std::env::consts::OS), ("arch", ARCHITECTURE)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        );
         for text in &options.labels {
             let (key, value) = label(text)?;
             labels.insert(key, value);
         }
+        let network = if options.allow_network { "bridge" } else { "none" };
+        let named = labels.insert("network".to_owned(), network.to_owned());
+        ensure!(named.is_none(), "the label network is the agent's own: --allow-network sets it to bridge");
+        let mut sizing = Sizing::of(machine.total_bytes, machine.cpus);
+        if let Some(text) = &options.job_memory {
+            sizing.memory_bytes = parse_size(text).context("read --job-memory")?;
+            ensure!(
+                sizing.memory_bytes >= LEAST_MEMORY,
+                "--job-memory is {text}; no container starts with so little"
+            );
+        }
+        if let Some(jobs) = options.max_jobs {
+            sizing.max_jobs = jobs;
+        }
+        let gpus = options.gpus.unwrap_or(machine.gpus);
         Ok(Self {
             name,
-            capacity: Resources { cpu_millis, memory_bytes, gpus: options.gpus, disk_bytes },
+            capacity: Resources { cpu_millis, memory_bytes, gpus, disk_bytes, jobs: sizing.max_jobs },
             labels,
-            volumes: volumes(&options.volumes)?,
+            volumes: Volumes::read(&options.volumes, &options.host_paths)?,
+            sizing,
+            network: options.allow_network,
         })
     }
 }
 
-/// The name that images have for an instruction set.
-fn architecture(rust: &str) -> &str {
-    match rust {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
+impl Offer {
+    /// Sees to it that the engine has the volumes that are offered from it.
+    pub(crate) async fn check_at(&self, engine: &Engine) -> anyhow::Result<()> {
+        for (name, volume) in self.volumes.iter() {
+            if let Source::Engine(source) = &volume.source {
+                let found = engine.volume(source).await?;
+                ensure!(
+                    found.is_some(),
+                    "the volume {name} is offered from the engine's volume {source}, which is not there; make it first \
+                     (`docker volume create {source}`)"
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -81,65 +103,5 @@ fn label(text: &str) -> anyhow::Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => bail!("the label {text:?} is not of the form KEY=VALUE"),
-    }
-}
-
-fn volumes(texts: &[String]) -> anyhow::Result<BTreeMap<String, OfferedVolume>> {
-    let mut volumes = BTreeMap::new();
-    for text in texts {
-        let (name, volume) = volume(text)?;
-        let twice = volumes.insert(name.clone(), volume).is_some();
-        ensure!(!twice, "the volume {name} is offered twice");
-    }
-    Ok(volumes)
-}
-
-/// Reads `NAME=DIR[:ro]`. The directory must exist: a missing one is never made, because an empty directory where data
-/// should be is worse than an error.
-fn volume(text: &str) -> anyhow::Result<(String, OfferedVolume)> {
-    let form = || format!("the volume {text:?} is not of the form NAME=DIR[:ro]");
-    let (name, rest) = text.split_once('=').with_context(form)?;
-    let (dir, read_only) = match rest.rsplit_once(':') {
-        Some((dir, "ro")) => (dir, true),
-        Some((dir, "rw")) => (dir, false),
-        _ => (rest, false),
-    };
-    let valid = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    ensure!(!name.is_empty() && name.chars().all(valid), form());
-    ensure!(Path::new(dir).is_absolute(), "the volume {name} must name an absolute directory, not {dir:?}");
-    let source =
-        std::fs::canonicalize(dir).with_context(|| format!("find the directory {dir} of volume {name}"))?;
-    ensure!(source.is_dir(), "the volume {name} is offered from {dir}, which is no directory");
-    let forbidden = source == Path::new("/") || source.starts_with("/proc") || source.starts_with("/sys");
-    ensure!(
-        !forbidden,
-        "the volume {name} can't be offered from {dir}: it would hand the whole machine to jobs"
-    );
-    Ok((name.to_owned(), OfferedVolume { source, read_only }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str, expected: &str) {
-        let told = match volume(text) {
-            Ok((name, volume)) => format!("{name} {} {}", volume.source.display(), volume.read_only),
-            Err(error) => format!("{error:#}"),
-        };
-        assert!(told.contains(expected), "{told}");
-    }
-
-    #[test]
-    fn volumes_are_checked_before_anything_starts() {
-        check("prices=/usr:ro", "prices /usr true");
-        check("prices=/usr", "prices /usr false");
-        check("prices", "NAME=DIR[:ro]");
-        check("=/usr", "NAME=DIR[:ro]");
-        check("p=usr", "absolute directory");
-        check("p=/", "the whole machine");
-        check("p=/usr/..", "the whole machine");
-        check("p=/does/not/exist", "find the directory /does/not/exist of volume p");
-        check("p=/etc/passwd", "no directory");
     }
 }

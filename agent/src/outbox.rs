@@ -46,6 +46,8 @@ pub(crate) struct Attached {
     pub(crate) log: Bytes,
     /// What its container ran, if one was started.
     pub(crate) image_id: String,
+    /// What its container used, if that was measured.
+    pub(crate) usage: Option<v1::Usage>,
 }
 
 impl Outbox {
@@ -142,7 +144,7 @@ impl Outbox {
 
 impl Waiting {
     fn report(&self, sequence: u64) -> v1::Report {
-        let Attached { files, log, image_id } = self.attached.clone();
+        let Attached { files, log, image_id, usage } = self.attached.clone();
         v1::Report {
             sequence,
             attempt: self.attempt.to_string(),
@@ -150,6 +152,7 @@ impl Waiting {
             files: files.into_iter().map(|(path, data)| v1::SmallFile { path, data: data.into() }).collect(),
             log: log.into(),
             image_id,
+            usage,
         }
     }
 }

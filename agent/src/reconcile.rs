@@ -39,14 +39,14 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
         };
-        let before = agent.unhealthy();
-        if health != before {
-            match health.is_empty() {
+        let works = health.is_empty();
+        if agent.note_engine(health.clone()) {
+            match works {
                 true => info!("the engine works again"),
                 false => warn!("the engine is in trouble: {health}"),
             }
-            agent.note_health(health);
         }
+        agent.look_at_disk();
     }
 }
 

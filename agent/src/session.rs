@@ -156,6 +156,7 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
         .volumes
         .iter()
         .map(|(name, volume)| v1::OfferedVolume { name: name.clone(), read_only: volume.read_only });
+    let sizing = &offer.sizing;
     v1::Hello {
         agent_id: agent.identity.agent.to_string(),
         name: offer.name.clone(),
@@ -167,6 +168,8 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
         engine: agent.engine_version.clone(),
         attempts: held_ids(agent),
         images,
+        job_memory_bytes: sizing.memory_bytes,
+        about: agent.about.clone().into_iter().collect(),
     }
 }
 
@@ -300,10 +303,10 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
     };
     if let Err(error) = held.dir.create(&held.assignment) {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
-        agent.note_health(format!("{error:#}"));
+        agent.look_at_disk();
         agent.holdings.remove(held.id());
         let why = format!("{error:#}");
-        let released = v1::report::Kind::Released(v1::Released { why, preempted: false });
+        let released = v1::report::Kind::Released(v1::Released { why, ..Default::default() });
         drop(agent.outbox.end(held.id(), released, Attached::default()));
         return;
     }

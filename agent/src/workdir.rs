@@ -3,11 +3,14 @@
 //! ```text
 //! agent-id             made once
 //! session              the number of the latest connection
+//! cache/<image>-<uid>-<gid>        what jobs of an image and a user share, where their manifest asks for it
 //! attempts/<id>/assignment.json    what to run; written before anything is done
 //!              /input.json         what ALGORITHM_INPUT_PATH names in the container
 //!              /results/           the container's results directory
 //!              /log                what the container printed
+//!              /gpus.json          the gpus that are its own
 //!              /started            when the container was started
+//!              /usage.json         what the container used
 //!              /ending.json        how it ended; from then on it is only reported until it is acknowledged
 //! ```
 //!
@@ -21,10 +24,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use bt_model::id::{AgentId, AttemptId};
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use crate::assignment::Assignment;
 use crate::collect;
 use crate::ending::Ending;
+use crate::usage::Usage;
 
 /// The agent's state directory.
 #[derive(Clone, Debug)]
@@ -45,6 +50,12 @@ impl StateDir {
     pub(crate) fn free_bytes(&self) -> anyhow::Result<u64> {
         let disk = rustix::fs::statvfs(&self.root).context("look at the state directory's disk")?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Bytes of the disk that results directories are made on.
+    pub(crate) fn disk_bytes(&self) -> anyhow::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.root).context("look at the state directory's disk")?;
+        Ok(disk.f_blocks.saturating_mul(disk.f_frsize))
     }
 
     /// The agent's id, made at the first call.
@@ -98,6 +109,18 @@ impl StateDir {
         Ok(held)
     }
 
+    /// The directory that jobs of this image and user share on this machine.
+    pub(crate) fn cache(&self, image: &str, uid: u32, gid: u32) -> anyhow::Result<PathBuf> {
+        let digest = Sha256::digest(image.as_bytes());
+        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let path = self.root.join("cache").join(format!("{name}-{uid}-{gid}"));
+        private_dir(&self.root.join("cache"))?;
+        let owner = Some((uid, gid)).filter(|_| rustix::process::geteuid().is_root());
+        collect::make_results_dir(&path, owner)
+            .with_context(|| format!("make the cache {}", path.display()))?;
+        Ok(path)
+    }
+
     fn attempts(&self) -> PathBuf {
         self.root.join("attempts")
     }
@@ -145,6 +168,29 @@ impl AttemptDir {
 
     pub(crate) fn write_started(&self, time: Timestamp) -> anyhow::Result<()> {
         write_whole(&self.path.join("started"), format!("{time}\n").as_bytes())
+    }
+
+    /// The gpus that are its own, if it had any in an earlier run of the agent.
+    pub(crate) fn gpus(&self) -> Vec<u32> {
+        read_json(&self.path.join("gpus.json")).ok().flatten().unwrap_or_default()
+    }
+
+    pub(crate) fn write_gpus(&self, gpus: &[u32]) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(gpus).context("write the gpus")?;
+        write_whole(&self.path.join("gpus.json"), &json)
+    }
+
+    /// What its container used, as far as an earlier run of the agent wrote it down.
+    pub(crate) fn usage(&self) -> Usage {
+        read_json(&self.path.join("usage.json")).ok().flatten().unwrap_or_default()
+    }
+
+    pub(crate) fn write_usage(&self, usage: &Usage) -> anyhow::Result<()> {
+        if *usage == Usage::default() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(usage).context("write the usage")?;
+        write_whole(&self.path.join("usage.json"), &json)
     }
 
     pub(crate) fn ending(&self) -> anyhow::Result<Option<Ending>> {

@@ -174,6 +174,31 @@ impl Client {
         ask!(self, download, request)
     }
 
+    /// Asked once: what was read of the image is gone.
+    pub(crate) async fn push_image(
+        &self,
+        messages: tokio::sync::mpsc::Receiver<v1::PushImageRequest>,
+    ) -> Result<v1::PushImageReply, Error> {
+        let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+        Ok(self.sweeps.clone().push_image(messages).await?.into_inner())
+    }
+
+    pub(crate) async fn images(&self) -> Result<Vec<v1::Image>, Error> {
+        let request = v1::ListImagesRequest {};
+        Ok(ask!(self, list_images, request)?.images)
+    }
+
+    /// Asked once: the second time it would not be there.
+    pub(crate) async fn remove_image(&self, image: &str) -> Result<(), Error> {
+        self.sweeps.clone().remove_image(v1::RemoveImageRequest { image: image.to_owned() }).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn drain(&self, agent: &str, undrain: bool) -> Result<v1::Agent, Error> {
+        let request = v1::DrainAgentRequest { agent: agent.to_owned(), undrain };
+        Ok(ask!(self, drain_agent, request)?.agent.unwrap_or_default())
+    }
+
     pub(crate) async fn agents(&self) -> Result<Vec<v1::Agent>, Error> {
         let request = v1::ListAgentsRequest {};
         Ok(ask!(self, list_agents, request)?.agents)

@@ -5,7 +5,7 @@
 -- expects is written so that no index seems to help: one that holds all queued jobs would be read from end to end.
 with held as (
     select a.id from agents a
-    where (a.id, a.session) in (select * from unnest($2::uuid[], $3::bigint[]))
+    where (a.id, a.session) in (select * from unnest($2::uuid[], $3::bigint[])) and a.drained_at is null
     order by a.id
     for share
 ), slots as (

@@ -1,3 +1,3 @@
 update agents set last_seen_at = now(), unhealthy = $3, draining = $4
 where id = $1 and session = $2
-returning id
+returning drained_at is not null as "drained!"

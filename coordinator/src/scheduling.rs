@@ -20,8 +20,32 @@ pub(crate) struct Offer {
     pub(crate) labels: BTreeMap<String, String>,
     /// Name of each volume, and whether it is offered read-only.
     pub(crate) volumes: BTreeMap<String, bool>,
+    /// What a job gets that asks for no memory.
+    pub(crate) job_memory_bytes: u64,
     /// Images that its engine had when it connected.
     pub(crate) images: HashSet<String>,
+}
+
+impl Offer {
+    /// What a job takes here: the agent's rule decides what the manifest leaves out.
+    pub(crate) fn needs(&self, asked: &Resources) -> Resources {
+        match asked.memory_bytes {
+            0 => Resources { memory_bytes: self.job_memory_bytes, ..*asked },
+            _ => *asked,
+        }
+    }
+
+    /// Whether this volume is offered, and if so whether read-only: under its name or, for a path, under one that the
+    /// owner allows and that it lies in.
+    fn volume(&self, wanted: &str) -> Option<bool> {
+        let holds = |allowed: &str| {
+            let rest = wanted.strip_prefix(allowed);
+            allowed.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let mut offered = self.volumes.iter().filter(|(name, _)| *name == wanted || holds(name));
+        // Of nested ones the innermost decides.
+        offered.next_back().map(|(_, read_only)| *read_only)
+    }
 }
 
 /// An agent that jobs can be planned for.
@@ -31,9 +55,20 @@ pub(crate) struct Seat {
     pub(crate) free: Resources,
     /// Sweeps whose image it has got since it connected.
     pub(crate) ran: Arc<HashSet<SweepId>>,
+    /// Sweeps whose jobs it could not start a moment ago.
+    pub(crate) refuses: HashSet<SweepId>,
 }
 
 impl Seat {
+    fn has_room_for(&self, sweep: &Candidate) -> bool {
+        self.free.covers(&self.offer.needs(&sweep.needs))
+    }
+
+    /// Counts a job of the sweep as running here.
+    pub(crate) fn take(&mut self, sweep: &Candidate) {
+        self.free = self.free.less(&self.offer.needs(&sweep.needs));
+    }
+
     fn has_image_of(&self, sweep: &Candidate) -> bool {
         let has = |pin: &String| self.offer.images.contains(pin);
         self.ran.contains(&sweep.sweep) || sweep.image_pin.as_ref().is_some_and(has)
@@ -81,6 +116,9 @@ impl fmt::Display for Misfit {
             Self::ReadOnly { wanted } => {
                 write!(f, "it offers volume {wanted} read-only, and the job wants to write to it")
             }
+            Self::Busy { need, free } if free.jobs < need.jobs => {
+                f.write_str("it is busy: it runs as many jobs at once as it takes")
+            }
             Self::TooSmall { need, capacity } => {
                 write!(f, "a job needs {need}, and it has {capacity} in all")
             }
@@ -93,8 +131,9 @@ impl fmt::Display for Misfit {
 
 /// Why an agent can't take a job of this sweep now; none if it can.
 pub(crate) fn misfit(offer: &Offer, free: &Resources, sweep: &Candidate) -> Option<Misfit> {
-    let busy = || Misfit::Busy { need: sweep.needs, free: *free };
-    lasting_misfit(offer, sweep).or_else(|| (!free.covers(&sweep.needs)).then(busy))
+    let need = offer.needs(&sweep.needs);
+    lasting_misfit(offer, sweep)
+        .or_else(|| (!free.covers(&need)).then_some(Misfit::Busy { need, free: *free }))
 }
 
 /// Why an agent can never take a job of this sweep, as it is.
@@ -107,13 +146,13 @@ fn lasting_misfit(offer: &Offer, sweep: &Candidate) -> Option<Misfit> {
     }
     for (wanted, read_only) in &sweep.volumes {
         let wanted = wanted.clone();
-        match offer.volumes.get(&wanted) {
+        match offer.volume(&wanted) {
             None => return Some(Misfit::Volume { wanted }),
             Some(true) if !read_only => return Some(Misfit::ReadOnly { wanted }),
             Some(_) => {}
         }
     }
-    let (need, capacity) = (sweep.needs, offer.capacity);
+    let (need, capacity) = (offer.needs(&sweep.needs), offer.capacity);
     (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
 }
 
@@ -172,11 +211,14 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
             continue;
         }
         let fits = lane.fits.get_or_insert_with(|| {
-            let fit = |index: &usize| lasting_misfit(&seats[*index].offer, sweep).is_none();
+            let fit = |index: &usize| {
+                let Seat { offer, refuses, .. } = &seats[*index];
+                !refuses.contains(&sweep.sweep) && lasting_misfit(offer, sweep).is_none()
+            };
             (0..seats.len()).filter(fit).collect()
         });
         let open = fits.iter().copied().filter(|seat| !reserved.contains(seat));
-        let free = open.clone().filter(|seat| seats[*seat].free.covers(&sweep.needs));
+        let free = open.clone().filter(|seat| seats[*seat].has_room_for(sweep));
         let chosen = free.max_by_key(|seat| (seats[*seat].has_image_of(sweep), seats[*seat].free.cpu_millis));
         let Some(seat) = chosen else {
             if !fits.is_empty() {
@@ -190,7 +232,7 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
             lanes.remove(best);
             continue;
         };
-        seats[seat].free = seats[seat].free.less(&sweep.needs);
+        seats[seat].take(sweep);
         lane.running += 1;
         lane.room -= 1;
         state.take(sweep);

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
@@ -10,6 +11,7 @@ use bt_model::log::LogLine;
 use bt_model::resources::Resources;
 use bt_proto::v1;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::scheduling::{Offer, Seat};
@@ -36,6 +38,15 @@ struct Session {
     taken: Resources,
     /// Sweeps whose containers it has run.
     ran: Arc<HashSet<SweepId>>,
+    /// Sweeps whose jobs it could not start: until when it gets no more of them, how long that was, and why.
+    refuses: HashMap<SweepId, Refusal>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    until: Instant,
+    pause: Duration,
+    why: String,
 }
 
 #[derive(Debug)]
@@ -46,6 +57,9 @@ struct Held {
     unnamed: u32,
 }
 
+/// How long an agent that could not start a sweep's job gets no more of them; it doubles each time.
+const FIRST_REFUSAL: Duration = Duration::from_secs(2);
+const LONGEST_REFUSAL: Duration = Duration::from_secs(300);
 /// Heartbeats after which an attempt that none of them named never reached its agent.
 const UNNAMED: u32 = 3;
 
@@ -67,6 +81,16 @@ pub(crate) struct Sessions {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each change under the lock is a single step, so a panic elsewhere leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    fn refused_now(&self) -> impl Iterator<Item = (SweepId, &Refusal)> {
+        let now = Instant::now();
+        self.refuses
+            .iter()
+            .filter(move |(_, refusal)| refusal.until > now)
+            .map(|(sweep, refusal)| (*sweep, refusal))
+    }
 }
 
 impl Sessions {
@@ -93,6 +117,7 @@ impl Sessions {
             held: HashMap::new(),
             taken: Resources::default(),
             ran: Arc::default(),
+            refuses: HashMap::new(),
         };
         lock(&self.agents).insert(agent, session);
         receiver
@@ -139,6 +164,7 @@ impl Sessions {
                 offer: session.offer.clone(),
                 free: session.offer.capacity.less(&session.taken),
                 ran: session.ran.clone(),
+                refuses: session.refused_now().map(|(sweep, _)| sweep).collect(),
             },
         })
         .collect()
@@ -156,9 +182,10 @@ impl Sessions {
         Some(lock(&self.agents).get(&agent)?.held.get(&attempt)?.place.clone())
     }
 
-    /// Notes that an attempt is leased to an agent.
-    pub(crate) fn assigned(&self, agent: AgentId, attempt: AttemptId, place: AttemptPlace, needs: Resources) {
+    /// Notes that an attempt is leased to an agent, and what its manifest asks for.
+    pub(crate) fn assigned(&self, agent: AgentId, attempt: AttemptId, place: AttemptPlace, asked: Resources) {
         if let Some(session) = lock(&self.agents).get_mut(&agent) {
+            let needs = session.offer.needs(&asked);
             let before = session.held.insert(attempt, Held { place, needs, unnamed: 0 });
             if before.is_none() {
                 session.taken = session.taken.plus(&needs);
@@ -173,6 +200,38 @@ impl Sessions {
             && !session.ran.contains(&held.place.sweep)
         {
             Arc::make_mut(&mut session.ran).insert(held.place.sweep);
+            session.refuses.remove(&held.place.sweep);
+        }
+    }
+
+    /// Notes that an agent could not start an attempt, for a reason that would hold for others of its sweep too: it gets
+    /// none of them for a while, and each time for twice as long.
+    pub(crate) fn refused(&self, agent: AgentId, attempt: AttemptId, why: &str) {
+        let mut agents = lock(&self.agents);
+        let Some(session) = agents.get_mut(&agent) else { return };
+        let Some(sweep) = session.held.get(&attempt).map(|held| held.place.sweep) else { return };
+        let now = Instant::now();
+        let pause = match session.refuses.get(&sweep) {
+            // Others that were under way together.
+            Some(refusal) if refusal.until > now => return,
+            Some(refusal) => (refusal.pause * 2).min(LONGEST_REFUSAL),
+            None => FIRST_REFUSAL,
+        };
+        session.refuses.insert(sweep, Refusal { until: now + pause, pause, why: why.to_owned() });
+    }
+
+    /// Why agents get no jobs of this sweep for now, where they could not start them.
+    pub(crate) fn refusals(&self, sweep: SweepId) -> HashMap<AgentId, String> {
+        let agents = lock(&self.agents);
+        let of =
+            |(agent, session): (&AgentId, &Session)| Some((*agent, session.refuses.get(&sweep)?.why.clone()));
+        agents.iter().filter_map(of).collect()
+    }
+
+    /// Sends no more work to an agent that an operator has taken out of service, or again.
+    pub(crate) fn drain(&self, agent: AgentId, drain: bool) {
+        if let Some(session) = lock(&self.agents).get_mut(&agent) {
+            session.closed_to_work = drain;
         }
     }
 

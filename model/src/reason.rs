@@ -13,6 +13,8 @@ pub enum Reason {
     Oom,
     /// It ran longer than the manifest's `timeout`.
     Timeout,
+    /// It failed because it could start no more processes or threads.
+    Nproc,
     /// The image can't be had, or its command can't be started.
     Image(String),
     /// A volume can't be mounted.
@@ -30,6 +32,7 @@ pub enum ReasonKind {
     Signal,
     Oom,
     Timeout,
+    Nproc,
     Image,
     Volume,
     Outputs,
@@ -37,11 +40,12 @@ pub enum ReasonKind {
 }
 
 impl ReasonKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Exit,
         Self::Signal,
         Self::Oom,
         Self::Timeout,
+        Self::Nproc,
         Self::Image,
         Self::Volume,
         Self::Outputs,
@@ -49,8 +53,8 @@ impl ReasonKind {
     ];
 
     /// Those that are a job's own; of the others, its machine is to blame.
-    pub const OF_JOBS: [Self; 6] =
-        [Self::Exit, Self::Signal, Self::Oom, Self::Timeout, Self::Image, Self::Outputs];
+    pub const OF_JOBS: [Self; 7] =
+        [Self::Exit, Self::Signal, Self::Oom, Self::Timeout, Self::Nproc, Self::Image, Self::Outputs];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -58,6 +62,7 @@ impl ReasonKind {
             Self::Signal => "signal",
             Self::Oom => "oom",
             Self::Timeout => "timeout",
+            Self::Nproc => "nproc",
             Self::Image => "image",
             Self::Volume => "volume",
             Self::Outputs => "outputs",
@@ -73,6 +78,7 @@ impl Reason {
             Self::Signal(_) => ReasonKind::Signal,
             Self::Oom => ReasonKind::Oom,
             Self::Timeout => ReasonKind::Timeout,
+            Self::Nproc => ReasonKind::Nproc,
             Self::Image(_) => ReasonKind::Image,
             Self::Volume(_) => ReasonKind::Volume,
             Self::Outputs(_) => ReasonKind::Outputs,
@@ -104,6 +110,7 @@ impl Reason {
             ReasonKind::Signal => Self::Signal(code),
             ReasonKind::Oom => Self::Oom,
             ReasonKind::Timeout => Self::Timeout,
+            ReasonKind::Nproc => Self::Nproc,
             ReasonKind::Image => Self::Image(message),
             ReasonKind::Volume => Self::Volume(message),
             ReasonKind::Outputs => Self::Outputs(message),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Cpus, memory, gpus and disk: what a job takes from an agent while its attempt is live.
+/// Cpus, memory, gpus, disk, and a place among the jobs: what a job takes from an agent while its attempt is live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Thousandths of a cpu.
@@ -14,6 +14,9 @@ pub struct Resources {
     /// Room in results directories.
     #[serde(default)]
     pub disk_bytes: u64,
+    /// Jobs at once, whatever they take: a job takes one.
+    #[serde(default)]
+    pub jobs: u32,
 }
 
 impl Resources {
@@ -23,6 +26,7 @@ impl Resources {
             && self.memory_bytes >= need.memory_bytes
             && self.gpus >= need.gpus
             && self.disk_bytes >= need.disk_bytes
+            && self.jobs >= need.jobs
     }
 
     /// Both together.
@@ -33,6 +37,7 @@ impl Resources {
             memory_bytes: self.memory_bytes.saturating_add(more.memory_bytes),
             gpus: self.gpus.saturating_add(more.gpus),
             disk_bytes: self.disk_bytes.saturating_add(more.disk_bytes),
+            jobs: self.jobs.saturating_add(more.jobs),
         }
     }
 
@@ -43,6 +48,7 @@ impl Resources {
             memory_bytes: self.memory_bytes.saturating_sub(need.memory_bytes),
             gpus: self.gpus.saturating_sub(need.gpus),
             disk_bytes: self.disk_bytes.saturating_sub(need.disk_bytes),
+            jobs: self.jobs.saturating_sub(need.jobs),
         }
     }
 }

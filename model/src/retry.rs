@@ -21,6 +21,9 @@ pub enum Ending {
     /// Its outputs are published.
     Published,
     Failed(Reason),
+    /// What it needs could not be had now, such as an image of a registry that does not answer; later, or on another
+    /// machine, it may.
+    Hindered(Reason),
     /// Its agent was not heard of until the lease had run out.
     Lost,
     /// Its agent's machine was taken back by its owner, as spot machines are.
@@ -69,7 +72,7 @@ impl Ending {
     pub fn event(&self) -> AttemptEvent {
         match self {
             Self::Published => AttemptEvent::Published,
-            Self::Failed(_) => AttemptEvent::Failed,
+            Self::Failed(_) | Self::Hindered(_) => AttemptEvent::Failed,
             Self::Lost | Self::Preempted | Self::Returned => AttemptEvent::Lost,
             Self::Cancelled => AttemptEvent::Cancelled,
         }
@@ -86,6 +89,7 @@ pub fn verdict(ending: &Ending, budget: &Budget) -> Verdict {
         Ending::Returned => simply(JobEvent::TriesAgain),
         Ending::Lost => after_loss(budget, None),
         Ending::Preempted => after_preemption(budget),
+        Ending::Hindered(reason) => after_loss(budget, Some(reason)),
         Ending::Failed(reason) if is_the_machines(reason) => after_loss(budget, Some(reason)),
         Ending::Failed(reason) => after_failure(budget, reason),
     }
@@ -228,6 +232,17 @@ mod tests {
             budget.spent = Spent { losses: limit, preemptions: limit, ..Spent::default() };
             assert_eq!(verdict(&ending, &budget).reason, Some(Reason::Agent(why.into())));
         }
+    }
+
+    #[test]
+    fn what_could_not_be_had_now_is_tried_again_with_growing_waits() {
+        let hindered = Ending::Hindered(Reason::Image("the registry does not answer".into()));
+        let mut budget = allowing(0);
+        let first = verdict(&hindered, &budget);
+        assert_eq!((first.event, first.wait), (JobEvent::TriesAgain, FIRST_WAIT));
+        budget.spent.losses = LOSS_LIMIT;
+        let last = verdict(&hindered, &budget);
+        assert!(matches!(last.reason, Some(Reason::Image(_))) && last.event == JobEvent::GaveUp);
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl From<&Reason> for v1::Reason {
             Reason::Signal(signal) => Kind::Signal(*signal),
             Reason::Oom => Kind::Oom(true),
             Reason::Timeout => Kind::Timeout(true),
+            Reason::Nproc => Kind::Nproc(true),
             Reason::Image(text) => Kind::Image(text.clone()),
             Reason::Volume(text) => Kind::Volume(text.clone()),
             Reason::Outputs(text) => Kind::Outputs(text.clone()),
@@ -53,6 +54,7 @@ impl TryFrom<v1::Reason> for Reason {
             Kind::Signal(signal) => Self::Signal(signal),
             Kind::Oom(_) => Self::Oom,
             Kind::Timeout(_) => Self::Timeout,
+            Kind::Nproc(_) => Self::Nproc,
             Kind::Image(text) => Self::Image(text),
             Kind::Volume(text) => Self::Volume(text),
             Kind::Outputs(text) => Self::Outputs(text),
@@ -123,15 +125,15 @@ impl TryFrom<v1::AttemptState> for AttemptState {
 
 impl From<Resources> for v1::Resources {
     fn from(resources: Resources) -> Self {
-        let Resources { cpu_millis, memory_bytes, gpus, disk_bytes } = resources;
-        Self { cpu_millis, memory_bytes, gpus, disk_bytes }
+        let Resources { cpu_millis, memory_bytes, gpus, disk_bytes, jobs } = resources;
+        Self { cpu_millis, memory_bytes, gpus, disk_bytes, jobs }
     }
 }
 
 impl From<v1::Resources> for Resources {
     fn from(resources: v1::Resources) -> Self {
-        let v1::Resources { cpu_millis, memory_bytes, gpus, disk_bytes } = resources;
-        Self { cpu_millis, memory_bytes, gpus, disk_bytes }
+        let v1::Resources { cpu_millis, memory_bytes, gpus, disk_bytes, jobs } = resources;
+        Self { cpu_millis, memory_bytes, gpus, disk_bytes, jobs }
     }
 }
 

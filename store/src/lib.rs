@@ -47,6 +47,14 @@ impl Store {
         written.map(drop).map_err(|e| Error::of(path, e))
     }
 
+    /// Removes a file. Fine if it is gone.
+    pub async fn remove(&self, path: &str) -> Result<(), Error> {
+        match self.objects.delete(&parse(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::of(path, error)),
+        }
+    }
+
     /// The size of a file in bytes, or none if there is no such file.
     pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
         match self.objects.head(&parse(path)?).await {

@@ -51,6 +51,7 @@ impl ScriptedAgent {
                 memory_bytes: 1 << 34,
                 gpus: 0,
                 disk_bytes: 1 << 34,
+                jobs: 100,
             }),
             attempts: held.iter().map(|attempt| (*attempt).to_owned()).collect(),
             ..v1::Hello::default()

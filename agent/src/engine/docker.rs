@@ -4,14 +4,17 @@
 //! named after their attempt, so each call can be repeated safely after an answer was lost.
 
 mod body;
+mod describe;
 mod fault;
 mod follow;
 mod image;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod wait;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +37,6 @@ const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// bollard's own limit, on the wait for the head of an answer. It must be longer than any of ours.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
-/// How many containers are made or started at once; an Engine that is asked for dozens has been seen to wedge.
-const STARTS_AT_ONCE: usize = 4;
 
 const LABEL_ATTEMPT: &str = "btctl.attempt";
 const LABEL_AGENT: &str = "btctl.agent";
@@ -46,21 +47,21 @@ const LABEL_JOB: &str = "btctl.job";
 #[derive(Clone)]
 pub(crate) struct Docker {
     client: bollard::Docker,
+    /// Containers that may be made or started at once; an Engine that is asked for dozens has been seen to wedge.
     starts: Arc<Semaphore>,
-    pulls: Arc<image::Pulls>,
 }
 
 impl Docker {
     /// Finds the Engine by `DOCKER_HOST` (`unix://` or `tcp://`) or at its usual socket, and agrees on an API version.
     ///
     /// The error is a sentence for the machine's owner: what to install, to start or to allow.
-    pub(crate) async fn connect() -> Result<Self, Error> {
+    pub(crate) async fn connect(starts_at_once: u32) -> Result<Self, Error> {
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Self::connect_to(host.as_deref().unwrap_or(fault::USUAL_HOST)).await
+        Self::connect_to(host.as_deref().unwrap_or(fault::USUAL_HOST), starts_at_once).await
     }
 
     /// As [`connect`](Self::connect), to the Engine at `host`.
-    pub(crate) async fn connect_to(host: &str) -> Result<Self, Error> {
+    pub(crate) async fn connect_to(host: &str, starts_at_once: u32) -> Result<Self, Error> {
         let client = if host.starts_with("unix://") {
             bollard::Docker::connect_with_unix(host, HEAD_DEADLINE.as_secs(), bollard::API_DEFAULT_VERSION)
         } else if host.starts_with("tcp://") || host.starts_with("http://") {
@@ -77,7 +78,7 @@ impl Docker {
             .await
             .map_err(|_| Error::Timeout { call: "version", after: READ_DEADLINE })?
             .map_err(|error| fault::connecting(host, &error))?;
-        Ok(Self { client, starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)), pulls: Arc::default() })
+        Ok(Self { client, starts: Arc::new(Semaphore::new(starts_at_once as usize)) })
     }
 
     /// The engine's name and version, e.g. `docker 20.10.24`.
@@ -102,7 +103,11 @@ impl Docker {
     /// Makes the attempt's container. One that is there already is fine.
     pub(crate) async fn create(&self, spec: &ContainerSpec) -> Result<(), Error> {
         let _turn = self.turn().await;
-        let options = CreateContainerOptionsBuilder::new().name(&name(spec.attempt)).build();
+        let options = CreateContainerOptionsBuilder::new().name(&name(spec.attempt));
+        let options = match &spec.platform {
+            Some(platform) => options.platform(platform).build(),
+            None => options.build(),
+        };
         let call = self.client.create_container(Some(options), body::of(spec));
         match within("create", CHANGE_DEADLINE, None, call).await {
             Ok(created) => {
@@ -137,11 +142,12 @@ impl Docker {
         within("start", CHANGE_DEADLINE, Some(attempt), call).await
     }
 
-    /// Ends the container: SIGTERM, and SIGKILL if it still runs after `grace`. Fine if it has ended or is gone.
+    /// Ends the container by the signal that it was made with, and SIGKILL if it still runs after `grace`. Fine if it has
+    /// ended or is gone.
     pub(crate) async fn stop(&self, attempt: AttemptId, grace: Duration) -> Result<(), Error> {
         // The Engine counts whole seconds; a part of one is given, not taken.
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
-        let options = StopContainerOptionsBuilder::new().signal("SIGTERM").t(seconds).build();
+        let options = StopContainerOptionsBuilder::new().t(seconds).build();
         let name = name(attempt);
         let call = self.client.stop_container(&name, Some(options));
         match within("stop", grace + STOP_MARGIN, Some(attempt), call).await {
@@ -188,6 +194,19 @@ impl Docker {
             })
         });
         Ok(found.collect())
+    }
+
+    /// Where a volume of the Engine lies, if this process may look there; nothing if there is no such volume.
+    pub(crate) async fn volume(&self, name: &str) -> Result<Option<Option<PathBuf>>, Error> {
+        match within("inspect volume", READ_DEADLINE, None, self.client.inspect_volume(name)).await {
+            Ok(found) => {
+                let is_plain = found.driver == "local" && found.options.is_empty();
+                let place = PathBuf::from(found.mountpoint);
+                Ok(Some(Some(place).filter(|place| is_plain && place.exists())))
+            }
+            Err(Error::Engine { status: Some(404), .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn inspect(&self, attempt: AttemptId) -> Result<ContainerInspectResponse, Error> {

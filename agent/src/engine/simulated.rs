@@ -17,6 +17,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::volumes;
+
 use super::{ContainerSpec, Error, Exit, Found, FoundState, LogMark};
 
 /// The image that every image is.
@@ -73,7 +75,11 @@ impl Simulated {
                 message: format!("{wanted} is {text:?}; a whole number belongs there"),
             }),
         };
-        let results = spec.binds.first().map(|bind| bind.source.clone()).unwrap_or_default();
+        let results = spec.binds.first().and_then(|bind| match &bind.source {
+            volumes::Source::Path(path) => Some(path.clone()),
+            volumes::Source::Engine(_) => None,
+        });
+        let results = results.unwrap_or_default();
         let container = Container {
             agent: spec.agent,
             cpu_millis: spec.cpu_millis,

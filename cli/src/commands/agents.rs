@@ -1,6 +1,9 @@
 //! `btctl agents`: the machines that run jobs.
 
-use bt_proto::v1;
+use std::time::Duration;
+
+use bt_proto::{convert, v1};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::client::Client;
@@ -13,10 +16,43 @@ use crate::settings::Settings;
 pub(crate) enum Agents {
     /// List the agents: what each offers, what is free, and how it is.
     Ls(Ls),
+    /// Show all of one agent: what it offers, and what its jobs get that ask for nothing.
+    Show(Show),
+    /// Give an agent no new jobs; those that run go on.
+    #[command(after_help = "Example:\n  btctl agents drain node7 --wait && ssh node7 sudo poweroff")]
+    Drain(Drain),
+    /// Give an agent jobs again.
+    Undrain(Undrain),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Show {
+    /// Its name, its id, or the beginning of its id.
+    agent: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Drain {
+    /// Its name, its id, or the beginning of its id.
+    agent: String,
+    /// Return when none of its jobs runs any more.
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Undrain {
+    /// Its name, its id, or the beginning of its id.
+    agent: String,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ls {
+    /// Those as well that were not heard of for more than a day.
+    #[arg(short, long)]
+    all: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -25,35 +61,97 @@ impl Agents {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         match self {
             Self::Ls(ls) => ls.run(settings).await,
+            Self::Show(show) => show.run(settings).await,
+            Self::Drain(drain) => drain.run(settings).await,
+            Self::Undrain(Undrain { agent }) => {
+                let agent = Client::connect(settings).await?.drain(&agent, true).await?;
+                say(&format!("agent {}: it gets jobs again", agent.name));
+                Ok(())
+            }
         }
+    }
+}
+
+impl Show {
+    async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let agents = Client::connect(settings).await?.agents().await?;
+        let by_id = |agent: &&v1::Agent| self.agent.len() >= 4 && agent.id.starts_with(&self.agent);
+        let found =
+            agents.iter().find(|agent| agent.name == self.agent).or_else(|| agents.iter().find(by_id));
+        let agent = found.cloned().ok_or_else(|| {
+            Error::NotFound(format!("there is no agent {:?}; `btctl agents ls` lists them", self.agent))
+        })?;
+        let row = row(agent.clone())?;
+        let titles = columns().into_iter().map(|column| column.title);
+        let mut facts: Vec<_> = titles.zip(row.cells).collect();
+        let mut about: Vec<_> = agent.about.into_iter().collect();
+        about.sort_unstable();
+        facts.extend(about);
+        crate::output::print_facts(facts.into_iter(), &row.json, self.output.output)
+    }
+}
+
+/// How often an agent that is being drained is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Drain {
+    async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        let mut agent = client.drain(&self.agent, false).await?;
+        let left = |agent: &v1::Agent| match agent.running {
+            1 => "1 job runs on".to_owned(),
+            jobs => format!("{jobs} jobs run on"),
+        };
+        say(&format!("agent {}: no new jobs; {}", agent.name, left(&agent)));
+        while self.wait && agent.running > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted),
+            }
+            agent = client.drain(&agent.id, false).await?;
+        }
+        Ok(())
     }
 }
 
 impl Ls {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let agents = Client::connect(settings).await?.agents().await?;
+        let mut agents = Client::connect(settings).await?.agents().await?;
+        if !self.all {
+            agents.retain(is_recent);
+        }
         if agents.is_empty() {
             say("no agent has ever connected; start one with `btctl agent`");
         }
-        let columns = vec![
-            Column::always("name"),
-            Column::always("state"),
-            Column::always("running"),
-            Column::always("cpus"),
-            Column::always("free_cpus"),
-            Column::always("memory"),
-            Column::always("free_memory"),
-            Column::always("gpus"),
-            Column::always("labels"),
-            Column::always("volumes"),
-            Column::wide("id"),
-            Column::wide("version"),
-            Column::wide("engine"),
-            Column::wide("last_seen"),
-        ];
         let rows = agents.into_iter().map(row).collect::<Result<_, _>>()?;
-        View { columns, rows }.print(self.output.output)
+        View { columns: columns(), rows }.print(self.output.output)
     }
+}
+
+/// Cloud machines come and go; those that went are not of interest for long.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+
+fn is_recent(agent: &v1::Agent) -> bool {
+    let seen = agent.last_seen.as_ref().and_then(|time| convert::time(time).ok());
+    let silent = seen.and_then(|seen| Duration::try_from(Timestamp::now().duration_since(seen)).ok());
+    agent.state != "offline" || silent.is_none_or(|silent| silent < FORGOTTEN)
+}
+
+fn columns() -> Vec<Column> {
+    let always = [
+        "name",
+        "state",
+        "running",
+        "cpus",
+        "free_cpus",
+        "memory",
+        "free_memory",
+        "gpus",
+        "labels",
+        "volumes",
+    ];
+    let wide = ["id", "version", "engine", "last_seen", "max_jobs", "disk", "free_disk"];
+    always.map(Column::always).into_iter().chain(wide.map(Column::wide)).collect()
 }
 
 fn row(agent: v1::Agent) -> Result<Row, Error> {
@@ -72,6 +170,8 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         "version": agent.version,
         "engine": agent.engine,
         "last_seen": words::time(agent.last_seen.as_ref())?,
+        "default_memory_bytes": agent.job_memory_bytes,
+        "about": agent.about,
     });
     let cells = vec![
         agent.name.clone(),
@@ -88,6 +188,9 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         agent.version,
         agent.engine,
         words::text(&words::time(agent.last_seen.as_ref())?),
+        capacity.jobs.to_string(),
+        words::size(capacity.disk_bytes),
+        words::size(free.disk_bytes),
     ];
     Ok(Row { cells, json, name: agent.name })
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write, stdout};
 
-use bt_proto::v1;
+use bt_proto::{convert, v1};
 use serde_json::{Map, Value, json};
 use tokio_stream::StreamExt;
 use tonic::Streaming;
@@ -108,7 +108,26 @@ pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
         "reason": words::reason(job.reason.clone())?,
         "started": words::time(job.started.as_ref())?,
         "finished": words::time(job.finished.as_ref())?,
+        "usage": usage(job)?,
+        "image_id": Some(&job.image_id).filter(|image| !image.is_empty()),
     }))
+}
+
+/// What the latest attempt used; null where it was not measured.
+fn usage(job: &v1::Job) -> Result<Value, Error> {
+    let usage = job.usage.unwrap_or_default();
+    Ok(json!({
+        "peak_memory_bytes": usage.peak_memory_bytes,
+        "cpu_seconds": usage.cpu_micros.map(|micros| micros as f64 / 1e6),
+        "written_bytes": usage.written_bytes,
+        "wall_seconds": ran(job)?,
+    }))
+}
+
+/// Seconds that the latest attempt's container ran.
+fn ran(job: &v1::Job) -> Result<Option<f64>, Error> {
+    let (Some(started), Some(ended)) = (&job.started, &job.ended) else { return Ok(None) };
+    Ok(Some(convert::time(ended)?.duration_since(convert::time(started)?).as_secs_f64()))
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, Error> {
@@ -121,7 +140,19 @@ fn object(text: &str) -> Result<Map<String, Value>, Error> {
 }
 
 /// The columns of every list of jobs that are neither parameters nor metrics.
-const OWN: [&str; 7] = ["job", "state", "attempts", "agent", "reason", "started", "finished"];
+const OWN: [&str; 11] = [
+    "job",
+    "state",
+    "attempts",
+    "agent",
+    "reason",
+    "started",
+    "finished",
+    "memory",
+    "cpu_seconds",
+    "written",
+    "wall_seconds",
+];
 
 /// Jobs as a list whose columns are their parameters and metrics.
 pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
@@ -146,7 +177,9 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     columns.extend(parameters.iter().map(|name| Column::always(title("param", name, &metrics))));
     columns.extend(metrics.iter().map(|name| Column::always(title("metric", name, &parameters))));
     columns.extend(["attempts", "agent", "reason"].map(Column::always));
-    columns.extend(["started", "finished"].map(Column::wide));
+    columns.extend(
+        ["started", "finished", "memory", "cpu_seconds", "written", "wall_seconds"].map(Column::wide),
+    );
     let mut rows = Vec::with_capacity(read.len());
     for (job, (own, reported)) in read {
         let mut cells = vec![job.number.to_string(), words::job_state(job.state())?.to_string()];
@@ -159,6 +192,13 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.push(words::reason(job.reason.clone())?.unwrap_or_else(|| job.note.clone()));
         cells.push(words::text(&words::time(job.started.as_ref())?));
         cells.push(words::text(&words::time(job.finished.as_ref())?));
+        let usage = job.usage.unwrap_or_default();
+        let size = |bytes: Option<u64>| bytes.map(words::size).unwrap_or_default();
+        let seconds = |seconds: Option<f64>| seconds.map(|s| format!("{s:.2}")).unwrap_or_default();
+        cells.push(size(usage.peak_memory_bytes));
+        cells.push(seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));
+        cells.push(size(usage.written_bytes));
+        cells.push(seconds(ran(&job)?));
         rows.push(Row { cells, json: json(&job)?, name: format!("{}/{}", list.sweep, job.number) });
     }
     Ok(View { columns, rows })

@@ -9,7 +9,7 @@ use tokio_stream::StreamExt;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::words;
+use crate::output::{terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -79,17 +79,17 @@ impl Logs {
 
     fn write(&self, line: &LogLine) -> Result<(), Error> {
         let written = match line.stream {
-            Stream::Stdout => self.write_to(&mut stdout().lock(), line),
-            Stream::Stderr => self.write_to(&mut stderr().lock(), line),
+            Stream::Stdout => self.write_to(&mut stdout().lock(), line, terminal::is_stdout()),
+            Stream::Stderr => self.write_to(&mut stderr().lock(), line, terminal::is_stderr()),
         };
         written.map_err(Error::output)
     }
 
-    fn write_to(&self, out: &mut impl Write, line: &LogLine) -> io::Result<()> {
+    fn write_to(&self, out: &mut impl Write, line: &LogLine, to_terminal: bool) -> io::Result<()> {
         if self.timestamps {
             write!(out, "{} ", line.time)?;
         }
-        out.write_all(&line.text)?;
+        terminal::write(out, &line.text, to_terminal)?;
         out.flush()
     }
 }

@@ -6,8 +6,10 @@ mod cancel;
 mod completions;
 mod config;
 mod coordinator;
+mod doctor;
 mod down;
 mod explain;
+mod image;
 mod jobs;
 mod limits;
 mod logs;
@@ -15,6 +17,7 @@ mod ls;
 mod pause;
 mod results;
 mod retry;
+mod run;
 mod show;
 mod submit;
 mod top;
@@ -59,6 +62,7 @@ enum Command {
     #[command(subcommand)]
     Results(results::Results),
     Top(top::Top),
+    Run(run::Run),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
     Pause(pause::Pause),
@@ -68,12 +72,15 @@ enum Command {
     Limits(limits::Limits),
     #[command(subcommand)]
     Agents(agents::Agents),
+    #[command(subcommand)]
+    Image(image::Image),
     Up(up::Up),
     Down(down::Down),
     Coordinator(coordinator::Coordinator),
     Agent(agent::Agent),
     #[command(subcommand)]
     Config(config::Config),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -89,6 +96,7 @@ impl Cli {
             Command::Logs(command) => command.run(&settings()?).await,
             Command::Results(command) => command.run(&settings()?).await,
             Command::Top(command) => command.run(&settings()?).await,
+            Command::Run(command) => command.run().await,
             Command::Cancel(command) => command.run(&settings()?).await,
             Command::Retry(command) => command.run(&settings()?).await,
             Command::Pause(command) => command.run(&settings()?).await,
@@ -96,11 +104,13 @@ impl Cli {
             Command::Explain(command) => command.run(&settings()?).await,
             Command::Limits(command) => command.run(&settings()?).await,
             Command::Agents(command) => command.run(&settings()?).await,
+            Command::Image(command) => command.run(&settings()?).await,
             Command::Up(command) => command.run().await,
             Command::Down(command) => command.run().await,
             Command::Coordinator(command) => command.run().await,
             Command::Agent(command) => command.run(&settings()?).await,
             Command::Config(command) => command.run(&settings()?),
+            Command::Doctor(command) => command.run(&settings()?).await,
             Command::Completions(command) => command.run(),
             Command::Version(command) => command.run(),
         }

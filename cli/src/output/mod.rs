@@ -2,6 +2,7 @@
 //! output; all that is said about them goes to standard error.
 
 mod table;
+pub(crate) mod terminal;
 pub(crate) mod words;
 
 use std::io::{self, Write};
@@ -100,6 +101,30 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 /// Prints one thing as JSON.
 pub(crate) fn print_json(value: &Value) -> Result<(), Error> {
     print(&format!("{value:#}"))
+}
+
+/// Prints one thing's names and values, for people as lines.
+pub(crate) fn print_facts(
+    facts: impl Iterator<Item = (impl Into<String>, String)>,
+    json: &Value,
+    format: Format,
+) -> Result<(), Error> {
+    if format == Format::Json {
+        return print_json(json);
+    }
+    let facts = facts.map(|(name, value)| (name.into(), value));
+    let facts: Vec<(String, String)> = facts.filter(|(_, value)| !value.is_empty()).collect();
+    if format == Format::Csv {
+        let columns = ["name", "value"].map(Column::always).into();
+        let row = |(name, value): (String, String)| Row {
+            cells: vec![name.clone(), value],
+            json: Value::Null,
+            name,
+        };
+        return View { columns, rows: facts.into_iter().map(row).collect() }.print(format);
+    }
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    facts.iter().try_for_each(|(name, value)| print(&format!("{name:<width$}  {value}")))
 }
 
 /// Says something to the user; nobody's script reads it.

@@ -100,6 +100,8 @@ pub(crate) fn resources_json(resources: Option<v1::Resources>) -> Value {
         "cpus": resources.cpu_millis as f64 / 1000.0,
         "memory_bytes": resources.memory_bytes,
         "gpus": resources.gpus,
+        "disk_bytes": resources.disk_bytes,
+        "jobs": resources.jobs,
     })
 }
 

@@ -24,6 +24,7 @@ use crate::signals::Signals;
 
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
 pub(crate) use place::Place;
+pub(crate) use postgres::installed as installed_postgres;
 
 use self::lock::Lock;
 use self::postgres::{Postgres, Server};

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::error::Error;
 
 pub(super) use self::server::Server;
+pub(crate) use self::server::installed;
 
 /// The superuser of the cluster and the database in it.
 const ROLE: &str = "btctl";

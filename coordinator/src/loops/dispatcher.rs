@@ -16,7 +16,7 @@ use tracing::debug;
 use super::Health;
 use crate::manifests::{self, Manifests};
 use crate::queue::{Candidate, Claimed, Queue, Want};
-use crate::scheduling::{Seat, State, plan};
+use crate::scheduling::{State, plan};
 use crate::sessions::{Ready, Sessions};
 
 /// How long a lost wake-up may go unnoticed.
@@ -215,8 +215,7 @@ impl Ready {
 
     fn take(&mut self, sweep: &Candidate, jobs: usize) {
         for _ in 0..jobs {
-            let Seat { free, .. } = &mut self.seat;
-            *free = free.less(&sweep.needs);
+            self.seat.take(sweep);
         }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Candidate {
     pub(crate) jobs: u32,
     pub(crate) owner: String,
     pub(crate) priority: i32,
+    /// What each of its jobs takes; no memory where the agent's rule decides.
     pub(crate) needs: Resources,
     pub(crate) labels: BTreeMap<String, String>,
     /// Name of each volume, and whether read-only is enough.
@@ -99,7 +100,13 @@ impl Queue {
                     sweep: SweepId::from_uuid(row.id),
                     name: row.name,
                     jobs: unsigned(row.jobs)?,
-                    needs: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
+                    needs: resources(
+                        row.cpu_millis,
+                        row.memory_bytes.unwrap_or(0),
+                        row.gpus,
+                        row.disk_bytes,
+                        1,
+                    )?,
                     labels: from_json("a sweep's labels", row.labels)?,
                     volumes: from_json("a sweep's volumes", row.volumes)?,
                     limits: from_json("a sweep's limits", row.limits)?,
@@ -127,10 +134,10 @@ impl Queue {
         let rows = query_file!("queries/used_by_agents.sql", &ids).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
-                let usage = Usage {
-                    resources: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
-                    running: unsigned(row.running)?,
-                };
+                let running = unsigned(row.running)?;
+                let resources =
+                    resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes, running)?;
+                let usage = Usage { resources, running };
                 Ok((AgentId::from_uuid(row.agent_id), usage))
             })
             .collect()
@@ -145,7 +152,7 @@ impl Queue {
         let rows = query_file!("queries/taken_by_attempts.sql", &ids).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
-                let taken = resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?;
+                let taken = resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes, 1)?;
                 let place = AttemptPlace {
                     sweep_name: row.name,
                     sweep: SweepId::from_uuid(row.sweep_id),

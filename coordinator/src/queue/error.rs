@@ -9,7 +9,9 @@ pub(crate) enum Error {
     Url(#[source] sqlx::Error),
     #[error("there is no sweep {0:?}")]
     NoSweep(String),
-    #[error("{0:?} begins the ids of several sweeps; give more of its digits")]
+    #[error("there is no agent {0:?}; `btctl agents ls` lists them")]
+    NoAgent(String),
+    #[error("{0:?} begins the ids of several; give more of its digits")]
     Ambiguous(String),
     #[error("sweep {sweep} has no job {job}; its jobs are 0 to {highest}")]
     NoJob { sweep: String, job: u32, highest: u32 },

@@ -6,6 +6,7 @@
 mod cancel;
 mod claim;
 mod error;
+mod images;
 mod limits;
 mod maintain;
 mod read;
@@ -23,13 +24,14 @@ use sqlx::{PgConnection, PgPool, query_file};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
+pub(crate) use images::ImageRow;
 pub(crate) use maintain::Unwritten;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
-pub(crate) use session::{Greeting, Pulse};
-pub(crate) use settle::{Fence, Publication, Settlement};
+pub(crate) use session::{Beat, Greeting, Pulse};
+pub(crate) use settle::{Fence, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
 
 /// The channel of [`Heard::Ready`].

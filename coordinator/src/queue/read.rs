@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::claim::{Written, interval};
 use super::row::{Pg, from_json, reason, resources, sha256, signed, time, unsigned};
+use super::settle::Measured;
 use super::{Candidate, Error, Queue};
 
 /// A sweep as clients name it, found.
@@ -106,6 +107,9 @@ pub(crate) struct JobRow {
     pub(crate) agent: Option<String>,
     pub(crate) attempt_state: Option<AttemptState>,
     pub(crate) note: Option<String>,
+    pub(crate) ended: Option<Timestamp>,
+    pub(crate) measured: Measured,
+    pub(crate) image_id: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,8 +122,14 @@ pub(crate) struct AgentRow {
     pub(crate) volumes: BTreeMap<String, bool>,
     pub(crate) version: String,
     pub(crate) engine: String,
+    /// What a job gets that asks for no memory.
+    pub(crate) job_memory_bytes: u64,
+    /// What is only shown, by name.
+    pub(crate) about: BTreeMap<String, String>,
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
+    /// An operator has taken it out of service.
+    pub(crate) drained: bool,
     pub(crate) offline: bool,
     pub(crate) last_seen: Timestamp,
 }
@@ -157,6 +167,13 @@ macro_rules! job_row {
             agent: $row.agent,
             attempt_state: $row.attempt_state.map(|Pg(state)| state),
             note: $row.note,
+            ended: $row.ended_at.map(time).transpose()?,
+            measured: Measured {
+                peak_memory_bytes: $row.peak_memory_bytes.map(unsigned).transpose()?,
+                cpu_micros: $row.cpu_micros.map(unsigned).transpose()?,
+                written_bytes: $row.written_bytes.map(unsigned).transpose()?,
+            },
+            image_id: $row.image_id,
         })
     };
 }
@@ -231,7 +248,7 @@ impl Queue {
                 jobs: unsigned(row.jobs)?,
                 owner: row.owner,
                 priority: row.priority,
-                needs: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
+                needs: resources(row.cpu_millis, row.memory_bytes.unwrap_or(0), row.gpus, row.disk_bytes, 1)?,
                 labels: from_json("a sweep's labels", row.labels)?,
                 volumes: from_json("a sweep's volumes", row.volumes)?,
                 limits: from_json("a sweep's limits", row.limits)?,
@@ -353,7 +370,16 @@ impl Queue {
             .map(|row| {
                 Ok(AgentRow {
                     id: AgentId::from_uuid(row.id),
-                    capacity: resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes)?,
+                    capacity: resources(
+                        row.cpu_millis,
+                        row.memory_bytes,
+                        row.gpus,
+                        row.disk_bytes,
+                        unsigned(row.max_jobs)?,
+                    )?,
+                    job_memory_bytes: unsigned(row.job_memory_bytes)?,
+                    about: from_json("what an agent says of itself", row.about)?,
+                    drained: row.drained,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,
                     last_seen: time(row.last_seen_at)?,

@@ -102,12 +102,14 @@ pub(super) fn resources(
     memory_bytes: i64,
     gpus: i32,
     disk_bytes: i64,
+    jobs: u32,
 ) -> Result<Resources, Error> {
     Ok(Resources {
         cpu_millis: unsigned(cpu_millis)?,
         memory_bytes: unsigned(memory_bytes)?,
         gpus: unsigned(gpus)?,
         disk_bytes: unsigned(disk_bytes)?,
+        jobs,
     })
 }
 

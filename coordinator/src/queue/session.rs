@@ -25,6 +25,10 @@ pub(crate) struct Greeting {
     pub(crate) volumes: BTreeMap<String, bool>,
     pub(crate) version: String,
     pub(crate) engine: String,
+    /// What a job gets that asks for no memory.
+    pub(crate) job_memory_bytes: u64,
+    /// What is only shown, by name.
+    pub(crate) about: BTreeMap<String, String>,
 }
 
 /// A heartbeat.
@@ -45,6 +49,15 @@ pub(crate) struct Holding {
     pub(crate) missing: Vec<(AttemptId, AttemptState)>,
 }
 
+/// The answer to a heartbeat.
+#[derive(Clone, Debug)]
+pub(crate) struct Beat {
+    /// Attempts that it named and that are not live any more.
+    pub(crate) gone: Vec<AttemptId>,
+    /// An operator has taken the agent out of service.
+    pub(crate) drained: bool,
+}
+
 impl Queue {
     /// Opens a session. From then on nothing that an older session of this agent says has any effect.
     pub(crate) async fn say_hello(&self, greeting: &Greeting) -> Result<(), Error> {
@@ -61,6 +74,9 @@ impl Queue {
             greeting.version,
             greeting.engine,
             signed::<i64>(greeting.capacity.disk_bytes)?,
+            signed::<i32>(greeting.capacity.jobs.clamp(1, i32::MAX as u32))?,
+            signed::<i64>(greeting.job_memory_bytes.max(1))?,
+            serde_json::json!(greeting.about),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -85,20 +101,21 @@ impl Queue {
         })
     }
 
-    /// Renews the leases of the attempts that a heartbeat names, and answers with those that are not live any more.
+    /// Renews the leases of the attempts that a heartbeat names.
     pub(crate) async fn heartbeat(
         &self,
         agent: AgentId,
         session: u64,
         pulse: &Pulse,
         term: Duration,
-    ) -> Result<Vec<AttemptId>, Error> {
+    ) -> Result<Beat, Error> {
         let mut tx = self.pool.begin().await?;
         let session = signed::<i64>(session)?;
-        query_file!("queries/heartbeat.sql", agent.uuid(), session, pulse.unhealthy, pulse.draining)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or(Error::Superseded(agent))?;
+        let seen =
+            query_file!("queries/heartbeat.sql", agent.uuid(), session, pulse.unhealthy, pulse.draining)
+                .fetch_optional(&mut *tx)
+                .await?
+                .ok_or(Error::Superseded(agent))?;
         let ids: Vec<_> = pulse.attempts.iter().map(|id| id.uuid()).collect();
         let term = interval(term)?;
         let renewed =
@@ -107,7 +124,8 @@ impl Queue {
         tx.commit().await?;
         let renewed: HashSet<_> = renewed.iter().map(|row| row.id).collect();
         let gone = |id: &&AttemptId| !renewed.contains(&id.uuid());
-        Ok(pulse.attempts.iter().filter(gone).copied().collect())
+        let gone = pulse.attempts.iter().filter(gone).copied().collect();
+        Ok(Beat { gone, drained: seen.drained })
     }
 
     /// Where the files of one of this agent's attempts belong, and how far the attempt is.
@@ -146,6 +164,27 @@ impl Queue {
             .await?
             .map(|row| row.image_pin)
             .ok_or(Error::NoAttempt(attempt))
+    }
+
+    /// Finds an agent by its name (the latest of that name), its id, or a unique prefix of its id.
+    pub(crate) async fn find_agent(&self, text: &str) -> Result<AgentId, Error> {
+        let digits = text.replace('-', "").to_ascii_lowercase();
+        let is_id = digits.chars().all(|digit| digit.is_ascii_hexdigit());
+        let prefix = if is_id { digits } else { String::new() };
+        let rows = query_file!("queries/find_agents.sql", text, prefix).fetch_all(&self.pool).await?;
+        let by_name = rows.iter().any(|row| row.by_name);
+        if rows.len() > 1 && !by_name {
+            return Err(Error::Ambiguous(text.to_owned()));
+        }
+        let row = rows.into_iter().find(|row| row.by_name == by_name);
+        row.map(|row| AgentId::from_uuid(row.id)).ok_or_else(|| Error::NoAgent(text.to_owned()))
+    }
+
+    /// Takes an agent out of service, or back: no job is leased to it from then on.
+    pub(crate) async fn drain(&self, agent: AgentId, drain: bool) -> Result<(), Error> {
+        let drained =
+            query_file!("queries/drain_agent.sql", agent.uuid(), drain).fetch_optional(&self.pool).await?;
+        drained.map(drop).ok_or_else(|| Error::NoAgent(agent.to_string()))
     }
 
     /// Says what an attempt waits for, for people.

@@ -48,11 +48,28 @@ pub(crate) struct Settlement {
     pub(crate) publication: Publication,
     /// The image that its container runs, where its start is heard of together with its end.
     pub(crate) image_id: Option<String>,
+    pub(crate) measured: Measured,
+}
+
+/// What an attempt's container used; what was not measured is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Measured {
+    pub(crate) peak_memory_bytes: Option<u64>,
+    /// Millionths of a second.
+    pub(crate) cpu_micros: Option<u64>,
+    pub(crate) written_bytes: Option<u64>,
 }
 
 impl Settlement {
     pub(crate) fn of(attempt: AttemptId, fence: Fence, ending: Ending) -> Self {
-        Self { attempt, fence, ending, publication: Publication::default(), image_id: None }
+        Self {
+            attempt,
+            fence,
+            ending,
+            publication: Publication::default(),
+            image_id: None,
+            measured: Measured::default(),
+        }
     }
 }
 
@@ -217,6 +234,9 @@ struct AttemptEnds {
     states: Vec<Pg<AttemptState>>,
     reasons: Reasons,
     images: Vec<Option<String>>,
+    memory: Vec<Option<i64>>,
+    cpu: Vec<Option<i64>>,
+    written: Vec<Option<i64>>,
 }
 
 impl AttemptEnds {
@@ -224,8 +244,14 @@ impl AttemptEnds {
         self.ids.push(settlement.attempt.uuid());
         self.states.push(Pg(state));
         self.images.push(settlement.image_id.clone());
+        // What does not fit into Postgres's numbers was not measured.
+        let amount = |amount: Option<u64>| amount.and_then(|amount| i64::try_from(amount).ok());
+        let Measured { peak_memory_bytes, cpu_micros, written_bytes } = settlement.measured;
+        self.memory.push(amount(peak_memory_bytes));
+        self.cpu.push(amount(cpu_micros));
+        self.written.push(amount(written_bytes));
         self.reasons.push(match &settlement.ending {
-            Ending::Failed(reason) => Some(reason),
+            Ending::Failed(reason) | Ending::Hindered(reason) => Some(reason),
             _ => None,
         });
     }
@@ -239,6 +265,9 @@ impl AttemptEnds {
             &self.reasons.codes as _,
             &self.reasons.messages as _,
             &self.images as _,
+            &self.memory as _,
+            &self.cpu as _,
+            &self.written as _,
         )
         .execute(tx)
         .await?;

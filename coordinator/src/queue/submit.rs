@@ -169,7 +169,7 @@ async fn insert_sweep(tx: &mut PgConnection, sweep: &Submission) -> Result<Optio
         sweep.priority,
         signed::<i32>(policy.failure_retries())?,
         signed::<i64>(sweep.needs.cpu_millis)?,
-        signed::<i64>(sweep.needs.memory_bytes)?,
+        Some(signed::<i64>(sweep.needs.memory_bytes)?).filter(|bytes| *bytes > 0),
         signed::<i32>(sweep.needs.gpus)?,
         serde_json::json!(sweep.labels),
         serde_json::json!(sweep.volumes),

@@ -18,7 +18,8 @@ use super::*;
 mod order;
 
 const TERM: Duration = Duration::from_secs(60);
-const SIZE: Resources = Resources { cpu_millis: 1000, memory_bytes: 1 << 30, gpus: 0, disk_bytes: 0 };
+const SIZE: Resources =
+    Resources { cpu_millis: 1000, memory_bytes: 1 << 30, gpus: 0, disk_bytes: 0, jobs: 0 };
 
 fn submission(key: &str, jobs: u32) -> Submission {
     Submission {
@@ -71,6 +72,8 @@ impl Bench {
             volumes: BTreeMap::new(),
             version: String::new(),
             engine: String::new(),
+            job_memory_bytes: 1 << 30,
+            about: BTreeMap::default(),
         };
         self.queue.say_hello(&greeting).await
     }
@@ -240,8 +243,12 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
     let bench = Bench::new(pool, 1).await;
     let attempt = bench.lease().await;
     let advanced = |event, image: Option<&str>| News::Advanced { event, image_id: image.map(str::to_owned) };
-    let ended =
-        || News::Ended { ending: Ending::Published, publication: Publication::default(), image_id: None };
+    let ended = || News::Ended {
+        ending: Ending::Published,
+        publication: Publication::default(),
+        image_id: None,
+        measured: Measured::default(),
+    };
     let steps = [
         (attempt, advanced(AttemptEvent::Prepares, None)),
         (attempt, advanced(AttemptEvent::Runs, Some("sha256:1"))),
@@ -258,6 +265,7 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         ending: Ending::Failed(Reason::Exit(1)),
         publication: Publication::default(),
         image_id: None,
+        measured: Measured::default(),
     };
     assert_eq!(bench.report(1, [(attempt, failed)]).await, [Recorded::Done(false)]);
 }
@@ -285,7 +293,7 @@ async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
     let pulse =
         Pulse { attempts: vec![lost, second], unhealthy: String::new(), draining: false, notes: Vec::new() };
     let gone = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await.unwrap();
-    assert_eq!(gone, [lost]);
+    assert_eq!(gone.gone, [lost]);
     assert_eq!(bench.number("select count(*) from results").await, 0);
     assert_eq!(bench.settle(bench.me(), second, Ending::Published).await, Settled::Now(JobState::Succeeded));
     assert_eq!(bench.number("select count(*) from results").await, 1);
@@ -308,8 +316,12 @@ async fn an_older_session_is_refused(pool: PgPool) {
     assert!(matches!(bench.hello(2).await, Err(Error::Superseded(_))));
     assert!(matches!(bench.hello(1).await, Err(Error::Superseded(_))));
     assert!(bench.claim(1, 1).await.is_empty(), "an older session gets no work");
-    let ended =
-        News::Ended { ending: Ending::Published, publication: Publication::default(), image_id: None };
+    let ended = News::Ended {
+        ending: Ending::Published,
+        publication: Publication::default(),
+        image_id: None,
+        measured: Measured::default(),
+    };
     assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
     assert_eq!(bench.attempt_state().await, AttemptState::Leased);
     let pulse =

@@ -1,12 +1,12 @@
 use super::*;
 
 const fn size(cpus: u64, gib: u64) -> Resources {
-    Resources { cpu_millis: cpus * 1000, memory_bytes: gib << 30, gpus: 0, disk_bytes: 0 }
+    Resources { cpu_millis: cpus * 1000, memory_bytes: gib << 30, gpus: 0, disk_bytes: 0, jobs: 0 }
 }
 
 fn agent(cpus: u64, gib: u64) -> Seat {
     let offer = Offer { capacity: size(cpus, gib), ..Offer::default() };
-    Seat { free: offer.capacity, offer: Arc::new(offer), ran: Arc::default() }
+    Seat { free: offer.capacity, offer: Arc::new(offer), ran: Arc::default(), refuses: HashSet::new() }
 }
 
 fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {

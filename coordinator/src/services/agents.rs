@@ -21,7 +21,9 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use super::{Answers, Services, status};
-use crate::queue::{Error, Fence, Greeting, News, Publication, Pulse, Recorded, Report, Settlement};
+use crate::queue::{
+    Beat, Error, Fence, Greeting, Measured, News, Publication, Pulse, Recorded, Report, Settlement,
+};
 use crate::scheduling::Offer;
 
 /// How long a new connection may take to say hello.
@@ -80,6 +82,15 @@ impl v1::agents_server::Agents for Services {
         Ok(Response::new(v1::PinImageReply { image }))
     }
 
+    type FetchImageStream = Answers<v1::FetchImageReply>;
+
+    async fn fetch_image(
+        &self,
+        request: Request<v1::FetchImageRequest>,
+    ) -> Result<Response<Self::FetchImageStream>, Status> {
+        self.send_image(&request.into_inner().image).await.map(Response::new)
+    }
+
     async fn push_log(
         &self,
         request: Request<Streaming<v1::PushLogRequest>>,
@@ -121,7 +132,7 @@ impl Services {
         let taken = self.queue.taken_by(&kept).await.map_err(status::queue)?;
         let pulse = Pulse { attempts: kept, unhealthy: String::new(), draining: false, notes: Vec::new() };
         let renewed = self.queue.heartbeat(agent, greeting.session, &pulse, self.lease);
-        renewed.await.map_err(status::queue)?;
+        let beat = renewed.await.map_err(status::queue)?;
 
         let verdicts = named
             .iter()
@@ -135,13 +146,14 @@ impl Services {
             capacity: greeting.capacity,
             labels: greeting.labels.clone(),
             volumes: greeting.volumes.clone(),
+            job_memory_bytes: greeting.job_memory_bytes,
             images: images.into_iter().collect(),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
         for (attempt, (place, needs)) in taken {
             self.sessions.assigned(agent, attempt, place, needs);
         }
-        self.sessions.pulse(agent, &pulse.attempts, false);
+        self.sessions.pulse(agent, &pulse.attempts, beat.drained);
         self.work.notify_one();
         Ok(outgoing)
     }
@@ -190,8 +202,9 @@ impl Services {
 
     async fn heartbeat(&self, agent: AgentId, session: u64, beat: v1::Heartbeat) -> Result<(), Status> {
         let pulse = pulse(beat).map_err(status::malformed)?;
-        let gone = self.queue.heartbeat(agent, session, &pulse, self.lease).await.map_err(status::queue)?;
-        let closed = pulse.draining || !pulse.unhealthy.is_empty();
+        let beat = self.queue.heartbeat(agent, session, &pulse, self.lease).await.map_err(status::queue)?;
+        let Beat { gone, drained } = beat;
+        let closed = drained || pulse.draining || !pulse.unhealthy.is_empty();
         let unreceived = self.sessions.pulse(agent, &pulse.attempts, closed);
         for attempt in gone {
             self.stop(agent, attempt);
@@ -227,8 +240,13 @@ impl Services {
         if image_id.is_some() {
             self.sessions.runs(agent, attempt);
         }
-        let ended =
-            |ending| News::Ended { ending, publication: Publication::default(), image_id: image_id.clone() };
+        let measured = report.usage.map_or_else(Measured::default, measured);
+        let ended = |ending| News::Ended {
+            ending,
+            publication: Publication::default(),
+            image_id: image_id.clone(),
+            measured,
+        };
         let came = || self.came(agent, session, attempt, report.files, report.log);
         let news = match kind {
             report::Kind::Preparing(_) => advanced(AttemptEvent::Prepares, None),
@@ -245,7 +263,7 @@ impl Services {
                     None => Ok(()),
                 };
                 match stored {
-                    Ok(()) => News::Ended { ending: Ending::Published, publication, image_id },
+                    Ok(()) => News::Ended { ending: Ending::Published, publication, image_id, measured },
                     Err(reason) => ended(Ending::Failed(reason)),
                 }
             }
@@ -256,9 +274,18 @@ impl Services {
                 if let Some(came) = came().await? {
                     self.store_log(&came).await;
                 }
-                ended(Ending::Failed(reason))
+                if failed.for_now {
+                    self.sessions.refused(agent, attempt, &reason.to_string());
+                    ended(Ending::Hindered(reason))
+                } else {
+                    ended(Ending::Failed(reason))
+                }
             }
-            report::Kind::Released(v1::Released { preempted, .. }) => {
+            report::Kind::Released(v1::Released { preempted, why, refused }) => {
+                if refused {
+                    info!(attempt.id = %attempt, agent.id = %agent, "the agent can't start it: {why}");
+                    self.sessions.refused(agent, attempt, &why);
+                }
                 if let Some(came) = came().await? {
                     self.store_log(&came).await;
                 }
@@ -398,7 +425,14 @@ fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
         volumes: volumes.collect(),
         version: hello.version,
         engine: hello.engine,
+        job_memory_bytes: hello.job_memory_bytes,
+        about: hello.about.into_iter().collect(),
     })
+}
+
+fn measured(usage: v1::Usage) -> Measured {
+    let v1::Usage { peak_memory_bytes, cpu_micros, written_bytes } = usage;
+    Measured { peak_memory_bytes, cpu_micros, written_bytes }
 }
 
 fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {

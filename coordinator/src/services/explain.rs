@@ -20,7 +20,7 @@ pub(super) fn state(row: &AgentRow) -> AgentState {
     match row {
         AgentRow { offline: true, .. } => AgentState::Offline,
         AgentRow { unhealthy, .. } if !unhealthy.is_empty() => AgentState::Unhealthy(unhealthy.clone()),
-        AgentRow { draining: true, .. } => AgentState::Draining,
+        AgentRow { draining: true, .. } | AgentRow { drained: true, .. } => AgentState::Draining,
         AgentRow { .. } => AgentState::Ready,
     }
 }
@@ -142,17 +142,22 @@ impl Services {
                 why: "no agent has ever connected; start one with `btctl agent`".into(),
             }]);
         }
+        let refusals = self.sessions.refusals(wanted.sweep);
         let answer = |(row, used): (AgentRow, crate::queue::Usage)| {
             let why = match state(&row) {
                 AgentState::Offline => "it is offline".to_owned(),
                 AgentState::Unhealthy(why) => format!("it is unhealthy: {why}"),
                 AgentState::Draining => "it is draining".to_owned(),
+                AgentState::Ready if refusals.contains_key(&row.id) => {
+                    format!("it could not start one a moment ago: {}", refusals[&row.id])
+                }
                 AgentState::Ready => {
                     let free = row.capacity.less(&used.resources);
                     let offer = Offer {
                         capacity: row.capacity,
                         labels: row.labels,
                         volumes: row.volumes,
+                        job_memory_bytes: row.job_memory_bytes,
                         images: Default::default(),
                     };
                     misfit(&offer, &free, wanted).map(|misfit| misfit.to_string()).unwrap_or_default()

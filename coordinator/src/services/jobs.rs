@@ -119,6 +119,13 @@ impl Encoder<'_> {
             note: row.note.unwrap_or_default(),
             command: rendered.command,
             attempt_state: attempt_state.unwrap_or_default().into(),
+            ended: row.ended.map(timestamp),
+            usage: Some(v1::Usage {
+                peak_memory_bytes: row.measured.peak_memory_bytes,
+                cpu_micros: row.measured.cpu_micros,
+                written_bytes: row.measured.written_bytes,
+            }),
+            image_id: row.image_id.unwrap_or_default(),
         })
     }
 }

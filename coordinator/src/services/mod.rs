@@ -2,6 +2,7 @@
 
 mod agents;
 mod explain;
+mod images;
 mod jobs;
 mod logs;
 mod results;

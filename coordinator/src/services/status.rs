@@ -14,7 +14,7 @@ pub(super) fn queue(error: queue::Error) -> Status {
 pub(super) fn shared(error: &queue::Error) -> Status {
     use queue::Error;
     let code = match error {
-        Error::NoSweep(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
+        Error::NoSweep(_) | Error::NoAgent(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
         Error::Ambiguous(_) => Code::InvalidArgument,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
         Error::Unreachable(_) => Code::Unavailable,

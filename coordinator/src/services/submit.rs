@@ -170,7 +170,7 @@ impl Order {
             priority: manifest.priority,
             policy: manifest.policy.clone(),
             needs: manifest.resources(),
-            labels: manifest.agents.clone(),
+            labels: manifest.labels(),
             volumes: volumes(manifest),
             image: manifest.image.clone(),
         }

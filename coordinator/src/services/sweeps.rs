@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::debug;
 
 use super::explain::{AgentState, state};
-use super::{ANSWERS, Answers, Services, status};
+use super::{ANSWERS, Answers, Services, images, status};
 use crate::queue::{AgentRow, Chosen, Error, Found, SweepRow, Usage};
 
 /// Sweeps that a list holds if the client names no limit, and at most.
@@ -170,6 +170,42 @@ impl v1::sweeps_server::Sweeps for Services {
         let agents = self.agents().await?;
         let agents = agents.into_iter().map(|(row, used)| agent(row, used));
         Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
+    }
+
+    async fn push_image(
+        &self,
+        request: Request<Streaming<v1::PushImageRequest>>,
+    ) -> Result<Response<v1::PushImageReply>, Status> {
+        self.receive_image(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_images(
+        &self,
+        _request: Request<v1::ListImagesRequest>,
+    ) -> Result<Response<v1::ListImagesReply>, Status> {
+        let rows = self.queue.images().await.map_err(status::queue)?;
+        Ok(Response::new(v1::ListImagesReply { images: rows.into_iter().map(images::wire).collect() }))
+    }
+
+    async fn remove_image(
+        &self,
+        request: Request<v1::RemoveImageRequest>,
+    ) -> Result<Response<v1::RemoveImageReply>, Status> {
+        let removed = self.take_image_out(&request.into_inner().image).await?;
+        Ok(Response::new(v1::RemoveImageReply { removed }))
+    }
+
+    async fn drain_agent(
+        &self,
+        request: Request<v1::DrainAgentRequest>,
+    ) -> Result<Response<v1::DrainAgentReply>, Status> {
+        let request = request.into_inner();
+        let id = self.queue.find_agent(&request.agent).await.map_err(status::queue)?;
+        self.queue.drain(id, !request.undrain).await.map_err(status::queue)?;
+        self.sessions.drain(id, !request.undrain);
+        self.work.notify_one();
+        let found = self.agents().await?.into_iter().find(|(row, _)| row.id == id);
+        Ok(Response::new(v1::DrainAgentReply { agent: found.map(|(row, used)| agent(row, used)) }))
     }
 
     async fn list_limits(
@@ -342,5 +378,7 @@ fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         version: row.version,
         engine: row.engine,
         last_seen: Some(timestamp(row.last_seen)),
+        job_memory_bytes: row.job_memory_bytes,
+        about: row.about.into_iter().collect(),
     }
 }

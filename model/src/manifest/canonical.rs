@@ -53,6 +53,7 @@ pub(super) fn write(manifest: &Manifest) -> String {
         put("timezone", timezone.as_str().into());
     }
     manifest.policy.write(&mut map);
+    manifest.sandbox.write(&mut map);
     Value::Object(map).to_string()
 }
 

@@ -7,7 +7,7 @@ use super::error::{Error, Places};
 use super::matrix::Matrix;
 use super::{
     DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network, OnDisconnect,
-    Policy, Sample, VolumeMount, check, volume,
+    Policy, Sample, Sandbox, VolumeMount, check, volume,
 };
 use crate::parameters::Parameters;
 
@@ -29,6 +29,7 @@ pub struct Draft {
     pub needs: Needs,
     pub timeout: Option<Duration>,
     pub policy: Policy,
+    pub sandbox: Sandbox,
     pub priority: Option<i32>,
     pub agents: BTreeMap<String, String>,
     pub network: Option<Network>,
@@ -69,6 +70,7 @@ impl Draft {
             },
             timeout: flags.timeout.or(self.timeout),
             policy: self.policy.merge(flags.policy),
+            sandbox: self.sandbox.merge(flags.sandbox),
             priority: flags.priority.or(self.priority),
             network: flags.network.or(self.network),
             on_disconnect: flags.on_disconnect.or(self.on_disconnect),
@@ -110,6 +112,13 @@ impl Draft {
             ("retries", flags.policy.retries.failures.is_some()),
             ("max_parallel", flags.policy.max_parallel.is_some()),
             ("canary", flags.policy.canary.is_some()),
+            ("entrypoint", flags.sandbox.entrypoint.is_some()),
+            ("working_dir", flags.sandbox.working_dir.is_some()),
+            ("tmpfs", !flags.sandbox.tmpfs.is_empty()),
+            ("cache", flags.sandbox.cache.is_some()),
+            ("log_limit", flags.sandbox.log_limit.is_some()),
+            ("stop_grace", flags.sandbox.stop_grace.is_some()),
+            ("pids", flags.sandbox.pids.is_some()),
         ];
         for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {
             self.places.forget(key);
@@ -151,6 +160,7 @@ impl Draft {
             needs: self.needs,
             timeout: self.timeout,
             policy: self.policy,
+            sandbox: self.sandbox,
             priority: self.priority.unwrap_or(0),
             agents: self.agents,
             network: self.network.unwrap_or_default(),
@@ -208,6 +218,7 @@ impl Draft {
             }
         }
         self.policy.check()?;
+        self.sandbox.check(self.results.as_deref(), &self.volumes)?;
         if let Some(priority) = self.priority.filter(|priority| !(-1000..=1000).contains(priority)) {
             return Err(("priority", format!("`priority` is {priority}; it goes from -1000 to 1000")));
         }

@@ -16,6 +16,7 @@ mod policy;
 mod range;
 mod read;
 mod rows;
+mod sandbox;
 mod size;
 mod volume;
 
@@ -31,6 +32,9 @@ pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix, parse_axis_fla
 pub use policy::{MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason};
 pub use range::Range;
 pub use rows::csv_rows;
+pub use sandbox::{
+    Containers, DEFAULT_LOG_LIMIT, DEFAULT_PIDS, Platform, Pull, Sandbox, Tmpfs, parse_ulimit_flag,
+};
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
 
@@ -66,6 +70,7 @@ pub struct Manifest {
     pub needs: Needs,
     pub timeout: Option<Duration>,
     pub policy: Policy,
+    pub sandbox: Sandbox,
     pub priority: i32,
     /// Labels that an agent must have.
     pub agents: BTreeMap<String, String>,
@@ -144,19 +149,34 @@ impl Manifest {
         matches!(self.jobs, JobSource::Rows(_))
     }
 
-    /// What a job takes from its agent.
+    /// What a job takes from its agent; no memory where the manifest names none, and the agent's rule decides.
     pub fn resources(&self) -> Resources {
         Resources {
             cpu_millis: self.needs.cpu_millis.unwrap_or(DEFAULT_CPU_MILLIS),
-            memory_bytes: self.needs.memory_bytes.unwrap_or(DEFAULT_MEMORY),
+            memory_bytes: self.needs.memory_bytes.unwrap_or(0),
             gpus: self.needs.gpus.unwrap_or(0),
             disk_bytes: self.needs.disk_bytes.unwrap_or(0),
+            jobs: 1,
         }
     }
 
-    /// How many threads a job's libraries should start.
-    pub fn thread_count(&self) -> u64 {
-        self.needs.cpu_millis.map_or(2, |millis| millis.div_ceil(1000))
+    /// How many threads a job's libraries should start; none where the manifest names no cpus, and the agent's rule
+    /// decides.
+    pub fn thread_count(&self) -> Option<u64> {
+        self.needs.cpu_millis.map(|millis| millis.div_ceil(1000))
+    }
+
+    /// The labels that an agent must have: those that the manifest names, and what its platform and network ask for.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.agents.clone();
+        if let Some(platform) = &self.sandbox.platform {
+            labels.insert("os".to_owned(), platform.os.clone());
+            labels.insert("arch".to_owned(), platform.arch.clone());
+        }
+        if self.network == Network::Bridge {
+            labels.insert("network".to_owned(), self.network.name().to_owned());
+        }
+        labels
     }
 
     /// All jobs' parameters, after every check: each job that comes out of it renders.
@@ -181,7 +201,6 @@ impl Manifest {
 }
 
 pub const DEFAULT_CPU_MILLIS: u64 = 1000;
-pub const DEFAULT_MEMORY: u64 = 1 << 30;
 pub const DEFAULT_RESULTS: &str = "/results";
 pub const DEFAULT_METRICS: &str = "metrics.json";
 /// More jobs than this are refused.

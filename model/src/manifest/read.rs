@@ -10,10 +10,10 @@ use super::error::{Error, suggestion};
 use super::matrix::{Axis, Matrix};
 use super::range::Range;
 use super::size::{parse_cpus, parse_size, parse_timeout};
-use super::{Needs, Sample, algorithm, check, policy};
+use super::{Needs, Sample, algorithm, check, policy, sandbox};
 use crate::parameters::Parameters;
 
-pub(super) const KEYS: [&str; 25] = [
+pub(super) const KEYS: [&str; 38] = [
     "name",
     "image",
     "command",
@@ -39,6 +39,19 @@ pub(super) const KEYS: [&str; 25] = [
     "results",
     "metrics",
     "timezone",
+    "entrypoint",
+    "working_dir",
+    "stop_signal",
+    "stop_grace",
+    "platform",
+    "pull",
+    "pids",
+    "ulimits",
+    "tmpfs",
+    "groups",
+    "cache",
+    "log_limit",
+    "containers",
 ];
 const NEED_KEYS: [&str; 8] = ["cpus", "cpu_millicore", "memory", "memory_gb", "gpus", "gpu", "shm", "disk"];
 /// What stands in the place of rows that travel apart.
@@ -65,12 +78,15 @@ pub(super) fn read(root: &Node) -> Result<Draft, Error> {
 
 fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
     let node = &entry.node;
-    let key = entry.name.as_str();
+    let key = sandbox::canonical(&entry.name);
     if !KEYS.contains(&key) {
         let hint = suggestion(key, KEYS, "keys");
         return Err(Error::new(format!("unknown key `{key}`{hint}")).or_at(Some(&entry.place)));
     }
     draft.places.put(key, node.place.clone());
+    if draft.sandbox.read(entry)? {
+        return Ok(());
+    }
     match key {
         "name" => draft.name = Some(checked(node, text(node, key)?, check::name)?),
         "image" => draft.image = Some(checked(node, text(node, key)?, check::image)?),

@@ -7,10 +7,10 @@ use super::error::Error;
 
 const MAX_PATH: usize = 4096;
 
-/// An agent's volume at a path of the container.
+/// An agent's volume, or a path of its machine that its owner allows, at a path of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeMount {
-    /// The name under which the agent offers it.
+    /// The name under which the agent offers it, or an absolute path.
     pub volume: String,
     /// An absolute path in the container.
     pub target: String,
@@ -35,17 +35,17 @@ impl FromStr for VolumeMount {
             }
             _ => return Err(fails("is not name, path and mode".to_owned())),
         };
-        if volume.starts_with(['/', '.', '~']) {
-            let why = "starts with a path: jobs see no host paths, only volumes that an agent offers by name";
-            return Err(fails(why.to_owned()));
-        }
-        if !is_name(volume) {
-            return Err(fails(format!(
-                "has the name {volume:?}, which is not made of letters, digits and `_.-`"
-            )));
-        }
         let target = absolute_path(target).map_err(fails)?;
-        Ok(Self { volume: volume.to_owned(), target, read_only })
+        let volume = match volume.starts_with(['/', '.', '~']) {
+            true => host_path(volume).map_err(fails)?,
+            false if is_name(volume) => volume.to_owned(),
+            false => {
+                return Err(fails(format!(
+                    "has the name {volume:?}, which is not made of letters, digits and `_.-`"
+                )));
+            }
+        };
+        Ok(Self { volume, target, read_only })
     }
 }
 
@@ -54,6 +54,17 @@ impl fmt::Display for VolumeMount {
         let mode = if self.read_only { ":ro" } else { "" };
         write!(f, "{}:{}{mode}", self.volume, self.target)
     }
+}
+
+/// A path of the agents' machines; which of them the job gets, their owners decide. The error completes a sentence.
+fn host_path(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!(
+            "starts with {path:?}, which depends on where one stands: name a volume that agents offer, or an absolute \
+             path under what their owners allow"
+        ));
+    }
+    absolute_path(path)
 }
 
 /// `[A-Za-z0-9][A-Za-z0-9_.-]{0,62}`: names of sweeps and volumes.
@@ -117,7 +128,10 @@ mod tests {
         let mount: VolumeMount = "prices:/data/:ro".parse().unwrap();
         assert_eq!(mount.to_string(), "prices:/data:ro");
         assert!(!"prices:/data".parse::<VolumeMount>().unwrap().read_only);
-        refused("/srv/prices:/data", "no host paths");
+        assert_eq!("/srv/prices/:/data".parse::<VolumeMount>().unwrap().volume, "/srv/prices");
+        refused("./prices:/data", "an absolute path");
+        refused("/:/data", "the root");
+        refused("/srv/../etc:/data", "goes up");
         refused("prices", "name, path and mode");
         refused("prices:data", "does not start with `/`");
         refused("prices:/", "the root");

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions, ResourcesUlimits,
 };
 
 use crate::engine::docker::{LABEL_AGENT, LABEL_ATTEMPT, LABEL_JOB, LABEL_SWEEP};
 use crate::engine::{Bind, ContainerSpec, Network};
+use crate::volumes::Source;
 
-/// Processes and threads of one container; a fork bomb ends here.
-const PIDS_LIMIT: i64 = 1024;
 /// The most that a `/tmp` holds. It counts as the job's memory, of which it takes half at most.
 const TMP_BYTES_MAX: u64 = 1 << 30;
 /// Files of log that the Engine keeps: the one that is written and the one before.
@@ -22,6 +22,8 @@ const LOG_FILES: u32 = 2;
 pub(super) fn of(spec: &ContainerSpec) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(spec.image.clone()),
+        entrypoint: spec.entrypoint.clone(),
+        working_dir: spec.working_dir.clone(),
         cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         user: spec.user.map(|(uid, gid)| format!("{uid}:{gid}")),
@@ -34,8 +36,9 @@ pub(super) fn of(spec: &ContainerSpec) -> ContainerCreateBody {
         tty: Some(false),
         open_stdin: Some(false),
         attach_stdin: Some(false),
-        // An image may name another one; a stop is SIGTERM for all jobs alike.
-        stop_signal: Some("SIGTERM".to_owned()),
+        // An image may name others; what the manifest says, or says nothing of, holds.
+        stop_signal: Some(spec.stop.signal.clone()),
+        stop_timeout: Some(signed(spec.stop.grace.as_secs())),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         host_config: Some(host_config(spec)),
         ..Default::default()
@@ -49,11 +52,14 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         memory: Some(memory),
         // Memory and swap together: equal means no swap.
         memory_swap: Some(memory),
-        pids_limit: Some(PIDS_LIMIT),
-        shm_size: spec.shm_bytes.map(signed),
-        device_requests: (spec.gpus > 0).then(|| {
+        pids_limit: Some(spec.pids.into()),
+        shm_size: Some(signed(spec.shm_bytes)),
+        ulimits: (!spec.ulimits.is_empty()).then(|| spec.ulimits.iter().map(ulimit).collect()),
+        group_add: (!spec.groups.is_empty()).then(|| spec.groups.iter().map(u32::to_string).collect()),
+        runtime: spec.runtime.clone(),
+        device_requests: (!spec.gpus.is_empty()).then(|| {
             vec![DeviceRequest {
-                count: Some(i64::from(spec.gpus)),
+                device_ids: Some(spec.gpus.iter().map(u32::to_string).collect()),
                 capabilities: Some(vec![vec!["gpu".to_owned()]]),
                 ..Default::default()
             }]
@@ -67,7 +73,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
             .to_owned(),
         ),
         readonly_rootfs: Some(true),
-        tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp_options(spec.memory_bytes))])),
+        tmpfs: Some(tmpfs(spec)),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         init: Some(true),
@@ -82,17 +88,30 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
     }
 }
 
-/// Executable, because numba and others load from there what they have just compiled.
-fn tmp_options(memory_bytes: u64) -> String {
-    let size = (memory_bytes / 2).min(TMP_BYTES_MAX);
-    format!("rw,exec,nosuid,nodev,mode=1777,size={size}")
+/// `/tmp` and what else the job asks for. Executable, because numba and others load from there what they have just
+/// compiled.
+fn tmpfs(spec: &ContainerSpec) -> HashMap<String, String> {
+    let tmp = ("/tmp".to_owned(), (spec.memory_bytes / 2).min(TMP_BYTES_MAX));
+    let options = |size| format!("rw,exec,nosuid,nodev,mode=1777,size={size}");
+    [tmp].into_iter().chain(spec.tmpfs.iter().cloned()).map(|(path, size)| (path, options(size))).collect()
+}
+
+fn ulimit((name, soft, hard): &(String, i64, i64)) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.clone()), soft: Some(*soft), hard: Some(*hard) }
 }
 
 /// A mount and not a `-v` bind, since the Engine makes the missing source of a `-v`.
 fn mount(bind: &Bind) -> Mount {
+    let (typ, source) = match &bind.source {
+        Source::Path(path) => (MountType::BIND, path.to_string_lossy().into_owned()),
+        Source::Engine(name) => (MountType::VOLUME, name.clone()),
+    };
+    // What the image has at that path is never copied into somebody's volume.
+    let no_copy = MountVolumeOptions { no_copy: Some(true), ..Default::default() };
     Mount {
-        typ: Some(MountType::BIND),
-        source: Some(bind.source.to_string_lossy().into_owned()),
+        volume_options: (typ == MountType::VOLUME).then_some(no_copy),
+        typ: Some(typ),
+        source: Some(source),
         target: Some(bind.target.clone()),
         read_only: Some(bind.read_only),
         ..Default::default()

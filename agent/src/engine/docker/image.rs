@@ -1,99 +1,41 @@
-//! Images: what a name stands for, and having it on this machine.
+//! Images at the Engine: what it has, what it pulls, what is loaded into it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::io;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
+use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Fault;
-use bollard::models::ImageInspect;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder};
+use bt_model::resources::ByteSize;
+use bytes::Bytes;
+use docker_credential::DockerCredential;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::time::Instant;
 
-use crate::engine::Error;
 use crate::engine::docker::fault::{self, within};
 use crate::engine::docker::{Docker, READ_DEADLINE};
+use crate::engine::{Error, ImageFacts};
+use crate::images::has_tag;
 
-/// How long a pull may make no progress.
-const PULL_IDLE_DEADLINE: Duration = Duration::from_secs(5 * 60);
-/// How often a pull that failed for no fault of the image is tried again.
-const PULL_RETRIES: usize = 2;
-const PULL_PAUSE: Duration = Duration::from_secs(1);
-
-/// The pulls under way, so that an image that many attempts need at once is pulled once.
-#[derive(Default)]
-pub(super) struct Pulls(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
-
-impl Pulls {
-    fn of(&self, image: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pulls.retain(|_, pull| pull.strong_count() > 0);
-        if let Some(pull) = pulls.get(image).and_then(Weak::upgrade) {
-            return pull;
-        }
-        let pull = Arc::new(tokio::sync::Mutex::new(()));
-        pulls.insert(image.to_owned(), Arc::downgrade(&pull));
-        pull
-    }
-}
+/// How long a pull, or loading, may make no progress.
+const IDLE_DEADLINE: Duration = Duration::from_secs(5 * 60);
+/// How often a pull says how far it is.
+const TELL: Duration = Duration::from_millis(500);
+/// Where Docker keeps the log-in of its own hub.
+const HUB: &str = "https://index.docker.io/v1/";
 
 impl Docker {
-    /// The pin of an image that a manifest names: the digest by which a registry knows it, else the id of a local one.
-    ///
-    /// An image that is on this machine is taken as it is, as `docker run` does; only a missing one is pulled.
-    pub(crate) async fn resolve_image(&self, image: &str) -> Result<String, Error> {
-        let found = self.here_or_pulled(image).await?;
-        if image.contains("@sha256:") {
-            return Ok(image.to_owned());
-        }
-        let digests = found.repo_digests.unwrap_or_default();
-        pin(image, &digests).or(found.id).ok_or_else(|| Error::NoSuchImage {
-            image: image.to_owned(),
-            message: "the container engine knows neither its digest nor its id".to_owned(),
-        })
-    }
-
-    /// Sees to it that the pinned image is on this machine, and answers with its id.
-    pub(crate) async fn ensure_image(&self, pin: &str) -> Result<String, Error> {
-        let found = self.here_or_pulled(pin).await?;
-        Ok(found.id.unwrap_or_else(|| pin.to_owned()))
-    }
-
-    async fn here_or_pulled(&self, image: &str) -> Result<ImageInspect, Error> {
-        if let Some(found) = self.image(image).await? {
-            return Ok(found);
-        }
-        if is_id(image) {
-            return Err(Error::NoSuchImage {
-                image: image.to_owned(),
-                message: "it is a local image of another machine; push it to a registry and name it from there, or \
-                          load it on each agent (docker save, docker load)"
-                    .to_owned(),
-            });
-        }
-        let pull = self.pulls.of(image);
-        let _alone = pull.lock().await;
-        if let Some(found) = self.image(image).await? {
-            return Ok(found);
-        }
-        let patience = ExponentialBuilder::default()
-            .with_min_delay(PULL_PAUSE)
-            .with_max_times(PULL_RETRIES)
-            .with_jitter();
-        (|| self.pull(image))
-            .retry(patience)
-            .when(Error::is_transient)
-            .notify(|error, pause| tracing::warn!(image, %error, ?pause, "pulling {image} again"))
-            .await?;
-        self.image(image).await?.ok_or_else(|| Error::NoSuchImage {
-            image: image.to_owned(),
-            message: "it was pulled, and is not there".to_owned(),
-        })
-    }
-
-    async fn image(&self, image: &str) -> Result<Option<ImageInspect>, Error> {
+    /// An image that is here.
+    pub(crate) async fn image(&self, image: &str) -> Result<Option<ImageFacts>, Error> {
         match within("inspect image", READ_DEADLINE, None, self.client.inspect_image(image)).await {
-            Ok(found) => Ok(Some(found)),
+            Ok(found) => Ok(Some(ImageFacts {
+                id: found.id.unwrap_or_else(|| image.to_owned()),
+                digests: found.repo_digests.unwrap_or_default(),
+                os: found.os.unwrap_or_default(),
+                arch: found.architecture.unwrap_or_default(),
+            })),
             Err(Error::Engine { status: Some(404), .. }) => Ok(None),
             Err(Error::Engine { status: Some(400), message, .. }) => {
                 Err(Error::NoSuchImage { image: image.to_owned(), message })
@@ -102,23 +44,115 @@ impl Docker {
         }
     }
 
-    async fn pull(&self, image: &str) -> Result<(), Error> {
+    /// Pulls an image, and says how far it is.
+    pub(crate) async fn pull(
+        &self,
+        image: &str,
+        platform: Option<&str>,
+        tell: &(impl Fn(String) + Sync),
+    ) -> Result<(), Error> {
         let mut options = CreateImageOptionsBuilder::new().from_image(image);
         // Without a tag the Engine would pull every tag that the repository has.
         if !image.contains('@') && !has_tag(image) {
             options = options.tag("latest");
         }
-        let mut progress = self.client.create_image(Some(options.build()), None, None).boxed();
+        if let Some(platform) = platform {
+            options = options.platform(platform);
+        }
+        let login = login(image).await;
+        let mut steps = self.client.create_image(Some(options.build()), None, login).boxed();
+        let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+        let mut told = None::<Instant>;
+        tell(format!("pulling the image {image}"));
         loop {
-            let step = tokio::time::timeout(PULL_IDLE_DEADLINE, progress.next())
+            let step = tokio::time::timeout(IDLE_DEADLINE, steps.next())
                 .await
-                .map_err(|_| Error::Timeout { call: "pull", after: PULL_IDLE_DEADLINE })?;
+                .map_err(|_| Error::Timeout { call: "pull", after: IDLE_DEADLINE })?;
+            let step = match step {
+                None => return Ok(()),
+                Some(Ok(step)) => step,
+                Some(Err(fault)) => return Err(pull_refused(image, fault)),
+            };
+            let bytes =
+                step.progress_detail.as_ref().filter(|_| step.status.as_deref() == Some("Downloading"));
+            if let (Some(layer), Some(detail)) = (step.id, bytes) {
+                let amount =
+                    |amount: Option<i64>| amount.and_then(|amount| u64::try_from(amount).ok()).unwrap_or(0);
+                layers.insert(layer, (amount(detail.current), amount(detail.total)));
+            }
+            if !layers.is_empty() && told.is_none_or(|told| told.elapsed() > TELL) {
+                told = Some(Instant::now());
+                let (done, all) =
+                    layers.values().fold((0, 0), |(done, all), layer| (done + layer.0, all + layer.1));
+                tell(format!("pulling the image {image}: {} of {}", ByteSize(done), ByteSize(all)));
+            }
+        }
+    }
+
+    /// Loads what `docker save` wrote.
+    pub(crate) async fn load(
+        &self,
+        image: &str,
+        data: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<(), Error> {
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let mut steps = self.client.import_image_stream(options, data, None).boxed();
+        loop {
+            let step = tokio::time::timeout(IDLE_DEADLINE, steps.next())
+                .await
+                .map_err(|_| Error::Timeout { call: "load", after: IDLE_DEADLINE })?;
             match step {
                 None => return Ok(()),
                 Some(Ok(_)) => {}
                 Some(Err(fault)) => return Err(pull_refused(image, fault)),
             }
         }
+    }
+
+    /// An image as `docker save` writes it.
+    pub(crate) fn save(&self, image: &str) -> BoxStream<'static, Result<Bytes, Error>> {
+        let name = image.to_owned();
+        let pieces = self.client.export_image(image);
+        pieces.map(move |piece| piece.map_err(|fault| pull_refused(&name, fault))).boxed()
+    }
+}
+
+/// What Docker's own config file, or the helper that it names, has for the image's registry.
+async fn login(image: &str) -> Option<DockerCredentials> {
+    let registry = registry(image);
+    // A helper is a program that may ask somebody.
+    let asked = {
+        let registry = registry.clone();
+        tokio::task::spawn_blocking(move || docker_credential::get_credential(&registry)).await
+    };
+    let serveraddress = Some(registry);
+    match asked.ok()? {
+        Ok(DockerCredential::UsernamePassword(username, password)) => Some(DockerCredentials {
+            username: Some(username),
+            password: Some(password),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+        Ok(DockerCredential::IdentityToken(token)) => Some(DockerCredentials {
+            identitytoken: Some(token),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+        Err(error) => {
+            tracing::debug!(image, %error, "no log-in for the image's registry");
+            None
+        }
+    }
+}
+
+/// The registry's name as log-ins are kept: the part before the first slash, if it looks like a host.
+fn registry(image: &str) -> String {
+    match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => match host {
+            "docker.io" | "index.docker.io" => HUB.to_owned(),
+            host => host.to_owned(),
+        },
+        _ => HUB.to_owned(),
     }
 }
 
@@ -137,6 +171,7 @@ fn pull_refused(image: &str, fault: Fault) -> Error {
         "denied",
         "unauthorized",
         "authentication required",
+        "no basic auth credentials",
         "manifest unknown",
         "not found",
         "does not exist",
@@ -150,51 +185,18 @@ fn pull_refused(image: &str, fault: Fault) -> Error {
     }
 }
 
-/// The digest that names `image` itself, or any other name of the same image.
-fn pin(image: &str, digests: &[String]) -> Option<String> {
-    let repository = repository(image);
-    let named = digests.iter().find(|digest| {
-        let name = digest.split('@').next().unwrap_or_default();
-        name == repository
-            || name == repository.trim_start_matches("docker.io/").trim_start_matches("library/")
-    });
-    named.or(digests.first()).cloned()
-}
-
-fn repository(image: &str) -> &str {
-    let name = image.split('@').next().unwrap_or(image);
-    if has_tag(name) { name.rsplit_once(':').map_or(name, |(name, _)| name) } else { name }
-}
-
-/// A colon before the last slash belongs to a registry's port.
-fn has_tag(image: &str) -> bool {
-    image.rsplit('/').next().is_some_and(|last| last.contains(':'))
-}
-
-fn is_id(image: &str) -> bool {
-    image.strip_prefix("sha256:").is_some_and(|hex| hex.chars().all(|digit| digit.is_ascii_hexdigit()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_the_name_itself_is_preferred() {
-        let digests = ["reg:5000/a@sha256:1".to_owned(), "python@sha256:2".to_owned()];
-        assert_eq!(pin("python:3.11-slim", &digests).as_deref(), Some("python@sha256:2"));
-        assert_eq!(pin("docker.io/library/python:3", &digests).as_deref(), Some("python@sha256:2"));
-        assert_eq!(pin("reg:5000/a", &digests).as_deref(), Some("reg:5000/a@sha256:1"));
-        assert_eq!(pin("mine:1", &digests).as_deref(), Some("reg:5000/a@sha256:1"));
-        assert_eq!(pin("mine:1", &[]), None);
-    }
-
-    #[test]
-    fn a_port_is_no_tag() {
-        assert!(has_tag("python:3"));
-        assert!(!has_tag("reg:5000/a"));
-        assert!(has_tag("reg:5000/a:1"));
-        assert_eq!(repository("reg:5000/a:1@sha256:0"), "reg:5000/a");
+    fn a_registry_is_told_from_a_name() {
+        assert_eq!(registry("python:3"), HUB);
+        assert_eq!(registry("team/python"), HUB);
+        assert_eq!(registry("docker.io/library/python"), HUB);
+        assert_eq!(registry("reg.example/python"), "reg.example");
+        assert_eq!(registry("localhost/python"), "localhost");
+        assert_eq!(registry("127.0.0.1:5000/a/b:1"), "127.0.0.1:5000");
     }
 
     #[test]
@@ -203,6 +205,7 @@ mod tests {
             |message: &str| pull_refused("x:1", Fault::DockerStreamError { error: message.to_owned() });
         assert!(matches!(refused("pull access denied for x"), Error::NoSuchImage { .. }));
         assert!(matches!(refused("manifest unknown: manifest unknown"), Error::NoSuchImage { .. }));
+        assert!(matches!(refused("no basic auth credentials"), Error::NoSuchImage { .. }));
         assert!(matches!(refused("write /x: no space left on device"), Error::DiskFull { .. }));
         assert!(matches!(refused("dial tcp: lookup r: no such host"), Error::ImageRefused { .. }));
     }

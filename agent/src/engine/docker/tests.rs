@@ -12,7 +12,8 @@ use bt_model::log::{LogLine, Stream as Source};
 use futures_util::StreamExt;
 
 use super::*;
-use crate::engine::{Bind, Exit, LogMark, Network, classify};
+use crate::engine::{Bind, Exit, LogMark, Network, Stop, classify};
+use crate::volumes::Source as Place;
 
 const IMAGE: &str = "btctl-test-busybox:1";
 const BUSYBOX: &str = "/bin/busybox";
@@ -20,7 +21,7 @@ const BUSYBOX: &str = "/bin/busybox";
 /// An engine with the tests' image, which is made of nothing but a static busybox.
 async fn docker() -> Docker {
     let docker =
-        Docker::connect().await.unwrap_or_else(|error| panic!("these tests need an engine: {error}"));
+        Docker::connect(4).await.unwrap_or_else(|error| panic!("these tests need an engine: {error}"));
     // Other tests, in other processes, want the same image.
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let lock = File::create(target.join("btctl-test-busybox.lock")).unwrap();
@@ -68,10 +69,19 @@ fn spec(command: &[&str]) -> ContainerSpec {
         user: Some((1234, 1234)),
         cpu_millis: 500,
         memory_bytes: 64 << 20,
-        gpus: 0,
-        shm_bytes: Some(1 << 20),
+        entrypoint: None,
+        working_dir: None,
+        groups: Vec::new(),
+        gpus: Vec::new(),
+        shm_bytes: 1 << 20,
+        pids: 100,
+        ulimits: Vec::new(),
+        tmpfs: Vec::new(),
         binds: Vec::new(),
         network: Network::None,
+        platform: None,
+        runtime: None,
+        stop: Stop { signal: "SIGTERM".to_owned(), grace: Duration::from_secs(10) },
         log_limit: 1 << 20,
     }
 }
@@ -233,15 +243,14 @@ async fn an_image_that_cannot_be_had_is_told_in_time() {
     let docker = docker().await;
     // A registry that is not there, so that the test needs no network and depends on none.
     let began = Instant::now();
-    let error = docker.resolve_image("127.0.0.1:9/btctl/nosuch:1").await.unwrap_err();
+    let error = docker.pull("127.0.0.1:9/btctl/nosuch:1", None, &|_| {}).await.unwrap_err();
     assert!(matches!(error, Error::ImageRefused { .. }), "{error:?}");
     assert!(error.to_string().contains("127.0.0.1:9/btctl/nosuch:1 can't be pulled: "), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(60));
     let id = format!("sha256:{}", "0".repeat(64));
-    let error = docker.ensure_image(&id).await.unwrap_err();
-    assert!(error.to_string().contains("local image of another machine"), "{error}");
-    let error = docker.resolve_image("Not An Image").await.unwrap_err();
+    assert_eq!(docker.image(&id).await.unwrap(), None);
+    let error = docker.image("Not An Image").await.unwrap_err();
     assert!(matches!(error, Error::NoSuchImage { .. }), "{error:?}");
     let mut spec = sh("true");
     spec.image = id;
@@ -250,13 +259,13 @@ async fn an_image_that_cannot_be_had_is_told_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_local_image_is_pinned_by_its_id() {
+async fn a_local_image_is_known_by_its_id() {
     let docker = docker().await;
-    let pin = docker.resolve_image(IMAGE).await.unwrap();
-    assert!(pin.starts_with("sha256:"), "{pin}");
-    assert_eq!(docker.ensure_image(&pin).await.unwrap(), pin);
+    let found = docker.image(IMAGE).await.unwrap().unwrap();
+    assert!(found.id.starts_with("sha256:") && found.digests.is_empty(), "{found:?}");
+    assert_eq!(docker.image(&found.id).await.unwrap().unwrap(), found);
     let mut pinned = sh("true");
-    pinned.image = pin;
+    pinned.image = found.id;
     assert_eq!(reason(run(&docker, &pinned).await.0), None);
 }
 
@@ -274,7 +283,7 @@ async fn a_volume_that_is_not_there_is_not_made() {
 }
 
 fn bind(source: &Path, target: &str, read_only: bool) -> Bind {
-    Bind { source: source.to_owned(), target: target.to_owned(), read_only }
+    Bind { source: Place::Path(source.to_owned()), target: target.to_owned(), read_only }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,7 +363,7 @@ async fn a_container_that_vanishes_ends_the_wait_and_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_engine_is_told_in_one_sentence() {
     let told =
-        async |host: &str| Docker::connect_to(host).await.err().expect("there is no engine").to_string();
+        async |host: &str| Docker::connect_to(host, 1).await.err().expect("there is no engine").to_string();
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("docker.sock");
     let host = format!("unix://{}", socket.display());

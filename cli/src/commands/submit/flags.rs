@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use bt_model::manifest::{
-    Draft, JobUser, Matrix, Needs, Network, OnDisconnect, Policy, Retries, Sample, VolumeMount,
-    parse_axis_flag, parse_cpus, parse_limit_flag, parse_reason, parse_size, parse_timeout,
+    Containers, Draft, JobUser, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull, Retries,
+    Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_limit_flag, parse_reason,
+    parse_size, parse_timeout, parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
@@ -44,7 +45,7 @@ pub(super) struct ManifestFlags {
     /// Cpus of each job, e.g. 0.5 [default: 1].
     #[arg(long, value_name = "N")]
     cpus: Option<String>,
-    /// Memory of each job, e.g. 512m or 1GiB [default: 1GiB].
+    /// Memory of each job, e.g. 512m or 1GiB [default: by the agent's size, 1GiB from 8 GB on].
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
     /// Gpus of each job.
@@ -98,6 +99,45 @@ pub(super) struct ManifestFlags {
     /// Time zone of the containers, e.g. America/New_York [default: UTC].
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// Program in place of the image's entrypoint.
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Working directory [default: the image's].
+    #[arg(short, long, value_name = "PATH")]
+    workdir: Option<String>,
+    /// Most processes and threads of a job [default: 1024].
+    #[arg(long, value_name = "N")]
+    pids_limit: Option<u32>,
+    /// Limit of a job's processes, e.g. nofile=1024:2048; may be repeated.
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
+    /// Directory in memory, besides /tmp, e.g. /scratch:1g; may be repeated.
+    #[arg(long, value_name = "PATH[:SIZE]")]
+    tmpfs: Vec<String>,
+    /// Supplementary group of a job, by its number; may be repeated.
+    #[arg(long, value_name = "GID")]
+    group_add: Vec<u32>,
+    /// Directory that jobs of the same image and user share on each agent, e.g. /cache.
+    #[arg(long, value_name = "PATH")]
+    cache: Option<String>,
+    /// Signal that a job is stopped by [default: SIGTERM].
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
+    /// How long a job may take to end by itself after it [default: the agent's].
+    #[arg(long, value_name = "TIME")]
+    stop_timeout: Option<String>,
+    /// Platform that a job needs, e.g. linux/arm64.
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// When the image is pulled: missing, always or never [default: missing].
+    #[arg(long, value_name = "POLICY")]
+    pull: Option<String>,
+    /// Bytes of each job's log that are kept [default: 64MiB].
+    #[arg(long, value_name = "SIZE")]
+    log_limit: Option<String>,
+    /// Containers of the sweep: each job one of its own, or reuse [default: each].
+    #[arg(long, value_name = "CHOICE")]
+    containers: Option<String>,
     /// Command and its arguments, after --; the image's own if not given. {{ name }} stands for a parameter.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -134,6 +174,7 @@ impl ManifestFlags {
                 limits: self.limits()?,
                 canary: self.canary,
             },
+            sandbox: self.sandbox()?,
             priority: self.priority,
             agents: pairs("--agent-label", &self.agent_label)?,
             network: network.map_err(at("--network"))?,
@@ -143,6 +184,34 @@ impl ManifestFlags {
             metrics: self.metrics.clone(),
             timezone: self.timezone.clone(),
             ..Draft::default()
+        })
+    }
+
+    fn sandbox(&self) -> Result<Sandbox, Error> {
+        fn parsed<T: std::str::FromStr<Err = bt_model::manifest::Error>>(
+            flag: &'static str,
+            text: Option<&String>,
+        ) -> Result<Option<T>, Error> {
+            text.map(|text| text.parse::<T>()).transpose().map_err(at(flag))
+        }
+        let ulimits = self.ulimit.iter().map(|flag| parse_ulimit_flag(flag).map_err(at("--ulimit")));
+        let tmpfs = self.tmpfs.iter().map(|flag| flag.parse::<Tmpfs>().map_err(at("--tmpfs")));
+        let stop_grace = self.stop_timeout.as_deref().map(parse_timeout).transpose();
+        let log_limit = self.log_limit.as_deref().map(parse_size).transpose();
+        Ok(Sandbox {
+            entrypoint: self.entrypoint.clone().map(|program| vec![program]),
+            working_dir: self.workdir.clone(),
+            stop_signal: self.stop_signal.clone(),
+            stop_grace: stop_grace.map_err(at("--stop-timeout"))?,
+            platform: parsed::<Platform>("--platform", self.platform.as_ref())?,
+            pull: parsed::<Pull>("--pull", self.pull.as_ref())?,
+            pids: self.pids_limit,
+            ulimits: ulimits.collect::<Result<_, _>>()?,
+            tmpfs: tmpfs.collect::<Result<_, _>>()?,
+            groups: self.group_add.clone(),
+            cache: self.cache.clone(),
+            log_limit: log_limit.map_err(at("--log-limit"))?,
+            containers: parsed::<Containers>("--containers", self.containers.as_ref())?,
         })
     }
 

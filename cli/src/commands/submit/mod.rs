@@ -1,6 +1,7 @@
 //! `btctl submit`: from a manifest and flags to a queued sweep.
 
 mod flags;
+mod suggest;
 mod wait;
 
 use std::io::{self, Read, Write};
@@ -34,11 +35,8 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Submit {
-    /// Manifest in YAML, TOML or JSON; - reads standard input. Flags win over it.
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<String>,
     #[command(flatten)]
-    flags: ManifestFlags,
+    sweep: ManifestArgs,
     /// Print the jobs, and queue nothing.
     #[arg(long)]
     dry_run: bool,
@@ -49,12 +47,25 @@ pub(crate) struct Submit {
     /// given.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Queue nothing: say which resources an earlier sweep's jobs would have needed, by what they used.
+    #[arg(long, value_name = "SWEEP", conflicts_with_all = ["dry_run", "wait", "file"])]
+    suggest_resources: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-impl Submit {
-    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+/// A manifest, as a file, as flags, or both.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ManifestArgs {
+    /// Manifest in YAML, TOML or JSON; - reads standard input. Flags win over it.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<String>,
+    #[command(flatten)]
+    flags: ManifestFlags,
+}
+
+impl ManifestArgs {
+    pub(crate) fn manifest(&self) -> Result<Manifest, Error> {
         let draft = match &self.file {
             Some(path) => read_manifest(path)?,
             None => Draft::default(),
@@ -65,7 +76,17 @@ impl Submit {
                 "nothing to run: give a manifest with -f FILE, or an image with --image".to_owned(),
             ));
         }
-        let manifest = finish(draft, self.file.as_deref())?;
+        finish(draft, self.file.as_deref())
+    }
+}
+
+impl Submit {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        if let Some(sweep) = &self.suggest_resources {
+            return suggest::suggest(settings, sweep, self.output.output).await;
+        }
+        let manifest = self.sweep.manifest()?;
+        warn_of_tag(&manifest.image);
         let jobs = manifest.expand()?;
         if self.dry_run {
             return dry_run(&manifest, &jobs, self.output.output);
@@ -93,6 +114,19 @@ impl Submit {
             }
             format => print(&submitted, format),
         }
+    }
+}
+
+/// A tag that moves runs whatever it means when the first job starts.
+fn warn_of_tag(image: &str) {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    let is_fixed = name.contains('@') || name.contains(':') && !name.ends_with(":latest");
+    if !is_fixed && !image.starts_with("sha256:") {
+        output::say(&format!(
+            "warning: {image} names no version; the sweep runs what it means when its first job starts. A tag such as \
+             {}:1.0 says more",
+            image.trim_end_matches(":latest")
+        ));
     }
 }
 

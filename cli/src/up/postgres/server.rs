@@ -117,7 +117,7 @@ impl Server {
     }
 }
 
-fn installed() -> Option<PathBuf> {
+pub(crate) fn installed() -> Option<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for (root, bin) in PLACES {
         let versions = fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);

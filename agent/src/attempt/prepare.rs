@@ -1,0 +1,154 @@
+//! Before the container runs: its image, its volumes, its directories.
+
+use std::time::Duration;
+
+use bt_model::reason::Reason;
+use bt_proto::v1::agents_client::AgentsClient;
+use bt_proto::v1::{self, report};
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::Stop;
+use crate::agent::Agent;
+use crate::collect;
+use crate::container::{Host, Job};
+use crate::engine::{Bind, Error, FoundState};
+use crate::holdings::Held;
+use crate::images::{Wanted, is_id};
+use crate::volumes::{Source, User, probe};
+
+/// True if an earlier run of this agent has started the container. One that has ended is not started again.
+pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
+    if !held.taken_back {
+        return Ok(false);
+    }
+    let found = agent.engine.list(agent.identity.agent).await?;
+    let found = found.iter().find(|found| found.attempt == Some(held.id()));
+    match (found.map(|found| found.state), held.dir.started()) {
+        (Some(FoundState::Running | FoundState::Exited), _) => {
+            // The earlier run may have died before this was heard.
+            report_running(agent, held, found.map(|found| found.image_id.clone()).unwrap_or_default());
+            Ok(true)
+        }
+        (Some(FoundState::Created), _) | (None, None) => Ok(false),
+        (None, Some(_)) => {
+            let told = "its container is gone, removed by somebody else".to_owned();
+            Err(Reason::Agent(told).into())
+        }
+    }
+}
+
+/// Gets the image, and creates and starts the container.
+pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32]) -> Result<(), Stop> {
+    let preparing = report::Kind::Preparing(v1::Preparing {});
+    agent.outbox.step(held.id(), preparing);
+    let mounts = mounts(agent, job).await?;
+    let image = &job.manifest.image;
+    held.note(format!("getting the image {image}"));
+    let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
+    let wanted = Wanted { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
+    let pin = match &held.assignment.image_pin {
+        Some(pin) => pin.clone(),
+        None => {
+            // As long as nobody has ever got it, it is as likely that it does not exist.
+            let resolved = agent.resolve_image(image, &wanted, held).await;
+            pin_image(agent, held, resolved.map_err(|error| Stop::Failed(error.reason()))?).await
+        }
+    };
+    let facts = agent.ensure_image(&pin, &wanted, held).await.map_err(|error| match error {
+        // Another machine has it.
+        Error::NoSuchImage { message, .. } if is_id(&pin) => {
+            Stop::Refused(format!("does not have {image}: {message}"))
+        }
+        // Another machine has had it from its registry.
+        error => Stop::Hindered(error.reason()),
+    })?;
+    facts.check_platform()?;
+    let image_id = facts.id;
+    held.note("");
+    let agents_fault = |error: String| Stop::Failed(Reason::Agent(error));
+    let user = job.user(agent.identity);
+    let owner = user.filter(|ids| *ids != agent.identity.ids);
+    collect::make_results_dir(&held.dir.results(), owner)
+        .map_err(|error| agents_fault(format!("the results directory can't be made: {error}")))?;
+    held.dir.write_input(&job.input()).map_err(|error| agents_fault(format!("{error:#}")))?;
+    if !gpus.is_empty() {
+        held.dir.write_gpus(gpus).map_err(|error| agents_fault(format!("{error:#}")))?;
+    }
+    let host = Host {
+        offer: &agent.offer,
+        runtime: agent.options.oci_runtime.as_deref(),
+        stop_grace: agent.options.stop_grace,
+        gpus,
+        mounts: &mounts,
+    };
+    let spec = job.container(&held.assignment, pin, agent.identity, &host, &held.dir)?;
+    agent.engine.create(&spec).await?;
+    agent.engine.start(held.id()).await?;
+    held.dir.write_started(Timestamp::now()).map_err(|error| agents_fault(format!("{error:#}")))?;
+    report_running(agent, held, image_id);
+    Ok(())
+}
+
+fn report_running(agent: &Agent, held: &Held, image_id: String) {
+    held.note_image(&image_id);
+    agent.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
+}
+
+/// What the job mounts, found among what is offered, and seen to be of use to its user.
+async fn mounts(agent: &Agent, job: &Job) -> Result<Vec<Bind>, Stop> {
+    let mut mounts = Vec::new();
+    for mount in &job.manifest.volumes {
+        let source = agent.offer.volumes.find(mount).map_err(Stop::Refused)?;
+        let path = match &source {
+            Source::Path(path) => Some(path.clone()),
+            Source::Engine(name) => match agent.engine.volume(name).await? {
+                Some(place) => place,
+                None => {
+                    let told =
+                        format!("offers {} from the engine's volume {name}, which is gone", mount.volume);
+                    return Err(Stop::Refused(told));
+                }
+            },
+        };
+        if let (Some(path), Some((uid, gid))) = (path, job.user(agent.identity)) {
+            let (groups, write) = (job.manifest.sandbox.groups.clone(), !mount.read_only);
+            // A network's file system may take its time.
+            let probed =
+                tokio::task::spawn_blocking(move || probe(&path, &User { uid, gid, groups: &groups }, write));
+            let probed = probed.await.unwrap_or_else(|error| Err(error.to_string()));
+            probed.map_err(|why| Stop::Refused(format!("volume {}: {why}", mount.volume)))?;
+        }
+        mounts.push(Bind { source, target: mount.target.clone(), read_only: mount.read_only });
+    }
+    if let Some(path) = &job.manifest.sandbox.cache {
+        let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
+        let dir = agent.state.cache(&job.manifest.image, uid, gid);
+        let dir = dir.map_err(|error| Stop::Failed(Reason::Agent(format!("{error:#}"))))?;
+        mounts.push(Bind { source: Source::Path(dir), target: path.clone(), read_only: false });
+    }
+    if job.manifest.network != bt_model::manifest::Network::None && !agent.offer.network {
+        return Err(Stop::Refused("offers no network (--allow-network)".to_owned()));
+    }
+    Ok(mounts)
+}
+
+/// Asks until a coordinator has answered which image the sweep runs. An attempt that was taken away is halted meanwhile.
+async fn pin_image(agent: &Agent, held: &Held, image: String) -> String {
+    loop {
+        let connection = agent.link.connection().await;
+        let request = v1::PinImageRequest {
+            agent_id: agent.identity.agent.to_string(),
+            session: connection.session,
+            attempt: held.id().to_string(),
+            image: image.clone(),
+        };
+        match AgentsClient::new(connection.channel).pin_image(request).await {
+            Ok(reply) => return reply.into_inner().image,
+            Err(error) => {
+                held.note(format!("asking which image the sweep runs: {}", error.message()));
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! After the container has ended well: its outputs go into the store, its metrics into the report.
+
+use std::io::Read;
+use std::path::Path;
+
+use bt_model::metrics;
+use bt_model::reason::Reason;
+use bt_proto::v1::{self, report};
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use super::{SMALL, Stop, read_small, unreadable};
+use crate::agent::Agent;
+use crate::collect;
+use crate::container::Job;
+use crate::ending::{Ending, Outcome, StoredOutput};
+use crate::holdings::Held;
+use crate::upload::{Failure, What, upload};
+
+/// The most that travels with a report.
+const SMALL_TOGETHER: u64 = 1 << 20;
+/// The largest metrics file that is read.
+const LARGEST_METRICS: u64 = 1 << 20;
+
+/// Puts the outputs into the store.
+pub(super) async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Outcome, Stop> {
+    agent.outbox.step(held.id(), report::Kind::Publishing(v1::Publishing {}));
+    let root = held.dir.results();
+    let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
+    let metrics = read_metrics(&root, &job.manifest.metrics)?;
+    let listing = collect::list(&root).map_err(outputs_reason)?;
+    for skipped in &listing.skipped {
+        warn!(attempt.id = %held.id(), "output {} is left out: {}", skipped.path, skipped.why);
+    }
+    let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
+    let mut room = SMALL_TOGETHER;
+    for output in listing.outputs {
+        let open = || collect::open(&root, &output.path).map_err(outputs_reason);
+        if let Some(data) =
+            read_small(open()?, room.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?
+        {
+            room -= data.len() as u64;
+            let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
+            stored.push(StoredOutput { path: output.path, size, sha256, small: true });
+            continue;
+        }
+        match upload(agent, held, What::Output(output.path.clone()), open).await {
+            Ok(output) => stored.push(output),
+            Err(Failure::TakenAway) => return Ok(Outcome::Discard),
+            Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
+        }
+    }
+    Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
+}
+
+/// The metrics as a JSON object; nothing if the job wrote none.
+fn read_metrics(root: &Path, name: &str) -> Result<String, Reason> {
+    let file = match collect::open(root, name) {
+        Ok(file) => file,
+        Err(collect::Error::NotFound { .. }) => return Ok(String::new()),
+        Err(error) => return Err(Reason::Outputs(error.to_string())),
+    };
+    let mut text = Vec::new();
+    let read = file.take(LARGEST_METRICS + 1).read_to_end(&mut text);
+    read.map_err(|error| Reason::Outputs(format!("{name}: {error}")))?;
+    let metrics = metrics::parse(&text);
+    let metrics = metrics.map_err(|error| Reason::Outputs(format!("{name}: {error}")))?;
+    Ok(serde_json::Value::Object(metrics).to_string())
+}

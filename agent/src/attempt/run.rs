@@ -1,0 +1,166 @@
+//! While the container runs: its log is kept, its use is measured, and it is stopped when it must be.
+
+use std::time::Duration;
+
+use bt_model::manifest::OnDisconnect;
+use bt_model::reason::{Reason, ReasonKind};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{info, warn};
+
+use super::Stop;
+use crate::agent::Agent;
+use crate::collect;
+use crate::container::Job;
+use crate::ending::{Ending, Halt};
+use crate::engine::Exit;
+use crate::holdings::Held;
+use crate::logfile::{self, LogFile};
+use crate::usage;
+
+/// How long a container may run on without a word from any coordinator.
+const DISCONNECT_LIMIT: Duration = Duration::from_secs(3600);
+/// A job that asked for `on_disconnect: stop` is stopped this long before its lease can have passed, besides the time
+/// that stopping takes.
+const DISCONNECT_MARGIN: Duration = Duration::from_secs(5);
+/// How often the results directory is measured against the disk limit, and the disk against the agent's reserve.
+const MEASURE: Duration = Duration::from_secs(2);
+/// How long the log may go on after the container has ended.
+const LOG_END: Duration = Duration::from_secs(30);
+/// Bytes at the end of a log in which a failed job says why.
+const LAST_WORDS: u64 = 16 << 10;
+/// What libraries say when they may start no more processes or threads.
+const OUT_OF_PROCESSES: [&str; 8] = [
+    "pthread_create failed",
+    "can't start new thread",
+    "can't fork",
+    "Cannot fork",
+    "fork: Resource temporarily unavailable",
+    "fork: retry",
+    "unable to create new native thread",
+    "unable to create native thread",
+];
+
+/// Waits for the container's end and keeps its log; stops it if it must be stopped.
+pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, Option<Halt>), Stop> {
+    let logging = keep_log(agent, held, job);
+    let waiting = async {
+        tokio::select! {
+            exit = agent.engine.wait(held.id()) => Ok::<_, Stop>((exit?, None)),
+            halt = must_stop(agent, held, job) => {
+                info!(attempt.id = %held.id(), "stopping the container: {halt:?}");
+                agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
+                Ok((agent.engine.wait(held.id()).await?, Some(halt)))
+            }
+            () = usage::measure(agent, held) => unreachable!("measuring has no end"),
+        }
+    };
+    tokio::pin!(logging, waiting);
+    // The attempt ends only after its log has reached its end.
+    tokio::select! {
+        ended = &mut waiting => {
+            if timeout(LOG_END, &mut logging).await.is_err() {
+                warn!(attempt.id = %held.id(), "the log has no end; its last lines may be missing");
+            }
+            ended
+        }
+        () = &mut logging => waiting.await,
+    }
+}
+
+async fn must_stop(agent: &Agent, held: &Held, job: &Job) -> Halt {
+    tokio::select! {
+        halt = held.halted() => halt,
+        () = timed_out(held, job) => Halt::Timeout,
+        halt = disk_exceeded(agent, held, job) => halt,
+        () = disconnected(agent, job) => {
+            Halt::Release("no coordinator was heard of for too long".into())
+        }
+    }
+}
+
+async fn timed_out(held: &Held, job: &Job) {
+    let Some(limit) = job.manifest.timeout else {
+        return std::future::pending().await;
+    };
+    let started = held.dir.started().unwrap_or_else(Timestamp::now);
+    let ran = Timestamp::now().duration_since(started);
+    let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
+    sleep(limit.saturating_sub(ran)).await;
+}
+
+/// Waits until the results directory holds more than the job may write, or more than its share of what is left when the
+/// agent's own reserve is reached.
+async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
+    let limit = job.manifest.needs.disk_bytes;
+    let mut ticks = interval(MEASURE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let short = agent.disk_is_short();
+        if limit.is_none() && !short {
+            continue;
+        }
+        let results = held.dir.results();
+        let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&results)).await;
+        let Ok(used) = used else { continue };
+        if let Some(limit) = limit.filter(|limit| used > *limit) {
+            return Halt::Disk(limit);
+        }
+        held.note_disk(used);
+        // The one that has written most without having asked for the room gives way.
+        if short && limit.is_none() && agent.holdings.writes_most(held.id()) {
+            return Halt::DiskShort(used);
+        }
+    }
+}
+
+async fn disconnected(agent: &Agent, job: &Job) {
+    let limit = match job.manifest.on_disconnect {
+        OnDisconnect::Keep => DISCONNECT_LIMIT,
+        OnDisconnect::Stop => {
+            let stopping = job.stop_grace(agent.options.stop_grace) + DISCONNECT_MARGIN;
+            agent.link.lease().saturating_sub(stopping)
+        }
+    };
+    agent.link.silent(limit).await;
+}
+
+/// Copies what the container prints into the attempt's log, from where an earlier run of the agent left off.
+async fn keep_log(agent: &Agent, held: &Held, job: &Job) {
+    let (mut file, since) = match LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit()) {
+        Ok(opened) => opened,
+        Err(error) => {
+            warn!(attempt.id = %held.id(), error = %error, "the log can't be kept");
+            return;
+        }
+    };
+    let lines = agent.engine.logs(held.id(), since);
+    tokio::pin!(lines);
+    while let Some(line) = lines.next().await {
+        let kept = line.map_err(|error| error.to_string());
+        let kept = kept.and_then(|line| file.append(&line).map_err(|error| error.to_string()));
+        if let Err(error) = kept {
+            warn!(attempt.id = %held.id(), error, "the rest of the log is not kept");
+            break;
+        }
+    }
+    if let Err(error) = file.finish() {
+        warn!(attempt.id = %held.id(), error = %error, "the log may lack its end");
+    }
+}
+
+/// A job that failed and whose last words are that it could start no process or thread failed of that.
+pub(super) fn out_of_processes(held: &Held, ending: Ending) -> Ending {
+    let by_itself = [ReasonKind::Exit, ReasonKind::Signal].map(ReasonKind::name);
+    let failed = matches!(&ending, Ending::Failed { kind, .. } if by_itself.contains(&kind.as_str()));
+    if !failed {
+        return ending;
+    }
+    let words = logfile::last_words(&held.dir.log(), LAST_WORDS);
+    match OUT_OF_PROCESSES.iter().any(|complaint| words.contains(complaint)) {
+        true => Ending::failed(&Reason::Nproc),
+        false => ending,
+    }
+}

@@ -1,0 +1,307 @@
+//! The image of a sweep: what its name stands for, and having it on this machine.
+//!
+//! It comes from this machine, from what users have handed in to the coordinator, or from a registry, in that order. One
+//! image is got once at a time, however many attempts wait for it; all of them say how far it is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bt_model::manifest::Pull;
+use bt_proto::v1;
+use bt_proto::v1::agents_client::AgentsClient;
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::watch;
+use tonic::Code;
+use tracing::{info, warn};
+
+use crate::agent::Agent;
+use crate::engine::{Error, ImageFacts};
+use crate::holdings::Held;
+use crate::machine::ARCHITECTURE;
+
+/// How often a pull that failed for no fault of the image is tried again before the attempt fails.
+const PULL_RETRIES: usize = 2;
+const PULL_PAUSE: Duration = Duration::from_secs(1);
+/// How long the coordinator may take to say whether it has an image, or to send its next piece.
+const ASK: Duration = Duration::from_secs(30);
+
+/// How a sweep wants its image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'w> {
+    pub(crate) platform: Option<&'w str>,
+    pub(crate) pull: Pull,
+}
+
+/// Images that are being got.
+#[derive(Debug, Default)]
+pub(crate) struct Images(Mutex<HashMap<String, Weak<Getting>>>);
+
+#[derive(Debug, Default)]
+struct Getting {
+    turn: tokio::sync::Mutex<()>,
+    progress: watch::Sender<String>,
+}
+
+impl Images {
+    fn of(&self, image: &str) -> Arc<Getting> {
+        let mut getting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        getting.retain(|_, getting| getting.strong_count() > 0);
+        if let Some(getting) = getting.get(image).and_then(Weak::upgrade) {
+            return getting;
+        }
+        let new = Arc::<Getting>::default();
+        getting.insert(image.to_owned(), Arc::downgrade(&new));
+        new
+    }
+}
+
+impl Agent {
+    /// The pin of an image that a manifest names: the digest by which a registry knows it, else the id of a local one.
+    pub(crate) async fn resolve_image(
+        &self,
+        image: &str,
+        wanted: &Wanted<'_>,
+        held: &Held,
+    ) -> Result<String, Error> {
+        let facts = self.get(image, wanted, wanted.pull == Pull::Always, &|note| held.note(note)).await?;
+        if image.contains("@sha256:") {
+            return Ok(image.to_owned());
+        }
+        Ok(pin(image, &facts.digests).unwrap_or(facts.id))
+    }
+
+    /// Sees to it that the pinned image is on this machine.
+    pub(crate) async fn ensure_image(
+        &self,
+        pin: &str,
+        wanted: &Wanted<'_>,
+        held: &Held,
+    ) -> Result<ImageFacts, Error> {
+        self.get(pin, wanted, false, &|note| held.note(note)).await
+    }
+
+    /// Gets images before any job asks for them. What can't be had is told, and got when a job needs it.
+    pub(crate) async fn prefetch(&self) {
+        for image in &self.options.prefetch {
+            let wanted = Wanted { platform: None, pull: Pull::Missing };
+            match self.get(image, &wanted, false, &|_| {}).await {
+                Ok(_) => info!(image, "prefetched {image}"),
+                Err(error) => warn!(image, error = %error, "{image} is not prefetched"),
+            }
+        }
+    }
+
+    async fn get(
+        &self,
+        image: &str,
+        wanted: &Wanted<'_>,
+        anew: bool,
+        note: &(impl Fn(String) + Sync),
+    ) -> Result<ImageFacts, Error> {
+        if !anew && let Some(found) = self.engine.image(image).await? {
+            return Ok(found);
+        }
+        if wanted.pull == Pull::Never {
+            let message = "it is not on this machine, and the manifest says `pull: never`".to_owned();
+            return Err(Error::NoSuchImage { image: image.to_owned(), message });
+        }
+        let getting = self.images.of(image);
+        let _turn = wait_for_turn(&getting, note).await;
+        if !anew && let Some(found) = self.engine.image(image).await? {
+            return Ok(found);
+        }
+        let tell = |text: String| {
+            getting.progress.send_replace(text.clone());
+            note(text);
+        };
+        if let Some(found) = self.handed_in(image, &tell).await? {
+            return Ok(found);
+        }
+        if is_id(image) {
+            return Err(Error::NoSuchImage {
+                image: image.to_owned(),
+                message: "it is a local image of another machine; `btctl image push` brings it to all agents, and so does a \
+                          registry"
+                    .to_owned(),
+            });
+        }
+        let patience = ExponentialBuilder::default()
+            .with_min_delay(PULL_PAUSE)
+            .with_max_times(PULL_RETRIES)
+            .with_jitter();
+        (|| self.engine.pull(image, wanted.platform, &tell))
+            .retry(patience)
+            .when(Error::is_transient)
+            .notify(|error, pause| warn!(image, %error, ?pause, "pulling {image} again"))
+            .await?;
+        self.engine.image(image).await?.ok_or_else(|| Error::NoSuchImage {
+            image: image.to_owned(),
+            message: "it was pulled, and is not there".to_owned(),
+        })
+    }
+
+    /// An image that a user has handed in, by its name or its id.
+    async fn handed_in(
+        &self,
+        image: &str,
+        tell: &(impl Fn(String) + Sync),
+    ) -> Result<Option<ImageFacts>, Error> {
+        let unreachable = |message: String| Error::Unreachable { message };
+        let connection = self.link.connection().await;
+        let mut client = AgentsClient::new(connection.channel);
+        let request = v1::FetchImageRequest { image: image.to_owned() };
+        let asked = tokio::time::timeout(ASK, client.fetch_image(request)).await;
+        let mut pieces = match asked {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(status)) if status.code() == Code::NotFound => return Ok(None),
+            Ok(Err(status)) => {
+                return Err(unreachable(format!("ask for image {image}: {}", status.message())));
+            }
+            Err(_) => {
+                return Err(unreachable(format!("the coordinator did not say whether it has image {image}")));
+            }
+        };
+        let broken =
+            |status: tonic::Status| unreachable(format!("image {image} broke off: {}", status.message()));
+        let head = pieces.message().await.map_err(broken)?;
+        let Some(v1::fetch_image_reply::Kind::Image(head)) = head.and_then(|head| head.kind) else {
+            return Err(unreachable(format!("the coordinator sent image {image} without its head")));
+        };
+        info!(image, image.id = head.id, "loading an image that was handed in");
+        let sizes = bt_model::resources::ByteSize;
+        let (mut seen, mut told) = (0, 0);
+        let (progress, mut changes) = watch::channel(0_u64);
+        let data = pieces
+            .map_err(|status| std::io::Error::other(status.message().to_owned()))
+            .try_filter_map(|piece| async move {
+                Ok(match piece.kind {
+                    Some(v1::fetch_image_reply::Kind::Data(data)) => Some(data),
+                    _ => None,
+                })
+            })
+            .inspect_ok(move |data| {
+                seen += data.len() as u64;
+                progress.send_replace(seen);
+            })
+            .boxed();
+        let loading = self.engine.load(image, data);
+        tokio::pin!(loading);
+        loop {
+            tokio::select! {
+                loaded = &mut loading => break loaded?,
+                Ok(()) = changes.changed() => {
+                    let seen = *changes.borrow_and_update();
+                    if seen - told > 4 << 20 {
+                        told = seen;
+                        tell(format!("loading the image {image}: {} of {}", sizes(seen), sizes(head.size)));
+                    }
+                }
+            }
+        }
+        self.engine.image(&head.id).await.map(|found| {
+            found.or_else(|| {
+                warn!(image, "what was handed in as {image} holds something else");
+                None
+            })
+        })
+    }
+}
+
+/// Waits until nobody else gets the image, and says meanwhile how far he is.
+async fn wait_for_turn<'g>(
+    getting: &'g Getting,
+    note: &(impl Fn(String) + Sync),
+) -> tokio::sync::MutexGuard<'g, ()> {
+    let mut changes = getting.progress.subscribe();
+    let turn = getting.turn.lock();
+    tokio::pin!(turn);
+    loop {
+        tokio::select! {
+            turn = &mut turn => return turn,
+            Ok(()) = changes.changed() => note(changes.borrow_and_update().clone()),
+        }
+    }
+}
+
+impl ImageFacts {
+    /// An image for another kind of machine would end in an `exec format error` at best.
+    pub(crate) fn check_platform(&self) -> Result<(), Error> {
+        let emulated =
+            std::path::Path::new("/proc/sys/fs/binfmt_misc").join(format!("qemu-{}", self.arch)).exists();
+        let runs = self.arch.is_empty() || self.arch == ARCHITECTURE || emulated;
+        match runs && (self.os.is_empty() || self.os == "linux") {
+            true => Ok(()),
+            false => Err(Error::NoSuchImage {
+                image: self.id.clone(),
+                message: format!(
+                    "it is made for {}/{}, and this machine is linux/{ARCHITECTURE}; with `platform: {}/{}` in the manifest \
+                     its jobs wait for a machine that can run it",
+                    self.os, self.arch, self.os, self.arch
+                ),
+            }),
+        }
+    }
+}
+
+/// The digest that names `image` itself, or any other name of the same image.
+fn pin(image: &str, digests: &[String]) -> Option<String> {
+    let repository = repository(image);
+    let named = digests.iter().find(|digest| {
+        let name = digest.split('@').next().unwrap_or_default();
+        name == repository
+            || name == repository.trim_start_matches("docker.io/").trim_start_matches("library/")
+    });
+    named.or(digests.first()).cloned()
+}
+
+fn repository(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or(image);
+    if has_tag(name) { name.rsplit_once(':').map_or(name, |(name, _)| name) } else { name }
+}
+
+/// A colon before the last slash belongs to a registry's port.
+pub(crate) fn has_tag(image: &str) -> bool {
+    image.rsplit('/').next().is_some_and(|last| last.contains(':'))
+}
+
+pub(crate) fn is_id(image: &str) -> bool {
+    image.strip_prefix("sha256:").is_some_and(|hex| hex.chars().all(|digit| digit.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_the_name_itself_is_preferred() {
+        let digests = ["reg:5000/a@sha256:1".to_owned(), "python@sha256:2".to_owned()];
+        assert_eq!(pin("python:3.11-slim", &digests).as_deref(), Some("python@sha256:2"));
+        assert_eq!(pin("docker.io/library/python:3", &digests).as_deref(), Some("python@sha256:2"));
+        assert_eq!(pin("reg:5000/a", &digests).as_deref(), Some("reg:5000/a@sha256:1"));
+        assert_eq!(pin("mine:1", &digests).as_deref(), Some("reg:5000/a@sha256:1"));
+        assert_eq!(pin("mine:1", &[]), None);
+    }
+
+    #[test]
+    fn a_port_is_no_tag() {
+        assert!(has_tag("python:3"));
+        assert!(!has_tag("reg:5000/a"));
+        assert!(has_tag("reg:5000/a:1"));
+        assert_eq!(repository("reg:5000/a:1@sha256:0"), "reg:5000/a");
+    }
+
+    #[test]
+    fn an_image_of_another_kind_of_machine_is_refused_in_a_sentence() {
+        let facts = |arch: &str| ImageFacts {
+            id: "sha256:00".into(),
+            digests: Vec::new(),
+            os: "linux".into(),
+            arch: arch.into(),
+        };
+        assert!(facts(ARCHITECTURE).check_platform().is_ok());
+        let told = facts("s390x").check_platform().unwrap_err().to_string();
+        assert!(told.contains("made for linux/s390x"), "{told}");
+    }
+}

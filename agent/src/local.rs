@@ -1,0 +1,316 @@
+//! One job on this machine, without a coordinator: in the same container as an agent would make, with its outputs left in
+//! a directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::log::LogLine;
+use bt_model::manifest::{Manifest, Pull, VolumeMount};
+use bt_model::parameters::Parameters;
+use bt_model::reason::Reason;
+use futures_util::StreamExt;
+
+use crate::assignment::{Assignment, Manifests};
+use crate::collect;
+use crate::config::Options;
+use crate::container::{Host, Identity, Job};
+use crate::ending::{Halt, Outcome, outcome};
+use crate::engine::{Bind, Engine, Exit};
+use crate::machine;
+use crate::offer::Offer;
+use crate::usage::Usage;
+use crate::volumes::{Source, User, probe};
+use crate::workdir::StateDir;
+
+/// Where the job finds the directory that was given as its input.
+const INPUT: &str = "/input";
+
+/// A job to be tried.
+#[derive(Debug)]
+pub struct LocalJob {
+    pub manifest: Manifest,
+    pub number: u32,
+    pub parameters: Parameters,
+    /// A directory that the job reads, besides its volumes.
+    pub input: Option<PathBuf>,
+}
+
+/// What happens on the way.
+#[derive(Debug)]
+pub enum LocalEvent {
+    Note(String),
+    Line(LogLine),
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct LocalEnd {
+    /// Nothing: it succeeded.
+    pub reason: Option<Reason>,
+    /// Paths and sizes of its outputs.
+    pub outputs: Vec<(String, u64)>,
+    /// Outputs that an agent would leave out, and why.
+    pub skipped: Vec<String>,
+    pub peak_memory_bytes: Option<u64>,
+    pub cpu_micros: Option<u64>,
+    pub image_id: String,
+}
+
+/// Runs a job to its end; its outputs are copied into `out`. `stop` ends it early.
+pub async fn run_local(
+    options: &Options,
+    job: LocalJob,
+    out: &Path,
+    stop: impl Future<Output = ()>,
+    tell: impl Fn(LocalEvent) + Sync,
+) -> anyhow::Result<LocalEnd> {
+    let LocalJob { mut manifest, number, parameters, input } = job;
+    let mut options = options.clone();
+    if let Some(dir) = input {
+        options.volumes.push(format!("btctl-input={}:ro", dir.display()));
+        let volume = "btctl-input".to_owned();
+        let mount = VolumeMount { volume, target: INPUT.to_owned(), read_only: true };
+        manifest.volumes.insert(0, mount);
+    }
+    let offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
+    let engine = Engine::connect(1).await?;
+    let place = tempfile::Builder::new().prefix("btctl-run-").tempdir().context("make a directory")?;
+    // The container's user must get through to the results.
+    fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+    let state = StateDir::open(&place.path().join("state"))?;
+    let identity = Identity {
+        agent: AgentId::random(),
+        ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+    };
+    let assignment =
+        Assignment::local(AttemptId::random(), SweepId::random(), number, &manifest, &parameters);
+    let attempt = assignment.attempt;
+    let dir = state.attempt(attempt);
+    dir.create(&assignment)?;
+    let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
+    let image_id = image(&engine, &job.manifest, &tell).await?;
+    let mounts = mounts(&engine, &offer, &job, identity).await?;
+    let owner = job.user(identity).filter(|ids| *ids != identity.ids);
+    collect::make_results_dir(&dir.results(), owner).context("make the results directory")?;
+    dir.write_input(&job.input())?;
+    let gpus: Vec<u32> = (0..job.manifest.resources().gpus).collect();
+    let host = Host {
+        offer: &offer,
+        runtime: options.oci_runtime.as_deref(),
+        stop_grace: options.stop_grace,
+        gpus: &gpus,
+        mounts: &mounts,
+    };
+    let spec = job.container(&assignment, image_id.clone(), identity, &host, &dir).map_err(failed)?;
+    engine.create(&spec).await?;
+    let ran = run(&engine, attempt, &job, options.stop_grace, stop, &tell).await;
+    // Whatever became of it, nothing is left.
+    let removed = engine.remove(attempt).await;
+    let (exit, halt, usage) = ran?;
+    removed?;
+    let reason = match outcome(&exit, halt.as_ref()) {
+        Outcome::End(crate::ending::Ending::Failed { kind, code, message, .. }) => {
+            let known = bt_model::reason::ReasonKind::ALL.into_iter().find(|known| known.name() == kind);
+            Some(Reason::from_parts(known.unwrap_or(bt_model::reason::ReasonKind::Agent), code, message))
+        }
+        Outcome::Publish => None,
+        _ => bail!("stopped"),
+    };
+    let listing = collect::list(&dir.results())?;
+    let mut outputs = Vec::new();
+    for output in &listing.outputs {
+        let target = out.join(&output.path);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+        }
+        let mut from = collect::open(&dir.results(), &output.path)?;
+        let mut to = fs::File::create(&target).with_context(|| format!("write {}", target.display()))?;
+        let size =
+            std::io::copy(&mut from, &mut to).with_context(|| format!("write {}", target.display()))?;
+        outputs.push((output.path.clone(), size));
+    }
+    let skipped =
+        listing.skipped.iter().map(|skipped| format!("{} is left out: {}", skipped.path, skipped.why));
+    let skipped = skipped.collect();
+    collect::remove_tree(place.path());
+    let Usage { peak_memory_bytes, cpu_micros, .. } = usage;
+    Ok(LocalEnd { reason, outputs, skipped, peak_memory_bytes, cpu_micros, image_id })
+}
+
+fn failed(reason: Reason) -> anyhow::Error {
+    anyhow::anyhow!("{reason}")
+}
+
+async fn image(engine: &Engine, manifest: &Manifest, tell: &impl Fn(LocalEvent)) -> anyhow::Result<String> {
+    let (name, pull) = (&manifest.image, manifest.sandbox.pull());
+    let found = engine.image(name).await?;
+    let facts = match (found, pull) {
+        (Some(facts), Pull::Missing | Pull::Never) => facts,
+        (None, Pull::Never) => {
+            bail!("the image {name} is not on this machine, and the manifest says `pull: never`")
+        }
+        _ => {
+            let platform = manifest.sandbox.platform.as_ref().map(ToString::to_string);
+            tell(LocalEvent::Note(format!("pulling the image {name}")));
+            engine.pull(name, platform.as_deref(), &|_| {}).await?;
+            let found = engine.image(name).await?;
+            found.with_context(|| format!("the image {name} was pulled, and is not there"))?
+        }
+    };
+    Ok(facts.id)
+}
+
+async fn mounts(engine: &Engine, offer: &Offer, job: &Job, identity: Identity) -> anyhow::Result<Vec<Bind>> {
+    let mut mounts = Vec::new();
+    for mount in &job.manifest.volumes {
+        let source = offer.volumes.find(mount).map_err(|why| {
+            anyhow::anyhow!(
+                "this machine {why}; say where it is with --offer {}=DIR",
+                mount.volume.trim_start_matches('/')
+            )
+        })?;
+        let path = match &source {
+            Source::Path(path) => Some(path.clone()),
+            Source::Engine(name) => {
+                let found = engine.volume(name).await?;
+                found.with_context(|| format!("the container engine has no volume {name}"))?
+            }
+        };
+        if let (Some(path), Some((uid, gid))) = (path, job.user(identity)) {
+            let user = User { uid, gid, groups: &job.manifest.sandbox.groups };
+            probe(&path, &user, !mount.read_only).map_err(anyhow::Error::msg)?;
+        }
+        mounts.push(Bind { source, target: mount.target.clone(), read_only: mount.read_only });
+    }
+    Ok(mounts)
+}
+
+async fn run(
+    engine: &Engine,
+    attempt: AttemptId,
+    job: &Job,
+    stop_grace: std::time::Duration,
+    stop: impl Future<Output = ()>,
+    tell: &(impl Fn(LocalEvent) + Sync),
+) -> anyhow::Result<(Exit, Option<Halt>, Usage)> {
+    engine.start(attempt).await?;
+    let mut usage = Usage::default();
+    let measuring = async {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            if let Ok(Some(sample)) = engine.sample(attempt).await {
+                usage.add(&sample);
+            }
+        }
+    };
+    let logging = async {
+        let lines = engine.logs(attempt, None);
+        tokio::pin!(lines);
+        while let Some(line) = lines.next().await {
+            match line {
+                Ok(line) => tell(LocalEvent::Line(line)),
+                Err(error) => tell(LocalEvent::Note(format!("the log breaks off: {error}"))),
+            }
+        }
+    };
+    let timeout = async {
+        match job.manifest.timeout {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ending = async {
+        tokio::select! {
+            exit = engine.wait(attempt) => Ok::<_, crate::engine::Error>((exit?, None)),
+            () = timeout => {
+                engine.stop(attempt, job.stop_grace(stop_grace)).await?;
+                Ok((engine.wait(attempt).await?, Some(Halt::Timeout)))
+            }
+            () = stop => {
+                engine.stop(attempt, job.stop_grace(stop_grace)).await?;
+                Ok((engine.wait(attempt).await?, Some(Halt::TakenAway)))
+            }
+            () = measuring => unreachable!("measuring has no end"),
+        }
+    };
+    let (ended, ()) = tokio::join!(ending, logging);
+    let (exit, halt) = ended?;
+    Ok((exit, halt, usage))
+}
+
+/// An image of this machine's container engine, as it is handed in to a coordinator.
+pub struct LocalImage {
+    engine: Engine,
+    name: String,
+    /// `sha256:...`
+    pub id: String,
+    pub facts: Vec<(&'static str, String)>,
+    /// What a careful owner would change.
+    pub warnings: Vec<String>,
+}
+
+impl LocalImage {
+    /// Finds an image here.
+    pub async fn find(name: &str) -> anyhow::Result<Self> {
+        let engine = Engine::connect(1).await?;
+        let details = engine.describe(name).await?;
+        let details = details.with_context(|| {
+            format!("there is no image {name} on this machine; `docker images` lists them")
+        })?;
+        Ok(Self {
+            engine,
+            name: name.to_owned(),
+            id: details.id,
+            facts: details.facts,
+            warnings: details.warnings,
+        })
+    }
+
+    /// The image as `docker save` writes it.
+    pub fn save(&self) -> impl futures_util::Stream<Item = anyhow::Result<bytes::Bytes>> + Send + 'static {
+        // By name, so that it bears it where it is loaded.
+        self.engine.save(&self.name).map(|piece| piece.map_err(anyhow::Error::from))
+    }
+}
+
+/// What an agent would make of this machine: names and values, and what stands in the way.
+pub struct Diagnosis {
+    pub facts: Vec<(&'static str, String)>,
+    pub sizing: serde_json::Value,
+    pub troubles: Vec<String>,
+}
+
+/// Looks at this machine as an agent would.
+pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
+    let machine = machine::detect();
+    let offer = Offer::read(options, &machine, u64::MAX)?;
+    let sizing = offer.sizing;
+    let mut troubles = Vec::new();
+    let mut facts = vec![
+        ("host", machine.host_name.clone()),
+        ("platform", format!("linux/{}", machine::ARCHITECTURE)),
+        ("cpus", machine.cpus.to_string()),
+        ("memory", bt_model::resources::ByteSize(machine.total_bytes).to_string()),
+        ("offered_memory", bt_model::resources::ByteSize(machine.memory_bytes).to_string()),
+        ("gpus", machine.gpus.to_string()),
+    ];
+    facts.push(("cgroup", crate::agent::cgroup_version().to_owned()));
+    match Engine::connect(1).await {
+        Ok(engine) => {
+            facts.push(("engine", engine.version().await?));
+            if let Err(error) = offer.check_at(&engine).await {
+                troubles.push(format!("{error:#}"));
+            }
+        }
+        Err(error) => troubles.push(error.to_string()),
+    }
+    let sizing = serde_json::json!({
+        "threads": sizing.threads,
+        "memory_bytes": sizing.memory_bytes,
+        "shm_bytes": sizing.shm_bytes,
+        "max_jobs": sizing.max_jobs,
+    });
+    Ok(Diagnosis { facts, sizing, troubles })
+}

@@ -1,0 +1,73 @@
+//! What an attempt's container has used so far: peaks and sums of what the engine says now and then.
+
+use std::time::Duration;
+
+use bt_model::id::AttemptId;
+use bt_proto::v1;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+use tracing::debug;
+
+use crate::agent::Agent;
+use crate::engine::Sample;
+use crate::holdings::Held;
+
+/// The first look comes early, for jobs of a second.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
+const LOOK: Duration = Duration::from_secs(1);
+/// With more containers than this, each is looked at less often, so that looking stays a small part of the work.
+const LOOKS_PER_SECOND: usize = 20;
+
+/// What was used; nothing where it was never measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    pub(crate) peak_memory_bytes: Option<u64>,
+    pub(crate) cpu_micros: Option<u64>,
+    pub(crate) written_bytes: Option<u64>,
+}
+
+impl Usage {
+    pub(crate) fn add(&mut self, sample: &Sample) {
+        let most = |known: Option<u64>, now: u64| Some(known.map_or(now, |known| known.max(now)));
+        self.peak_memory_bytes = most(self.peak_memory_bytes, sample.memory_bytes);
+        self.cpu_micros = most(self.cpu_micros, sample.cpu_micros);
+        self.written_bytes = most(self.written_bytes, sample.written_bytes);
+    }
+
+    pub(crate) fn to_wire(self) -> Option<v1::Usage> {
+        let Self { peak_memory_bytes, cpu_micros, written_bytes } = self;
+        (self != Self::default()).then_some(v1::Usage { peak_memory_bytes, cpu_micros, written_bytes })
+    }
+}
+
+/// Measures an attempt's container until it is dropped.
+pub(crate) async fn measure(agent: &Agent, held: &Held) {
+    sleep(FIRST_LOOK).await;
+    loop {
+        look(agent, held, held.id()).await;
+        let held = agent.holdings.count();
+        sleep(LOOK * (held / LOOKS_PER_SECOND + 1) as u32).await;
+    }
+}
+
+async fn look(agent: &Agent, held: &Held, attempt: AttemptId) {
+    match agent.engine.sample(attempt).await {
+        Ok(Some(sample)) => held.used(&sample),
+        Ok(None) => {}
+        Err(error) => debug!(attempt.id = %attempt, error = %error, "what the container uses is not known"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peaks_stay_and_what_was_never_measured_is_absent() {
+        let mut usage = Usage::default();
+        assert_eq!(usage.to_wire(), None);
+        usage.add(&Sample { memory_bytes: 7, cpu_micros: 1, written_bytes: 0 });
+        usage.add(&Sample { memory_bytes: 3, cpu_micros: 2, written_bytes: 5 });
+        assert_eq!(usage, Usage { peak_memory_bytes: Some(7), cpu_micros: Some(2), written_bytes: Some(5) });
+    }
+}

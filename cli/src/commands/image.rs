@@ -1,0 +1,166 @@
+//! `btctl image`: images without a registry, and what is in one.
+
+use bt_agent::LocalImage;
+use bt_proto::v1::{self, push_image_request};
+use futures_util::StreamExt;
+use indicatif::ProgressBar;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Column, OutputArgs, Row, View, say, terminal, words};
+use crate::settings::Settings;
+
+/// Hand images in that no registry has, and look at them.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Image {
+    /// Hand in an image of this machine: agents that need it load it from the coordinator, once each.
+    #[command(after_help = "Example:\n  btctl image push sma-cross:1")]
+    Push(Push),
+    /// List the images that were handed in.
+    Ls(Ls),
+    /// Remove an image that was handed in. Agents that have it keep it.
+    Rm(Rm),
+    /// Show what an image of this machine is, and what a careful owner would change.
+    Inspect(Inspect),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Push {
+    image: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Rm {
+    /// Its name or its id.
+    image: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Inspect {
+    image: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Image {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        match self {
+            Self::Push(push) => push.run(settings).await,
+            Self::Ls(ls) => ls.run(settings).await,
+            Self::Rm(Rm { image }) => {
+                Client::connect(settings).await?.remove_image(&image).await?;
+                say(&format!("{image}: removed"));
+                Ok(())
+            }
+            Self::Inspect(inspect) => inspect.run().await,
+        }
+    }
+}
+
+impl Push {
+    async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let image = LocalImage::find(&self.image).await?;
+        let client = Client::connect(settings).await?;
+        let head = v1::Image {
+            id: image.id.clone(),
+            name: self.image.clone(),
+            pushed_by: settings.owner.value.clone(),
+            ..v1::Image::default()
+        };
+        let known = client.images().await?.into_iter().any(|known| known.id == image.id);
+        let bar = match terminal::is_stderr() {
+            true => ProgressBar::new_spinner(),
+            false => ProgressBar::hidden(),
+        };
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        let mut reading = JoinSet::new();
+        reading.spawn({
+            let bar = bar.clone();
+            async move {
+                let message = |kind| v1::PushImageRequest { kind: Some(kind) };
+                if sender.send(message(push_image_request::Kind::Image(head))).await.is_err() || known {
+                    return Ok(());
+                }
+                let mut data = Box::pin(image.save());
+                let mut sent = 0;
+                while let Some(piece) = data.next().await {
+                    let mut piece = piece.map_err(Error::from)?;
+                    while !piece.is_empty() {
+                        let part = piece.split_to(piece.len().min(1 << 20));
+                        sent += part.len() as u64;
+                        bar.set_message(format!("{} sent", words::size(sent)));
+                        bar.tick();
+                        // The coordinator has said why, if it has hung up.
+                        if sender.send(message(push_image_request::Kind::Data(part))).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok::<_, Error>(())
+            }
+        });
+        let pushed = client.push_image(receiver).await;
+        bar.finish_and_clear();
+        while let Some(read) = reading.join_next().await {
+            // What could not be read here explains what the coordinator says of it.
+            read.map_err(|error| Error::Failed(error.to_string()))??;
+        }
+        let pushed = pushed?;
+        let image = pushed.image.unwrap_or_default();
+        let became = if pushed.existed { "was handed in before" } else { "is handed in" };
+        say(&format!("{} ({}): it {became}, {}", image.name, image.id, words::size(image.size)));
+        Ok(())
+    }
+}
+
+impl Ls {
+    async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let images = Client::connect(settings).await?.images().await?;
+        if images.is_empty() {
+            say("no image was handed in; btctl image push IMAGE does it");
+        }
+        let row = |image: v1::Image| {
+            let pushed = words::time(image.pushed.as_ref())?;
+            Ok::<_, Error>(Row {
+                cells: vec![
+                    image.name.clone(),
+                    image.id.clone(),
+                    words::size(image.size),
+                    image.pushed_by.clone(),
+                    words::text(&pushed),
+                ],
+                json: json!({
+                    "name": image.name,
+                    "id": image.id,
+                    "size": image.size,
+                    "pushed_by": image.pushed_by,
+                    "pushed": pushed,
+                }),
+                name: image.name,
+            })
+        };
+        let columns = ["name", "id", "size", "pushed_by", "pushed"].map(Column::always).into();
+        let rows = images.into_iter().map(row).collect::<Result<_, _>>()?;
+        View { columns, rows }.print(self.output.output)
+    }
+}
+
+impl Inspect {
+    async fn run(self) -> Result<(), Error> {
+        let image = LocalImage::find(&self.image).await?;
+        let mut json = serde_json::Map::from_iter([("id".to_owned(), json!(image.id))]);
+        json.extend(image.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+        json.insert("warnings".to_owned(), json!(image.warnings));
+        let facts = [("id", image.id.clone())].into_iter().chain(image.facts);
+        let warnings = image.warnings.into_iter().map(|warning| ("warning", warning));
+        crate::output::print_facts(facts.chain(warnings), &json.into(), self.output.output)
+    }
+}

@@ -1,0 +1,167 @@
+//! `btctl run --local`: one job on this machine, before a whole sweep is queued.
+
+use std::io::{Write, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use bt_agent::{LocalEvent, LocalJob};
+use bt_model::log::Stream;
+use serde_json::{Value, json};
+
+use super::submit::ManifestArgs;
+use crate::error::Error;
+use crate::output::{self, Format, OutputArgs, say, terminal, words};
+
+/// Outputs that are shown as they are, if they are small.
+const SHOWN: [&str; 2] = ["metrics.json", "algo_output.json"];
+const LARGEST_SHOWN: u64 = 64 << 10;
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl run --local -f sweep.yaml --job 17 --offer prices=/srv/prices:ro
+  btctl run --local manifest.json --input sample/";
+
+/// Run one job of a manifest on this machine, in the same container as an agent would make, without a coordinator, and
+/// show what it leaves.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
+pub(crate) struct Run {
+    /// Here, and not on an agent; there is no other way yet to run without a queue.
+    #[arg(long, required = true)]
+    local: bool,
+    /// Manifest, as with -f.
+    #[arg(value_name = "MANIFEST", conflicts_with = "file")]
+    manifest: Option<String>,
+    #[command(flatten)]
+    sweep: ManifestArgs,
+    /// Number of the job.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    job: u32,
+    /// Directory that the job reads as its input data.
+    #[arg(long, value_name = "DIR")]
+    input: Option<PathBuf>,
+    /// Where a volume of the manifest lies on this machine; may be repeated.
+    #[arg(long, value_name = "NAME=SOURCE[:ro]")]
+    offer: Vec<String>,
+    /// Where the outputs are left; shown and thrown away if not given.
+    #[arg(short, long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Run {
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        if let Some(manifest) = self.manifest.take() {
+            self.sweep.file = Some(manifest);
+        }
+        let manifest = self.sweep.manifest()?;
+        let jobs = manifest.expand()?;
+        let parameters = jobs.iter().nth(self.job as usize).ok_or_else(|| {
+            Error::NotFound(format!(
+                "there is no job {}; the manifest's are 0 to {}",
+                self.job,
+                jobs.len() - 1
+            ))
+        })?;
+        drop(jobs);
+        let mut options = bt_agent::Options::unset();
+        options.volumes.extend(self.offer.iter().cloned());
+        // Who runs it here has these rights already.
+        options.allow_network = true;
+        options.host_paths.extend(
+            manifest
+                .volumes
+                .iter()
+                .filter(|mount| mount.volume.starts_with('/'))
+                .map(|mount| mount.volume.clone()),
+        );
+        let scratch =
+            tempfile::tempdir().map_err(|error| Error::Failed(format!("make a directory: {error}")))?;
+        let out = self.directory.clone().unwrap_or_else(|| scratch.path().to_owned());
+        std::fs::create_dir_all(&out)
+            .map_err(|error| Error::Failed(format!("{} can't be made: {error}", out.display())))?;
+        let job = LocalJob { manifest, number: self.job, parameters, input: self.input.clone() };
+        let began = Instant::now();
+        let interrupted = async {
+            // Where Ctrl-C can't be heard, the job runs to its end.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let tell = |event: LocalEvent| match event {
+            LocalEvent::Note(note) => say(&note),
+            LocalEvent::Line(line) => {
+                let printed = match line.stream {
+                    Stream::Stdout => {
+                        terminal::write(&mut stdout().lock(), &line.text, terminal::is_stdout())
+                    }
+                    Stream::Stderr => {
+                        terminal::write(&mut stderr().lock(), &line.text, terminal::is_stderr())
+                    }
+                };
+                // A reader that has hung up wants no more.
+                drop(printed);
+            }
+        };
+        let ended = bt_agent::run_local(&options, job, &out, interrupted, tell).await?;
+        let took = began.elapsed();
+        for skipped in &ended.skipped {
+            say(skipped);
+        }
+        let reason = ended.reason.as_ref().map(ToString::to_string);
+        if self.output.output == Format::Json {
+            let outputs: Vec<_> =
+                ended.outputs.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect();
+            output::print_json(&json!({
+                "job": self.job,
+                "state": if reason.is_none() { "succeeded" } else { "failed" },
+                "reason": reason,
+                "outputs": outputs,
+                "metrics": metrics(&out),
+                "peak_memory_bytes": ended.peak_memory_bytes,
+                "cpu_seconds": ended.cpu_micros.map(|micros| micros as f64 / 1e6),
+                "image_id": ended.image_id,
+            }))?;
+        } else {
+            show(&out, &ended.outputs)?;
+        }
+        let memory = ended.peak_memory_bytes.map(|bytes| format!(", {} of memory", words::size(bytes)));
+        let memory = memory.unwrap_or_default();
+        match reason {
+            None => {
+                say(&format!("job {} succeeded after {}{memory}", self.job, words::span(took)));
+                Ok(())
+            }
+            Some(reason) => Err(Error::JobFailed(format!(
+                "job {} failed after {}{memory}: {reason}",
+                self.job,
+                words::span(took)
+            ))),
+        }
+    }
+}
+
+fn metrics(out: &Path) -> Value {
+    let text = std::fs::read(out.join("metrics.json")).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or(Value::Null)
+}
+
+/// Lists the outputs, and prints those that say how it went.
+fn show(out: &Path, outputs: &[(String, u64)]) -> Result<(), Error> {
+    for (path, size) in outputs {
+        say(&format!("{path}  {}", words::size(*size)));
+    }
+    for (path, _) in
+        outputs.iter().filter(|(path, size)| SHOWN.contains(&path.as_str()) && *size <= LARGEST_SHOWN)
+    {
+        let text =
+            std::fs::read(out.join(path)).map_err(|error| Error::Failed(format!("{path}: {error}")))?;
+        let mut stdout = stdout().lock();
+        let printed = terminal::write(&mut stdout, &text, terminal::is_stdout());
+        printed
+            .and_then(|()| if text.ends_with(b"\n") { Ok(()) } else { writeln!(stdout) })
+            .map_err(Error::output)?;
+    }
+    Ok(())
+}

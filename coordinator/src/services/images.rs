@@ -1,0 +1,125 @@
+//! Images without a registry: a user hands one in, and each agent that needs it loads it from here. An archive is in the
+//! store before anybody is told of it.
+
+use bt_model::resources::ByteSize;
+use bt_proto::convert::{Malformed, timestamp};
+use bt_proto::v1::{self, fetch_image_reply, push_image_request};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use tracing::info;
+
+use super::{Answers, Services, status};
+use crate::queue::ImageRow;
+
+/// Pieces of an image on their way to an agent; of 1 MiB at most.
+const PIECES: usize = 4;
+const PIECE: usize = 1 << 20;
+
+impl Services {
+    pub(super) async fn receive_image(
+        &self,
+        mut incoming: Streaming<v1::PushImageRequest>,
+    ) -> Result<v1::PushImageReply, Status> {
+        let first = incoming.message().await?.and_then(|message| message.kind);
+        let Some(push_image_request::Kind::Image(image)) = first else {
+            return Err(status::out_of_order("an Image"));
+        };
+        let place = place(&image.id).map_err(status::malformed)?;
+        if image.name.is_empty() || image.name.len() > 512 {
+            return Err(Status::invalid_argument("an image is pushed under a name, such as sma-cross:1"));
+        }
+        if let Some(known) = self.queue.image(&image.id).await.map_err(status::queue)? {
+            // The data is the same by its id; only the name may be new.
+            let row = self
+                .queue
+                .add_image(&known.id, &image.name, known.size, &image.pushed_by)
+                .await
+                .map_err(status::queue)?;
+            return Ok(v1::PushImageReply { image: Some(wire(row)), existed: true });
+        }
+        let mut upload = self.store.upload(&place).await.map_err(status::store)?;
+        while let Some(message) = incoming.message().await? {
+            let Some(push_image_request::Kind::Data(data)) = message.kind else {
+                return Err(status::malformed(Malformed::Missing("data")));
+            };
+            upload.write(data).await.map_err(status::store)?;
+        }
+        let receipt = upload.finish().await.map_err(status::store)?;
+        if receipt.size == 0 {
+            return Err(Status::invalid_argument("the image came without its data"));
+        }
+        let row = self
+            .queue
+            .add_image(&image.id, &image.name, receipt.size, &image.pushed_by)
+            .await
+            .map_err(status::queue)?;
+        info!(image.id = row.id, "image {} is handed in: {}", row.name, ByteSize(row.size));
+        Ok(v1::PushImageReply { image: Some(wire(row)), existed: false })
+    }
+
+    pub(super) async fn send_image(&self, image: &str) -> Result<Answers<v1::FetchImageReply>, Status> {
+        let found = self.queue.image(image).await.map_err(status::queue)?;
+        let row =
+            found.ok_or_else(|| Status::not_found(format!("nobody has handed in the image {image}")))?;
+        let place = place(&row.id).map_err(status::malformed)?;
+        let mut data = Box::pin(self.store.read(&place).await.map_err(status::store)?);
+        let (sender, receiver) = mpsc::channel(PIECES);
+        self.tasks.spawn(async move {
+            let reply = |kind| Ok(v1::FetchImageReply { kind: Some(kind) });
+            if sender.send(reply(fetch_image_reply::Kind::Image(wire(row)))).await.is_err() {
+                return;
+            }
+            while let Some(piece) = data.next().await {
+                let piece = match piece {
+                    Ok(piece) => piece,
+                    Err(error) => return drop(sender.send(Err(status::store(error))).await),
+                };
+                for start in (0..piece.len()).step_by(PIECE) {
+                    let part = piece.slice(start..piece.len().min(start + PIECE));
+                    if sender.send(reply(fetch_image_reply::Kind::Data(part))).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Box::pin(ReceiverStream::new(receiver)))
+    }
+
+    pub(super) async fn take_image_out(&self, image: &str) -> Result<u32, Status> {
+        let removed = self.queue.remove_images(image).await.map_err(status::queue)?;
+        if removed.is_empty() {
+            return Err(Status::not_found(format!(
+                "nobody has handed in the image {image}; `btctl image ls` lists them"
+            )));
+        }
+        for id in &removed {
+            let place = place(id).map_err(status::malformed)?;
+            self.store.remove(&place).await.map_err(status::store)?;
+        }
+        Ok(removed.len() as u32)
+    }
+}
+
+/// Where the archive is in the store.
+fn place(id: &str) -> Result<String, Malformed> {
+    let hex = id.strip_prefix("sha256:").filter(|hex| {
+        hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))
+    });
+    hex.map(|hex| format!("images/{hex}.tar")).ok_or_else(|| Malformed::Value {
+        field: "id",
+        value: id.chars().take(80).collect(),
+        expected: "an image's id, sha256:...",
+    })
+}
+
+pub(super) fn wire(row: ImageRow) -> v1::Image {
+    v1::Image {
+        id: row.id,
+        name: row.name,
+        size: row.size,
+        pushed_by: row.pushed_by,
+        pushed: Some(timestamp(row.pushed)),
+    }
+}
