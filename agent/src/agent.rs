@@ -1,11 +1,12 @@
 //! What all parts of a running agent share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use bt_model::id::AttemptId;
 use bt_model::manifest::parse_size;
 use bt_model::resources::ByteSize;
 
@@ -49,6 +50,7 @@ pub(crate) struct Agent {
     /// How long the machine will still be there, once that is known.
     pub(crate) time_left: OnceLock<Duration>,
     pub(crate) images: Images,
+    pub(crate) guests: Guests,
     /// What it says of itself, for people.
     pub(crate) about: BTreeMap<String, String>,
     disk_reserve: u64,
@@ -84,6 +86,7 @@ impl Agent {
             disk_reserve,
             time_left: OnceLock::new(),
             images: Images::default(),
+            guests: Guests::default(),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
             options,
@@ -137,6 +140,24 @@ impl Agent {
     }
 }
 
+/// Containers that are no attempt's: shells of users.
+#[derive(Debug, Default)]
+pub(crate) struct Guests(Mutex<HashSet<AttemptId>>);
+
+impl Guests {
+    pub(crate) fn add(&self, id: AttemptId) {
+        lock(&self.0).insert(id);
+    }
+
+    pub(crate) fn remove(&self, id: AttemptId) {
+        lock(&self.0).remove(&id);
+    }
+
+    pub(crate) fn contains(&self, id: AttemptId) -> bool {
+        lock(&self.0).contains(&id)
+    }
+}
+
 /// What only people want to know.
 fn about(offer: &Offer) -> BTreeMap<String, String> {
     let sizing = &offer.sizing;
@@ -144,7 +165,6 @@ fn about(offer: &Offer) -> BTreeMap<String, String> {
         ("default_threads", sizing.threads.to_string()),
         ("default_memory", ByteSize(sizing.memory_bytes).to_string()),
         ("default_shm", ByteSize(sizing.shm_bytes).to_string()),
-        ("max_jobs", sizing.max_jobs.to_string()),
         ("cgroup", cgroup_version().to_owned()),
         ("network", if offer.network { "bridge" } else { "none" }.to_owned()),
     ];

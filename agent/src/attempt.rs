@@ -10,6 +10,8 @@ mod prepare;
 mod publish;
 mod run;
 
+pub(crate) use prepare::prepare_debug;
+
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
@@ -153,6 +155,7 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         }
     }
     let (exit, halt) = run::run(agent, held, &job).await?;
+    run::measure_results(held).await;
     drop(share);
     match outcome(&exit, halt.as_ref()) {
         Outcome::Publish => publish::publish(agent, held, &job).await,

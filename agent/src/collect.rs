@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 pub(crate) use error::{Error, Skipped, Why};
-pub(crate) use tree::{make_results_dir, remove_tree, size_on_disk};
+pub(crate) use tree::{make_results_dir, remove_tree, size_of_files, size_on_disk};
 
 /// Files, directories and everything else that a results directory may hold.
 const MOST_ENTRIES: usize = 100_000;

@@ -8,6 +8,7 @@ mod simulated;
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
 use bt_model::reason::Reason;
 use jiff::Timestamp;
+use tokio::io::AsyncWrite;
 
 use crate::volumes::Source;
 
@@ -102,6 +104,23 @@ impl Engine {
         match self {
             Self::Docker(docker) => docker.save(image),
             Self::Simulated(_) => futures_util::stream::empty().boxed(),
+        }
+    }
+
+    /// Makes and starts a container with a user at its keyboard.
+    pub(crate) async fn shell(&self, spec: &ContainerSpec, tty: bool) -> Result<Shell, Error> {
+        match self {
+            Self::Docker(docker) => docker.shell(spec, tty).await,
+            Self::Simulated(_) => {
+                Err(Error::NoSuchCommand { message: "the simulated engine has no shell".to_owned() })
+            }
+        }
+    }
+
+    /// Tells a shell how large its user's terminal is.
+    pub(crate) async fn resize(&self, attempt: AttemptId, rows: u32, columns: u32) {
+        if let Self::Docker(docker) = self {
+            docker.resize(attempt, rows, columns).await;
         }
     }
 
@@ -202,6 +221,18 @@ pub(crate) struct ImageFacts {
     /// What it is made for, as `linux` and `amd64`; empty if it does not say.
     pub(crate) os: String,
     pub(crate) arch: String,
+}
+
+/// A container's first process, for a user.
+pub(crate) struct Shell {
+    pub(crate) output: BoxStream<'static, Result<ShellOutput, Error>>,
+    pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+/// What it prints; with a terminal all is standard output.
+pub(crate) enum ShellOutput {
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
 }
 
 /// What an image is, for people.

@@ -18,7 +18,6 @@ use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::engine::{Error, ImageFacts};
-use crate::holdings::Held;
 use crate::machine::ARCHITECTURE;
 
 /// How often a pull that failed for no fault of the image is tried again before the attempt fails.
@@ -63,9 +62,9 @@ impl Agent {
         &self,
         image: &str,
         wanted: &Wanted<'_>,
-        held: &Held,
+        note: &(impl Fn(String) + Sync),
     ) -> Result<String, Error> {
-        let facts = self.get(image, wanted, wanted.pull == Pull::Always, &|note| held.note(note)).await?;
+        let facts = self.get(image, wanted, wanted.pull == Pull::Always, note).await?;
         if image.contains("@sha256:") {
             return Ok(image.to_owned());
         }
@@ -77,9 +76,9 @@ impl Agent {
         &self,
         pin: &str,
         wanted: &Wanted<'_>,
-        held: &Held,
+        note: &(impl Fn(String) + Sync),
     ) -> Result<ImageFacts, Error> {
-        self.get(pin, wanted, false, &|note| held.note(note)).await
+        self.get(pin, wanted, false, note).await
     }
 
     /// Gets images before any job asks for them. What can't be had is told, and got when a job needs it.

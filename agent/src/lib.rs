@@ -11,6 +11,7 @@ mod capacity;
 mod collect;
 mod config;
 mod container;
+mod debug;
 mod ending;
 mod engine;
 mod holdings;

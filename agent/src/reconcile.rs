@@ -54,7 +54,8 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
 pub(crate) async fn remove_strangers(agent: &Agent) -> Result<(), engine::Error> {
     for found in agent.engine.list(agent.identity.agent).await? {
         let held = found.attempt.and_then(|attempt| agent.holdings.find(attempt));
-        let Some(attempt) = found.attempt.filter(|_| held.is_none()) else {
+        let is_guest = found.attempt.is_some_and(|attempt| agent.guests.contains(attempt));
+        let Some(attempt) = found.attempt.filter(|_| held.is_none() && !is_guest) else {
             continue;
         };
         warn!(attempt.id = %attempt, "a container of an attempt that is not held is removed");

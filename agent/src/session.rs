@@ -17,11 +17,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::assignment::Assignment;
 use crate::attempt;
+use crate::debug;
 use crate::ending::Halt;
 use crate::link::Connection;
 use crate::outbox::{Attached, STEP_WAIT};
@@ -283,7 +284,11 @@ fn obey(
             let client = AgentsClient::new(channel.clone());
             agent.tasks.spawn(push_log::answer(agent.clone(), client, request));
         }
-        coordinator_message::Kind::Welcome(_) => debug!("a second Welcome is ignored"),
+        coordinator_message::Kind::DebugRequest(request) => {
+            let client = AgentsClient::new(channel.clone());
+            agent.tasks.spawn(debug::answer(agent.clone(), client, request));
+        }
+        coordinator_message::Kind::Welcome(_) => warn!("a second Welcome is ignored"),
     }
 }
 

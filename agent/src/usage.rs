@@ -29,8 +29,10 @@ pub(crate) struct Usage {
 impl Usage {
     pub(crate) fn add(&mut self, sample: &Sample) {
         let most = |known: Option<u64>, now: u64| Some(known.map_or(now, |known| known.max(now)));
-        self.peak_memory_bytes = most(self.peak_memory_bytes, sample.memory_bytes);
-        self.cpu_micros = most(self.cpu_micros, sample.cpu_micros);
+        if sample.cpu_micros > 0 {
+            self.peak_memory_bytes = most(self.peak_memory_bytes, sample.memory_bytes);
+            self.cpu_micros = most(self.cpu_micros, sample.cpu_micros);
+        }
         self.written_bytes = most(self.written_bytes, sample.written_bytes);
     }
 

@@ -43,6 +43,7 @@ impl StateDir {
         let this = Self { root: std::path::absolute(root).context("find the state directory")? };
         private_dir(&this.root)?;
         private_dir(&this.attempts())?;
+        collect::remove_tree(&this.root.join("guests"));
         Ok(this)
     }
 
@@ -107,6 +108,11 @@ impl StateDir {
             }
         }
         Ok(held)
+    }
+
+    /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.
+    pub(crate) fn guest(&self, id: AttemptId) -> AttemptDir {
+        AttemptDir { path: self.root.join("guests").join(id.to_string()) }
     }
 
     /// The directory that jobs of this image and user share on this machine.

@@ -174,6 +174,15 @@ impl Client {
         ask!(self, download, request)
     }
 
+    /// A shell; asked once, as keys are.
+    pub(crate) async fn debug(
+        &self,
+        messages: tokio::sync::mpsc::Receiver<v1::DebugInput>,
+    ) -> Result<Streaming<v1::DebugOutput>, Error> {
+        let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+        Ok(self.sweeps.clone().debug(messages).await?.into_inner())
+    }
+
     /// Asked once: what was read of the image is gone.
     pub(crate) async fn push_image(
         &self,

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::AttemptId;
-use bt_store::{FileEntry, ResultDocument, Store};
+use bt_store::{FileEntry, ResultDocument, Store, UsageEntry};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
+use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
 use crate::queue::{self, Queue, Unwritten};
@@ -95,8 +97,20 @@ impl Publisher {
         Ok(written.len())
     }
 
+    /// What the job printed, then the document that names it and all else.
     async fn write(&self, result: &Unwritten, document: &ResultDocument) -> Result<AttemptId, Error> {
-        self.store.write_result(&result.place.result(), document).await?;
+        let place = &result.place;
+        let logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
+            Ok(logs) => logs,
+            // A damaged log must not hold up a result.
+            Err(error @ kept_log::Error::NotALog { .. }) => {
+                warn!(attempt.id = %result.attempt, error = %error, "the log is not published by its streams");
+                Vec::new()
+            }
+            Err(kept_log::Error::Store(error)) => return Err(error.into()),
+        };
+        let document = ResultDocument { logs, ..document.clone() };
+        self.store.write_result(&place.result(), &document).await?;
         Ok(result.attempt)
     }
 }
@@ -115,6 +129,15 @@ fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Erro
         image_pin: result.image_pin.clone(),
         parameters: json(parameters)?,
         metrics: result.metrics.as_deref().map(json).transpose()?,
+        image_id: result.image_id.clone(),
+        started: result.started,
+        ended: result.ended,
+        usage: UsageEntry {
+            peak_memory_bytes: result.measured.peak_memory_bytes,
+            cpu_seconds: result.measured.cpu_micros.map(|micros| micros as f64 / 1e6),
+            written_bytes: result.measured.written_bytes,
+        },
+        logs: Vec::new(),
         files: result.files.iter().map(|(path, size, sha256)| FileEntry::new(path, *size, sha256)).collect(),
     })
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::scheduling::{Offer, Seat};
+use crate::services::debug::Line;
 
 /// Messages to an agent that may wait to be sent. An agent that reads so slowly is cut off and has to reconnect.
 const OUTBOX: usize = 256;
@@ -76,6 +77,7 @@ pub(crate) struct Ready {
 pub(crate) struct Sessions {
     agents: Arc<Mutex<HashMap<AgentId, Session>>>,
     logs: Arc<Mutex<HashMap<Uuid, mpsc::Sender<LogLine>>>>,
+    shells: Arc<Mutex<HashMap<Uuid, Line>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -135,6 +137,7 @@ impl Sessions {
     pub(crate) fn close_all(&self) {
         lock(&self.agents).clear();
         lock(&self.logs).clear();
+        lock(&self.shells).clear();
     }
 
     /// Notes what a heartbeat said. Returns the attempts that were sent and that the agent never got.
@@ -267,6 +270,20 @@ impl Sessions {
         logs.retain(|_, sender| !sender.is_closed());
         logs.insert(request, sender);
         (request, receiver)
+    }
+
+    /// Keeps a user's end of a shell until its agent takes it.
+    pub(crate) fn expect_debug(&self, line: Line) -> Uuid {
+        let request = Uuid::new_v4();
+        let mut shells = lock(&self.shells);
+        shells.retain(|_, line| !line.output.is_closed());
+        shells.insert(request, line);
+        request
+    }
+
+    /// The user's end of a shell; each is given out once.
+    pub(crate) fn take_debug(&self, request: Uuid) -> Option<Line> {
+        lock(&self.shells).remove(&request)
     }
 
     /// Where the log that was asked for goes; each place is given out once.

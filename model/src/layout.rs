@@ -3,6 +3,7 @@
 //! ```text
 //! <sweep name>-<short id>/<job, zero padded>/<attempt number>/<outputs...>
 //! <sweep name>-<short id>/<job, zero padded>/<attempt number>.log
+//! <sweep name>-<short id>/<job, zero padded>/stdout.log, stderr.log   of the attempt that counts
 //! <sweep name>-<short id>/<job, zero padded>/result.json
 //! ```
 
@@ -43,6 +44,11 @@ impl AttemptPlace {
 
     pub fn log(&self) -> String {
         format!("{}/{}.log", self.job(), self.attempt)
+    }
+
+    /// What stands beside the job's `result.json`.
+    pub fn beside(&self, name: &str) -> String {
+        format!("{}/{name}", self.job())
     }
 
     pub fn result(&self) -> String {

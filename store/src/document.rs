@@ -19,9 +19,30 @@ pub struct ResultDocument {
     /// The image as the manifest names it, and as it ran.
     pub image: String,
     pub image_pin: Option<String>,
+    /// As the container engine knows what ran.
+    #[serde(default)]
+    pub image_id: Option<String>,
+    /// When the container was started, and when the attempt had ended.
+    #[serde(default)]
+    pub started: Option<Timestamp>,
+    #[serde(default)]
+    pub ended: Option<Timestamp>,
     pub parameters: Value,
     pub metrics: Option<Value>,
+    #[serde(default)]
+    pub usage: UsageEntry,
     pub files: Vec<FileEntry>,
+    /// What the job printed, beside this document: `stdout.log` and `stderr.log`, if anything was.
+    #[serde(default)]
+    pub logs: Vec<FileEntry>,
+}
+
+/// What the container used, as its engine measured it; absent where it ran too short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UsageEntry {
+    pub peak_memory_bytes: Option<u64>,
+    pub cpu_seconds: Option<f64>,
+    pub written_bytes: Option<u64>,
 }
 
 /// One file of a result.

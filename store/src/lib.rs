@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
-pub use document::{FileEntry, ResultDocument};
+pub use document::{FileEntry, ResultDocument, UsageEntry};
 pub use error::Error;
 pub use upload::{Receipt, Upload};
 

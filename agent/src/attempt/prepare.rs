@@ -10,12 +10,14 @@ use tokio::time::sleep;
 
 use super::Stop;
 use crate::agent::Agent;
+use crate::assignment::Assignment;
 use crate::collect;
 use crate::container::{Host, Job};
-use crate::engine::{Bind, Error, FoundState};
+use crate::engine::{Bind, ContainerSpec, Error, FoundState};
 use crate::holdings::Held;
 use crate::images::{Wanted, is_id};
 use crate::volumes::{Source, User, probe};
+use crate::workdir::AttemptDir;
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
 pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
@@ -44,18 +46,19 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
     agent.outbox.step(held.id(), preparing);
     let mounts = mounts(agent, job).await?;
     let image = &job.manifest.image;
-    held.note(format!("getting the image {image}"));
+    let note = |note: String| held.note(note);
+    note(format!("getting the image {image}"));
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = Wanted { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
     let pin = match &held.assignment.image_pin {
         Some(pin) => pin.clone(),
         None => {
             // As long as nobody has ever got it, it is as likely that it does not exist.
-            let resolved = agent.resolve_image(image, &wanted, held).await;
+            let resolved = agent.resolve_image(image, &wanted, &note).await;
             pin_image(agent, held, resolved.map_err(|error| Stop::Failed(error.reason()))?).await
         }
     };
-    let facts = agent.ensure_image(&pin, &wanted, held).await.map_err(|error| match error {
+    let facts = agent.ensure_image(&pin, &wanted, &note).await.map_err(|error| match error {
         // Another machine has it.
         Error::NoSuchImage { message, .. } if is_id(&pin) => {
             Stop::Refused(format!("does not have {image}: {message}"))
@@ -66,28 +69,64 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
     facts.check_platform()?;
     let image_id = facts.id;
     held.note("");
-    let agents_fault = |error: String| Stop::Failed(Reason::Agent(error));
-    let user = job.user(agent.identity);
-    let owner = user.filter(|ids| *ids != agent.identity.ids);
-    collect::make_results_dir(&held.dir.results(), owner)
-        .map_err(|error| agents_fault(format!("the results directory can't be made: {error}")))?;
-    held.dir.write_input(&job.input()).map_err(|error| agents_fault(format!("{error:#}")))?;
     if !gpus.is_empty() {
-        held.dir.write_gpus(gpus).map_err(|error| agents_fault(format!("{error:#}")))?;
+        held.dir.write_gpus(gpus).map_err(agents_fault)?;
     }
+    let spec = spec(agent, &held.assignment, job, &held.dir, pin, gpus, &mounts)?;
+    agent.engine.create(&spec).await?;
+    agent.engine.start(held.id()).await?;
+    held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
+    report_running(agent, held, image_id);
+    Ok(())
+}
+
+/// Gets all that a job's container needs, for a user who wants to look around in it.
+pub(crate) async fn prepare_debug(
+    agent: &Agent,
+    assignment: &Assignment,
+    job: &Job,
+    dir: &AttemptDir,
+    gpus: &[u32],
+) -> anyhow::Result<ContainerSpec> {
+    let told = |stop: Stop| match stop {
+        Stop::Refused(why) => anyhow::anyhow!("the agent {why}"),
+        Stop::Failed(reason) | Stop::Hindered(reason) => anyhow::anyhow!("{reason}"),
+        Stop::Halted(_) => anyhow::anyhow!("the agent stops"),
+    };
+    let mounts = mounts(agent, job).await.map_err(told)?;
+    let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
+    let wanted = Wanted { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
+    let image = assignment.image_pin.as_ref().unwrap_or(&job.manifest.image);
+    let facts = agent.ensure_image(image, &wanted, &|_| {}).await?;
+    spec(agent, assignment, job, dir, facts.id, gpus, &mounts).map_err(told)
+}
+
+/// Makes the directories that the container sees, and says how it is to be made.
+fn spec(
+    agent: &Agent,
+    assignment: &Assignment,
+    job: &Job,
+    dir: &AttemptDir,
+    image: String,
+    gpus: &[u32],
+    mounts: &[Bind],
+) -> Result<ContainerSpec, Stop> {
+    let owner = job.user(agent.identity).filter(|ids| *ids != agent.identity.ids);
+    collect::make_results_dir(&dir.results(), owner)
+        .map_err(|error| agents_fault(anyhow::anyhow!("the results directory can't be made: {error}")))?;
+    dir.write_input(&job.input()).map_err(agents_fault)?;
     let host = Host {
         offer: &agent.offer,
         runtime: agent.options.oci_runtime.as_deref(),
         stop_grace: agent.options.stop_grace,
         gpus,
-        mounts: &mounts,
+        mounts,
     };
-    let spec = job.container(&held.assignment, pin, agent.identity, &host, &held.dir)?;
-    agent.engine.create(&spec).await?;
-    agent.engine.start(held.id()).await?;
-    held.dir.write_started(Timestamp::now()).map_err(|error| agents_fault(format!("{error:#}")))?;
-    report_running(agent, held, image_id);
-    Ok(())
+    Ok(job.container(assignment, image, agent.identity, &host, dir)?)
+}
+
+fn agents_fault(error: anyhow::Error) -> Stop {
+    Stop::Failed(Reason::Agent(format!("{error:#}")))
 }
 
 fn report_running(agent: &Agent, held: &Held, image_id: String) {
@@ -124,7 +163,7 @@ async fn mounts(agent: &Agent, job: &Job) -> Result<Vec<Bind>, Stop> {
     if let Some(path) = &job.manifest.sandbox.cache {
         let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
         let dir = agent.state.cache(&job.manifest.image, uid, gid);
-        let dir = dir.map_err(|error| Stop::Failed(Reason::Agent(format!("{error:#}"))))?;
+        let dir = dir.map_err(agents_fault)?;
         mounts.push(Bind { source: Source::Path(dir), target: path.clone(), read_only: false });
     }
     if job.manifest.network != bt_model::manifest::Network::None && !agent.offer.network {

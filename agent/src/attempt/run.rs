@@ -14,7 +14,7 @@ use crate::agent::Agent;
 use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ending, Halt};
-use crate::engine::Exit;
+use crate::engine::{Exit, Sample};
 use crate::holdings::Held;
 use crate::logfile::{self, LogFile};
 use crate::usage;
@@ -66,6 +66,15 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, 
             ended
         }
         () = &mut logging => waiting.await,
+    }
+}
+
+/// What lies in the results directory was written, whatever part of it the engine has seen reach a disk.
+pub(super) async fn measure_results(held: &Held) {
+    let results = held.dir.results();
+    let size = tokio::task::spawn_blocking(move || collect::size_of_files(&results)).await;
+    if let Ok(written_bytes @ 1..) = size {
+        held.used(&Sample { written_bytes, ..Sample::default() });
     }
 }
 

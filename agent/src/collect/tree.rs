@@ -28,6 +28,18 @@ pub(crate) fn make_results_dir(path: &Path, owner: Option<(u32, u32)>) -> io::Re
 /// Bytes that everything below `root` takes on the disk. What can't be read, or goes away meanwhile, counts as nothing;
 /// a file with several names counts for each.
 pub(crate) fn size_on_disk(root: &Path) -> u64 {
+    sum(root, |metadata| metadata.blocks().saturating_mul(BLOCK))
+}
+
+/// Bytes on the disk of all files below `root`, without the directories.
+pub(crate) fn size_of_files(root: &Path) -> u64 {
+    sum(root, |metadata| match metadata.is_dir() {
+        true => 0,
+        false => metadata.blocks().saturating_mul(BLOCK),
+    })
+}
+
+fn sum(root: &Path, size: impl Fn(&fs::Metadata) -> u64) -> u64 {
     let mut total = 0_u64;
     let mut dirs = vec![root.to_owned()];
     while let Some(dir) = dirs.pop() {
@@ -35,7 +47,7 @@ pub(crate) fn size_on_disk(root: &Path) -> u64 {
         for entry in entries.flatten() {
             // Of a link this is the link itself.
             let Ok(metadata) = entry.metadata() else { continue };
-            total = total.saturating_add(metadata.blocks().saturating_mul(BLOCK));
+            total = total.saturating_add(size(&metadata));
             if metadata.is_dir() {
                 dirs.push(entry.path());
             }

@@ -8,6 +8,7 @@ mod describe;
 mod fault;
 mod follow;
 mod image;
+mod shell;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -18,7 +19,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummaryStateEnum};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummaryStateEnum,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
     RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
@@ -102,13 +105,17 @@ impl Docker {
 
     /// Makes the attempt's container. One that is there already is fine.
     pub(crate) async fn create(&self, spec: &ContainerSpec) -> Result<(), Error> {
+        self.create_with(spec, body::of(spec)).await
+    }
+
+    async fn create_with(&self, spec: &ContainerSpec, body: ContainerCreateBody) -> Result<(), Error> {
         let _turn = self.turn().await;
         let options = CreateContainerOptionsBuilder::new().name(&name(spec.attempt));
         let options = match &spec.platform {
             Some(platform) => options.platform(platform).build(),
             None => options.build(),
         };
-        let call = self.client.create_container(Some(options), body::of(spec));
+        let call = self.client.create_container(Some(options), body);
         match within("create", CHANGE_DEADLINE, None, call).await {
             Ok(created) => {
                 for warning in created.warnings {

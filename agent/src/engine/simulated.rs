@@ -1,6 +1,6 @@
 //! An engine that runs no container, for scale and fault tests only: everything else of the agent is the real one.
 //!
-//! A job lasts `BT_SIM_MS` milliseconds (0 if not given), exits with `BT_SIM_EXIT` (0), prints one line, and leaves one
+//! A job lasts `BT_SIM_MS` milliseconds (0 if not given), exits with `BT_SIM_EXIT` (0), prints `BT_SIM_PRINT` if given, and leaves one
 //! small file, `simulated.json`, in its results directory. Its containers die with the agent, as if with their machine.
 //! When the agent's own `BTCTL_SIM_LOG` names a file, each start and each end of a container is a line of JSON in it.
 
@@ -39,6 +39,7 @@ struct Container {
     exit: i64,
     /// Where it leaves its file, and what is in it.
     output: (PathBuf, String),
+    prints: Option<Vec<u8>>,
     started: Option<(Instant, Timestamp)>,
     ended: watch::Sender<Option<Exit>>,
 }
@@ -86,6 +87,7 @@ impl Simulated {
             runs: Duration::from_millis(number("BT_SIM_MS")?.into()),
             exit: number("BT_SIM_EXIT")?.into(),
             output: (results.join("simulated.json"), format!("{{\"job\":{}}}\n", spec.job)),
+            prints: variable("BT_SIM_PRINT").map(|(_, text)| format!("{text}\n").into_bytes()),
             started: None,
             ended: watch::Sender::new(None),
         };
@@ -170,17 +172,17 @@ impl Simulated {
         .collect()
     }
 
-    /// The one line that the container prints when it starts; nothing if it was read before.
+    /// The one line that the container prints when it starts, if it prints any; nothing if it was read before.
     pub(crate) async fn log(&self, attempt: AttemptId, since: Option<LogMark>) -> Option<LogLine> {
-        let (started, mut ended) = {
+        let (time, mut ended, text) = {
             let containers = self.lock();
             let container = containers.get(&attempt)?;
-            (container.started?.1, container.ended.subscribe())
+            (container.started?.1, container.ended.subscribe(), container.prints.clone())
         };
         // A log ends with its container.
         drop(ended.wait_for(Option::is_some).await);
-        let line = LogLine { stream: Source::Stdout, time: started, text: b"simulated\n".to_vec() };
-        since.is_none().then_some(line)
+        let text = text.filter(|_| since.is_none())?;
+        Some(LogLine { stream: Source::Stdout, time, text })
     }
 
     pub(crate) fn image() -> String {

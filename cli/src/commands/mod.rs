@@ -6,6 +6,7 @@ mod cancel;
 mod completions;
 mod config;
 mod coordinator;
+mod debug;
 mod doctor;
 mod down;
 mod explain;
@@ -63,6 +64,7 @@ enum Command {
     Results(results::Results),
     Top(top::Top),
     Run(run::Run),
+    Debug(debug::Debug),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
     Pause(pause::Pause),
@@ -97,6 +99,7 @@ impl Cli {
             Command::Results(command) => command.run(&settings()?).await,
             Command::Top(command) => command.run(&settings()?).await,
             Command::Run(command) => command.run().await,
+            Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,
             Command::Retry(command) => command.run(&settings()?).await,
             Command::Pause(command) => command.run(&settings()?).await,

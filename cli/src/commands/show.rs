@@ -82,7 +82,9 @@ fn sweep_json(shown: &Shown) -> Result<Value, Error> {
     });
     value["store"] = json!(shown.store);
     value["pace"] =
-        shown.pace.map_or(Value::Null, |pace| json!({ "jobs": pace.jobs, "seconds": pace.seconds }));
+        shown.pace.map_or(Value::Null, |pace| {
+        json!({ "jobs": pace.jobs, "seconds": pace.seconds, "peak_memory_bytes": pace.peak_memory_bytes })
+    });
     value["waiting"] = waiting.collect();
     value["failures"] = failures.into();
     value["manifest"] = manifest;

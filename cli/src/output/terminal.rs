@@ -7,6 +7,10 @@ pub(crate) fn is_stdout() -> bool {
     io::stdout().is_terminal()
 }
 
+pub(crate) fn is_stdin() -> bool {
+    io::stdin().is_terminal()
+}
+
 pub(crate) fn is_stderr() -> bool {
     io::stderr().is_terminal()
 }

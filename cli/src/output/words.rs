@@ -108,6 +108,8 @@ pub(crate) fn resources_json(resources: Option<v1::Resources>) -> Value {
 /// How long a job takes, and how long the rest takes if as many run on as do now.
 pub(crate) fn pace(pace: &v1::Pace, counts: &v1::Counts) -> String {
     let took = span(Duration::try_from_secs_f64(pace.seconds).unwrap_or_default());
+    let memory = pace.peak_memory_bytes.map(|bytes| format!(" and {} of memory", size(bytes)));
+    let took = took + &memory.unwrap_or_default();
     let left = f64::from(counts.queued + counts.running) * pace.seconds / f64::from(counts.running.max(1));
     match counts.running {
         0 => format!("a job takes {took}"),
@@ -132,9 +134,12 @@ mod tests {
 
     #[test]
     fn a_pace_tells_what_is_left() {
-        let measured = v1::Pace { jobs: 3, seconds: 10.0 };
+        let measured = v1::Pace { jobs: 3, seconds: 10.0, peak_memory_bytes: Some(64 << 20) };
         let counts = v1::Counts { queued: 10, running: 2, ..v1::Counts::default() };
-        assert_eq!(pace(&measured, &counts), "a job takes 10s; with 2 at once, 1m 0s are left");
+        assert_eq!(
+            pace(&measured, &counts),
+            "a job takes 10s and 64 MiB of memory; with 2 at once, 1m 0s are left"
+        );
     }
 
     #[test]

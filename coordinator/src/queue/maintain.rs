@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::claim::Written;
 use super::claim::interval;
 use super::row::{sha256, time, unsigned};
-use super::settle::{Fence, Settled, Settlement, settle_in};
+use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, Queue, READY, notify};
 
 /// Attempts that one pass takes away at most.
@@ -34,6 +34,10 @@ pub(crate) struct Unwritten {
     pub(crate) image_pin: Option<String>,
     pub(crate) parameters: Written,
     pub(crate) metrics: Option<String>,
+    pub(crate) image_id: Option<String>,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
+    pub(crate) measured: Measured,
     /// Path, size and SHA-256 of each output.
     pub(crate) files: Vec<(String, u64, [u8; 32])>,
 }
@@ -145,6 +149,10 @@ impl Queue {
                     image_pin: row.image_pin,
                     parameters: Written::of(row.parameters, row.point, row.job)?,
                     metrics: row.metrics,
+                    image_id: row.image_id,
+                    started: row.started_at.map(time).transpose()?,
+                    ended: row.finished_at.map(time).transpose()?,
+                    measured: Measured::read(row.peak_memory_bytes, row.cpu_micros, row.written_bytes)?,
                     files: files.remove(&(row.sweep_id, row.job)).unwrap_or_default(),
                 })
             })

@@ -168,11 +168,7 @@ macro_rules! job_row {
             attempt_state: $row.attempt_state.map(|Pg(state)| state),
             note: $row.note,
             ended: $row.ended_at.map(time).transpose()?,
-            measured: Measured {
-                peak_memory_bytes: $row.peak_memory_bytes.map(unsigned).transpose()?,
-                cpu_micros: $row.cpu_micros.map(unsigned).transpose()?,
-                written_bytes: $row.written_bytes.map(unsigned).transpose()?,
-            },
+            measured: Measured::read($row.peak_memory_bytes, $row.cpu_micros, $row.written_bytes)?,
             image_id: $row.image_id,
         })
     };
@@ -265,10 +261,12 @@ impl Queue {
         })
     }
 
-    /// How many jobs have succeeded lately, at most 200, and the mean time that one of them ran.
-    pub(crate) async fn pace(&self, sweep: SweepId) -> Result<(u32, Duration), Error> {
+    /// How many jobs have succeeded lately, at most 200, the mean time that one of them ran, and the most memory that
+    /// one took.
+    pub(crate) async fn pace(&self, sweep: SweepId) -> Result<(u32, Duration, Option<u64>), Error> {
         let row = query_file!("queries/pace_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
-        Ok((unsigned(row.jobs)?, Duration::try_from_secs_f64(row.seconds).unwrap_or_default()))
+        let seconds = Duration::try_from_secs_f64(row.seconds).unwrap_or_default();
+        Ok((unsigned(row.jobs)?, seconds, row.peak_memory_bytes.map(unsigned).transpose()?))
     }
 
     /// The commonest failures of a sweep's jobs.

@@ -73,6 +73,17 @@ impl Settlement {
     }
 }
 
+impl Measured {
+    /// As Postgres has it.
+    pub(super) fn read(memory: Option<i64>, cpu: Option<i64>, written: Option<i64>) -> Result<Self, Error> {
+        Ok(Self {
+            peak_memory_bytes: memory.map(unsigned).transpose()?,
+            cpu_micros: cpu.map(unsigned).transpose()?,
+            written_bytes: written.map(unsigned).transpose()?,
+        })
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {

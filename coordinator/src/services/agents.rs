@@ -82,6 +82,15 @@ impl v1::agents_server::Agents for Services {
         Ok(Response::new(v1::PinImageReply { image }))
     }
 
+    type DebugStream = Answers<v1::DebugInput>;
+
+    async fn debug(
+        &self,
+        request: Request<Streaming<v1::DebugOutput>>,
+    ) -> Result<Response<Self::DebugStream>, Status> {
+        self.join_debug(request.into_inner()).await.map(Response::new)
+    }
+
     type FetchImageStream = Answers<v1::FetchImageReply>;
 
     async fn fetch_image(

@@ -6,21 +6,20 @@ use bt_model::layout::AttemptPlace;
 use bt_model::log::LogLine;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, coordinator_message, push_log_request};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{Services, status};
+use crate::kept_log;
 use crate::queue::{AttemptRow, Found};
 
 /// How long an agent may take to begin to push a log.
 const FIRST_LINE: Duration = Duration::from_secs(20);
 /// How often a follower looks whether a queued job has started.
 const LOOK: Duration = Duration::from_millis(500);
-/// A line in a kept log is never longer than this.
-const LONGEST_LINE: usize = 1 << 20;
 
 type Lines = mpsc::Sender<Result<v1::LogLine, Status>>;
 
@@ -113,8 +112,8 @@ impl Services {
     }
 
     async fn read_log(&self, path: &str, attempt: &AttemptRow, lines: &Lines) -> Result<(), Status> {
-        let mut pieces = match self.store.read(path).await {
-            Ok(pieces) => pieces.boxed(),
+        let mut kept = match kept_log::lines(&self.store, path).await {
+            Ok(kept) => kept,
             Err(bt_store::Error::NotFound { .. }) => {
                 return Err(Status::not_found(format!(
                     "attempt {} was {} by agent {} before its log reached the store",
@@ -123,19 +122,12 @@ impl Services {
             }
             Err(error) => return Err(status::store(error)),
         };
-        let mut rest = Vec::new();
-        while let Some(piece) = pieces.try_next().await.map_err(status::store)? {
-            rest.extend_from_slice(&piece);
-            let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
-                if rest.len() > LONGEST_LINE {
-                    return Err(Status::data_loss(format!("{path} is not a log")));
-                }
-                continue;
-            };
-            let whole: Vec<u8> = rest.drain(..=end).collect();
-            for line in whole.split_inclusive(|byte| *byte == b'\n') {
-                let line = LogLine::decode(line);
-                let line = line.map_err(|error| Status::data_loss(format!("{path}: {error}")))?;
+        let unreadable = |error| match error {
+            kept_log::Error::Store(error) => status::store(error),
+            error @ kept_log::Error::NotALog { .. } => Status::data_loss(error.to_string()),
+        };
+        while let Some(some) = kept.try_next().await.map_err(unreadable)? {
+            for line in some {
                 if lines.send(Ok(line.into())).await.is_err() {
                     return Ok(());
                 }

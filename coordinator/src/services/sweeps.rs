@@ -172,6 +172,15 @@ impl v1::sweeps_server::Sweeps for Services {
         Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
     }
 
+    type DebugStream = Answers<v1::DebugOutput>;
+
+    async fn debug(
+        &self,
+        request: Request<Streaming<v1::DebugInput>>,
+    ) -> Result<Response<Self::DebugStream>, Status> {
+        self.open_debug(request.into_inner()).await.map(Response::new)
+    }
+
     async fn push_image(
         &self,
         request: Request<Streaming<v1::PushImageRequest>>,
@@ -300,8 +309,8 @@ impl Services {
             agent: attempt.agent,
             note: attempt.note,
         });
-        let (measured, took) = self.queue.pace(found.id).await.map_err(status::queue)?;
-        let pace = v1::Pace { jobs: measured, seconds: took.as_secs_f64() };
+        let (measured, took, peak_memory_bytes) = self.queue.pace(found.id).await.map_err(status::queue)?;
+        let pace = v1::Pace { jobs: measured, seconds: took.as_secs_f64(), peak_memory_bytes };
         Ok(v1::ShowSweepReply {
             pace: (measured > 0).then_some(pace),
             store: sweep_dir(&found.name, found.id),
