@@ -23,6 +23,7 @@ use crate::images::Images;
 use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
+use crate::slots::Slots;
 use crate::workdir::StateDir;
 
 /// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
@@ -51,6 +52,7 @@ pub(crate) struct Agent {
     pub(crate) time_left: OnceLock<Duration>,
     pub(crate) images: Images,
     pub(crate) guests: Guests,
+    pub(crate) slots: Slots,
     /// What it says of itself, for people.
     pub(crate) about: BTreeMap<String, String>,
     disk_reserve: u64,
@@ -87,6 +89,7 @@ impl Agent {
             time_left: OnceLock::new(),
             images: Images::default(),
             guests: Guests::default(),
+            slots: Slots::default(),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
             options,
@@ -140,7 +143,7 @@ impl Agent {
     }
 }
 
-/// Containers that are no attempt's: shells of users.
+/// Containers that are no attempt's: shells of users, and those that jobs share.
 #[derive(Debug, Default)]
 pub(crate) struct Guests(Mutex<HashSet<AttemptId>>);
 

@@ -8,6 +8,7 @@
 
 mod prepare;
 mod publish;
+mod reuse;
 mod run;
 
 pub(crate) use prepare::prepare_debug;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bt_model::manifest::Containers;
 use bt_model::reason::Reason;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -146,6 +148,16 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         }
     };
     held.note("");
+    let shares = job.manifest.sandbox.containers() == Containers::Reuse && job.manifest.resources().gpus == 0;
+    if shares {
+        if held.taken_back && held.dir.started().is_some() {
+            let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
+            return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
+        }
+        let (exit, halt) = reuse::run_in_slot(agent, held, &job).await?;
+        drop(share);
+        return after_the_end(agent, held, &job, &exit, halt.as_ref()).await;
+    }
     if !prepare::runs_already(agent, held).await? {
         let prepared = unless_halted(held, prepare::prepare(agent, held, &job, share.gpus())).await;
         if let Err(stop) = prepared {
@@ -155,10 +167,20 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         }
     }
     let (exit, halt) = run::run(agent, held, &job).await?;
-    run::measure_results(held).await;
     drop(share);
-    match outcome(&exit, halt.as_ref()) {
-        Outcome::Publish => publish::publish(agent, held, &job).await,
+    after_the_end(agent, held, &job, &exit, halt.as_ref()).await
+}
+
+async fn after_the_end(
+    agent: &Agent,
+    held: &Held,
+    job: &Job,
+    exit: &Exit,
+    halt: Option<&Halt>,
+) -> Result<Outcome, Stop> {
+    run::measure_results(held).await;
+    match outcome(exit, halt) {
+        Outcome::Publish => publish::publish(agent, held, job).await,
         Outcome::End(ending) => Ok(Outcome::End(run::out_of_processes(held, ending))),
         Outcome::Discard => Ok(Outcome::Discard),
     }

@@ -18,6 +18,8 @@ use crate::workdir::AttemptDir;
 
 /// Where the container finds the file that `ALGORITHM_INPUT_PATH` names.
 const INPUT: &str = "/btctl/input.json";
+/// The directory of that file.
+pub(crate) const INPUT_DIR: &str = "/btctl";
 /// What a job runs as when it is to run as the agent, and the agent is root: nobody.
 const UNPRIVILEGED: (u32, u32) = (65534, 65534);
 /// Variables that tell numeric libraries how many threads to start. They would otherwise start one for each cpu of

@@ -107,6 +107,38 @@ impl Engine {
         }
     }
 
+    /// Starts a command in a container that runs.
+    pub(crate) async fn exec(&self, container: AttemptId, task: &Task) -> Result<Running, Error> {
+        match self {
+            Self::Docker(docker) => docker.exec(container, task).await,
+            Self::Simulated(_) => Err(shared_by_none()),
+        }
+    }
+
+    /// How a command whose output has ended has ended itself.
+    pub(crate) async fn exec_end(&self, container: AttemptId, id: &str) -> Result<Exit, Error> {
+        match self {
+            Self::Docker(docker) => docker.exec_end(container, id).await,
+            Self::Simulated(_) => Err(shared_by_none()),
+        }
+    }
+
+    /// Processes of a running container that the kernel has killed for memory; nothing if that can't be told here.
+    pub(crate) async fn oom_kills(&self, container: AttemptId) -> Result<Option<u64>, Error> {
+        match self {
+            Self::Docker(docker) => docker.oom_kills(container).await,
+            Self::Simulated(_) => Err(shared_by_none()),
+        }
+    }
+
+    /// True if nothing but what keeps it alive runs in a container.
+    pub(crate) async fn is_at_rest(&self, container: AttemptId) -> Result<bool, Error> {
+        match self {
+            Self::Docker(docker) => docker.is_at_rest(container).await,
+            Self::Simulated(_) => Ok(false),
+        }
+    }
+
     /// Makes and starts a container with a user at its keyboard.
     pub(crate) async fn shell(&self, spec: &ContainerSpec, tty: bool) -> Result<Shell, Error> {
         match self {
@@ -221,6 +253,27 @@ pub(crate) struct ImageFacts {
     /// What it is made for, as `linux` and `amd64`; empty if it does not say.
     pub(crate) os: String,
     pub(crate) arch: String,
+    /// What it runs by itself.
+    pub(crate) entrypoint: Vec<String>,
+    pub(crate) command: Vec<String>,
+}
+
+/// A command for a container that is there already.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) command: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    /// Uid and gid; the image's user when absent.
+    pub(crate) user: Option<(u32, u32)>,
+    pub(crate) working_dir: Option<String>,
+}
+
+/// A command that runs.
+pub(crate) struct Running {
+    /// The engine's id of it.
+    pub(crate) id: String,
+    /// What it prints, until it ends.
+    pub(crate) lines: BoxStream<'static, Result<LogLine, Error>>,
 }
 
 /// A container's first process, for a user.
@@ -435,6 +488,10 @@ impl Error {
             | Self::Engine { .. } => Reason::Agent(self.to_string()),
         }
     }
+}
+
+fn shared_by_none() -> Error {
+    Error::NoSuchCommand { message: "the simulated engine has no containers to share".to_owned() }
 }
 
 /// The highest signal of Linux (`SIGRTMAX`).

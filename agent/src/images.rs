@@ -298,6 +298,7 @@ mod tests {
             digests: Vec::new(),
             os: "linux".into(),
             arch: arch.into(),
+            ..ImageFacts::default()
         };
         assert!(facts(ARCHITECTURE).check_platform().is_ok());
         let told = facts("s390x").check_platform().unwrap_err().to_string();

@@ -27,6 +27,7 @@ mod push_log;
 mod reconcile;
 mod session;
 mod sizing;
+mod slots;
 mod upload;
 mod usage;
 mod volumes;
@@ -110,6 +111,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
         served = talking => served,
         () = drain(&agent, &shutdown) => Ok(()),
     };
+    slots::sweep_out(&agent, true).await;
     end.cancel();
     agent.tasks.close();
     let left = agent.holdings.all().len();

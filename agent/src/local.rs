@@ -199,7 +199,7 @@ async fn run(
     let mut usage = Usage::default();
     let measuring = async {
         loop {
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             if let Ok(Some(sample)) = engine.sample(attempt).await {
                 usage.add(&sample);
             }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::attempt;
 use crate::engine;
+use crate::slots;
 
 /// How often strangers are looked for and the engine is asked how it is.
 const PASS: Duration = Duration::from_secs(10);
@@ -47,6 +48,7 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
             }
         }
         agent.look_at_disk();
+        slots::sweep_out(&agent, false).await;
     }
 }
 

@@ -13,10 +13,10 @@ use crate::engine::Sample;
 use crate::holdings::Held;
 
 /// The first look comes early, for jobs of a second.
-const FIRST_LOOK: Duration = Duration::from_millis(300);
-const LOOK: Duration = Duration::from_secs(1);
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
 /// With more containers than this, each is looked at less often, so that looking stays a small part of the work.
-const LOOKS_PER_SECOND: usize = 20;
+const LOOKED_AT: usize = 50;
 
 /// What was used; nothing where it was never measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,20 +43,20 @@ impl Usage {
 }
 
 /// Measures an attempt's container until it is dropped.
-pub(crate) async fn measure(agent: &Agent, held: &Held) {
+pub(crate) async fn measure(agent: &Agent, held: &Held, container: AttemptId) {
     sleep(FIRST_LOOK).await;
     loop {
-        look(agent, held, held.id()).await;
+        look(agent, held, container).await;
         let held = agent.holdings.count();
-        sleep(LOOK * (held / LOOKS_PER_SECOND + 1) as u32).await;
+        sleep(LOOK * (held / LOOKED_AT + 1) as u32).await;
     }
 }
 
-async fn look(agent: &Agent, held: &Held, attempt: AttemptId) {
-    match agent.engine.sample(attempt).await {
+async fn look(agent: &Agent, held: &Held, container: AttemptId) {
+    match agent.engine.sample(container).await {
         Ok(Some(sample)) => held.used(&sample),
         Ok(None) => {}
-        Err(error) => debug!(attempt.id = %attempt, error = %error, "what the container uses is not known"),
+        Err(error) => debug!(attempt.id = %held.id(), error = %error, "what the container uses is not known"),
     }
 }
 

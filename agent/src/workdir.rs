@@ -154,6 +154,11 @@ impl AttemptDir {
         self.path.join("input.json")
     }
 
+    /// Where the input files of jobs that share a container are written, one after the other.
+    pub(crate) fn inputs(&self) -> PathBuf {
+        self.path.join("inputs")
+    }
+
     pub(crate) fn write_input(&self, json: &[u8]) -> anyhow::Result<()> {
         write_whole(&self.input(), json)
     }
@@ -219,7 +224,7 @@ fn private_dir(path: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("make the directory {}", path.display()))
 }
 
-fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let write = || -> io::Result<()> {
         let new = path.with_extension("new");
         let mut file = File::create(&new)?;

@@ -1,5 +1,8 @@
 //! Before the container runs: its image, its volumes, its directories.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use bt_model::reason::Reason;
@@ -13,11 +16,11 @@ use crate::agent::Agent;
 use crate::assignment::Assignment;
 use crate::collect;
 use crate::container::{Host, Job};
-use crate::engine::{Bind, ContainerSpec, Error, FoundState};
+use crate::engine::{Bind, ContainerSpec, Error, FoundState, ImageFacts};
 use crate::holdings::Held;
 use crate::images::{Wanted, is_id};
 use crate::volumes::{Source, User, probe};
-use crate::workdir::AttemptDir;
+use crate::workdir::{AttemptDir, write_whole};
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
 pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
@@ -40,8 +43,15 @@ pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Sto
     }
 }
 
-/// Gets the image, and creates and starts the container.
-pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32]) -> Result<(), Stop> {
+/// What a container needs of the machine, and that is there.
+pub(super) struct Ready {
+    pub(super) mounts: Vec<Bind>,
+    pub(super) pin: String,
+    pub(super) facts: ImageFacts,
+}
+
+/// Finds the job's volumes and gets its image.
+pub(super) async fn ready(agent: &Agent, held: &Held, job: &Job) -> Result<Ready, Stop> {
     let preparing = report::Kind::Preparing(v1::Preparing {});
     agent.outbox.step(held.id(), preparing);
     let mounts = mounts(agent, job).await?;
@@ -67,8 +77,13 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
         error => Stop::Hindered(error.reason()),
     })?;
     facts.check_platform()?;
-    let image_id = facts.id;
     held.note("");
+    Ok(Ready { mounts, pin, facts })
+}
+
+/// Gets the image, and creates and starts the container.
+pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32]) -> Result<(), Stop> {
+    let Ready { mounts, pin, facts } = ready(agent, held, job).await?;
     if !gpus.is_empty() {
         held.dir.write_gpus(gpus).map_err(agents_fault)?;
     }
@@ -76,7 +91,7 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
     agent.engine.create(&spec).await?;
     agent.engine.start(held.id()).await?;
     held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
-    report_running(agent, held, image_id);
+    report_running(agent, held, facts.id);
     Ok(())
 }
 
@@ -102,7 +117,7 @@ pub(crate) async fn prepare_debug(
 }
 
 /// Makes the directories that the container sees, and says how it is to be made.
-fn spec(
+pub(super) fn spec(
     agent: &Agent,
     assignment: &Assignment,
     job: &Job,
@@ -125,11 +140,20 @@ fn spec(
     Ok(job.container(assignment, image, agent.identity, &host, dir)?)
 }
 
-fn agents_fault(error: anyhow::Error) -> Stop {
+/// Writes the input file of a job that shares its container with others.
+pub(super) fn write_inputs(dir: &Path, json: &[u8]) -> anyhow::Result<()> {
+    // Any user may run the job, and the directory above is the agent's alone.
+    let file = dir.join("input.json");
+    write_whole(&file, json)?;
+    std::fs::set_permissions(dir, Permissions::from_mode(0o755))?;
+    Ok(std::fs::set_permissions(file, Permissions::from_mode(0o644))?)
+}
+
+pub(super) fn agents_fault(error: anyhow::Error) -> Stop {
     Stop::Failed(Reason::Agent(format!("{error:#}")))
 }
 
-fn report_running(agent: &Agent, held: &Held, image_id: String) {
+pub(super) fn report_running(agent: &Agent, held: &Held, image_id: String) {
     held.note_image(&image_id);
     agent.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
 }

@@ -53,7 +53,7 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, 
                 agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
                 Ok((agent.engine.wait(held.id()).await?, Some(halt)))
             }
-            () = usage::measure(agent, held) => unreachable!("measuring has no end"),
+            () = usage::measure(agent, held, held.id()) => unreachable!("measuring has no end"),
         }
     };
     tokio::pin!(logging, waiting);
@@ -78,7 +78,7 @@ pub(super) async fn measure_results(held: &Held) {
     }
 }
 
-async fn must_stop(agent: &Agent, held: &Held, job: &Job) -> Halt {
+pub(super) async fn must_stop(agent: &Agent, held: &Held, job: &Job) -> Halt {
     tokio::select! {
         halt = held.halted() => halt,
         () = timed_out(held, job) => Halt::Timeout,

@@ -4,7 +4,9 @@
 //! named after their attempt, so each call can be repeated safely after an answer was lost.
 
 mod body;
+mod cgroup;
 mod describe;
+mod exec;
 mod fault;
 mod follow;
 mod image;
@@ -16,7 +18,7 @@ mod wait;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::models::{
@@ -29,6 +31,7 @@ use bollard::query_parameters::{
 use bt_model::id::{AgentId, AttemptId};
 use tokio::sync::Semaphore;
 
+use crate::engine::docker::cgroup::Group;
 use crate::engine::docker::fault::within;
 use crate::engine::{ContainerSpec, Error, Found, FoundState};
 
@@ -52,6 +55,8 @@ pub(crate) struct Docker {
     client: bollard::Docker,
     /// Containers that may be made or started at once; an Engine that is asked for dozens has been seen to wedge.
     starts: Arc<Semaphore>,
+    /// Control groups of containers that run, where they can be seen from here.
+    groups: Arc<Mutex<HashMap<AttemptId, Group>>>,
 }
 
 impl Docker {
@@ -81,7 +86,7 @@ impl Docker {
             .await
             .map_err(|_| Error::Timeout { call: "version", after: READ_DEADLINE })?
             .map_err(|error| fault::connecting(host, &error))?;
-        Ok(Self { client, starts: Arc::new(Semaphore::new(starts_at_once as usize)) })
+        Ok(Self { client, starts: Arc::new(Semaphore::new(starts_at_once as usize)), groups: Arc::default() })
     }
 
     /// The engine's name and version, e.g. `docker 20.10.24`.
@@ -165,6 +170,7 @@ impl Docker {
 
     /// Removes the container, killing it first if it runs, and its anonymous volumes. Fine if it is gone.
     pub(crate) async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let name = name(attempt);
         let call = self.client.remove_container(&name, Some(options));
@@ -214,6 +220,20 @@ impl Docker {
             Err(Error::Engine { status: Some(404), .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The control group of a container that runs, if it can be seen from here.
+    async fn group(&self, attempt: AttemptId) -> Result<Option<Group>, Error> {
+        let known = self.groups.lock().unwrap_or_else(PoisonError::into_inner).get(&attempt).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let pid = self.inspect(attempt).await?.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+        let group = pid.and_then(Group::of);
+        if let Some(group) = &group {
+            self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt, group.clone());
+        }
+        Ok(group)
     }
 
     async fn inspect(&self, attempt: AttemptId) -> Result<ContainerInspectResponse, Error> {

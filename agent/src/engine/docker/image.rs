@@ -35,6 +35,12 @@ impl Docker {
                 digests: found.repo_digests.unwrap_or_default(),
                 os: found.os.unwrap_or_default(),
                 arch: found.architecture.unwrap_or_default(),
+                entrypoint: found
+                    .config
+                    .as_ref()
+                    .and_then(|config| config.entrypoint.clone())
+                    .unwrap_or_default(),
+                command: found.config.and_then(|config| config.cmd).unwrap_or_default(),
             })),
             Err(Error::Engine { status: Some(404), .. }) => Ok(None),
             Err(Error::Engine { status: Some(400), message, .. }) => {

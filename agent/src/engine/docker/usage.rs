@@ -1,4 +1,5 @@
-//! What a container uses now, as the Engine reads it from its control group, version 1 or 2.
+//! What a container uses now: from its control group, or where that can't be seen from the Engine, which takes a second
+//! for an answer.
 
 use bollard::models::{ContainerMemoryStats, ContainerStatsResponse};
 use bollard::query_parameters::StatsOptionsBuilder;
@@ -12,12 +13,19 @@ use crate::engine::{Error, Sample};
 impl Docker {
     /// What the container uses now; nothing if it does not run.
     pub(crate) async fn sample(&self, attempt: AttemptId) -> Result<Option<Sample>, Error> {
+        if let Some(group) = self.group(attempt).await? {
+            return Ok(group.sample());
+        }
+        let stats = self.stats(attempt).await?;
+        Ok(stats.map(|stats| read(&stats)).filter(|sample| sample.cpu_micros > 0))
+    }
+
+    async fn stats(&self, attempt: AttemptId) -> Result<Option<ContainerStatsResponse>, Error> {
         let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
         let name = name(attempt);
         let mut answers = self.client.stats(&name, Some(options)).boxed();
         let next = async { answers.next().await.transpose() };
-        let stats = within("stats", READ_DEADLINE, Some(attempt), next).await?;
-        Ok(stats.map(|stats| read(&stats)).filter(|sample| sample.cpu_micros > 0))
+        within("stats", READ_DEADLINE, Some(attempt), next).await
     }
 }
 

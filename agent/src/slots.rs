@@ -1,0 +1,95 @@
+//! Containers that outlive a job, for sweeps that ask for it (`containers: reuse`): jobs of one sweep that follow each
+//! other run in one, each alone in it. One that is in any doubt is thrown away, and so is one that nobody has used for a
+//! while.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bt_model::id::{AttemptId, SweepId};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::agent::Agent;
+use crate::workdir::AttemptDir;
+
+/// How long a container may wait for a next job.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// A container that waits for jobs, or runs one.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: AttemptId,
+    pub(crate) dir: AttemptDir,
+    /// What the image runs by itself: what a job's command is appended to, and what runs if it has none.
+    pub(crate) entrypoint: Vec<String>,
+    pub(crate) default_command: Vec<String>,
+    pub(crate) image_id: String,
+    since: Instant,
+}
+
+impl Slot {
+    pub(crate) fn new(agent: &Agent) -> Self {
+        let id = AttemptId::random();
+        agent.guests.add(id);
+        Self {
+            id,
+            dir: agent.state.guest(id),
+            entrypoint: Vec::new(),
+            default_command: Vec::new(),
+            image_id: String::new(),
+            since: Instant::now(),
+        }
+    }
+}
+
+/// The containers that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(Mutex<HashMap<SweepId, Vec<Slot>>>);
+
+impl Slots {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SweepId, Vec<Slot>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that waits for a job of this sweep.
+    pub(crate) fn take(&self, sweep: SweepId) -> Option<Slot> {
+        self.lock().get_mut(&sweep)?.pop()
+    }
+
+    /// Gives one back that is as good as new.
+    pub(crate) fn give_back(&self, sweep: SweepId, slot: Slot) {
+        self.lock().entry(sweep).or_default().push(Slot { since: Instant::now(), ..slot });
+    }
+
+    /// Those that have waited for too long, or all.
+    fn idle(&self, all: bool) -> Vec<Slot> {
+        let mut slots = self.lock();
+        let idle = slots.values_mut().flat_map(|slots| {
+            let (idle, kept) =
+                std::mem::take(slots).into_iter().partition(|slot| all || slot.since.elapsed() > IDLE);
+            *slots = kept;
+            let idle: Vec<Slot> = idle;
+            idle
+        });
+        let idle = idle.collect();
+        slots.retain(|_, slots| !slots.is_empty());
+        idle
+    }
+}
+
+/// Removes a container that is not to be used again, and what is on disk for it.
+pub(crate) async fn discard(agent: &Agent, slot: Slot) {
+    if let Err(error) = agent.engine.remove(slot.id).await {
+        warn!(container = %slot.id, error = %error, "a shared container is left to a later pass");
+    }
+    slot.dir.remove();
+    agent.guests.remove(slot.id);
+}
+
+/// Removes those that nobody has used for a while, or all of them.
+pub(crate) async fn sweep_out(agent: &Arc<Agent>, all: bool) {
+    for slot in agent.slots.idle(all) {
+        discard(agent, slot).await;
+    }
+}
