@@ -10,6 +10,7 @@ use bt_model::id::AttemptId;
 use bt_model::manifest::parse_size;
 use bt_model::resources::ByteSize;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +18,7 @@ use crate::assignment::Manifests;
 use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::holdings::Holdings;
 use crate::images::Images;
 use crate::link::Link;
@@ -29,6 +30,10 @@ use crate::workdir::StateDir;
 /// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
 const DISK_RESERVE_PART: u64 = 20;
 const DISK_RESERVE_MOST: u64 = 5 << 30;
+
+/// How long an engine that starts nothing gets no work.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// A running agent.
 pub(crate) struct Agent {
@@ -64,6 +69,16 @@ pub(crate) struct Agent {
 struct Health {
     engine: String,
     disk: String,
+    wedged: Option<Wedged>,
+}
+
+/// The engine answers, and starts nothing.
+#[derive(Debug)]
+struct Wedged {
+    why: String,
+    /// When it may be tried again, and how long that was to wait.
+    until: Instant,
+    pause: Duration,
 }
 
 impl Agent {
@@ -111,7 +126,9 @@ impl Agent {
     /// Why this machine can't run containers now; empty when it can.
     pub(crate) fn unhealthy(&self) -> String {
         let health = lock(&self.unhealthy);
-        let all = [health.engine.as_str(), health.disk.as_str()];
+        let wedged = health.wedged.as_ref().filter(|wedged| wedged.until > Instant::now());
+        let wedged = wedged.map_or("", |wedged| wedged.why.as_str());
+        let all = [health.engine.as_str(), wedged, health.disk.as_str()];
         all.into_iter().filter(|why| !why.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
@@ -121,6 +138,25 @@ impl Agent {
         let is_news = health.engine != why;
         health.engine = why;
         is_news
+    }
+
+    /// Notes whether the engine started a container. One that does not answer, though it answers other calls, gets no
+    /// work for a while, and each time for twice as long.
+    pub(crate) fn note_start(&self, started: &Result<(), engine::Error>) {
+        let mut health = lock(&self.unhealthy);
+        match started {
+            Ok(()) => health.wedged = None,
+            // Others that were under way together.
+            Err(engine::Error::Timeout { .. })
+                if health.wedged.as_ref().is_some_and(|wedged| wedged.until > Instant::now()) => {}
+            Err(error @ engine::Error::Timeout { .. }) => {
+                let before = health.wedged.as_ref().map_or(FIRST_PAUSE / 2, |wedged| wedged.pause);
+                let pause = (before * 2).min(LONGEST_PAUSE);
+                let until = Instant::now() + pause;
+                health.wedged = Some(Wedged { why: error.to_string(), until, pause });
+            }
+            Err(_) => {}
+        }
     }
 
     /// Looks at the disk that results directories are made on.

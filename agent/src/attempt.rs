@@ -162,7 +162,10 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         let prepared = unless_halted(held, prepare::prepare(agent, held, &job, share.gpus())).await;
         if let Err(stop) = prepared {
             // It may have been halted while it was being started.
-            agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
+            let grace = job.stop_grace(agent.options.stop_grace);
+            if let Err(error) = agent.engine.stop(held.id(), grace).await {
+                warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
+            }
             return Err(stop);
         }
     }

@@ -68,6 +68,9 @@ pub struct Options {
     /// having asked for the room is stopped; the lesser of 5GiB and a twentieth of the disk if not given.
     #[arg(long, env = "BTCTL_AGENT_DISK_RESERVE", value_name = "SIZE")]
     pub disk_reserve: Option<String>,
+    /// How long the container engine may take to make, start, stop or remove one container before it counts as wedged.
+    #[arg(long, env = "BTCTL_AGENT_ENGINE_DEADLINE", default_value = "2m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub engine_deadline: Duration,
     /// Containers that are made and started at once.
     #[arg(long, env = "BTCTL_AGENT_STARTS_AT_ONCE", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub starts_at_once: u32,

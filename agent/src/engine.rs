@@ -23,6 +23,7 @@ use bt_model::reason::Reason;
 use jiff::Timestamp;
 use tokio::io::AsyncWrite;
 
+use crate::config::Options;
 use crate::volumes::Source;
 
 /// What runs containers. Clones share one connection's settings and limits.
@@ -34,8 +35,8 @@ pub(crate) enum Engine {
 
 impl Engine {
     /// Finds the container engine of this machine.
-    pub(crate) async fn connect(starts_at_once: u32) -> Result<Self, Error> {
-        Docker::connect(starts_at_once).await.map(Self::Docker)
+    pub(crate) async fn connect(options: &Options) -> Result<Self, Error> {
+        Docker::connect(options.starts_at_once, options.engine_deadline).await.map(Self::Docker)
     }
 
     pub(crate) fn simulated() -> Self {

@@ -70,7 +70,7 @@ pub struct Shutdown {
 pub async fn check(options: &Options) -> anyhow::Result<()> {
     let offer = Offer::read(options, &machine::detect(), u64::MAX)?;
     if options.engine == EngineKind::Docker {
-        let engine = Engine::connect(options.starts_at_once).await?;
+        let engine = Engine::connect(options).await?;
         engine.version().await?;
         offer.check_at(&engine).await?;
     }
@@ -83,7 +83,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let state = StateDir::open(&place.state_dir)?;
     let offer = Offer::read(&options, &machine, state.free_bytes()?)?;
     let engine = match options.engine {
-        EngineKind::Docker => Engine::connect(options.starts_at_once).await?,
+        EngineKind::Docker => Engine::connect(&options).await?,
         EngineKind::Simulated => Engine::simulated(),
     };
     let engine_version = engine.version().await?;

@@ -75,7 +75,7 @@ pub async fn run_local(
         manifest.volumes.insert(0, mount);
     }
     let offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
-    let engine = Engine::connect(1).await?;
+    let engine = Engine::connect(&options).await?;
     let place = tempfile::Builder::new().prefix("btctl-run-").tempdir().context("make a directory")?;
     // The container's user must get through to the results.
     fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
@@ -254,7 +254,7 @@ pub struct LocalImage {
 impl LocalImage {
     /// Finds an image here.
     pub async fn find(name: &str) -> anyhow::Result<Self> {
-        let engine = Engine::connect(1).await?;
+        let engine = Engine::connect(&Options::unset()).await?;
         let details = engine.describe(name).await?;
         let details = details.with_context(|| {
             format!("there is no image {name} on this machine; `docker images` lists them")
@@ -297,7 +297,7 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
         ("gpus", machine.gpus.to_string()),
     ];
     facts.push(("cgroup", crate::agent::cgroup_version().to_owned()));
-    match Engine::connect(1).await {
+    match Engine::connect(options).await {
         Ok(engine) => {
             facts.push(("engine", engine.version().await?));
             if let Err(error) = offer.check_at(&engine).await {

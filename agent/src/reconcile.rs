@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -15,6 +15,8 @@ use crate::slots;
 
 /// How often strangers are looked for and the engine is asked how it is.
 const PASS: Duration = Duration::from_secs(10);
+/// The same while the engine is in trouble.
+const TROUBLED_PASS: Duration = Duration::from_secs(2);
 
 /// Takes back the attempts of an earlier run. They go on at once; the next Hello names them.
 pub(crate) fn take_back(agent: &Arc<Agent>) -> anyhow::Result<()> {
@@ -29,13 +31,7 @@ pub(crate) fn take_back(agent: &Arc<Agent>) -> anyhow::Result<()> {
 
 /// Runs until `end`.
 pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
-    let mut ticks = interval(PASS);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = end.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
         let health = match remove_strangers(&agent).await {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
@@ -49,6 +45,10 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
         }
         agent.look_at_disk();
         slots::sweep_out(&agent, false).await;
+        let pause = if works { PASS } else { TROUBLED_PASS };
+        if timeout(pause, end.cancelled()).await.is_ok() {
+            return;
+        }
     }
 }
 

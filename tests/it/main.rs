@@ -5,6 +5,7 @@
 mod bad_input;
 mod container;
 mod cuts;
+mod engine;
 mod example;
 mod faults;
 mod history;

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod database;
+mod engine;
 pub mod history;
 mod postgres;
 mod process;
@@ -14,6 +15,7 @@ mod scripted;
 
 pub use cluster::{Cluster, Options};
 pub use database::Database;
+pub use engine::BrokenEngine;
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
 pub use scripted::ScriptedAgent;

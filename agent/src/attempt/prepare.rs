@@ -88,11 +88,21 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
         held.dir.write_gpus(gpus).map_err(agents_fault)?;
     }
     let spec = spec(agent, &held.assignment, job, &held.dir, pin, gpus, &mounts)?;
-    agent.engine.create(&spec).await?;
-    agent.engine.start(held.id()).await?;
+    start(agent, &spec).await?;
     held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
     report_running(agent, held, facts.id);
     Ok(())
+}
+
+/// Makes and starts a container.
+pub(super) async fn start(agent: &Agent, spec: &ContainerSpec) -> Result<(), Error> {
+    let starting = async {
+        agent.engine.create(spec).await?;
+        agent.engine.start(spec.attempt).await
+    };
+    let started = starting.await;
+    agent.note_start(&started);
+    started
 }
 
 /// Gets all that a job's container needs, for a user who wants to look around in it.

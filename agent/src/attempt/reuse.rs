@@ -82,8 +82,7 @@ async fn open(agent: &Agent, held: &Held, job: &Job, ready: &Ready, slot: &mut S
     slot.entrypoint = ready.facts.entrypoint.clone();
     slot.default_command = ready.facts.command.clone();
     slot.image_id = ready.facts.id.clone();
-    agent.engine.create(&spec).await?;
-    agent.engine.start(slot.id).await.map_err(|error| match error {
+    prepare::start(agent, &spec).await.map_err(|error| match error {
         Error::NoSuchCommand { message } => Stop::Failed(Reason::Image(format!(
             "`containers: reuse` needs the program `sleep` in the image: {message}"
         ))),

@@ -37,10 +37,6 @@ use crate::engine::{ContainerSpec, Error, Found, FoundState};
 
 /// How long a call that only reads may take.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
-/// How long making, starting or removing one container may take; a busy disk makes these slow.
-const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
-/// What a stop may take beyond its grace.
-const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// bollard's own limit, on the wait for the head of an answer. It must be longer than any of ours.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 
@@ -55,6 +51,8 @@ pub(crate) struct Docker {
     client: bollard::Docker,
     /// Containers that may be made or started at once; an Engine that is asked for dozens has been seen to wedge.
     starts: Arc<Semaphore>,
+    /// How long making, starting, stopping or removing one container may take; a busy disk makes these slow.
+    deadline: Duration,
     /// Control groups of containers that run, where they can be seen from here.
     groups: Arc<Mutex<HashMap<AttemptId, Group>>>,
 }
@@ -63,13 +61,17 @@ impl Docker {
     /// Finds the Engine by `DOCKER_HOST` (`unix://` or `tcp://`) or at its usual socket, and agrees on an API version.
     ///
     /// The error is a sentence for the machine's owner: what to install, to start or to allow.
-    pub(crate) async fn connect(starts_at_once: u32) -> Result<Self, Error> {
+    pub(crate) async fn connect(starts_at_once: u32, deadline: Duration) -> Result<Self, Error> {
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Self::connect_to(host.as_deref().unwrap_or(fault::USUAL_HOST), starts_at_once).await
+        Self::connect_to(host.as_deref().unwrap_or(fault::USUAL_HOST), starts_at_once, deadline).await
     }
 
     /// As [`connect`](Self::connect), to the Engine at `host`.
-    pub(crate) async fn connect_to(host: &str, starts_at_once: u32) -> Result<Self, Error> {
+    pub(crate) async fn connect_to(
+        host: &str,
+        starts_at_once: u32,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
         let client = if host.starts_with("unix://") {
             bollard::Docker::connect_with_unix(host, HEAD_DEADLINE.as_secs(), bollard::API_DEFAULT_VERSION)
         } else if host.starts_with("tcp://") || host.starts_with("http://") {
@@ -86,7 +88,12 @@ impl Docker {
             .await
             .map_err(|_| Error::Timeout { call: "version", after: READ_DEADLINE })?
             .map_err(|error| fault::connecting(host, &error))?;
-        Ok(Self { client, starts: Arc::new(Semaphore::new(starts_at_once as usize)), groups: Arc::default() })
+        Ok(Self {
+            client,
+            starts: Arc::new(Semaphore::new(starts_at_once as usize)),
+            deadline,
+            groups: Arc::default(),
+        })
     }
 
     /// The engine's name and version, e.g. `docker 20.10.24`.
@@ -121,7 +128,7 @@ impl Docker {
             None => options.build(),
         };
         let call = self.client.create_container(Some(options), body);
-        match within("create", CHANGE_DEADLINE, None, call).await {
+        match within("create", self.deadline, None, call).await {
             Ok(created) => {
                 for warning in created.warnings {
                     tracing::debug!(attempt = %spec.attempt, "the engine warns: {warning}");
@@ -151,7 +158,7 @@ impl Docker {
         let _turn = self.turn().await;
         let name = name(attempt);
         let call = self.client.start_container(&name, None::<StartContainerOptions>);
-        within("start", CHANGE_DEADLINE, Some(attempt), call).await
+        within("start", self.deadline, Some(attempt), call).await
     }
 
     /// Ends the container by the signal that it was made with, and SIGKILL if it still runs after `grace`. Fine if it has
@@ -162,7 +169,7 @@ impl Docker {
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         let name = name(attempt);
         let call = self.client.stop_container(&name, Some(options));
-        match within("stop", grace + STOP_MARGIN, Some(attempt), call).await {
+        match within("stop", grace + self.deadline, Some(attempt), call).await {
             Err(Error::Gone { .. }) => Ok(()),
             other => other,
         }
@@ -174,7 +181,7 @@ impl Docker {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let name = name(attempt);
         let call = self.client.remove_container(&name, Some(options));
-        match within("remove", CHANGE_DEADLINE, Some(attempt), call).await {
+        match within("remove", self.deadline, Some(attempt), call).await {
             Err(Error::Gone { .. }) => Ok(()),
             // Another remove is under way and will end it.
             Err(Error::Engine { status: Some(409), message, .. }) if message.contains("in progress") => {

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use crate::engine::docker::fault::{self, within};
-use crate::engine::docker::{CHANGE_DEADLINE, Docker, READ_DEADLINE, name};
+use crate::engine::docker::{Docker, READ_DEADLINE, name};
 use crate::engine::{Error, Exit, Running, Task};
 
 /// What is in a container between two commands: its init, and what keeps it alive.
@@ -29,9 +29,9 @@ impl Docker {
         };
         let name = name(container);
         let creating = self.client.create_exec(&name, config);
-        let id = within("exec", CHANGE_DEADLINE, Some(container), creating).await?.id;
+        let id = within("exec", self.deadline, Some(container), creating).await?.id;
         let starting = self.client.start_exec(&id, None);
-        let started = within("exec", CHANGE_DEADLINE, Some(container), starting).await?;
+        let started = within("exec", self.deadline, Some(container), starting).await?;
         let StartExecResults::Attached { output, .. } = started else {
             let message = "the command was started without its output".to_owned();
             return Err(Error::Engine { call: "exec", status: None, message });

@@ -6,7 +6,7 @@ use bt_model::id::AttemptId;
 use futures_util::StreamExt;
 
 use crate::engine::docker::fault::{self, within};
-use crate::engine::docker::{CHANGE_DEADLINE, Docker, READ_DEADLINE, body, name};
+use crate::engine::docker::{Docker, READ_DEADLINE, body, name};
 use crate::engine::{ContainerSpec, Error, Shell, ShellOutput};
 
 impl Docker {
@@ -22,7 +22,7 @@ impl Docker {
             AttachContainerOptionsBuilder::new().stream(true).stdin(true).stdout(true).stderr(true).build();
         let name = name(spec.attempt);
         let attaching = self.client.attach_container(&name, Some(options));
-        let attached = within("attach", CHANGE_DEADLINE, Some(spec.attempt), attaching).await?;
+        let attached = within("attach", self.deadline, Some(spec.attempt), attaching).await?;
         self.start(spec.attempt).await?;
         let output = attached.output.map(|piece| match piece {
             Ok(LogOutput::StdErr { message }) => Ok(ShellOutput::Stderr(message.into())),

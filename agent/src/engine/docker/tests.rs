@@ -20,8 +20,9 @@ const BUSYBOX: &str = "/bin/busybox";
 
 /// An engine with the tests' image, which is made of nothing but a static busybox.
 async fn docker() -> Docker {
-    let docker =
-        Docker::connect(4).await.unwrap_or_else(|error| panic!("these tests need an engine: {error}"));
+    let docker = Docker::connect(4, Duration::from_secs(120))
+        .await
+        .unwrap_or_else(|error| panic!("these tests need an engine: {error}"));
     // Other tests, in other processes, want the same image.
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let lock = File::create(target.join("btctl-test-busybox.lock")).unwrap();
@@ -362,8 +363,13 @@ async fn a_container_that_vanishes_ends_the_wait_and_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_engine_is_told_in_one_sentence() {
-    let told =
-        async |host: &str| Docker::connect_to(host, 1).await.err().expect("there is no engine").to_string();
+    let told = async |host: &str| {
+        Docker::connect_to(host, 1, Duration::from_secs(9))
+            .await
+            .err()
+            .expect("there is no engine")
+            .to_string()
+    };
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("docker.sock");
     let host = format!("unix://{}", socket.display());
