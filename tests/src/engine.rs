@@ -88,13 +88,12 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 fn join(client: UnixStream, state: &Mutex<State>) {
     let server = UnixStream::connect(REAL).expect("connect to the container engine");
-    let gone = {
+    {
         let mut state = lock(state);
+        if state.gone {
+            return;
+        }
         state.open.extend([&client, &server].into_iter().filter_map(|stream| stream.try_clone().ok()));
-        state.gone
-    };
-    if gone {
-        return;
     }
     thread::scope(|scope| {
         scope.spawn(|| carry(&client, &server, Some(state)));
