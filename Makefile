@@ -27,7 +27,7 @@ install: build ## Install the release program to $(PREFIX)/bin
 
 test: setup ## Run every check and test, on a real Postgres and real containers
 	@scripts/tools
-	@scripts/images sma-cross test
+	@scripts/images sma-cross libraries test
 	cargo build --locked --workspace
 	@$(MAKE) --no-print-directory check
 	scripts/with-postgres cargo nextest run --locked --workspace --no-fail-fast

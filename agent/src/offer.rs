@@ -59,7 +59,8 @@ impl Offer {
         let network = if options.allow_network { "bridge" } else { "none" };
         let named = labels.insert("network".to_owned(), network.to_owned());
         ensure!(named.is_none(), "the label network is the agent's own: --allow-network sets it to bridge");
-        let mut sizing = Sizing::of(machine.total_bytes, machine.cpus);
+        let offered = u32::try_from(cpu_millis.div_ceil(1000)).unwrap_or(u32::MAX);
+        let mut sizing = Sizing::of(machine.total_bytes, offered);
         if let Some(text) = &options.job_memory {
             sizing.memory_bytes = parse_size(text).context("read --job-memory")?;
             ensure!(

@@ -27,7 +27,7 @@ pub(crate) struct Sizing {
 }
 
 impl Sizing {
-    /// By all the memory that the machine has, or that this process may use, and its cpus.
+    /// By all the memory that the machine has, or that this process may use, and the cpus that it offers.
     pub(crate) fn of(memory_bytes: u64, cpus: u32) -> Self {
         let many = cpus.saturating_mul(4);
         let (threads, memory_bytes, shm_bytes, max_jobs) = match memory_bytes / GIB {

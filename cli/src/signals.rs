@@ -1,4 +1,4 @@
-//! The wish to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP when a terminal closes.
+//! The wish to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP when a terminal closes. And to be replaced: SIGUSR1.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,6 +8,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -19,7 +20,13 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
         })
+    }
+
+    /// Waits for SIGUSR1: the wish to go on as the program that is installed now.
+    pub(crate) async fn upgrade(&mut self) {
+        self.user.recv().await;
     }
 
     /// Waits for the next one.

@@ -24,6 +24,66 @@ fn with_prices() -> Options {
 }
 
 #[test]
+fn four_libraries_run_in_one_image_under_the_same_sandbox() {
+    let mut cluster = Cluster::without_agent(with_prices());
+    let volume = format!("prices={}:ro", project().join("target/prices").display());
+    let flags = ["--cpus", "2", "--memory", "4GiB", "--volume", &volume].map(str::to_owned);
+    cluster.add_agent_with("agent", &flags);
+    let manifest = project().join("examples/libraries/sweep.yaml").display().to_string();
+    let submitted = cluster.json(&["submit", "-f", &manifest, "--where", "fast == 10 and slow == 50"]);
+    let sweep = submitted["id"].as_str().unwrap().to_owned();
+    cluster.wait_ended(&sweep);
+    let jobs = cluster.json(&["jobs", &sweep]);
+    let jobs = jobs.as_array().unwrap();
+    assert_eq!(jobs.len(), 4);
+    for job in jobs {
+        assert_eq!(job["state"], "succeeded", "{job}");
+        // The same rule on the same prices: every library finds the same trades.
+        assert_eq!(job["metrics"]["trades"], 21.0, "{job}");
+        assert!(job["usage"]["peak_memory_bytes"].as_u64() > Some(20 << 20), "{job}");
+    }
+}
+
+/// What one run of numba compiled, another finds in the cache that they share.
+#[test]
+fn a_cache_of_compiled_functions_is_shared_by_the_jobs_of_an_image() {
+    let cluster = Cluster::with(with_prices());
+    let script = "import numba, os\n\
+        @numba.njit(cache=True)\n\
+        def f(x): return x * 2 + 1\n\
+        assert f(20) == 41\n\
+        hits = sum(f.stats.cache_hits.values()); misses = sum(f.stats.cache_misses.values())\n\
+        open('/results/metrics.json', 'w').write('{\"hits\": %d, \"misses\": %d}' % (hits, misses))\n";
+    // numba finds its cache by the file's place, so it must be a file.
+    let command = format!(
+        "cat > /tmp/f.py <<'END'\n{script}END\nmkdir -p /cache/src && cp -n /tmp/f.py /cache/src/f.py; python3 /cache/src/f.py"
+    );
+    let run = || {
+        let submitted = cluster.json(&[
+            "submit",
+            "--image",
+            "libraries:1",
+            "-m",
+            "512m",
+            "--cache",
+            "/cache",
+            "-e",
+            "NUMBA_CACHE_DIR=/cache/numba",
+            "--wait",
+            "--",
+            "sh",
+            "-c",
+            &command,
+        ]);
+        let sweep = submitted["id"].as_str().unwrap().to_owned();
+        let jobs = cluster.json(&["jobs", &sweep]);
+        (jobs[0]["metrics"]["hits"].as_f64().unwrap(), jobs[0]["metrics"]["misses"].as_f64().unwrap())
+    };
+    assert_eq!(run(), (0.0, 1.0));
+    assert_eq!(run(), (1.0, 0.0));
+}
+
+#[test]
 fn backtests_survive_kills_and_their_pickles_load_elsewhere() {
     let mut cluster = Cluster::with(with_prices());
     let manifest = project().join("examples/sma-cross/sweep.yaml");

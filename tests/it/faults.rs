@@ -40,6 +40,14 @@ fn nothing_was_lost(cluster: &Cluster) {
     assert_eq!(cluster.database.query(sql), [format!("{JOBS}|{JOBS}")]);
 }
 
+/// The same where other sweeps run too.
+#[track_caller]
+fn nothing_was_lost_of(cluster: &Cluster, sweep: &str) {
+    let sql =
+        format!("select sum(losses), sum(failures), max(attempts) from jobs where sweep_id = '{sweep}'");
+    assert_eq!(cluster.database.query(&sql), ["0|0|1"]);
+}
+
 #[test]
 fn an_agent_that_is_killed_takes_its_containers_back() {
     let mut cluster = Cluster::start();
@@ -51,6 +59,47 @@ fn an_agent_that_is_killed_takes_its_containers_back() {
     check(&cluster, &sweep);
     let sql = "select count(*) from attempts where state = 'lost'";
     assert_eq!(cluster.database.query(sql), ["0"], "a restart within the lease loses no attempt");
+}
+
+#[test]
+fn an_agent_that_is_upgraded_keeps_its_containers_their_logs_and_exit_codes() {
+    let mut cluster = Cluster::start();
+    let sweep = submit(&cluster);
+    let tells = cluster.submit(&[], "echo before; sleep 3; echo after; exit 7");
+    wait_until("containers run", || (cluster.running_containers(&sweep).len() >= 4).then_some(()));
+    let before = cluster.running_containers(&sweep);
+    let process = cluster.agent().pid();
+    cluster.agent().signal("USR1");
+    wait_until("the agent has connected again", || {
+        (cluster.agent().log().matches("offers").count() == 2).then_some(())
+    });
+    assert_eq!(cluster.agent().pid(), process);
+    let kept = cluster.containers(&sweep);
+    assert!(before.iter().all(|container| kept.contains(container)), "{before:?} in {kept:?}");
+    cluster.wait_ended(&tells);
+    check(&cluster, &sweep);
+    nothing_was_lost_of(&cluster, &sweep);
+    assert_eq!(cluster.json(&["jobs", &tells])[0]["reason"], "exit(7)");
+    assert_eq!(cluster.ok(&["logs", &tells]), "before\nafter\n");
+}
+
+#[test]
+fn an_agent_ends_by_itself_when_it_is_idle_and_when_its_time_is_over() {
+    let mut cluster = Cluster::without_agent(Options::default());
+    let flags = ["--cpus", "1", "--memory", "1GiB", "--exit-when-idle", "2s"].map(str::to_owned);
+    cluster.add_agent_with("idle", &flags);
+    let sweep = cluster.submit(&[], "sleep 3");
+    cluster.wait_count(&sweep, "succeeded", 1);
+    assert_eq!(cluster.agent().wait(), 0);
+    let flags =
+        ["--cpus", "1", "--memory", "1GiB", "--lifetime", "3s", "--drain-timeout", "20s"].map(str::to_owned);
+    cluster.add_agent_with("mortal", &flags);
+    let sweep = cluster.submit(&["--matrix", "n=1:6"], "sleep 4");
+    assert_eq!(cluster.agent().wait(), 0);
+    // What ran was finished, and what had not begun is as it was.
+    assert_eq!(cluster.count(&sweep, "succeeded"), 4);
+    assert_eq!(cluster.count(&sweep, "queued"), 2);
+    assert_eq!(cluster.database.query("select sum(losses), sum(failures) from jobs"), ["0|0"]);
 }
 
 #[test]

@@ -4,18 +4,18 @@
 //! The tests need what `make test` sets up: a Postgres whose URL is in `DATABASE_URL` (scripts/with-postgres), a Docker
 //! Engine, and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
 
+mod broken_engine;
 mod cluster;
 mod database;
-mod engine;
 pub mod history;
 mod postgres;
 mod process;
 mod proxy;
 mod scripted;
 
+pub use broken_engine::BrokenEngine;
 pub use cluster::{Cluster, Options};
 pub use database::Database;
-pub use engine::BrokenEngine;
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
 pub use scripted::ScriptedAgent;

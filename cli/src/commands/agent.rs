@@ -1,6 +1,7 @@
 //! `btctl agent`: the server that runs containers on one machine.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 
 use bt_agent::{EngineKind, Place, Shutdown};
 use tokio::task::JoinSet;
@@ -16,7 +17,7 @@ Example:
   btctl agent --coordinator http://10.0.0.5:7600 --volume prices=/srv/prices:ro --label pool=spot
 
 A first SIGTERM or Ctrl-C lets running jobs finish for the drain timeout, then hands them back; a second hands them
-back at once.";
+back at once. SIGUSR1 upgrades it: it goes on as the program that is installed now, and keeps its containers.";
 
 /// Run an agent: it takes jobs from the coordinator and runs them in containers on this machine.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +40,9 @@ impl Agent {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         logging::start(&self.log);
         let mut signals = Signals::listen()?;
+        // What stands there later may be a newer one.
+        let program = std::env::current_exe()
+            .map_err(|error| Error::Failed(format!("this program can't be found: {error}")))?;
         let state_dir = match self.state_dir {
             Some(dir) => dir,
             None => up::Place::new(up::Place::default_dir()?).agent_dir(),
@@ -64,6 +68,7 @@ impl Agent {
             Ok(())
         };
         tokio::pin!(working);
+        let mut upgrades = Signals::listen()?;
         loop {
             tokio::select! {
                 worked = &mut working => return worked,
@@ -71,7 +76,16 @@ impl Agent {
                     false => shutdown.drain.cancel(),
                     true => shutdown.now.cancel(),
                 },
+                () = upgrades.upgrade() => become_the_installed_program(&program),
             }
         }
     }
+}
+
+/// Goes on as the program that is installed now, in the same process: containers run on, and the new program takes them
+/// back as after any restart. Returns only if there is no such program; then the old one goes on.
+fn become_the_installed_program(program: &Path) {
+    tracing::info!("going on as {}", program.display());
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    tracing::error!(error = %error, "{} can't be run; this program goes on", program.display());
 }
