@@ -135,12 +135,18 @@ impl Cluster {
     }
 
     pub fn add_agent_with(&mut self, name: &str, flags: &[String]) {
+        self.add_agent_in(name, flags, &[]);
+    }
+
+    /// As [`add_agent_with`](Self::add_agent_with), with these settings in its environment.
+    pub fn add_agent_in(&mut self, name: &str, flags: &[String], env: &[(&str, &str)]) {
         let mut command = Command::new(btctl_path());
         command
             .args(["agent", "--name", name, "--coordinator", &self.address(), "--state-dir"])
             .arg(self.dir().join(name))
             .args(flags);
         isolate(&mut command, self.dir());
+        command.envs(env.iter().copied());
         self.agents.push(Process::start(name, self.dir(), &mut command));
         wait_until("the agent is ready", || {
             let agents = self.json(&["agents", "ls"]);
