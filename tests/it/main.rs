@@ -8,6 +8,7 @@ mod cuts;
 mod example;
 mod faults;
 mod history;
+mod images;
 mod logs;
 mod manage;
 mod order;
