@@ -25,10 +25,12 @@ alter table attempts
 -- Images that a user has handed in; each is a file in the store, as `docker save` writes it.
 create table images (
     -- The id that the engine knows it by: sha256:...
-    id text primary key check (id ~ '^sha256:[0-9a-f]{64}$'),
+    id text not null check (id ~ '^sha256:[0-9a-f]{64}$'),
+    -- One image may bear several.
     name text not null,
     size bigint not null check (size > 0),
     pushed_by text not null,
-    pushed_at timestamptz not null default now()
+    pushed_at timestamptz not null default now(),
+    primary key (id, name)
 );
 create index images_by_name on images (name, pushed_at desc);

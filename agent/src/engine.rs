@@ -428,7 +428,7 @@ impl LogMark {
 }
 
 /// Why an engine did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the container engine did not answer `{call}` within {}", humantime::format_duration(*.after))]
     Timeout { call: &'static str, after: Duration },

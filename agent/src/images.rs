@@ -1,11 +1,11 @@
 //! The image of a sweep: what its name stands for, and having it on this machine.
 //!
 //! It comes from this machine, from what users have handed in to the coordinator, or from a registry, in that order. One
-//! image is got once at a time, however many attempts wait for it; all of them say how far it is.
+//! image is got once, however many attempts wait for it: all of them say how far it is, and take what comes of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use bt_model::manifest::Pull;
@@ -39,8 +39,15 @@ pub(crate) struct Images(Mutex<HashMap<String, Weak<Getting>>>);
 
 #[derive(Debug, Default)]
 struct Getting {
-    turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<Option<Got>>,
     progress: watch::Sender<String>,
+}
+
+/// What came of the latest try, and when.
+#[derive(Debug)]
+struct Got {
+    ended: Instant,
+    outcome: Result<(), Error>,
 }
 
 impl Images {
@@ -68,7 +75,19 @@ impl Agent {
         if image.contains("@sha256:") {
             return Ok(image.to_owned());
         }
-        Ok(pin(image, &facts.digests).unwrap_or(facts.id))
+        // Who handed it in meant agents that reach no registry.
+        match facts.digests.is_empty() || self.is_handed_in(&facts.id).await {
+            true => Ok(facts.id),
+            false => Ok(pin(image, &facts.digests).unwrap_or(facts.id)),
+        }
+    }
+
+    /// Whether the coordinator has an image; no if it can't say.
+    async fn is_handed_in(&self, id: &str) -> bool {
+        let connection = self.link.connection().await;
+        let request = v1::FetchImageRequest { image: id.to_owned() };
+        let mut client = AgentsClient::new(connection.channel);
+        tokio::time::timeout(ASK, client.fetch_image(request)).await.is_ok_and(|answer| answer.is_ok())
     }
 
     /// Sees to it that the pinned image is on this machine.
@@ -106,11 +125,32 @@ impl Agent {
             let message = "it is not on this machine, and the manifest says `pull: never`".to_owned();
             return Err(Error::NoSuchImage { image: image.to_owned(), message });
         }
-        let getting = self.images.of(image);
-        let _turn = wait_for_turn(&getting, note).await;
-        if !anew && let Some(found) = self.engine.image(image).await? {
+        // What one platform can't have, another may.
+        let getting = self.images.of(&format!("{image} {}", wanted.platform.unwrap_or_default()));
+        let asked = Instant::now();
+        let mut turn = wait_for_turn(&getting, note).await;
+        let meanwhile = turn.as_ref().filter(|got| got.ended >= asked).map(|got| &got.outcome);
+        let fresh = !anew || matches!(meanwhile, Some(Ok(())));
+        if fresh && let Some(found) = self.engine.image(image).await? {
             return Ok(found);
         }
+        if let Some(Err(error)) = meanwhile {
+            return Err(error.clone());
+        }
+        let got = self.fetch(image, wanted, &getting, note).await;
+        let outcome = got.as_ref().map(|_| ()).map_err(Clone::clone);
+        *turn = Some(Got { ended: Instant::now(), outcome });
+        got
+    }
+
+    /// Gets an image from wherever it is, whether or not this machine has it.
+    async fn fetch(
+        &self,
+        image: &str,
+        wanted: &Wanted<'_>,
+        getting: &Getting,
+        note: &(impl Fn(String) + Sync),
+    ) -> Result<ImageFacts, Error> {
         let tell = |text: String| {
             getting.progress.send_replace(text.clone());
             note(text);
@@ -212,8 +252,11 @@ impl Agent {
 async fn wait_for_turn<'g>(
     getting: &'g Getting,
     note: &(impl Fn(String) + Sync),
-) -> tokio::sync::MutexGuard<'g, ()> {
+) -> tokio::sync::MutexGuard<'g, Option<Got>> {
     let mut changes = getting.progress.subscribe();
+    if !changes.borrow().is_empty() {
+        changes.mark_changed();
+    }
     let turn = getting.turn.lock();
     tokio::pin!(turn);
     loop {

@@ -223,6 +223,14 @@ impl Sessions {
         session.refuses.insert(sweep, Refusal { until: now + pause, pause, why: why.to_owned() });
     }
 
+    /// Lets every agent try again now what it could not start.
+    pub(crate) fn forgive(&self) {
+        let now = Instant::now();
+        for session in lock(&self.agents).values_mut() {
+            session.refuses.values_mut().for_each(|refusal| refusal.until = now);
+        }
+    }
+
     /// Why agents get no jobs of this sweep for now, where they could not start them.
     pub(crate) fn refusals(&self, sweep: SweepId) -> HashMap<AgentId, String> {
         let agents = lock(&self.agents);

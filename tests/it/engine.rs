@@ -19,7 +19,7 @@ fn start() -> (Cluster, BrokenEngine) {
         "--stop-grace",
         "1s",
     ];
-    cluster.add_agent_env("agent", &flags.map(str::to_owned), &[("DOCKER_HOST", &engine.host())]);
+    cluster.add_agent_in("agent", &flags.map(str::to_owned), &[("DOCKER_HOST", &engine.host())]);
     (cluster, engine)
 }
 

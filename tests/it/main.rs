@@ -9,6 +9,7 @@ mod engine;
 mod example;
 mod faults;
 mod history;
+mod images;
 mod logs;
 mod manage;
 mod order;

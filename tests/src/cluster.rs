@@ -135,11 +135,11 @@ impl Cluster {
     }
 
     pub fn add_agent_with(&mut self, name: &str, flags: &[String]) {
-        self.add_agent_env(name, flags, &[]);
+        self.add_agent_in(name, flags, &[]);
     }
 
-    /// One with variables of its own.
-    pub fn add_agent_env(&mut self, name: &str, flags: &[String], env: &[(&str, &str)]) {
+    /// As [`add_agent_with`](Self::add_agent_with), with these settings in its environment.
+    pub fn add_agent_in(&mut self, name: &str, flags: &[String], env: &[(&str, &str)]) {
         let mut command = Command::new(btctl_path());
         command
             .args(["agent", "--name", name, "--coordinator", &self.address(), "--state-dir"])

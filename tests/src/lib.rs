@@ -2,22 +2,26 @@
 //! clients that type real commands.
 //!
 //! The tests need what `make test` sets up: a Postgres whose URL is in `DATABASE_URL` (scripts/with-postgres), a Docker
-//! Engine, and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
+//! Engine, the server of an image registry, and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
 
 mod broken_engine;
 mod cluster;
 mod database;
+mod engine;
 pub mod history;
 mod postgres;
 mod process;
 mod proxy;
+mod registry;
 mod scripted;
 
 pub use broken_engine::BrokenEngine;
 pub use cluster::{Cluster, Options};
 pub use database::Database;
+pub use engine::{Images, docker};
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
+pub use registry::Registry;
 pub use scripted::ScriptedAgent;
 
 use std::time::{Duration, Instant};

@@ -42,7 +42,8 @@ pub(crate) fn isolate(command: &mut Command, home: &Path) {
         .env("HOME", home)
         .env("XDG_CONFIG_HOME", home.join("config"))
         .env("XDG_STATE_HOME", home.join("state"))
-        .env_remove("BTCTL_CONFIG");
+        .env_remove("BTCTL_CONFIG")
+        .env_remove("DOCKER_CONFIG");
 }
 
 /// A port that nobody listens on now.

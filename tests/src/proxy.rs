@@ -1,71 +1,80 @@
-//! A line between an agent and the coordinators that can be cut: a cut one delivers nothing and says nothing, as when
-//! packets are dropped, until it is whole again.
+//! A line to servers that can be cut: a cut one delivers nothing and says nothing, as when packets are dropped, until it
+//! is whole again.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 /// How often a cut line looks whether it is whole again.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Bytes that nobody carries in a lifetime.
+const WHOLE: u64 = u64::MAX;
+
 /// A listening proxy. Each connection goes to the next of the targets that answers.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
-    cut: Arc<AtomicBool>,
+    left: Arc<AtomicU64>,
 }
 
 impl Proxy {
     pub(crate) fn start(targets: Vec<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let cut = Arc::new(AtomicBool::new(false));
-        let (is_cut, turn) = (cut.clone(), Arc::new(AtomicUsize::new(0)));
+        let left = Arc::new(AtomicU64::new(WHOLE));
+        let (rest, turn) = (left.clone(), Arc::new(AtomicUsize::new(0)));
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (targets, is_cut, turn) = (targets.clone(), is_cut.clone(), turn.clone());
+                let (targets, rest, turn) = (targets.clone(), rest.clone(), turn.clone());
                 thread::spawn(move || {
                     let first = turn.fetch_add(1, Ordering::Relaxed);
                     let order = (0..targets.len()).map(|n| targets[(first + n) % targets.len()]);
                     let server = order.into_iter().find_map(|target| TcpStream::connect(target).ok());
                     if let Some(server) = server {
-                        join(&client, &server, &is_cut);
+                        join(&client, &server, &rest);
                     }
                 });
             }
         });
-        Self { address, cut }
+        Self { address, left }
     }
 
-    pub(crate) fn address(&self) -> String {
-        format!("http://{}", self.address)
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
+        self.let_through(0);
+    }
+
+    /// Cuts it as soon as about so many bytes have come through, of all connections and both ways.
+    pub(crate) fn let_through(&self, bytes: u64) {
+        self.left.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn mend(&self) {
-        self.cut.store(false, Ordering::Relaxed);
+        self.let_through(WHOLE);
     }
 }
 
-fn join(client: &TcpStream, server: &TcpStream, cut: &Arc<AtomicBool>) {
+fn join(client: &TcpStream, server: &TcpStream, left: &Arc<AtomicU64>) {
     thread::scope(|scope| {
-        scope.spawn(|| carry(client, server, cut));
-        carry(server, client, cut);
+        scope.spawn(|| carry(client, server, left));
+        carry(server, client, left);
     });
 }
 
-fn carry(mut from: &TcpStream, mut to: &TcpStream, cut: &AtomicBool) {
+fn carry(mut from: &TcpStream, mut to: &TcpStream, left: &AtomicU64) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read) = from.read(&mut buffer) {
-        while cut.load(Ordering::Relaxed) {
+        while left.load(Ordering::Relaxed) == 0 {
             thread::park_timeout(LOOK);
         }
+        left.update(Ordering::Relaxed, Ordering::Relaxed, |left| left.saturating_sub(read as u64));
         if read == 0 || to.write_all(&buffer[..read]).is_err() {
             break;
         }

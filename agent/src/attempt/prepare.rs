@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use bt_model::manifest::Pull;
 use bt_model::reason::Reason;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, report};
@@ -70,7 +71,7 @@ pub(super) async fn ready(agent: &Agent, held: &Held, job: &Job) -> Result<Ready
     };
     let facts = agent.ensure_image(&pin, &wanted, &note).await.map_err(|error| match error {
         // Another machine has it.
-        Error::NoSuchImage { message, .. } if is_id(&pin) => {
+        Error::NoSuchImage { message, .. } if is_id(&pin) || wanted.pull == Pull::Never => {
             Stop::Refused(format!("does not have {image}: {message}"))
         }
         // Another machine has had it from its registry.

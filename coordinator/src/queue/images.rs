@@ -53,9 +53,9 @@ impl Queue {
         rows.into_iter().map(|row| image_row!(row)).collect()
     }
 
-    /// Forgets images by id or name; their ids.
-    pub(crate) async fn remove_images(&self, image: &str) -> Result<Vec<String>, Error> {
+    /// Forgets images by id or name; their ids, and whether nobody knows them by another name.
+    pub(crate) async fn remove_images(&self, image: &str) -> Result<Vec<(String, bool)>, Error> {
         let rows = query_file!("queries/remove_images.sql", image).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| row.id).collect())
+        Ok(rows.into_iter().map(|row| (row.id, row.is_last)).collect())
     }
 }

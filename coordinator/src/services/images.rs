@@ -23,13 +23,14 @@ impl Services {
         mut incoming: Streaming<v1::PushImageRequest>,
     ) -> Result<v1::PushImageReply, Status> {
         let first = incoming.message().await?.and_then(|message| message.kind);
-        let Some(push_image_request::Kind::Image(image)) = first else {
+        let Some(push_image_request::Kind::Image(mut image)) = first else {
             return Err(status::out_of_order("an Image"));
         };
         let place = place(&image.id).map_err(status::malformed)?;
         if image.name.is_empty() || image.name.len() > 512 {
             return Err(Status::invalid_argument("an image is pushed under a name, such as sma-cross:1"));
         }
+        image.name = tagged(&image.name);
         if let Some(known) = self.queue.image(&image.id).await.map_err(status::queue)? {
             // The data is the same by its id; only the name may be new.
             let row = self
@@ -37,6 +38,7 @@ impl Services {
                 .add_image(&known.id, &image.name, known.size, &image.pushed_by)
                 .await
                 .map_err(status::queue)?;
+            self.had_again();
             return Ok(v1::PushImageReply { image: Some(wire(row)), existed: true });
         }
         let mut upload = self.store.upload(&place).await.map_err(status::store)?;
@@ -56,7 +58,14 @@ impl Services {
             .await
             .map_err(status::queue)?;
         info!(image.id = row.id, "image {} is handed in: {}", row.name, ByteSize(row.size));
+        self.had_again();
         Ok(v1::PushImageReply { image: Some(wire(row)), existed: false })
+    }
+
+    /// Lets agents try again what they could not start, since it may be for this image.
+    fn had_again(&self) {
+        self.sessions.forgive();
+        self.work.notify_one();
     }
 
     pub(super) async fn send_image(&self, image: &str) -> Result<Answers<v1::FetchImageReply>, Status> {
@@ -88,18 +97,24 @@ impl Services {
     }
 
     pub(super) async fn take_image_out(&self, image: &str) -> Result<u32, Status> {
-        let removed = self.queue.remove_images(image).await.map_err(status::queue)?;
+        let removed = self.queue.remove_images(&tagged(image)).await.map_err(status::queue)?;
         if removed.is_empty() {
             return Err(Status::not_found(format!(
                 "nobody has handed in the image {image}; `btctl image ls` lists them"
             )));
         }
-        for id in &removed {
+        for (id, _) in removed.iter().filter(|(_, is_last)| *is_last) {
             let place = place(id).map_err(status::malformed)?;
             self.store.remove(&place).await.map_err(status::store)?;
         }
         Ok(removed.len() as u32)
     }
+}
+
+/// A name as the engine writes it: without a tag it means the tag latest.
+fn tagged(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    if last.contains(':') { image.to_owned() } else { format!("{image}:latest") }
 }
 
 /// Where the archive is in the store.

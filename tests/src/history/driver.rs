@@ -383,7 +383,12 @@ impl Driver {
         command
             .args(["agent", "--engine", "simulated", "--name", &machine.name, "--count"])
             .arg(IN_PROCESS.to_string())
-            .args(["--coordinator", &machine.proxy.address(), "--cpus", &CPUS.to_string()])
+            .args([
+                "--coordinator",
+                &format!("http://{}", machine.proxy.address()),
+                "--cpus",
+                &CPUS.to_string(),
+            ])
             .args(["--memory", "64GiB", "--disk", "64GiB", "--log", "warn", "--state-dir"])
             .arg(self.dir.path().join(&machine.name))
             .env("BTCTL_SIM_LOG", self.dir.path().join("runs.log"));

@@ -9,10 +9,11 @@ use bollard::errors::Error as Fault;
 use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder};
 use bt_model::resources::ByteSize;
 use bytes::Bytes;
-use docker_credential::DockerCredential;
+use docker_credential::{CredentialRetrievalError as Absent, DockerCredential};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use crate::engine::docker::fault::{self, within};
 use crate::engine::docker::{Docker, READ_DEADLINE};
@@ -68,12 +69,26 @@ impl Docker {
         let login = login(image).await;
         let mut steps = self.client.create_image(Some(options.build()), None, login).boxed();
         let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
-        let mut told = None::<Instant>;
         tell(format!("pulling the image {image}"));
+        let mut telling = tokio::time::interval(TELL);
+        let (mut heard, mut told) = (Instant::now(), (0, 0));
         loop {
-            let step = tokio::time::timeout(IDLE_DEADLINE, steps.next())
-                .await
-                .map_err(|_| Error::Timeout { call: "pull", after: IDLE_DEADLINE })?;
+            // A pull that comes to a halt says how far it has come, too.
+            let step = tokio::select! {
+                step = steps.next() => step,
+                _ = telling.tick() => {
+                    let sum = layers.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+                    if sum != told {
+                        told = sum;
+                        tell(format!("pulling the image {image}: {} of {}", ByteSize(sum.0), ByteSize(sum.1)));
+                    }
+                    if heard.elapsed() > IDLE_DEADLINE {
+                        return Err(Error::Timeout { call: "pull", after: IDLE_DEADLINE });
+                    }
+                    continue;
+                }
+            };
+            heard = Instant::now();
             let step = match step {
                 None => return Ok(()),
                 Some(Ok(step)) => step,
@@ -86,12 +101,6 @@ impl Docker {
                     |amount: Option<i64>| amount.and_then(|amount| u64::try_from(amount).ok()).unwrap_or(0);
                 layers.insert(layer, (amount(detail.current), amount(detail.total)));
             }
-            if !layers.is_empty() && told.is_none_or(|told| told.elapsed() > TELL) {
-                told = Some(Instant::now());
-                let (done, all) =
-                    layers.values().fold((0, 0), |(done, all), layer| (done + layer.0, all + layer.1));
-                tell(format!("pulling the image {image}: {} of {}", ByteSize(done), ByteSize(all)));
-            }
         }
     }
 
@@ -101,12 +110,19 @@ impl Docker {
         image: &str,
         data: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<(), Error> {
-        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let options = ImportImageOptionsBuilder::new().build();
+        // The Engine says nothing before it has all of it.
+        let (sent, mut pieces) = watch::channel(());
+        let data = data.inspect(move |_| sent.send_replace(()));
         let mut steps = self.client.import_image_stream(options, data, None).boxed();
         loop {
-            let step = tokio::time::timeout(IDLE_DEADLINE, steps.next())
-                .await
-                .map_err(|_| Error::Timeout { call: "load", after: IDLE_DEADLINE })?;
+            let step = tokio::select! {
+                step = steps.next() => step,
+                Ok(()) = pieces.changed() => continue,
+                () = sleep(IDLE_DEADLINE) => {
+                    return Err(Error::Timeout { call: "load", after: IDLE_DEADLINE });
+                }
+            };
             match step {
                 None => return Ok(()),
                 Some(Ok(_)) => {}
@@ -144,8 +160,11 @@ async fn login(image: &str) -> Option<DockerCredentials> {
             serveraddress,
             ..DockerCredentials::default()
         }),
+        Err(Absent::NoCredentialConfigured | Absent::ConfigNotFound | Absent::ConfigReadError) => None,
+        // Docker's own words for a registry that a helper does not know.
+        Err(Absent::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => None,
         Err(error) => {
-            tracing::debug!(image, %error, "no log-in for the image's registry");
+            tracing::warn!(image, "the log-in for the image's registry can't be had: {error}");
             None
         }
     }

@@ -1,0 +1,141 @@
+//! Images without a registry: a user hands one in, and agents load it from the coordinator.
+
+use std::time::{Duration, Instant};
+
+use bt_tests::{Cluster, Images, Options, docker, wait_until};
+
+use super::{Gate, pin, submit, succeeds};
+
+#[test]
+fn an_image_that_was_pushed_is_loaded_where_it_is_missing() {
+    let images = Images::new();
+    let cluster = Cluster::start();
+    let name = images.name("mine:1");
+    let id = images.build_large(&name, 1 << 20);
+    assert_eq!(cluster.json(&["image", "ls"]), serde_json::json!([]));
+    let said = cluster.run(&["image", "push", &name]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stderr.contains("it is handed in"), "{said:?}");
+    let said = cluster.run(&["image", "push", &name]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stderr.contains("was handed in before"), "{said:?}");
+    let listed = cluster.json(&["image", "ls"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!((&listed[0]["name"], &listed[0]["id"]), (&name.clone().into(), &id.clone().into()));
+    assert!(listed[0]["size"].as_u64().unwrap() > 1 << 20, "{listed}");
+    assert!(listed[0]["pushed"].is_string() && listed[0]["pushed_by"].is_string(), "{listed}");
+
+    images.remove(&name);
+    let sweep = submit(&cluster, &name, &["--matrix", "n=1:8"], "true");
+    succeeds(&cluster, &sweep);
+    assert_eq!(pin(&cluster, &sweep), id);
+    let sql = "select count(*), min(image_id), max(image_id) from attempts";
+    assert_eq!(cluster.database.query(sql), [format!("8|{id}|{id}")]);
+
+    let archives = || std::fs::read_dir(cluster.store().join("images")).map_or(0, Iterator::count);
+    assert_eq!(archives(), 1);
+    let said = cluster.run(&["image", "rm", &name]);
+    assert!(said.code == 0 && said.stderr.contains("removed"), "{said:?}");
+    assert_eq!(cluster.json(&["image", "ls"]), serde_json::json!([]));
+    assert_eq!(archives(), 0);
+    assert_eq!(cluster.run(&["image", "rm", &name]).code, 3);
+    // It stays where it was loaded.
+    let again = submit(&cluster, &name, &[], "true");
+    succeeds(&cluster, &again);
+}
+
+#[test]
+fn jobs_of_an_image_that_nobody_has_any_more_wait_until_it_is_pushed_again() {
+    let images = Images::new();
+    let (cluster, gate) = Gate::cluster();
+    let (name, kept) = (images.name("lost:1"), images.name("kept:1"));
+    let id = images.build(&name, "");
+    let flags = [&Gate::FLAGS[..], &["--max-parallel", "1", "--matrix", "n=1:2"]].concat();
+    let sweep = submit(&cluster, &name, &flags, Gate::WAIT);
+    cluster.wait_attempts("running", 1);
+    assert_eq!(pin(&cluster, &sweep), id);
+    cluster.ok(&["pause", &sweep]);
+    gate.open();
+    cluster.wait_attempts("succeeded", 1);
+    let archive = cluster.dir().join("image.tar").display().to_string();
+    docker(&["save", "-o", &archive, &name]);
+    images.remove(&name);
+    cluster.ok(&["resume", &sweep]);
+
+    let told = wait_until("the agent has refused it", || {
+        let told = cluster.ok(&["show", &sweep]);
+        told.contains("agent agent: ").then_some(told)
+    });
+    let explained = cluster.ok(&["explain", &format!("{sweep}/1")]);
+    for told in [told, explained] {
+        assert!(told.contains(&format!("does not have {name}")), "{told}");
+        assert!(told.contains("btctl image push"), "{told}");
+    }
+    // Each time the agent is left alone for twice as long, 16 seconds by now.
+    wait_until("it was tried some times", || {
+        let sql = "select count(*) from attempts where job = 1";
+        (cluster.database.query(sql) == ["4"]).then_some(())
+    });
+    wait_until("it is queued again", || (cluster.count(&sweep, "queued") == 1).then_some(()));
+    assert_eq!(cluster.database.query("select sum(failures), sum(losses) from jobs"), ["0|0"]);
+
+    docker(&["load", "-q", "-i", &archive]);
+    docker(&["tag", &name, &kept]);
+    cluster.ok(&["image", "push", &kept]);
+    images.remove(&id);
+    let pushed = Instant::now();
+    succeeds(&cluster, &sweep);
+    assert!(pushed.elapsed() < Duration::from_secs(10), "the push did not wake it: {:?}", pushed.elapsed());
+    assert_eq!(cluster.database.query("select sum(failures), sum(losses) from jobs"), ["0|0"]);
+}
+
+#[test]
+fn a_name_without_a_tag_is_the_tag_latest() {
+    let images = Images::new();
+    let cluster = Cluster::start();
+    let name = images.name("plain");
+    let latest = format!("{name}:latest");
+    for (pushed, removed) in [(&name, &latest), (&latest, &name)] {
+        images.build(&latest, "");
+        cluster.ok(&["image", "push", pushed]);
+        for submitted in [&name, &latest] {
+            images.remove(&latest);
+            let sweep = submit(&cluster, submitted, &[], "true");
+            succeeds(&cluster, &sweep);
+        }
+        cluster.ok(&["image", "rm", removed]);
+    }
+}
+
+#[test]
+fn what_is_not_on_this_machine_can_not_be_pushed() {
+    let images = Images::new();
+    let cluster = Cluster::without_agent(Options::default());
+    let name = images.name("nothing:1");
+    let said = cluster.run(&["image", "push", &name]);
+    assert_ne!(said.code, 0, "{said:?}");
+    assert!(said.stderr.contains(&name) && said.stderr.contains("docker images"), "{said:?}");
+}
+
+#[test]
+fn an_image_with_two_names_is_kept_until_the_last_is_removed() {
+    let images = Images::new();
+    let cluster = Cluster::start();
+    let (one, two) = (images.name("one:1"), images.name("two:1"));
+    let id = images.build_large(&one, 1 << 20);
+    docker(&["tag", &one, &two]);
+    cluster.ok(&["image", "push", &one]);
+    cluster.ok(&["image", "push", &two]);
+    assert_eq!(cluster.json(&["image", "ls"]).as_array().unwrap().len(), 2);
+    let archives = || std::fs::read_dir(cluster.store().join("images")).map_or(0, Iterator::count);
+    assert_eq!(archives(), 1);
+    cluster.ok(&["image", "rm", &two]);
+    assert_eq!(archives(), 1, "it still has the other name");
+    images.remove(&one);
+    images.remove(&two);
+    let sweep = submit(&cluster, &one, &[], "true");
+    succeeds(&cluster, &sweep);
+    assert_eq!(pin(&cluster, &sweep), id);
+    cluster.ok(&["image", "rm", &one]);
+    assert_eq!(archives(), 0);
+}
