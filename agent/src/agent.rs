@@ -1,7 +1,7 @@
 //! What all parts of a running agent share.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::images::Images;
 use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
+use crate::pulled::Pulled;
 use crate::slots::Slots;
 use crate::workdir::StateDir;
 
@@ -56,6 +57,9 @@ pub(crate) struct Agent {
     /// How long the machine will still be there, once that is known.
     pub(crate) time_left: OnceLock<Duration>,
     pub(crate) images: Images,
+    pub(crate) pulled: Pulled,
+    /// The engine has said that its disk is full.
+    pub(crate) engine_is_full: AtomicBool,
     pub(crate) guests: Guests,
     pub(crate) slots: Slots,
     /// What it says of itself, for people.
@@ -103,6 +107,8 @@ impl Agent {
             disk_reserve,
             time_left: OnceLock::new(),
             images: Images::default(),
+            pulled: Pulled::open(state.pulled()),
+            engine_is_full: AtomicBool::new(false),
             guests: Guests::default(),
             slots: Slots::default(),
             capacity: Capacity::new(offer.capacity),
@@ -155,6 +161,7 @@ impl Agent {
                 let until = Instant::now() + pause;
                 health.wedged = Some(Wedged { why: error.to_string(), until, pause });
             }
+            Err(engine::Error::DiskFull { .. }) => self.engine_is_full.store(true, Ordering::Relaxed),
             Err(_) => {}
         }
     }
@@ -171,6 +178,11 @@ impl Agent {
                 ByteSize(self.disk_reserve)
             ),
         };
+    }
+
+    /// True when room is wanted: the disk, or the engine's, is nearly full.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.engine_is_full.swap(false, Ordering::Relaxed) || !lock(&self.unhealthy).disk.is_empty()
     }
 
     /// True when the disk is so full that what is kept in reserve is touched.

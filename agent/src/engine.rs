@@ -157,6 +157,14 @@ impl Engine {
         }
     }
 
+    /// Removes an image, unless a container needs it. Fine if it is gone.
+    pub(crate) async fn remove_image(&self, image: &str) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.remove_image(image).await,
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
     /// Where a volume of the engine lies on this machine, if it tells and this process may look there; nothing if there
     /// is no such volume.
     pub(crate) async fn volume(&self, name: &str) -> Result<Option<Option<PathBuf>>, Error> {

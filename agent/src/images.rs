@@ -4,6 +4,7 @@
 //! image is got once, however many attempts wait for it: all of them say how far it is, and take what comes of it.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -97,7 +98,9 @@ impl Agent {
         wanted: &Wanted<'_>,
         note: &(impl Fn(String) + Sync),
     ) -> Result<ImageFacts, Error> {
-        self.get(pin, wanted, false, note).await
+        let facts = self.get(pin, wanted, false, note).await?;
+        self.pulled.used(&facts.id);
+        Ok(facts)
     }
 
     /// Gets images before any job asks for them. What can't be had is told, and got when a job needs it.
@@ -138,6 +141,11 @@ impl Agent {
             return Err(error.clone());
         }
         let got = self.fetch(image, wanted, &getting, note).await;
+        match &got {
+            Ok(facts) => self.pulled.got(&facts.id),
+            Err(Error::DiskFull { .. }) => self.engine_is_full.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
         let outcome = got.as_ref().map(|_| ()).map_err(Clone::clone);
         *turn = Some(Got { ended: Instant::now(), outcome });
         got

@@ -23,6 +23,7 @@ mod machine;
 mod offer;
 mod outbox;
 mod preempt;
+mod pulled;
 mod push_log;
 mod reconcile;
 mod session;

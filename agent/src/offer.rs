@@ -30,6 +30,10 @@ pub(crate) struct Offer {
 impl Offer {
     /// `free_disk` is what is free where results directories are made.
     pub(crate) fn read(options: &Options, machine: &Machine, free_disk: u64) -> anyhow::Result<Self> {
+        ensure!(
+            cfg!(target_pointer_width = "64"),
+            "agents run on 64-bit machines only; this program is a 32-bit one"
+        );
         let name = options.name.clone().unwrap_or_else(|| machine.host_name.clone());
         ensure!(!name.is_empty(), "the agent needs a name: give one with --name");
         let cpu_millis = match options.cpus {

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::attempt;
 use crate::engine;
+use crate::pulled;
 use crate::slots;
 
 /// How often strangers are looked for and the engine is asked how it is.
@@ -45,6 +46,9 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
         }
         agent.look_at_disk();
         slots::sweep_out(&agent, false).await;
+        if agent.wants_room() {
+            pulled::make_room(&agent).await;
+        }
         let pause = if works { PASS } else { TROUBLED_PASS };
         if timeout(pause, end.cancelled()).await.is_ok() {
             return;

@@ -3,6 +3,7 @@
 //! ```text
 //! agent-id             made once
 //! session              the number of the latest connection
+//! pulled.json          the images that the agent has got, and when each was used last
 //! cache/<image>-<uid>-<gid>        what jobs of an image and a user share, where their manifest asks for it
 //! attempts/<id>/assignment.json    what to run; written before anything is done
 //!              /input.json         what ALGORITHM_INPUT_PATH names in the container
@@ -108,6 +109,11 @@ impl StateDir {
             }
         }
         Ok(held)
+    }
+
+    /// Where it is written down which images the agent has got.
+    pub(crate) fn pulled(&self) -> PathBuf {
+        self.root.join("pulled.json")
     }
 
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.

@@ -64,3 +64,29 @@ fn a_job_that_has_not_started_says_so() {
     assert_eq!(log.code, 3);
     assert!(log.stderr.contains("not started"), "{log:?}");
 }
+
+/// A job that prints without end slows itself: its neighbour and the agent go on, and little of the disk is taken.
+#[test]
+fn a_job_that_prints_without_end_harms_nobody_else() {
+    let mut cluster = Cluster::start();
+    let flags = ["--log-limit", "1MiB", "--timeout", "8s"];
+    let loud = cluster.submit(&flags, "while true; do seq 1 1000000; done");
+    cluster.wait_count(&loud, "running", 1);
+    let quiet = cluster.submit(&["--matrix", "n=1:8"], "echo $BT_PARAM_N");
+    cluster.wait_count(&quiet, "succeeded", 8);
+    assert_eq!(cluster.count(&loud, "running"), 1, "the neighbour did not wait for it");
+    cluster.wait_ended(&loud);
+    let jobs = cluster.json(&["jobs", &loud]);
+    assert_eq!(jobs[0]["reason"], "timeout");
+    let log = cluster.run(&["logs", &loud]);
+    assert!(log.stdout.starts_with("1\n2\n3\n") && log.stdout.len() < 2 << 20, "{} bytes", log.stdout.len());
+    assert!(log.stderr.contains("of the log are cut out here; log_limit is 1 MiB"), "{}", log.stderr);
+    let stored = cluster.store().join(format!("btctl-test-{}/0/1.log", &loud[..8]));
+    let stored = std::fs::metadata(stored).unwrap().len();
+    assert!(stored <= (1 << 20) + 4096, "{stored} bytes of log in the store");
+    let pid = cluster.agent().pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kib < 200 << 10, "the agent took {peak} at its peak");
+}

@@ -197,3 +197,23 @@ fn wait_ends_with_what_the_sweep_came_to() {
     let good = cluster.run(&["submit", "--image", "btctl-test:1", "-m", "64m", "--wait", "--", "true"]);
     assert_eq!(good.code, 0, "{good:?}");
 }
+
+#[test]
+fn an_earlier_sweep_is_queued_again_with_the_image_that_it_ran() {
+    let cluster = Cluster::start();
+    std::fs::write(cluster.dir().join("rows.csv"), "n,name\n1,a\n2,b\n3,c\n").unwrap();
+    let first = cluster.submit(&["--params-from", "rows.csv", "--where", "n != 2"], "echo $BT_PARAM_NAME");
+    cluster.wait_ended(&first);
+    let again = cluster.json(&["submit", "--like", &first])["id"].as_str().unwrap().to_owned();
+    cluster.wait_count(&again, "succeeded", 2);
+    let pins = cluster.database.query("select distinct image_pin from sweeps");
+    assert_eq!(pins.len(), 1, "{pins:?}");
+    assert_eq!(cluster.json(&["show", &again])["image"], pins[0].as_str());
+    let parameters = |sweep: &str| {
+        let jobs = cluster.json(&["jobs", sweep]);
+        jobs.as_array().unwrap().iter().map(|job| job["params"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(parameters(&first), parameters(&again));
+    let refused = cluster.run(&["submit", "--like", &first, "--cpus", "2"]);
+    assert!(refused.code == 2 && refused.stderr.contains("as it was"), "{refused:?}");
+}

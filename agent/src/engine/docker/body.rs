@@ -121,3 +121,76 @@ fn mount(bind: &Bind) -> Mount {
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bt_model::id::{AgentId, AttemptId, SweepId};
+
+    use super::*;
+    use crate::engine::Stop;
+
+    fn spec() -> ContainerSpec {
+        ContainerSpec {
+            attempt: AttemptId::random(),
+            agent: AgentId::random(),
+            sweep: SweepId::random(),
+            job: 7,
+            image: "x:1".to_owned(),
+            entrypoint: None,
+            command: Vec::new(),
+            working_dir: None,
+            env: Vec::new(),
+            user: Some((1234, 5678)),
+            groups: vec![7],
+            cpu_millis: 200,
+            memory_bytes: 5 << 30,
+            gpus: vec![2, 3],
+            shm_bytes: 1 << 20,
+            pids: 100,
+            ulimits: vec![("nofile".to_owned(), 10, 20)],
+            tmpfs: vec![("/scratch".to_owned(), 4096)],
+            binds: vec![Bind {
+                source: Source::Engine("nfs".into()),
+                target: "/data".into(),
+                read_only: true,
+            }],
+            network: Network::None,
+            platform: None,
+            runtime: Some("runsc".to_owned()),
+            stop: Stop { signal: "SIGINT".to_owned(), grace: Duration::from_secs(9) },
+            log_limit: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn the_engine_is_asked_for_just_these_gpus() {
+        let host = of(&spec()).host_config.unwrap();
+        let request = &host.device_requests.unwrap()[0];
+        assert_eq!(request.device_ids, Some(vec!["2".to_owned(), "3".to_owned()]));
+        assert_eq!(request.capabilities, Some(vec![vec!["gpu".to_owned()]]));
+        assert_eq!(request.count, None);
+        let none = of(&ContainerSpec { gpus: Vec::new(), ..spec() }).host_config.unwrap();
+        assert_eq!(none.device_requests, None);
+    }
+
+    #[test]
+    fn every_container_is_hardened() {
+        let body = of(&spec());
+        let host = body.host_config.unwrap();
+        assert_eq!(body.user.as_deref(), Some("1234:5678"));
+        assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
+        assert_eq!((host.readonly_rootfs, host.init, host.privileged), (Some(true), Some(true), None));
+        assert_eq!(host.network_mode.as_deref(), Some("none"));
+        assert_eq!(
+            (host.memory, host.memory_swap, host.nano_cpus),
+            (Some(5 << 30), Some(5 << 30), Some(200_000_000))
+        );
+        assert_eq!((host.pid_mode, host.ipc_mode, host.devices, host.binds), (None, None, None, None));
+        let mount = &host.mounts.unwrap()[0];
+        assert_eq!((mount.typ, mount.read_only), (Some(MountType::VOLUME), Some(true)));
+        assert_eq!(mount.volume_options.as_ref().and_then(|options| options.no_copy), Some(true));
+    }
+}

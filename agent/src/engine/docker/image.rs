@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Fault;
-use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveImageOptionsBuilder,
+};
 use bt_model::resources::ByteSize;
 use bytes::Bytes;
 use docker_credential::{CredentialRetrievalError as Absent, DockerCredential};
@@ -128,6 +131,26 @@ impl Docker {
                 Some(Ok(_)) => {}
                 Some(Err(fault)) => return Err(pull_refused(image, fault)),
             }
+        }
+    }
+
+    /// Removes an image by its id, with all its names, unless a container needs it. Fine if it is gone.
+    pub(crate) async fn remove_image(&self, image: &str) -> Result<(), Error> {
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&HashMap::from([("ancestor", vec![image.to_owned()])]))
+            .build();
+        let users = within("list", READ_DEADLINE, None, self.client.list_containers(Some(options))).await?;
+        if !users.is_empty() {
+            let message = format!("{} containers need the image", users.len());
+            return Err(Error::Engine { call: "remove image", status: Some(409), message });
+        }
+        // An image with several names is removed only by force.
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        let removing = self.client.remove_image(image, Some(options), None);
+        match within("remove image", self.deadline, None, removing).await {
+            Ok(_) | Err(Error::Engine { status: Some(404), .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `btctl submit`: from a manifest and flags to a queued sweep.
 
 mod flags;
+mod like;
 mod suggest;
 mod wait;
 
@@ -47,6 +48,9 @@ pub(crate) struct Submit {
     /// given.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Queue the jobs of an earlier sweep again, with the very image that it ran.
+    #[arg(long, value_name = "SWEEP", conflicts_with = "file")]
+    like: Option<String>,
     /// Queue nothing: say which resources an earlier sweep's jobs would have needed, by what they used.
     #[arg(long, value_name = "SWEEP", conflicts_with_all = ["dry_run", "wait", "file"])]
     suggest_resources: Option<String>,
@@ -85,7 +89,16 @@ impl Submit {
         if let Some(sweep) = &self.suggest_resources {
             return suggest::suggest(settings, sweep, self.output.output).await;
         }
-        let manifest = self.sweep.manifest()?;
+        let manifest = match &self.like {
+            Some(_) if self.sweep.flags.draft()? != Draft::default() => {
+                return Err(Error::Usage(
+                    "--like takes a sweep as it was; leave out what would change it, or write a manifest"
+                        .to_owned(),
+                ));
+            }
+            Some(sweep) => like::manifest_of(&Client::connect(settings).await?, sweep).await?,
+            None => self.sweep.manifest()?,
+        };
         warn_of_tag(&manifest.image);
         let jobs = manifest.expand()?;
         if self.dry_run {
