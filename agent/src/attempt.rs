@@ -128,7 +128,7 @@ fn stopped(stop: Stop) -> Outcome {
         Stop::Hindered(reason) => Outcome::End(Ending::hindered(&reason)),
         Stop::Refused(why) => Outcome::End(Ending::Released { why, preempted: false, refused: true }),
         Stop::Halted(halt) => {
-            let stopped = Exit { code: 143, oom: false, error: String::new() };
+            let stopped = Exit { code: 143, oom: false, error: String::new(), interrupted: false };
             outcome(&stopped, Some(&halt))
         }
     }

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn exit(code: i64) -> Exit {
-        Exit { code, oom: false, error: String::new() }
+        Exit { code, oom: false, error: String::new(), interrupted: false }
     }
 
     #[test]

@@ -393,6 +393,8 @@ pub(crate) struct Exit {
     pub(crate) oom: bool,
     /// The engine's own words about a failure; mostly empty.
     pub(crate) error: String,
+    /// The engine, or the machine, was stopped while it ran, and may have ended it.
+    pub(crate) interrupted: bool,
 }
 
 /// A container of this agent, met on the machine.
@@ -516,6 +518,10 @@ pub(crate) fn classify(exit: &Exit) -> Option<Reason> {
         return Some(Reason::Oom);
     }
     match exit.code {
+        1.. if exit.interrupted => {
+            let told = "the container engine or the machine was stopped while the job ran";
+            Some(Reason::Agent(told.to_owned()))
+        }
         0 if exit.error.is_empty() => None,
         0 => Some(Reason::Agent(exit.error.clone())),
         code @ 129.. if code - 128 <= SIGNAL_MAX => Some(Reason::Signal((code - 128) as i32)),
@@ -528,7 +534,8 @@ mod tests {
     use super::*;
 
     fn ended(code: i64, oom: bool) -> Option<String> {
-        classify(&Exit { code, oom, error: String::new() }).map(|reason| reason.to_string())
+        classify(&Exit { code, oom, error: String::new(), interrupted: false })
+            .map(|reason| reason.to_string())
     }
 
     #[test]
@@ -548,8 +555,15 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_the_machine_may_have_made_is_its_fault() {
+        let exit = |code| Exit { code, oom: false, error: String::new(), interrupted: true };
+        assert!(matches!(classify(&exit(143)), Some(Reason::Agent(_))));
+        assert_eq!(classify(&exit(0)), None);
+    }
+
+    #[test]
     fn an_end_that_the_engine_complains_of_is_no_success() {
-        let exit = Exit { code: 0, oom: false, error: "shim died".to_owned() };
+        let exit = Exit { code: 0, oom: false, error: "shim died".to_owned(), interrupted: false };
         assert_eq!(classify(&exit), Some(Reason::Agent("shim died".to_owned())));
     }
 

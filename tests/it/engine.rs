@@ -186,3 +186,27 @@ fn a_shared_container_that_an_agents_death_leaves_is_removed_and_its_job_runs_ag
     });
     assert_eq!(cluster.database.query("select losses, failures from jobs"), ["1|0"]);
 }
+
+/// As when the engine is upgraded: it ends its containers and goes away.
+#[test]
+fn jobs_that_an_engine_ends_on_its_way_out_are_run_again() {
+    let (mut cluster, engine) = start();
+    let sweep =
+        cluster.submit(&["--matrix", "n=1:2"], "test $BT_ATTEMPT -gt 1 || sleep 100; echo > /results/x");
+    wait_until("the jobs run", || (cluster.running_containers(&sweep).len() == 2).then_some(()));
+    let containers = cluster.running_containers(&sweep);
+    for (container, is_first) in containers.iter().zip([true, false]) {
+        // One is heard of before the engine is gone, the other after.
+        if !is_first {
+            engine.vanish();
+        }
+        let killed = std::process::Command::new("docker").args(["kill", "-s", "TERM", container]).output();
+        assert!(killed.is_ok_and(|killed| killed.status.success()));
+    }
+    wait_until("they have ended", || cluster.running_containers(&sweep).is_empty().then_some(()));
+    wait_state(&cluster, "unhealthy: ");
+    engine.mend();
+    cluster.wait_count(&sweep, "succeeded", 2);
+    assert_eq!(cluster.database.query("select sum(failures), sum(losses) from jobs"), ["0|2"]);
+    all_capacity_is_there(&mut cluster);
+}

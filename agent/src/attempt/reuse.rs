@@ -125,7 +125,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
         halt = run::must_stop(agent, held, job) => {
             info!(attempt.id = %held.id(), "ending the shared container: {halt:?}");
             agent.engine.stop(slot.id, job.stop_grace(agent.options.stop_grace)).await?;
-            Ok((Exit { code: 143, oom: false, error: String::new() }, Some(halt)))
+            Ok((Exit { code: 143, oom: false, error: String::new(), interrupted: false }, Some(halt)))
         }
         () = usage::measure(agent, held, slot.id) => unreachable!("measuring has no end"),
     };

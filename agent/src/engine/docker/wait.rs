@@ -31,15 +31,20 @@ impl Docker {
     pub(crate) async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
         let name = name(attempt);
         let mut away_since = None;
+        let mut was_away = false;
         loop {
             let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
             let mut ended = self.client.wait_container(&name, Some(options)).boxed();
             loop {
                 let hint = tokio::time::timeout(INSPECT_INTERVAL, ended.next()).await;
                 match self.end_of(attempt).await {
-                    Ok(Some(exit)) => return self.checked(attempt, exit).await,
+                    Ok(Some(mut exit)) => {
+                        exit.interrupted |= was_away || self.goes_away_after(&exit).await;
+                        return self.checked(attempt, exit).await;
+                    }
                     Ok(None) => away_since = None,
                     Err(error @ (Error::Unreachable { .. } | Error::Timeout { .. })) => {
+                        was_away = true;
                         let since: Instant = *away_since.get_or_insert_with(Instant::now);
                         if since.elapsed() > AWAY_LIMIT {
                             return Err(error);
@@ -55,6 +60,16 @@ impl Docker {
         }
     }
 
+    /// An Engine that is being stopped ends its containers first, as a user would by SIGTERM and SIGKILL; only then is it
+    /// gone.
+    async fn goes_away_after(&self, exit: &Exit) -> bool {
+        if exit.oom || !matches!(exit.code, 137 | 143) {
+            return false;
+        }
+        tokio::time::sleep(AWAY_PAUSE).await;
+        self.version().await.is_err()
+    }
+
     /// How the container ended; `None` while it runs.
     pub(super) async fn end_of(&self, attempt: AttemptId) -> Result<Option<Exit>, Error> {
         let state = self.inspect(attempt).await?.state.unwrap_or_default();
@@ -64,6 +79,7 @@ impl Docker {
                 code: state.exit_code.unwrap_or_default(),
                 oom: state.oom_killed.unwrap_or_default(),
                 error,
+                interrupted: state.started_at.is_some_and(|started| is_before_boot(&started.to_string())),
             })),
             Some(ContainerStateStatusEnum::REMOVING) => Err(Error::Gone { attempt }),
             Some(ContainerStateStatusEnum::CREATED) => Err(Error::NotStarted { attempt, message: error }),
@@ -97,6 +113,16 @@ impl Docker {
             within("logs", READ_DEADLINE, Some(attempt), async { lines.next().await.transpose() }).await?;
         Ok(last.map(|line| String::from_utf8_lossy(&line.into_bytes()).into_owned()).unwrap_or_default())
     }
+}
+
+/// True if the machine was started anew after this time: what ran then was not ended by itself.
+fn is_before_boot(started: &str) -> bool {
+    let booted = std::fs::read_to_string("/proc/stat").ok();
+    let booted = booted.and_then(|stat| {
+        stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok())
+    });
+    let started = started.parse::<jiff::Timestamp>().ok();
+    matches!((started, booted), (Some(started), Some(booted)) if started.as_second() > 0 && started.as_second() < booted)
 }
 
 /// Reads tini's `[FATAL tini (7)] exec nosuch failed: No such file or directory`.
