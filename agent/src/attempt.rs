@@ -184,7 +184,10 @@ async fn after_the_end(
     run::measure_results(held).await;
     match outcome(exit, halt) {
         Outcome::Publish => publish::publish(agent, held, job).await,
-        Outcome::End(ending) => Ok(Outcome::End(run::out_of_processes(held, ending))),
+        Outcome::End(ending) => {
+            let ending = run::out_of_processes(held, run::out_of_disk(agent, held, ending));
+            Ok(Outcome::End(ending))
+        }
         Outcome::Discard => Ok(Outcome::Discard),
     }
 }

@@ -85,18 +85,20 @@ pub(crate) fn outcome(exit: &Exit, halt: Option<&Halt>) -> Outcome {
             let told = format!("more than the {limit} of disk that the job asked for");
             Outcome::End(Ending::failed(&Reason::Outputs(told)))
         }
-        Some(Halt::DiskShort(used)) => {
-            let used = bt_model::resources::ByteSize(*used);
-            let told = format!(
-                "{used} in the results directory, and the machine's disk is at its reserve; ask for the room with `disk`"
-            );
-            Outcome::End(Ending::failed(&Reason::Outputs(told)))
-        }
+        Some(Halt::DiskShort(used)) => Outcome::End(Ending::failed(&disk_is_short(*used))),
         None => match classify(exit) {
             None => Outcome::Publish,
             Some(reason) => Outcome::End(Ending::failed(&reason)),
         },
     }
+}
+
+/// Why a job failed that filled the machine's disk without having asked for the room.
+pub(crate) fn disk_is_short(used: u64) -> Reason {
+    let used = bt_model::resources::ByteSize(used);
+    Reason::Outputs(format!(
+        "{used} in the results directory, and the machine's disk is at its reserve; ask for the room with `disk`"
+    ))
 }
 
 impl Ending {

@@ -56,6 +56,10 @@ impl Held {
         self.disk.store(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn disk(&self) -> u64 {
+        self.disk.load(Ordering::Relaxed)
+    }
+
     /// Asks the attempt to stop. The first reason stands, but being taken away outweighs all others.
     pub(crate) fn halt(&self, why: Halt) {
         self.halt.send_if_modified(|halt| {
@@ -147,7 +151,7 @@ impl Holdings {
 
     /// True if no other attempt's results directory holds more.
     pub(crate) fn writes_most(&self, attempt: AttemptId) -> bool {
-        let disk = |held: &Arc<Held>| held.disk.load(Ordering::Relaxed);
+        let disk = |held: &Arc<Held>| held.disk();
         let all = self.all();
         let own = all.iter().find(|held| held.id() == attempt).map_or(0, disk);
         all.iter().all(|held| disk(held) <= own)

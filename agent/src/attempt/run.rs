@@ -6,14 +6,14 @@ use bt_model::manifest::OnDisconnect;
 use bt_model::reason::{Reason, ReasonKind};
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::Stop;
 use crate::agent::Agent;
 use crate::collect;
 use crate::container::Job;
-use crate::ending::{Ending, Halt};
+use crate::ending::{Ending, Halt, disk_is_short};
 use crate::engine::{Exit, Sample};
 use crate::holdings::Held;
 use crate::logfile::{self, LogFile};
@@ -24,8 +24,10 @@ const DISCONNECT_LIMIT: Duration = Duration::from_secs(3600);
 /// A job that asked for `on_disconnect: stop` is stopped this long before its lease can have passed, besides the time
 /// that stopping takes.
 const DISCONNECT_MARGIN: Duration = Duration::from_secs(5);
-/// How often the results directory is measured against the disk limit, and the disk against the agent's reserve.
-const MEASURE: Duration = Duration::from_secs(2);
+/// How often the results directory is measured against the disk limit, and the disk against the agent's reserve; less
+/// often where measuring takes long, so that it stays a tenth of the time.
+const MEASURE: Duration = Duration::from_millis(250);
+const MEASURING_PART: u32 = 10;
 /// How long the log may go on after the container has ended.
 const LOG_END: Duration = Duration::from_secs(30);
 /// Bytes at the end of a log in which a failed job says why.
@@ -74,6 +76,7 @@ pub(super) async fn measure_results(held: &Held) {
     let results = held.dir.results();
     let size = tokio::task::spawn_blocking(move || collect::size_of_files(&results)).await;
     if let Ok(written_bytes @ 1..) = size {
+        held.note_disk(written_bytes);
         held.used(&Sample { written_bytes, ..Sample::default() });
     }
 }
@@ -103,16 +106,17 @@ async fn timed_out(held: &Held, job: &Job) {
 /// agent's own reserve is reached.
 async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
     let limit = job.manifest.needs.disk_bytes;
-    let mut ticks = interval(MEASURE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause = MEASURE;
     loop {
-        ticks.tick().await;
+        sleep(pause).await;
         let short = agent.disk_is_short();
         if limit.is_none() && !short {
             continue;
         }
         let results = held.dir.results();
+        let began = Instant::now();
         let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&results)).await;
+        pause = MEASURE.max(began.elapsed() * MEASURING_PART);
         let Ok(used) = used else { continue };
         if let Some(limit) = limit.filter(|limit| used > *limit) {
             return Halt::Disk(limit);
@@ -157,6 +161,19 @@ async fn keep_log(agent: &Agent, held: &Held, job: &Job) {
     }
     if let Err(error) = file.finish() {
         warn!(attempt.id = %held.id(), error = %error, "the log may lack its end");
+    }
+}
+
+/// A job that failed while the machine's disk was at its end failed of that: the one that had written most by its own
+/// doing, the others by the machine's.
+pub(super) fn out_of_disk(agent: &Agent, held: &Held, ending: Ending) -> Ending {
+    let Ending::Failed { kind, .. } = &ending else { return ending };
+    if kind != ReasonKind::Exit.name() || !agent.disk_is_short() {
+        return ending;
+    }
+    match agent.holdings.writes_most(held.id()) {
+        true => Ending::failed(&disk_is_short(held.disk())),
+        false => Ending::hindered(&Reason::Agent("the machine's disk was full".to_owned())),
     }
 }
 
