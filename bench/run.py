@@ -4,12 +4,15 @@ Run it by `make bench`, which builds the release program and sets the peers up. 
 a ratio is btctl's figure by its peer's, measured just before or after it on the same machine.
 """
 
+import concurrent.futures
 import contextlib
+import http.client
 import json
 import os
 import pathlib
 import platform
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -130,7 +133,7 @@ class Cluster:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-SIMULATED = ("--engine", "simulated", "--memory", "1TiB", "--disk", "1TiB", "--drain-timeout", "0s")
+SIMULATED = ("--engine", "simulated", "--memory", "1TiB", "--disk", "1TiB", "--max-jobs", 100_000, "--drain-timeout", "0s")
 
 
 def submit():
@@ -245,6 +248,9 @@ def containers():
         flags = ("--image", "btctl-test:1", "--cpus", 0.5, "--", "true")
         cluster.run(4, *flags)
         ours = median(lambda: cluster.run(CONTAINERS, *flags))
+        shared = median(lambda: cluster.run(4 * CONTAINERS, *flags[:-2], "--containers", "reuse", *flags[-2:]))
+    note("no-op jobs in shared containers, 4 at a time", shared, ("a container each", ours))
+    note("no-op containers, 4 at a time", ours, ("a bare loop of Engine calls", median(bare)))
 
     def xargs():
         began = time.monotonic()
@@ -271,6 +277,41 @@ def containers():
         sh("docker", "service", "rm", "btctl-bench", check=False)
         if not joined:
             sh("docker", "swarm", "leave", "--force")
+
+
+def bare():
+    """The same containers as fast as the Engine gives them: four threads that make, start, await and remove them."""
+
+    class Engine(http.client.HTTPConnection):
+        def connect(self):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.connect("/var/run/docker.sock")
+
+    body = json.dumps({
+        "Image": "btctl-test:1", "Cmd": ["true"], "User": "65534:65534",
+        "HostConfig": {
+            "NetworkMode": "none", "ReadonlyRootfs": True, "CapDrop": ["ALL"], "Init": True, "Memory": 64 << 20,
+            "MemorySwap": 64 << 20, "NanoCpus": 500_000_000, "PidsLimit": 1024, "SecurityOpt": ["no-new-privileges"],
+            "Tmpfs": {"/tmp": "rw,size=32m"},
+        },
+    })
+
+    def one(_):
+        engine = Engine("engine")
+
+        def call(method, path, body=None):
+            engine.request(method, path, body, {"Content-Type": "application/json"})
+            return engine.getresponse().read()
+
+        container = json.loads(call("POST", "/containers/create", body))["Id"]
+        call("POST", f"/containers/{container}/start")
+        call("POST", f"/containers/{container}/wait")
+        call("DELETE", f"/containers/{container}?v=1")
+
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        list(threads.map(one, range(CONTAINERS)))
+    return CONTAINERS / (time.monotonic() - began)
 
 
 def attached():
