@@ -48,11 +48,12 @@ pub struct Options {
     /// How long running jobs may finish after a first SIGTERM; then they are handed back.
     #[arg(long, env = "BTCTL_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub drain_timeout: Duration,
-    /// How long a container may take to end by itself after SIGTERM before it is killed.
+    /// How long a container may take to end by itself after SIGTERM before it is killed, if its manifest does not say.
     #[arg(long, env = "BTCTL_STOP_GRACE", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub stop_grace: Duration,
     /// Where the notice comes from that this machine is being taken back, as spot machines are: aws, gcp, azure,
-    /// file:PATH, or url:URL. The agent drains in the time left, and what it can't finish counts as preempted.
+    /// file:/PATH (it appears), or url:http://... (it answers with success). The agent drains in the time left, and what it
+    /// can't finish counts as preempted.
     #[arg(long, env = "BTCTL_PREEMPT_NOTICE", value_name = "SOURCE")]
     pub preempt_notice: Option<Notice>,
     /// End when there was nothing to do for so long, e.g. 10m.

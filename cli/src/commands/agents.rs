@@ -11,14 +11,14 @@ use crate::error::Error;
 use crate::output::{Column, OutputArgs, Row, View, say, words};
 use crate::settings::Settings;
 
-/// Look at the agents.
+/// Look at the agents, and take them out of service.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Agents {
     /// List the agents: what each offers, what is free, and how it is.
     Ls(Ls),
     /// Show all of one agent: what it offers, and what its jobs get that ask for nothing.
     Show(Show),
-    /// Give an agent no new jobs; those that run go on.
+    /// Give an agent no new jobs, also when it has been started anew; those that run go on.
     #[command(after_help = "Example:\n  btctl agents drain node7 --wait && ssh node7 sudo poweroff")]
     Drain(Drain),
     /// Give an agent jobs again.

@@ -23,7 +23,8 @@ const MESSAGES: usize = 64;
     after_help = "Examples:\n  btctl debug sma-cross/17\n  echo 'env; ls -l /data' | btctl debug sma-cross/17"
 )]
 pub(crate) struct Debug {
-    #[arg(value_name = "SWEEP/JOB")]
+    /// Job; the sweep's first one if only a sweep is given.
+    #[arg(value_name = "SWEEP[/JOB]")]
     target: Target,
 }
 

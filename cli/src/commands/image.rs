@@ -28,6 +28,7 @@ pub(crate) enum Image {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Push {
+    /// Its name here, and in manifests.
     image: String,
 }
 
@@ -45,6 +46,7 @@ pub(crate) struct Rm {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Inspect {
+    /// Its name or its id.
     image: String,
     #[command(flatten)]
     output: OutputArgs,

@@ -17,8 +17,8 @@ use crate::target::Target;
 pub(crate) struct Retry {
     #[arg(required = true, value_name = "SWEEP[/JOB]")]
     targets: Vec<Target>,
-    /// Leave the cancelled ones; with reasons (exit, signal, oom, timeout, image, outputs), only those that failed for
-    /// one of these.
+    /// Leave the cancelled ones; with reasons (exit, signal, oom, timeout, nproc, image, outputs), only those that
+    /// failed for one of these.
     #[arg(long, value_name = "REASON,...", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     failed: Option<String>,
 }

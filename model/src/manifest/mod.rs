@@ -81,7 +81,7 @@ pub struct Manifest {
     pub results: String,
     /// The file among the outputs that holds the metrics: a relative path.
     pub metrics: String,
-    /// An IANA name such as `Asia/Kolkata`; absent: the agent's.
+    /// An IANA name such as `Asia/Kolkata`; absent: UTC.
     pub timezone: Option<String>,
     pub places: Places,
 }

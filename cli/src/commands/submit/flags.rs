@@ -39,7 +39,8 @@ pub(super) struct ManifestFlags {
     /// Environment variable of the container, NAME=VALUE, or NAME to pass on the one here; may be repeated.
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// Volume that agents offer, at a path of the container: prices:/data:ro; may be repeated.
+    /// Volume that agents offer, or a path of their machines that their owners allow, at a path of the container:
+    /// prices:/data:ro; may be repeated.
     #[arg(short, long, value_name = "NAME:PATH[:ro]", value_parser = volume)]
     volume: Vec<VolumeMount>,
     /// Cpus of each job, e.g. 0.5 [default: 1].
@@ -81,7 +82,7 @@ pub(super) struct ManifestFlags {
     /// Label that an agent must have, e.g. pool=spot; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     agent_label: Vec<String>,
-    /// none or bridge [default: none].
+    /// none, or bridge, which agents have whose owners allow it [default: none].
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
     /// What becomes of a container whose agent has lost the coordinator: keep or stop [default: keep].
@@ -123,7 +124,7 @@ pub(super) struct ManifestFlags {
     /// Signal that a job is stopped by [default: SIGTERM].
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
-    /// How long a job may take to end by itself after it [default: the agent's].
+    /// How long a job may take to end by itself after that signal [default: the agent's].
     #[arg(long, value_name = "TIME")]
     stop_timeout: Option<String>,
     /// Platform that a job needs, e.g. linux/arm64.
@@ -132,10 +133,10 @@ pub(super) struct ManifestFlags {
     /// When the image is pulled: missing, always or never [default: missing].
     #[arg(long, value_name = "POLICY")]
     pull: Option<String>,
-    /// Bytes of each job's log that are kept [default: 64MiB].
+    /// Bytes of each job's log that are kept, of its head and of its tail [default: 64MiB].
     #[arg(long, value_name = "SIZE")]
     log_limit: Option<String>,
-    /// Containers of the sweep: each job one of its own, or reuse [default: each].
+    /// each (each job has a container of its own) or reuse (jobs that follow each other share one) [default: each].
     #[arg(long, value_name = "CHOICE")]
     containers: Option<String>,
     /// Command and its arguments, after --; the image's own if not given. {{ name }} stands for a parameter.
