@@ -1,7 +1,7 @@
 //! What all parts of a running agent share.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ pub(crate) struct Agent {
     /// The engine has said that its disk is full.
     pub(crate) engine_is_full: AtomicBool,
     pub(crate) guests: Guests,
+    shells: AtomicUsize,
     pub(crate) slots: Slots,
     /// What it says of itself, for people.
     pub(crate) about: BTreeMap<String, String>,
@@ -110,6 +111,7 @@ impl Agent {
             pulled: Pulled::open(state.pulled()),
             engine_is_full: AtomicBool::new(false),
             guests: Guests::default(),
+            shells: AtomicUsize::new(0),
             slots: Slots::default(),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
@@ -180,6 +182,17 @@ impl Agent {
         };
     }
 
+    /// Counts a user's shell as work until this is dropped.
+    pub(crate) fn open_shell(&self) -> OpenShell<'_> {
+        self.shells.fetch_add(1, Ordering::Relaxed);
+        OpenShell(&self.shells)
+    }
+
+    /// True while an attempt is held or a user has a shell.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.holdings.count() > 0 || self.shells.load(Ordering::Relaxed) > 0
+    }
+
     /// True when room is wanted: the disk, or the engine's, is nearly full.
     pub(crate) fn wants_room(&self) -> bool {
         self.engine_is_full.swap(false, Ordering::Relaxed) || !lock(&self.unhealthy).disk.is_empty()
@@ -195,6 +208,15 @@ impl Agent {
 #[derive(Debug, Default)]
 pub(crate) struct Guests(Mutex<HashSet<AttemptId>>);
 
+/// A shell that is open.
+pub(crate) struct OpenShell<'a>(&'a AtomicUsize);
+
+impl Drop for OpenShell<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Guests {
     pub(crate) fn add(&self, id: AttemptId) {
         lock(&self.0).insert(id);
@@ -202,6 +224,10 @@ impl Guests {
 
     pub(crate) fn remove(&self, id: AttemptId) {
         lock(&self.0).remove(&id);
+    }
+
+    pub(crate) fn all(&self) -> Vec<AttemptId> {
+        lock(&self.0).iter().copied().collect()
     }
 
     pub(crate) fn contains(&self, id: AttemptId) -> bool {

@@ -12,6 +12,7 @@ mod reuse;
 mod run;
 
 pub(crate) use prepare::prepare_debug;
+pub(crate) use run::is_out_of_processes;
 
 use std::fs::File;
 use std::io::Read;
@@ -181,7 +182,7 @@ async fn after_the_end(
     exit: &Exit,
     halt: Option<&Halt>,
 ) -> Result<Outcome, Stop> {
-    run::measure_results(held).await;
+    run::measure_results(held, job).await;
     match outcome(exit, halt) {
         Outcome::Publish => publish::publish(agent, held, job).await,
         Outcome::End(ending) => {

@@ -76,6 +76,7 @@ async fn serve(
         () = output.closed() => bail!("the user has gone"),
     };
     agent.guests.add(id);
+    let _open = agent.open_shell();
     let dir = agent.state.guest(id);
     let shell = async {
         dir.create(&assignment)?;

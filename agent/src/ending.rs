@@ -119,18 +119,23 @@ impl Ending {
         }
     }
 
+    /// Why it failed, if it did.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        let Self::Failed { kind, code, message, .. } = self else { return None };
+        let kind = ReasonKind::ALL.into_iter().find(|known| known.name() == kind);
+        Some(Reason::from_parts(kind.unwrap_or(ReasonKind::Agent), *code, message.clone()))
+    }
+
     pub(crate) fn report(&self) -> report::Kind {
         match self {
             Self::Succeeded { outputs, metrics } => report::Kind::Succeeded(v1::Succeeded {
                 outputs: outputs.iter().map(StoredOutput::to_wire).collect(),
                 metrics: metrics.clone(),
             }),
-            Self::Failed { kind, code, message, for_now } => {
-                let kind = ReasonKind::ALL.into_iter().find(|known| known.name() == kind);
-                let kind = kind.unwrap_or(ReasonKind::Agent);
-                let reason = Reason::from_parts(kind, *code, message.clone());
-                report::Kind::Failed(v1::Failed { reason: Some((&reason).into()), for_now: *for_now })
-            }
+            Self::Failed { for_now, .. } => report::Kind::Failed(v1::Failed {
+                reason: self.reason().as_ref().map(Into::into),
+                for_now: *for_now,
+            }),
             Self::Released { why, preempted, refused } => report::Kind::Released(v1::Released {
                 why: why.clone(),
                 preempted: *preempted,

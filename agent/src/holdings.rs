@@ -25,7 +25,7 @@ pub(crate) struct Held {
     note: Mutex<Option<String>>,
     image_id: OnceLock<String>,
     usage: Mutex<Usage>,
-    /// Bytes in its results directory when that was last measured.
+    /// Bytes in its results directory when that was last measured; 0 if it asked for the room that it takes.
     disk: AtomicU64,
 }
 
@@ -149,12 +149,12 @@ impl Holdings {
         lock(&self.attempts).len()
     }
 
-    /// True if no other attempt's results directory holds more.
+    /// True if of all that asked for no room in their results directories this one has taken most.
     pub(crate) fn writes_most(&self, attempt: AttemptId) -> bool {
         let disk = |held: &Arc<Held>| held.disk();
         let all = self.all();
         let own = all.iter().find(|held| held.id() == attempt).map_or(0, disk);
-        all.iter().all(|held| disk(held) <= own)
+        own > 0 && all.iter().all(|held| disk(held) <= own)
     }
 
     /// What attempts wait for, where they wait.

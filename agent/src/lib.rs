@@ -112,7 +112,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
         served = talking => served,
         () = drain(&agent, &shutdown) => Ok(()),
     };
-    slots::sweep_out(&agent, true).await;
+    remove_guests(&agent).await;
     end.cancel();
     agent.tasks.close();
     let left = agent.holdings.all().len();
@@ -162,7 +162,7 @@ async fn idle(agent: &Agent) {
     let mut since = Instant::now();
     while since.elapsed() < limit {
         sleep(IDLE_LOOK.min(limit)).await;
-        if agent.holdings.count() > 0 {
+        if agent.is_busy() {
             since = Instant::now();
         }
     }
@@ -195,15 +195,29 @@ async fn drain(agent: &Agent, shutdown: &Shutdown) {
     for held in held {
         held.halt(Halt::Release("the agent stops".into()));
     }
-    let limit = agent.options.stop_grace + HAND_BACK;
+    let graces = agent.holdings.all().into_iter().filter_map(|held| {
+        let manifest = agent.manifests.of(&held.assignment).ok()?;
+        manifest.sandbox.stop_grace
+    });
+    let limit = graces.max().unwrap_or_default().max(agent.options.stop_grace) + HAND_BACK;
     if timeout(limit, empty(agent)).await.is_err() {
         warn!("not everything could be handed back in {limit:?}");
     }
 }
 
-/// Waits until no attempt is held.
+/// Removes the containers that are no attempt's: nobody would take them back.
+async fn remove_guests(agent: &Arc<Agent>) {
+    slots::sweep_out(agent, true).await;
+    for shell in agent.guests.all() {
+        if let Err(error) = agent.engine.remove(shell).await {
+            warn!(container = %shell, error = %error, "a shell's container is left to the next start");
+        }
+    }
+}
+
+/// Waits until no attempt is held and no user has a shell.
 async fn empty(agent: &Agent) {
-    while !agent.holdings.all().is_empty() {
+    while agent.is_busy() {
         sleep(Duration::from_millis(100)).await;
     }
 }

@@ -1,6 +1,7 @@
 //! One job on this machine, without a coordinator: in the same container as an agent would make, with its outputs left in
 //! a directory.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use bt_model::reason::Reason;
 use futures_util::StreamExt;
 
 use crate::assignment::{Assignment, Manifests};
+use crate::attempt;
 use crate::collect;
 use crate::config::Options;
 use crate::container::{Host, Identity, Job};
@@ -24,6 +26,8 @@ use crate::usage::Usage;
 use crate::volumes::{Source, User, probe};
 use crate::workdir::StateDir;
 
+/// Bytes of what a failed job printed last in which it says why.
+const LAST_WORDS: usize = 16 << 10;
 /// Where the job finds the directory that was given as its input.
 const INPUT: &str = "/input";
 
@@ -86,12 +90,18 @@ pub async fn run_local(
     };
     let assignment =
         Assignment::local(AttemptId::random(), SweepId::random(), number, &manifest, &parameters);
-    let attempt = assignment.attempt;
-    let dir = state.attempt(attempt);
+    let id = assignment.attempt;
+    let dir = state.attempt(id);
     dir.create(&assignment)?;
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
     let image_id = image(&engine, &job.manifest, &tell).await?;
-    let mounts = mounts(&engine, &offer, &job, identity).await?;
+    let mut mounts = mounts(&engine, &offer, &job, identity).await?;
+    if let Some(path) = &job.manifest.sandbox.cache {
+        // It begins empty: what agents keep there only saves time.
+        let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
+        let dir = state.cache(&job.manifest.image, uid, gid)?;
+        mounts.push(Bind { source: Source::Path(dir), target: path.clone(), read_only: false });
+    }
     let owner = job.user(identity).filter(|ids| *ids != identity.ids);
     collect::make_results_dir(&dir.results(), owner).context("make the results directory")?;
     dir.write_input(&job.input())?;
@@ -105,16 +115,17 @@ pub async fn run_local(
     };
     let spec = job.container(&assignment, image_id.clone(), identity, &host, &dir).map_err(failed)?;
     engine.create(&spec).await?;
-    let ran = run(&engine, attempt, &job, options.stop_grace, stop, &tell).await;
+    let ran = run(&engine, id, &job, options.stop_grace, stop, &tell).await;
     // Whatever became of it, nothing is left.
-    let removed = engine.remove(attempt).await;
-    let (exit, halt, usage) = ran?;
+    let removed = engine.remove(id).await;
+    let (exit, halt, usage, words) = ran?;
     removed?;
     let reason = match outcome(&exit, halt.as_ref()) {
-        Outcome::End(crate::ending::Ending::Failed { kind, code, message, .. }) => {
-            let known = bt_model::reason::ReasonKind::ALL.into_iter().find(|known| known.name() == kind);
-            Some(Reason::from_parts(known.unwrap_or(bt_model::reason::ReasonKind::Agent), code, message))
-        }
+        Outcome::End(ending) => match ending.reason() {
+            Some(reason) if attempt::is_out_of_processes(&reason, &words) => Some(Reason::Nproc),
+            Some(reason) => Some(reason),
+            None => bail!("stopped"),
+        },
         Outcome::Publish => None,
         _ => bail!("stopped"),
     };
@@ -194,7 +205,7 @@ async fn run(
     stop_grace: std::time::Duration,
     stop: impl Future<Output = ()>,
     tell: &(impl Fn(LocalEvent) + Sync),
-) -> anyhow::Result<(Exit, Option<Halt>, Usage)> {
+) -> anyhow::Result<(Exit, Option<Halt>, Usage, String)> {
     engine.start(attempt).await?;
     let mut usage = Usage::default();
     let measuring = async {
@@ -205,12 +216,17 @@ async fn run(
             }
         }
     };
+    let mut words = VecDeque::new();
     let logging = async {
         let lines = engine.logs(attempt, None);
         tokio::pin!(lines);
         while let Some(line) = lines.next().await {
             match line {
-                Ok(line) => tell(LocalEvent::Line(line)),
+                Ok(line) => {
+                    words.extend(line.text.iter().copied());
+                    words.drain(..words.len().saturating_sub(LAST_WORDS));
+                    tell(LocalEvent::Line(line));
+                }
                 Err(error) => tell(LocalEvent::Note(format!("the log breaks off: {error}"))),
             }
         }
@@ -237,7 +253,8 @@ async fn run(
     };
     let (ended, ()) = tokio::join!(ending, logging);
     let (exit, halt) = ended?;
-    Ok((exit, halt, usage))
+    let words: Vec<u8> = words.into();
+    Ok((exit, halt, usage, String::from_utf8_lossy(&words).into_owned()))
 }
 
 /// An image of this machine's container engine, as it is handed in to a coordinator.

@@ -42,19 +42,23 @@ impl Usage {
     }
 }
 
-/// Measures an attempt's container until it is dropped.
-pub(crate) async fn measure(agent: &Agent, held: &Held, container: AttemptId) {
+/// Measures an attempt's container until it is dropped. What it had used `before` was somebody else's.
+pub(crate) async fn measure(agent: &Agent, held: &Held, container: AttemptId, before: Sample) {
     sleep(FIRST_LOOK).await;
     loop {
-        look(agent, held, container).await;
+        look(agent, held, container, &before).await;
         let held = agent.holdings.count();
         sleep(LOOK * (held / LOOKED_AT + 1) as u32).await;
     }
 }
 
-async fn look(agent: &Agent, held: &Held, container: AttemptId) {
+async fn look(agent: &Agent, held: &Held, container: AttemptId, before: &Sample) {
     match agent.engine.sample(container).await {
-        Ok(Some(sample)) => held.used(&sample),
+        Ok(Some(sample)) => held.used(&Sample {
+            memory_bytes: sample.memory_bytes,
+            cpu_micros: sample.cpu_micros.saturating_sub(before.cpu_micros),
+            written_bytes: sample.written_bytes.saturating_sub(before.written_bytes),
+        }),
         Ok(None) => {}
         Err(error) => debug!(attempt.id = %held.id(), error = %error, "what the container uses is not known"),
     }

@@ -148,7 +148,9 @@ fn forbidden(source: &Path) -> Option<String> {
     if source == Path::new("/") || FORBIDDEN.iter().any(|root| source.starts_with(root)) {
         return Some("it would hand the whole machine to jobs".to_owned());
     }
-    let sockets = ENGINE_SOCKETS.iter().filter_map(|socket| fs::canonicalize(socket).ok());
+    let chosen = std::env::var("DOCKER_HOST").ok();
+    let chosen = chosen.as_deref().and_then(|host| host.strip_prefix("unix://"));
+    let sockets = ENGINE_SOCKETS.into_iter().chain(chosen).filter_map(|socket| fs::canonicalize(socket).ok());
     let mut held = sockets.filter(|socket| socket.starts_with(source));
     held.next().map(|socket| {
         format!("it holds {}, with which a job could do anything on the machine", socket.display())

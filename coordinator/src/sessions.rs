@@ -33,6 +33,8 @@ struct Session {
     offer: Arc<Offer>,
     /// It wants no work: it drains, or its engine is in trouble.
     closed_to_work: bool,
+    /// An operator has taken it out of service.
+    drained: bool,
     /// Attempts that are leased to it; the ones it was just sent, too.
     held: HashMap<AttemptId, Held>,
     /// What these take.
@@ -116,6 +118,7 @@ impl Sessions {
             offer: Arc::new(offer),
             // Until what it holds is known.
             closed_to_work: true,
+            drained: false,
             held: HashMap::new(),
             taken: Resources::default(),
             ran: Arc::default(),
@@ -159,7 +162,7 @@ impl Sessions {
     /// The agents that want work.
     pub(crate) fn ready(&self) -> Vec<Ready> {
         let agents = lock(&self.agents);
-        let open = agents.iter().filter(|(_, session)| !session.closed_to_work);
+        let open = agents.iter().filter(|(_, session)| !session.closed_to_work && !session.drained);
         open.map(|(agent, session)| Ready {
             agent: *agent,
             session: session.number,
@@ -234,15 +237,17 @@ impl Sessions {
     /// Why agents get no jobs of this sweep for now, where they could not start them.
     pub(crate) fn refusals(&self, sweep: SweepId) -> HashMap<AgentId, String> {
         let agents = lock(&self.agents);
-        let of =
-            |(agent, session): (&AgentId, &Session)| Some((*agent, session.refuses.get(&sweep)?.why.clone()));
+        let of = |(agent, session): (&AgentId, &Session)| {
+            let (_, refusal) = session.refused_now().find(|(refused, _)| *refused == sweep)?;
+            Some((*agent, refusal.why.clone()))
+        };
         agents.iter().filter_map(of).collect()
     }
 
     /// Sends no more work to an agent that an operator has taken out of service, or again.
     pub(crate) fn drain(&self, agent: AgentId, drain: bool) {
         if let Some(session) = lock(&self.agents).get_mut(&agent) {
-            session.closed_to_work = drain;
+            session.drained = drain;
         }
     }
 

@@ -104,6 +104,8 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
     prepare::write_inputs(&slot.dir.inputs(), &job.input()).map_err(prepare::agents_fault)?;
     let task = task(agent, held, job, slot)?;
     held.dir.write_started(Timestamp::now()).map_err(prepare::agents_fault)?;
+    // What the jobs before it have used is not its own.
+    let before = agent.engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
     let running = agent.engine.exec(slot.id, &task).await?;
     prepare::report_running(agent, held, slot.image_id.clone());
     let (mut log, _) = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
@@ -127,7 +129,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
             agent.engine.stop(slot.id, job.stop_grace(agent.options.stop_grace)).await?;
             Ok((Exit { code: 143, oom: false, error: String::new(), interrupted: false }, Some(halt)))
         }
-        () = usage::measure(agent, held, slot.id) => unreachable!("measuring has no end"),
+        () = usage::measure(agent, held, slot.id, before) => unreachable!("measuring has no end"),
     };
     if let Err(error) = log.finish() {
         warn!(attempt.id = %held.id(), error = %error, "the log may lack its end");
@@ -145,8 +147,12 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
 /// The job's command as the image would run it.
 fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
     let spec = prepare::spec(agent, &held.assignment, job, &held.dir, String::new(), &[], &[])?;
-    let entrypoint = spec.entrypoint.unwrap_or_else(|| slot.entrypoint.clone());
-    let command = if spec.command.is_empty() { slot.default_command.clone() } else { spec.command };
+    // Another entrypoint takes the image's command out as well, as with `docker run`.
+    let (entrypoint, default) = match spec.entrypoint {
+        Some(entrypoint) => (entrypoint, Vec::new()),
+        None => (slot.entrypoint.clone(), slot.default_command.clone()),
+    };
+    let command = if spec.command.is_empty() { default } else { spec.command };
     let command: Vec<_> = entrypoint.into_iter().chain(command).collect();
     if command.is_empty() {
         return Err(Stop::Failed(Reason::Image(

@@ -55,7 +55,7 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, 
                 agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
                 Ok((agent.engine.wait(held.id()).await?, Some(halt)))
             }
-            () = usage::measure(agent, held, held.id()) => unreachable!("measuring has no end"),
+            () = usage::measure(agent, held, held.id(), Sample::default()) => unreachable!("measuring has no end"),
         }
     };
     tokio::pin!(logging, waiting);
@@ -72,11 +72,13 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, 
 }
 
 /// What lies in the results directory was written, whatever part of it the engine has seen reach a disk.
-pub(super) async fn measure_results(held: &Held) {
+pub(super) async fn measure_results(held: &Held, job: &Job) {
     let results = held.dir.results();
     let size = tokio::task::spawn_blocking(move || collect::size_of_files(&results)).await;
     if let Ok(written_bytes @ 1..) = size {
-        held.note_disk(written_bytes);
+        if job.manifest.needs.disk_bytes.is_none() {
+            held.note_disk(written_bytes);
+        }
         held.used(&Sample { written_bytes, ..Sample::default() });
     }
 }
@@ -121,7 +123,9 @@ async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
         if let Some(limit) = limit.filter(|limit| used > *limit) {
             return Halt::Disk(limit);
         }
-        held.note_disk(used);
+        if limit.is_none() {
+            held.note_disk(used);
+        }
         // The one that has written most without having asked for the room gives way.
         if short && limit.is_none() && agent.holdings.writes_most(held.id()) {
             return Halt::DiskShort(used);
@@ -179,14 +183,16 @@ pub(super) fn out_of_disk(agent: &Agent, held: &Held, ending: Ending) -> Ending 
 
 /// A job that failed and whose last words are that it could start no process or thread failed of that.
 pub(super) fn out_of_processes(held: &Held, ending: Ending) -> Ending {
-    let by_itself = [ReasonKind::Exit, ReasonKind::Signal].map(ReasonKind::name);
-    let failed = matches!(&ending, Ending::Failed { kind, .. } if by_itself.contains(&kind.as_str()));
-    if !failed {
-        return ending;
-    }
+    let Some(reason) = ending.reason() else { return ending };
     let words = logfile::last_words(&held.dir.log(), LAST_WORDS);
-    match OUT_OF_PROCESSES.iter().any(|complaint| words.contains(complaint)) {
+    match is_out_of_processes(&reason, &words) {
         true => Ending::failed(&Reason::Nproc),
         false => ending,
     }
+}
+
+/// True if a job that ended by itself said last that it could start no process or thread.
+pub(crate) fn is_out_of_processes(reason: &Reason, last_words: &str) -> bool {
+    matches!(reason, Reason::Exit(_) | Reason::Signal(_))
+        && OUT_OF_PROCESSES.iter().any(|complaint| last_words.contains(complaint))
 }

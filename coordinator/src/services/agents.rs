@@ -162,7 +162,8 @@ impl Services {
         for (attempt, (place, needs)) in taken {
             self.sessions.assigned(agent, attempt, place, needs);
         }
-        self.sessions.pulse(agent, &pulse.attempts, beat.drained);
+        self.sessions.drain(agent, beat.drained);
+        self.sessions.pulse(agent, &pulse.attempts, false);
         self.work.notify_one();
         Ok(outgoing)
     }
@@ -213,7 +214,8 @@ impl Services {
         let pulse = pulse(beat).map_err(status::malformed)?;
         let beat = self.queue.heartbeat(agent, session, &pulse, self.lease).await.map_err(status::queue)?;
         let Beat { gone, drained } = beat;
-        let closed = drained || pulse.draining || !pulse.unhealthy.is_empty();
+        self.sessions.drain(agent, drained);
+        let closed = pulse.draining || !pulse.unhealthy.is_empty();
         let unreceived = self.sessions.pulse(agent, &pulse.attempts, closed);
         for attempt in gone {
             self.stop(agent, attempt);

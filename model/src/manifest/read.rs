@@ -69,6 +69,7 @@ pub(super) fn read(root: &Node) -> Result<Draft, Error> {
         _ => map(root, "the manifest")?,
     };
     let mut draft = Draft::default();
+    check_aliases(entries)?;
     for entry in entries {
         read_key(&mut draft, entry)?;
     }
@@ -121,6 +122,18 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
 
 fn count(node: &Node, key: &str) -> Result<u32, Error> {
     Ok(number(node, key, 1, i64::from(policy::MAX_PARALLEL))? as u32)
+}
+
+/// A key under its name here and under the one it has elsewhere.
+fn check_aliases(entries: &[Entry]) -> Result<(), Error> {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for entry in entries {
+        if let Some(other) = names.insert(sandbox::canonical(&entry.name), &entry.name) {
+            let message = format!("both `{other}` and `{}` are given; one is enough", entry.name);
+            return Err(Error::new(message).or_at(Some(&entry.place)));
+        }
+    }
+    Ok(())
 }
 
 fn check_alternatives(entries: &[Entry]) -> Result<(), Error> {

@@ -168,7 +168,7 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self, Error> {
         let is_word = |word: &&str| {
             (1..=32).contains(&word.len())
-                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         };
         let words: Vec<_> = text.split('/').filter(is_word).collect();
         if words.len() != text.split('/').count() {
@@ -538,6 +538,13 @@ mod tests {
     }
 
     #[test]
+    fn machines_names_of_platforms_are_taken_too() {
+        let platform = |text: &str| text.parse::<Platform>().unwrap().to_string();
+        assert_eq!(platform("linux/x86_64"), "linux/amd64");
+        assert_eq!(platform("linux/aarch64/v8"), "linux/arm64/v8");
+    }
+
+    #[test]
     fn composes_names_are_taken_too() {
         let manifest =
             read("pids_limit: 9\nstop_grace_period: 1m\npull_policy: always\ngroup_add: [7]\n").unwrap();
@@ -550,6 +557,7 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         for (text, expected) in [
             ("pids: 0", "`pids` is the number 0; write a whole number from 2"),
+            ("pids: 9\npids_limit: 8", "both `pids` and `pids_limit` are given"),
             ("pull: alway", "did you mean `always`?"),
             ("platform: windows/amd64", "containers here are linux"),
             ("platform: amd64", "write linux/amd64"),
