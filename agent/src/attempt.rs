@@ -12,6 +12,7 @@ mod reuse;
 mod run;
 
 pub(crate) use prepare::prepare_debug;
+pub(crate) use publish::read_metrics;
 pub(crate) use run::is_out_of_processes;
 
 use std::fs::File;

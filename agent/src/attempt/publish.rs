@@ -57,7 +57,7 @@ pub(super) async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Out
 }
 
 /// The metrics as a JSON object; nothing if the job wrote none.
-fn read_metrics(root: &Path, name: &str) -> Result<String, Reason> {
+pub(crate) fn read_metrics(root: &Path, name: &str) -> Result<String, Reason> {
     let file = match collect::open(root, name) {
         Ok(file) => file,
         Err(collect::Error::NotFound { .. }) => return Ok(String::new()),
