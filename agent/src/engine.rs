@@ -356,7 +356,7 @@ pub(crate) struct ContainerSpec {
     /// The engine's default when absent.
     pub(crate) runtime: Option<String>,
     pub(crate) stop: Stop,
-    /// Bytes of log that the engine keeps for a reader that is behind, at least 1.
+    /// Bytes of the log that are kept; the engine keeps more for a reader that is behind.
     pub(crate) log_limit: u64,
 }
 
