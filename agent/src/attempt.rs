@@ -12,6 +12,7 @@ mod reuse;
 mod run;
 
 pub(crate) use prepare::prepare_debug;
+pub(crate) use publish::read_metrics;
 pub(crate) use run::is_out_of_processes;
 
 use std::fs::File;
@@ -85,7 +86,11 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
         }
     }
     agent.outbox.forget(held.id());
-    held.dir.remove();
+    // A job may have left a million files.
+    let dir = held.dir.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || dir.remove()).await {
+        warn!(attempt.id = %held.id(), %error, "the attempt's directory is left behind");
+    }
     agent.holdings.remove(held.id());
     info!(attempt.id = %held.id(), "the attempt is over");
 }

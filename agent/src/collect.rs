@@ -20,6 +20,8 @@ pub(crate) use tree::{make_results_dir, remove_tree, size_of_files, size_on_disk
 
 /// Files, directories and everything else that a results directory may hold.
 const MOST_ENTRIES: usize = 100_000;
+/// Bytes of all paths together: they travel in one message, which has its limit.
+const MOST_NAMING: usize = 8 << 20;
 /// Bytes of a path, counted from the results directory: what an S3 key allows.
 const LONGEST_PATH: usize = 1024;
 
@@ -43,7 +45,7 @@ pub(crate) struct Output {
 pub(crate) fn list(root: &Path) -> Result<Listing, Error> {
     let top = open_root(root)?;
     let mut listing = Listing::default();
-    let mut entries = 0;
+    let (mut entries, mut naming) = (0, 0);
     // One directory is open at a time, however deep the tree is.
     let mut dirs = BTreeSet::from([String::new()]);
     while let Some(dir) = dirs.pop_first() {
@@ -68,6 +70,10 @@ pub(crate) fn list(root: &Path) -> Result<Listing, Error> {
                 return Err(Error::TooMany { root: root.to_owned(), most: MOST_ENTRIES });
             }
             let path = checked(&dir, name)?;
+            naming += path.len();
+            if naming > MOST_NAMING {
+                return Err(Error::LongNames { root: root.to_owned(), most: MOST_NAMING });
+            }
             let kind = match entry.file_type() {
                 FileType::Unknown => {
                     match rustix::fs::statat(&open, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {

@@ -356,7 +356,7 @@ pub(crate) struct ContainerSpec {
     /// The engine's default when absent.
     pub(crate) runtime: Option<String>,
     pub(crate) stop: Stop,
-    /// Bytes of log that the engine keeps for a reader that is behind, at least 1.
+    /// Bytes of the log that are kept; the engine keeps more for a reader that is behind.
     pub(crate) log_limit: u64,
 }
 
@@ -454,6 +454,9 @@ pub(crate) enum Error {
     /// The image has nothing to run, or the command is not in it or is not executable.
     #[error("{message}")]
     NoSuchCommand { message: String },
+    /// The image has a file where a directory is to be mounted, or a directory where a file is.
+    #[error("{message}")]
+    Unmountable { message: String },
     #[error("{message}")]
     Volume { message: String },
     #[error("the disk of the container engine is full: {message}")]
@@ -478,6 +481,7 @@ impl Error {
             Self::Engine { status, .. } => status.is_none_or(|status| status >= 500),
             Self::NoSuchImage { .. }
             | Self::NoSuchCommand { .. }
+            | Self::Unmountable { .. }
             | Self::Volume { .. }
             | Self::Gone { .. }
             | Self::NotStarted { .. } => false,
@@ -487,9 +491,10 @@ impl Error {
     /// What an attempt that ends by this error failed of.
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::NoSuchImage { .. } | Self::ImageRefused { .. } | Self::NoSuchCommand { .. } => {
-                Reason::Image(self.to_string())
-            }
+            Self::NoSuchImage { .. }
+            | Self::ImageRefused { .. }
+            | Self::NoSuchCommand { .. }
+            | Self::Unmountable { .. } => Reason::Image(self.to_string()),
             Self::Volume { .. } => Reason::Volume(self.to_string()),
             Self::Timeout { .. }
             | Self::Unreachable { .. }

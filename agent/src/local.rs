@@ -73,6 +73,7 @@ pub async fn run_local(
     let LocalJob { mut manifest, number, parameters, input } = job;
     let mut options = options.clone();
     if let Some(dir) = input {
+        let dir = std::path::absolute(&dir).with_context(|| format!("find {}", dir.display()))?;
         options.volumes.push(format!("btctl-input={}:ro", dir.display()));
         let volume = "btctl-input".to_owned();
         let mount = VolumeMount { volume, target: INPUT.to_owned(), read_only: true };
@@ -126,7 +127,7 @@ pub async fn run_local(
             Some(reason) => Some(reason),
             None => bail!("stopped"),
         },
-        Outcome::Publish => None,
+        Outcome::Publish => attempt::read_metrics(&dir.results(), &job.manifest.metrics).err(),
         _ => bail!("stopped"),
     };
     let listing = collect::list(&dir.results())?;

@@ -14,10 +14,16 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use sha2::{Digest, Sha256};
 
 pub use document::{FileEntry, ResultDocument, UsageEntry};
 pub use error::Error;
 pub use upload::{Receipt, Upload};
+
+/// Bytes of a file's name in a directory.
+const LONGEST_NAME: usize = 255;
+/// What the name that a file has while it is written may be longer by: `#` and a number.
+const WRITING: usize = 8;
 
 /// A directory that results are published in.
 #[derive(Clone, Debug)]
@@ -37,14 +43,24 @@ impl Store {
     /// Begins a file. It appears under its name when the upload is finished; an older one of that name is replaced.
     pub async fn upload(&self, path: &str) -> Result<Upload, Error> {
         let at = parse(path)?;
-        let parts = self.objects.put_multipart(&at).await;
-        Ok(Upload::new(path, parts.map_err(|e| Error::of(path, e))?))
+        let aside = aside(&at);
+        let parts = self.objects.put_multipart(aside.as_ref().unwrap_or(&at)).await;
+        let parts = parts.map_err(|e| Error::of(path, e))?;
+        let rename = aside.map(|from| Rename { objects: self.objects.clone(), from, to: at });
+        Ok(Upload::new(path, parts, rename))
     }
 
     /// Writes a small file. It appears under its name when this returns; an older one of that name is replaced.
     pub async fn put(&self, path: &str, data: Bytes) -> Result<(), Error> {
-        let written = self.objects.put(&parse(path)?, PutPayload::from(data)).await;
-        written.map(drop).map_err(|e| Error::of(path, e))
+        let at = parse(path)?;
+        let aside = aside(&at);
+        let written = self.objects.put(aside.as_ref().unwrap_or(&at), PutPayload::from(data)).await;
+        written.map_err(|e| Error::of(path, e))?;
+        let rename = aside.map(|from| Rename { objects: self.objects.clone(), from, to: at });
+        match rename {
+            Some(rename) => rename.run().await.map_err(|e| Error::of(path, e)),
+            None => Ok(()),
+        }
     }
 
     /// Removes a file. Fine if it is gone.
@@ -81,11 +97,39 @@ impl Store {
     }
 }
 
+/// The last step of writing a file whose own name leaves no room for that of a file being written.
+struct Rename {
+    objects: Arc<dyn ObjectStore>,
+    from: object_store::path::Path,
+    to: object_store::path::Path,
+}
+
+impl Rename {
+    async fn run(&self) -> object_store::Result<()> {
+        self.objects.rename(&self.from, &self.to).await
+    }
+}
+
+/// Where a file with such a long name is written: beside its place, so that it can be renamed, and always at the same, so
+/// that another try replaces what an earlier one left.
+fn aside(path: &object_store::path::Path) -> Option<object_store::path::Path> {
+    let name = path.filename().filter(|name| name.len() > LONGEST_NAME - WRITING)?;
+    let dir = path.as_ref().strip_suffix(name)?;
+    let digest = Sha256::digest(name.as_bytes());
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    object_store::path::Path::parse(format!("{dir}.btctl-{digest}")).ok()
+}
+
 /// Names are kept as they are or refused: `Path::parse` changes nothing.
 fn parse(path: &str) -> Result<object_store::path::Path, Error> {
     let refused = |why: String| Error::Name { path: path.to_owned(), why };
     if path.starts_with('/') || path.ends_with('/') {
         return Err(refused("it must be relative and name a file".into()));
+    }
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let number = name.split_once('#').map_or("", |(_, rest)| rest);
+    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(refused("`#` and a number at the end stand for a file that is being written".into()));
     }
     object_store::path::Path::parse(path).map_err(|error| refused(error.to_string()))
 }

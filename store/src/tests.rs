@@ -45,7 +45,7 @@ async fn an_empty_file_is_a_file() {
 #[tokio::test]
 async fn names_are_kept_or_refused() {
     let (_dir, store) = store();
-    for name in ["../x", "/etc/passwd", "a/../b", "a//b", "a/", "a\nb", "."] {
+    for name in ["../x", "/etc/passwd", "a/../b", "a//b", "a/", "a\nb", ".", "a/x#1", "x#007"] {
         assert!(matches!(store.upload(name).await, Err(Error::Name { .. })), "{name:?}");
     }
 }
@@ -56,4 +56,21 @@ async fn a_directory_that_cannot_be_made_is_named() {
     std::fs::write(dir.path().join("file"), "").unwrap();
     let error = Store::directory(&dir.path().join("file/store")).unwrap_err();
     assert!(error.to_string().contains("file/store"), "{error}");
+}
+
+#[tokio::test]
+async fn the_longest_name_is_kept_and_nothing_else_is_left() {
+    let (dir, store) = store();
+    for length in [246, 247, 248, 253, 255] {
+        let name = "n".repeat(length);
+        let path = format!("s/0/1/{name}");
+        store.put(&path, Bytes::from_static(b"small")).await.unwrap();
+        let mut upload = store.upload(&path).await.unwrap();
+        upload.write(Bytes::from_static(b"larger")).await.unwrap();
+        assert_eq!(store.size(&path).await.unwrap(), Some(5));
+        upload.finish().await.unwrap();
+        assert_eq!(std::fs::read(dir.path().join("store").join(&path)).unwrap(), b"larger");
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("store/s/0/1")).unwrap().count(), 5);
+    store.put("s/0/1/a#b", Bytes::new()).await.unwrap();
 }

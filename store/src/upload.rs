@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::{MultipartUpload, WriteMultipart};
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::{Error, Rename};
 
 /// Parts that may be on their way at once; with the parts' 5 MiB this bounds an upload's memory.
 const PARTS_IN_FLIGHT: usize = 2;
@@ -13,6 +13,7 @@ const PARTS_IN_FLIGHT: usize = 2;
 pub struct Upload {
     path: String,
     parts: WriteMultipart,
+    rename: Option<Rename>,
     hash: Sha256,
     size: u64,
 }
@@ -26,8 +27,9 @@ pub struct Receipt {
 }
 
 impl Upload {
-    pub(crate) fn new(path: &str, parts: Box<dyn MultipartUpload>) -> Self {
-        Self { path: path.to_owned(), parts: WriteMultipart::new(parts), hash: Sha256::new(), size: 0 }
+    pub(crate) fn new(path: &str, parts: Box<dyn MultipartUpload>, rename: Option<Rename>) -> Self {
+        let parts = WriteMultipart::new(parts);
+        Self { path: path.to_owned(), parts, rename, hash: Sha256::new(), size: 0 }
     }
 
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
@@ -43,6 +45,9 @@ impl Upload {
     pub async fn finish(self) -> Result<Receipt, Error> {
         let done = self.parts.finish().await;
         done.map_err(|e| Error::of(&self.path, e))?;
+        if let Some(rename) = self.rename {
+            rename.run().await.map_err(|e| Error::of(&self.path, e))?;
+        }
         Ok(Receipt { size: self.size, sha256: self.hash.finalize().into() })
     }
 

@@ -25,6 +25,11 @@ pub fn docker(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// True if `docker` succeeds with these arguments.
+pub fn docker_finds(args: &[&str]) -> bool {
+    run(args).status.success()
+}
+
 /// Images of a test's own. They bear a mark that stays with them through every registry; what bears it is gone from the
 /// engine when this is dropped.
 #[derive(Debug)]
@@ -65,7 +70,7 @@ impl Images {
         let random = fs::File::open("/dev/urandom").expect("the kernel has noise");
         random.take(bytes).read_to_end(&mut noise).expect("the kernel makes noise");
         fs::write(context.join("noise"), noise).expect("write a file of a layer");
-        docker(&["build", "-q", "-t", name, &context.display().to_string()])
+        docker(&["build", "-q", "--network", "none", "-t", name, &context.display().to_string()])
     }
 
     /// Makes an image that says that it is made for another kind of machine, and returns its id.

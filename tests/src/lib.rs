@@ -18,7 +18,7 @@ mod scripted;
 pub use broken_engine::BrokenEngine;
 pub use cluster::{Cluster, Options};
 pub use database::Database;
-pub use engine::{Images, docker};
+pub use engine::{Images, docker, docker_finds};
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
 pub use registry::Registry;

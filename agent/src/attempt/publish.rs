@@ -17,8 +17,10 @@ use crate::ending::{Ending, Outcome, StoredOutput};
 use crate::holdings::Held;
 use crate::upload::{Failure, What, upload};
 
-/// The most that travels with a report.
+/// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
+/// What an output takes of a report besides its name and what is in it.
+const FRAME: u64 = 16;
 /// The largest metrics file that is read.
 const LARGEST_METRICS: u64 = 1 << 20;
 
@@ -36,10 +38,11 @@ pub(super) async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Out
     let mut room = SMALL_TOGETHER;
     for output in listing.outputs {
         let open = || collect::open(&root, &output.path).map_err(outputs_reason);
-        if let Some(data) =
-            read_small(open()?, room.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?
+        if let Some(left) = room.checked_sub(output.path.len() as u64 + FRAME)
+            && let Some(data) =
+                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?
         {
-            room -= data.len() as u64;
+            room = left - data.len() as u64;
             let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
             stored.push(StoredOutput { path: output.path, size, sha256, small: true });
             continue;
@@ -54,7 +57,7 @@ pub(super) async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Out
 }
 
 /// The metrics as a JSON object; nothing if the job wrote none.
-fn read_metrics(root: &Path, name: &str) -> Result<String, Reason> {
+pub(crate) fn read_metrics(root: &Path, name: &str) -> Result<String, Reason> {
     let file = match collect::open(root, name) {
         Ok(file) => file,
         Err(collect::Error::NotFound { .. }) => return Ok(String::new()),

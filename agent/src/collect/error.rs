@@ -19,6 +19,11 @@ pub(crate) enum Error {
     #[error("there are more than {most} files and directories in {}; pack them into fewer", root.display())]
     TooMany { root: PathBuf, most: usize },
     #[error(
+        "the paths of the files and directories in {} are longer than {most} bytes together; give them shorter names, or \
+         pack them into fewer", root.display()
+    )]
+    LongNames { root: PathBuf, most: usize },
+    #[error(
         "the output {path} can't be read: it belongs to uid {uid} with mode {mode:04o}; let the job make its files \
          readable for others (umask 022), or run it with `user: auto`"
     )]

@@ -145,6 +145,21 @@ fn too_many_files_are_refused() {
 }
 
 #[test]
+fn names_that_are_too_long_together_are_refused() {
+    let root = root();
+    let mut dir = root.path().to_owned();
+    for _ in 0..4 {
+        dir.push("d".repeat(240));
+    }
+    fs::create_dir_all(&dir).unwrap();
+    for n in 0..9_000 {
+        fs::write(dir.join(n.to_string()), "").unwrap();
+    }
+    let told = list(root.path()).unwrap_err().to_string();
+    assert!(told.contains("longer than 8388608 bytes together"), "{told}");
+}
+
+#[test]
 fn a_file_that_becomes_a_link_after_the_listing_is_not_followed() {
     let root = root();
     let dir = root.path();
@@ -203,4 +218,23 @@ fn a_results_directory_is_made_for_the_jobs_user_and_removed_whatever_it_did() {
     assert!(!dir.exists());
     assert!(Path::new("/usr/bin").exists());
     remove_tree(&dir);
+}
+
+#[test]
+fn a_tree_deeper_than_any_path_is_removed_and_hides_nothing() {
+    const DEPTH: usize = 50_000;
+    let root = root();
+    let dir = root.path().join("results");
+    fs::create_dir_all(dir.join("btctl-1/btctl-2/btctl-1")).unwrap();
+    fs::write(dir.join("btctl-3"), "").unwrap();
+    let mut at = rustix::fs::open(&dir, DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..DEPTH {
+        rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
+        at = rustix::fs::openat(&at, "d", DIRECTORY, Mode::empty()).unwrap();
+    }
+    rustix::fs::openat(&at, "f", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+    rustix::fs::fchmod(&at, Mode::empty()).unwrap();
+    assert_eq!(size_on_disk(&dir), u64::MAX);
+    remove_tree(&dir);
+    assert!(!dir.exists());
 }

@@ -10,6 +10,7 @@ mod exec;
 mod fault;
 mod follow;
 mod image;
+mod kernel_log;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use tokio::sync::Semaphore;
 
 use crate::engine::docker::cgroup::Group;
 use crate::engine::docker::fault::within;
+use crate::engine::docker::kernel_log::KernelLog;
 use crate::engine::{ContainerSpec, Error, Found, FoundState};
 
 /// How long a call that only reads may take.
@@ -55,6 +57,7 @@ pub(crate) struct Docker {
     deadline: Duration,
     /// Control groups of containers that run, where they can be seen from here.
     groups: Arc<Mutex<HashMap<AttemptId, Group>>>,
+    kernel: Arc<KernelLog>,
 }
 
 impl Docker {
@@ -93,6 +96,7 @@ impl Docker {
             starts: Arc::new(Semaphore::new(starts_at_once as usize)),
             deadline,
             groups: Arc::default(),
+            kernel: Arc::new(KernelLog::open()),
         })
     }
 

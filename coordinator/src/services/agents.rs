@@ -357,7 +357,8 @@ impl Services {
     }
 
     /// Asks the store until it does what it is asked, and says meanwhile what the attempt waits for: a full or broken
-    /// store holds up what is to be put there, and nothing else. Only a name that it can't keep is an error.
+    /// store holds up what is to be put there, and nothing else. Only a name that it can't keep is an error, and whatever
+    /// it says of an attempt that nobody waits for any more.
     async fn until_stored<T, F>(&self, came: &Came, call: impl Fn() -> F) -> Result<T, bt_store::Error>
     where
         F: Future<Output = Result<T, bt_store::Error>>,
@@ -379,6 +380,10 @@ impl Services {
                 warn!(attempt.id = %came.attempt, error = %error, "the note is not written");
             }
             sleep(waits.next().unwrap_or(STORE_AGAIN)).await;
+            let gone = self.queue.taken_away(came.agent, &[came.attempt]).await;
+            if gone.is_ok_and(|gone| !gone.is_empty()) {
+                return Err(error);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bt_model::layout::AttemptPlace;
 use bt_model::log::LogLine;
+use bt_model::state::AttemptState;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, coordinator_message, push_log_request};
 use futures_util::TryStreamExt;
@@ -114,6 +115,12 @@ impl Services {
     async fn read_log(&self, path: &str, attempt: &AttemptRow, lines: &Lines) -> Result<(), Status> {
         let mut kept = match kept_log::lines(&self.store, path).await {
             Ok(kept) => kept,
+            // The log of an attempt that ended by itself is there before its end is, unless it printed nothing.
+            Err(bt_store::Error::NotFound { .. })
+                if matches!(attempt.state, AttemptState::Succeeded | AttemptState::Failed) =>
+            {
+                return Ok(());
+            }
             Err(bt_store::Error::NotFound { .. }) => {
                 return Err(Status::not_found(format!(
                     "attempt {} was {} by agent {} before its log reached the store",

@@ -18,6 +18,9 @@ use crate::volumes::Source;
 const TMP_BYTES_MAX: u64 = 1 << 30;
 /// Files of log that the Engine keeps: the one that is written and the one before.
 const LOG_FILES: u32 = 2;
+/// The least that each of them holds, however little of the log is kept in the end: what is overwritten before the agent
+/// has read it would be missing from the log's beginning.
+const LOG_FILE_LEAST: u64 = 16 << 20;
 
 pub(super) fn of(spec: &ContainerSpec) -> ContainerCreateBody {
     ContainerCreateBody {
@@ -80,7 +83,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(HashMap::from([
-                ("max-size".to_owned(), spec.log_limit.max(1).to_string()),
+                ("max-size".to_owned(), spec.log_limit.max(LOG_FILE_LEAST).to_string()),
                 ("max-file".to_owned(), LOG_FILES.to_string()),
             ])),
         }),

@@ -60,6 +60,9 @@ fn told(call: &'static str, status: Option<u16>, message: String) -> Error {
     if says("docker-init") {
         return Error::Engine { call, status, message };
     }
+    if says("error mounting") && says("not a directory") {
+        return Error::Unmountable { message: unmountable(&message) };
+    }
     if says("invalid mount config") || says("bind source path does not exist") || says("error mounting") {
         return Error::Volume { message: format!("a volume can't be mounted: {message}") };
     }
@@ -75,6 +78,17 @@ fn told(call: &'static str, status: Option<u16>, message: String) -> Error {
         return Error::NoSuchCommand { message: format!("the command can't be started: {message}") };
     }
     Error::Engine { call, status, message }
+}
+
+/// Reads runc's `error mounting "/results" to rootfs at "/results": ... not a directory`.
+fn unmountable(message: &str) -> String {
+    let target = message.split_once("to rootfs at \"").and_then(|(_, rest)| rest.split_once('"'));
+    match target {
+        Some((target, _)) => format!(
+            "what the image has at {target} and what is mounted there don't fit: one is a file, the other a directory"
+        ),
+        None => format!("what is mounted does not fit what the image has there: {message}"),
+    }
 }
 
 /// Why there is no Engine at `host`, and what the machine's owner can do about it.

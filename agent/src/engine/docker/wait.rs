@@ -72,12 +72,14 @@ impl Docker {
 
     /// How the container ended; `None` while it runs.
     pub(super) async fn end_of(&self, attempt: AttemptId) -> Result<Option<Exit>, Error> {
-        let state = self.inspect(attempt).await?.state.unwrap_or_default();
+        let found = self.inspect(attempt).await?;
+        let state = found.state.unwrap_or_default();
+        let killed = || found.id.is_some_and(|id| self.kernel.killed_in(&id));
         let error = state.error.unwrap_or_default();
         match state.status {
             Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD) => Ok(Some(Exit {
                 code: state.exit_code.unwrap_or_default(),
-                oom: state.oom_killed.unwrap_or_default(),
+                oom: state.oom_killed.unwrap_or_default() || killed(),
                 error,
                 interrupted: state.started_at.is_some_and(|started| is_before_boot(&started.to_string())),
             })),
