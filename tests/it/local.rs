@@ -37,7 +37,7 @@ fn a_job_run_here_leaves_its_outputs_and_says_how_it_ended() {
         ("echo x > /results/metrics.json", "outputs("),
     ] {
         let ended = run(&place, &[], script);
-        assert!(ended.code == 1 && ended.stderr.contains(&format!("failed after")), "{ended:?}");
+        assert!(ended.code == 1 && ended.stderr.contains("failed after"), "{ended:?}");
         assert!(ended.stderr.contains(reason), "{ended:?}");
     }
     let ended =

@@ -27,7 +27,7 @@ pub use scripted::ScriptedAgent;
 use std::time::{Duration, Instant};
 
 /// How long anything that a test waits for may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `look` gives something, and returns it.
 #[track_caller]
