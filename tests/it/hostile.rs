@@ -9,7 +9,7 @@ use bt_tests::{Cluster, Images, Options, docker, docker_finds, wait_until};
 /// It has a Python; the tests' own image has none.
 const PYTHON: &str = "sma-cross:1";
 /// How long any of these jobs may take, from its start to the end of its attempt.
-const SOON: f64 = 30.0;
+const SOON: f64 = 60.0;
 /// Well-behaved jobs on the same machine.
 const NEIGHBOURS: u64 = 10;
 
@@ -159,7 +159,7 @@ fn dig(depth: u32, then: &str) -> String {
 #[test]
 fn outputs_that_cannot_be_kept_fail_their_job_and_nothing_else() {
     let mut cluster = start();
-    let deep = dig(20_000, "");
+    let deep = dig(10_000, "");
     let hidden = dig(
         3_000,
         "f = open('f', 'wb')\nfor _ in range(100): f.write(bytes(1 << 20))\nf.flush()\nwhile True: pass",

@@ -107,14 +107,16 @@ fn a_job_finds_the_options_inside() {
 #[test]
 fn a_job_is_stopped_by_its_own_signal_and_in_its_own_time() {
     let cluster = Cluster::start();
-    let script = "trap 'echo interrupted; sleep 2; echo done; exit 0' INT; while :; do sleep 0.1; done";
-    let flags = ["--timeout", "1s", "--stop-signal", "SIGINT", "--stop-timeout", "20s"];
-    let sweep = cluster.submit(&flags, script);
+    let script = |signal: &str, takes: u32| {
+        format!("trap 'echo stops; sleep {takes}; echo done; exit 0' {signal}; while :; do sleep 0.1; done")
+    };
+    let flags = ["--timeout", "1s", "--stop-signal", "SIGINT", "--stop-timeout", "30s"];
+    let sweep = cluster.submit(&flags, &script("INT", 2));
     cluster.wait_ended(&sweep);
-    assert_eq!(cluster.ok(&["logs", &sweep]), "interrupted\ndone\n");
-    let sweep = cluster.submit(&["--timeout", "1s", "--stop-timeout", "1s"], &script.replace("INT", "TERM"));
+    assert_eq!(cluster.ok(&["logs", &sweep]), "stops\ndone\n");
+    let sweep = cluster.submit(&["--timeout", "1s", "--stop-timeout", "3s"], &script("TERM", 100));
     cluster.wait_ended(&sweep);
-    assert_eq!(cluster.ok(&["logs", &sweep]), "interrupted\n");
+    assert_eq!(cluster.ok(&["logs", &sweep]), "stops\n");
     assert_eq!(cluster.json(&["jobs", &sweep])[0]["reason"], "timeout");
 }
 
@@ -182,7 +184,7 @@ fn what_a_job_used_is_told_and_makes_a_suggestion() {
     let peak = usage["peak_memory_bytes"].as_u64().unwrap();
     assert!((40 << 20..64 << 20).contains(&peak), "{usage}");
     let (cpu, wall) = (usage["cpu_seconds"].as_f64().unwrap(), usage["wall_seconds"].as_f64().unwrap());
-    assert!(cpu > 0.0 && cpu < wall && wall >= 1.9, "{usage}");
+    assert!(cpu > 0.0 && cpu < wall && wall >= 1.0, "{usage}");
     let told = cluster.json(&["submit", "--suggest-resources", &sweep]);
     assert_eq!(told["measured"]["peak_memory_bytes"], peak);
     assert_eq!(told["memory_bytes"].as_u64().unwrap() % (64 << 20), 0, "{told}");
