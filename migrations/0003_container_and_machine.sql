@@ -20,7 +20,8 @@ alter table attempts
     -- As the container engine measured it; absent where it ran too short to be measured.
     add column peak_memory_bytes bigint check (peak_memory_bytes >= 0),
     add column cpu_micros bigint check (cpu_micros >= 0),
-    add column written_bytes bigint check (written_bytes >= 0);
+    add column written_bytes bigint check (written_bytes >= 0),
+    add column wall_millis bigint check (wall_millis >= 0);
 
 -- Images that a user has handed in; each is a file in the store, as `docker save` writes it.
 create table images (

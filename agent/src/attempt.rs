@@ -134,7 +134,7 @@ fn stopped(stop: Stop) -> Outcome {
         Stop::Hindered(reason) => Outcome::End(Ending::hindered(&reason)),
         Stop::Refused(why) => Outcome::End(Ending::Released { why, preempted: false, refused: true }),
         Stop::Halted(halt) => {
-            let stopped = Exit { code: 143, oom: false, error: String::new(), interrupted: false };
+            let stopped = Exit { code: 143, oom: false, error: String::new(), interrupted: false, ran: None };
             outcome(&stopped, Some(&halt))
         }
     }
@@ -188,6 +188,9 @@ async fn after_the_end(
     halt: Option<&Halt>,
 ) -> Result<Outcome, Stop> {
     run::measure_results(held, job).await;
+    if let Some(time) = exit.ran {
+        held.ran(time);
+    }
     match outcome(exit, halt) {
         Outcome::Publish => publish::publish(agent, held, job).await,
         Outcome::End(ending) => {

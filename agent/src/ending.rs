@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn exit(code: i64) -> Exit {
-        Exit { code, oom: false, error: String::new(), interrupted: false }
+        Exit { code, oom: false, error: String::new(), interrupted: false, ran: None }
     }
 
     #[test]

@@ -395,6 +395,8 @@ pub(crate) struct Exit {
     pub(crate) error: String,
     /// The engine, or the machine, was stopped while it ran, and may have ended it.
     pub(crate) interrupted: bool,
+    /// How long it ran, by the engine's clock, if it tells.
+    pub(crate) ran: Option<Duration>,
 }
 
 /// A container of this agent, met on the machine.
@@ -539,7 +541,7 @@ mod tests {
     use super::*;
 
     fn ended(code: i64, oom: bool) -> Option<String> {
-        classify(&Exit { code, oom, error: String::new(), interrupted: false })
+        classify(&Exit { code, oom, error: String::new(), interrupted: false, ran: None })
             .map(|reason| reason.to_string())
     }
 
@@ -561,14 +563,14 @@ mod tests {
 
     #[test]
     fn an_end_that_the_machine_may_have_made_is_its_fault() {
-        let exit = |code| Exit { code, oom: false, error: String::new(), interrupted: true };
+        let exit = |code| Exit { code, oom: false, error: String::new(), interrupted: true, ran: None };
         assert!(matches!(classify(&exit(143)), Some(Reason::Agent(_))));
         assert_eq!(classify(&exit(0)), None);
     }
 
     #[test]
     fn an_end_that_the_engine_complains_of_is_no_success() {
-        let exit = Exit { code: 0, oom: false, error: "shim died".to_owned(), interrupted: false };
+        let exit = Exit { code: 0, oom: false, error: "shim died".to_owned(), interrupted: false, ran: None };
         assert_eq!(classify(&exit), Some(Reason::Agent("shim died".to_owned())));
     }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use std::time::Duration;
+
 use bt_model::id::AttemptId;
 use tokio::sync::watch;
 
@@ -46,6 +48,11 @@ impl Held {
     /// Adds to what its container has used.
     pub(crate) fn used(&self, sample: &Sample) {
         lock(&self.usage).add(sample);
+    }
+
+    /// Notes how long its container ran.
+    pub(crate) fn ran(&self, time: Duration) {
+        lock(&self.usage).wall_millis = u64::try_from(time.as_millis()).ok();
     }
 
     pub(crate) fn usage(&self) -> Usage {

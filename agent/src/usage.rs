@@ -24,6 +24,9 @@ pub(crate) struct Usage {
     pub(crate) peak_memory_bytes: Option<u64>,
     pub(crate) cpu_micros: Option<u64>,
     pub(crate) written_bytes: Option<u64>,
+    /// How long the container ran.
+    #[serde(default)]
+    pub(crate) wall_millis: Option<u64>,
 }
 
 impl Usage {
@@ -37,8 +40,9 @@ impl Usage {
     }
 
     pub(crate) fn to_wire(self) -> Option<v1::Usage> {
-        let Self { peak_memory_bytes, cpu_micros, written_bytes } = self;
-        (self != Self::default()).then_some(v1::Usage { peak_memory_bytes, cpu_micros, written_bytes })
+        let Self { peak_memory_bytes, cpu_micros, written_bytes, wall_millis } = self;
+        let usage = v1::Usage { peak_memory_bytes, cpu_micros, written_bytes, wall_millis };
+        (self != Self::default()).then_some(usage)
     }
 }
 
@@ -74,6 +78,9 @@ mod tests {
         assert_eq!(usage.to_wire(), None);
         usage.add(&Sample { memory_bytes: 7, cpu_micros: 1, written_bytes: 0 });
         usage.add(&Sample { memory_bytes: 3, cpu_micros: 2, written_bytes: 5 });
-        assert_eq!(usage, Usage { peak_memory_bytes: Some(7), cpu_micros: Some(2), written_bytes: Some(5) });
+        assert_eq!(
+            (usage.peak_memory_bytes, usage.cpu_micros, usage.written_bytes),
+            (Some(7), Some(2), Some(5))
+        );
     }
 }

@@ -5,6 +5,7 @@ select
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
     a.started_at as "started_at?", a.finished_at as "ended_at?", a.note as "note?",
     a.peak_memory_bytes as "peak_memory_bytes?", a.cpu_micros as "cpu_micros?", a.written_bytes as "written_bytes?",
+    a.wall_millis as "wall_millis?",
     a.image_id as "image_id?",
     a.state as "attempt_state?: Pg<AttemptState>", g.name as "agent?"
 from jobs j

@@ -136,6 +136,7 @@ fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Erro
             peak_memory_bytes: result.measured.peak_memory_bytes,
             cpu_seconds: result.measured.cpu_micros.map(|micros| micros as f64 / 1e6),
             written_bytes: result.measured.written_bytes,
+            wall_seconds: result.measured.wall_millis.map(|millis| millis as f64 / 1e3),
         },
         logs: Vec::new(),
         files: result.files.iter().map(|(path, size, sha256)| FileEntry::new(path, *size, sha256)).collect(),

@@ -43,6 +43,9 @@ pub struct UsageEntry {
     pub peak_memory_bytes: Option<u64>,
     pub cpu_seconds: Option<f64>,
     pub written_bytes: Option<u64>,
+    /// How long it ran.
+    #[serde(default)]
+    pub wall_seconds: Option<f64>,
 }
 
 /// One file of a result.

@@ -8,6 +8,7 @@ use std::path::Path;
 use bt_model::reason::Reason;
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::prepare::{self, Ready};
@@ -106,6 +107,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
     held.dir.write_started(Timestamp::now()).map_err(prepare::agents_fault)?;
     // What the jobs before it have used is not its own.
     let before = agent.engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
+    let began = Instant::now();
     let running = agent.engine.exec(slot.id, &task).await?;
     prepare::report_running(agent, held, slot.image_id.clone());
     let (mut log, _) = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
@@ -127,10 +129,11 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
         halt = run::must_stop(agent, held, job) => {
             info!(attempt.id = %held.id(), "ending the shared container: {halt:?}");
             agent.engine.stop(slot.id, job.stop_grace(agent.options.stop_grace)).await?;
-            Ok((Exit { code: 143, oom: false, error: String::new(), interrupted: false }, Some(halt)))
+            Ok((Exit { code: 143, oom: false, error: String::new(), interrupted: false, ran: None }, Some(halt)))
         }
         () = usage::measure(agent, held, slot.id, before) => unreachable!("measuring has no end"),
     };
+    held.ran(began.elapsed());
     if let Err(error) = log.finish() {
         warn!(attempt.id = %held.id(), error = %error, "the log may lack its end");
     }

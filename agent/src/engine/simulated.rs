@@ -131,7 +131,7 @@ impl Simulated {
         let (path, text) = &container.output;
         let written = std::fs::write(path, text);
         let error = written.err().map(|error| error.to_string()).unwrap_or_default();
-        let exit = Exit { code: container.exit, oom: false, error, interrupted: false };
+        let exit = Exit { code: container.exit, oom: false, error, interrupted: false, ran: None };
         container.note("end", attempt);
         container.ended.send_replace(Some(exit.clone()));
         Ok(exit)
@@ -139,7 +139,8 @@ impl Simulated {
 
     pub(crate) fn stop(&self, attempt: AttemptId) {
         if let Some(container) = self.lock().get(&attempt) {
-            let exit = Exit { code: TERMINATED, oom: false, error: String::new(), interrupted: false };
+            let exit =
+                Exit { code: TERMINATED, oom: false, error: String::new(), interrupted: false, ran: None };
             container.ended.send_if_modified(|ended| {
                 let runs = ended.is_none();
                 if runs {

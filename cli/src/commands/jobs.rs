@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write, stdout};
 
-use bt_proto::{convert, v1};
+use bt_proto::v1;
 use serde_json::{Map, Value, json};
 use tokio_stream::StreamExt;
 use tonic::Streaming;
@@ -108,26 +108,25 @@ pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
         "reason": words::reason(job.reason.clone())?,
         "started": words::time(job.started.as_ref())?,
         "finished": words::time(job.finished.as_ref())?,
-        "usage": usage(job)?,
+        "usage": usage(job),
         "image_id": Some(&job.image_id).filter(|image| !image.is_empty()),
     }))
 }
 
 /// What the latest attempt used; null where it was not measured.
-fn usage(job: &v1::Job) -> Result<Value, Error> {
+fn usage(job: &v1::Job) -> Value {
     let usage = job.usage.unwrap_or_default();
-    Ok(json!({
+    json!({
         "peak_memory_bytes": usage.peak_memory_bytes,
         "cpu_seconds": usage.cpu_micros.map(|micros| micros as f64 / 1e6),
         "written_bytes": usage.written_bytes,
-        "wall_seconds": ran(job)?,
-    }))
+        "wall_seconds": ran(job),
+    })
 }
 
 /// Seconds that the latest attempt's container ran.
-fn ran(job: &v1::Job) -> Result<Option<f64>, Error> {
-    let (Some(started), Some(ended)) = (&job.started, &job.ended) else { return Ok(None) };
-    Ok(Some(convert::time(ended)?.duration_since(convert::time(started)?).as_secs_f64()))
+fn ran(job: &v1::Job) -> Option<f64> {
+    Some(job.usage?.wall_millis? as f64 / 1e3)
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, Error> {
@@ -198,7 +197,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.push(size(usage.peak_memory_bytes));
         cells.push(seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));
         cells.push(size(usage.written_bytes));
-        cells.push(seconds(ran(&job)?));
+        cells.push(seconds(ran(&job)));
         rows.push(Row { cells, json: json(&job)?, name: format!("{}/{}", list.sweep, job.number) });
     }
     Ok(View { columns, rows })

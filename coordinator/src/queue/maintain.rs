@@ -152,7 +152,12 @@ impl Queue {
                     image_id: row.image_id,
                     started: row.started_at.map(time).transpose()?,
                     ended: row.finished_at.map(time).transpose()?,
-                    measured: Measured::read(row.peak_memory_bytes, row.cpu_micros, row.written_bytes)?,
+                    measured: Measured::read([
+                        row.peak_memory_bytes,
+                        row.cpu_micros,
+                        row.written_bytes,
+                        row.wall_millis,
+                    ])?,
                     files: files.remove(&(row.sweep_id, row.job)).unwrap_or_default(),
                 })
             })

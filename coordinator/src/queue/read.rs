@@ -168,7 +168,12 @@ macro_rules! job_row {
             attempt_state: $row.attempt_state.map(|Pg(state)| state),
             note: $row.note,
             ended: $row.ended_at.map(time).transpose()?,
-            measured: Measured::read($row.peak_memory_bytes, $row.cpu_micros, $row.written_bytes)?,
+            measured: Measured::read([
+                $row.peak_memory_bytes,
+                $row.cpu_micros,
+                $row.written_bytes,
+                $row.wall_millis,
+            ])?,
             image_id: $row.image_id,
         })
     };

@@ -58,6 +58,8 @@ pub(crate) struct Measured {
     /// Millionths of a second.
     pub(crate) cpu_micros: Option<u64>,
     pub(crate) written_bytes: Option<u64>,
+    /// How long it ran.
+    pub(crate) wall_millis: Option<u64>,
 }
 
 impl Settlement {
@@ -74,12 +76,13 @@ impl Settlement {
 }
 
 impl Measured {
-    /// As Postgres has it.
-    pub(super) fn read(memory: Option<i64>, cpu: Option<i64>, written: Option<i64>) -> Result<Self, Error> {
+    /// As Postgres has it, in the order of the fields.
+    pub(super) fn read([memory, cpu, written, wall]: [Option<i64>; 4]) -> Result<Self, Error> {
         Ok(Self {
             peak_memory_bytes: memory.map(unsigned).transpose()?,
             cpu_micros: cpu.map(unsigned).transpose()?,
             written_bytes: written.map(unsigned).transpose()?,
+            wall_millis: wall.map(unsigned).transpose()?,
         })
     }
 }
@@ -248,6 +251,7 @@ struct AttemptEnds {
     memory: Vec<Option<i64>>,
     cpu: Vec<Option<i64>>,
     written: Vec<Option<i64>>,
+    wall: Vec<Option<i64>>,
 }
 
 impl AttemptEnds {
@@ -257,10 +261,11 @@ impl AttemptEnds {
         self.images.push(settlement.image_id.clone());
         // What does not fit into Postgres's numbers was not measured.
         let amount = |amount: Option<u64>| amount.and_then(|amount| i64::try_from(amount).ok());
-        let Measured { peak_memory_bytes, cpu_micros, written_bytes } = settlement.measured;
+        let Measured { peak_memory_bytes, cpu_micros, written_bytes, wall_millis } = settlement.measured;
         self.memory.push(amount(peak_memory_bytes));
         self.cpu.push(amount(cpu_micros));
         self.written.push(amount(written_bytes));
+        self.wall.push(amount(wall_millis));
         self.reasons.push(match &settlement.ending {
             Ending::Failed(reason) | Ending::Hindered(reason) => Some(reason),
             _ => None,
@@ -279,6 +284,7 @@ impl AttemptEnds {
             &self.memory as _,
             &self.cpu as _,
             &self.written as _,
+            &self.wall as _,
         )
         .execute(tx)
         .await?;

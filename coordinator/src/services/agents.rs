@@ -447,8 +447,8 @@ fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
 }
 
 fn measured(usage: v1::Usage) -> Measured {
-    let v1::Usage { peak_memory_bytes, cpu_micros, written_bytes } = usage;
-    Measured { peak_memory_bytes, cpu_micros, written_bytes }
+    let v1::Usage { peak_memory_bytes, cpu_micros, written_bytes, wall_millis } = usage;
+    Measured { peak_memory_bytes, cpu_micros, written_bytes, wall_millis }
 }
 
 fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {

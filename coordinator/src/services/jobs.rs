@@ -124,6 +124,7 @@ impl Encoder<'_> {
                 peak_memory_bytes: row.measured.peak_memory_bytes,
                 cpu_micros: row.measured.cpu_micros,
                 written_bytes: row.measured.written_bytes,
+                wall_millis: row.measured.wall_millis,
             }),
             image_id: row.image_id.unwrap_or_default(),
         })

@@ -58,7 +58,7 @@ impl Docker {
             if asked.running != Some(true) {
                 let code = asked.exit_code.unwrap_or_default();
                 let oom = self.oom_kills(container).await?.is_none_or(|kills| kills > 0);
-                return Ok(Exit { code, oom, error: String::new(), interrupted: false });
+                return Ok(Exit { code, oom, error: String::new(), interrupted: false, ran: None });
             }
             // It has closed its output and goes on.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;

@@ -76,12 +76,14 @@ impl Docker {
         let state = found.state.unwrap_or_default();
         let killed = || found.id.is_some_and(|id| self.kernel.killed_in(&id));
         let error = state.error.unwrap_or_default();
+        let started = state.started_at.map(|started| started.to_string()).unwrap_or_default();
         match state.status {
             Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD) => Ok(Some(Exit {
                 code: state.exit_code.unwrap_or_default(),
                 oom: state.oom_killed.unwrap_or_default() || killed(),
                 error,
-                interrupted: state.started_at.is_some_and(|started| is_before_boot(&started.to_string())),
+                ran: state.finished_at.and_then(|finished| between(&started, &finished.to_string())),
+                interrupted: is_before_boot(&started),
             })),
             Some(ContainerStateStatusEnum::REMOVING) => Err(Error::Gone { attempt }),
             Some(ContainerStateStatusEnum::CREATED) => Err(Error::NotStarted { attempt, message: error }),
@@ -115,6 +117,12 @@ impl Docker {
             within("logs", READ_DEADLINE, Some(attempt), async { lines.next().await.transpose() }).await?;
         Ok(last.map(|line| String::from_utf8_lossy(&line.into_bytes()).into_owned()).unwrap_or_default())
     }
+}
+
+/// The time between two points as the Engine writes them.
+fn between(started: &str, finished: &str) -> Option<Duration> {
+    let [started, finished] = [started, finished].map(|time| time.parse::<jiff::Timestamp>().ok());
+    Duration::try_from(finished?.duration_since(started?)).ok()
 }
 
 /// True if the machine was started anew after this time: what ran then was not ended by itself.

@@ -4,7 +4,6 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use bt_model::resources::ByteSize;
-use bt_proto::convert;
 use bt_proto::v1;
 
 use crate::client::Client;
@@ -28,19 +27,18 @@ struct Used {
 }
 
 impl Used {
-    fn add(&mut self, job: &v1::Job) -> Result<(), Error> {
+    fn add(&mut self, job: &v1::Job) {
         let usage = job.usage.unwrap_or_default();
-        let Some(peak) = usage.peak_memory_bytes else { return Ok(()) };
+        let Some(peak) = usage.peak_memory_bytes else { return };
         self.jobs += 1;
         self.peak_memory_bytes = self.peak_memory_bytes.max(peak);
-        if let (Some(started), Some(ended), Some(micros)) = (&job.started, &job.ended, usage.cpu_micros) {
-            let ran = convert::time(ended)?.duration_since(convert::time(started)?).as_secs_f64();
+        if let (Some(millis), Some(micros)) = (usage.wall_millis, usage.cpu_micros) {
+            let ran = millis as f64 / 1e3;
             self.seconds = self.seconds.max(ran);
             if ran >= 1.0 {
                 self.cpus = self.cpus.max(micros as f64 / 1e6 / ran);
             }
         }
-        Ok(())
     }
 
     fn memory(&self) -> u64 {
@@ -58,7 +56,7 @@ pub(super) async fn suggest(settings: &Settings, sweep: &str, format: Format) ->
     let mut jobs = client.jobs(request).await?;
     let mut used = Used::default();
     while let Some(job) = jobs.next().await {
-        used.add(&job?)?;
+        used.add(&job?);
     }
     if used.jobs == 0 {
         return Err(Error::Failed(format!(
