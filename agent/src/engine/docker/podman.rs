@@ -1,0 +1,121 @@
+//! Where Podman, behind its Docker-compatible socket, answers otherwise than Docker.
+
+use bollard::errors::Error as Fault;
+use bollard::models::SystemVersion;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(super) fn is(version: &SystemVersion) -> bool {
+    let components = version.components.as_deref().unwrap_or_default();
+    components.iter().any(|component| component.name.to_lowercase().contains("podman"))
+}
+
+/// The status that Docker has for what Podman tells in words alone.
+pub(super) fn status(status: u16, message: &str) -> u16 {
+    match status {
+        500 if message.contains("no such container") => 404,
+        500 if message.contains("name is already in use") => 409,
+        500 if message.contains("invalid reference format") => 400,
+        status => status,
+    }
+}
+
+/// Whether a digest of an image is one by which a registry may know it: what is made or loaded here has one, too.
+pub(super) fn is_registrys(digest: &str) -> bool {
+    !digest.starts_with("localhost/")
+}
+
+/// Why catatonit, its init, could not start a command: `ERROR (catatonit:7): failed to exec pid1: No such file or
+/// directory`.
+pub(super) fn init_complaint(line: &str) -> Option<&str> {
+    let (_, why) = line.trim().strip_prefix("ERROR (catatonit:")?.split_once("): failed to exec pid1: ")?;
+    (!why.contains('\n')).then_some(why)
+}
+
+/// Reads an answer again that has one of Podman's own words for the state of a container.
+pub(super) fn in_dockers_words<T: DeserializeOwned>(answer: Result<T, Fault>) -> Result<T, Fault> {
+    answer.or_else(|fault| match &fault {
+        Fault::JsonDataError { contents, .. } => translate(contents).ok_or(fault),
+        _ => Err(fault),
+    })
+}
+
+fn translate<T: DeserializeOwned>(answer: &str) -> Option<T> {
+    let mut answer: Value = serde_json::from_str(answer).ok()?;
+    let containers = match &mut answer {
+        Value::Array(containers) => containers.as_mut_slice(),
+        container => std::slice::from_mut(container),
+    };
+    for state in containers.iter_mut().filter_map(|container| container.get_mut("State")) {
+        // In a list it is the word itself.
+        let word = match state {
+            Value::Object(state) => state.get_mut("Status"),
+            word => Some(word),
+        };
+        if let Some(word) = word {
+            match word.as_str() {
+                // It has ended, and what it leaves is not cleared away yet.
+                Some("stopped") => *word = "exited".into(),
+                Some("configured" | "initialized") => *word = "created".into(),
+                _ => {}
+            }
+        }
+    }
+    serde_json::from_value(answer).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{
+        ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
+    };
+
+    use super::*;
+
+    fn answer<T: DeserializeOwned>(contents: &str) -> Result<T, Fault> {
+        serde_json::from_str(contents).map_err(|error| Fault::JsonDataError {
+            message: error.to_string(),
+            contents: contents.to_owned(),
+            column: error.column(),
+        })
+    }
+
+    #[test]
+    fn faults_have_dockers_status() {
+        let taken = "creating container storage: the container name \"x\" is already in use by 12: that name is already in use";
+        assert_eq!(status(500, taken), 409);
+        assert_eq!(status(500, "container 12 does not exist in database: no such container"), 404);
+        assert_eq!(status(500, "normalizing image: invalid reference format"), 400);
+        assert_eq!(status(500, "disk quota exceeded"), 500);
+    }
+
+    #[test]
+    fn the_words_of_its_init_are_told_from_others() {
+        let words = "ERROR (catatonit:7): failed to exec pid1: Permission denied\n";
+        assert_eq!(init_complaint(words), Some("Permission denied"));
+        assert_eq!(init_complaint("ERROR (catatonit:7): something else"), None);
+    }
+
+    #[test]
+    fn states_of_podmans_own_are_understood() {
+        let inspected: ContainerInspectResponse =
+            in_dockers_words(answer(r#"{"State": {"Status": "stopped", "ExitCode": 3}}"#)).unwrap();
+        let state = inspected.state.unwrap();
+        assert_eq!((state.status, state.exit_code), (Some(ContainerStateStatusEnum::EXITED), Some(3)));
+        let listed: Vec<ContainerSummary> = in_dockers_words(answer(
+            r#"[{"State": "running"}, {"State": "initialized"}, {"State": "stopped"}]"#,
+        ))
+        .unwrap();
+        let states: Vec<_> = listed.iter().filter_map(|container| container.state).collect();
+        assert_eq!(
+            states,
+            [
+                ContainerSummaryStateEnum::RUNNING,
+                ContainerSummaryStateEnum::CREATED,
+                ContainerSummaryStateEnum::EXITED
+            ]
+        );
+        let unknown: Result<Vec<ContainerSummary>, _> = in_dockers_words(answer(r#"[{"State": "lost"}]"#));
+        assert!(matches!(unknown, Err(Fault::JsonDataError { .. })), "{unknown:?}");
+    }
+}
