@@ -120,7 +120,11 @@ impl Docker {
         self.create_with(spec, body::of(spec)).await
     }
 
-    async fn create_with(&self, spec: &ContainerSpec, body: ContainerCreateBody) -> Result<(), Error> {
+    async fn create_with(&self, spec: &ContainerSpec, mut body: ContainerCreateBody) -> Result<(), Error> {
+        if self.podman {
+            podman::check(spec).await?;
+            podman::adapt(&mut body);
+        }
         let _turn = self.turn().await;
         let options = CreateContainerOptionsBuilder::new().name(&name(spec.attempt));
         let options = match &spec.platform {

@@ -1,13 +1,62 @@
 //! Where Podman, behind its Docker-compatible socket, answers otherwise than Docker.
 
 use bollard::errors::Error as Fault;
-use bollard::models::SystemVersion;
+use bollard::models::{ContainerCreateBody, Mount, MountType, SystemVersion};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::engine::{ContainerSpec, Error};
+use crate::volumes::Source;
 
 pub(super) fn is(version: &SystemVersion) -> bool {
     let components = version.components.as_deref().unwrap_or_default();
     components.iter().any(|component| component.name.to_lowercase().contains("podman"))
+}
+
+/// Refuses what it would leave out, or make, without a word.
+pub(super) async fn check(spec: &ContainerSpec) -> Result<(), Error> {
+    let refused =
+        |message: &str| Error::Engine { call: "create", status: Some(400), message: message.to_owned() };
+    if spec.runtime.is_some() {
+        return Err(refused(
+            "Podman runs containers by the runtime that its containers.conf names, and by no other",
+        ));
+    }
+    if !spec.gpus.is_empty() {
+        return Err(refused(
+            "Podman gives no gpus to containers that are made like Docker's; offer none by `--gpus 0`",
+        ));
+    }
+    for bind in &spec.binds {
+        let Source::Path(path) = &bind.source else { continue };
+        // It would be taken for the end of the path.
+        if path.to_string_lossy().contains(':') {
+            let message = format!(
+                "a volume can't be mounted: Podman takes no path with a colon, as {} is",
+                path.display()
+            );
+            return Err(Error::Volume { message });
+        }
+        // What can't be looked at from here may be there all the same.
+        if tokio::fs::try_exists(path).await.is_ok_and(|exists| !exists) {
+            let message = format!("a volume can't be mounted: {} is not there", path.display());
+            return Err(Error::Volume { message });
+        }
+    }
+    Ok(())
+}
+
+/// Names what is mounted in the form of `-v`. The newer form it writes into a list with commas, where a path with a comma
+/// could name another source, and it forgets that what the image has at that path is not to be copied into a volume.
+pub(super) fn adapt(body: &mut ContainerCreateBody) {
+    let Some(host) = &mut body.host_config else { return };
+    let bind = |mount: Mount| {
+        let mode = if mount.read_only == Some(true) { "ro" } else { "rw" };
+        let more = if mount.typ == Some(MountType::VOLUME) { ",nocopy" } else { "" };
+        Some(format!("{}:{}:{mode}{more}", mount.source?, mount.target?))
+    };
+    let mounts = host.mounts.take().unwrap_or_default();
+    host.binds = Some(mounts.into_iter().filter_map(bind).collect());
 }
 
 /// The status that Docker has for what Podman tells in words alone.
@@ -68,6 +117,7 @@ fn translate<T: DeserializeOwned>(answer: &str) -> Option<T> {
 mod tests {
     use bollard::models::{
         ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
+        HostConfig,
     };
 
     use super::*;
@@ -78,6 +128,27 @@ mod tests {
             contents: contents.to_owned(),
             column: error.column(),
         })
+    }
+
+    #[test]
+    fn a_path_with_a_comma_is_nothing_but_a_path() {
+        let mount = |typ, source: &str, target: &str, read_only| Mount {
+            typ: Some(typ),
+            source: Some(source.to_owned()),
+            target: Some(target.to_owned()),
+            read_only: Some(read_only),
+            ..Default::default()
+        };
+        let mounts = vec![
+            mount(MountType::BIND, "/prices", "/data,src=/etc", true),
+            mount(MountType::VOLUME, "cache", "/cache", false),
+        ];
+        let host_config = Some(HostConfig { mounts: Some(mounts), ..Default::default() });
+        let mut body = ContainerCreateBody { host_config, ..Default::default() };
+        adapt(&mut body);
+        let host = body.host_config.unwrap();
+        assert_eq!(host.mounts, None);
+        assert_eq!(host.binds.unwrap(), ["/prices:/data,src=/etc:ro", "cache:/cache:rw,nocopy"]);
     }
 
     #[test]
