@@ -70,7 +70,8 @@ impl Images {
         let random = fs::File::open("/dev/urandom").expect("the kernel has noise");
         random.take(bytes).read_to_end(&mut noise).expect("the kernel makes noise");
         fs::write(context.join("noise"), noise).expect("write a file of a layer");
-        docker(&["build", "-q", "--network", "none", "-t", name, &context.display().to_string()])
+        docker(&["build", "-q", "--network", "none", "-t", name, &context.display().to_string()]);
+        docker(&["image", "inspect", "-f", "{{.Id}}", name])
     }
 
     /// Makes an image that says that it is made for another kind of machine, and returns its id.

@@ -107,10 +107,11 @@ impl Registry {
     /// Puts an image of this machine's into it, and returns the name by its digest.
     #[track_caller]
     pub fn push(&self, image: &str) -> String {
-        docker(&["--config", &self.login().display().to_string(), "push", "-q", image]);
-        let digests = docker(&["image", "inspect", "-f", "{{join .RepoDigests \"\\n\"}}", image]);
-        let mine = digests.lines().find(|digest| digest.starts_with(&self.address()));
-        mine.expect("what is pushed has a digest").to_owned()
+        let told = docker(&["--config", &self.login().display().to_string(), "push", image]);
+        let digest = told.rsplit_once("digest: ").and_then(|(_, rest)| rest.split_whitespace().next());
+        let digest = digest.expect("what is pushed has a digest");
+        let (repository, _) = image.rsplit_once(':').expect("it is pushed by a tag");
+        format!("{repository}@{digest}")
     }
 
     /// How often it has given the manifest of an image, under whatever tag or digest.

@@ -11,6 +11,7 @@ mod fault;
 mod follow;
 mod image;
 mod kernel_log;
+mod podman;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,8 @@ const LABEL_JOB: &str = "btctl.job";
 #[derive(Clone)]
 pub(crate) struct Docker {
     client: bollard::Docker,
+    /// It is Podman, which answers otherwise in places.
+    podman: bool,
     /// Containers that may be made or started at once; an Engine that is asked for dozens has been seen to wedge.
     starts: Arc<Semaphore>,
     /// How long making, starting, stopping or removing one container may take; a busy disk makes these slow.
@@ -91,8 +94,10 @@ impl Docker {
             .await
             .map_err(|_| Error::Timeout { call: "version", after: READ_DEADLINE })?
             .map_err(|error| fault::connecting(host, &error))?;
+        let version = within("version", READ_DEADLINE, None, client.version()).await?;
         Ok(Self {
             client,
+            podman: podman::is(&version),
             starts: Arc::new(Semaphore::new(starts_at_once as usize)),
             deadline,
             groups: Arc::default(),
@@ -103,12 +108,7 @@ impl Docker {
     /// The engine's name and version, e.g. `docker 20.10.24`.
     pub(crate) async fn version(&self) -> Result<String, Error> {
         let version = within("version", READ_DEADLINE, None, self.client.version()).await?;
-        let podman = version
-            .components
-            .unwrap_or_default()
-            .iter()
-            .any(|component| component.name.to_lowercase().contains("podman"));
-        let name = if podman { "podman" } else { "docker" };
+        let name = if podman::is(&version) { "podman" } else { "docker" };
         Ok(format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version")))
     }
 
@@ -124,7 +124,11 @@ impl Docker {
         self.create_with(spec, body::of(spec)).await
     }
 
-    async fn create_with(&self, spec: &ContainerSpec, body: ContainerCreateBody) -> Result<(), Error> {
+    async fn create_with(&self, spec: &ContainerSpec, mut body: ContainerCreateBody) -> Result<(), Error> {
+        if self.podman {
+            podman::check(spec).await?;
+            podman::adapt(&mut body);
+        }
         let _turn = self.turn().await;
         let options = CreateContainerOptionsBuilder::new().name(&name(spec.attempt));
         let options = match &spec.platform {
@@ -199,7 +203,8 @@ impl Docker {
     pub(crate) async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_AGENT}={agent}")])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let listed = within("list", READ_DEADLINE, None, self.client.list_containers(Some(options))).await?;
+        let call = async { podman::in_dockers_words(self.client.list_containers(Some(options)).await) };
+        let listed = within("list", READ_DEADLINE, None, call).await?;
         let found = listed.into_iter().filter_map(|container| {
             let labels = container.labels.unwrap_or_default();
             Some(Found {
@@ -250,6 +255,7 @@ impl Docker {
     async fn inspect(&self, attempt: AttemptId) -> Result<ContainerInspectResponse, Error> {
         let name = name(attempt);
         let call = self.client.inspect_container(&name, None::<InspectContainerOptions>);
+        let call = async { podman::in_dockers_words(call.await) };
         within("inspect", READ_DEADLINE, Some(attempt), call).await
     }
 

@@ -3,6 +3,7 @@
 use bt_model::resources::ByteSize;
 
 use crate::engine::docker::fault::within;
+use crate::engine::docker::image::digests;
 use crate::engine::docker::{Docker, READ_DEADLINE};
 use crate::engine::{Error, ImageDetails};
 
@@ -27,7 +28,7 @@ impl Docker {
         let layers = found.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len());
         let user = config.user.unwrap_or_default();
         let words = |words: Option<Vec<String>>| words.unwrap_or_default().join(" ");
-        let digests = found.repo_digests.unwrap_or_default();
+        let digests = digests(found.repo_digests);
         let mut warnings = Vec::new();
         if matches!(user.as_str(), "" | "0" | "root" | "0:0" | "root:root") {
             warnings.push(

@@ -10,6 +10,7 @@ use bollard::errors::Error as Fault;
 use bt_model::id::AttemptId;
 
 use crate::engine::Error;
+use crate::engine::docker::podman;
 
 pub(super) const USUAL_HOST: &str = "unix:///var/run/docker.sock";
 
@@ -45,6 +46,7 @@ pub(super) fn of(call: &'static str, attempt: Option<AttemptId>, fault: Fault) -
 }
 
 fn refused(call: &'static str, attempt: Option<AttemptId>, status: u16, message: String) -> Error {
+    let status = podman::status(status, &message);
     match attempt {
         Some(attempt) if status == 404 => Error::Gone { attempt },
         _ => told(call, Some(status), message),
@@ -57,7 +59,7 @@ fn told(call: &'static str, status: Option<u16>, message: String) -> Error {
         return Error::DiskFull { message };
     }
     // The Engine's own init is missing from the machine: no fault of the image.
-    if says("docker-init") {
+    if says("docker-init") || says("container-init") {
         return Error::Engine { call, status, message };
     }
     if says("error mounting") && says("not a directory") {

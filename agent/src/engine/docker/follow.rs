@@ -2,7 +2,12 @@
 //!
 //! The end of the Engine's stream is a hint, as in `wait`: only when the container has ended too, and a last look finds
 //! nothing new, has the log ended. A stream that breaks before is opened again behind the last line that was read.
+//!
+//! Podman leaves lines out of a stream that it still writes when the container has ended. So what comes from it is given
+//! out when an inspection has shown that the container had not ended by then, and is read again otherwise.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
@@ -22,6 +27,9 @@ use crate::engine::{Error, LogMark};
 
 /// After this much silence the container is inspected: has it ended without the stream's saying so?
 const QUIET_INTERVAL: Duration = Duration::from_secs(15);
+/// How long, and how many of, Podman's lines may wait for an inspection.
+const UNPROVED_TIME: Duration = Duration::from_millis(500);
+const UNPROVED_LINES: usize = 1000;
 /// How long the last look at an ended container's log may be silent.
 const LAST_LOOK_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -40,6 +48,9 @@ impl Docker {
             skip: since,
             at_mark: 0,
             lines: None,
+            unproved: Vec::new(),
+            unproved_since: Instant::now(),
+            proved: VecDeque::new(),
             last_look: false,
             away_since: None,
         };
@@ -59,6 +70,11 @@ struct Follower {
     /// How many of the lines that `skip` counts the open stream has shown.
     at_mark: u64,
     lines: Option<BoxStream<'static, Result<LogOutput, Fault>>>,
+    /// Lines of a stream that may have left some out before them.
+    unproved: Vec<LogLine>,
+    unproved_since: Instant,
+    /// Lines that are to be given out before any other.
+    proved: VecDeque<LogLine>,
     /// The container has ended, and the open stream only shows what was missed.
     last_look: bool,
     away_since: Option<Instant>,
@@ -78,16 +94,34 @@ enum Seen {
 impl Follower {
     async fn next(&mut self) -> Result<Option<LogLine>, Error> {
         loop {
+            if let Some(line) = self.proved.pop_front() {
+                self.mark = Some(LogMark::after(self.mark, line.time));
+                return Ok(Some(line));
+            }
             match self.read().await? {
                 Seen::Line(line) => {
                     self.away_since = None;
-                    self.mark = Some(LogMark::after(self.mark, line.time));
-                    return Ok(Some(line));
+                    self.take(line).await?;
                 }
                 Seen::Skipped => {}
                 Seen::Paused { broken: None, .. } if self.last_look => return Ok(None),
                 Seen::Paused { open, broken } => self.look_around(open, broken).await?,
             }
+        }
+    }
+
+    async fn take(&mut self, line: LogLine) -> Result<(), Error> {
+        if !self.docker.podman || self.last_look {
+            self.proved.push_back(line);
+            return Ok(());
+        }
+        if self.unproved.is_empty() {
+            self.unproved_since = Instant::now();
+        }
+        self.unproved.push(line);
+        match self.unproved.len() >= UNPROVED_LINES || self.unproved_since.elapsed() >= UNPROVED_TIME {
+            true => self.look_around(true, None).await,
+            false => Ok(()),
         }
     }
 
@@ -98,7 +132,11 @@ impl Follower {
         let Some(lines) = self.lines.as_mut() else {
             return Ok(Seen::Paused { open: false, broken: None });
         };
-        let deadline = if self.last_look { LAST_LOOK_DEADLINE } else { QUIET_INTERVAL };
+        let deadline = match self.last_look {
+            true => LAST_LOOK_DEADLINE,
+            false if self.unproved.is_empty() => QUIET_INTERVAL,
+            false => UNPROVED_TIME.saturating_sub(self.unproved_since.elapsed()),
+        };
         match tokio::time::timeout(deadline, lines.next()).await {
             Err(_) if self.last_look => Err(Error::Timeout { call: "logs", after: deadline }),
             Err(_) => Ok(Seen::Paused { open: true, broken: None }),
@@ -120,7 +158,12 @@ impl Follower {
 
     /// Decides how to go on after a pause: wait, open the stream again, or take the last look.
     async fn look_around(&mut self, open: bool, broken: Option<Error>) -> Result<(), Error> {
-        let away = match self.docker.end_of(self.attempt).await {
+        let end = self.docker.end_of(self.attempt).await;
+        let unproved = mem::take(&mut self.unproved);
+        if matches!(end, Ok(None)) {
+            self.proved.extend(unproved);
+        }
+        let away = match end {
             Ok(Some(_)) => {
                 self.last_look = true;
                 self.lines = None;

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::docker::fault::{self, within};
-use crate::engine::docker::{Docker, READ_DEADLINE};
+use crate::engine::docker::{Docker, READ_DEADLINE, podman};
 use crate::engine::{Error, ImageFacts};
 use crate::images::has_tag;
 
@@ -36,7 +36,7 @@ impl Docker {
         match within("inspect image", READ_DEADLINE, None, self.client.inspect_image(image)).await {
             Ok(found) => Ok(Some(ImageFacts {
                 id: found.id.unwrap_or_else(|| image.to_owned()),
-                digests: found.repo_digests.unwrap_or_default(),
+                digests: digests(found.repo_digests),
                 os: found.os.unwrap_or_default(),
                 arch: found.architecture.unwrap_or_default(),
                 entrypoint: found
@@ -160,6 +160,12 @@ impl Docker {
         let pieces = self.client.export_image(image);
         pieces.map(move |piece| piece.map_err(|fault| pull_refused(&name, fault))).boxed()
     }
+}
+
+/// By which registries know an image.
+pub(super) fn digests(told: Option<Vec<String>>) -> Vec<String> {
+    let told = told.unwrap_or_default();
+    told.into_iter().filter(|digest| podman::is_registrys(digest)).collect()
 }
 
 /// What Docker's own config file, or the helper that it names, has for the image's registry.

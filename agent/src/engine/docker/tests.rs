@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, KillContainerOptionsBuilder};
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, KillContainerOptionsBuilder, RemoveVolumeOptions,
+};
 use bt_model::id::SweepId;
 use bt_model::log::{LogLine, Stream as Source};
 use futures_util::StreamExt;
@@ -285,6 +288,41 @@ async fn a_volume_that_is_not_there_is_not_made() {
 
 fn bind(source: &Path, target: &str, read_only: bool) -> Bind {
     Bind { source: Place::Path(source.to_owned()), target: target.to_owned(), read_only }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_with_a_comma_is_nothing_but_a_path() {
+    let docker = docker().await;
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("a,b");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("prices"), "1,2").unwrap();
+    let mut spec = sh("cat '/data,src=/etc/prices'; test -e /data && exit 3; exit 0");
+    spec.user = None;
+    spec.binds.push(bind(&source, "/data,src=/etc", true));
+    let (exit, lines) = run(&docker, &spec).await;
+    assert_eq!((reason(exit), text(&lines, Source::Stdout).as_str()), (None, "1,2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_image_has_is_not_copied_into_a_volume() {
+    let docker = docker().await;
+    let volume = format!("btctl-test-{}", AttemptId::random());
+    let options = VolumeCreateRequest { name: Some(volume.clone()), ..Default::default() };
+    docker.client.create_volume(options).await.unwrap();
+    let mut told = Vec::new();
+    for (target, read_only) in [("/bin", false), ("/data", true)] {
+        let mut spec =
+            sh("for file in /data/*; do echo $file; done; echo x 2>/dev/null >/data/x || echo read-only");
+        spec.user = None;
+        spec.binds.push(Bind { source: Place::Engine(volume.clone()), target: target.to_owned(), read_only });
+        told.push(run(&docker, &spec).await);
+    }
+    docker.client.remove_volume(&volume, None::<RemoveVolumeOptions>).await.unwrap();
+    let [(hidden, _), (exit, lines)] = &told[..] else { panic!("{told:?}") };
+    assert!(matches!(hidden, Err(Error::NoSuchCommand { .. })), "{told:?}");
+    assert!(exit.is_ok(), "{exit:?}");
+    assert_eq!(text(lines, Source::Stdout), "/data/*\nread-only\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

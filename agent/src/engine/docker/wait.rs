@@ -12,11 +12,15 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use crate::engine::docker::fault::within;
-use crate::engine::docker::{Docker, READ_DEADLINE, name};
+use crate::engine::docker::{Docker, READ_DEADLINE, name, podman};
 use crate::engine::{Error, Exit};
 
 /// How often a container is inspected while the Engine says nothing of it.
 const INSPECT_INTERVAL: Duration = Duration::from_secs(5);
+/// When a container that Podman may have ended before it was asked is inspected for the first time.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// The longest line that init may have written.
+const LONGEST_WORDS: usize = 16 << 10;
 /// How long an Engine may be away (restarted, upgraded) before a wait for one of its containers ends with an error.
 pub(super) const AWAY_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// The pause before an Engine that hung up is asked again.
@@ -30,13 +34,21 @@ impl Docker {
     /// not have, [`Error::NoSuchCommand`] tells.
     pub(crate) async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
         let name = name(attempt);
+        // Podman before 4.6 spins on a core for everyone who waits until a container is not running. It does not while it
+        // waits for the next exit, of which an exit that has been tells nothing.
+        let (condition, first) = match self.podman {
+            true => ("next-exit", FIRST_LOOK),
+            false => ("not-running", INSPECT_INTERVAL),
+        };
         let mut away_since = None;
         let mut was_away = false;
         loop {
-            let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+            let options = WaitContainerOptionsBuilder::new().condition(condition).build();
             let mut ended = self.client.wait_container(&name, Some(options)).boxed();
+            let mut patience = first;
             loop {
-                let hint = tokio::time::timeout(INSPECT_INTERVAL, ended.next()).await;
+                let hint = tokio::time::timeout(patience, ended.next()).await;
+                patience = INSPECT_INTERVAL;
                 match self.end_of(attempt).await {
                     Ok(Some(mut exit)) => {
                         exit.interrupted |= was_away || self.goes_away_after(&exit).await;
@@ -97,11 +109,12 @@ impl Docker {
         if !matches!(exit.code, 1 | 126 | 127) {
             return Ok(exit);
         }
-        match self.last_words(attempt).await {
-            Ok(words) => match init_complaint(&words) {
-                Some(message) => Err(Error::NoSuchCommand { message }),
-                None => Ok(exit),
-            },
+        match self.complaint(attempt).await {
+            Ok(Some((command, why))) => {
+                let message = format!("the command `{command}` can't be started in the image: {why}");
+                Err(Error::NoSuchCommand { message })
+            }
+            Ok(None) => Ok(exit),
             Err(error) => {
                 tracing::debug!(attempt = %attempt, %error, "can't read the last line of a failed container");
                 Ok(exit)
@@ -109,13 +122,35 @@ impl Docker {
         }
     }
 
+    /// The command that init could not start, and why.
+    async fn complaint(&self, attempt: AttemptId) -> Result<Option<(String, String)>, Error> {
+        let words = self.last_words(attempt).await?;
+        if let Some(why) = podman::init_complaint(&words) {
+            // Its init does not name the command.
+            let arguments = self.inspect(attempt).await?.args.unwrap_or_default();
+            let command = arguments.into_iter().find(|argument| argument != "--").unwrap_or_default();
+            return Ok(Some((command, why.to_owned())));
+        }
+        Ok(init_complaint(&words).map(|(command, why)| (command.to_owned(), why.to_owned())))
+    }
+
+    /// The last line on stderr; nothing if it is longer than any of init's.
     async fn last_words(&self, attempt: AttemptId) -> Result<String, Error> {
-        let options = LogsOptionsBuilder::new().stderr(true).tail("1").build();
+        // Init's words are all that is in a log if they are in it; Podman tears lines apart when it is asked for the last.
+        let tail = if self.podman { "all" } else { "1" };
+        let options = LogsOptionsBuilder::new().stdout(self.podman).stderr(true).tail(tail).build();
         let name = name(attempt);
-        let mut lines = self.client.logs(&name, Some(options)).boxed();
-        let last =
-            within("logs", READ_DEADLINE, Some(attempt), async { lines.next().await.transpose() }).await?;
-        Ok(last.map(|line| String::from_utf8_lossy(&line.into_bytes()).into_owned()).unwrap_or_default())
+        let mut pieces = self.client.logs(&name, Some(options)).boxed();
+        let mut line = Vec::new();
+        while let Some(piece) =
+            within("logs", READ_DEADLINE, Some(attempt), async { pieces.next().await.transpose() }).await?
+        {
+            line.extend_from_slice(&piece.into_bytes());
+            if line.len() > LONGEST_WORDS {
+                return Ok(String::new());
+            }
+        }
+        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 }
 
@@ -136,10 +171,9 @@ fn is_before_boot(started: &str) -> bool {
 }
 
 /// Reads tini's `[FATAL tini (7)] exec nosuch failed: No such file or directory`.
-fn init_complaint(line: &str) -> Option<String> {
+fn init_complaint(line: &str) -> Option<(&str, &str)> {
     let (_, rest) = line.trim().strip_prefix("[FATAL tini (")?.split_once(")] exec ")?;
-    let (command, why) = rest.rsplit_once(" failed: ")?;
-    Some(format!("the command `{command}` can't be started in the image: {why}"))
+    rest.rsplit_once(" failed: ")
 }
 
 #[cfg(test)]
@@ -149,8 +183,8 @@ mod tests {
     #[test]
     fn only_the_words_of_init_are_a_missing_command() {
         assert_eq!(
-            init_complaint("[FATAL tini (7)] exec no such failed: No such file or directory\n").as_deref(),
-            Some("the command `no such` can't be started in the image: No such file or directory")
+            init_complaint("[FATAL tini (7)] exec no such failed: No such file or directory\n"),
+            Some(("no such", "No such file or directory"))
         );
         assert_eq!(init_complaint("sh: nosuch: not found\n"), None);
         assert_eq!(init_complaint("[FATAL tini (7)] something else"), None);
