@@ -95,9 +95,13 @@ impl Docker {
             .map_err(|_| Error::Timeout { call: "version", after: READ_DEADLINE })?
             .map_err(|error| fault::connecting(host, &error))?;
         let version = within("version", READ_DEADLINE, None, client.version()).await?;
+        let podman = podman::is(&version);
+        if podman {
+            podman::warn(&version);
+        }
         Ok(Self {
             client,
-            podman: podman::is(&version),
+            podman,
             starts: Arc::new(Semaphore::new(starts_at_once as usize)),
             deadline,
             groups: Arc::default(),

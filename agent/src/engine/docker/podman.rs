@@ -13,6 +13,17 @@ pub(super) fn is(version: &SystemVersion) -> bool {
     components.iter().any(|component| component.name.to_lowercase().contains("podman"))
 }
 
+/// Tells the machine's owner of what can't be helped here.
+pub(super) fn warn(version: &SystemVersion) {
+    let version = version.version.as_deref().unwrap_or_default();
+    if version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < 5) {
+        tracing::warn!(
+            "Podman {version} does not tell which containers ran out of memory, unless conmon is started as docs/PODMAN.md \
+             says"
+        );
+    }
+}
+
 /// Refuses what it would leave out, or make, without a word.
 pub(super) async fn check(spec: &ContainerSpec) -> Result<(), Error> {
     let refused =
