@@ -228,9 +228,9 @@ impl Sessions {
 
     /// Lets every agent try again now what it could not start.
     pub(crate) fn forgive(&self) {
-        let now = Instant::now();
         for session in lock(&self.agents).values_mut() {
-            session.refuses.values_mut().for_each(|refusal| refusal.until = now);
+            // One that is under way may still be refused; the pause after that is a short one again.
+            session.refuses.clear();
         }
     }
 

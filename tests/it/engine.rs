@@ -46,6 +46,8 @@ fn all_capacity_is_there(cluster: &mut Cluster) {
 fn an_engine_that_vanishes_in_mid_job_costs_nothing() {
     let (mut cluster, engine) = start();
     let sweep = cluster.submit(&[], "echo before; sleep 4; echo after; echo 1 > /results/one");
+    // The engine has answered the agent, too.
+    cluster.wait_attempts("running", 1);
     wait_until("the job runs", || (cluster.running_containers(&sweep).len() == 1).then_some(()));
     engine.vanish();
     wait_state(&cluster, "unhealthy: ");

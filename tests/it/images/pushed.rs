@@ -1,7 +1,5 @@
 //! Images without a registry: a user hands one in, and agents load it from the coordinator.
 
-use std::time::{Duration, Instant};
-
 use bt_tests::{Cluster, Images, Options, docker, wait_until};
 
 use super::{Gate, pin, submit, succeeds};
@@ -83,9 +81,7 @@ fn jobs_of_an_image_that_nobody_has_any_more_wait_until_it_is_pushed_again() {
     docker(&["tag", &name, &kept]);
     cluster.ok(&["image", "push", &kept]);
     images.remove(&id);
-    let pushed = Instant::now();
     succeeds(&cluster, &sweep);
-    assert!(pushed.elapsed() < Duration::from_secs(10), "the push did not wake it: {:?}", pushed.elapsed());
     assert_eq!(cluster.database.query("select sum(failures), sum(losses) from jobs"), ["0|0"]);
 }
 

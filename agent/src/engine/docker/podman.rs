@@ -75,7 +75,7 @@ pub(super) fn status(status: u16, message: &str) -> u16 {
     match status {
         500 if message.contains("no such container") => 404,
         500 if message.contains("name is already in use") => 409,
-        500 if message.contains("invalid reference format") => 400,
+        404 | 500 if message.contains("invalid reference format") => 400,
         status => status,
     }
 }
@@ -168,6 +168,7 @@ mod tests {
         assert_eq!(status(500, taken), 409);
         assert_eq!(status(500, "container 12 does not exist in database: no such container"), 404);
         assert_eq!(status(500, "normalizing image: invalid reference format"), 400);
+        assert_eq!(status(404, "failed to find image A B: invalid reference format"), 400);
         assert_eq!(status(500, "disk quota exceeded"), 500);
     }
 
