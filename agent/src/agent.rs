@@ -96,12 +96,8 @@ impl Agent {
         draining: CancellationToken,
     ) -> anyhow::Result<Self> {
         let disk_reserve = match &options.disk_reserve {
-            None => state.disk_bytes()? / DISK_RESERVE_PART,
+            None => (state.disk_bytes()? / DISK_RESERVE_PART).min(DISK_RESERVE_MOST),
             Some(text) => parse_size(text).context("read --disk-reserve")?,
-        };
-        let disk_reserve = match options.disk_reserve {
-            None => disk_reserve.min(DISK_RESERVE_MOST),
-            Some(_) => disk_reserve,
         };
         Ok(Self {
             about: about(&offer),

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bt_model::manifest::Containers;
 use bt_model::reason::Reason;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -154,8 +153,7 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         }
     };
     held.note("");
-    let shares = job.manifest.sandbox.containers() == Containers::Reuse && job.manifest.resources().gpus == 0;
-    if shares {
+    if job.manifest.shares_containers() {
         if held.taken_back && held.dir.started().is_some() {
             let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
             return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
@@ -271,6 +269,10 @@ async fn send_log(agent: &Agent, held: &Held) {
 
 /// Removes the container. One that the engine won't let go of now is removed by a later pass of the reconciler.
 async fn remove_container(agent: &Agent, held: &Held) {
+    // A shared container is its sweep's, and not the attempt's.
+    if agent.manifests.of(&held.assignment).is_ok_and(|manifest| manifest.shares_containers()) {
+        return;
+    }
     if let Err(error) = agent.engine.remove(held.id()).await {
         warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
     }

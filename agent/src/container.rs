@@ -40,6 +40,14 @@ pub(crate) struct Identity {
     pub(crate) ids: (u32, u32),
 }
 
+impl Identity {
+    /// That of this process, as this agent.
+    pub(crate) fn of(agent: AgentId) -> Self {
+        let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Self { agent, ids }
+    }
+}
+
 /// What the machine adds to a container.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host<'h> {

@@ -89,10 +89,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     };
     let engine_version = engine.version().await?;
     offer.check_at(&engine).await?;
-    let identity = Identity {
-        agent: state.agent_id()?,
-        ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
-    };
+    let identity = Identity::of(state.agent_id()?);
     info!(
         agent.id = %identity.agent,
         "agent {} offers {} on {engine_version}", offer.name, offer.capacity

@@ -85,10 +85,7 @@ pub async fn run_local(
     // The container's user must get through to the results.
     fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
     let state = StateDir::open(&place.path().join("state"))?;
-    let identity = Identity {
-        agent: AgentId::random(),
-        ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
-    };
+    let identity = Identity::of(AgentId::random());
     let assignment =
         Assignment::local(AttemptId::random(), SweepId::random(), number, &manifest, &parameters);
     let id = assignment.attempt;

@@ -91,16 +91,16 @@ impl Publisher {
             }
         }
         let writing: Vec<_> =
-            documents.iter().map(|(result, document)| self.write(result, document)).collect();
+            documents.into_iter().map(|(result, document)| self.write(result, document)).collect();
         let written: Vec<_> = stream::iter(writing).buffer_unordered(AT_ONCE).try_collect().await?;
         self.queue.mark_written(&written).await?;
         Ok(written.len())
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, result: &Unwritten, document: &ResultDocument) -> Result<AttemptId, Error> {
+    async fn write(&self, result: &Unwritten, mut document: ResultDocument) -> Result<AttemptId, Error> {
         let place = &result.place;
-        let logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
+        document.logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
             Ok(logs) => logs,
             // A damaged log must not hold up a result.
             Err(error @ kept_log::Error::NotALog { .. }) => {
@@ -109,7 +109,6 @@ impl Publisher {
             }
             Err(kept_log::Error::Store(error)) => return Err(error.into()),
         };
-        let document = ResultDocument { logs, ..document.clone() };
         self.store.write_result(&place.result(), &document).await?;
         Ok(result.attempt)
     }

@@ -141,14 +141,17 @@ pub(super) fn spec(
     collect::make_results_dir(&dir.results(), owner)
         .map_err(|error| agents_fault(anyhow::anyhow!("the results directory can't be made: {error}")))?;
     dir.write_input(&job.input()).map_err(agents_fault)?;
-    let host = Host {
+    Ok(job.container(assignment, image, agent.identity, &host(agent, gpus, mounts), dir)?)
+}
+
+pub(super) fn host<'h>(agent: &'h Agent, gpus: &'h [u32], mounts: &'h [Bind]) -> Host<'h> {
+    Host {
         offer: &agent.offer,
         runtime: agent.options.oci_runtime.as_deref(),
         stop_grace: agent.options.stop_grace,
         gpus,
         mounts,
-    };
-    Ok(job.container(assignment, image, agent.identity, &host, dir)?)
+    }
 }
 
 /// Writes the input file of a job that shares its container with others.

@@ -6,10 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use bt_model::reason::Reason;
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::prepare::{self, Ready};
 use super::{Stop, run};
@@ -113,15 +112,8 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
     let (mut log, _) = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
         .map_err(|error| prepare::agents_fault(error.into()))?;
     let id = running.id.clone();
-    let mut lines = running.lines;
     let working = async {
-        while let Some(line) = lines.next().await {
-            let kept = line.map_err(|error| error.to_string());
-            if let Err(error) = kept.and_then(|line| log.append(&line).map_err(|error| error.to_string())) {
-                warn!(attempt.id = %held.id(), error, "the rest of the log is not kept");
-                break;
-            }
-        }
+        run::copy_lines(held, &mut log, running.lines).await;
         agent.engine.exec_end(slot.id, &id).await
     };
     let ended = tokio::select! {
@@ -134,9 +126,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
         () = usage::measure(agent, held, slot.id, before) => unreachable!("measuring has no end"),
     };
     held.ran(began.elapsed());
-    if let Err(error) = log.finish() {
-        warn!(attempt.id = %held.id(), error = %error, "the log may lack its end");
-    }
+    run::finish_log(held, log);
     if let Ok((Exit { code: 126 | 127, .. }, None)) = &ended {
         let words = last_words(&held.dir.log(), COMPLAINT);
         if words.starts_with(NOT_STARTED) {
@@ -149,7 +139,8 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
 
 /// The job's command as the image would run it.
 fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
-    let spec = prepare::spec(agent, &held.assignment, job, &held.dir, String::new(), &[], &[])?;
+    let host = prepare::host(agent, &[], &[]);
+    let spec = job.container(&held.assignment, String::new(), agent.identity, &host, &held.dir)?;
     // Another entrypoint takes the image's command out as well, as with `docker run`.
     let (entrypoint, default) = match spec.entrypoint {
         Some(entrypoint) => (entrypoint, Vec::new()),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bt_model::log::LogLine;
 use bt_model::manifest::OnDisconnect;
-use bt_model::reason::{Reason, ReasonKind};
-use futures_util::StreamExt;
+use bt_model::reason::Reason;
+use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -14,7 +15,7 @@ use crate::agent::Agent;
 use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ending, Halt, disk_is_short};
-use crate::engine::{Exit, Sample};
+use crate::engine::{Error, Exit, Sample};
 use crate::holdings::Held;
 use crate::logfile::{self, LogFile};
 use crate::usage;
@@ -153,7 +154,16 @@ async fn keep_log(agent: &Agent, held: &Held, job: &Job) {
             return;
         }
     };
-    let lines = agent.engine.logs(held.id(), since);
+    copy_lines(held, &mut file, agent.engine.logs(held.id(), since)).await;
+    finish_log(held, file);
+}
+
+/// Keeps lines as they come, until there are no more or one can't be kept.
+pub(super) async fn copy_lines(
+    held: &Held,
+    file: &mut LogFile,
+    lines: impl Stream<Item = Result<LogLine, Error>>,
+) {
     tokio::pin!(lines);
     while let Some(line) = lines.next().await {
         let kept = line.map_err(|error| error.to_string());
@@ -163,6 +173,9 @@ async fn keep_log(agent: &Agent, held: &Held, job: &Job) {
             break;
         }
     }
+}
+
+pub(super) fn finish_log(held: &Held, file: LogFile) {
     if let Err(error) = file.finish() {
         warn!(attempt.id = %held.id(), error = %error, "the log may lack its end");
     }
@@ -171,8 +184,7 @@ async fn keep_log(agent: &Agent, held: &Held, job: &Job) {
 /// A job that failed while the machine's disk was at its end failed of that: the one that had written most by its own
 /// doing, the others by the machine's.
 pub(super) fn out_of_disk(agent: &Agent, held: &Held, ending: Ending) -> Ending {
-    let Ending::Failed { kind, .. } = &ending else { return ending };
-    if kind != ReasonKind::Exit.name() || !agent.disk_is_short() {
+    if !matches!(ending.reason(), Some(Reason::Exit(_))) || !agent.disk_is_short() {
         return ending;
     }
     match agent.holdings.writes_most(held.id()) {

@@ -160,6 +160,11 @@ impl Manifest {
         }
     }
 
+    /// True if jobs that follow each other on an agent run in one container; jobs with gpus have one of their own.
+    pub fn shares_containers(&self) -> bool {
+        self.sandbox.containers() == Containers::Reuse && self.needs.gpus.unwrap_or(0) == 0
+    }
+
     /// How many threads a job's libraries should start; none where the manifest names no cpus, and the agent's rule
     /// decides.
     pub fn thread_count(&self) -> Option<u64> {

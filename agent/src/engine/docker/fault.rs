@@ -55,7 +55,7 @@ fn refused(call: &'static str, attempt: Option<AttemptId>, status: u16, message:
 
 fn told(call: &'static str, status: Option<u16>, message: String) -> Error {
     let says = |words: &str| message.contains(words);
-    if says("no space left on device") || says("disk quota exceeded") {
+    if is_full(&message) {
         return Error::DiskFull { message };
     }
     // The Engine's own init is missing from the machine: no fault of the image.
@@ -91,6 +91,12 @@ fn unmountable(message: &str) -> String {
         ),
         None => format!("what is mounted does not fit what the image has there: {message}"),
     }
+}
+
+/// True if the Engine says that its disk is full.
+pub(super) fn is_full(message: &str) -> bool {
+    let lower = message.to_lowercase();
+    ["no space left on device", "disk quota exceeded"].iter().any(|words| lower.contains(words))
 }
 
 /// Why there is no Engine at `host`, and what the machine's owner can do about it.

@@ -219,7 +219,7 @@ fn pull_refused(image: &str, fault: Fault) -> Error {
     let image = image.to_owned();
     let lower = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
-    if says(&["no space left on device", "disk quota exceeded"]) {
+    if fault::is_full(&message) {
         Error::DiskFull { message }
     } else if says(&[
         "denied",

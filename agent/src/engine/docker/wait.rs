@@ -3,6 +3,7 @@
 //! The Engine's word that a container has ended is a hint; what an inspection shows is the truth. So a word that never
 //! comes costs one interval, and a restarted Engine is asked again.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bollard::models::ContainerStateStatusEnum;
@@ -162,10 +163,11 @@ fn between(started: &str, finished: &str) -> Option<Duration> {
 
 /// True if the machine was started anew after this time: what ran then was not ended by itself.
 fn is_before_boot(started: &str) -> bool {
-    let booted = std::fs::read_to_string("/proc/stat").ok();
-    let booted = booted.and_then(|stat| {
-        stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok())
+    static BOOTED: LazyLock<Option<i64>> = LazyLock::new(|| {
+        let stat = std::fs::read_to_string("/proc/stat").ok()?;
+        stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
     });
+    let booted = *BOOTED;
     let started = started.parse::<jiff::Timestamp>().ok();
     matches!((started, booted), (Some(started), Some(booted)) if started.as_second() > 0 && started.as_second() < booted)
 }
