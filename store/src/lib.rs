@@ -7,11 +7,13 @@ mod document;
 mod error;
 mod upload;
 
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
@@ -91,10 +93,41 @@ impl Store {
         Ok(pieces.map(move |piece| piece.map_err(|e| Error::of(&name, e))))
     }
 
+    /// All files below a directory, with their sizes, as the store names them: in no order, and none that is still being
+    /// written. A directory that is not there has none.
+    pub fn list(&self, dir: &str) -> impl Stream<Item = Result<Stored, Error>> + Send + 'static {
+        let name = dir.to_owned();
+        let listed = match dir {
+            "" => Ok(self.objects.list(None)),
+            dir => parse(dir).map(|prefix| self.objects.list(Some(&prefix))),
+        };
+        let failed = move |error| Error::of(&name, error);
+        let stored = |meta: object_store::ObjectMeta| Stored {
+            path: meta.location.into(),
+            size: meta.size,
+            modified: meta.last_modified.into(),
+        };
+        match listed {
+            Ok(files) => files.map(move |file| file.map(stored).map_err(&failed)).left_stream(),
+            Err(error) => stream::once(ready(Err(error))).right_stream(),
+        }
+    }
+
     /// Writes the document that makes a published result known to readers without Postgres.
     pub async fn write_result(&self, path: &str, document: &ResultDocument) -> Result<(), Error> {
         self.put(path, document.to_json().into()).await
     }
+}
+
+/// A file that is in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// From the store's root.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// By the clock of the machine that holds the store.
+    pub modified: SystemTime,
 }
 
 /// The last step of writing a file whose own name leaves no room for that of a file being written.

@@ -74,3 +74,23 @@ async fn the_longest_name_is_kept_and_nothing_else_is_left() {
     assert_eq!(std::fs::read_dir(dir.path().join("store/s/0/1")).unwrap().count(), 5);
     store.put("s/0/1/a#b", Bytes::new()).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_there_is_listed_and_what_is_being_written_is_not() {
+    let (_dir, store) = store();
+    store.put("s/0/1/a", Bytes::from_static(b"12")).await.unwrap();
+    store.put("s/0/1/b/c", Bytes::from_static(b"3")).await.unwrap();
+    store.put("s/00/1/a", Bytes::new()).await.unwrap();
+    let mut open = store.upload("s/0/1/open").await.unwrap();
+    open.write(Bytes::from_static(b"half")).await.unwrap();
+    let list = async |dir| {
+        let listed: Vec<_> = store.list(dir).map(Result::unwrap).collect().await;
+        let mut listed: Vec<_> = listed.into_iter().map(|file| (file.path, file.size)).collect();
+        listed.sort();
+        listed
+    };
+    assert_eq!(list("s/0").await, [("s/0/1/a".to_owned(), 2), ("s/0/1/b/c".to_owned(), 1)]);
+    assert_eq!(list("").await.len(), 3);
+    assert_eq!(list("none").await, []);
+    open.abort().await.unwrap();
+}
