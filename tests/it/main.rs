@@ -17,6 +17,7 @@ mod manage;
 mod offers;
 mod options;
 mod order;
+mod provenance;
 mod results;
 mod several;
 mod submit;

@@ -389,5 +389,6 @@ fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         last_seen: Some(timestamp(row.last_seen)),
         job_memory_bytes: row.job_memory_bytes,
         about: row.about.into_iter().collect(),
+        volume_fingerprints: row.fingerprints.into_iter().collect(),
     }
 }
