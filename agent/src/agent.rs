@@ -27,6 +27,7 @@ use crate::offer::Offer;
 use crate::outbox::Outbox;
 use crate::pulled::Pulled;
 use crate::slots::Slots;
+use crate::software;
 use crate::workdir::StateDir;
 
 /// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
@@ -60,6 +61,7 @@ pub(crate) struct Agent {
     pub(crate) images: Images,
     pub(crate) pulled: Pulled,
     pub(crate) fingerprints: Arc<Fingerprints>,
+    pub(crate) software: software::Seen,
     /// The engine has said that its disk is full.
     pub(crate) engine_is_full: AtomicBool,
     pub(crate) guests: Guests,
@@ -108,6 +110,7 @@ impl Agent {
             images: Images::default(),
             pulled: Pulled::open(state.pulled()),
             fingerprints: Arc::new(Fingerprints::new(&offer.volumes, &state.fingerprints())),
+            software: software::Seen::default(),
             engine_is_full: AtomicBool::new(false),
             guests: Guests::default(),
             shells: AtomicUsize::new(0),

@@ -23,6 +23,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bt_model::reason::Reason;
+use bt_proto::v1;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
@@ -122,6 +123,7 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         image_id: held.image_id(),
         usage: usage.to_wire(),
         volumes: held.dir.volumes_told(),
+        given: given(agent, held),
     };
     let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
     let answered = async {
@@ -131,6 +133,13 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         }
     };
     let ((), ()) = tokio::join!(answered, remove_container(agent, held));
+}
+
+/// What its container was given, if one was started.
+fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
+    held.dir.started()?;
+    let job = Job::read(&held.assignment, &agent.manifests).ok()?;
+    Some(job.given(agent.identity, &agent.offer, &agent.engine_version))
 }
 
 fn stopped(stop: Stop) -> Outcome {

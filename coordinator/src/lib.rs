@@ -4,6 +4,7 @@
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
 mod config;
+mod document;
 mod kept_log;
 mod ledger;
 mod loops;

@@ -14,6 +14,7 @@ mod record;
 mod row;
 mod session;
 mod settle;
+mod software;
 mod submit;
 
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
-pub(crate) use maintain::Unwritten;
+pub(crate) use maintain::Published;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };

@@ -7,6 +7,7 @@ mod images;
 mod jobs;
 mod logs;
 mod results;
+mod software;
 mod status;
 mod submit;
 mod sweeps;

@@ -150,6 +150,17 @@ impl v1::sweeps_server::Sweeps for Services {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
+    async fn show_result(
+        &self,
+        request: Request<v1::ShowResultRequest>,
+    ) -> Result<Response<v1::ShowResultReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let record = self.record(&found, request.job).await?;
+        Ok(Response::new(v1::ShowResultReply { record }))
+    }
+
     type DownloadStream = Answers<v1::DownloadReply>;
 
     async fn download(

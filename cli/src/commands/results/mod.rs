@@ -1,6 +1,7 @@
 //! `btctl results`: what the jobs left.
 
 mod get;
+mod show;
 
 use bt_proto::v1;
 use serde_json::json;
@@ -17,6 +18,7 @@ use crate::target::Target;
 pub(crate) enum Results {
     Ls(Ls),
     Get(get::Get),
+    Show(show::Show),
 }
 
 /// List the published files with their sizes and SHA-256.
@@ -34,6 +36,7 @@ impl Results {
         match self {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Get(get) => get.run(settings).await,
+            Self::Show(show) => show.run(settings).await,
         }
     }
 }
