@@ -50,7 +50,7 @@ fn a_volumes_fingerprint_is_told_and_another_content_of_equal_size_is_another() 
     assert_ne!(second, first);
     wait_until("the agent tells the new fingerprint", || {
         let shown = cluster.json(&["agents", "show", "agent"]);
-        (shown["volume_fingerprints"]["prices"] == Value::from(by_hand(&prices))).then_some(())
+        (shown["volume_fingerprints"]["prices"] == by_hand(&prices)).then_some(())
     });
     wait_until("a job is told it", || (run() == by_hand(&prices)).then_some(()));
     let sweep = cluster.submit(&[], "true");
