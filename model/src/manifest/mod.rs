@@ -29,7 +29,9 @@ pub use draft::Draft;
 pub(crate) use error::suggestion;
 pub use error::{Error, Place, Places};
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix, parse_axis_flag};
-pub use policy::{MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason};
+pub use policy::{
+    Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
+};
 pub use range::Range;
 pub use rows::csv_rows;
 pub use sandbox::{
