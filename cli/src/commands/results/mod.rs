@@ -2,6 +2,7 @@
 
 mod get;
 mod show;
+mod verify;
 
 use bt_proto::v1;
 use serde_json::json;
@@ -13,12 +14,13 @@ use crate::output::{Column, OutputArgs, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
-/// List or fetch published results.
+/// List, fetch or verify published results.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Results {
     Ls(Ls),
     Get(get::Get),
     Show(show::Show),
+    Verify(verify::Verify),
 }
 
 /// List the published files with their sizes and SHA-256.
@@ -37,6 +39,7 @@ impl Results {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Get(get) => get.run(settings).await,
             Self::Show(show) => show.run(settings).await,
+            Self::Verify(verify) => verify.run(settings).await,
         }
     }
 }
