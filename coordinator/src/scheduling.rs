@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use bt_model::id::SweepId;
+use bt_model::id::{AgentId, SweepId};
 use bt_model::resources::Resources;
 
 use crate::queue::Candidate;
@@ -24,6 +24,16 @@ pub(crate) struct Offer {
     pub(crate) job_memory_bytes: u64,
     /// Images that its engine had when it connected.
     pub(crate) images: HashSet<String>,
+}
+
+/// By this label a sweep can ask for one agent.
+const AGENT_LABEL: &str = "btctl.agent";
+
+/// All labels of an agent: its own, and its id.
+pub(crate) fn labels(own: BTreeMap<String, String>, agent: AgentId) -> BTreeMap<String, String> {
+    let mut labels = own;
+    labels.insert(AGENT_LABEL.to_owned(), agent.to_string());
+    labels
 }
 
 impl Offer {

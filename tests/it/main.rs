@@ -19,6 +19,7 @@ mod offers;
 mod options;
 mod order;
 mod provenance;
+mod rerun;
 mod results;
 mod several;
 mod submit;

@@ -17,6 +17,7 @@ mod limits;
 mod logs;
 mod ls;
 mod pause;
+mod rerun;
 mod results;
 mod retry;
 mod run;
@@ -68,6 +69,7 @@ enum Command {
     Debug(debug::Debug),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
+    Rerun(rerun::Rerun),
     Pause(pause::Pause),
     Resume(pause::Resume),
     Explain(explain::Explain),
@@ -104,6 +106,7 @@ impl Cli {
             Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,
             Command::Retry(command) => command.run(&settings()?).await,
+            Command::Rerun(command) => command.run(&settings()?).await,
             Command::Pause(command) => command.run(&settings()?).await,
             Command::Resume(command) => command.run(&settings()?).await,
             Command::Explain(command) => command.run(&settings()?).await,

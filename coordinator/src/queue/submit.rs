@@ -32,6 +32,8 @@ pub(crate) struct Submission {
     /// Name of each volume, and whether read-only is enough.
     pub(crate) volumes: BTreeMap<String, bool>,
     pub(crate) image: String,
+    /// What the image stands for, where that is known.
+    pub(crate) image_pin: Option<String>,
 }
 
 /// The parameters of a sweep's jobs, in the order of their numbers.
@@ -184,7 +186,10 @@ async fn insert_sweep(tx: &mut PgConnection, sweep: &Submission) -> Result<Optio
         signed::<i64>(sweep.needs.disk_bytes)?,
         policy.kept_for().map(|time| signed::<i64>(time.as_secs())).transpose()?,
     )
-    .fetch_optional(tx)
+    .fetch_optional(&mut *tx)
     .await?;
+    if let (Some(_), Some(pin)) = (&inserted, &sweep.image_pin) {
+        query_file!("queries/pin_new_sweep.sql", id.uuid(), pin).execute(tx).await?;
+    }
     Ok(inserted.map(|_| id))
 }

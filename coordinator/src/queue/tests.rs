@@ -35,6 +35,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         labels: BTreeMap::new(),
         volumes: BTreeMap::new(),
         image: "i:1".into(),
+        image_pin: None,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::queue::{
     Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, Pulse, Recorded, Report,
     Settlement,
 };
-use crate::scheduling::Offer;
+use crate::scheduling::{Offer, labels};
 
 /// How long a new connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
@@ -172,7 +172,7 @@ impl Services {
         };
         let offer = Offer {
             capacity: greeting.capacity,
-            labels: greeting.labels.clone(),
+            labels: labels(greeting.labels.clone(), agent),
             volumes: greeting.volumes.clone(),
             job_memory_bytes: greeting.job_memory_bytes,
             images: images.into_iter().collect(),

@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::{Services, status};
 use crate::queue::{AgentRow, Candidate, Found, InQueue, SweepDetails};
-use crate::scheduling::{Offer, misfit};
+use crate::scheduling::{Misfit, Offer, labels, misfit};
 
 /// How an agent is, for people and for the question why a job waits.
 pub(super) enum AgentState {
@@ -30,7 +30,7 @@ impl Services {
     pub(super) async fn waiting(&self, details: &SweepDetails) -> Result<Vec<v1::Waiting>, Status> {
         let held = self.held_back(details).await?;
         if !held.is_empty() {
-            return Ok(held.into_iter().map(|why| v1::Waiting { agent: String::new(), why }).collect());
+            return Ok(held.into_iter().map(|why| waits(String::new(), why, false)).collect());
         }
         let agents = self.what_agents_say(&details.candidate).await?;
         match agents.iter().any(|waiting| waiting.why.is_empty()) {
@@ -140,33 +140,41 @@ impl Services {
             return Ok(vec![v1::Waiting {
                 agent: String::new(),
                 why: "no agent has ever connected; start one with `btctl agent`".into(),
+                lasting: true,
             }]);
         }
         let refusals = self.sessions.refusals(wanted.sweep);
         let answer = |(row, used): (AgentRow, crate::queue::Usage)| {
-            let why = match state(&row) {
-                AgentState::Offline => "it is offline".to_owned(),
-                AgentState::Unhealthy(why) => format!("it is unhealthy: {why}"),
-                AgentState::Draining => "it is draining".to_owned(),
+            let (why, lasting) = match state(&row) {
+                AgentState::Offline => ("it is offline".to_owned(), true),
+                AgentState::Unhealthy(why) => (format!("it is unhealthy: {why}"), true),
+                AgentState::Draining => ("it is draining".to_owned(), true),
                 AgentState::Ready if refusals.contains_key(&row.id) => {
-                    format!("it could not start one a moment ago: {}", refusals[&row.id])
+                    (format!("it could not start one a moment ago: {}", refusals[&row.id]), true)
                 }
                 AgentState::Ready => {
                     let free = row.capacity.less(&used.resources);
                     let offer = Offer {
                         capacity: row.capacity,
-                        labels: row.labels,
+                        labels: labels(row.labels, row.id),
                         volumes: row.volumes,
                         job_memory_bytes: row.job_memory_bytes,
                         images: Default::default(),
                     };
-                    misfit(&offer, &free, wanted).map(|misfit| misfit.to_string()).unwrap_or_default()
+                    let misfit = misfit(&offer, &free, wanted);
+                    let lasting =
+                        misfit.as_ref().is_some_and(|misfit| !matches!(misfit, Misfit::Busy { .. }));
+                    (misfit.map(|misfit| misfit.to_string()).unwrap_or_default(), lasting)
                 }
             };
-            v1::Waiting { agent: row.name, why }
+            waits(row.name, why, lasting)
         };
         Ok(agents.into_iter().map(answer).collect())
     }
+}
+
+fn waits(agent: String, why: String, lasting: bool) -> v1::Waiting {
+    v1::Waiting { agent, why, lasting }
 }
 
 /// Where a job is that does not wait.

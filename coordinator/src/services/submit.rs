@@ -132,7 +132,14 @@ impl Order {
             return Err(Status::invalid_argument("an idempotency key has 1 to 200 characters"));
         }
         let mut hash = Sha256::new();
+        if !is_pin(&header.image_pin) {
+            return Err(Status::invalid_argument(format!(
+                "{:?} does not stand for one image for good; write sha256:..., or NAME@sha256:...",
+                header.image_pin
+            )));
+        }
         hash.update(header.manifest.as_bytes());
+        hash.update(header.image_pin.as_bytes());
         Ok(Self { header, incoming, hash })
     }
 
@@ -173,8 +180,16 @@ impl Order {
             labels: manifest.labels(),
             volumes: volumes(manifest),
             image: manifest.image.clone(),
+            image_pin: Some(self.header.image_pin.clone()).filter(|pin| !pin.is_empty()),
         }
     }
+}
+
+/// An image's id, its digest in a registry, or nothing.
+fn is_pin(pin: &str) -> bool {
+    let digest = pin.rsplit('@').next().and_then(|digest| digest.strip_prefix("sha256:"));
+    pin.is_empty()
+        || digest.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The volumes that a sweep needs, each with whether read-only is enough for all its mounts.

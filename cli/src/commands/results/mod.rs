@@ -4,6 +4,8 @@ mod get;
 mod show;
 mod verify;
 
+pub(crate) use show::record;
+
 use bt_proto::v1;
 use serde_json::json;
 use tokio_stream::StreamExt;

@@ -5,6 +5,8 @@ mod like;
 mod suggest;
 mod wait;
 
+pub(crate) use self::wait::wait;
+
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -142,7 +144,7 @@ fn warn_of_tag(image: &str) {
     }
 }
 
-fn tell(submitted: &v1::SubmitReply) {
+pub(crate) fn tell(submitted: &v1::SubmitReply) {
     let count = match submitted.jobs {
         1 => "1 job".to_owned(),
         jobs => format!("{jobs} jobs"),
@@ -152,6 +154,14 @@ fn tell(submitted: &v1::SubmitReply) {
         false => "is queued",
     };
     output::say(&format!("sweep {} ({}): {count}; it {queued}", submitted.name, submitted.id));
+}
+
+/// Prints what a script wants to know; people have been told.
+pub(crate) fn print_unless_told(submitted: &v1::SubmitReply, format: Format) -> Result<(), Error> {
+    match format {
+        Format::Table | Format::Wide => Ok(()),
+        format => print(submitted, format),
+    }
 }
 
 fn print(submitted: &v1::SubmitReply, format: Format) -> Result<(), Error> {
@@ -206,8 +216,14 @@ fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
 }
 
 /// The messages that queue the sweep: a header, and the rows where the manifest has some.
-fn messages(manifest: &Manifest, idempotency_key: String, owner: String) -> Vec<v1::SubmitRequest> {
-    let header = v1::SubmitHeader { idempotency_key, manifest: manifest.to_json(), owner };
+pub(crate) fn messages(
+    manifest: &Manifest,
+    idempotency_key: String,
+    owner: String,
+) -> Vec<v1::SubmitRequest> {
+    let manifest_json = manifest.to_json();
+    let header =
+        v1::SubmitHeader { idempotency_key, manifest: manifest_json, owner, ..v1::SubmitHeader::default() };
     let mut messages = vec![v1::SubmitRequest { kind: Some(submit_request::Kind::Header(header)) }];
     if let bt_model::manifest::JobSource::Rows(rows) = &manifest.jobs {
         for piece in rows.chunks(ROWS_IN_MESSAGE) {

@@ -21,7 +21,7 @@ const QUIET: Duration = Duration::from_secs(3);
 const AWAY: Duration = Duration::from_secs(600);
 
 /// Waits until every job has ended. Ctrl-C ends the waiting, not the sweep.
-pub(super) async fn wait(client: &Client, id: &str, name: &str) -> Result<(), Error> {
+pub(crate) async fn wait(client: &Client, id: &str, name: &str) -> Result<(), Error> {
     tokio::select! {
         ended = watch(client, id) => {
             let shown = ended?;

@@ -1,0 +1,311 @@
+//! `btctl rerun`: one job of a sweep again, exactly, and whether the same comes out of it.
+
+mod compare;
+mod wait;
+
+use bt_model::manifest::{JobSource, Manifest, VolumeMount};
+use bt_model::parameters::Parameters;
+use bt_model::resources::Resources;
+use bt_proto::v1::{self, submit_request::Kind};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde_json::Value;
+use uuid::Uuid;
+
+use self::compare::Comparison;
+use super::results::record;
+use super::submit;
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{OutputArgs, say};
+use crate::settings::Settings;
+use crate::target::Target;
+
+/// By this label a sweep asks for one agent.
+const AGENT_LABEL: &str = "btctl.agent";
+/// What a rerun's name ends with, and bytes of a name at most.
+const SUFFIX: &str = "-rerun";
+const LONGEST_NAME: usize = 63;
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl rerun sma-cross/17
+  btctl rerun --verify sma-cross/17 --ignore '*.log'
+  btctl rerun --verify sma-cross/17 --on node7      # on that agent
+  btctl rerun --everywhere sma-cross/17             # on each agent that could run it: do they agree?
+Exit code: 1 if the job fails, or with --verify if anything differs.";
+
+/// Run one job again, exactly: a new sweep of that job with the very image, command, environment, volumes and resources.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Rerun {
+    /// Job to run again.
+    #[arg(value_name = "SWEEP/JOB")]
+    target: Target,
+    /// Wait for its end.
+    #[arg(long)]
+    wait: bool,
+    /// Wait for its end, and compare its files' SHA-256 and its metrics with those that were published.
+    #[arg(long)]
+    verify: bool,
+    /// Run it on each agent that could, and compare each.
+    #[arg(long, conflicts_with = "on")]
+    everywhere: bool,
+    /// Run it on this agent: its name, its id, or the beginning of its id.
+    #[arg(long, value_name = "AGENT")]
+    on: Option<String>,
+    /// Files that are not compared, e.g. '*.log' or 'plots/**'; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    ignore: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Rerun {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let verify = self.verify || self.everywhere;
+        if !self.ignore.is_empty() && !verify {
+            return Err(Error::Usage(
+                "--ignore says what --verify does not compare; give --verify too".to_owned(),
+            ));
+        }
+        let ignored = globs(&self.ignore)?;
+        let client = Client::connect(settings).await?;
+        let again = Again::find(&client, &self.target, settings.owner.value.clone()).await?;
+        let agents = client.agents().await?;
+        let recorded = match verify {
+            true => Some(record(&client, &again.sweep, again.job).await?),
+            false => None,
+        };
+        if let Some(recorded) = &recorded {
+            warn_of_volumes(recorded, &agents);
+        }
+        let chosen = match &self.on {
+            Some(name) => vec![Some(again.agent(&agents, name)?)],
+            None if self.everywhere => again.everywhere(&agents)?.into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        let mut runs = Vec::new();
+        for agent in chosen {
+            let submitted = again.submit(&client, agent).await?;
+            submit::tell(&submitted);
+            runs.push((agent, submitted));
+        }
+        let Some(recorded) = recorded else {
+            let (_, submitted) = runs.remove(0);
+            if self.wait {
+                return submit::wait(&client, &submitted.id, &submitted.name).await;
+            }
+            return submit::print_unless_told(&submitted, self.output.output);
+        };
+        let mut comparison = Comparison::of(&recorded, &ignored, &again.manifest.metrics);
+        for (agent, submitted) in runs {
+            let name = agent.map(|agent| agent.name.clone());
+            match wait::until_published(&client, &submitted).await {
+                Ok(()) => comparison.add(name, &submitted.id, &record(&client, &submitted.id, 0).await?),
+                Err(Error::JobFailed(why)) => comparison.add_failure(name, &submitted.id, &why),
+                Err(error) => return Err(error),
+            }
+        }
+        comparison.print(self.output.output)
+    }
+}
+
+fn globs(patterns: &[String]) -> Result<GlobSet, Error> {
+    let unusable = |pattern: &str, error: globset::Error| {
+        Error::Usage(format!("--ignore {pattern:?} is no pattern of paths: {}", error.kind()))
+    };
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        set.add(glob.map_err(|error| unusable(pattern, error))?);
+    }
+    set.build().map_err(|error| unusable(&patterns.join(" "), error))
+}
+
+/// A job that is to be run again.
+struct Again {
+    /// The id of its sweep.
+    sweep: String,
+    job: u32,
+    /// A sweep of that job alone.
+    manifest: Manifest,
+    /// What its image stood for.
+    image_pin: String,
+    owner: String,
+}
+
+impl Again {
+    async fn find(client: &Client, target: &Target, owner: String) -> Result<Self, Error> {
+        let shown = client.show(&target.sweep).await?;
+        let name = &shown.sweep.name;
+        let jobs = crate::output::words::total(&shown.counts);
+        let job = target.job.or_else(|| (jobs == 1).then_some(0)).ok_or_else(|| {
+            Error::Usage(format!(
+                "sweep {name} has {jobs} jobs; say which to run again, such as {name}/17, or submit all of them with \
+                 btctl submit --like {name}"
+            ))
+        })?;
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Error::Failed(format!("the manifest of sweep {name} can't be read: {error}"))
+        };
+        let mut manifest = Manifest::from_json(&shown.manifest).map_err(|error| unreadable(&error))?;
+        if shown.sweep.image_pin.is_empty() {
+            return Err(Error::Failed(format!(
+                "no job of sweep {name} has started, so nobody knows which image {} stood for; there is nothing to run \
+                 again",
+                manifest.image
+            )));
+        }
+        let request = v1::ListJobsRequest {
+            sweep: shown.sweep.id.clone(),
+            job: Some(job),
+            ..v1::ListJobsRequest::default()
+        };
+        let row = client.jobs(request).await?.message().await?;
+        let row = row.ok_or_else(|| Error::NotFound(format!("sweep {name} has no job {job}")))?;
+        let parameters = Parameters::from_json(&row.parameters).map_err(|error| unreadable(&error))?;
+        manifest.jobs = match parameters.is_empty() {
+            true => JobSource::One,
+            false => JobSource::Rows(vec![parameters]),
+        };
+        manifest.filter = None;
+        manifest.sample = None;
+        // There is but one job.
+        manifest.policy.canary = None;
+        manifest.policy.max_parallel = None;
+        manifest.name = match manifest.name.strip_suffix(SUFFIX) {
+            Some(_) => manifest.name,
+            None => format!("{}{SUFFIX}", cut(&manifest.name, LONGEST_NAME - SUFFIX.len())),
+        };
+        Ok(Self { sweep: shown.sweep.id, job, manifest, image_pin: shown.sweep.image_pin, owner })
+    }
+
+    async fn submit(&self, client: &Client, agent: Option<&v1::Agent>) -> Result<v1::SubmitReply, Error> {
+        let mut manifest = self.manifest.clone();
+        if let Some(agent) = agent {
+            manifest.agents.insert(AGENT_LABEL.to_owned(), agent.id.clone());
+        }
+        let key = Uuid::new_v4().to_string();
+        let mut messages = submit::messages(&manifest, key, self.owner.clone());
+        if let Some(Kind::Header(header)) = messages.first_mut().and_then(|first| first.kind.as_mut()) {
+            header.image_pin.clone_from(&self.image_pin);
+        }
+        client.submit(messages).await
+    }
+
+    /// The agent of this name, if it could run the job.
+    fn agent<'a>(&self, agents: &'a [v1::Agent], name: &str) -> Result<&'a v1::Agent, Error> {
+        let by_id = |agent: &&v1::Agent| name.len() >= 4 && agent.id.starts_with(name);
+        let mut named: Vec<_> = agents.iter().filter(|agent| agent.name == name).collect();
+        // Of several that bore the name one is there.
+        named.sort_by_key(|agent| agent.state == "offline");
+        let found = named.first().copied().or_else(|| agents.iter().find(by_id));
+        let agent = found.ok_or_else(|| {
+            Error::NotFound(format!("there is no agent {name:?}; `btctl agents ls` lists them"))
+        })?;
+        match self.misfit(agent) {
+            None => Ok(agent),
+            Some(why) => Err(Error::Refused(format!("agent {} can't run it: {why}", agent.name))),
+        }
+    }
+
+    /// Each agent that could run the job; says why the others are left out.
+    fn everywhere<'a>(&self, agents: &'a [v1::Agent]) -> Result<Vec<&'a v1::Agent>, Error> {
+        let mut fitting = Vec::new();
+        for agent in agents {
+            match self.misfit(agent) {
+                None => fitting.push(agent),
+                // Those that have gone for good need no words.
+                Some(_) if agent.state == "offline" => {}
+                Some(why) => say(&format!("agent {} is left out: {why}", agent.name)),
+            }
+        }
+        match fitting.is_empty() {
+            true => Err(Error::Refused("there is no agent that could run it".to_owned())),
+            false => Ok(fitting),
+        }
+    }
+
+    /// Why an agent can't run the job, as far as that can be said here.
+    fn misfit(&self, agent: &v1::Agent) -> Option<String> {
+        if agent.state != "ready" {
+            return Some(format!("it is {}", agent.state));
+        }
+        for (label, value) in self.manifest.labels() {
+            if label != AGENT_LABEL && agent.labels.get(&label) != Some(&value) {
+                return Some(format!("it has no label {label}={value}"));
+            }
+        }
+        if let Some(mount) = self.manifest.volumes.iter().find(|mount| !offers(agent, mount)) {
+            return Some(format!("it does not offer {mount}"));
+        }
+        let capacity = Resources::from(agent.capacity.unwrap_or_default());
+        let need = self.manifest.resources();
+        (!capacity.covers(&need)).then(|| format!("a job needs {need}, and it has {capacity} in all"))
+    }
+}
+
+fn offers(agent: &v1::Agent, mount: &VolumeMount) -> bool {
+    agent.volumes.iter().any(|offered| {
+        let (name, read_only) =
+            offered.strip_suffix(":ro").map_or((offered.as_str(), false), |name| (name, true));
+        let rest = mount.volume.strip_prefix(name);
+        let holds = name.starts_with('/') && rest.is_some_and(|rest| rest.starts_with('/'));
+        (name == mount.volume || holds) && (mount.read_only || !read_only)
+    })
+}
+
+/// At most so many bytes of a name, which is ASCII.
+fn cut(name: &str, most: usize) -> &str {
+    name.get(..most).unwrap_or(name)
+}
+
+/// Says which volumes are not what they were.
+fn warn_of_volumes(recorded: &Value, agents: &[v1::Agent]) {
+    for volume in recorded["volumes"].as_array().into_iter().flatten() {
+        let name = volume["volume"].as_str().unwrap_or_default();
+        if volume["changed"] == true {
+            say(&format!("warning: volume {name} changed while the job ran; nobody knows what it has read"));
+        }
+        let Some(held) = volume["fingerprint"].as_str() else { continue };
+        let told: Vec<_> = agents
+            .iter()
+            .filter(|agent| agent.state != "offline")
+            .filter_map(|agent| agent.volume_fingerprints.get(name))
+            .filter(|digits| !digits.is_empty())
+            .collect();
+        if !told.is_empty() && told.iter().all(|digits| *digits != held) {
+            say(&format!(
+                "warning: volume {name} is not what it was: no agent offers it with the fingerprint {held} any more"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_those_of_shells() {
+        let ignored = globs(&["*.log".to_owned(), "plots/**".to_owned()]).unwrap();
+        for path in ["run.log", "plots/a.png", "plots/a/b.png"] {
+            assert!(ignored.is_match(path), "{path}");
+        }
+        for path in ["a/run.log", "stats.pkl", "plots"] {
+            assert!(!ignored.is_match(path), "{path}");
+        }
+        assert!(globs(&["[".to_owned()]).unwrap_err().to_string().contains("no pattern of paths"));
+    }
+
+    #[test]
+    fn what_an_agent_offers_is_what_a_job_mounts() {
+        let agent = v1::Agent {
+            volumes: ["prices:ro", "scratch", "/srv/data:ro"].map(str::to_owned).into(),
+            ..v1::Agent::default()
+        };
+        let fits = |mount: &str| offers(&agent, &mount.parse().unwrap());
+        assert!(fits("prices:/data:ro") && fits("scratch:/s") && fits("/srv/data/2026:/data:ro"));
+        assert!(!fits("prices:/data") && !fits("other:/data:ro") && !fits("/srv/database:/data:ro"));
+    }
+}
