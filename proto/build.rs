@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".btctl.v1.DownloadReply")
         .bytes(".btctl.v1.PushImageRequest")
         .bytes(".btctl.v1.FetchImageReply")
+        .bytes(".btctl.v1.FetchResultReply.data")
         .compile_fds(descriptors)?;
     Ok(())
 }

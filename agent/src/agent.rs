@@ -200,6 +200,11 @@ impl Agent {
         self.engine_is_full.swap(false, Ordering::Relaxed) || !lock(&self.unhealthy).disk.is_empty()
     }
 
+    /// Bytes of the disk that nothing is to touch.
+    pub(crate) fn disk_reserve(&self) -> u64 {
+        self.disk_reserve
+    }
+
     /// True when the disk is so full that what is kept in reserve is touched.
     pub(crate) fn disk_is_short(&self) -> bool {
         self.state.free_bytes().is_ok_and(|free| free < self.disk_reserve)

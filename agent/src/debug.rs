@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bt_model::id::AttemptId;
+use bt_model::resources::ByteSize;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, debug_input, debug_output};
 use futures_util::StreamExt;
@@ -22,11 +23,18 @@ use crate::assignment::Assignment;
 use crate::attempt::prepare_debug;
 use crate::container::Job;
 use crate::engine::{Shell, ShellOutput};
+use crate::fetched::fetch;
 
 /// How long a shell waits for room among the jobs.
 const ROOM: Duration = Duration::from_secs(600);
 /// How long the last words may take to reach the user.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Runs Python where the image has it, else a shell.
+const PYTHON: [&str; 3] = [
+    "sh",
+    "-c",
+    "for python in python python3; do command -v $python > /dev/null && exec $python; done; exec sh",
+];
 /// Messages to the user that may be on their way.
 const MESSAGES: usize = 64;
 
@@ -82,8 +90,24 @@ async fn serve(
         dir.create(&assignment)?;
         say(output, debug_output::Kind::Note(format!("getting the image {}", job.manifest.image))).await;
         let mut spec = prepare_debug(agent, &assignment, &job, &dir, share.gpus()).await?;
-        spec.entrypoint = Some(vec!["sh".to_owned()]);
-        spec.command = Vec::new();
+        let program: Vec<_> = match request.command.is_empty() {
+            false => request.command.clone(),
+            true if request.with_results => PYTHON.map(str::to_owned).into(),
+            true => vec!["sh".to_owned()],
+        };
+        spec.entrypoint = program.get(..1).map(<[String]>::to_vec);
+        spec.command = program[1..].to_vec();
+        if request.with_results {
+            say(output, debug_output::Kind::Note("fetching the result".to_owned())).await;
+            let owner = job.user(agent.identity).filter(|ids| *ids != agent.identity.ids);
+            let (files, bytes) = fetch(agent, &assignment, &dir.results(), owner).await?;
+            spec.working_dir = Some(job.manifest.results.clone());
+            let told = match files {
+                1 => format!("1 file, {}, is in {}", ByteSize(bytes), job.manifest.results),
+                files => format!("{files} files, {}, are in {}", ByteSize(bytes), job.manifest.results),
+            };
+            say(output, debug_output::Kind::Note(told)).await;
+        }
         spec.env.push(("TERM".to_owned(), "xterm".to_owned()));
         let shell = agent.engine.shell(&spec, request.tty).await?;
         if request.tty {

@@ -14,6 +14,7 @@ mod container;
 mod debug;
 mod ending;
 mod engine;
+mod fetched;
 mod fingerprints;
 mod holdings;
 mod images;

@@ -16,6 +16,7 @@ mod local;
 mod logs;
 mod manage;
 mod offers;
+mod open;
 mod options;
 mod order;
 mod provenance;

@@ -140,14 +140,10 @@ fn every_agent_that_could_run_it_is_compared() {
 fn an_image_that_is_gone_is_told() {
     let cluster = Cluster::start();
     let image = format!("btctl-gone:{}", std::process::id());
-    let mut build = Command::new("docker");
-    build.args(["import", "--change", "CMD [\"x\"]", "-", &image]);
-    let exported = Command::new("sh")
-        .args(["-c", "id=$(docker create btctl-test:1 true) && docker export $id; docker rm $id > /dev/null"])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    assert!(build.stdin(exported.stdout.unwrap()).output().unwrap().status.success());
+    let script = format!(
+        "id=$(docker create btctl-test:1 true); docker export $id | docker import --change 'CMD [\"x\"]' - {image}; docker rm $id"
+    );
+    assert!(Command::new("sh").args(["-c", &script]).output().unwrap().status.success());
     let args = ["submit", "--image", &image, "--name", "gone", "-m", "64m", "--", "/bin/true"];
     let sweep = cluster.json(&args)["id"].as_str().unwrap().to_owned();
     cluster.wait_count(&sweep, "succeeded", 1);

@@ -31,43 +31,49 @@ pub(crate) struct Debug {
 impl Debug {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let job = self.target.job.unwrap_or(0);
-        let client = Client::connect(settings).await?;
-        let tty = terminal::is_stdin() && terminal::is_stdout();
-        let (rows, columns) = size();
-        let start = v1::DebugStart { sweep: self.target.sweep.clone(), job, tty, rows, columns };
-        let (typed, messages) = mpsc::channel(MESSAGES);
-        send(&typed, debug_input::Kind::Start(start)).await;
-        let mut printed = client.debug(messages).await?;
-        let _raw = if tty { RawMode::enter() } else { None };
-        // Reading a terminal can't be broken off, so nobody waits for this thread.
-        std::thread::spawn({
-            let typed = typed.clone();
-            move || read_input(&typed)
-        });
-        let mut resized = signal(SignalKind::window_change())
-            .map_err(|error| Error::Failed(format!("signals can't be listened for: {error}")))?;
-        loop {
-            let message = tokio::select! {
-                message = printed.message() => message?,
-                _ = resized.recv(), if tty => {
-                    let (rows, columns) = size();
-                    send(&typed, debug_input::Kind::Size(v1::DebugSize { rows, columns })).await;
-                    continue;
-                }
-            };
-            let kind = message.and_then(|message| message.kind);
-            match kind {
-                Some(debug_output::Kind::Stdout(data)) => write(&mut stdout().lock(), &data)?,
-                Some(debug_output::Kind::Stderr(data)) => write(&mut stderr().lock(), &data)?,
-                Some(debug_output::Kind::Note(note)) => say(&format!("{note}\r")),
-                Some(debug_output::Kind::Exit(0)) => return Ok(()),
-                Some(debug_output::Kind::Exit(code)) => {
-                    return Err(Error::JobFailed(format!("the shell ended with exit code {code}")));
-                }
-                Some(debug_output::Kind::Failed(why)) => return Err(Error::Failed(why)),
-                Some(debug_output::Kind::Request(_)) => {}
-                None => return Err(Error::Failed("the line to the shell broke".to_owned())),
+        let start = v1::DebugStart { sweep: self.target.sweep, job, ..v1::DebugStart::default() };
+        session(&Client::connect(settings).await?, start).await
+    }
+}
+
+/// A user's end of a program in a job's container: passes on what is typed and what is printed until the program ends, and
+/// fails if it does.
+pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<(), Error> {
+    let tty = terminal::is_stdin() && terminal::is_stdout();
+    let (rows, columns) = size();
+    let start = v1::DebugStart { tty, rows, columns, ..start };
+    let (typed, messages) = mpsc::channel(MESSAGES);
+    send(&typed, debug_input::Kind::Start(start)).await;
+    let mut printed = client.debug(messages).await?;
+    let _raw = if tty { RawMode::enter() } else { None };
+    // Reading a terminal can't be broken off, so nobody waits for this thread.
+    std::thread::spawn({
+        let typed = typed.clone();
+        move || read_input(&typed)
+    });
+    let mut resized = signal(SignalKind::window_change())
+        .map_err(|error| Error::Failed(format!("signals can't be listened for: {error}")))?;
+    loop {
+        let message = tokio::select! {
+            message = printed.message() => message?,
+            _ = resized.recv(), if tty => {
+                let (rows, columns) = size();
+                send(&typed, debug_input::Kind::Size(v1::DebugSize { rows, columns })).await;
+                continue;
             }
+        };
+        let kind = message.and_then(|message| message.kind);
+        match kind {
+            Some(debug_output::Kind::Stdout(data)) => write(&mut stdout().lock(), &data)?,
+            Some(debug_output::Kind::Stderr(data)) => write(&mut stderr().lock(), &data)?,
+            Some(debug_output::Kind::Note(note)) => say(&format!("{note}\r")),
+            Some(debug_output::Kind::Exit(0)) => return Ok(()),
+            Some(debug_output::Kind::Exit(code)) => {
+                return Err(Error::JobFailed(format!("the session ended with exit code {code}")));
+            }
+            Some(debug_output::Kind::Failed(why)) => return Err(Error::Failed(why)),
+            Some(debug_output::Kind::Request(_)) => {}
+            None => return Err(Error::Failed("the line to the shell broke".to_owned())),
         }
     }
 }

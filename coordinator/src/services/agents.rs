@@ -103,6 +103,17 @@ impl v1::agents_server::Agents for Services {
         self.send_image(&request.into_inner().image).await.map(Response::new)
     }
 
+    type FetchResultStream = Answers<v1::FetchResultReply>;
+
+    async fn fetch_result(
+        &self,
+        request: Request<v1::FetchResultRequest>,
+    ) -> Result<Response<Self::FetchResultStream>, Status> {
+        let request = request.into_inner();
+        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        self.send_result(agent, request).await.map(Response::new)
+    }
+
     async fn describe_image(
         &self,
         request: Request<v1::DescribeImageRequest>,

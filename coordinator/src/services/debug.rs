@@ -42,6 +42,9 @@ impl Services {
             return Err(status::out_of_order("a DebugStart"));
         };
         let sweep = self.queue.find_sweep(&start.sweep).await.map_err(status::queue)?;
+        if start.with_results {
+            self.has_result(&sweep, start.job).await?;
+        }
         let (agent, assignment) = self.what_to_debug(&sweep, start.job).await?;
         let (typed, input) = mpsc::channel(MESSAGES);
         let (output, printed) = mpsc::channel(MESSAGES);
@@ -52,6 +55,8 @@ impl Services {
             tty: start.tty,
             rows: start.rows,
             columns: start.columns,
+            with_results: start.with_results,
+            command: start.command,
         };
         if !self.sessions.send(agent, coordinator_message::Kind::DebugRequest(ask)) {
             return Err(Status::unavailable("the job's agent is not connected to this coordinator"));

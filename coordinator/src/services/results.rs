@@ -6,9 +6,10 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::sweeps::has_jobs;
 use super::{Answers, Services, status};
 use crate::document::Writer;
-use crate::queue::{Found, OutputRow};
+use crate::queue::{Found, OutputRow, Published};
 
 /// Files in a page of a list.
 const PAGE: u32 = 1_000;
@@ -39,15 +40,26 @@ impl Services {
         }
     }
 
-    /// How a published result came about: what `result.json` says, but for the logs.
-    pub(super) async fn record(&self, sweep: &Found, job: u32) -> Result<String, Status> {
+    /// An error unless a job has a result that is still there.
+    pub(super) async fn has_result(&self, sweep: &Found, job: u32) -> Result<(), Status> {
+        not_expired(sweep)?;
+        has_jobs(sweep, &[job])?;
+        self.published(sweep, job).await.map(drop)
+    }
+
+    async fn published(&self, sweep: &Found, job: u32) -> Result<Published, Status> {
         let published = self.queue.published(sweep.id, job).await.map_err(status::queue)?;
-        let published = published.ok_or_else(|| {
+        published.ok_or_else(|| {
             Status::not_found(format!(
                 "job {job} of sweep {0} has no published result; btctl show {0}/{job} tells how it is",
                 sweep.name
             ))
-        })?;
+        })
+    }
+
+    /// How a published result came about: what `result.json` says, but for the logs.
+    pub(super) async fn record(&self, sweep: &Found, job: u32) -> Result<String, Status> {
+        let published = self.published(sweep, job).await?;
         let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
         let document = Writer::new(&known).and_then(|writer| writer.document(&published));
         let document = document.map_err(status::document)?;

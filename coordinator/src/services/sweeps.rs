@@ -299,12 +299,12 @@ impl v1::sweeps_server::Sweeps for Services {
 }
 
 impl Services {
-    async fn find(&self, sweep: &str) -> Result<Found, Status> {
+    pub(super) async fn find(&self, sweep: &str) -> Result<Found, Status> {
         self.queue.find_sweep(sweep).await.map_err(status::queue)
     }
 
     /// Sends a long answer from a task of its own; its error, if any, ends the answer.
-    fn answer<T: Send + 'static>(
+    pub(super) fn answer<T: Send + 'static>(
         &self,
         answers: mpsc::Sender<Result<T, Status>>,
         sending: impl Future<Output = Result<(), Status>> + Send + 'static,
@@ -366,7 +366,7 @@ impl Services {
     }
 }
 
-fn has_jobs(found: &Found, jobs: &[u32]) -> Result<(), Status> {
+pub(super) fn has_jobs(found: &Found, jobs: &[u32]) -> Result<(), Status> {
     match jobs.iter().find(|job| **job >= found.jobs) {
         None => Ok(()),
         Some(job) => {

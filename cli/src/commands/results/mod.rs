@@ -1,6 +1,7 @@
 //! `btctl results`: what the jobs left.
 
 mod get;
+mod open;
 mod show;
 mod verify;
 
@@ -22,6 +23,7 @@ pub(crate) enum Results {
     Ls(Ls),
     Get(get::Get),
     Show(show::Show),
+    Open(open::Open),
     Verify(verify::Verify),
 }
 
@@ -41,6 +43,7 @@ impl Results {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Get(get) => get.run(settings).await,
             Self::Show(show) => show.run(settings).await,
+            Self::Open(open) => open.run(settings).await,
             Self::Verify(verify) => verify.run(settings).await,
         }
     }
