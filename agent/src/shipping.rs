@@ -71,7 +71,12 @@ pub(crate) async fn as_they_come(agent: &Agent, held: &Held, ended: &Cancellatio
 }
 
 /// Sends what is left of an attempt that has failed or is handed back, within limits: what was computed is kept.
-pub(crate) async fn rest(agent: &Agent, held: &Held, ending: &Ending, shipped: impl Future<Output = Journal>) {
+pub(crate) async fn rest(
+    agent: &Agent,
+    held: &Held,
+    ending: &Ending,
+    shipped: impl Future<Output = Journal>,
+) {
     let limit = match ending {
         Ending::Released { .. } => AFTER_RELEASE,
         Ending::Succeeded { .. } | Ending::Failed { .. } => AFTER_FAILURE,
@@ -197,7 +202,10 @@ impl<'a> Shipping<'a> {
         let mut sending: Option<(String, Sending<'a>)> = None;
         loop {
             let now = Instant::now();
-            if sending.is_none() && self.may_send(now) && let Some((path, closed)) = self.waiting.take(now) {
+            if sending.is_none()
+                && self.may_send(now)
+                && let Some((path, closed)) = self.waiting.take(now)
+            {
                 sending = self.begin(path, closed);
             }
             let wake = self.wake(sending.is_some());
@@ -257,7 +265,8 @@ impl<'a> Shipping<'a> {
             return None;
         }
         self.closed_while_sent = false;
-        let (agent, held, settled) = (self.agent, self.held, if closed { GRANULARITY } else { self.settled() });
+        let (agent, held, settled) =
+            (self.agent, self.held, if closed { GRANULARITY } else { self.settled() });
         let named = path.clone();
         let sending = async move {
             // Closed for ever only when the agent ends.

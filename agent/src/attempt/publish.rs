@@ -54,7 +54,9 @@ pub(super) async fn publish(
             continue;
         }
         // What goes to the same place now is something else.
-        journal.void(&output.path).map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
+        journal
+            .void(&output.path)
+            .map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
         if let Some(left) = room.checked_sub(output.path.len() as u64 + FRAME)
             && let Some(data) =
                 read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?

@@ -17,8 +17,13 @@ use crate::ending::StoredOutput;
 #[serde(rename_all = "snake_case")]
 enum Line {
     /// What was stored under this path is being replaced, or can't be relied on any more.
-    Void { path: String },
-    Stored { stamp: Stamp, output: StoredOutput },
+    Void {
+        path: String,
+    },
+    Stored {
+        stamp: Stamp,
+        output: StoredOutput,
+    },
 }
 
 /// A file that is in the store.

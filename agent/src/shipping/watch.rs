@@ -67,7 +67,10 @@ impl Watch {
             Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(Error::NoneLeft(errno)),
             made => made.map_err(|errno| Error::Unable(errno.into()))?,
         };
-        #[expect(deprecated, reason = "it is unsound only for a descriptor that it does not own; its successor is unsafe")]
+        #[expect(
+            deprecated,
+            reason = "it is unsound only for a descriptor that it does not own; its successor is unsafe"
+        )]
         let inotify = AsyncFd::new(inotify).map_err(Error::Unable)?;
         Ok(Self { inotify, dirs: HashMap::new() })
     }

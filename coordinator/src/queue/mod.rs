@@ -15,6 +15,7 @@ mod row;
 mod session;
 mod settle;
 mod submit;
+mod unpublished;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(crate) use record::{News, Recorded, Report};
 pub(crate) use session::{Beat, Greeting, Pulse};
 pub(crate) use settle::{Fence, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
+pub(crate) use unpublished::UnpublishedRow;
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

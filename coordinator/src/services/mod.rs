@@ -6,6 +6,7 @@ mod explain;
 mod images;
 mod jobs;
 mod logs;
+mod partial;
 mod results;
 mod status;
 mod submit;
