@@ -23,3 +23,4 @@ mod shipping;
 mod submit;
 mod tidy;
 mod up;
+mod uploads;
