@@ -21,6 +21,8 @@ mod order;
 mod provenance;
 mod results;
 mod several;
+mod shipping;
 mod submit;
 mod tidy;
 mod up;
+mod uploads;

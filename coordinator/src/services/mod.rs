@@ -7,6 +7,7 @@ mod images;
 mod jobs;
 mod keep;
 mod logs;
+mod partial;
 mod results;
 mod software;
 mod status;
