@@ -10,6 +10,7 @@ use bt_model::id::AttemptId;
 use bt_model::manifest::parse_size;
 use bt_model::resources::ByteSize;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,7 @@ use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
 use crate::pulled::Pulled;
+use crate::shipping;
 use crate::slots::Slots;
 use crate::software;
 use crate::workdir::StateDir;
@@ -67,6 +69,8 @@ pub(crate) struct Agent {
     pub(crate) guests: Guests,
     shells: AtomicUsize,
     pub(crate) slots: Slots,
+    /// Turns of files that are sent while their jobs run.
+    pub(crate) shipping: Semaphore,
     /// What it says of itself, for people.
     pub(crate) about: BTreeMap<String, String>,
     disk_reserve: u64,
@@ -115,6 +119,7 @@ impl Agent {
             guests: Guests::default(),
             shells: AtomicUsize::new(0),
             slots: Slots::default(),
+            shipping: Semaphore::new(shipping::AT_ONCE),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
             options,

@@ -29,6 +29,7 @@ mod pulled;
 mod push_log;
 mod reconcile;
 mod session;
+mod shipping;
 mod sizing;
 mod slots;
 mod software;

@@ -23,6 +23,8 @@ mod provenance;
 mod rerun;
 mod results;
 mod several;
+mod shipping;
 mod submit;
 mod tidy;
 mod up;
+mod uploads;

@@ -17,6 +17,7 @@ mod session;
 mod settle;
 mod software;
 mod submit;
+mod unpublished;
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(crate) use record::{News, Recorded, Report};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
+pub(crate) use unpublished::UnpublishedRow;
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

@@ -8,6 +8,7 @@ mod jobs;
 mod keep;
 mod logs;
 mod opened;
+mod partial;
 mod results;
 mod software;
 mod status;

@@ -112,5 +112,6 @@ fn output(row: OutputRow) -> v1::JobOutput {
         job: row.job,
         attempt: row.attempt,
         file: Some(v1::OutputFile { path: row.path, size: row.size, sha256: row.sha256.into() }),
+        ..v1::JobOutput::default()
     }
 }

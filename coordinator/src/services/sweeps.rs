@@ -146,7 +146,12 @@ impl v1::sweeps_server::Sweeps for Services {
         has_jobs(&found, request.job.as_slice())?;
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (services, answers) = (self.clone(), sender.clone());
-        self.answer(sender, async move { services.send_outputs(&found, request.job, &answers).await });
+        self.answer(sender, async move {
+            match request.partial {
+                true => services.send_partial(&found, &request, &answers).await,
+                false => services.send_outputs(&found, request.job, &answers).await,
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -170,7 +175,10 @@ impl v1::sweeps_server::Sweeps for Services {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, &[request.job])?;
-        let content = self.content(&found, request.job, &request.path).await?;
+        let content = match request.attempt {
+            0 => self.content(&found, request.job, &request.path).await?,
+            _ => self.partial_content(&found, &request).await?,
+        };
         Ok(Response::new(content))
     }
 
