@@ -213,6 +213,18 @@ impl Client {
         Ok(self.sweeps.clone().push_image(messages).await?.into_inner())
     }
 
+    /// What is in an image that some job has run: a JSON object, or null.
+    pub(crate) async fn software(&self, image_id: &str) -> Result<serde_json::Value, Error> {
+        let request = v1::ShowSoftwareRequest { image_id: image_id.to_owned() };
+        let text = ask!(self, show_software, request)?.software;
+        let unreadable = |error| Error::Failed(format!("what is in image {image_id} can't be read: {error}"));
+        if text.is_empty() {
+            Ok(serde_json::Value::Null)
+        } else {
+            serde_json::from_str(&text).map_err(unreadable)
+        }
+    }
+
     pub(crate) async fn images(&self) -> Result<Vec<v1::Image>, Error> {
         let request = v1::ListImagesRequest {};
         Ok(ask!(self, list_images, request)?.images)

@@ -188,6 +188,7 @@ fn the_versions_of_python_and_pandas_are_known() {
         assert_eq!(software["packages"][package], told, "{software}");
     }
     assert_eq!(cluster.json(&["results", "show", &sweep])["software"], *software);
+    assert_eq!(cluster.json(&["image", "inspect", "sma-cross:1"])["software"], *software);
     let guests = "select count(*) from attempts";
     assert_eq!(cluster.database.query(guests), ["1"], "the look is no attempt");
 }

@@ -4,9 +4,10 @@ use bt_agent::LocalImage;
 use bt_proto::v1::{self, push_image_request};
 use futures_util::StreamExt;
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::results::pairs;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Column, OutputArgs, Row, View, say, terminal, words};
@@ -62,7 +63,7 @@ impl Image {
                 say(&format!("{image}: removed"));
                 Ok(())
             }
-            Self::Inspect(inspect) => inspect.run().await,
+            Self::Inspect(inspect) => inspect.run(settings).await,
         }
     }
 }
@@ -156,12 +157,21 @@ impl Ls {
 }
 
 impl Inspect {
-    async fn run(self) -> Result<(), Error> {
+    async fn run(self, settings: &Settings) -> Result<(), Error> {
         let image = LocalImage::find(&self.image).await?;
+        // An image can be looked at where there is no coordinator; only one knows what agents have found in it.
+        let software = match Client::connect(settings).await {
+            Ok(client) => client.software(&image.id).await.unwrap_or_default(),
+            Err(_) => Value::Null,
+        };
         let mut json = serde_json::Map::from_iter([("id".to_owned(), json!(image.id))]);
         json.extend(image.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
         json.insert("warnings".to_owned(), json!(image.warnings));
+        let python = words::text(&software["python"]);
+        let packages = pairs(&software["packages"], usize::MAX);
+        json.insert("software".to_owned(), software);
         let facts = [("id", image.id.clone())].into_iter().chain(image.facts);
+        let facts = facts.chain([("python", python), ("packages", packages)]);
         let warnings = image.warnings.into_iter().map(|warning| ("warning", warning));
         crate::output::print_facts(facts.chain(warnings), &json.into(), self.output.output)
     }

@@ -3,13 +3,14 @@
 use bt_model::software::Software;
 use sqlx::query_file;
 
+use super::row::from_json;
 use super::{Error, Queue};
 
 impl Queue {
-    /// True if it is known what is in this image.
-    pub(crate) async fn is_described(&self, image_id: &str) -> Result<bool, Error> {
-        let row = query_file!("queries/image_is_described.sql", image_id).fetch_one(&self.pool).await?;
-        Ok(row.known)
+    /// What is in this image, if that is known.
+    pub(crate) async fn software(&self, image_id: &str) -> Result<Option<Software>, Error> {
+        let row = query_file!("queries/image_software.sql", image_id).fetch_optional(&self.pool).await?;
+        row.map(|row| from_json("what is in an image", row.description)).transpose()
     }
 
     /// Notes what is in an image, and lets the results of it that were written before be written again. The first to say

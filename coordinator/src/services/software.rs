@@ -29,7 +29,8 @@ impl Services {
             return Err(malformed("image_id", image_id, "sha256: and 64 lower-case hexadecimal digits"));
         }
         if software.is_empty() {
-            return self.queue.is_described(image_id).await.map_err(status::queue);
+            let known = self.queue.software(image_id).await.map_err(status::queue)?;
+            return Ok(known.is_some());
         }
         if !self.sessions.is_current(agent, session) {
             return Err(Status::failed_precondition("the agent is not connected by this session"));

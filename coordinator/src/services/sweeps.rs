@@ -207,6 +207,16 @@ impl v1::sweeps_server::Sweeps for Services {
         self.receive_image(request.into_inner()).await.map(Response::new)
     }
 
+    async fn show_software(
+        &self,
+        request: Request<v1::ShowSoftwareRequest>,
+    ) -> Result<Response<v1::ShowSoftwareReply>, Status> {
+        let software = self.queue.software(&request.into_inner().image_id).await.map_err(status::queue)?;
+        let software = software.map(|software| serde_json::to_string(&software)).transpose();
+        let software = software.map_err(|error| Status::internal(error.to_string()))?.unwrap_or_default();
+        Ok(Response::new(v1::ShowSoftwareReply { software }))
+    }
+
     async fn list_images(
         &self,
         _request: Request<v1::ListImagesRequest>,

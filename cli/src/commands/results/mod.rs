@@ -6,7 +6,7 @@ mod partial;
 mod show;
 mod verify;
 
-pub(crate) use show::record;
+pub(crate) use show::{pairs, record};
 
 use bt_model::state::AttemptState;
 use bt_proto::v1;

@@ -110,7 +110,7 @@ fn facts(record: &Value) -> Vec<(String, String)> {
 }
 
 /// `a=1, b=2`, and how many more there are.
-fn pairs(value: &Value, most: usize) -> String {
+pub(crate) fn pairs(value: &Value, most: usize) -> String {
     let Some(map) = value.as_object() else { return String::new() };
     let mut shown: Vec<_> =
         map.iter().take(most).map(|(name, value)| format!("{name}={}", words::text(value))).collect();

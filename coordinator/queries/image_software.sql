@@ -1,0 +1,1 @@
+select description from image_descriptions where image_id = $1
