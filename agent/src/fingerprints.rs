@@ -22,8 +22,10 @@ use crate::volumes::{Source, Volumes};
 use crate::workdir::write_whole;
 use look::{Known, Look, hex, look};
 
-/// How old a look may be that an attempt begins with: what changed since is seen by the one after its end.
+/// How old a look may be that an attempt begins with, and how many times as old as it took: what changed since is seen by
+/// the one after its end.
 const FRESH: Duration = Duration::from_secs(2);
+const FRESH_PART: u32 = 10;
 /// How often a volume is looked at that nobody asks for.
 const UNASKED: Duration = Duration::from_secs(10);
 /// Looking is at most this part of the time, and yet nobody waits longer than this for the next look to begin.
@@ -51,6 +53,7 @@ struct Watched {
 #[derive(Clone, Debug)]
 struct Latest {
     began: Instant,
+    took: Duration,
     look: Option<Look>,
 }
 
@@ -120,20 +123,21 @@ impl Fingerprints {
     /// What these volumes hold before an attempt begins.
     pub(crate) async fn before(&self, names: &[&str]) -> Seen {
         let now = Instant::now();
-        self.seen(names, now.checked_sub(FRESH).unwrap_or(now)).await
+        self.seen(names, |latest| latest.began + FRESH.max(latest.took * FRESH_PART) >= now).await
     }
 
     /// What is to be told of an attempt that began with this and has ended.
     pub(crate) async fn after(&self, before: &Seen) -> BTreeMap<String, String> {
         let names: Vec<_> = before.0.keys().map(String::as_str).collect();
-        before.told(&self.seen(&names, Instant::now()).await)
+        let now = Instant::now();
+        before.told(&self.seen(&names, |latest| latest.began >= now).await)
     }
 
-    async fn seen(&self, names: &[&str], since: Instant) -> Seen {
+    async fn seen(&self, names: &[&str], will_do: impl Fn(&Latest) -> bool) -> Seen {
         let mut seen = Seen::default();
         for name in names {
             let look = match self.watched.get(*name) {
-                Some(one) => one.seen(since).await,
+                Some(one) => one.seen(&will_do).await,
                 // The agent was started anew without it.
                 None => None,
             };
@@ -173,14 +177,14 @@ impl Fingerprints {
                 }
             };
             let fingerprint = |latest: &Option<Latest>| latest.as_ref().and_then(|latest| latest.look);
-            let before = one.latest.send_replace(Some(Latest { began, look }));
+            let took = began.elapsed();
+            let before = one.latest.send_replace(Some(Latest { began, took, look }));
             let (before, now) = (fingerprint(&before), look);
             if before.map(|look| look.fingerprint) != now.map(|look| look.fingerprint) {
                 let told = now.map_or_else(|| "not known".to_owned(), |look| hex(&look.fingerprint));
-                info!(took = ?began.elapsed(), "the fingerprint of the volume {name} is {told}");
+                info!(?took, "the fingerprint of the volume {name} is {told}");
                 self.news.notify_one();
             }
-            let took = began.elapsed();
             tokio::select! {
                 () = end.cancelled() => return,
                 () = sleep((took * LOOKING_PART).min(LONGEST_PAUSE)) => {}
@@ -195,11 +199,11 @@ impl Fingerprints {
 }
 
 impl Watched {
-    /// What a look saw that began at `since` at the earliest.
-    async fn seen(&self, since: Instant) -> Option<Look> {
+    /// What the first look saw that will do.
+    async fn seen(&self, will_do: &impl Fn(&Latest) -> bool) -> Option<Look> {
         let mut latest = self.latest.subscribe();
         loop {
-            if let Some(seen) = latest.borrow_and_update().as_ref().filter(|seen| seen.began >= since) {
+            if let Some(seen) = latest.borrow_and_update().as_ref().filter(|seen| will_do(seen)) {
                 return seen.look;
             }
             self.wanted.notify_one();
