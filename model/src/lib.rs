@@ -13,5 +13,6 @@ pub mod parameters;
 pub mod reason;
 pub mod resources;
 pub mod retry;
+pub mod selection;
 pub mod state;
 pub mod template;

@@ -14,6 +14,7 @@ mod images;
 mod local;
 mod logs;
 mod manage;
+mod metrics;
 mod offers;
 mod options;
 mod order;

@@ -9,6 +9,7 @@ mod error;
 mod images;
 mod limits;
 mod maintain;
+mod rank;
 mod read;
 mod record;
 mod row;
@@ -26,6 +27,7 @@ pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
 pub(crate) use maintain::Unwritten;
+pub(crate) use rank::Reported;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
