@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Queue, Unwritten};
+use crate::queue::{self, Documented, Queue, Unwritten, Written};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -87,18 +87,29 @@ impl Publisher {
             let known = self.manifests.get(sweep).await?;
             let reader = known.reader()?;
             for result in results {
-                documents.push((result, document(result, &reader.json(result.parameters.clone()))?));
+                let parameters = reader.json(result.parameters.clone());
+                let document = document(result, &parameters)?;
+                let parameters = Some(parameters).filter(|_| matches!(result.parameters, Written::Point(_)));
+                let noted = Documented { attempt: result.attempt, revision: result.revision, parameters };
+                documents.push((result, document, noted));
             }
         }
-        let writing: Vec<_> =
-            documents.into_iter().map(|(result, document)| self.write(result, document)).collect();
+        let writing: Vec<_> = documents
+            .into_iter()
+            .map(|(result, document, noted)| self.write(result, document, noted))
+            .collect();
         let written: Vec<_> = stream::iter(writing).buffer_unordered(AT_ONCE).try_collect().await?;
         self.queue.mark_written(&written).await?;
         Ok(written.len())
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, result: &Unwritten, mut document: ResultDocument) -> Result<AttemptId, Error> {
+    async fn write(
+        &self,
+        result: &Unwritten,
+        mut document: ResultDocument,
+        noted: Documented,
+    ) -> Result<Documented, Error> {
         let place = &result.place;
         document.logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
             Ok(logs) => logs,
@@ -110,7 +121,7 @@ impl Publisher {
             Err(kept_log::Error::Store(error)) => return Err(error.into()),
         };
         self.store.write_result(&place.result(), &document).await?;
-        Ok(result.attempt)
+        Ok(noted)
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
 pub use document::{FileEntry, ResultDocument, UsageEntry};
@@ -91,6 +91,27 @@ impl Store {
         let name = path.to_owned();
         let pieces = found.map_err(|e| Error::of(path, e))?.into_stream();
         Ok(pieces.map(move |piece| piece.map_err(|e| Error::of(&name, e))))
+    }
+
+    /// Reads a file in pieces, from an offset on; nothing if the file is no longer than that.
+    pub async fn read_from(
+        &self,
+        path: &str,
+        offset: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        if offset == 0 {
+            return Ok(self.read(path).await?.left_stream());
+        }
+        let size = self.size(path).await?.ok_or_else(|| Error::NotFound { path: path.to_owned() })?;
+        if size <= offset {
+            return Ok(stream::empty().left_stream().right_stream());
+        }
+        let range = GetOptions { range: Some(GetRange::Offset(offset)), ..GetOptions::default() };
+        let found = self.objects.get_opts(&parse(path)?, range).await;
+        let name = path.to_owned();
+        let pieces = found.map_err(|e| Error::of(path, e))?.into_stream();
+        let pieces = pieces.map(move |piece| piece.map_err(|e| Error::of(&name, e)));
+        Ok(pieces.right_stream().right_stream())
     }
 
     /// All files below a directory, with their sizes, as the store names them: in no order, and none that is still being

@@ -8,6 +8,7 @@ mod cuts;
 mod engine;
 mod example;
 mod faults;
+mod fetch;
 mod history;
 mod hostile;
 mod images;

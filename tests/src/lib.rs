@@ -21,6 +21,7 @@ pub use database::Database;
 pub use engine::{Images, docker, docker_finds};
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
+pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;
 

@@ -15,6 +15,7 @@ mod jobs;
 mod limits;
 mod logs;
 mod ls;
+mod metrics;
 mod pause;
 mod results;
 mod retry;
@@ -63,6 +64,8 @@ enum Command {
     #[command(subcommand)]
     Results(results::Results),
     Top(top::Top),
+    #[command(subcommand)]
+    Metrics(metrics::Metrics),
     Run(run::Run),
     Debug(debug::Debug),
     Cancel(cancel::Cancel),
@@ -98,6 +101,7 @@ impl Cli {
             Command::Logs(command) => command.run(&settings()?).await,
             Command::Results(command) => command.run(&settings()?).await,
             Command::Top(command) => command.run(&settings()?).await,
+            Command::Metrics(command) => command.run(&settings()?).await,
             Command::Run(command) => command.run().await,
             Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,

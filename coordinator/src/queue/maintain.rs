@@ -40,6 +40,17 @@ pub(crate) struct Unwritten {
     pub(crate) measured: Measured,
     /// Path, size and SHA-256 of each output.
     pub(crate) files: Vec<(String, u64, [u8; 32])>,
+    /// Which of what its document has said since it was published.
+    pub(crate) revision: i32,
+}
+
+/// A result whose document stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Documented {
+    pub(crate) attempt: AttemptId,
+    pub(crate) revision: i32,
+    /// As JSON, where the job itself has only its point in the matrix.
+    pub(crate) parameters: Option<String>,
 }
 
 impl Queue {
@@ -158,6 +169,7 @@ impl Queue {
                         row.written_bytes,
                         row.wall_millis,
                     ])?,
+                    revision: row.revision,
                     files: files.remove(&(row.sweep_id, row.job)).unwrap_or_default(),
                 })
             })
@@ -165,9 +177,13 @@ impl Queue {
     }
 
     /// Notes that these results' `result.json` stand in the store.
-    pub(crate) async fn mark_written(&self, attempts: &[AttemptId]) -> Result<(), Error> {
-        let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
-        query_file!("queries/mark_written.sql", &ids).execute(&self.pool).await?;
+    pub(crate) async fn mark_written(&self, written: &[Documented]) -> Result<(), Error> {
+        let ids: Vec<_> = written.iter().map(|result| result.attempt.uuid()).collect();
+        let revisions: Vec<_> = written.iter().map(|result| result.revision).collect();
+        let parameters: Vec<_> = written.iter().map(|result| result.parameters.clone()).collect();
+        query_file!("queries/mark_written.sql", &ids, &revisions, &parameters as _)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 }

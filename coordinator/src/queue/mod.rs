@@ -7,6 +7,7 @@ mod cancel;
 mod claim;
 mod error;
 mod images;
+mod import;
 mod limits;
 mod maintain;
 mod rank;
@@ -26,7 +27,8 @@ pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
-pub(crate) use maintain::Unwritten;
+pub(crate) use import::{Change, Import, JobMetrics};
+pub(crate) use maintain::{Documented, Unwritten};
 pub(crate) use rank::Reported;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,

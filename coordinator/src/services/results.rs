@@ -1,8 +1,10 @@
 //! Published outputs: their list, and their content.
 
+use std::future::ready;
+
 use bt_proto::v1;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -37,24 +39,26 @@ impl Services {
         }
     }
 
-    /// Streams one published file.
+    /// Streams one published file, from an offset on.
     pub(super) async fn content(
         &self,
         sweep: &Found,
         job: u32,
         path: &str,
+        offset: u64,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
         let place = self.queue.published_file(sweep.id, job, path).await;
         let place = place
             .map_err(status::queue)?
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
-        let pieces = self.store.read(&place.output(path)).await;
+        let pieces = self.store.read_from(&place.output(path), offset).await;
         let pieces = pieces.map_err(status::store)?;
         let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
-            Ok(data) => Ok(v1::DownloadReply { data }),
+            Ok(data) => Ok(v1::DownloadReply { data, offset: 0 }),
             Err(error) => Err(status::store(error)),
         };
-        Ok(Box::pin(pieces.map(answer)))
+        let first = v1::DownloadReply { data: Bytes::new(), offset };
+        Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
     }
 }
 

@@ -1,16 +1,22 @@
 //! `btctl results`: what the jobs left.
 
+mod fetch;
 mod get;
 
+use backon::Retryable;
 use bt_proto::v1;
 use serde_json::json;
 use tokio_stream::StreamExt;
+use tonic::Streaming;
 
-use crate::client::Client;
+use crate::client::{Client, waits};
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, words};
+use crate::output::{Column, OutputArgs, Printer, Row, words};
 use crate::settings::Settings;
 use crate::target::Target;
+
+/// How often a list that has broken off is asked for again.
+const RETRIES: usize = 5;
 
 /// List or fetch published results.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -48,15 +54,17 @@ impl Ls {
             Column::wide("sha256"),
             Column::wide("attempt"),
         ];
-        let rows = files(&client, &self.target).await?.into_iter().map(|file| {
-            let File { job, attempt, path, size, sha256 } = file;
-            Row {
+        let mut listed = list(&client, &self.target).await?;
+        let mut printer = Printer::new(columns, self.output.output)?;
+        while let Some(output) = listed.next().await {
+            let File { job, attempt, path, size, sha256 } = File::of(output?);
+            printer.row(Row {
                 json: json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt }),
                 cells: vec![job.to_string(), path.clone(), size.to_string(), sha256, attempt.to_string()],
                 name: format!("{job}/{path}"),
-            }
-        });
-        View { columns, rows: rows.collect() }.print(self.output.output)
+            })?;
+        }
+        printer.finish()
     }
 }
 
@@ -71,20 +79,33 @@ struct File {
     sha256: String,
 }
 
-async fn files(client: &Client, target: &Target) -> Result<Vec<File>, Error> {
-    let request = v1::ListOutputsRequest { sweep: target.sweep.clone(), job: target.job };
-    let mut listed = client.outputs(request).await?;
-    let mut files = Vec::new();
-    while let Some(output) = listed.next().await {
-        let output = output?;
+impl File {
+    fn of(output: v1::JobOutput) -> Self {
         let file = output.file.unwrap_or_default();
-        files.push(File {
+        Self {
             job: output.job,
             attempt: output.attempt,
             path: file.path,
             size: file.size,
             sha256: words::hex(&file.sha256),
-        });
+        }
     }
-    Ok(files)
+}
+
+async fn list(client: &Client, target: &Target) -> Result<Streaming<v1::JobOutput>, Error> {
+    let request = v1::ListOutputsRequest { sweep: target.sweep.clone(), job: target.job };
+    client.outputs(request).await
+}
+
+/// All files; asked for again if the list breaks off.
+async fn files(client: &Client, target: &Target) -> Result<Vec<File>, Error> {
+    let all = || async {
+        let mut listed = list(client, target).await?;
+        let mut files = Vec::new();
+        while let Some(output) = listed.next().await {
+            files.push(File::of(output.map_err(Error::broken_off)?));
+        }
+        Ok(files)
+    };
+    all.retry(waits(RETRIES)).when(Error::may_pass).await
 }
