@@ -12,6 +12,7 @@ mod fetch;
 mod history;
 mod hostile;
 mod images;
+mod keep;
 mod local;
 mod logs;
 mod manage;

@@ -8,6 +8,7 @@ mod claim;
 mod error;
 mod images;
 mod import;
+mod keep;
 mod limits;
 mod maintain;
 mod rank;
@@ -28,6 +29,7 @@ pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
 pub(crate) use import::{Change, Import, JobMetrics};
+pub(crate) use keep::{Collectable, Fate, ResultFile, ResultRow};
 pub(crate) use maintain::{Documented, Unwritten};
 pub(crate) use rank::Reported;
 pub(crate) use read::{

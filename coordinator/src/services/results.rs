@@ -21,6 +21,7 @@ impl Services {
         job: Option<u32>,
         answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
     ) -> Result<(), Status> {
+        not_expired(sweep)?;
         let mut last: Option<OutputRow> = None;
         loop {
             let after = last.as_ref().map(|row| (row.job, row.path.as_str()));
@@ -47,6 +48,7 @@ impl Services {
         path: &str,
         offset: u64,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
+        not_expired(sweep)?;
         let place = self.queue.published_file(sweep.id, job, path).await;
         let place = place
             .map_err(status::queue)?
@@ -59,6 +61,20 @@ impl Services {
         };
         let first = v1::DownloadReply { data: Bytes::new(), offset };
         Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
+    }
+}
+
+/// An error if the sweep's results were given up.
+pub(super) fn not_expired(sweep: &Found) -> Result<(), Status> {
+    match sweep.expired {
+        None => Ok(()),
+        Some(time) => {
+            let told = format!(
+                "the results of sweep {} expired at {time}, as its manifest's `keep` says",
+                sweep.name
+            );
+            Err(Status::not_found(told))
+        }
     }
 }
 

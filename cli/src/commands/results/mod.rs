@@ -2,6 +2,7 @@
 
 mod fetch;
 mod get;
+mod verify;
 
 use backon::Retryable;
 use bt_proto::v1;
@@ -18,11 +19,12 @@ use crate::target::Target;
 /// How often a list that has broken off is asked for again.
 const RETRIES: usize = 5;
 
-/// List or fetch published results.
+/// List, fetch or verify published results.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Results {
     Ls(Ls),
     Get(get::Get),
+    Verify(verify::Verify),
 }
 
 /// List the published files with their sizes and SHA-256.
@@ -40,6 +42,7 @@ impl Results {
         match self {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Get(get) => get.run(settings).await,
+            Self::Verify(verify) => verify.run(settings).await,
         }
     }
 }
