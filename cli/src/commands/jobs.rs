@@ -134,7 +134,7 @@ fn ran(job: &v1::Job) -> Option<f64> {
     Some(job.usage?.wall_millis? as f64 / 1e3)
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, Error> {
+pub(super) fn object(text: &str) -> Result<Map<String, Value>, Error> {
     match text {
         "" => Ok(Map::new()),
         text => serde_json::from_str(text).map_err(|error| {
