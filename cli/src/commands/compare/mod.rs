@@ -195,7 +195,7 @@ fn by_point(found: &Matched, limit: Option<usize>) -> View {
         let [a, b] = pair.values;
         let mut cells = pair.jobs.map(|job| job.to_string()).to_vec();
         cells.extend(names.iter().map(|name| pair.parameters.get(name).map(words::text).unwrap_or_default()));
-        cells.extend([a, b].map(|value| Value::from(value).to_string()));
+        cells.extend([a, b].map(|value| value.to_string()));
         cells.push(rounded(b - a));
         let json = json!({
             "job_a": pair.jobs[0], "job_b": pair.jobs[1], "params": pair.parameters, "a": a, "b": b, "difference": b - a,
