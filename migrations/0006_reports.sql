@@ -18,7 +18,8 @@ select
     case when s.cancelled_at is null then c.cancelled else c.cancelled + c.queued end as cancelled,
     s.paused_at is not null as paused,
     s.created_at, s.ended_at,
-    s.manifest::jsonb as manifest
+    -- Without what may hold secrets.
+    s.manifest::jsonb - 'env' as manifest
 from sweeps s
 cross join lateral (
     select

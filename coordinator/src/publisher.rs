@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_model::id::AttemptId;
-use bt_store::{FileEntry, ResultDocument, Store, UsageEntry};
+use bt_store::{ResultDocument, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Documented, Queue, Unwritten, Written};
+use crate::queue::{self, Documented, Published, Queue, Written};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -35,8 +35,8 @@ pub(crate) enum Error {
     Manifest(#[from] manifests::Error),
     #[error(transparent)]
     Store(#[from] bt_store::Error),
-    #[error("attempt {0} was published with parameters or metrics that are not JSON: {1}")]
-    Json(AttemptId, #[source] serde_json::Error),
+    #[error(transparent)]
+    Document(#[from] document::Error),
 }
 
 #[derive(Clone, Debug)]
@@ -85,11 +85,11 @@ impl Publisher {
         let mut documents = Vec::with_capacity(unwritten.len());
         for (sweep, results) in by_sweep {
             let known = self.manifests.get(sweep).await?;
-            let reader = known.reader()?;
+            let writer = Writer::new(&known)?;
             for result in results {
-                let parameters = reader.json(result.parameters.clone());
-                let document = document(result, &parameters)?;
-                let parameters = Some(parameters).filter(|_| matches!(result.parameters, Written::Point(_)));
+                let document = writer.document(result)?;
+                let is_point = matches!(result.parameters, Written::Point(_));
+                let parameters = is_point.then(|| document.parameters.to_string());
                 let noted = Documented { attempt: result.attempt, revision: result.revision, parameters };
                 documents.push((result, document, noted));
             }
@@ -106,7 +106,7 @@ impl Publisher {
     /// What the job printed, then the document that names it and all else.
     async fn write(
         &self,
-        result: &Unwritten,
+        result: &Published,
         mut document: ResultDocument,
         noted: Documented,
     ) -> Result<Documented, Error> {
@@ -123,32 +123,4 @@ impl Publisher {
         self.store.write_result(&place.result(), &document).await?;
         Ok(noted)
     }
-}
-
-fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Error> {
-    let json = |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
-    Ok(ResultDocument {
-        sweep: result.place.sweep,
-        sweep_name: result.place.sweep_name.clone(),
-        job: result.place.job,
-        attempt: result.place.attempt,
-        attempt_id: result.attempt,
-        agent: result.agent,
-        published: result.published,
-        image: result.image.clone(),
-        image_pin: result.image_pin.clone(),
-        parameters: json(parameters)?,
-        metrics: result.metrics.as_deref().map(json).transpose()?,
-        image_id: result.image_id.clone(),
-        started: result.started,
-        ended: result.ended,
-        usage: UsageEntry {
-            peak_memory_bytes: result.measured.peak_memory_bytes,
-            cpu_seconds: result.measured.cpu_micros.map(|micros| micros as f64 / 1e6),
-            written_bytes: result.measured.written_bytes,
-            wall_seconds: result.measured.wall_millis.map(|millis| millis as f64 / 1e3),
-        },
-        logs: Vec::new(),
-        files: result.files.iter().map(|(path, size, sha256)| FileEntry::new(path, *size, sha256)).collect(),
-    })
 }

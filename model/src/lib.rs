@@ -14,6 +14,8 @@ pub mod parameters;
 pub mod reason;
 pub mod resources;
 pub mod retry;
+pub mod secret;
 pub mod selection;
+pub mod software;
 pub mod state;
 pub mod template;

@@ -138,7 +138,10 @@ fn two_sweeps_are_compared_point_by_point() {
         table.stderr.contains("differs: `timeout` of the manifest: \"1h\" in A, not given in B"),
         "{table:?}"
     );
-    assert!(table.stdout.starts_with("JOB_A  JOB_B  FAST  A  B   DIFFERENCE\n1      1      2     1  4   3\n"), "{table:?}");
+    assert!(
+        table.stdout.starts_with("JOB_A  JOB_B  FAST  A  B   DIFFERENCE\n1      1      2     1  4   3\n"),
+        "{table:?}"
+    );
     let unknown = cluster.run(&["compare", &one, &two, "--by", "sharp"]);
     assert_eq!(unknown.code, 2);
     assert!(unknown.stderr.contains("both have reported: dd, sharpe"), "{unknown:?}");

@@ -17,7 +17,7 @@ mod scripted;
 
 pub use broken_engine::BrokenEngine;
 pub use cluster::{Cluster, Options};
-pub use database::Database;
+pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};

@@ -22,7 +22,6 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port.
     pub fn start(targets: Vec<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -44,12 +43,10 @@ impl Proxy {
         Self { address, left }
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Delivers nothing any more.
     pub fn cut(&self) {
         self.let_through(0);
     }
@@ -59,7 +56,6 @@ impl Proxy {
         self.left.store(bytes, Ordering::Relaxed);
     }
 
-    /// Delivers all again, and what was held back first.
     pub fn mend(&self) {
         self.let_through(WHOLE);
     }

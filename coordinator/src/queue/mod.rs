@@ -17,7 +17,9 @@ mod record;
 mod row;
 mod session;
 mod settle;
+mod software;
 mod submit;
+mod unpublished;
 
 use std::time::Duration;
 
@@ -30,15 +32,16 @@ pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultFile, ResultRow};
-pub(crate) use maintain::{Documented, Unwritten};
+pub(crate) use maintain::{Documented, Published};
 pub(crate) use rank::Reported;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
-pub(crate) use session::{Beat, Greeting, Pulse};
-pub(crate) use settle::{Fence, Measured, Publication, Settlement};
+pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
+pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
+pub(crate) use unpublished::UnpublishedRow;
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backon::BackoffBuilder;
 use bt_model::layout::job_dir;
+use bt_model::state::AttemptState;
 use bt_proto::v1;
 use indicatif::ProgressBar;
 use rustix::fs::FlockOperation;
@@ -71,9 +72,10 @@ impl Place {
         Ok(self.dir.join(job_dir(file.job, self.jobs)).join(&file.path))
     }
 
-    /// Looks at what stands where the file belongs.
+    /// Looks at what stands where the file belongs. What is not published is fetched again: its job may write it anew.
     pub(super) async fn look(&self, file: &File) -> Result<There, Error> {
         let path = self.of(file)?;
+        let Some(sha256) = &file.sha256 else { return Ok(There::Nothing) };
         let there = match fs::symlink_metadata(&path).await {
             Ok(metadata) if metadata.is_file() && metadata.len() == file.size => fs::File::open(&path).await,
             Ok(_) => return Ok(There::Other),
@@ -84,7 +86,7 @@ impl Place {
         };
         let mut there = there.map_err(|error| failed(&path, &error))?;
         let (_, hash) = hash(&mut there).await.map_err(|error| failed(&path, &error))?;
-        Ok(if words::hex(&hash.finalize()) == file.sha256 { There::Same } else { There::Other })
+        Ok(if words::hex(&hash.finalize()) == *sha256 { There::Same } else { There::Other })
     }
 
     /// True if the file system takes two names for one that differ only in case.
@@ -105,7 +107,7 @@ impl Place {
     /// Where the file grows: the same place whenever it is fetched, and that of no other.
     fn part(&self, file: &File) -> PathBuf {
         let name = words::hex(&Sha256::digest(&file.path)[..8]);
-        let content = file.sha256.get(..16).unwrap_or_default();
+        let content = file.sha256.as_deref().and_then(|hash| hash.get(..16)).unwrap_or("unpublished");
         self.dir.join(PARTS).join(format!("{}-{name}-{content}", file.job))
     }
 
@@ -147,7 +149,7 @@ impl Fetch<'_> {
         }
         let path = self.place.part(file);
         let mut part = Part::open(path).await?;
-        if part.size > file.size {
+        if part.size > file.size || file.sha256.is_none() {
             part.begin_anew().await?;
         }
         let resumed = part.size > 0;
@@ -158,13 +160,22 @@ impl Fetch<'_> {
             part.begin_anew().await?;
             self.fill(file, &mut part).await?;
         }
-        if !part.is(file) {
+        if let Some(published) = &file.sha256
+            && !part.is(file)
+        {
             let (size, sha256) = (part.size, words::hex(&part.hash.clone().finalize()));
             fs::remove_file(&part.path).await.map_err(|error| failed(&part.path, &error))?;
             return Err(Error::Failed(format!(
-                "job {}: {} is damaged in the store: {size} bytes with SHA-256 {sha256}, where {} bytes with {} were \
-                 published",
-                file.job, file.path, file.size, file.sha256
+                "job {}: {} is damaged in the store: {size} bytes with SHA-256 {sha256}, where {} bytes with \
+                 {published} were published",
+                file.job, file.path, file.size
+            )));
+        }
+        // A running job may have stored it anew since it was listed.
+        if file.sha256.is_none() && part.size != file.size && !file.state.is_some_and(AttemptState::is_live) {
+            return Err(Error::Failed(format!(
+                "job {}: {} came with {} of its {} bytes; fetch it again",
+                file.job, file.path, part.size, file.size
             )));
         }
         fs::rename(&part.path, &target).await.map_err(|error| failed(&target, &error))
@@ -188,6 +199,10 @@ impl Fetch<'_> {
                     }
                     let Some(pause) = pauses.next() else { return Err((*status).into()) };
                     tokio::time::sleep(pause).await;
+                    if file.sha256.is_none() {
+                        // It may be another file by now, and nobody could tell.
+                        part.begin_anew().await?;
+                    }
                 }
                 Err(Broken::There(status)) => return Err((*status).into()),
             }
@@ -199,6 +214,7 @@ impl Fetch<'_> {
             sweep: self.sweep.to_owned(),
             job: file.job,
             path: file.path.clone(),
+            attempt: if file.sha256.is_some() { 0 } else { file.attempt },
             offset: part.size,
         };
         let mut pieces = self.client.download(request).await?;
@@ -264,7 +280,8 @@ impl Part {
     }
 
     fn is(&self, file: &File) -> bool {
-        self.size == file.size && words::hex(&self.hash.clone().finalize()) == file.sha256
+        let sha256 = words::hex(&self.hash.clone().finalize());
+        self.size == file.size && file.sha256.as_ref() == Some(&sha256)
     }
 }
 

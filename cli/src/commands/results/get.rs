@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fetch::{Fetch, Place, There};
+use super::partial::{Which, keep_apart, tell};
 use super::{File, files};
 use crate::client::Client;
 use crate::error::Error;
@@ -24,10 +25,13 @@ const EXAMPLES: &str = "\
 Examples:
   btctl results get sma-cross -d results         # results/00/stats.pkl, results/01/stats.pkl, ...
   btctl results get sma-cross/17 -d results
+  btctl results get sma-cross --partial -d unfinished         # what attempts have stored that are not published
+  btctl results get sma-cross/17 --partial --attempt 1 -d lost
 Files that are there already, with the right SHA-256, are not fetched again, and a fetch that broke off is gone on with
 where it was. A file that is there with another content stops it before anything is written, unless --overwrite.";
 
-/// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name.
+/// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
+/// fetch what attempts that are not published have stored; of that only the size can be verified.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Get {
@@ -39,6 +43,8 @@ pub(crate) struct Get {
     /// Replace files that are there with another content.
     #[arg(long)]
     overwrite: bool,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Get {
@@ -60,18 +66,20 @@ impl Get {
         let shown = client.show(&self.target.sweep).await?;
         // By its id from now on: a newer sweep may take the name meanwhile.
         let target = Target { sweep: shown.sweep.id.clone(), job: self.target.job };
-        let files = files(&client, &target).await?;
+        let files = files(&client, &target, &self.which).await?;
         if files.is_empty() {
             let what = match target.job {
                 Some(job) => format!("job {job} of sweep {}", shown.sweep.name),
                 None => format!("sweep {}", shown.sweep.name),
             };
             return Err(Error::NotFound(format!(
-                "{what} has no published files; btctl show {} tells how it is",
+                "{what} {}; btctl show {} tells how it is",
+                self.which.none(),
                 shown.sweep.name
             )));
         }
         let jobs = words::total(&shown.counts);
+        keep_apart(&self.dir, &target.sweep, jobs, &files).await?;
         let place = Place::open(&self.dir, jobs)?;
         self.check_names(&place, &files)?;
         let missing = self.missing(&place, &files).await?;
@@ -96,7 +104,9 @@ impl Get {
         };
         let bytes: u64 = files.iter().map(|file| file.size).sum();
         say(&format!("{} files, {}, in {}{kept}", files.len(), words::size(bytes), self.dir.display()));
-        if target.job.is_none() && shown.counts.queued + shown.counts.running > 0 {
+        if self.which.partial {
+            tell(&files);
+        } else if target.job.is_none() && shown.counts.queued + shown.counts.running > 0 {
             let left = shown.counts.queued + shown.counts.running;
             say(&format!("{left} of {jobs} jobs have not ended yet; run this again to fetch the rest"));
         }
@@ -163,8 +173,14 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_case_are_found_within_a_job() {
-        let file =
-            |job, path: &str| File { job, attempt: 1, path: path.to_owned(), size: 0, sha256: String::new() };
+        let file = |job, path: &str| File {
+            job,
+            attempt: 1,
+            path: path.to_owned(),
+            size: 0,
+            sha256: None,
+            state: None,
+        };
         let files = [file(0, "a/X.csv"), file(1, "a/x.csv"), file(1, "b"), file(1, "A/x.csv")];
         let (one, other) = differ_in_case(&files).unwrap();
         assert_eq!((one.path.as_str(), other.path.as_str()), ("a/x.csv", "A/x.csv"));

@@ -2,17 +2,21 @@
 
 mod fetch;
 mod get;
+mod partial;
+mod show;
 mod verify;
 
 use backon::Retryable;
+use bt_model::state::AttemptState;
 use bt_proto::v1;
+use partial::Which;
 use serde_json::json;
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
 use crate::client::{Client, waits};
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Printer, Row, words};
+use crate::output::{Column, OutputArgs, Printer, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -24,15 +28,25 @@ const RETRIES: usize = 5;
 pub(crate) enum Results {
     Ls(Ls),
     Get(get::Get),
+    Show(show::Show),
     Verify(verify::Verify),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  btctl results ls sma-cross
+  btctl results ls sma-cross/17 -o json
+  btctl results ls sma-cross --partial                  # what attempts have stored that are not published
+  btctl results ls sma-cross/17 --partial --attempt 1   # those of one attempt";
+
 /// List the published files with their sizes and SHA-256.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  btctl results ls sma-cross\n  btctl results ls sma-cross/17 -o json")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Ls {
     #[arg(value_name = "SWEEP[/JOB]")]
     target: Target,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -42,6 +56,7 @@ impl Results {
         match self {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Get(get) => get.run(settings).await,
+            Self::Show(show) => show.run(settings).await,
             Self::Verify(verify) => verify.run(settings).await,
         }
     }
@@ -50,63 +65,85 @@ impl Results {
 impl Ls {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let columns = vec![
-            Column::always("job"),
-            Column::always("path"),
-            Column::always("size"),
-            Column::wide("sha256"),
-            Column::wide("attempt"),
-        ];
-        let mut listed = list(&client, &self.target).await?;
+        let mut columns = vec![Column::always("job"), Column::always("path"), Column::always("size")];
+        columns.extend(match self.which.partial {
+            false => [Column::wide("sha256"), Column::wide("attempt")],
+            true => [Column::always("attempt"), Column::always("state")],
+        });
+        if self.which.partial {
+            let files = files(&client, &self.target, &self.which).await?;
+            partial::tell(&files);
+            return View { columns, rows: files.into_iter().map(row).collect() }.print(self.output.output);
+        }
+        let mut listed = list(&client, &self.target, &self.which).await?;
         let mut printer = Printer::new(columns, self.output.output)?;
         while let Some(output) = listed.next().await {
-            let File { job, attempt, path, size, sha256 } = File::of(output?);
-            printer.row(Row {
-                json: json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt }),
-                cells: vec![job.to_string(), path.clone(), size.to_string(), sha256, attempt.to_string()],
-                name: format!("{job}/{path}"),
-            })?;
+            printer.row(row(File::of(output.map_err(Error::broken_off)?, &self.which)?))?;
         }
         printer.finish()
     }
 }
 
-/// A published file.
+fn row(file: File) -> Row {
+    let File { job, attempt, path, size, sha256, state } = file;
+    let mut json = json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt });
+    let mut cells = vec![job.to_string(), path.clone(), size.to_string()];
+    match sha256 {
+        Some(sha256) => cells.extend([sha256, attempt.to_string()]),
+        None => {
+            let state = state.map_or("", AttemptState::name);
+            json["state"] = state.into();
+            cells.extend([attempt.to_string(), state.to_owned()]);
+        }
+    }
+    Row { json, cells, name: format!("{job}/{path}") }
+}
+
+/// A stored file.
 #[derive(Clone, Debug)]
 struct File {
     job: u32,
     attempt: u32,
     path: String,
     size: u64,
-    /// In hexadecimal digits.
-    sha256: String,
+    /// In hexadecimal digits; none if it is not published.
+    sha256: Option<String>,
+    /// Of its attempt, if it is not published.
+    state: Option<AttemptState>,
 }
 
 impl File {
-    fn of(output: v1::JobOutput) -> Self {
+    fn of(output: v1::JobOutput, which: &Which) -> Result<Self, Error> {
+        let state = which.partial.then(|| AttemptState::try_from(output.attempt_state())).transpose()?;
         let file = output.file.unwrap_or_default();
-        Self {
+        Ok(Self {
             job: output.job,
             attempt: output.attempt,
             path: file.path,
             size: file.size,
-            sha256: words::hex(&file.sha256),
-        }
+            sha256: (!which.partial).then(|| words::hex(&file.sha256)),
+            state,
+        })
     }
 }
 
-async fn list(client: &Client, target: &Target) -> Result<Streaming<v1::JobOutput>, Error> {
-    let request = v1::ListOutputsRequest { sweep: target.sweep.clone(), job: target.job };
+async fn list(client: &Client, target: &Target, which: &Which) -> Result<Streaming<v1::JobOutput>, Error> {
+    let request = v1::ListOutputsRequest {
+        sweep: target.sweep.clone(),
+        job: target.job,
+        partial: which.partial,
+        attempt: which.attempt.unwrap_or(0),
+    };
     client.outputs(request).await
 }
 
 /// All files; asked for again if the list breaks off.
-async fn files(client: &Client, target: &Target) -> Result<Vec<File>, Error> {
+async fn files(client: &Client, target: &Target, which: &Which) -> Result<Vec<File>, Error> {
     let all = || async {
-        let mut listed = list(client, target).await?;
+        let mut listed = list(client, target, which).await?;
         let mut files = Vec::new();
         while let Some(output) = listed.next().await {
-            files.push(File::of(output.map_err(Error::broken_off)?));
+            files.push(File::of(output.map_err(Error::broken_off)?, which)?);
         }
         Ok(files)
     };
