@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,6 +20,7 @@ use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
 use crate::engine::{self, Engine};
+use crate::fingerprints::Fingerprints;
 use crate::holdings::Holdings;
 use crate::images::Images;
 use crate::link::Link;
@@ -28,6 +29,7 @@ use crate::outbox::Outbox;
 use crate::pulled::Pulled;
 use crate::shipping;
 use crate::slots::Slots;
+use crate::software;
 use crate::workdir::StateDir;
 
 /// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
@@ -60,6 +62,8 @@ pub(crate) struct Agent {
     pub(crate) time_left: OnceLock<Duration>,
     pub(crate) images: Images,
     pub(crate) pulled: Pulled,
+    pub(crate) fingerprints: Arc<Fingerprints>,
+    pub(crate) software: software::Seen,
     /// The engine has said that its disk is full.
     pub(crate) engine_is_full: AtomicBool,
     pub(crate) guests: Guests,
@@ -109,6 +113,8 @@ impl Agent {
             time_left: OnceLock::new(),
             images: Images::default(),
             pulled: Pulled::open(state.pulled()),
+            fingerprints: Arc::new(Fingerprints::new(&offer.volumes, &state.fingerprints())),
+            software: software::Seen::default(),
             engine_is_full: AtomicBool::new(false),
             guests: Guests::default(),
             shells: AtomicUsize::new(0),

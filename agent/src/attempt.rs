@@ -11,6 +11,7 @@ mod prepare;
 mod publish;
 mod reuse;
 mod run;
+mod volumes;
 
 pub(crate) use prepare::prepare_debug;
 pub(crate) use publish::read_metrics;
@@ -24,6 +25,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bt_model::reason::Reason;
+use bt_proto::v1;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
@@ -126,8 +128,14 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
     }
     held.hush();
-    let attached =
-        Attached { files, log: log.unwrap_or_default(), image_id: held.image_id(), usage: usage.to_wire() };
+    let attached = Attached {
+        files,
+        log: log.unwrap_or_default(),
+        image_id: held.image_id(),
+        usage: usage.to_wire(),
+        volumes: held.dir.volumes_told(),
+        given: given(agent, held),
+    };
     let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
     let answered = async {
         tokio::select! {
@@ -136,6 +144,13 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         }
     };
     let ((), ()) = tokio::join!(answered, remove_container(agent, held));
+}
+
+/// What its container was given, if one was started.
+fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
+    held.dir.started()?;
+    let job = Job::read(&held.assignment, &agent.manifests).ok()?;
+    Some(job.given(agent.identity, &agent.offer, &agent.engine_version))
 }
 
 fn stopped(stop: Stop) -> Outcome {
@@ -164,6 +179,7 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         }
     };
     held.note("");
+    unless_halted(held, volumes::look_before(agent, held, &job)).await?;
     if job.manifest.shares_containers() {
         if held.taken_back && held.dir.started().is_some() {
             let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
@@ -204,6 +220,7 @@ async fn after_the_end(
     halt: Option<&Halt>,
     shipped: impl Future<Output = Journal>,
 ) -> Result<Outcome, Stop> {
+    volumes::look_after(agent, held).await;
     run::measure_results(held, job).await;
     if let Some(time) = exit.ran {
         held.ran(time);

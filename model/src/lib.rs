@@ -5,6 +5,7 @@
 mod condition;
 pub mod expansion;
 pub mod id;
+pub mod image;
 pub mod layout;
 pub mod log;
 pub mod manifest;
@@ -13,5 +14,7 @@ pub mod parameters;
 pub mod reason;
 pub mod resources;
 pub mod retry;
+pub mod secret;
+pub mod software;
 pub mod state;
 pub mod template;

@@ -7,6 +7,7 @@ mod cancel;
 mod claim;
 mod error;
 mod images;
+mod keep;
 mod limits;
 mod maintain;
 mod read;
@@ -14,6 +15,7 @@ mod record;
 mod row;
 mod session;
 mod settle;
+mod software;
 mod submit;
 mod unpublished;
 
@@ -26,13 +28,14 @@ pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
-pub(crate) use maintain::Unwritten;
+pub(crate) use keep::{Collectable, Fate, ResultFile, ResultRow};
+pub(crate) use maintain::Published;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
-pub(crate) use session::{Beat, Greeting, Pulse};
-pub(crate) use settle::{Fence, Measured, Publication, Settlement};
+pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
+pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
 pub(crate) use unpublished::UnpublishedRow;
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Answers, Services, status};
+use crate::document::Writer;
 use crate::queue::{Found, OutputRow};
 
 /// Files in a page of a list.
@@ -19,6 +20,7 @@ impl Services {
         job: Option<u32>,
         answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
     ) -> Result<(), Status> {
+        not_expired(sweep)?;
         let mut last: Option<OutputRow> = None;
         loop {
             let after = last.as_ref().map(|row| (row.job, row.path.as_str()));
@@ -37,6 +39,26 @@ impl Services {
         }
     }
 
+    /// How a published result came about: what `result.json` says, but for the logs.
+    pub(super) async fn record(&self, sweep: &Found, job: u32) -> Result<String, Status> {
+        let published = self.queue.published(sweep.id, job).await.map_err(status::queue)?;
+        let published = published.ok_or_else(|| {
+            Status::not_found(format!(
+                "job {job} of sweep {0} has no published result; btctl show {0}/{job} tells how it is",
+                sweep.name
+            ))
+        })?;
+        let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
+        let document = Writer::new(&known).and_then(|writer| writer.document(&published));
+        let document = document.map_err(status::document)?;
+        let json = serde_json::to_value(&document).map_err(|error| Status::internal(error.to_string()))?;
+        let serde_json::Value::Object(mut json) = json else {
+            return Err(Status::internal("a record is a JSON object"));
+        };
+        json.shift_remove("logs");
+        Ok(serde_json::Value::Object(json).to_string())
+    }
+
     /// Streams one published file.
     pub(super) async fn content(
         &self,
@@ -44,6 +66,7 @@ impl Services {
         job: u32,
         path: &str,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
+        not_expired(sweep)?;
         let place = self.queue.published_file(sweep.id, job, path).await;
         let place = place
             .map_err(status::queue)?
@@ -55,6 +78,20 @@ impl Services {
             Err(error) => Err(status::store(error)),
         };
         Ok(Box::pin(pieces.map(answer)))
+    }
+}
+
+/// An error if the sweep's results were given up.
+pub(super) fn not_expired(sweep: &Found) -> Result<(), Status> {
+    match sweep.expired {
+        None => Ok(()),
+        Some(time) => {
+            let told = format!(
+                "the results of sweep {} expired at {time}, as its manifest's `keep` says",
+                sweep.name
+            );
+            Err(Status::not_found(told))
+        }
     }
 }
 

@@ -155,6 +155,17 @@ impl v1::sweeps_server::Sweeps for Services {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
+    async fn show_result(
+        &self,
+        request: Request<v1::ShowResultRequest>,
+    ) -> Result<Response<v1::ShowResultReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let record = self.record(&found, request.job).await?;
+        Ok(Response::new(v1::ShowResultReply { record }))
+    }
+
     type DownloadStream = Answers<v1::DownloadReply>;
 
     async fn download(
@@ -261,6 +272,38 @@ impl v1::sweeps_server::Sweeps for Services {
             false => Err(Status::not_found(format!("there is no limit {name:?}"))),
         }
     }
+
+    type CollectGarbageStream = Answers<v1::Garbage>;
+
+    async fn collect_garbage(
+        &self,
+        request: Request<v1::CollectGarbageRequest>,
+    ) -> Result<Response<Self::CollectGarbageStream>, Status> {
+        let request = request.into_inner();
+        let only = match request.sweep.as_str() {
+            "" => None,
+            sweep => Some(self.find(sweep).await?.id),
+        };
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { services.send_garbage(only, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type VerifyResultsStream = Answers<v1::Verified>;
+
+    async fn verify_results(
+        &self,
+        request: Request<v1::VerifyResultsRequest>,
+    ) -> Result<Response<Self::VerifyResultsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { services.send_verified(&found, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
 }
 
 impl Services {
@@ -365,6 +408,8 @@ fn sweep(row: SweepRow) -> v1::Sweep {
         paused: row.paused,
         pause_reason: row.pause_reason,
         canary: row.canary.map(|(jobs, passed)| v1::Canary { jobs, passed }),
+        kept_until: row.kept_until.map(timestamp),
+        expired: row.expired,
     }
 }
 
@@ -397,5 +442,6 @@ fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         last_seen: Some(timestamp(row.last_seen)),
         job_memory_bytes: row.job_memory_bytes,
         about: row.about.into_iter().collect(),
+        volume_fingerprints: row.fingerprints.into_iter().collect(),
     }
 }

@@ -2,6 +2,8 @@
 
 mod get;
 mod partial;
+mod show;
+mod verify;
 
 use bt_model::state::AttemptState;
 use bt_proto::v1;
@@ -15,11 +17,13 @@ use crate::output::{Column, OutputArgs, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
-/// List or fetch published results.
+/// List, fetch or verify published results.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Results {
     Ls(Ls),
     Get(get::Get),
+    Show(show::Show),
+    Verify(verify::Verify),
 }
 
 const EXAMPLES: &str = "\
@@ -46,6 +50,8 @@ impl Results {
         match self {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Get(get) => get.run(settings).await,
+            Self::Show(show) => show.run(settings).await,
+            Self::Verify(verify) => verify.run(settings).await,
         }
     }
 }
