@@ -10,6 +10,7 @@ use bt_model::id::AttemptId;
 use bt_model::manifest::parse_size;
 use bt_model::resources::ByteSize;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,7 +26,9 @@ use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
 use crate::pulled::Pulled;
+use crate::reach::{Reach, StoreChoice};
 use crate::slots::Slots;
+use crate::upload::Pace;
 use crate::workdir::StateDir;
 
 /// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
@@ -49,6 +52,11 @@ pub(crate) struct Agent {
     pub(crate) holdings: Holdings,
     pub(crate) outbox: Outbox,
     pub(crate) link: Link,
+    /// How outputs get into the store.
+    pub(crate) reach: Reach,
+    /// Turns of outputs that are sent at once, and how fast all of them together.
+    pub(crate) uploads: Semaphore,
+    pub(crate) pace: Pace,
     pub(crate) tasks: TaskTracker,
     /// No new work is wanted.
     pub(crate) draining: CancellationToken,
@@ -93,6 +101,7 @@ impl Agent {
         offer: Offer,
         engine: (Engine, String),
         state: StateDir,
+        store: StoreChoice,
         draining: CancellationToken,
     ) -> anyhow::Result<Self> {
         let disk_reserve = match &options.disk_reserve {
@@ -111,7 +120,6 @@ impl Agent {
             slots: Slots::default(),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
-            options,
             identity,
             offer,
             engine: engine.0,
@@ -120,6 +128,10 @@ impl Agent {
             holdings: Holdings::default(),
             outbox: Outbox::default(),
             link: Link::new(),
+            reach: Reach::new(store),
+            uploads: Semaphore::new(options.uploads_at_once as usize),
+            pace: Pace::new(options.upload_rate),
+            options,
             tasks: TaskTracker::new(),
             draining,
             preempted: AtomicBool::new(false),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
 use bt_store::{FileEntry, ResultDocument, Store, UsageEntry};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -18,7 +19,7 @@ use tracing::warn;
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Queue, Unwritten};
+use crate::queue::{self, PublishedFile, Queue, Unwritten};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -138,6 +139,14 @@ fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Erro
             wall_seconds: result.measured.wall_millis.map(|millis| millis as f64 / 1e3),
         },
         logs: Vec::new(),
-        files: result.files.iter().map(|(path, size, sha256)| FileEntry::new(path, *size, sha256)).collect(),
+        files: result.files.iter().map(entry).collect(),
     })
+}
+
+fn entry(file: &PublishedFile) -> FileEntry {
+    let entry = FileEntry::new(&file.path, file.size, &file.sha256);
+    match file.encoding {
+        Encoding::None => entry,
+        encoding => entry.stored(&file.stored_as(), file.size_there(), encoding.name()),
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use bt_model::metrics;
 use bt_model::reason::Reason;
 use bt_proto::v1::{self, report};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
@@ -15,7 +16,7 @@ use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ending, Outcome, StoredOutput};
 use crate::holdings::Held;
-use crate::upload::{Failure, What, upload};
+use crate::upload::{self, Failure, What};
 
 /// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
@@ -34,25 +35,40 @@ pub(super) async fn publish(agent: &Agent, held: &Held, job: &Job) -> Result<Out
     for skipped in &listing.skipped {
         warn!(attempt.id = %held.id(), "output {} is left out: {}", skipped.path, skipped.why);
     }
+    let encoding = upload::encoding(agent, held).await;
     let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
+    let mut large = Vec::new();
     let mut room = SMALL_TOGETHER;
     for output in listing.outputs {
-        let open = || collect::open(&root, &output.path).map_err(outputs_reason);
-        if let Some(left) = room.checked_sub(output.path.len() as u64 + FRAME)
+        let path = output.path;
+        if let Some(left) = room.checked_sub(path.len() as u64 + FRAME)
             && let Some(data) =
-                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?
+                read_small(collect::open(&root, &path).map_err(outputs_reason)?, left.min(SMALL))
+                    .map_err(|error| unreadable(&path, &error))?
         {
             room = left - data.len() as u64;
             let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
-            stored.push(StoredOutput { path: output.path, size, sha256, small: true });
+            let encoding = encoding.of(&path).map_err(|error| Reason::Outputs(error.to_string()))?;
+            stored.push(StoredOutput { path, size, sha256, small: true, encoding, stored_size: 0 });
             continue;
         }
-        match upload(agent, held, What::Output(output.path.clone()), open).await {
-            Ok(output) => stored.push(output),
-            Err(Failure::TakenAway) => return Ok(Outcome::Discard),
-            Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
-        }
+        large.push(path);
     }
+    let sending = stream::iter(large).map(|path| {
+        let root = &root;
+        async move {
+            let open = || collect::open(root, &path).map_err(outputs_reason);
+            upload::upload(agent, held, What::Output(path.clone()), open).await
+        }
+    });
+    // As many at once as the agent lets through, and no more are made.
+    let sent = sending.buffer_unordered(agent.options.uploads_at_once as usize).try_collect::<Vec<_>>().await;
+    match sent {
+        Ok(sent) => stored.extend(sent),
+        Err(Failure::TakenAway) => return Ok(Outcome::Discard),
+        Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
+    }
+    stored.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
 }
 

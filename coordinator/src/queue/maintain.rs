@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::retry::Ending;
@@ -12,7 +13,8 @@ use uuid::Uuid;
 
 use super::claim::Written;
 use super::claim::interval;
-use super::row::{sha256, time, unsigned};
+use super::files::PublishedFile;
+use super::row::{Pg, time, unsigned};
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, Queue, READY, notify};
 
@@ -38,8 +40,7 @@ pub(crate) struct Unwritten {
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
     pub(crate) measured: Measured,
-    /// Path, size and SHA-256 of each output.
-    pub(crate) files: Vec<(String, u64, [u8; 32])>,
+    pub(crate) files: Vec<PublishedFile>,
 }
 
 impl Queue {
@@ -129,7 +130,8 @@ impl Queue {
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
-            let entry = (file.path, unsigned(file.size)?, sha256(&file.sha256)?);
+            let entry =
+                PublishedFile::read(file.path, file.size, &file.sha256, file.encoding, file.stored_size)?;
             files.entry((file.sweep_id, file.job)).or_default().push(entry);
         }
         rows.into_iter()

@@ -6,6 +6,7 @@
 mod cancel;
 mod claim;
 mod error;
+mod files;
 mod images;
 mod limits;
 mod maintain;
@@ -24,6 +25,7 @@ use sqlx::{PgConnection, PgPool, query_file};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
+pub(crate) use files::PublishedFile;
 pub(crate) use images::ImageRow;
 pub(crate) use maintain::Unwritten;
 pub(crate) use read::{

@@ -38,6 +38,8 @@ pub(crate) struct Pulse {
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     pub(crate) notes: Vec<(AttemptId, String)>,
+    /// How outputs get into the store from there, for people; empty while that is not decided.
+    pub(crate) transfer: String,
 }
 
 /// What the queue knows of the attempts that an agent holds or should hold.
@@ -111,11 +113,17 @@ impl Queue {
     ) -> Result<Beat, Error> {
         let mut tx = self.pool.begin().await?;
         let session = signed::<i64>(session)?;
-        let seen =
-            query_file!("queries/heartbeat.sql", agent.uuid(), session, pulse.unhealthy, pulse.draining)
-                .fetch_optional(&mut *tx)
-                .await?
-                .ok_or(Error::Superseded(agent))?;
+        let seen = query_file!(
+            "queries/heartbeat.sql",
+            agent.uuid(),
+            session,
+            pulse.unhealthy,
+            pulse.draining,
+            pulse.transfer
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Error::Superseded(agent))?;
         let ids: Vec<_> = pulse.attempts.iter().map(|id| id.uuid()).collect();
         let term = interval(term)?;
         let renewed =

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::manifest::Policy;
 use bt_model::reason::Reason;
@@ -36,6 +37,10 @@ fn submission(key: &str, jobs: u32) -> Submission {
         volumes: BTreeMap::new(),
         image: "i:1".into(),
     }
+}
+
+fn published(path: &str, size: u64, encoding: Encoding, stored_size: Option<u64>) -> PublishedFile {
+    PublishedFile { path: path.to_owned(), size, sha256: [1; 32], encoding, stored_size }
 }
 
 fn parameters(jobs: u32) -> Jobs<'static> {
@@ -290,8 +295,13 @@ async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
     assert_eq!(late, Settled::Before(AttemptState::Lost));
     bench.advance(lost, AttemptEvent::Runs).await;
     assert_eq!(bench.number("select count(*) from attempts where state = 'lost'").await, 1);
-    let pulse =
-        Pulse { attempts: vec![lost, second], unhealthy: String::new(), draining: false, notes: Vec::new() };
+    let pulse = Pulse {
+        attempts: vec![lost, second],
+        unhealthy: String::new(),
+        draining: false,
+        notes: Vec::new(),
+        transfer: String::new(),
+    };
     let gone = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await.unwrap();
     assert_eq!(gone.gone, [lost]);
     assert_eq!(bench.number("select count(*) from results").await, 0);
@@ -324,8 +334,13 @@ async fn an_older_session_is_refused(pool: PgPool) {
     };
     assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
     assert_eq!(bench.attempt_state().await, AttemptState::Leased);
-    let pulse =
-        Pulse { attempts: vec![attempt], unhealthy: String::new(), draining: false, notes: Vec::new() };
+    let pulse = Pulse {
+        attempts: vec![attempt],
+        unhealthy: String::new(),
+        draining: false,
+        notes: Vec::new(),
+        transfer: String::new(),
+    };
     let refused = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await;
     assert!(matches!(refused, Err(Error::Superseded(_))));
     assert_eq!(bench.claim(1, 2).await.len(), 1);
@@ -401,7 +416,10 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     let attempt = bench.lease().await;
     let settlement = Settlement {
         publication: Publication {
-            files: vec![("a/b.pck".into(), 3, [1; 32]), ("c".into(), 0, [2; 32])],
+            files: vec![
+                published("a/b.pck", 3, Encoding::None, None),
+                published("c", 1000, Encoding::Zstd, Some(20)),
+            ],
             metrics: Some(r#"{"sharpe":1.5}"#.into()),
         },
         ..Settlement::of(attempt, bench.me(), Ending::Published)
@@ -409,6 +427,10 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     bench.queue.settle(&[settlement]).await.unwrap();
     let unwritten = bench.queue.unwritten(10).await.unwrap();
     assert_eq!(unwritten[0].files.len(), 2);
+    assert_eq!(
+        (unwritten[0].files[1].stored_as().as_str(), unwritten[0].files[1].size_there()),
+        ("c.zst", 20)
+    );
     bench.queue.mark_written(&[attempt]).await.unwrap();
     assert!(bench.queue.unwritten(10).await.unwrap().is_empty());
     let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();
@@ -416,7 +438,9 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     assert_eq!(ranked[0].number, 1);
     let outputs = bench.queue.outputs(bench.sweep, None, Some((1, "a/b.pck")), 10).await.unwrap();
     assert_eq!(outputs.len(), 1);
-    assert_eq!(outputs[0].path, "c");
+    assert_eq!(outputs[0].file, published("c", 1000, Encoding::Zstd, Some(20)));
+    let (place, encoding) = bench.queue.published_file(bench.sweep, 1, "c").await.unwrap().unwrap();
+    assert_eq!((place.attempt, encoding), (1, Encoding::Zstd));
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

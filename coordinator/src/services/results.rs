@@ -1,13 +1,15 @@
 //! Published outputs: their list, and their content.
 
+use std::future::ready;
+
 use bt_proto::v1;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Answers, Services, status};
-use crate::queue::{Found, OutputRow};
+use crate::queue::{Found, OutputRow, PublishedFile};
 
 /// Files in a page of a list.
 const PAGE: u32 = 1_000;
@@ -21,7 +23,7 @@ impl Services {
     ) -> Result<(), Status> {
         let mut last: Option<OutputRow> = None;
         loop {
-            let after = last.as_ref().map(|row| (row.job, row.path.as_str()));
+            let after = last.as_ref().map(|row| (row.job, row.file.path.as_str()));
             let page = self.queue.outputs(sweep.id, job, after, PAGE).await;
             let mut page = page.map_err(status::queue)?;
             let more = page.len() == PAGE as usize;
@@ -37,7 +39,7 @@ impl Services {
         }
     }
 
-    /// Streams one published file.
+    /// Streams one published file, as it is stored.
     pub(super) async fn content(
         &self,
         sweep: &Found,
@@ -45,23 +47,28 @@ impl Services {
         path: &str,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
         let place = self.queue.published_file(sweep.id, job, path).await;
-        let place = place
+        let (place, encoding) = place
             .map_err(status::queue)?
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
-        let pieces = self.store.read(&place.output(path)).await;
+        let pieces = self.store.read(&place.output(&encoding.stored_as(path))).await;
         let pieces = pieces.map_err(status::store)?;
         let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
-            Ok(data) => Ok(v1::DownloadReply { data }),
+            Ok(data) => Ok(v1::DownloadReply { data, encoding: 0 }),
             Err(error) => Err(status::store(error)),
         };
-        Ok(Box::pin(pieces.map(answer)))
+        let first = v1::DownloadReply { data: Bytes::new(), encoding: v1::Encoding::from(encoding).into() };
+        Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
     }
 }
 
 fn output(row: OutputRow) -> v1::JobOutput {
-    v1::JobOutput {
-        job: row.job,
-        attempt: row.attempt,
-        file: Some(v1::OutputFile { path: row.path, size: row.size, sha256: row.sha256.into() }),
-    }
+    let PublishedFile { path, size, sha256, encoding, stored_size } = row.file;
+    let file = v1::OutputFile {
+        path,
+        size,
+        sha256: sha256.into(),
+        encoding: v1::Encoding::from(encoding).into(),
+        stored_size: stored_size.unwrap_or_default(),
+    };
+    v1::JobOutput { job: row.job, attempt: row.attempt, file: Some(file) }
 }

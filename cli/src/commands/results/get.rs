@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 
+use super::content::Content;
 use super::{File, files};
 use crate::client::Client;
 use crate::error::Error;
@@ -140,11 +141,11 @@ impl Fetch<'_> {
         };
         let request =
             v1::DownloadRequest { sweep: self.sweep.to_owned(), job: file.job, path: file.path.clone() };
-        let mut pieces = self.client.download(request).await?;
+        let mut content =
+            Content::new(format!("job {}: {}", file.job, file.path), self.client.download(request).await?);
         let mut out = BufWriter::new(out);
         let (mut hash, mut size) = (Sha256::new(), 0);
-        while let Some(piece) = pieces.next().await {
-            let data = piece?.data;
+        while let Some(data) = content.next().await? {
             hash.update(&data);
             size += data.len() as u64;
             out.write_all(&data).await.map_err(failed)?;
