@@ -106,6 +106,9 @@ impl Reach {
 
     /// Uses the relay from now on.
     pub(crate) fn fall_back(&self, why: &str) {
+        if matches!(*self.way.borrow(), Some(Way::Relay(_))) {
+            return;
+        }
         let why = format!("it could be written to at first, but then: {why}");
         warn!("outputs are sent through the coordinator: {why}");
         self.way.send_replace(Some(Way::Relay(why)));

@@ -66,6 +66,7 @@ impl Store {
         let opened = |objects, parts| Self { location: location.clone(), objects, parts, marker: None };
         match location {
             Location::Directory(dir) => {
+                std::fs::read_dir(dir).map_err(|error| root(dir, &error))?;
                 let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| root(dir, &error))?;
                 Ok(opened(Arc::new(files.with_fsync(true)), None))
             }

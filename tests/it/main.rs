@@ -19,6 +19,7 @@ mod options;
 mod order;
 mod results;
 mod several;
+mod stores;
 mod submit;
 mod tidy;
 mod up;
