@@ -75,8 +75,8 @@ fn is_unset(variable: &str) -> bool {
     std::env::var_os(variable).is_none()
 }
 
-/// The process's TLS is chosen once; whoever was first has chosen the same.
-fn install_tls() {
+/// Chooses the process's TLS, without which no HTTP client can be made. Whoever was first has chosen the same.
+pub fn install_tls() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }

@@ -58,7 +58,8 @@ impl Decoder {
             self.wanted = self.zstd.run(&mut from, &mut to)?;
             let (read, written) = (from.pos(), to.pos());
             *input = &input[read..];
-            self.more = written == PIECE;
+            // At the end of a frame, asking for more would begin another.
+            self.more = written == PIECE && self.wanted > 0;
             if written > 0 {
                 piece.truncate(written);
                 return Ok(Some(piece));

@@ -24,6 +24,7 @@ use object_store::multipart::MultipartStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
+pub use bucket::install_tls;
 pub use codec::{Decoder, Encoder, compress};
 pub use document::{FileEntry, ResultDocument, StoredEntry, UsageEntry};
 pub use error::Error;
