@@ -2,7 +2,7 @@
 //!
 //! It is decided once for each session, by trying: the store must be the coordinator's own (its id stands in its root), and
 //! a file must be written and removed there. Where a write fails later because there is no access any more, the relay is
-//! used for the rest of the session.
+//! used for a while, and then it is tried anew.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +12,8 @@ use std::time::Duration;
 use bt_model::encoding::Encoding;
 use bt_proto::v1;
 use bt_store::{Location, Store};
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -21,6 +21,9 @@ use crate::agent::Agent;
 
 /// How long finding out may take.
 const DECISION: Duration = Duration::from_secs(10);
+
+/// How long the relay is used after there was no access any more.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// What the agent's owner says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +70,19 @@ impl fmt::Display for Way {
 pub(crate) struct Reach {
     choice: StoreChoice,
     way: watch::Sender<Option<Way>>,
+    fell_back: Notify,
     /// How outputs are to be stored; none before the first word of a coordinator.
     encoding: watch::Sender<Option<Encoding>>,
 }
 
 impl Reach {
     pub(crate) fn new(choice: StoreChoice) -> Self {
-        Self { choice, way: watch::Sender::new(None), encoding: watch::Sender::new(None) }
+        Self {
+            choice,
+            way: watch::Sender::new(None),
+            fell_back: Notify::new(),
+            encoding: watch::Sender::new(None),
+        }
     }
 
     /// Waits until it is decided.
@@ -104,7 +113,7 @@ impl Reach {
         self.way.subscribe()
     }
 
-    /// Uses the relay from now on.
+    /// Uses the relay for now.
     pub(crate) fn fall_back(&self, why: &str) {
         if matches!(*self.way.borrow(), Some(Way::Relay(_))) {
             return;
@@ -112,6 +121,7 @@ impl Reach {
         let why = format!("it could be written to at first, but then: {why}");
         warn!("outputs are sent through the coordinator: {why}");
         self.way.send_replace(Some(Way::Relay(why)));
+        self.fell_back.notify_one();
     }
 }
 
@@ -127,19 +137,23 @@ async fn some<T: Clone>(told: &watch::Sender<Option<T>>) -> T {
     }
 }
 
-/// Decides for the session that has begun with this Welcome.
+/// Decides for the session that has begun with this Welcome, until it ends.
 pub(crate) async fn decide(agent: Arc<Agent>, welcome: v1::Welcome) {
     let encoding = Encoding::from(welcome.encoding());
     agent.reach.encoding.send_replace(Some(encoding));
     agent.reach.way.send_replace(None);
-    let looked = timeout(DECISION, look(&agent.reach.choice, &welcome.store, &welcome.store_id)).await;
-    let way = match looked {
-        Ok(Ok(store)) => Way::Direct(store),
-        Ok(Err(why)) => Way::Relay(why),
-        Err(_) => Way::Relay(format!("the store did not answer within {} s", DECISION.as_secs())),
-    };
-    info!("outputs are {way}");
-    agent.reach.way.send_replace(Some(way));
+    loop {
+        let looked = timeout(DECISION, look(&agent.reach.choice, &welcome.store, &welcome.store_id)).await;
+        let way = match looked {
+            Ok(Ok(store)) => Way::Direct(store),
+            Ok(Err(why)) => Way::Relay(why),
+            Err(_) => Way::Relay(format!("the store did not answer within {} s", DECISION.as_secs())),
+        };
+        info!("outputs are {way}");
+        agent.reach.way.send_replace(Some(way));
+        agent.reach.fell_back.notified().await;
+        sleep(AGAIN).await;
+    }
 }
 
 /// The store, if it is reached from here. The error says why it is not.

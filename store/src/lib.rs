@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
 pub use bucket::install_tls;
@@ -89,7 +89,7 @@ impl Store {
     /// older one of that name is replaced.
     pub async fn upload(&self, path: &str, expected: Option<u64>) -> Result<Upload, Error> {
         let at = self.parse(path)?;
-        self.guard()?;
+        self.guard().await?;
         Ok(Upload::new(self.clone(), path, at, expected))
     }
 
@@ -100,9 +100,18 @@ impl Store {
 
     /// Writes a small file. It appears under its name when this returns; an older one of that name is replaced.
     pub async fn put(&self, path: &str, data: Bytes) -> Result<(), Error> {
-        let mut upload = self.upload(path, Some(data.len() as u64)).await?;
-        upload.write(data).await?;
-        upload.finish().await.map(drop)
+        let at = self.parse(path)?;
+        let aside = self.aside(&at);
+        self.guard().await?;
+        let written = self.objects.put(aside.as_ref().unwrap_or(&at), PutPayload::from(data)).await;
+        written.map_err(|e| self.error(path, e))?;
+        match aside {
+            Some(from) => {
+                let rename = Rename { objects: self.objects.clone(), from, to: at };
+                rename.run().await.map_err(|e| self.error(path, e))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Removes a file. Fine if it is gone.
@@ -116,7 +125,7 @@ impl Store {
     /// The size of a file in bytes, or none if there is no such file.
     pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
         let at = self.parse(path)?;
-        self.guard()?;
+        self.guard().await?;
         let error = match self.objects.head(&at).await {
             Ok(meta) => return Ok(Some(meta.size)),
             Err(error) => error,

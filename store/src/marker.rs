@@ -108,17 +108,49 @@ impl Store {
         }
     }
 
-    /// A directory that has lost its marker is not written to: it may be the place where the store was mounted.
-    pub(crate) fn guard(&self) -> Result<(), Error> {
-        let Some(marker) = &self.marker else { return Ok(()) };
-        match marker.symlink_metadata() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Gone {
-                location: self.location.to_string(),
-                why: format!("{} is missing; is the directory mounted?", marker.display()),
-            }),
-            // Whatever else is wrong, what is done next finds it too, and says more.
-            _ => Ok(()),
-        }
+    /// Looks whether a directory is still the store: one that has lost its marker may be the place where the store was
+    /// mounted.
+    pub(crate) async fn guard(&self) -> Result<(), Error> {
+        let Some(marker) = self.marker.clone() else { return Ok(()) };
+        let location = self.location.to_string();
+        self.blocking(move || is_there(&location, &marker)).await
+    }
+
+    /// Removes what a writer of a file left that was killed. Only for files that nobody else writes now: what another one
+    /// is writing would be lost.
+    pub async fn clear(&self, path: &str) -> Result<(), Error> {
+        let Location::Directory(dir) = &self.location else { return Ok(()) };
+        let at = self.parse(path)?;
+        let place = dir.join(self.aside(&at).as_ref().unwrap_or(&at).as_ref());
+        self.blocking(move || {
+            // Names of files that are being written are counted up from 1.
+            for number in 1.. {
+                let mut left = place.clone().into_os_string();
+                left.push(format!("#{number}"));
+                if std::fs::remove_file(left).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A directory that is mounted from elsewhere may hang, and must not hold up more than who asks.
+    async fn blocking(&self, call: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+        let called = tokio::task::spawn_blocking(call).await;
+        called.map_err(|error| Error::Access { path: self.location.to_string(), why: error.to_string() })?
+    }
+}
+
+fn is_there(location: &str, marker: &Path) -> Result<(), Error> {
+    match marker.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Gone {
+            location: location.to_owned(),
+            why: format!("{} is missing; is the directory mounted?", marker.display()),
+        }),
+        // Whatever else is wrong, what is done next finds it too, and says more.
+        _ => Ok(()),
     }
 }
 

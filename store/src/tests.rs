@@ -35,6 +35,36 @@ async fn an_aborted_file_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_killed_writer_left_is_removed_by_the_next() {
+    let (dir, store) = store();
+    let at = dir.path().join("store/s-1/0/1");
+    std::fs::create_dir_all(&at).unwrap();
+    for left in ["x#1", "x#2", "y#1"] {
+        std::fs::write(at.join(left), "half").unwrap();
+    }
+    let mut upload = store.upload("s-1/0/1/x", None).await.unwrap();
+    store.clear("s-1/0/1/x").await.unwrap();
+    upload.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
+    upload.finish().await.unwrap();
+    let mut left: Vec<_> = std::fs::read_dir(at).unwrap().map(|file| file.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["x", "y#1"], "the other one is not its own");
+}
+
+#[tokio::test]
+async fn a_directory_that_lost_its_marker_is_not_written_to() {
+    let (dir, mut store) = store();
+    let id = store.claim().await.unwrap();
+    assert_eq!(store.claim().await.unwrap(), id);
+    store.prove_shared().await.unwrap();
+    std::fs::remove_file(dir.path().join("store/.btctl-store")).unwrap();
+    assert!(matches!(store.put("x", Bytes::new()).await, Err(Error::Gone { .. })));
+    assert!(matches!(store.upload("x", None).await, Err(Error::Gone { .. })));
+    assert!(matches!(store.size("x").await, Err(Error::Gone { .. })));
+    assert!(!store.recognise(id).await.unwrap());
+}
+
+#[tokio::test]
 async fn an_empty_file_is_a_file() {
     let (_dir, store) = store();
     let receipt = store.upload("s/0/1/empty", None).await.unwrap().finish().await.unwrap();

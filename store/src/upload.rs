@@ -122,6 +122,11 @@ impl Upload {
         self
     }
 
+    /// Where it is written before it appears.
+    fn written_at(&self) -> &Path {
+        self.aside.as_ref().unwrap_or(&self.at)
+    }
+
     /// Bytes that were written so far.
     pub fn size(&self) -> u64 {
         self.size
@@ -147,8 +152,7 @@ impl Upload {
     pub async fn finish(mut self) -> Result<Receipt, Error> {
         if matches!(self.way, Way::None) {
             let payload = PutPayload::from_iter(std::mem::take(&mut self.buffer));
-            let at = self.aside.as_ref().unwrap_or(&self.at);
-            self.store.objects.put(at, payload).await.map_err(|e| self.error(e))?;
+            self.store.objects.put(self.written_at(), payload).await.map_err(|e| self.error(e))?;
         } else {
             if self.buffered > 0 || self.begun == 0 {
                 self.send_part().await?;
@@ -244,7 +248,7 @@ impl Upload {
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
-        let at = self.aside.as_ref().unwrap_or(&self.at);
+        let at = self.written_at();
         let begun = match &self.store.parts {
             None => self.store.objects.put_multipart(at).await.map(Way::File),
             Some(parts) => parts.create_multipart(at).await.map(|id| Way::Bucket {

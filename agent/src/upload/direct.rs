@@ -75,7 +75,10 @@ async fn write(
             info!(attempt.id = %held.id(), "{place}: {} parts are there already", begun.progress.parts());
             store.resume(place, begun.progress).await?
         }
-        None => store.upload(place, file.metadata().map(|file| file.len()).ok()).await?,
+        None => {
+            store.clear(place).await?;
+            store.upload(place, file.metadata().map(|file| file.len()).ok()).await?
+        }
     };
     let mut source = Source::open(agent, file, encoding, Hashing::Taker);
     let mut noted: Option<Instant> = None;

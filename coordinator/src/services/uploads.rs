@@ -86,6 +86,7 @@ impl Services {
                 return Err(Status::out_of_range(format!("{path} is not there up to {}", header.offset)));
             }
             None => {
+                self.store.clear(path).await.map_err(status::store)?;
                 let expected = Some(header.expected).filter(|bytes| *bytes > 0);
                 self.store.upload(path, expected).await.map_err(status::store)?
             }
