@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,6 +20,7 @@ use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
 use crate::engine::{self, Engine};
+use crate::fingerprints::Fingerprints;
 use crate::holdings::Holdings;
 use crate::images::Images;
 use crate::link::Link;
@@ -27,7 +28,9 @@ use crate::offer::Offer;
 use crate::outbox::Outbox;
 use crate::pulled::Pulled;
 use crate::reach::{Reach, StoreChoice};
+use crate::shipping;
 use crate::slots::Slots;
+use crate::software;
 use crate::upload::Pace;
 use crate::workdir::StateDir;
 
@@ -66,11 +69,15 @@ pub(crate) struct Agent {
     pub(crate) time_left: OnceLock<Duration>,
     pub(crate) images: Images,
     pub(crate) pulled: Pulled,
+    pub(crate) fingerprints: Arc<Fingerprints>,
+    pub(crate) software: software::Seen,
     /// The engine has said that its disk is full.
     pub(crate) engine_is_full: AtomicBool,
     pub(crate) guests: Guests,
     shells: AtomicUsize,
     pub(crate) slots: Slots,
+    /// Turns of files that are sent while their jobs run.
+    pub(crate) shipping: Semaphore,
     /// What it says of itself, for people.
     pub(crate) about: BTreeMap<String, String>,
     disk_reserve: u64,
@@ -114,10 +121,13 @@ impl Agent {
             time_left: OnceLock::new(),
             images: Images::default(),
             pulled: Pulled::open(state.pulled()),
+            fingerprints: Arc::new(Fingerprints::new(&offer.volumes, &state.fingerprints())),
+            software: software::Seen::default(),
             engine_is_full: AtomicBool::new(false),
             guests: Guests::default(),
             shells: AtomicUsize::new(0),
             slots: Slots::default(),
+            shipping: Semaphore::new(shipping::AT_ONCE),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
             identity,

@@ -167,11 +167,32 @@ impl Client {
         ask!(self, list_outputs, request)
     }
 
+    /// How a published result came about: a JSON object.
+    pub(crate) async fn result(&self, sweep: &str, job: u32) -> Result<String, Error> {
+        let request = v1::ShowResultRequest { sweep: sweep.to_owned(), job };
+        Ok(ask!(self, show_result, request)?.record)
+    }
+
     pub(crate) async fn download(
         &self,
         request: v1::DownloadRequest,
     ) -> Result<Streaming<v1::DownloadReply>, Error> {
         ask!(self, download, request)
+    }
+
+    /// Garbage as it is found, and removed unless it is a dry run.
+    pub(crate) async fn garbage(
+        &self,
+        request: v1::CollectGarbageRequest,
+    ) -> Result<Streaming<v1::Garbage>, Error> {
+        ask!(self, collect_garbage, request)
+    }
+
+    pub(crate) async fn verify(
+        &self,
+        request: v1::VerifyResultsRequest,
+    ) -> Result<Streaming<v1::Verified>, Error> {
+        ask!(self, verify_results, request)
     }
 
     /// A shell; asked once, as keys are.

@@ -7,19 +7,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
-use bt_store::{FileEntry, ResultDocument, Store, UsageEntry};
+use bt_store::{ResultDocument, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, PublishedFile, Queue, Unwritten};
+use crate::queue::{self, Published, Queue};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -36,8 +36,8 @@ pub(crate) enum Error {
     Manifest(#[from] manifests::Error),
     #[error(transparent)]
     Store(#[from] bt_store::Error),
-    #[error("attempt {0} was published with parameters or metrics that are not JSON: {1}")]
-    Json(AttemptId, #[source] serde_json::Error),
+    #[error(transparent)]
+    Document(#[from] document::Error),
 }
 
 #[derive(Clone, Debug)]
@@ -86,9 +86,9 @@ impl Publisher {
         let mut documents = Vec::with_capacity(unwritten.len());
         for (sweep, results) in by_sweep {
             let known = self.manifests.get(sweep).await?;
-            let reader = known.reader()?;
+            let writer = Writer::new(&known)?;
             for result in results {
-                documents.push((result, document(result, &reader.json(result.parameters.clone()))?));
+                documents.push((result, writer.document(result)?));
             }
         }
         let writing: Vec<_> =
@@ -99,7 +99,7 @@ impl Publisher {
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, result: &Unwritten, mut document: ResultDocument) -> Result<AttemptId, Error> {
+    async fn write(&self, result: &Published, mut document: ResultDocument) -> Result<AttemptId, Error> {
         let place = &result.place;
         document.logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
             Ok(logs) => logs,
@@ -112,41 +112,5 @@ impl Publisher {
         };
         self.store.write_result(&place.result(), &document).await?;
         Ok(result.attempt)
-    }
-}
-
-fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Error> {
-    let json = |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
-    Ok(ResultDocument {
-        sweep: result.place.sweep,
-        sweep_name: result.place.sweep_name.clone(),
-        job: result.place.job,
-        attempt: result.place.attempt,
-        attempt_id: result.attempt,
-        agent: result.agent,
-        published: result.published,
-        image: result.image.clone(),
-        image_pin: result.image_pin.clone(),
-        parameters: json(parameters)?,
-        metrics: result.metrics.as_deref().map(json).transpose()?,
-        image_id: result.image_id.clone(),
-        started: result.started,
-        ended: result.ended,
-        usage: UsageEntry {
-            peak_memory_bytes: result.measured.peak_memory_bytes,
-            cpu_seconds: result.measured.cpu_micros.map(|micros| micros as f64 / 1e6),
-            written_bytes: result.measured.written_bytes,
-            wall_seconds: result.measured.wall_millis.map(|millis| millis as f64 / 1e3),
-        },
-        logs: Vec::new(),
-        files: result.files.iter().map(entry).collect(),
-    })
-}
-
-fn entry(file: &PublishedFile) -> FileEntry {
-    let entry = FileEntry::new(&file.path, file.size, &file.sha256);
-    match file.encoding {
-        Encoding::None => entry,
-        encoding => entry.stored(&file.stored_as(), file.size_there(), encoding.name()),
     }
 }

@@ -26,7 +26,9 @@ use sha2::{Digest, Sha256};
 
 pub use bucket::install_tls;
 pub use codec::{Decoder, Encoder, compress};
-pub use document::{FileEntry, ResultDocument, StoredEntry, UsageEntry};
+pub use document::{
+    FileEntry, GivenEntry, MachineEntry, ResultDocument, StoredEntry, UsageEntry, VersionsEntry, VolumeEntry,
+};
 pub use error::Error;
 pub use location::{Cloud, Location, Unreadable};
 pub use upload::{Progress, Receipt, Upload};
@@ -69,7 +71,7 @@ impl Store {
             Location::Directory(dir) => {
                 std::fs::read_dir(dir).map_err(|error| root(dir, &error))?;
                 let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| root(dir, &error))?;
-                Ok(opened(Arc::new(files.with_fsync(true)), None))
+                Ok(opened(Arc::new(files.with_fsync(true).with_automatic_cleanup(true)), None))
             }
             Location::Bucket { cloud, bucket, prefix } => {
                 let found = bucket::open(*cloud, bucket, prefix).map_err(|error| Error::Settings {

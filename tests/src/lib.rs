@@ -21,11 +21,12 @@ mod scripted;
 pub use broken_engine::BrokenEngine;
 pub use bucket::Bucket;
 pub use cluster::{Cluster, Options};
-pub use database::Database;
+pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
 pub use faulty_http::{Fault, FaultyHttp};
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
+pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;
 

@@ -49,6 +49,8 @@ pub(crate) struct Up {
     #[arg(long, env = "BTCTL_LISTEN", value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
+    keeping: bt_coordinator::Keeping,
+    #[command(flatten)]
     agent: bt_agent::Options,
     #[command(flatten)]
     log: LogFormat,
@@ -71,6 +73,7 @@ impl Up {
             store: self.store,
             compress: self.compress,
             listen: self.listen,
+            keeping: self.keeping,
         };
         up::run(plan).await
     }

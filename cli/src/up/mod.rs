@@ -44,6 +44,7 @@ pub(crate) struct Plan {
     pub(crate) store: Option<Location>,
     pub(crate) compress: Encoding,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) keeping: bt_coordinator::Keeping,
 }
 
 /// The address if none is asked for; another port if this one is taken.
@@ -102,6 +103,7 @@ async fn serve(
         compress: plan.compress,
         lease: LEASE,
         heartbeat: HEARTBEAT,
+        keeping: plan.keeping,
     };
     let stop = CancellationToken::new();
     let (ready, mut is_ready) = oneshot::channel();

@@ -8,6 +8,7 @@ mod claim;
 mod error;
 mod files;
 mod images;
+mod keep;
 mod limits;
 mod maintain;
 mod read;
@@ -15,7 +16,9 @@ mod record;
 mod row;
 mod session;
 mod settle;
+mod software;
 mod submit;
+mod unpublished;
 
 use std::time::Duration;
 
@@ -27,14 +30,16 @@ pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use files::PublishedFile;
 pub(crate) use images::ImageRow;
-pub(crate) use maintain::Unwritten;
+pub(crate) use keep::{Collectable, Fate, ResultRow};
+pub(crate) use maintain::Published;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
-pub(crate) use session::{Beat, Greeting, Pulse};
-pub(crate) use settle::{Fence, Measured, Publication, Settlement};
+pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
+pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
+pub(crate) use unpublished::UnpublishedRow;
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::claim::{Written, interval};
 use super::files::PublishedFile;
 use super::row::{Pg, from_json, reason, resources, signed, time, unsigned};
+use super::session::Fingerprints;
 use super::settle::Measured;
 use super::{Candidate, Error, Queue};
 
@@ -24,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) id: SweepId,
     pub(crate) name: String,
     pub(crate) jobs: u32,
+    /// When its results were given up.
+    pub(crate) expired: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +48,9 @@ pub(crate) struct SweepRow {
     pub(crate) counts: [u32; 5],
     /// When the last job ended so far.
     pub(crate) finished: Option<Timestamp>,
+    /// When its results are given up, if that is known, and whether they have been.
+    pub(crate) kept_until: Option<Timestamp>,
+    pub(crate) expired: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +134,7 @@ pub(crate) struct AgentRow {
     pub(crate) job_memory_bytes: u64,
     /// What is only shown, by name.
     pub(crate) about: BTreeMap<String, String>,
+    pub(crate) fingerprints: Fingerprints,
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     /// An operator has taken it out of service.
@@ -194,7 +201,8 @@ impl Queue {
         let row = row.ok_or_else(|| Error::NoSweep(text.to_owned()))?;
         match (row.id, row.name, row.jobs) {
             (Some(id), Some(name), Some(jobs)) => {
-                Ok(Found { id: SweepId::from_uuid(id), name, jobs: unsigned(jobs)? })
+                let expired = row.expired_at.map(time).transpose()?;
+                Ok(Found { id: SweepId::from_uuid(id), name, jobs: unsigned(jobs)?, expired })
             }
             _ => Err(Error::Corrupt("a sweep without a name".into())),
         }
@@ -223,6 +231,8 @@ impl Queue {
                         unsigned(row.cancelled_jobs)?,
                     ],
                     finished: row.finished_at.map(time).transpose()?,
+                    kept_until: row.kept_until.map(time).transpose()?,
+                    expired: row.expired,
                     name: row.name,
                     owner: row.owner,
                     image: row.image,
@@ -382,6 +392,7 @@ impl Queue {
                     )?,
                     job_memory_bytes: unsigned(row.job_memory_bytes)?,
                     about: from_json("what an agent says of itself", row.about)?,
+                    fingerprints: from_json("an agent's fingerprints", row.volume_fingerprints)?,
                     drained: row.drained,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,

@@ -29,7 +29,11 @@ pub(crate) struct Greeting {
     pub(crate) job_memory_bytes: u64,
     /// What is only shown, by name.
     pub(crate) about: BTreeMap<String, String>,
+    pub(crate) fingerprints: Fingerprints,
 }
+
+/// Of volumes whose owner asked for it: 64 hexadecimal digits by the volume's name, nothing while that is not known.
+pub(crate) type Fingerprints = BTreeMap<String, String>;
 
 /// A heartbeat.
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub(crate) struct Pulse {
     pub(crate) notes: Vec<(AttemptId, String)>,
     /// How outputs get into the store from there, for people; empty while that is not decided.
     pub(crate) transfer: String,
+    pub(crate) fingerprints: Fingerprints,
 }
 
 /// What the queue knows of the attempts that an agent holds or should hold.
@@ -79,6 +84,7 @@ impl Queue {
             signed::<i32>(greeting.capacity.jobs.clamp(1, i32::MAX as u32))?,
             signed::<i64>(greeting.job_memory_bytes.max(1))?,
             serde_json::json!(greeting.about),
+            serde_json::json!(greeting.fingerprints),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -119,7 +125,8 @@ impl Queue {
             session,
             pulse.unhealthy,
             pulse.draining,
-            pulse.transfer
+            serde_json::json!(pulse.fingerprints),
+            pulse.transfer,
         )
         .fetch_optional(&mut *tx)
         .await?

@@ -15,6 +15,7 @@ use bt_proto::v1::{self, agent_message, coordinator_message, report};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,9 +23,10 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use super::{Answers, Services, status};
+use crate::document::CHANGED;
 use crate::queue::{
-    Beat, Error, Fence, Greeting, Measured, News, Publication, PublishedFile, Pulse, Recorded, Report,
-    Settlement,
+    Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, PublishedFile, Pulse,
+    Recorded, Report, Settlement,
 };
 use crate::scheduling::Offer;
 
@@ -102,6 +104,16 @@ impl v1::agents_server::Agents for Services {
         self.send_image(&request.into_inner().image).await.map(Response::new)
     }
 
+    async fn describe_image(
+        &self,
+        request: Request<v1::DescribeImageRequest>,
+    ) -> Result<Response<v1::DescribeImageReply>, Status> {
+        let request = request.into_inner();
+        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        let known = self.describe(agent, request.session, &request.image_id, &request.software).await?;
+        Ok(Response::new(v1::DescribeImageReply { known }))
+    }
+
     async fn push_log(
         &self,
         request: Request<Streaming<v1::PushLogRequest>>,
@@ -147,6 +159,7 @@ impl Services {
             draining: false,
             notes: Vec::new(),
             transfer: String::new(),
+            fingerprints: greeting.fingerprints.clone(),
         };
         let renewed = self.queue.heartbeat(agent, greeting.session, &pulse, self.lease);
         let beat = renewed.await.map_err(status::queue)?;
@@ -263,12 +276,15 @@ impl Services {
             self.sessions.runs(agent, attempt);
         }
         let measured = report.usage.map_or_else(Measured::default, measured);
-        let ended = |ending| News::Ended {
+        let given = Box::new(given(report.volume_fingerprints, report.given));
+        let ended_with = |ending, publication| News::Ended {
             ending,
-            publication: Publication::default(),
+            publication,
             image_id: image_id.clone(),
             measured,
+            given: given.clone(),
         };
+        let ended = |ending| ended_with(ending, Publication::default());
         let came = || self.came(agent, session, attempt, report.files, report.log);
         let news = match kind {
             report::Kind::Preparing(_) => advanced(AttemptEvent::Prepares, None),
@@ -285,7 +301,7 @@ impl Services {
                     None => Ok(()),
                 };
                 match stored {
-                    Ok(()) => News::Ended { ending: Ending::Published, publication, image_id, measured },
+                    Ok(()) => ended_with(Ending::Published, publication),
                     Err(reason) => ended(Ending::Failed(reason)),
                 }
             }
@@ -445,6 +461,7 @@ fn attempt_ids(texts: &[String]) -> Result<Vec<AttemptId>, Malformed> {
 }
 
 fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
+    let fingerprints = fingerprints(&hello.volumes);
     let volumes = hello.volumes.into_iter().map(|volume| (volume.name, volume.read_only));
     Ok(Greeting {
         agent: agent_id(&hello.agent_id)?,
@@ -457,7 +474,39 @@ fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
         engine: hello.engine,
         job_memory_bytes: hello.job_memory_bytes,
         about: hello.about.into_iter().collect(),
+        fingerprints,
     })
+}
+
+fn fingerprints(volumes: &[v1::OfferedVolume]) -> Fingerprints {
+    let told = volumes.iter().filter(|volume| volume.fingerprinted);
+    told.map(|volume| (volume.name.clone(), volume.fingerprint.clone())).collect()
+}
+
+/// What is neither a fingerprint nor a word that stands for one is left out.
+fn given(mut fingerprints: HashMap<String, String>, given: Option<v1::Given>) -> Given {
+    let is_digits = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    fingerprints.retain(|name, word| !name.contains('\0') && (is_digits(word) || word == CHANGED));
+    Given {
+        fingerprints: Some(fingerprints).filter(|told| !told.is_empty()).map(|told| json!(told)),
+        circumstances: given.map(|given| {
+            // Postgres keeps no NUL in a text.
+            let text = |text: String| text.replace('\0', "\u{fffd}");
+            json!({
+                "threads": given.threads,
+                "cpu_millis": given.cpu_millis,
+                "memory_bytes": given.memory_bytes,
+                "shm_bytes": given.shm_bytes,
+                "gpus": given.gpus,
+                "timezone": text(given.timezone),
+                "user": text(given.user),
+                "version": text(given.version),
+                "engine": text(given.engine),
+                "os": text(given.os),
+                "arch": text(given.arch),
+            })
+        }),
+    }
 }
 
 fn measured(usage: v1::Usage) -> Measured {
@@ -474,6 +523,7 @@ fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {
         draining: beat.draining,
         notes: notes.collect::<Result<_, Malformed>>()?,
         transfer: beat.transfer,
+        fingerprints: fingerprints(&beat.volumes),
     })
 }
 

@@ -5,8 +5,11 @@ pub(crate) mod debug;
 mod explain;
 mod images;
 mod jobs;
+mod keep;
 mod logs;
+mod partial;
 mod results;
+mod software;
 mod status;
 mod submit;
 mod sweeps;
@@ -24,8 +27,10 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::collector::Collector;
 use crate::ledger::Ledger;
 use crate::manifests::Manifests;
+use crate::publisher::Publisher;
 use crate::queue::Queue;
 use crate::sessions::Sessions;
 use uploads::Uploads;
@@ -48,14 +53,21 @@ pub(crate) struct Services {
     pub(crate) sessions: Sessions,
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,
+    pub(crate) publisher: Publisher,
     /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
     pub(crate) work: Arc<Notify>,
     pub(crate) tasks: TaskTracker,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
+    /// How old garbage in the store must be to be removed.
+    pub(crate) garbage_age: Duration,
 }
 
 impl Services {
+    fn collector(&self) -> Collector {
+        Collector { queue: self.queue.clone(), store: self.store.clone() }
+    }
+
     /// An agent that was silent for this long is shown as offline.
     fn silence(&self) -> Duration {
         self.heartbeat * 3

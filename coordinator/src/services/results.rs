@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Answers, Services, status};
+use crate::document::Writer;
 use crate::queue::{Found, OutputRow, PublishedFile};
 
 /// Files in a page of a list.
@@ -21,6 +22,7 @@ impl Services {
         job: Option<u32>,
         answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
     ) -> Result<(), Status> {
+        not_expired(sweep)?;
         let mut last: Option<OutputRow> = None;
         loop {
             let after = last.as_ref().map(|row| (row.job, row.file.path.as_str()));
@@ -39,6 +41,26 @@ impl Services {
         }
     }
 
+    /// How a published result came about: what `result.json` says, but for the logs.
+    pub(super) async fn record(&self, sweep: &Found, job: u32) -> Result<String, Status> {
+        let published = self.queue.published(sweep.id, job).await.map_err(status::queue)?;
+        let published = published.ok_or_else(|| {
+            Status::not_found(format!(
+                "job {job} of sweep {0} has no published result; btctl show {0}/{job} tells how it is",
+                sweep.name
+            ))
+        })?;
+        let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
+        let document = Writer::new(&known).and_then(|writer| writer.document(&published));
+        let document = document.map_err(status::document)?;
+        let json = serde_json::to_value(&document).map_err(|error| Status::internal(error.to_string()))?;
+        let serde_json::Value::Object(mut json) = json else {
+            return Err(Status::internal("a record is a JSON object"));
+        };
+        json.shift_remove("logs");
+        Ok(serde_json::Value::Object(json).to_string())
+    }
+
     /// Streams one published file, as it is stored.
     pub(super) async fn content(
         &self,
@@ -46,6 +68,7 @@ impl Services {
         job: u32,
         path: &str,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
+        not_expired(sweep)?;
         let place = self.queue.published_file(sweep.id, job, path).await;
         let (place, encoding) = place
             .map_err(status::queue)?
@@ -61,6 +84,20 @@ impl Services {
     }
 }
 
+/// An error if the sweep's results were given up.
+pub(super) fn not_expired(sweep: &Found) -> Result<(), Status> {
+    match sweep.expired {
+        None => Ok(()),
+        Some(time) => {
+            let told = format!(
+                "the results of sweep {} expired at {time}, as its manifest's `keep` says",
+                sweep.name
+            );
+            Err(Status::not_found(told))
+        }
+    }
+}
+
 fn output(row: OutputRow) -> v1::JobOutput {
     let PublishedFile { path, size, sha256, encoding, stored_size } = row.file;
     let file = v1::OutputFile {
@@ -70,5 +107,5 @@ fn output(row: OutputRow) -> v1::JobOutput {
         encoding: v1::Encoding::from(encoding).into(),
         stored_size: stored_size.unwrap_or_default(),
     };
-    v1::JobOutput { job: row.job, attempt: row.attempt, file: Some(file) }
+    v1::JobOutput { job: row.job, attempt: row.attempt, file: Some(file), ..v1::JobOutput::default() }
 }

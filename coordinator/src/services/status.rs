@@ -4,7 +4,7 @@ use bt_proto::convert::Malformed;
 use tonic::{Code, Status};
 use tracing::{error, warn};
 
-use crate::{manifests, queue};
+use crate::{document, manifests, queue};
 
 pub(super) fn queue(error: queue::Error) -> Status {
     shared(&error)
@@ -16,6 +16,7 @@ pub(super) fn shared(error: &queue::Error) -> Status {
     let code = match error {
         Error::NoSweep(_) | Error::NoAgent(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
         Error::Ambiguous(_) => Code::InvalidArgument,
+        Error::Expired(_) => Code::FailedPrecondition,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
         Error::Unreachable(_) => Code::Unavailable,
         Error::Database(_) if error.is_transient() => Code::Unavailable,
@@ -33,6 +34,13 @@ pub(super) fn manifest(error: manifests::Error) -> Status {
     match error {
         manifests::Error::Queue(error) => queue(error),
         manifests::Error::Unreadable(..) => Status::internal(error.to_string()),
+    }
+}
+
+pub(super) fn document(error: document::Error) -> Status {
+    match error {
+        document::Error::Manifest(error) => manifest(error),
+        document::Error::Json(..) => Status::internal(error.to_string()),
     }
 }
 

@@ -146,8 +146,24 @@ impl v1::sweeps_server::Sweeps for Services {
         has_jobs(&found, request.job.as_slice())?;
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (services, answers) = (self.clone(), sender.clone());
-        self.answer(sender, async move { services.send_outputs(&found, request.job, &answers).await });
+        self.answer(sender, async move {
+            match request.partial {
+                true => services.send_partial(&found, &request, &answers).await,
+                false => services.send_outputs(&found, request.job, &answers).await,
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn show_result(
+        &self,
+        request: Request<v1::ShowResultRequest>,
+    ) -> Result<Response<v1::ShowResultReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let record = self.record(&found, request.job).await?;
+        Ok(Response::new(v1::ShowResultReply { record }))
     }
 
     type DownloadStream = Answers<v1::DownloadReply>;
@@ -159,7 +175,10 @@ impl v1::sweeps_server::Sweeps for Services {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, &[request.job])?;
-        let content = self.content(&found, request.job, &request.path).await?;
+        let content = match request.attempt {
+            0 => self.content(&found, request.job, &request.path).await?,
+            _ => self.partial_content(&found, &request).await?,
+        };
         Ok(Response::new(content))
     }
 
@@ -252,6 +271,38 @@ impl v1::sweeps_server::Sweeps for Services {
             true => Ok(Response::new(v1::RemoveLimitReply {})),
             false => Err(Status::not_found(format!("there is no limit {name:?}"))),
         }
+    }
+
+    type CollectGarbageStream = Answers<v1::Garbage>;
+
+    async fn collect_garbage(
+        &self,
+        request: Request<v1::CollectGarbageRequest>,
+    ) -> Result<Response<Self::CollectGarbageStream>, Status> {
+        let request = request.into_inner();
+        let only = match request.sweep.as_str() {
+            "" => None,
+            sweep => Some(self.find(sweep).await?.id),
+        };
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { services.send_garbage(only, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type VerifyResultsStream = Answers<v1::Verified>;
+
+    async fn verify_results(
+        &self,
+        request: Request<v1::VerifyResultsRequest>,
+    ) -> Result<Response<Self::VerifyResultsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { services.send_verified(&found, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
@@ -357,6 +408,8 @@ fn sweep(row: SweepRow) -> v1::Sweep {
         paused: row.paused,
         pause_reason: row.pause_reason,
         canary: row.canary.map(|(jobs, passed)| v1::Canary { jobs, passed }),
+        kept_until: row.kept_until.map(timestamp),
+        expired: row.expired,
     }
 }
 
@@ -389,5 +442,6 @@ fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         last_seen: Some(timestamp(row.last_seen)),
         job_memory_bytes: row.job_memory_bytes,
         about: row.about.into_iter().collect(),
+        volume_fingerprints: row.fingerprints.into_iter().collect(),
     }
 }
