@@ -169,7 +169,8 @@ fn told_by_server(error: &object_store::Error) -> Option<String> {
         Some(inner.trim().to_owned()).filter(|inner| !inner.is_empty())
     };
     let code = between("<Code>", "</Code>")?;
-    match between("<Message>", "</Message>") {
+    // Azure adds a request's id and time on lines of their own.
+    match between("<Message>", "</Message>").as_deref().and_then(|message| message.lines().next()) {
         Some(message) => Some(format!("{code}: {message}")),
         None => Some(code),
     }

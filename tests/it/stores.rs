@@ -79,7 +79,7 @@ fn results_reach_a_bucket_through_the_coordinator() {
 #[test]
 fn results_reach_a_directory_directly_where_it_is_from_there_and_else_relayed() {
     let mut cluster = Cluster::without_agent(Options::default());
-    let elsewhere = cluster.dir().join("mounted");
+    let elsewhere = cluster.dir().join("nfs");
     std::os::unix::fs::symlink(cluster.store(), &elsewhere).unwrap();
     let empty = cluster.dir().join("empty");
     std::fs::create_dir(&empty).unwrap();
