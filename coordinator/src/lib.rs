@@ -28,10 +28,10 @@ use bt_proto::v1::sweeps_server::SweepsServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -109,12 +109,13 @@ pub async fn run(
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .tcp_nodelay(true)
         .add_service(AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE));
     info!("listening on {address}");
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
+    // An answer of several pieces would otherwise wait for the acknowledgement of the first.
+    let incoming = TcpIncoming::from(socket).with_nodelay(Some(true));
     let stopping = {
         let (shutdown, sessions) = (shutdown.clone(), services.sessions.clone());
         async move {
@@ -122,7 +123,7 @@ pub async fn run(
             sessions.close_all();
         }
     };
-    let serving = server.serve_with_incoming_shutdown(TcpListenerStream::new(socket), stopping);
+    let serving = server.serve_with_incoming_shutdown(incoming, stopping);
     let bounded = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;

@@ -16,6 +16,7 @@ pub mod reason;
 pub mod resources;
 pub mod retry;
 pub mod secret;
+pub mod selection;
 pub mod software;
 pub mod state;
 pub mod template;

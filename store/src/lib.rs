@@ -154,19 +154,28 @@ impl Store {
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        self.read_from(path, 0).await
+    }
+
+    /// Reads a file in pieces, from an offset on; nothing if the file is no longer than that.
+    pub async fn read_from(
+        &self,
+        path: &str,
+        offset: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
         let at = self.parse(path)?;
         let failed = {
             let (store, name) = (self.clone(), path.to_owned());
             move |error| store.error(&name, error)
         };
-        if self.parts.is_none() {
+        if self.parts.is_none() && offset == 0 {
             let pieces = self.objects.get(&at).await.map_err(&failed)?.into_stream();
             return Ok(pieces.map(move |piece| piece.map_err(&failed)).left_stream());
         }
         // In ranges, so that no request lasts as long as a slow reader takes for all of it.
         let size = self.size(path).await?.ok_or_else(|| Error::NotFound { path: path.to_owned() })?;
         let objects = self.objects.clone();
-        let pieces = stream::iter(ranges(size)).map(move |range| {
+        let pieces = stream::iter(ranges(offset, size)).map(move |range| {
             let (objects, at) = (objects.clone(), at.clone());
             async move { objects.get_range(&at, range).await }
         });
@@ -252,8 +261,9 @@ fn root(dir: &Path, error: &dyn std::error::Error) -> Error {
     Error::Root { dir: dir.display().to_string(), why: error.to_string() }
 }
 
-fn ranges(size: u64) -> impl Iterator<Item = Range<u64>> {
-    (0..size.div_ceil(RANGE)).map(move |number| number * RANGE..size.min((number + 1) * RANGE))
+fn ranges(from: u64, size: u64) -> impl Iterator<Item = Range<u64>> {
+    let starts = std::iter::successors(Some(from), |start| Some(start + RANGE));
+    starts.take_while(move |start| *start < size).map(move |start| start..size.min(start + RANGE))
 }
 
 /// A file that is in the store.

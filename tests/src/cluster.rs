@@ -198,6 +198,14 @@ impl Cluster {
         run_client(&self.address(), self.dir(), args)
     }
 
+    /// Starts a client's command in the background.
+    pub fn spawn(&self, name: &str, args: &[&str]) -> Process {
+        let mut command = Command::new(btctl_path());
+        command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
+        isolate(&mut command, self.dir());
+        Process::start(name, self.dir(), &mut command)
+    }
+
     /// Runs a command that must succeed, and returns what it printed.
     #[track_caller]
     pub fn ok(&self, args: &[&str]) -> String {

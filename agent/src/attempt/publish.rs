@@ -5,10 +5,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::pin::pin;
 
-use bt_model::metrics;
+use bt_model::log::{LogLine, Stream};
+use bt_model::manifest::Manifest;
+use bt_model::metrics::{self, Metrics};
 use bt_model::reason::Reason;
 use bt_proto::v1::{self, report};
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
@@ -18,6 +21,7 @@ use crate::collect::{self, Stamp};
 use crate::container::Job;
 use crate::ending::{Ending, Outcome, StoredOutput};
 use crate::holdings::Held;
+use crate::logfile::LogFile;
 use crate::shipping::{Journal, Known};
 use crate::upload::{self, Failure, What};
 
@@ -27,8 +31,6 @@ const SMALL_TOGETHER: u64 = 1 << 20;
 const FRAME: u64 = 16;
 /// Bytes of a file that are hashed at once.
 const PIECE: usize = 256 << 10;
-/// The largest metrics file that is read.
-const LARGEST_METRICS: u64 = 1 << 20;
 
 /// Puts the outputs into the store, unless they have been shipped there while the job ran.
 pub(super) async fn publish(
@@ -41,7 +43,7 @@ pub(super) async fn publish(
     let mut journal = shipped.await;
     let root = held.dir.results();
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
-    let metrics = read_metrics(&root, &job.manifest.metrics)?;
+    let metrics = metrics_of(held, job).await?;
     let listing = collect::list(&root).map_err(outputs_reason)?;
     for skipped in &listing.skipped {
         warn!(attempt.id = %held.id(), "output {} is left out: {}", skipped.path, skipped.why);
@@ -95,6 +97,33 @@ pub(super) async fn publish(
     Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
 }
 
+/// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is told in its log.
+async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
+    let (root, manifest) = (held.dir.results(), job.manifest.clone());
+    // It may take a second to read one that is as large as can be.
+    let read = tokio::task::spawn_blocking(move || read_metrics(&root, &manifest));
+    let metrics = read.await.map_err(|error| Reason::Agent(error.to_string()))??;
+    let Some(metrics) = metrics else { return Ok(String::new()) };
+    if !metrics.left_out.is_empty() {
+        let told = format!(
+            "btctl: {}: NaN, infinite or null, and so not reported: {}\n",
+            job.manifest.metrics,
+            metrics::listed(metrics.left_out.iter())
+        );
+        say_in_log(held, job, told);
+    }
+    Ok(serde_json::Value::Object(metrics.numbers).to_string())
+}
+
+fn say_in_log(held: &Held, job: &Job, text: String) {
+    let line = LogLine { time: Timestamp::now(), stream: Stream::Stderr, text: text.into_bytes() };
+    let said = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
+        .and_then(|(mut log, _)| log.append(&line).and_then(|()| log.finish()));
+    if let Err(error) = said {
+        warn!(attempt.id = %held.id(), error = %error, "the log can't be added to");
+    }
+}
+
 /// What is in the store of a file, if it is the very file. One that may have changed unseen is read again.
 async fn already_stored(
     journal: &Journal,
@@ -130,17 +159,24 @@ fn sha256(mut file: File) -> io::Result<(u64, [u8; 32])> {
     }
 }
 
-/// The metrics as a JSON object; nothing if the job wrote none.
-pub(crate) fn read_metrics(root: &Path, name: &str) -> Result<String, Reason> {
+/// The metrics that a job has left, if it did and need not have; those that its manifest requires are among them.
+pub(crate) fn read_metrics(root: &Path, manifest: &Manifest) -> Result<Option<Metrics>, Reason> {
+    let name = &manifest.metrics;
     let file = match collect::open(root, name) {
         Ok(file) => file,
-        Err(collect::Error::NotFound { .. }) => return Ok(String::new()),
+        Err(collect::Error::NotFound { .. }) if manifest.require.is_empty() => return Ok(None),
+        Err(collect::Error::NotFound { .. }) => {
+            let required = metrics::listed(manifest.require.iter());
+            return Err(Reason::Outputs(format!(
+                "{name} is missing; the manifest requires {required} in it"
+            )));
+        }
         Err(error) => return Err(Reason::Outputs(error.to_string())),
     };
     let mut text = Vec::new();
-    let read = file.take(LARGEST_METRICS + 1).read_to_end(&mut text);
+    let read = file.take(metrics::MAX_TEXT as u64 + 1).read_to_end(&mut text);
     read.map_err(|error| Reason::Outputs(format!("{name}: {error}")))?;
     let metrics = metrics::parse(&text);
-    let metrics = metrics.map_err(|error| Reason::Outputs(format!("{name}: {error}")))?;
-    Ok(serde_json::Value::Object(metrics).to_string())
+    let checked = metrics.and_then(|metrics| metrics.require(&manifest.require).map(|()| metrics));
+    checked.map(Some).map_err(|error| Reason::Outputs(format!("{name}: {error}")))
 }

@@ -51,6 +51,17 @@ pub(crate) struct Published {
     /// What is in its image, where that is known.
     pub(crate) software: Option<Software>,
     pub(crate) files: Vec<PublishedFile>,
+    /// Which of what its document has said since it was published.
+    pub(crate) revision: i32,
+}
+
+/// A result whose document stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Documented {
+    pub(crate) attempt: AttemptId,
+    pub(crate) revision: i32,
+    /// As JSON, where the job itself has only its point in the matrix.
+    pub(crate) parameters: Option<String>,
 }
 
 /// The rows of `unwritten_results.sql` and `published_result.sql` have the same columns but, as all checked rows, types of
@@ -87,6 +98,7 @@ macro_rules! published {
                 None => Fingerprints::new(),
             },
             given: $row.given,
+            revision: $row.revision,
             software: $row.software.map(|told| from_json("what is in an image", told)).transpose()?,
             files: Vec::new(),
         })
@@ -211,9 +223,13 @@ impl Queue {
     }
 
     /// Notes that these results' `result.json` stand in the store.
-    pub(crate) async fn mark_written(&self, attempts: &[AttemptId]) -> Result<(), Error> {
-        let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
-        query_file!("queries/mark_written.sql", &ids).execute(&self.pool).await?;
+    pub(crate) async fn mark_written(&self, written: &[Documented]) -> Result<(), Error> {
+        let ids: Vec<_> = written.iter().map(|result| result.attempt.uuid()).collect();
+        let revisions: Vec<_> = written.iter().map(|result| result.revision).collect();
+        let parameters: Vec<_> = written.iter().map(|result| result.parameters.clone()).collect();
+        query_file!("queries/mark_written.sql", &ids, &revisions, &parameters as _)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 }

@@ -8,9 +8,11 @@ mod claim;
 mod error;
 mod files;
 mod images;
+mod import;
 mod keep;
 mod limits;
 mod maintain;
+mod rank;
 mod read;
 mod record;
 mod row;
@@ -30,8 +32,10 @@ pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use files::PublishedFile;
 pub(crate) use images::ImageRow;
+pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
-pub(crate) use maintain::Published;
+pub(crate) use maintain::{Documented, Published};
+pub(crate) use rank::Reported;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };

@@ -159,7 +159,7 @@ pub(crate) struct AttemptRow {
     pub(crate) agent_name: String,
 }
 
-/// The rows of `list_jobs.sql` and `rank_jobs.sql` have the same columns but, as all checked rows, types of their own.
+/// The rows of the statements that give whole jobs have the same columns but, as all checked rows, types of their own.
 macro_rules! job_row {
     ($row:ident) => {
         Ok(JobRow {
@@ -185,6 +185,7 @@ macro_rules! job_row {
         })
     };
 }
+pub(super) use job_row;
 
 impl Queue {
     /// Finds a sweep by its name (the newest of that name), its id, or a unique prefix of its id.
@@ -354,26 +355,6 @@ impl Queue {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(|row| job_row!(row)).collect()
-    }
-
-    /// The jobs that reported a metric, best first.
-    pub(crate) async fn ranked(
-        &self,
-        sweep: SweepId,
-        by: &str,
-        ascending: bool,
-        limit: u32,
-    ) -> Result<Vec<JobRow>, Error> {
-        let rows = query_file!("queries/rank_jobs.sql", sweep.uuid(), by, ascending, i64::from(limit),)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.into_iter().map(|row| job_row!(row)).collect()
-    }
-
-    /// The metrics that a sweep's jobs reported.
-    pub(crate) async fn metric_names(&self, sweep: SweepId) -> Result<Vec<String>, Error> {
-        let rows = query_file!("queries/metric_names.sql", sweep.uuid()).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| row.name).collect())
     }
 
     /// All agents that ever said hello; one is offline when it was silent for `silence`.

@@ -434,7 +434,8 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
         (unwritten[0].files[1].stored_as().as_str(), unwritten[0].files[1].size_there()),
         ("c.zst", 20)
     );
-    bench.queue.mark_written(&[attempt]).await.unwrap();
+    let written = Documented { attempt, revision: unwritten[0].revision, parameters: None };
+    bench.queue.mark_written(&[written]).await.unwrap();
     assert!(bench.queue.unwritten(10).await.unwrap().is_empty());
     let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();
     assert_eq!(ranked.len(), 1);

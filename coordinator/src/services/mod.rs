@@ -4,6 +4,7 @@ mod agents;
 pub(crate) mod debug;
 mod explain;
 mod images;
+mod import;
 mod jobs;
 mod keep;
 mod logs;

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 
+use bt_model::encoding::Encoding;
 use bt_proto::v1;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -61,25 +62,28 @@ impl Services {
         Ok(serde_json::Value::Object(json).to_string())
     }
 
-    /// Streams one published file, as it is stored.
+    /// Streams one published file, as it is stored: from an offset on, or from its beginning if it is compressed.
     pub(super) async fn content(
         &self,
         sweep: &Found,
         job: u32,
         path: &str,
+        offset: u64,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
         not_expired(sweep)?;
         let place = self.queue.published_file(sweep.id, job, path).await;
         let (place, encoding) = place
             .map_err(status::queue)?
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
-        let pieces = self.store.read(&place.output(&encoding.stored_as(path))).await;
+        let offset = if encoding == Encoding::None { offset } else { 0 };
+        let pieces = self.store.read_from(&place.output(&encoding.stored_as(path)), offset).await;
         let pieces = pieces.map_err(status::store)?;
         let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
-            Ok(data) => Ok(v1::DownloadReply { data, encoding: 0 }),
+            Ok(data) => Ok(v1::DownloadReply { data, ..v1::DownloadReply::default() }),
             Err(error) => Err(status::store(error)),
         };
-        let first = v1::DownloadReply { data: Bytes::new(), encoding: v1::Encoding::from(encoding).into() };
+        let encoding = v1::Encoding::from(encoding).into();
+        let first = v1::DownloadReply { data: Bytes::new(), offset, encoding };
         Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
     }
 }

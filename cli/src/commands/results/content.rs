@@ -4,6 +4,7 @@ use bt_proto::v1;
 use bt_store::Decoder;
 use tonic::Streaming;
 
+use super::fetch::Broken;
 use crate::error::Error;
 
 /// A file's content.
@@ -16,17 +17,24 @@ pub(super) struct Content {
     taken: usize,
     /// None where it is stored as it is.
     decoder: Option<Decoder>,
+    /// Where in the file it begins, once that is known.
+    offset: Option<u64>,
 }
 
 impl Content {
     pub(super) fn new(name: String, replies: Streaming<v1::DownloadReply>) -> Self {
-        Self { name, replies, rest: Vec::new(), taken: 0, decoder: None }
+        Self { name, replies, rest: Vec::new(), taken: 0, decoder: None, offset: None }
+    }
+
+    /// Where in the file the first piece begins.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset.unwrap_or_default()
     }
 
     /// The next piece; none at the end. Data that is not what it says is an error.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         let name = &self.name;
-        let damaged = |error| Error::Failed(format!("{name} is damaged in the store: {error}"));
+        let damaged = |error| Broken::Here(Error::Failed(format!("{name} is damaged in the store: {error}")));
         loop {
             if let Some(decoder) = &mut self.decoder {
                 let mut input = &self.rest[self.taken..];
@@ -40,6 +48,7 @@ impl Content {
                 let whole = self.decoder.take().map_or(Ok(()), Decoder::finish);
                 return whole.map(|()| None).map_err(damaged);
             };
+            self.offset.get_or_insert(reply.offset);
             if reply.encoding() == v1::Encoding::Zstd {
                 self.decoder = Some(Decoder::new().map_err(damaged)?);
             }
