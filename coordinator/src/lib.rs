@@ -15,6 +15,7 @@ mod queue;
 mod scheduling;
 mod services;
 mod sessions;
+mod storage;
 mod verify;
 
 use std::net::SocketAddr;
@@ -24,7 +25,6 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
-use bt_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -42,6 +42,7 @@ use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
 use services::Services;
+use services::uploads::Uploads;
 use sessions::Sessions;
 
 pub use config::{Keeping, Options};
@@ -68,13 +69,13 @@ pub async fn run(
         options.lease
     );
     ensure!(!options.keeping.gc_every.is_zero(), "--gc-every is no time at all; write 1h");
-    let store = Store::directory(&options.store)?;
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
     let address = socket.local_addr().context("read the listening address")?;
     let Some(queue) = connect(&options.database_url, &shutdown).await? else {
         return Ok(());
     };
+    let Some((store, store_id)) = storage::open(&options.store, &shutdown).await? else { return Ok(()) };
     let work = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
@@ -83,6 +84,9 @@ pub async fn run(
     let services = Services {
         queue,
         store,
+        store_id,
+        encoding: options.compress,
+        uploads: Uploads::default(),
         sessions,
         manifests,
         ledger,
@@ -160,6 +164,7 @@ fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdo
     // It ends when nobody hands reports in any more.
     tasks.spawn(writer.run());
     tasks.spawn(publisher.run(shutdown.clone()));
+    tasks.spawn(services.uploads.clone().run(shutdown.clone()));
     let dispatcher = Dispatcher {
         queue: services.queue.clone(),
         manifests: services.manifests.clone(),

@@ -25,6 +25,7 @@ mod provenance;
 mod results;
 mod several;
 mod shipping;
+mod stores;
 mod submit;
 mod tidy;
 mod up;

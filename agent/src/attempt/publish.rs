@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::pin::pin;
 
 use bt_model::log::{LogLine, Stream};
 use bt_model::manifest::Manifest;
 use bt_model::metrics::{self, Metrics};
 use bt_model::reason::Reason;
 use bt_proto::v1::{self, report};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -21,7 +23,7 @@ use crate::ending::{Ending, Outcome, StoredOutput};
 use crate::holdings::Held;
 use crate::logfile::LogFile;
 use crate::shipping::{Journal, Known};
-use crate::upload::{Failure, What, upload};
+use crate::upload::{self, Failure, What};
 
 /// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
@@ -46,29 +48,43 @@ pub(super) async fn publish(
     for skipped in &listing.skipped {
         warn!(attempt.id = %held.id(), "output {} is left out: {}", skipped.path, skipped.why);
     }
+    let encoding = upload::encoding(agent, held).await;
     let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
+    let mut large = Vec::new();
     let mut room = SMALL_TOGETHER;
     for output in listing.outputs {
-        let open = || collect::open(&root, &output.path).map_err(outputs_reason);
-        let stamp = Stamp::of(&open()?).map_err(|error| unreadable(&output.path, &error))?;
-        if let Some(output) = already_stored(&journal, &output.path, &stamp, open).await? {
+        let path = output.path;
+        let open = || collect::open(&root, &path).map_err(outputs_reason);
+        let stamp = Stamp::of(&open()?).map_err(|error| unreadable(&path, &error))?;
+        if let Some(output) = already_stored(&journal, &path, &stamp, open).await? {
             stored.push(output);
             continue;
         }
         // What goes to the same place now is something else.
-        journal
-            .void(&output.path)
-            .map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
-        if let Some(left) = room.checked_sub(output.path.len() as u64 + FRAME)
+        journal.void(&path).map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
+        if let Some(left) = room.checked_sub(path.len() as u64 + FRAME)
             && let Some(data) =
-                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?
+                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&path, &error))?
         {
             room = left - data.len() as u64;
             let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
-            stored.push(StoredOutput { path: output.path, size, sha256, small: true });
+            let encoding = encoding.of(&path).map_err(|error| Reason::Outputs(error.to_string()))?;
+            stored.push(StoredOutput { path, size, sha256, small: true, encoding, stored_size: 0 });
             continue;
         }
-        match upload(agent, held, What::Output(output.path.clone()), open).await {
+        large.push((path, stamp));
+    }
+    let sending = stream::iter(large).map(|(path, stamp)| {
+        let root = &root;
+        async move {
+            let open = || collect::open(root, &path).map_err(outputs_reason);
+            (stamp, upload::upload(agent, held, What::Output(path.clone()), open).await)
+        }
+    });
+    // As many at once as the agent lets through, and no more are made.
+    let mut sending = pin!(sending.buffer_unordered(agent.options.uploads_at_once as usize));
+    while let Some((stamp, sent)) = sending.next().await {
+        match sent {
             Ok(output) => {
                 journal.note(stamp, output.clone());
                 stored.push(output);
@@ -77,6 +93,7 @@ pub(super) async fn publish(
             Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
         }
     }
+    stored.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::retry::Ending;
@@ -14,7 +15,8 @@ use uuid::Uuid;
 
 use super::claim::Written;
 use super::claim::interval;
-use super::row::{from_json, sha256, signed, time, unsigned};
+use super::files::PublishedFile;
+use super::row::{Pg, from_json, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, Queue, READY, notify};
@@ -48,8 +50,7 @@ pub(crate) struct Published {
     pub(crate) given: Option<Value>,
     /// What is in its image, where that is known.
     pub(crate) software: Option<Software>,
-    /// Path, size and SHA-256 of each output.
-    pub(crate) files: Vec<(String, u64, [u8; 32])>,
+    pub(crate) files: Vec<PublishedFile>,
     /// Which of what its document has said since it was published.
     pub(crate) revision: i32,
 }
@@ -210,7 +211,8 @@ impl Queue {
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
-            let entry = (file.path, unsigned(file.size)?, sha256(&file.sha256)?);
+            let entry =
+                PublishedFile::read(file.path, file.size, &file.sha256, file.encoding, file.stored_size)?;
             files.entry((file.sweep_id, unsigned::<u32>(file.job)?)).or_default().push(entry);
         }
         for result in results {

@@ -6,6 +6,7 @@
 mod cancel;
 mod claim;
 mod error;
+mod files;
 mod images;
 mod import;
 mod keep;
@@ -29,9 +30,10 @@ use sqlx::{PgConnection, PgPool, query_file};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
+pub(crate) use files::PublishedFile;
 pub(crate) use images::ImageRow;
 pub(crate) use import::{Change, Import, JobMetrics};
-pub(crate) use keep::{Collectable, Fate, ResultFile, ResultRow};
+pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use maintain::{Documented, Published};
 pub(crate) use rank::Reported;
 pub(crate) use read::{

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::reason::{Reason, ReasonKind};
@@ -12,7 +13,8 @@ use sqlx::query_file;
 use std::time::Duration;
 
 use super::claim::{Written, interval};
-use super::row::{Pg, from_json, reason, resources, sha256, signed, time, unsigned};
+use super::files::PublishedFile;
+use super::row::{Pg, from_json, reason, resources, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::Measured;
 use super::{Candidate, Error, Queue};
@@ -145,9 +147,7 @@ pub(crate) struct AgentRow {
 pub(crate) struct OutputRow {
     pub(crate) job: u32,
     pub(crate) attempt: u32,
-    pub(crate) path: String,
-    pub(crate) size: u64,
-    pub(crate) sha256: [u8; 32],
+    pub(crate) file: PublishedFile,
 }
 
 #[derive(Clone, Debug)]
@@ -416,33 +416,38 @@ impl Queue {
                 Ok(OutputRow {
                     job: unsigned(row.job)?,
                     attempt: unsigned(row.attempt)?,
-                    path: row.path,
-                    size: unsigned(row.size)?,
-                    sha256: sha256(&row.sha256)?,
+                    file: PublishedFile::read(
+                        row.path,
+                        row.size,
+                        &row.sha256,
+                        row.encoding,
+                        row.stored_size,
+                    )?,
                 })
             })
             .collect()
     }
 
-    /// The place of the attempt that published this file, if one did.
+    /// The place of the attempt that published this file, if one did, and how it is stored.
     pub(crate) async fn published_file(
         &self,
         sweep: SweepId,
         job: u32,
         path: &str,
-    ) -> Result<Option<AttemptPlace>, Error> {
+    ) -> Result<Option<(AttemptPlace, Encoding)>, Error> {
         let job_number = signed::<i32>(job)?;
         let row = query_file!("queries/published_file.sql", sweep.uuid(), job_number, path)
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| {
-            Ok(AttemptPlace {
+            let place = AttemptPlace {
                 sweep_name: row.name,
                 sweep,
                 jobs: unsigned(row.jobs)?,
                 job,
                 attempt: unsigned(row.attempt)?,
-            })
+            };
+            Ok((place, row.encoding.0))
         })
         .transpose()
     }

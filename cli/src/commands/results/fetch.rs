@@ -14,10 +14,10 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
-use tokio_stream::StreamExt;
 use tonic::Status;
 
 use super::File;
+use super::content::Content;
 use crate::client::{Client, is_broken_off, waits};
 use crate::error::Error;
 use crate::output::words;
@@ -217,12 +217,12 @@ impl Fetch<'_> {
             attempt: if file.sha256.is_some() { 0 } else { file.attempt },
             offset: part.size,
         };
-        let mut pieces = self.client.download(request).await?;
+        let name = format!("job {}: {}", file.job, file.path);
+        let mut content = Content::new(name, self.client.download(request).await?);
         // Some files can only be sent from their beginning.
         let mut known = None;
-        while let Some(piece) = pieces.next().await {
-            let v1::DownloadReply { data, offset } = piece?;
-            let known = known.get_or_insert(part.size.saturating_sub(offset));
+        while let Some(data) = content.next().await? {
+            let known = known.get_or_insert(part.size.saturating_sub(content.offset()));
             let skipped = (*known).min(data.len() as u64);
             *known -= skipped;
             part.write(&data[skipped as usize..]).await?;
@@ -233,7 +233,7 @@ impl Fetch<'_> {
 }
 
 /// Why no more of a file comes.
-enum Broken {
+pub(super) enum Broken {
     /// The disk.
     Here(Error),
     /// The coordinator, or the way to it.

@@ -1,5 +1,6 @@
 //! `btctl results`: what the jobs left.
 
+mod content;
 mod fetch;
 mod get;
 mod partial;
