@@ -9,6 +9,7 @@ use anyhow::{Context, bail, ensure};
 use bt_model::resources::ByteSize;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, fetch_result_reply::Kind};
+use bt_store::Decoder;
 use sha2::{Digest, Sha256};
 
 use crate::agent::Agent;
@@ -21,6 +22,8 @@ struct Open {
     out: BufWriter<File>,
     hash: Sha256,
     size: u64,
+    /// None where it comes as it is.
+    decoder: Option<Decoder>,
 }
 
 /// Fetches the result of the assignment's job into `dir`, which is empty; the files become `owner`'s. Says how many there
@@ -44,6 +47,7 @@ pub(crate) async fn fetch(
     let mut open: Option<Open> = None;
     let (mut files, mut bytes) = (0, 0);
     while let Some(message) = pieces.message().await.map_err(told)? {
+        let encoding = message.encoding();
         match message.kind {
             Some(Kind::File(file)) => {
                 if let Some(done) = open.take() {
@@ -54,7 +58,7 @@ pub(crate) async fn fetch(
                 open = Some(Open::create(dir, file, owner)?);
             }
             Some(Kind::Data(data)) => match &mut open {
-                Some(open) => open.write(&data)?,
+                Some(open) => open.take(encoding, &data)?,
                 None => bail!("the coordinator sent a file without its name"),
             },
             None => {}
@@ -98,7 +102,21 @@ impl Open {
         }
         let path = dir.join(relative);
         let out = File::create_new(&path).with_context(|| format!("write {}", file.path))?;
-        Ok(Self { file, path, out: BufWriter::new(out), hash: Sha256::new(), size: 0 })
+        Ok(Self { file, path, out: BufWriter::new(out), hash: Sha256::new(), size: 0, decoder: None })
+    }
+
+    /// Takes a piece as it comes; the first says how it is encoded.
+    fn take(&mut self, encoding: v1::Encoding, mut data: &[u8]) -> anyhow::Result<()> {
+        let damaged = |path: &str| format!("{path} is damaged in the store");
+        if encoding == v1::Encoding::Zstd && self.decoder.is_none() {
+            self.decoder = Some(Decoder::new().context("read a compressed file")?);
+        }
+        let Some(mut decoder) = self.decoder.take() else { return self.write(data) };
+        while let Some(piece) = decoder.decode(&mut data).with_context(|| damaged(&self.file.path))? {
+            self.write(&piece)?;
+        }
+        self.decoder = Some(decoder);
+        Ok(())
     }
 
     fn write(&mut self, data: &[u8]) -> anyhow::Result<()> {
@@ -109,6 +127,9 @@ impl Open {
     }
 
     fn close(mut self, owner: Option<(u32, u32)>) -> anyhow::Result<()> {
+        if let Some(decoder) = self.decoder.take() {
+            decoder.finish().with_context(|| format!("{} is damaged in the store", self.file.path))?;
+        }
         self.out.flush().with_context(|| format!("write {}", self.file.path))?;
         let is_whole = self.size == self.file.size && self.hash.finalize()[..] == self.file.sha256[..];
         ensure!(is_whole, "{} is damaged in the store: it is not what was published", self.file.path);
@@ -131,6 +152,7 @@ mod tests {
             path: path.into(),
             size: content.len() as u64,
             sha256: Sha256::digest(content).to_vec(),
+            ..v1::OutputFile::default()
         }
     }
 

@@ -1,1 +1,6 @@
-update results set written = true where attempt_id = any($1)
+-- Documents that were made from what holds no more are written again. Parameters that only the matrix had are kept for
+-- those who read with SQL.
+update results r
+set written = r.revision = e.revision, parameters = coalesce(e.parameters::jsonb, r.parameters)
+from unnest($1::uuid[], $2::int[], $3::text[]) as e (attempt_id, revision, parameters)
+where r.attempt_id = e.attempt_id

@@ -1,4 +1,4 @@
-select a.number as attempt, s.name, s.jobs, f.size
+select a.number as attempt, s.name, s.jobs, f.encoding as "encoding: Pg<Encoding>"
 from result_files f
 join results r on r.sweep_id = f.sweep_id and r.job = f.job
 join attempts a on a.id = r.attempt_id

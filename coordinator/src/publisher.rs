@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_model::id::AttemptId;
 use bt_store::{ResultDocument, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
@@ -19,7 +18,7 @@ use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Published, Queue};
+use crate::queue::{self, Documented, Published, Queue, Written};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -88,18 +87,29 @@ impl Publisher {
             let known = self.manifests.get(sweep).await?;
             let writer = Writer::new(&known)?;
             for result in results {
-                documents.push((result, writer.document(result)?));
+                let document = writer.document(result)?;
+                let is_point = matches!(result.parameters, Written::Point(_));
+                let parameters = is_point.then(|| document.parameters.to_string());
+                let noted = Documented { attempt: result.attempt, revision: result.revision, parameters };
+                documents.push((result, document, noted));
             }
         }
-        let writing: Vec<_> =
-            documents.into_iter().map(|(result, document)| self.write(result, document)).collect();
+        let writing: Vec<_> = documents
+            .into_iter()
+            .map(|(result, document, noted)| self.write(result, document, noted))
+            .collect();
         let written: Vec<_> = stream::iter(writing).buffer_unordered(AT_ONCE).try_collect().await?;
         self.queue.mark_written(&written).await?;
         Ok(written.len())
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, result: &Published, mut document: ResultDocument) -> Result<AttemptId, Error> {
+    async fn write(
+        &self,
+        result: &Published,
+        mut document: ResultDocument,
+        noted: Documented,
+    ) -> Result<Documented, Error> {
         let place = &result.place;
         document.logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
             Ok(logs) => logs,
@@ -111,6 +121,6 @@ impl Publisher {
             Err(kept_log::Error::Store(error)) => return Err(error.into()),
         };
         self.store.write_result(&place.result(), &document).await?;
-        Ok(result.attempt)
+        Ok(noted)
     }
 }

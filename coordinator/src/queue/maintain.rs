@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::retry::Ending;
@@ -14,7 +15,8 @@ use uuid::Uuid;
 
 use super::claim::Written;
 use super::claim::interval;
-use super::row::{from_json, sha256, signed, time, unsigned};
+use super::files::PublishedFile;
+use super::row::{Pg, from_json, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, Queue, READY, notify};
@@ -48,8 +50,18 @@ pub(crate) struct Published {
     pub(crate) given: Option<Value>,
     /// What is in its image, where that is known.
     pub(crate) software: Option<Software>,
-    /// Path, size and SHA-256 of each output.
-    pub(crate) files: Vec<(String, u64, [u8; 32])>,
+    pub(crate) files: Vec<PublishedFile>,
+    /// Which of what its document has said since it was published.
+    pub(crate) revision: i32,
+}
+
+/// A result whose document stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Documented {
+    pub(crate) attempt: AttemptId,
+    pub(crate) revision: i32,
+    /// As JSON, where the job itself has only its point in the matrix.
+    pub(crate) parameters: Option<String>,
 }
 
 /// The rows of `unwritten_results.sql` and `published_result.sql` have the same columns but, as all checked rows, types of
@@ -86,6 +98,7 @@ macro_rules! published {
                 None => Fingerprints::new(),
             },
             given: $row.given,
+            revision: $row.revision,
             software: $row.software.map(|told| from_json("what is in an image", told)).transpose()?,
             files: Vec::new(),
         })
@@ -198,7 +211,8 @@ impl Queue {
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
-            let entry = (file.path, unsigned(file.size)?, sha256(&file.sha256)?);
+            let entry =
+                PublishedFile::read(file.path, file.size, &file.sha256, file.encoding, file.stored_size)?;
             files.entry((file.sweep_id, unsigned::<u32>(file.job)?)).or_default().push(entry);
         }
         for result in results {
@@ -209,9 +223,13 @@ impl Queue {
     }
 
     /// Notes that these results' `result.json` stand in the store.
-    pub(crate) async fn mark_written(&self, attempts: &[AttemptId]) -> Result<(), Error> {
-        let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
-        query_file!("queries/mark_written.sql", &ids).execute(&self.pool).await?;
+    pub(crate) async fn mark_written(&self, written: &[Documented]) -> Result<(), Error> {
+        let ids: Vec<_> = written.iter().map(|result| result.attempt.uuid()).collect();
+        let revisions: Vec<_> = written.iter().map(|result| result.revision).collect();
+        let parameters: Vec<_> = written.iter().map(|result| result.parameters.clone()).collect();
+        query_file!("queries/mark_written.sql", &ids, &revisions, &parameters as _)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ impl Services {
         job: u32,
         answers: &mpsc::Sender<Result<v1::FetchResultReply, Status>>,
     ) -> Result<(), Status> {
-        let reply = |kind| Ok(v1::FetchResultReply { kind: Some(kind) });
+        let reply = |kind, encoding: i32| Ok(v1::FetchResultReply { kind: Some(kind), encoding });
         let (listed, mut files) = mpsc::channel(LISTED);
         let listing = async {
             // Dropped when all are listed, so that the other half ends too.
@@ -49,12 +49,13 @@ impl Services {
             while let Some(file) = files.recv().await {
                 let Some(file) = file?.file else { continue };
                 let path = file.path.clone();
-                if answers.send(reply(fetch_result_reply::Kind::File(file))).await.is_err() {
+                if answers.send(reply(fetch_result_reply::Kind::File(file), 0)).await.is_err() {
                     return Ok(());
                 }
-                let mut pieces = self.content(found, job, &path).await?;
+                let mut pieces = self.content(found, job, &path, 0).await?;
                 while let Some(piece) = pieces.next().await {
-                    if answers.send(reply(fetch_result_reply::Kind::Data(piece?.data))).await.is_err() {
+                    let v1::DownloadReply { data, encoding, .. } = piece?;
+                    if answers.send(reply(fetch_result_reply::Kind::Data(data), encoding)).await.is_err() {
                         return Ok(());
                     }
                 }
