@@ -26,6 +26,7 @@ mod preempt;
 mod pulled;
 mod push_log;
 mod reconcile;
+mod resolve;
 mod session;
 mod sizing;
 mod slots;

@@ -109,6 +109,7 @@ impl Client {
             progressing: reply.progressing,
             store: reply.store,
             pace: reply.pace,
+            reuse: reply.reuse,
         })
     }
 
@@ -227,6 +228,8 @@ pub(crate) struct Shown {
     /// Its directory under the store's root.
     pub(crate) store: String,
     pub(crate) pace: Option<v1::Pace>,
+    /// What it has of identical jobs, if that was asked for.
+    pub(crate) reuse: Option<v1::Reuse>,
 }
 
 /// Asks, and asks again while the coordinator is away.

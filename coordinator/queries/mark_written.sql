@@ -1,1 +1,3 @@
-update results set written = true where attempt_id = any($1)
+update results r set written = true
+from unnest($1::uuid[], $2::int[]) as w (sweep_id, job)
+where r.sweep_id = w.sweep_id and r.job = w.job

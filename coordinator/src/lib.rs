@@ -10,6 +10,7 @@ mod loops;
 mod manifests;
 mod publisher;
 mod queue;
+mod reuse;
 mod scheduling;
 mod services;
 mod sessions;
@@ -37,6 +38,7 @@ use loops::{Dispatcher, Listener, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
+use reuse::Reuse;
 use services::Services;
 use sessions::Sessions;
 
@@ -74,13 +76,16 @@ pub async fn run(
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
     let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone());
-    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), publisher.clone(), work.clone());
+    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), publisher.clone());
+    let others = ledger::Others { publisher: publisher.clone(), reuse: reuse.clone(), work: work.clone() };
+    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), others);
     let services = Services {
         queue,
         store,
         sessions,
         manifests,
         ledger,
+        reuse,
         work: work.clone(),
         tasks: tasks.clone(),
         lease: options.lease,
@@ -144,6 +149,8 @@ fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdo
     // It ends when nobody hands reports in any more.
     tasks.spawn(writer.run());
     tasks.spawn(publisher.run(shutdown.clone()));
+    tasks.spawn(services.reuse.clone().run_settling(shutdown.clone()));
+    tasks.spawn(services.reuse.clone().run_following(shutdown.clone()));
     let dispatcher = Dispatcher {
         queue: services.queue.clone(),
         manifests: services.manifests.clone(),

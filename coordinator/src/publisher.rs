@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::AttemptId;
-use bt_store::{FileEntry, ResultDocument, Store, UsageEntry};
+use bt_model::layout::AttemptPlace;
+use bt_store::{FileEntry, ResultDocument, ReusedEntry, Store, UsageEntry};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ use tracing::warn;
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Queue, Unwritten};
+use crate::queue::{self, Place, Queue, Unwritten};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -98,19 +99,36 @@ impl Publisher {
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, result: &Unwritten, mut document: ResultDocument) -> Result<AttemptId, Error> {
+    async fn write(&self, result: &Unwritten, mut document: ResultDocument) -> Result<Place, Error> {
         let place = &result.place;
-        document.logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
-            Ok(logs) => logs,
+        if result.reused_from.is_none() {
+            document.logs = self.part_log(result).await?;
+        }
+        self.store.write_result(&place.result(), &document).await?;
+        Ok(Place { sweep: place.sweep, job: place.job })
+    }
+
+    async fn part_log(&self, result: &Unwritten) -> Result<Vec<FileEntry>, Error> {
+        let place = &result.place;
+        match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
+            Ok(logs) => Ok(logs),
             // A damaged log must not hold up a result.
             Err(error @ kept_log::Error::NotALog { .. }) => {
                 warn!(attempt.id = %result.attempt, error = %error, "the log is not published by its streams");
-                Vec::new()
+                Ok(Vec::new())
             }
-            Err(kept_log::Error::Store(error)) => return Err(error.into()),
-        };
-        self.store.write_result(&place.result(), &document).await?;
-        Ok(result.attempt)
+            Err(kept_log::Error::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn origin(place: &AttemptPlace) -> ReusedEntry {
+    ReusedEntry {
+        sweep: place.sweep,
+        sweep_name: place.sweep_name.clone(),
+        job: place.job,
+        attempt: place.attempt,
+        dir: place.dir(),
     }
 }
 
@@ -120,7 +138,9 @@ fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Erro
         sweep: result.place.sweep,
         sweep_name: result.place.sweep_name.clone(),
         job: result.place.job,
-        attempt: result.place.attempt,
+        // Of its own, a job that has another's result has none.
+        attempt: if result.reused_from.is_some() { 0 } else { result.place.attempt },
+        reused_from: result.reused_from.as_ref().map(origin),
         attempt_id: result.attempt,
         agent: result.agent,
         published: result.published,

@@ -38,8 +38,13 @@ impl AttemptPlace {
         format!("{}/{}", sweep_dir(&self.sweep_name, self.sweep), job_dir(self.job, self.jobs))
     }
 
+    /// Where its outputs are.
+    pub fn dir(&self) -> String {
+        format!("{}/{}", self.job(), self.attempt)
+    }
+
     pub fn output(&self, path: &str) -> String {
-        format!("{}/{}/{path}", self.job(), self.attempt)
+        format!("{}/{path}", self.dir())
     }
 
     pub fn log(&self) -> String {

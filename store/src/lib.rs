@@ -18,7 +18,7 @@ use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
-pub use document::{FileEntry, ResultDocument, UsageEntry};
+pub use document::{FileEntry, ResultDocument, ReusedEntry, UsageEntry};
 pub use error::Error;
 pub use upload::{Receipt, Upload};
 

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::claim::Written;
 use super::claim::interval;
-use super::row::{sha256, time, unsigned};
+use super::reuse::Place;
+use super::row::{sha256, signed, time, unsigned};
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, Queue, READY, notify};
 
@@ -28,7 +29,10 @@ const MANY_CHANGES: i64 = 64;
 pub(crate) struct Unwritten {
     pub(crate) attempt: AttemptId,
     pub(crate) agent: AgentId,
+    /// Of the job whose result it is; `attempt` is the number of the attempt that made it.
     pub(crate) place: AttemptPlace,
+    /// Where the files are, if another job's attempt made them.
+    pub(crate) reused_from: Option<AttemptPlace>,
     pub(crate) published: Timestamp,
     pub(crate) image: String,
     pub(crate) image_pin: Option<String>,
@@ -144,6 +148,18 @@ impl Queue {
                         job: unsigned(row.job)?,
                         attempt: unsigned(row.attempt)?,
                     },
+                    reused_from: row
+                        .reused
+                        .then(|| {
+                            Ok::<_, Error>(AttemptPlace {
+                                sweep_name: row.origin_name,
+                                sweep: SweepId::from_uuid(row.origin_id),
+                                jobs: unsigned(row.origin_jobs)?,
+                                job: unsigned(row.origin_job)?,
+                                attempt: unsigned(row.attempt)?,
+                            })
+                        })
+                        .transpose()?,
                     published: time(row.published_at)?,
                     image: row.image,
                     image_pin: row.image_pin,
@@ -165,9 +181,10 @@ impl Queue {
     }
 
     /// Notes that these results' `result.json` stand in the store.
-    pub(crate) async fn mark_written(&self, attempts: &[AttemptId]) -> Result<(), Error> {
-        let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
-        query_file!("queries/mark_written.sql", &ids).execute(&self.pool).await?;
+    pub(crate) async fn mark_written(&self, jobs: &[Place]) -> Result<(), Error> {
+        let sweeps: Vec<_> = jobs.iter().map(|job| job.sweep.uuid()).collect();
+        let numbers = jobs.iter().map(|job| signed::<i32>(job.job)).collect::<Result<Vec<_>, _>>()?;
+        query_file!("queries/mark_written.sql", &sweeps, &numbers).execute(&self.pool).await?;
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod limits;
 mod maintain;
 mod read;
 mod record;
+mod reuse;
 mod row;
 mod session;
 mod settle;
@@ -30,6 +31,7 @@ pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
+pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
 pub(crate) use session::{Beat, Greeting, Pulse};
 pub(crate) use settle::{Fence, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};

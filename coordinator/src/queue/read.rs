@@ -22,6 +22,8 @@ pub(crate) struct Found {
     pub(crate) id: SweepId,
     pub(crate) name: String,
     pub(crate) jobs: u32,
+    /// Its jobs may have others' results, or wait for them.
+    pub(crate) reuses: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ pub(crate) struct SweepDetails {
     pub(crate) paused: bool,
     pub(crate) pause_reason: String,
     pub(crate) cancelled: bool,
+    /// What it waits for before it is known whose results it can take.
+    pub(crate) waits_for_reuse: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +84,8 @@ pub(crate) struct InQueue {
     pub(crate) wait: Duration,
     /// Queued jobs of the same sweep with lower numbers.
     pub(crate) before: u32,
+    /// It waits for an identical job.
+    pub(crate) is_attached: bool,
     /// Of the latest attempt.
     pub(crate) agent: Option<String>,
     pub(crate) attempt_state: Option<AttemptState>,
@@ -194,7 +200,7 @@ impl Queue {
         let row = row.ok_or_else(|| Error::NoSweep(text.to_owned()))?;
         match (row.id, row.name, row.jobs) {
             (Some(id), Some(name), Some(jobs)) => {
-                Ok(Found { id: SweepId::from_uuid(id), name, jobs: unsigned(jobs)? })
+                Ok(Found { id: SweepId::from_uuid(id), name, jobs: unsigned(jobs)?, reuses: row.reuses })
             }
             _ => Err(Error::Corrupt("a sweep without a name".into())),
         }
@@ -263,6 +269,7 @@ impl Queue {
             paused: row.paused,
             pause_reason: row.pause_reason,
             cancelled: row.cancelled,
+            waits_for_reuse: row.waits_for_reuse.unwrap_or(false).then_some(row.reuse_note),
         })
     }
 
@@ -298,6 +305,7 @@ impl Queue {
             attempts: unsigned(row.attempts)?,
             wait: Duration::try_from_secs_f64(row.wait_seconds).unwrap_or_default(),
             before: unsigned(row.before)?,
+            is_attached: row.is_attached,
             agent: row.agent,
             attempt_state: row.attempt_state.map(|Pg(state)| state),
             note: row.note,
@@ -446,9 +454,9 @@ impl Queue {
         row.map(|row| {
             Ok(AttemptPlace {
                 sweep_name: row.name,
-                sweep,
+                sweep: SweepId::from_uuid(row.sweep_id),
                 jobs: unsigned(row.jobs)?,
-                job,
+                job: unsigned(row.job)?,
                 attempt: unsigned(row.attempt)?,
             })
         })

@@ -8,9 +8,9 @@ use bt_proto::v1;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{Services, status};
+use super::{Services, reuse, status};
 use crate::manifests::Reader;
-use crate::queue::{Found, JobFilter, JobRow};
+use crate::queue::{Found, JobFilter, JobRow, TwinRow};
 
 /// Jobs in a page.
 const PAGE: u32 = 1_000;
@@ -51,8 +51,10 @@ impl Services {
             let more = page.len() == limit as usize;
             after = page.last().map(|row| row.number);
             left -= page.len() as u32;
+            let mut twins = self.twins(sweep, &page).await?;
             for row in page {
-                if jobs.send(Ok(encoder.job(row)?)).await.is_err() {
+                let twin = twins.remove(&row.number);
+                if jobs.send(Ok(encoder.job(row, twin)?)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -85,8 +87,10 @@ impl Services {
             let told = format!("no job of sweep {} reported {:?}; {there}", sweep.name, request.by);
             return Err(Status::invalid_argument(told));
         }
+        let mut twins = self.twins(sweep, &ranked).await?;
         for row in ranked {
-            if jobs.send(Ok(encoder.job(row)?)).await.is_err() {
+            let twin = twins.remove(&row.number);
+            if jobs.send(Ok(encoder.job(row, twin)?)).await.is_err() {
                 break;
             }
         }
@@ -101,7 +105,8 @@ struct Encoder<'m> {
 }
 
 impl Encoder<'_> {
-    fn job(&self, row: JobRow) -> Result<v1::Job, Status> {
+    fn job(&self, row: JobRow, twin: Option<TwinRow>) -> Result<v1::Job, Status> {
+        let (reused_from, attached_to) = reuse::wire(twin);
         let text = self.parameters.json(row.parameters);
         let parameters = Parameters::from_json(&text).map_err(unreadable)?;
         let rendered = self.renderer.render(&parameters).map_err(unreadable)?;
@@ -127,6 +132,8 @@ impl Encoder<'_> {
                 wall_millis: row.measured.wall_millis,
             }),
             image_id: row.image_id.unwrap_or_default(),
+            reused_from,
+            attached_to,
         })
     }
 }

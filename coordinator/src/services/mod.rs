@@ -7,6 +7,7 @@ mod images;
 mod jobs;
 mod logs;
 mod results;
+mod reuse;
 mod status;
 mod submit;
 mod sweeps;
@@ -25,6 +26,7 @@ use tonic::Status;
 use crate::ledger::Ledger;
 use crate::manifests::Manifests;
 use crate::queue::Queue;
+use crate::reuse::Reuse;
 use crate::sessions::Sessions;
 
 /// Answers that a slow client may have waiting for it.
@@ -40,6 +42,7 @@ pub(crate) struct Services {
     pub(crate) sessions: Sessions,
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,
+    pub(crate) reuse: Reuse,
     /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
     pub(crate) work: Arc<Notify>,
     pub(crate) tasks: TaskTracker,

@@ -1,0 +1,8 @@
+-- Jobs that wait for one of these that has succeeded, with its result.
+select f.sweep_id, f.number, l.sweep_id as "leader_sweep!", l.number as "leader_job!"
+from unnest($1::uuid[], $2::int[]) as w (sweep_id, job)
+join jobs l on l.sweep_id = w.sweep_id and l.number = w.job
+join results r on r.sweep_id = l.sweep_id and r.job = l.number
+join jobs f on f.attached_sweep = l.sweep_id and f.attached_job = l.number
+join sweeps s on s.id = f.sweep_id
+where l.state = 'succeeded' and f.state = 'queued' and s.cancelled_at is null

@@ -1,0 +1,1 @@
+update sweeps set reuse = 'settled', reuse_note = '', reuse_differing = $2 where id = $1
