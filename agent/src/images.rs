@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
+use bt_model::image::has_tag;
 use bt_model::manifest::Pull;
 use bt_proto::v1;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -311,11 +312,6 @@ fn repository(image: &str) -> &str {
     if has_tag(name) { name.rsplit_once(':').map_or(name, |(name, _)| name) } else { name }
 }
 
-/// A colon before the last slash belongs to a registry's port.
-pub(crate) fn has_tag(image: &str) -> bool {
-    image.rsplit('/').next().is_some_and(|last| last.contains(':'))
-}
-
 pub(crate) fn is_id(image: &str) -> bool {
     image.strip_prefix("sha256:").is_some_and(|hex| hex.chars().all(|digit| digit.is_ascii_hexdigit()))
 }
@@ -336,9 +332,6 @@ mod tests {
 
     #[test]
     fn a_port_is_no_tag() {
-        assert!(has_tag("python:3"));
-        assert!(!has_tag("reg:5000/a"));
-        assert!(has_tag("reg:5000/a:1"));
         assert_eq!(repository("reg:5000/a:1@sha256:0"), "reg:5000/a");
     }
 

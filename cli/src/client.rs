@@ -175,6 +175,21 @@ impl Client {
         ask!(self, download, request)
     }
 
+    /// Garbage as it is found, and removed unless it is a dry run.
+    pub(crate) async fn garbage(
+        &self,
+        request: v1::CollectGarbageRequest,
+    ) -> Result<Streaming<v1::Garbage>, Error> {
+        ask!(self, collect_garbage, request)
+    }
+
+    pub(crate) async fn verify(
+        &self,
+        request: v1::VerifyResultsRequest,
+    ) -> Result<Streaming<v1::Verified>, Error> {
+        ask!(self, verify_results, request)
+    }
+
     /// A shell; asked once, as keys are.
     pub(crate) async fn debug(
         &self,

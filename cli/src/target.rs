@@ -1,5 +1,6 @@
 //! How a command line names sweeps and jobs: `SWEEP` or `SWEEP/17`.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A sweep, or one job of it. The sweep's name, its id, or a unique prefix of its id of 4 characters or more.
@@ -29,6 +30,15 @@ impl FromStr for Target {
             return Err("a sweep's name or id is missing; `btctl ls --all` lists them".to_owned());
         }
         Ok(Self { sweep: sweep.to_owned(), job })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.job {
+            Some(job) => write!(f, "{}/{job}", self.sweep),
+            None => f.write_str(&self.sweep),
+        }
     }
 }
 

@@ -5,4 +5,5 @@ join jobs l on l.sweep_id = w.sweep_id and l.number = w.job
 join results r on r.sweep_id = l.sweep_id and r.job = l.number
 join jobs f on f.attached_sweep = l.sweep_id and f.attached_job = l.number
 join sweeps s on s.id = f.sweep_id
+join sweeps ls on ls.id = l.sweep_id and ls.expired_at is null
 where l.state = 'succeeded' and f.state = 'queued' and s.cancelled_at is null

@@ -6,7 +6,8 @@ select
     c.running as "running!", c.succeeded as "succeeded!", c.failed as "failed!",
     case when s.cancelled_at is null then c.cancelled else c.cancelled + c.queued end as "cancelled_jobs!",
     coalesce(s.ended_at, s.cancelled_at) as finished_at,
-    s.canary, s.canary_passed_at is not null as "canary_passed!", s.max_parallel, s.limits
+    s.canary, s.canary_passed_at is not null as "canary_passed!", s.max_parallel, s.limits,
+    s.ended_at + s.keep_seconds * interval '1 second' as kept_until, s.expired_at is not null as "expired!"
 from sweeps s
 cross join lateral (
     select

@@ -9,9 +9,7 @@ with given_up as (
     join sweeps s on s.id = l.sweep_id
     where l.state in ('failed', 'cancelled')
         or l.state = 'queued' and (s.cancelled_at is not null or s.paused_at is not null)
-        or l.state = 'succeeded' and not exists (
-            select from results r where r.sweep_id = l.sweep_id and r.job = l.number
-        )
+        or l.state = 'succeeded' and s.expired_at is not null
 ), heirs as (
     select distinct on (l.sweep_id, l.number)
         l.sweep_id as from_sweep, l.number as from_job, l.follows, f.sweep_id, f.number

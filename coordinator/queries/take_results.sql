@@ -1,14 +1,15 @@
--- Jobs ($1[i], $2[i]) that have not started succeed with the results of jobs ($3[i], $4[i]). These results are held, so
--- that nobody collects them meanwhile; a job whose result is gone stays as it is.
+-- Jobs ($1[i], $2[i]) that have not started succeed with the results of jobs ($3[i], $4[i]). Their sweeps are held, so that
+-- these results are not given up meanwhile; a job whose result is gone stays as it is.
 with wanted as (
     select * from unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[]) as w (sweep_id, number, from_sweep, from_job)
 ), held as (
     select w.sweep_id, w.number, r.attempt_id, o.metrics, a.sweep_id as source_id
     from wanted w
+    join sweeps s on s.id = w.from_sweep and s.expired_at is null
     join results r on r.sweep_id = w.from_sweep and r.job = w.from_job
     join jobs o on o.sweep_id = r.sweep_id and o.number = r.job
     join attempts a on a.id = r.attempt_id
-    for share of r
+    for key share of s
 ), taken as (
     update jobs j
     set state = 'succeeded', finished_at = now(), metrics = h.metrics, attached_sweep = null, attached_job = null,

@@ -22,4 +22,17 @@ pub struct Options {
     /// How often agents renew their leases; at most a third of the lease.
     #[arg(long, env = "BTCTL_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub heartbeat: Duration,
+    #[command(flatten)]
+    pub keeping: Keeping,
+}
+
+/// When the store is cleaned, and of what.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Keeping {
+    /// How long outputs are kept that attempts left which failed or were lost.
+    #[arg(long, env = "BTCTL_KEEP_UNPUBLISHED", default_value = "7d", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub keep_unpublished: Duration,
+    /// How often the store is cleaned of those, and of sweeps that were kept for as long as their manifest says.
+    #[arg(long, env = "BTCTL_GC_EVERY", default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub gc_every: Duration,
 }

@@ -3,6 +3,7 @@
 //! Everything durable is in Postgres and in the store; a coordinator holds only caches and open streams, so it can be
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
+mod collector;
 mod config;
 mod kept_log;
 mod ledger;
@@ -14,6 +15,7 @@ mod reuse;
 mod scheduling;
 mod services;
 mod sessions;
+mod verify;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use collector::Collector;
 use ledger::Writer;
 use loops::{Dispatcher, Listener, Reconciler};
 use manifests::Manifests;
@@ -42,7 +45,7 @@ use reuse::Reuse;
 use services::Services;
 use sessions::Sessions;
 
-pub use config::Options;
+pub use config::{Keeping, Options};
 
 /// How often an idle connection is probed, and how long the answer may take: a cut line is noticed within both.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -65,6 +68,7 @@ pub async fn run(
         options.heartbeat,
         options.lease
     );
+    ensure!(!options.keeping.gc_every.is_zero(), "--gc-every is no time at all; write 1h");
     let store = Store::directory(&options.store)?;
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
@@ -86,12 +90,22 @@ pub async fn run(
         manifests,
         ledger,
         reuse,
+        publisher: publisher.clone(),
         work: work.clone(),
         tasks: tasks.clone(),
         lease: options.lease,
         heartbeat: options.heartbeat,
+        garbage_age: options.keeping.keep_unpublished,
     };
     start_loops(&services, writer, publisher, &shutdown);
+    let collector = Collector { queue: services.queue.clone(), store: services.store.clone() };
+    let collecting = collector::run(
+        collector,
+        options.keeping.gc_every,
+        options.keeping.keep_unpublished,
+        shutdown.clone(),
+    );
+    tasks.spawn(collecting);
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))

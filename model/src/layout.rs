@@ -61,9 +61,93 @@ impl AttemptPlace {
     }
 }
 
+/// What a file below a sweep's directory is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role<'p> {
+    Output {
+        job: u32,
+        attempt: u32,
+        path: &'p str,
+    },
+    Log {
+        job: u32,
+        attempt: u32,
+    },
+    Result {
+        job: u32,
+    },
+    /// What else stands beside a job's `result.json`.
+    Beside {
+        job: u32,
+    },
+    /// Nothing of ours.
+    Unknown,
+}
+
+impl<'p> Role<'p> {
+    /// By its path below the directory of a sweep of `jobs` jobs.
+    pub fn of(path: &'p str, jobs: u32) -> Self {
+        let Some((dir, name)) = path.split_once('/') else { return Self::Unknown };
+        let Some(job) = number(dir).filter(|job| dir == job_dir(*job, jobs)) else { return Self::Unknown };
+        let attempt = |text: &str| number(text).filter(|n| *n > 0 && n.to_string() == text);
+        if let Some((dir, path)) = name.split_once('/') {
+            return match attempt(dir) {
+                Some(attempt) => Self::Output { job, attempt, path },
+                None => Self::Unknown,
+            };
+        }
+        match name {
+            "result.json" => Self::Result { job },
+            "stdout.log" | "stderr.log" => Self::Beside { job },
+            _ => match name.strip_suffix(".log").and_then(attempt) {
+                Some(attempt) => Self::Log { job, attempt },
+                None => Self::Unknown,
+            },
+        }
+    }
+
+    pub fn job(&self) -> Option<u32> {
+        match self {
+            Self::Output { job, .. }
+            | Self::Log { job, .. }
+            | Self::Result { job }
+            | Self::Beside { job } => Some(*job),
+            Self::Unknown => None,
+        }
+    }
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_told_by_its_path() {
+        let place = AttemptPlace {
+            sweep_name: "s".to_owned(),
+            sweep: SweepId::random(),
+            jobs: 11,
+            job: 7,
+            attempt: 2,
+        };
+        let dir = format!("{}/", sweep_dir("s", place.sweep));
+        let role = |path: &str| match Role::of(path.strip_prefix(&dir).unwrap(), 11) {
+            Role::Output { path, .. } => path.to_owned(),
+            role => format!("{role:?}"),
+        };
+        assert_eq!(role(&place.output("a/b.pck")), "a/b.pck");
+        assert_eq!(role(&place.log()), "Log { job: 7, attempt: 2 }");
+        assert_eq!(role(&place.result()), "Result { job: 7 }");
+        assert_eq!(role(&place.beside("stdout.log")), "Beside { job: 7 }");
+        for path in ["notes", "7/1/x", "007/1/x", "07/0/x", "07/+1/x", "07/01/x", "07/x", "07/x.log", "x/1/y"]
+        {
+            assert_eq!(Role::of(path, 11), Role::Unknown, "{path}");
+        }
+    }
 
     #[test]
     fn jobs_sort_by_name_as_by_number() {

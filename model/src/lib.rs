@@ -5,6 +5,7 @@
 mod condition;
 pub mod expansion;
 pub mod id;
+pub mod image;
 pub mod layout;
 pub mod log;
 pub mod manifest;

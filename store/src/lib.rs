@@ -39,7 +39,7 @@ impl Store {
         let root = |source| Error::Root { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(|error| root(error.into()))?;
         let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| root(error.into()))?;
-        Ok(Self { objects: Arc::new(files.with_fsync(true)) })
+        Ok(Self { objects: Arc::new(files.with_fsync(true).with_automatic_cleanup(true)) })
     }
 
     /// Begins a file. It appears under its name when the upload is finished; an older one of that name is replaced.

@@ -94,3 +94,15 @@ async fn what_is_there_is_listed_and_what_is_being_written_is_not() {
     assert_eq!(list("none").await, []);
     open.abort().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_directory_goes_with_its_last_file() {
+    let (dir, store) = store();
+    store.put("s/0/1/a", Bytes::new()).await.unwrap();
+    store.put("s/0/2/b", Bytes::new()).await.unwrap();
+    store.remove("s/0/1/a").await.unwrap();
+    assert!(!dir.path().join("store/s/0/1").exists() && dir.path().join("store/s/0/2/b").exists());
+    store.remove("s/0/2/b").await.unwrap();
+    store.remove("s/0/2/b").await.unwrap();
+    assert!(!dir.path().join("store/s").exists() && dir.path().join("store").exists());
+}

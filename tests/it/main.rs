@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod hostile;
 mod images;
+mod keep;
 mod local;
 mod logs;
 mod manage;

@@ -14,6 +14,8 @@ use crate::{Database, wait_until};
 pub struct Options {
     pub lease: &'static str,
     pub heartbeat: &'static str,
+    /// More flags of the coordinators.
+    pub coordinator: Vec<String>,
     /// More flags of the agents.
     pub agent: Vec<String>,
 }
@@ -23,6 +25,7 @@ impl Default for Options {
         Self {
             lease: "6s",
             heartbeat: "500ms",
+            coordinator: Vec::new(),
             agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"].map(str::to_owned).into(),
         }
     }
@@ -109,6 +112,7 @@ impl Cluster {
             .args(["--lease", self.options.lease, "--heartbeat", self.options.heartbeat])
             .arg("--store")
             .arg(self.store())
+            .args(&self.options.coordinator)
             .env("BTCTL_DATABASE_URL", self.database.url());
         isolate(&mut command, self.dir());
         let process = Process::start(&format!("coordinator{number}"), self.dir(), &mut command);

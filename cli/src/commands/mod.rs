@@ -10,6 +10,7 @@ mod debug;
 mod doctor;
 mod down;
 mod explain;
+mod gc;
 mod image;
 mod jobs;
 mod limits;
@@ -76,6 +77,7 @@ enum Command {
     Agents(agents::Agents),
     #[command(subcommand)]
     Image(image::Image),
+    Gc(gc::Gc),
     Up(up::Up),
     Down(down::Down),
     Coordinator(coordinator::Coordinator),
@@ -108,6 +110,7 @@ impl Cli {
             Command::Limits(command) => command.run(&settings()?).await,
             Command::Agents(command) => command.run(&settings()?).await,
             Command::Image(command) => command.run(&settings()?).await,
+            Command::Gc(command) => command.run(&settings()?).await,
             Command::Up(command) => command.run().await,
             Command::Down(command) => command.run().await,
             Command::Coordinator(command) => command.run().await,

@@ -81,6 +81,8 @@ fn sweep_json(shown: &Shown) -> Result<Value, Error> {
         json!({ "agent": agent, "why": waiting.why })
     });
     value["store"] = json!(shown.store);
+    value["kept_until"] = words::time(shown.sweep.kept_until.as_ref())?;
+    value["expired"] = json!(shown.sweep.expired);
     value["pace"] =
         shown.pace.map_or(Value::Null, |pace| {
         json!({ "jobs": pace.jobs, "seconds": pace.seconds, "peak_memory_bytes": pace.peak_memory_bytes })
@@ -146,10 +148,19 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     if let Some(pace) = shown.pace {
         lines.add("Pace", words::pace(&pace, &shown.counts));
     }
-    lines.add(
-        "Results",
-        format_args!("{} in the store; btctl results get {} -d DIR", shown.store, sweep.name),
-    );
+    let until = match words::time(sweep.kept_until.as_ref())? {
+        Value::Null => String::new(),
+        time => format!("; kept until {}", words::text(&time)),
+    };
+    match sweep.expired {
+        true => {
+            lines.add("Results", "expired, as the manifest's `keep` says; parameters and metrics are kept")
+        }
+        false => lines.add(
+            "Results",
+            format_args!("{} in the store; btctl results get {} -d DIR{}", shown.store, sweep.name, until),
+        ),
+    }
     let limit = if all { usize::MAX } else { SHOWN };
     for waiting in shown.waiting.iter().take(limit) {
         match waiting.agent.as_str() {

@@ -42,6 +42,8 @@ pub(crate) struct Up {
     #[arg(long, env = "BTCTL_LISTEN", value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
+    keeping: bt_coordinator::Keeping,
+    #[command(flatten)]
     agent: bt_agent::Options,
     #[command(flatten)]
     log: LogFormat,
@@ -68,6 +70,7 @@ impl Up {
             postgres_bin: self.postgres_bin,
             store,
             listen: self.listen,
+            keeping: self.keeping,
         };
         up::run(plan).await
     }

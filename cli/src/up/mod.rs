@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) postgres_bin: Option<std::path::PathBuf>,
     pub(crate) store: Option<std::path::PathBuf>,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) keeping: bt_coordinator::Keeping,
 }
 
 /// The address if none is asked for; another port if this one is taken.
@@ -97,6 +98,7 @@ async fn serve(
         store: store.clone(),
         lease: LEASE,
         heartbeat: HEARTBEAT,
+        keeping: plan.keeping,
     };
     let stop = CancellationToken::new();
     let (ready, mut is_ready) = oneshot::channel();

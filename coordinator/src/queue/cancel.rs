@@ -99,6 +99,9 @@ impl Queue {
         let reasons: Vec<_> = reasons.iter().map(|reason| Pg(*reason)).collect();
         let mut tx = self.pool.begin().await?;
         let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+        if held.expired {
+            return Err(Error::Expired(held.name));
+        }
         let mut left_over = 0;
         if held.cancelled && *jobs == Chosen::All && ended.contains(&JobState::Cancelled) {
             // These were never taken out of the queue.

@@ -15,6 +15,8 @@ pub(crate) enum Error {
     Ambiguous(String),
     #[error("sweep {sweep} has no job {job}; its jobs are 0 to {highest}")]
     NoJob { sweep: String, job: u32, highest: u32 },
+    #[error("the results of sweep {0} have expired; submit it anew with `btctl submit --like {0}`")]
+    Expired(String),
     #[error("the idempotency key {0:?} was used for another sweep; choose another key")]
     KeyReused(String),
     #[error("agent {0} has opened a newer session; two agents may be using copies of one state directory")]

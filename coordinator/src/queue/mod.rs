@@ -7,6 +7,7 @@ mod cancel;
 mod claim;
 mod error;
 mod images;
+mod keep;
 mod limits;
 mod maintain;
 mod read;
@@ -26,6 +27,7 @@ pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
+pub(crate) use keep::{Collectable, Fate, ResultFile, ResultRow};
 pub(crate) use maintain::Unwritten;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,

@@ -22,6 +22,8 @@ pub(crate) struct Found {
     pub(crate) id: SweepId,
     pub(crate) name: String,
     pub(crate) jobs: u32,
+    /// When its results were given up.
+    pub(crate) expired: Option<Timestamp>,
     /// Its jobs may have others' results, or wait for them.
     pub(crate) reuses: bool,
 }
@@ -45,6 +47,9 @@ pub(crate) struct SweepRow {
     pub(crate) counts: [u32; 5],
     /// When the last job ended so far.
     pub(crate) finished: Option<Timestamp>,
+    /// When its results are given up, if that is known, and whether they have been.
+    pub(crate) kept_until: Option<Timestamp>,
+    pub(crate) expired: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -200,7 +205,14 @@ impl Queue {
         let row = row.ok_or_else(|| Error::NoSweep(text.to_owned()))?;
         match (row.id, row.name, row.jobs) {
             (Some(id), Some(name), Some(jobs)) => {
-                Ok(Found { id: SweepId::from_uuid(id), name, jobs: unsigned(jobs)?, reuses: row.reuses })
+                let expired = row.expired_at.map(time).transpose()?;
+                Ok(Found {
+                    id: SweepId::from_uuid(id),
+                    name,
+                    jobs: unsigned(jobs)?,
+                    expired,
+                    reuses: row.reuses,
+                })
             }
             _ => Err(Error::Corrupt("a sweep without a name".into())),
         }
@@ -229,6 +241,8 @@ impl Queue {
                         unsigned(row.cancelled_jobs)?,
                     ],
                     finished: row.finished_at.map(time).transpose()?,
+                    kept_until: row.kept_until.map(time).transpose()?,
+                    expired: row.expired,
                     name: row.name,
                     owner: row.owner,
                     image: row.image,

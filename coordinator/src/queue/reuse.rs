@@ -1,8 +1,8 @@
 //! Results that count for more than one job: what a sweep takes of identical jobs, and which of its jobs wait for one.
 //!
 //! A job that waits is attached to its leader, which is attached to none. Who attaches and who makes new leaders keep off
-//! each other by an advisory lock, so no chain of leaders arises. A result is taken only while its row is held: whoever
-//! collects results must hold a row before he looks whether other jobs have its attempt.
+//! each other by an advisory lock, so no chain of leaders arises. A result is taken only while its sweep is held, so that it
+//! is not given up at the same moment (`expire_sweeps.sql` passes over what is held).
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -186,6 +186,7 @@ async fn insert_sweep(tx: &mut PgConnection, sweep: &Submission) -> Result<Optio
         serde_json::json!(policy.limits),
         signed::<i32>(policy.canary.unwrap_or(0))?,
         signed::<i64>(sweep.needs.disk_bytes)?,
+        policy.kept_for().map(|time| signed::<i64>(time.as_secs())).transpose()?,
         sweep.recipe.as_slice(),
         sweep.reuse,
     )

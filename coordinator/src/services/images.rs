@@ -1,6 +1,7 @@
 //! Images without a registry: a user hands one in, and each agent that needs it loads it from here. An archive is in the
 //! store before anybody is told of it.
 
+use bt_model::image::tagged;
 use bt_model::resources::ByteSize;
 use bt_proto::convert::{Malformed, timestamp};
 use bt_proto::v1::{self, fetch_image_reply, push_image_request};
@@ -109,12 +110,6 @@ impl Services {
         }
         Ok(removed.len() as u32)
     }
-}
-
-/// A name as the engine writes it: without a tag it means the tag latest.
-fn tagged(image: &str) -> String {
-    let last = image.rsplit('/').next().unwrap_or(image);
-    if last.contains(':') { image.to_owned() } else { format!("{image}:latest") }
 }
 
 /// Where the archive is in the store.

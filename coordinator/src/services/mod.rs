@@ -5,6 +5,7 @@ pub(crate) mod debug;
 mod explain;
 mod images;
 mod jobs;
+mod keep;
 mod logs;
 mod results;
 mod reuse;
@@ -23,8 +24,10 @@ use tokio_stream::Stream;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+use crate::collector::Collector;
 use crate::ledger::Ledger;
 use crate::manifests::Manifests;
+use crate::publisher::Publisher;
 use crate::queue::Queue;
 use crate::reuse::Reuse;
 use crate::sessions::Sessions;
@@ -43,14 +46,21 @@ pub(crate) struct Services {
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,
     pub(crate) reuse: Reuse,
+    pub(crate) publisher: Publisher,
     /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
     pub(crate) work: Arc<Notify>,
     pub(crate) tasks: TaskTracker,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
+    /// How old garbage in the store must be to be removed.
+    pub(crate) garbage_age: Duration,
 }
 
 impl Services {
+    fn collector(&self) -> Collector {
+        Collector { queue: self.queue.clone(), store: self.store.clone() }
+    }
+
     /// An agent that was silent for this long is shown as offline.
     fn silence(&self) -> Duration {
         self.heartbeat * 3

@@ -19,6 +19,7 @@ impl Services {
         job: Option<u32>,
         answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
     ) -> Result<(), Status> {
+        not_expired(sweep)?;
         let mut last: Option<OutputRow> = None;
         loop {
             let after = last.as_ref().map(|row| (row.job, row.path.as_str()));
@@ -44,6 +45,7 @@ impl Services {
         job: u32,
         path: &str,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
+        not_expired(sweep)?;
         let place = self.queue.published_file(sweep.id, job, path).await;
         let place = place
             .map_err(status::queue)?
@@ -55,6 +57,20 @@ impl Services {
             Err(error) => Err(status::store(error)),
         };
         Ok(Box::pin(pieces.map(answer)))
+    }
+}
+
+/// An error if the sweep's results were given up.
+pub(super) fn not_expired(sweep: &Found) -> Result<(), Status> {
+    match sweep.expired {
+        None => Ok(()),
+        Some(time) => {
+            let told = format!(
+                "the results of sweep {} expired at {time}, as its manifest's `keep` says",
+                sweep.name
+            );
+            Err(Status::not_found(told))
+        }
     }
 }
 

@@ -257,6 +257,38 @@ impl v1::sweeps_server::Sweeps for Services {
             false => Err(Status::not_found(format!("there is no limit {name:?}"))),
         }
     }
+
+    type CollectGarbageStream = Answers<v1::Garbage>;
+
+    async fn collect_garbage(
+        &self,
+        request: Request<v1::CollectGarbageRequest>,
+    ) -> Result<Response<Self::CollectGarbageStream>, Status> {
+        let request = request.into_inner();
+        let only = match request.sweep.as_str() {
+            "" => None,
+            sweep => Some(self.find(sweep).await?.id),
+        };
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { services.send_garbage(only, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type VerifyResultsStream = Answers<v1::Verified>;
+
+    async fn verify_results(
+        &self,
+        request: Request<v1::VerifyResultsRequest>,
+    ) -> Result<Response<Self::VerifyResultsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (services, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { services.send_verified(&found, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
 }
 
 impl Services {
@@ -362,6 +394,8 @@ fn sweep(row: SweepRow) -> v1::Sweep {
         paused: row.paused,
         pause_reason: row.pause_reason,
         canary: row.canary.map(|(jobs, passed)| v1::Canary { jobs, passed }),
+        kept_until: row.kept_until.map(timestamp),
+        expired: row.expired,
     }
 }
 

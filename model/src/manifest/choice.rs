@@ -1,4 +1,4 @@
-//! The keys with few answers: network, on_disconnect, user.
+//! The keys with few answers: network, on_disconnect, pull, containers, user.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +20,27 @@ pub enum OnDisconnect {
     Stop,
 }
 
+/// When an agent asks the registry for an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pull {
+    /// When it does not have it.
+    #[default]
+    Missing,
+    /// The first agent of a sweep always asks what the name stands for now.
+    Always,
+    Never,
+}
+
+/// How many containers a sweep's jobs get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Containers {
+    /// Each job one of its own.
+    #[default]
+    Each,
+    /// Jobs that follow each other on an agent share one.
+    Reuse,
+}
+
 /// Whom the container runs as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JobUser {
@@ -34,35 +55,42 @@ pub enum JobUser {
     },
 }
 
-impl Network {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Bridge => "bridge",
+/// The words that a key's answers are written in.
+macro_rules! words {
+    ($choice:ident, $key:literal, $plural:literal: $($variant:ident => $word:literal),+) => {
+        impl $choice {
+            const ALL: &[Self] = &[$(Self::$variant),+];
+
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
         }
-    }
-}
 
-impl OnDisconnect {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Stop => "stop",
+        impl fmt::Display for $choice {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
         }
-    }
+
+        impl FromStr for $choice {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Self::ALL.iter().find(|choice| choice.name() == text).copied().ok_or_else(|| {
+                    let hint = suggestion(text, [$($word),+], $plural);
+                    Error::new(format!("`{}` has {text:?}{hint}", $key))
+                })
+            }
+        }
+    };
 }
 
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl fmt::Display for OnDisconnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+words!(Network, "network", "networks": None => "none", Bridge => "bridge");
+words!(OnDisconnect, "on_disconnect", "choices": Keep => "keep", Stop => "stop");
+words!(Pull, "pull", "policies": Missing => "missing", Always => "always", Never => "never");
+words!(Containers, "containers", "choices": Each => "each", Reuse => "reuse");
 
 impl fmt::Display for JobUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,36 +98,6 @@ impl fmt::Display for JobUser {
             Self::Auto => f.pad("auto"),
             Self::Image => f.pad("image"),
             Self::Ids { uid, gid } => write!(f, "{uid}:{gid}"),
-        }
-    }
-}
-
-impl FromStr for Network {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "none" => Ok(Self::None),
-            "bridge" => Ok(Self::Bridge),
-            _ => {
-                let hint = suggestion(text, ["none", "bridge"], "networks");
-                Err(Error::new(format!("`network` has {text:?}{hint}")))
-            }
-        }
-    }
-}
-
-impl FromStr for OnDisconnect {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "keep" => Ok(Self::Keep),
-            "stop" => Ok(Self::Stop),
-            _ => {
-                let hint = suggestion(text, ["keep", "stop"], "choices");
-                Err(Error::new(format!("`on_disconnect` has {text:?}{hint}")))
-            }
         }
     }
 }

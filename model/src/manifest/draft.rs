@@ -9,6 +9,7 @@ use super::{
     DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network, OnDisconnect,
     Policy, Sample, Sandbox, VolumeMount, check, volume,
 };
+use crate::image;
 use crate::parameters::Parameters;
 
 /// What a file or the flags say of a sweep; what they leave out is absent.
@@ -295,10 +296,7 @@ impl Draft {
 
 /// `reg.example:5000/team/sma-cross:1` makes `sma-cross`.
 fn name_of_image(image: &str) -> String {
-    let path = image.split('@').next().unwrap_or(image);
-    let last = path.rsplit('/').next().unwrap_or(path);
-    let name = last.split(':').next().unwrap_or(last);
-    let name: String = name
+    let name: String = image::short_name(image)
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' })
         .skip_while(|c| !c.is_ascii_alphanumeric())

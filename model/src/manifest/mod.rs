@@ -25,17 +25,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use check::{MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
-pub use choice::{JobUser, Network, OnDisconnect};
+pub use choice::{Containers, JobUser, Network, OnDisconnect, Pull};
 pub use draft::Draft;
 pub(crate) use error::suggestion;
 pub use error::{Error, Place, Places};
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix, parse_axis_flag};
-pub use policy::{MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason};
+pub use policy::{
+    Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
+};
 pub use range::Range;
 pub use rows::csv_rows;
-pub use sandbox::{
-    Containers, DEFAULT_LOG_LIMIT, DEFAULT_PIDS, Platform, Pull, Sandbox, Tmpfs, parse_ulimit_flag,
-};
+pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, Platform, Sandbox, Tmpfs, parse_ulimit_flag};
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
 

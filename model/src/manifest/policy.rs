@@ -1,6 +1,10 @@
-//! How a sweep's jobs are run as a whole: how often again, how many at once, which first.
+//! How a sweep's jobs are run as a whole: how often again, how many at once, which first, and how long what they left is
+//! kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -30,7 +34,56 @@ pub struct Retries {
     pub preempted: Option<u32>,
 }
 
-/// The keys `retries`, `retry_on`, `max_parallel`, `limits` and `canary`.
+/// The shortest and the longest time that results are kept for, where not for ever.
+const SHORTEST_KEEP: Duration = Duration::from_secs(1);
+const LONGEST_KEEP: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// How long a sweep's results are kept after its last job has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    Forever,
+    For(Duration),
+}
+
+impl Keep {
+    /// None: for ever.
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            Self::Forever => None,
+            Self::For(time) => Some(time),
+        }
+    }
+}
+
+impl FromStr for Keep {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text == "forever" {
+            return Ok(Self::Forever);
+        }
+        let short: String = text.chars().take(40).collect();
+        let fails = |why: String| {
+            Error::new(format!("{short:?} is no time to keep results for: {why}; write 30d, 12h or forever"))
+        };
+        let time = humantime::parse_duration(text).map_err(|error| fails(error.to_string()))?;
+        if !(SHORTEST_KEEP..=LONGEST_KEEP).contains(&time) {
+            return Err(fails("it goes from a second to a hundred years".to_owned()));
+        }
+        Ok(Self::For(time))
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forever => f.write_str("forever"),
+            Self::For(time) => humantime::format_duration(*time).fmt(f),
+        }
+    }
+}
+
+/// The keys `retries`, `retry_on`, `max_parallel`, `limits`, `canary` and `keep`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     pub retries: Retries,
@@ -42,9 +95,16 @@ pub struct Policy {
     pub limits: BTreeMap<String, u32>,
     /// So many jobs run first; the others only if all of these have succeeded.
     pub canary: Option<u32>,
+    /// For ever if absent.
+    pub keep: Option<Keep>,
 }
 
 impl Policy {
+    /// How long results are kept; none: for ever.
+    pub fn kept_for(&self) -> Option<Duration> {
+        self.keep.and_then(Keep::time)
+    }
+
     pub fn failure_retries(&self) -> u32 {
         self.retries.failures.unwrap_or(0)
     }
@@ -82,6 +142,7 @@ impl Policy {
             max_parallel: flags.max_parallel.or(self.max_parallel),
             limits: self.limits,
             canary: flags.canary.or(self.canary),
+            keep: flags.keep.or(self.keep),
         }
     }
 
@@ -128,6 +189,9 @@ impl Policy {
         }
         if !self.limits.is_empty() {
             manifest.insert("limits".to_owned(), json!(self.limits));
+        }
+        if let Some(keep) = self.keep {
+            manifest.insert("keep".to_owned(), keep.to_string().into());
         }
     }
 }
@@ -209,4 +273,21 @@ pub fn check_limit(name: &str, amount: u32) -> Result<(), Error> {
         return Err(Error::new(format!("{amount} of the limit {name}; it goes from 1 to {MAX_LIMIT}")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_keep_is_read_as_it_is_written() {
+        for text in ["forever", "30days", "12h", "1year 2months"] {
+            let keep: Keep = text.parse().unwrap();
+            assert_eq!(keep.to_string().parse(), Ok(keep), "{text}");
+        }
+        assert_eq!("30d".parse(), Ok(Keep::For(Duration::from_secs(30 * 24 * 3600))));
+        for text in ["", "30", "soon", "0s", "-1d", "200years"] {
+            assert!(text.parse::<Keep>().is_err(), "{text}");
+        }
+    }
 }

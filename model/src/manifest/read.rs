@@ -13,7 +13,7 @@ use super::size::{parse_cpus, parse_size, parse_timeout};
 use super::{Needs, Sample, algorithm, check, policy, sandbox};
 use crate::parameters::Parameters;
 
-pub(super) const KEYS: [&str; 38] = [
+pub(super) const KEYS: [&str; 39] = [
     "name",
     "image",
     "command",
@@ -31,6 +31,7 @@ pub(super) const KEYS: [&str; 38] = [
     "max_parallel",
     "limits",
     "canary",
+    "keep",
     "priority",
     "agents",
     "network",
@@ -108,6 +109,10 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
         "max_parallel" => draft.policy.max_parallel = Some(count(node, key)?),
         "limits" => draft.policy.limits = policy::read_limits(node)?,
         "canary" => draft.policy.canary = Some(count(node, key)?),
+        "keep" => {
+            let keep = scalar_text(node, key, "a time such as 30d, or forever")?;
+            draft.policy.keep = Some(parsed(node, &keep, str::parse)?);
+        }
         "priority" => draft.priority = Some(number(node, key, -1000, 1000)? as i32),
         "agents" => draft.agents = agents(node)?,
         "network" => draft.network = Some(parsed(node, &text(node, key)?, str::parse)?),

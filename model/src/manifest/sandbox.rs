@@ -12,7 +12,7 @@ use super::error::{Error, suggestion};
 use super::read::{list, map, number, scalar_text, text};
 use super::size::{parse_size, parse_timeout};
 use super::volume::{absolute_path, overlaps};
-use super::{DEFAULT_RESULTS, VolumeMount, check};
+use super::{Containers, DEFAULT_RESULTS, Pull, VolumeMount, check};
 
 /// Processes and threads of a job that asks for no number.
 pub const DEFAULT_PIDS: u32 = 1024;
@@ -94,72 +94,6 @@ pub struct Platform {
     pub arch: String,
     /// As `v8` in `linux/arm64/v8`.
     pub variant: Option<String>,
-}
-
-/// When an agent asks the registry for an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pull {
-    /// When it does not have it.
-    #[default]
-    Missing,
-    /// The first agent of a sweep always asks what the name stands for now.
-    Always,
-    Never,
-}
-
-/// How many containers a sweep's jobs get.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Containers {
-    /// Each job one of its own.
-    #[default]
-    Each,
-    /// Jobs that follow each other on an agent share one.
-    Reuse,
-}
-
-impl Pull {
-    const ALL: [Self; 3] = [Self::Missing, Self::Always, Self::Never];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-}
-
-impl Containers {
-    const ALL: [Self; 2] = [Self::Each, Self::Reuse];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Each => "each",
-            Self::Reuse => "reuse",
-        }
-    }
-}
-
-impl FromStr for Pull {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|policy| policy.name() == text).ok_or_else(|| {
-            let hint = suggestion(text, Self::ALL.map(Self::name), "policies");
-            Error::new(format!("`pull` has {text:?}{hint}"))
-        })
-    }
-}
-
-impl FromStr for Containers {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|choice| choice.name() == text).ok_or_else(|| {
-            let hint = suggestion(text, Self::ALL.map(Self::name), "choices");
-            Error::new(format!("`containers` has {text:?}{hint}"))
-        })
-    }
 }
 
 impl FromStr for Platform {

@@ -10,6 +10,7 @@ use bollard::query_parameters::{
     CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListContainersOptionsBuilder,
     RemoveImageOptionsBuilder,
 };
+use bt_model::image::has_tag;
 use bt_model::resources::ByteSize;
 use bytes::Bytes;
 use docker_credential::{CredentialRetrievalError as Absent, DockerCredential};
@@ -21,7 +22,6 @@ use tokio::time::{Instant, sleep};
 use crate::engine::docker::fault::{self, within};
 use crate::engine::docker::{Docker, READ_DEADLINE, podman};
 use crate::engine::{Error, ImageFacts};
-use crate::images::has_tag;
 
 /// How long a pull, or loading, may make no progress.
 const IDLE_DEADLINE: Duration = Duration::from_secs(5 * 60);

@@ -1,6 +1,7 @@
 //! `btctl results`: what the jobs left.
 
 mod get;
+mod verify;
 
 use bt_proto::v1;
 use serde_json::json;
@@ -12,11 +13,12 @@ use crate::output::{Column, OutputArgs, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
-/// List or fetch published results.
+/// List, fetch or verify published results.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Results {
     Ls(Ls),
     Get(get::Get),
+    Verify(verify::Verify),
 }
 
 /// List the published files with their sizes and SHA-256.
@@ -34,6 +36,7 @@ impl Results {
         match self {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Get(get) => get.run(settings).await,
+            Self::Verify(verify) => verify.run(settings).await,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bt_model::manifest::{
-    Containers, Draft, JobUser, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull, Retries,
+    Containers, Draft, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull, Retries,
     Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_limit_flag, parse_reason,
     parse_size, parse_timeout, parse_ulimit_flag,
 };
@@ -76,6 +76,9 @@ pub(super) struct ManifestFlags {
     /// So many jobs run first; the others only if these have succeeded.
     #[arg(long, value_name = "N")]
     canary: Option<u32>,
+    /// How long results are kept after the last job has ended, e.g. 30d [default: forever].
+    #[arg(long, value_name = "TIME")]
+    keep: Option<Keep>,
     /// Sweeps of a higher priority go first [default: 0].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
@@ -174,6 +177,7 @@ impl ManifestFlags {
                 max_parallel: self.max_parallel,
                 limits: self.limits()?,
                 canary: self.canary,
+                keep: self.keep,
             },
             sandbox: self.sandbox()?,
             priority: self.priority,

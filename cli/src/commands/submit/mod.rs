@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use bt_model::expansion::Expansion;
+use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format as ManifestFormat, Manifest, csv_rows};
 use bt_proto::v1::{self, submit_request};
 use serde_json::json;
@@ -152,9 +153,7 @@ impl Submit {
 
 /// A tag that moves runs whatever it means when the first job starts.
 fn warn_of_tag(image: &str) {
-    let name = image.rsplit('/').next().unwrap_or(image);
-    let is_fixed = name.contains('@') || name.contains(':') && !name.ends_with(":latest");
-    if !is_fixed && !image.starts_with("sha256:") {
+    if !is_fixed(image) {
         output::say(&format!(
             "warning: {image} names no version; the sweep runs what it means when its first job starts. A tag such as \
              {}:1.0 says more",

@@ -1,0 +1,88 @@
+//! `btctl gc`: removes from the store what no result needs.
+
+use std::time::Duration;
+
+use bt_proto::v1;
+use serde_json::json;
+use tokio_stream::StreamExt;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Column, OutputArgs, Row, View, say, words};
+use crate::settings::Settings;
+use crate::target;
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl gc --dry-run                     # what would go, and how much it is
+  btctl gc
+  btctl gc sma-cross --older-than 1h
+A coordinator does it by itself as well (--gc-every, --keep-unpublished). Removed are outputs of attempts that failed or
+were lost and of sweeps that were kept for as long as their manifest's `keep` says; never a result, and never anything
+that btctl does not know.";
+
+/// Remove from the store what attempts left that failed or were lost, and results whose time has passed.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Gc {
+    /// Only of this sweep.
+    #[arg(value_name = "SWEEP", value_parser = target::sweep)]
+    sweep: Option<String>,
+    /// Only tell what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+    /// How long ago an attempt must have ended for its outputs to go [default: the coordinator's --keep-unpublished].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    older_than: Option<Duration>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Gc {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let older_than_ms = self.older_than.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let request = v1::CollectGarbageRequest {
+            sweep: self.sweep.unwrap_or_default(),
+            dry_run: self.dry_run,
+            older_than_ms,
+        };
+        let mut found = Client::connect(settings).await?.garbage(request).await?;
+        let columns =
+            ["sweep", "job", "attempt", "why", "files", "size"].map(Column::always).into_iter().collect();
+        let (mut rows, mut files, mut bytes) = (Vec::new(), 0, 0);
+        while let Some(garbage) = found.next().await {
+            let garbage = garbage?;
+            files += garbage.files;
+            bytes += garbage.bytes;
+            rows.push(row(&garbage));
+        }
+        View { columns, rows }.print(self.output.output)?;
+        let what = if self.dry_run { "would be removed" } else { "removed" };
+        say(&format!("{files} files, {}, {what}", words::size(bytes)));
+        Ok(())
+    }
+}
+
+fn row(garbage: &v1::Garbage) -> Row {
+    let attempt = Some(garbage.attempt).filter(|attempt| *attempt > 0);
+    Row {
+        json: json!({
+            "sweep": garbage.sweep_name,
+            "sweep_id": garbage.sweep,
+            "job": garbage.job,
+            "attempt": attempt,
+            "why": garbage.why,
+            "files": garbage.files,
+            "size": garbage.bytes,
+        }),
+        cells: vec![
+            garbage.sweep_name.clone(),
+            garbage.job.to_string(),
+            attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
+            garbage.why.clone(),
+            garbage.files.to_string(),
+            words::size(garbage.bytes),
+        ],
+        name: format!("{}/{}", garbage.sweep_name, garbage.job),
+    }
+}

@@ -1,0 +1,93 @@
+//! `btctl results verify`: reads results again where they are stored.
+
+use std::io::{IsTerminal, stderr};
+
+use bt_proto::v1;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use tokio_stream::StreamExt;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Column, OutputArgs, Row, View, say, words};
+use crate::settings::Settings;
+use crate::target::Target;
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl results verify sma-cross
+  btctl results verify sma-cross/17 -o json
+  btctl results verify sma-cross --repair    # result.json is written anew where it is damaged
+It lists what is not as it was published, and ends with exit code 1 if there is anything.";
+
+/// Read published results again in the store, and compare their SHA-256 with what was published.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Verify {
+    #[arg(value_name = "SWEEP[/JOB]")]
+    target: Target,
+    /// Write result.json anew where it is missing or damaged. Outputs can't be made good: run their jobs again.
+    #[arg(long)]
+    repair: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Verify {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let request = v1::VerifyResultsRequest {
+            sweep: self.target.sweep.clone(),
+            job: self.target.job,
+            repair: self.repair,
+        };
+        let mut verified = Client::connect(settings).await?.verify(request).await?;
+        let bar = progress();
+        let (mut results, mut files, mut bytes, mut rows) = (0_u64, 0_u64, 0, Vec::new());
+        while let Some(item) = verified.next().await {
+            let item = item?;
+            match item.path.is_empty() {
+                true => results += 1,
+                false => files += 1,
+            }
+            bytes += item.size;
+            bar.set_message(format!("{files} files, {}", words::size(bytes)));
+            bar.tick();
+            if !item.fault.is_empty() {
+                rows.push(row(item));
+            }
+        }
+        bar.finish_and_clear();
+        if results == 0 {
+            let what = format!("{} has no published results", self.target);
+            return Err(Error::NotFound(what));
+        }
+        let damaged = rows.len();
+        let columns = ["job", "path", "fault"].map(Column::always).into_iter().collect();
+        View { columns, rows }.print(self.output.output)?;
+        let told = format!("{results} results, {files} files, {}", words::size(bytes));
+        match damaged {
+            0 => {
+                say(&format!("{told}: all as published"));
+                Ok(())
+            }
+            damaged => Err(Error::Failed(format!("{told}: {damaged} not as published"))),
+        }
+    }
+}
+
+fn row(item: v1::Verified) -> Row {
+    let path = if item.path.is_empty() { "result.json" } else { &item.path };
+    Row {
+        json: json!({ "job": item.job, "path": path, "document": item.path.is_empty(), "fault": item.fault }),
+        cells: vec![item.job.to_string(), path.to_owned(), item.fault.clone()],
+        name: format!("{}/{path}", item.job),
+    }
+}
+
+fn progress() -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}

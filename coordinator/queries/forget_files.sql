@@ -1,0 +1,1 @@
+delete from result_files where sweep_id = any($1)

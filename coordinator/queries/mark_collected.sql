@@ -1,0 +1,1 @@
+update sweeps set collected_at = now() where id = $1

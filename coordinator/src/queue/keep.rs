@@ -1,0 +1,199 @@
+//! How long results are kept, and what in the store is garbage. What is garbage stays garbage: an attempt that has ended
+//! without being published never is, and a published result never gets another file.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use bt_model::id::{AttemptId, SweepId};
+use bt_model::layout::AttemptPlace;
+use sqlx::query_file;
+
+use super::claim::interval;
+use super::row::{sha256, signed, unsigned};
+use super::{Error, Found, Queue};
+
+/// Sweeps that one statement gives up, and that a page holds.
+const BATCH: i64 = 100;
+/// Results that are read together, with all their files.
+const RESULTS: i64 = 20;
+
+/// A sweep in whose directory there may be garbage.
+#[derive(Clone, Debug)]
+pub(crate) struct Collectable {
+    pub(crate) id: SweepId,
+    pub(crate) name: String,
+    pub(crate) jobs: u32,
+    /// What its own attempts left is not kept any longer, or not from the next collection on.
+    pub(crate) expired: bool,
+}
+
+/// What became of an attempt that has files in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fate {
+    pub(crate) ended: bool,
+    /// For as long as garbage is kept.
+    pub(crate) old: bool,
+    /// Its outputs are a result: this sweep's, or another one's that has taken it over.
+    pub(crate) counts: bool,
+}
+
+/// A published result.
+#[derive(Clone, Debug)]
+pub(crate) struct ResultRow {
+    pub(crate) attempt: AttemptId,
+    pub(crate) place: AttemptPlace,
+    /// Where its files are: another job may have made them.
+    pub(crate) made_by: AttemptPlace,
+    /// Its `result.json` was written.
+    pub(crate) written: bool,
+    pub(crate) files: Vec<ResultFile>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ResultFile {
+    pub(crate) path: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    pub(crate) sha256: [u8; 32],
+}
+
+macro_rules! collectable {
+    ($row:ident) => {
+        Ok(Collectable {
+            id: SweepId::from_uuid($row.id),
+            name: $row.name,
+            jobs: unsigned($row.jobs)?,
+            expired: $row.expired,
+        })
+    };
+}
+
+impl Queue {
+    /// Gives up the results of sweeps that were kept for as long as they were to be. The files go later.
+    pub(crate) async fn expire_sweeps(&self) -> Result<Vec<SweepId>, Error> {
+        let mut tx = self.pool.begin().await?;
+        let expired = query_file!("queries/expire_sweeps.sql", BATCH).fetch_all(&mut *tx).await?;
+        let ids: Vec<_> = expired.iter().map(|row| row.id).collect();
+        query_file!("queries/forget_files.sql", &ids).execute(&mut *tx).await?;
+        query_file!("queries/collect_again.sql", &ids).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(ids.into_iter().map(SweepId::from_uuid).collect())
+    }
+
+    /// A page of sweeps in whose directories there may be garbage that is older than `age`, in the order of their ids. With
+    /// `foresee`, those are expired that would be given up now.
+    pub(crate) async fn collectables(
+        &self,
+        age: Duration,
+        after: Option<SweepId>,
+        foresee: bool,
+    ) -> Result<Vec<Collectable>, Error> {
+        let after = after.map(SweepId::uuid);
+        let rows = query_file!("queries/sweeps_to_collect.sql", interval(age)?, after, BATCH, foresee);
+        rows.fetch_all(&self.pool).await?.into_iter().map(|row| collectable!(row)).collect()
+    }
+
+    pub(crate) async fn collectable(&self, sweep: SweepId, foresee: bool) -> Result<Collectable, Error> {
+        let row =
+            query_file!("queries/sweep_to_collect.sql", sweep.uuid(), foresee).fetch_one(&self.pool).await?;
+        collectable!(row)
+    }
+
+    /// What became of these attempts (job, number) of a sweep. One that is not there is not known.
+    pub(crate) async fn fates(
+        &self,
+        sweep: &Collectable,
+        attempts: &HashSet<(u32, u32)>,
+        age: Duration,
+    ) -> Result<HashMap<(u32, u32), Fate>, Error> {
+        let (jobs, numbers) = signed_pairs(attempts)?;
+        let (id, age) = (sweep.id.uuid(), interval(age)?);
+        let rows = query_file!("queries/attempts_in_store.sql", &jobs, &numbers, id, age, sweep.expired)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let fate = Fate { ended: row.ended, old: row.old, counts: row.counts };
+                Ok(((unsigned(row.job)?, unsigned(row.number)?), fate))
+            })
+            .collect()
+    }
+
+    /// Which of these files (job, path) are published.
+    pub(crate) async fn published_among(
+        &self,
+        sweep: SweepId,
+        files: &[(u32, String)],
+    ) -> Result<HashSet<(u32, String)>, Error> {
+        let jobs = files.iter().map(|(job, _)| signed(*job)).collect::<Result<Vec<i32>, _>>()?;
+        let paths: Vec<_> = files.iter().map(|(_, path)| path.clone()).collect();
+        let rows = query_file!("queries/published_among.sql", sweep.uuid(), &jobs, &paths);
+        let rows = rows.fetch_all(&self.pool).await?;
+        rows.into_iter().map(|row| Ok((unsigned(row.job)?, row.path))).collect()
+    }
+
+    /// Notes that a sweep's directory holds no garbage of its age.
+    pub(crate) async fn mark_collected(&self, sweep: SweepId) -> Result<(), Error> {
+        query_file!("queries/mark_collected.sql", sweep.uuid()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// A page of published results, after job `after`, or that of one job.
+    pub(crate) async fn results(
+        &self,
+        sweep: &Found,
+        job: Option<u32>,
+        after: Option<u32>,
+    ) -> Result<Vec<ResultRow>, Error> {
+        let after = after.map_or(Ok(-1), signed::<i32>)?;
+        let job = job.map(signed::<i32>).transpose()?;
+        let id = sweep.id.uuid();
+        let rows =
+            query_file!("queries/list_results.sql", id, after, job, RESULTS).fetch_all(&self.pool).await?;
+        let jobs: Vec<_> = rows.iter().map(|row| row.job).collect();
+        let sweeps = vec![id; jobs.len()];
+        let listed =
+            query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
+        let mut files: HashMap<_, Vec<_>> = HashMap::new();
+        for file in listed {
+            let sha256 = sha256(&file.sha256)?;
+            let known = ResultFile { path: file.path, size: unsigned(file.size)?, sha256 };
+            files.entry(file.job).or_default().push(known);
+        }
+        rows.into_iter()
+            .map(|row| {
+                Ok(ResultRow {
+                    attempt: AttemptId::from_uuid(row.attempt_id),
+                    place: AttemptPlace {
+                        sweep_name: sweep.name.clone(),
+                        sweep: sweep.id,
+                        jobs: sweep.jobs,
+                        job: unsigned(row.job)?,
+                        attempt: unsigned(row.attempt)?,
+                    },
+                    made_by: AttemptPlace {
+                        sweep_name: row.made_by_name,
+                        sweep: SweepId::from_uuid(row.made_by_sweep),
+                        jobs: unsigned(row.made_by_jobs)?,
+                        job: unsigned(row.made_by_job)?,
+                        attempt: unsigned(row.attempt)?,
+                    },
+                    written: row.written,
+                    files: files.remove(&row.job).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// Has the `result.json` of these jobs written anew.
+    pub(crate) async fn unwrite(&self, sweep: SweepId, jobs: &[u32]) -> Result<(), Error> {
+        let jobs = jobs.iter().map(|job| signed(*job)).collect::<Result<Vec<i32>, _>>()?;
+        query_file!("queries/unwrite_results.sql", sweep.uuid(), &jobs).execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+fn signed_pairs(pairs: &HashSet<(u32, u32)>) -> Result<(Vec<i32>, Vec<i32>), Error> {
+    let pairs = pairs.iter().map(|(a, b)| Ok((signed::<i32>(*a)?, signed::<i32>(*b)?)));
+    Ok(pairs.collect::<Result<Vec<_>, Error>>()?.into_iter().unzip())
+}

@@ -1,0 +1,103 @@
+//! What is kept: garbage collected on demand, and results read again.
+
+use std::time::Duration;
+
+use bt_model::id::SweepId;
+use bt_proto::v1;
+use futures_util::TryStreamExt;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::results::not_expired;
+use super::{Services, status};
+use crate::collector::{self, Collector};
+use crate::queue::{Collectable, Found};
+use crate::verify;
+
+type Garbage = mpsc::Sender<Result<v1::Garbage, Status>>;
+
+impl Services {
+    pub(super) async fn send_garbage(
+        &self,
+        only: Option<SweepId>,
+        request: &v1::CollectGarbageRequest,
+        answers: &Garbage,
+    ) -> Result<(), Status> {
+        let collector = self.collector();
+        let age = request.older_than_ms.map_or(self.garbage_age, Duration::from_millis);
+        let remove = !request.dry_run;
+        if let Some(sweep) = only {
+            if remove {
+                collector.expire().await.map_err(collected)?;
+            }
+            let sweep = self.queue.collectable(sweep, !remove).await.map_err(status::queue)?;
+            return collect(&collector, &sweep, age, remove, answers).await;
+        }
+        let mut sweeps = std::pin::pin!(collector.clone().sweeps(age, remove));
+        while let Some(sweep) = sweeps.try_next().await.map_err(collected)? {
+            collect(&collector, &sweep, age, remove, answers).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn send_verified(
+        &self,
+        sweep: &Found,
+        request: &v1::VerifyResultsRequest,
+        answers: &mpsc::Sender<Result<v1::Verified, Status>>,
+    ) -> Result<(), Status> {
+        not_expired(sweep)?;
+        let mut after = None;
+        loop {
+            let page = self.queue.results(sweep, request.job, after).await.map_err(status::queue)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.place.job);
+            let mut damaged = Vec::new();
+            let mut checked = std::pin::pin!(verify::check(&self.store, page));
+            while let Some(verified) = checked.try_next().await.map_err(status::store)? {
+                if verified.path.is_empty() && !verified.fault.is_empty() {
+                    damaged.push(verified.job);
+                }
+                if answers.send(Ok(verified)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if request.repair && !damaged.is_empty() {
+                self.queue.unwrite(sweep.id, &damaged).await.map_err(status::queue)?;
+                self.publisher.wake();
+            }
+        }
+    }
+}
+
+async fn collect(
+    collector: &Collector,
+    sweep: &Collectable,
+    age: Duration,
+    remove: bool,
+    answers: &Garbage,
+) -> Result<(), Status> {
+    let heaps = collector.collect(sweep, age, remove).await.map_err(collected)?;
+    for (heap, amount) in heaps {
+        let garbage = v1::Garbage {
+            sweep: sweep.id.to_string(),
+            sweep_name: sweep.name.clone(),
+            job: heap.job,
+            attempt: heap.attempt.unwrap_or(0),
+            why: heap.why.told().to_owned(),
+            files: amount.files,
+            bytes: amount.size,
+        };
+        if answers.send(Ok(garbage)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn collected(error: collector::Error) -> Status {
+    match error {
+        collector::Error::Queue(error) => status::queue(error),
+        collector::Error::Store(error) => status::store(error),
+    }
+}
