@@ -12,6 +12,8 @@ alter table sweeps
     add column reuse reuse_state,
     -- What it waits for, or why it was given up; for people.
     add column reuse_note text not null default '',
+    -- What the volumes held when its jobs were compared with others, by name; absent without volumes.
+    add column reuse_volumes jsonb,
     -- Jobs with earlier results whose metrics differ.
     add column reuse_differing int not null default 0 check (reuse_differing >= 0);
 -- What tells an image from all others, without the name of the registry; null while nobody knows.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,6 +19,7 @@ use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
 use crate::engine::{self, Engine};
+use crate::fingerprints::Fingerprints;
 use crate::holdings::Holdings;
 use crate::images::Images;
 use crate::link::Link;
@@ -58,6 +59,7 @@ pub(crate) struct Agent {
     pub(crate) time_left: OnceLock<Duration>,
     pub(crate) images: Images,
     pub(crate) pulled: Pulled,
+    pub(crate) fingerprints: Arc<Fingerprints>,
     /// The engine has said that its disk is full.
     pub(crate) engine_is_full: AtomicBool,
     pub(crate) guests: Guests,
@@ -105,6 +107,7 @@ impl Agent {
             time_left: OnceLock::new(),
             images: Images::default(),
             pulled: Pulled::open(state.pulled()),
+            fingerprints: Arc::new(Fingerprints::new(&offer.volumes, &state.fingerprints())),
             engine_is_full: AtomicBool::new(false),
             guests: Guests::default(),
             shells: AtomicUsize::new(0),

@@ -10,6 +10,7 @@ mod prepare;
 mod publish;
 mod reuse;
 mod run;
+mod volumes;
 
 pub(crate) use prepare::prepare_debug;
 pub(crate) use publish::read_metrics;
@@ -115,8 +116,13 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
     }
     held.hush();
-    let attached =
-        Attached { files, log: log.unwrap_or_default(), image_id: held.image_id(), usage: usage.to_wire() };
+    let attached = Attached {
+        files,
+        log: log.unwrap_or_default(),
+        image_id: held.image_id(),
+        usage: usage.to_wire(),
+        volumes: held.dir.volumes_told(),
+    };
     let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
     let answered = async {
         tokio::select! {
@@ -153,6 +159,7 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         }
     };
     held.note("");
+    unless_halted(held, volumes::look_before(agent, held, &job)).await?;
     if job.manifest.shares_containers() {
         if held.taken_back && held.dir.started().is_some() {
             let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
@@ -185,6 +192,7 @@ async fn after_the_end(
     exit: &Exit,
     halt: Option<&Halt>,
 ) -> Result<Outcome, Stop> {
+    volumes::look_after(agent, held).await;
     run::measure_results(held, job).await;
     if let Some(time) = exit.ran {
         held.ran(time);

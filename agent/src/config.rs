@@ -33,8 +33,8 @@ pub struct Options {
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
     /// Directory or file offered to jobs under a name, e.g. prices=/srv/prices:ro, or a volume of the container engine,
-    /// e.g. prices=nfs-prices:ro; may be repeated.
-    #[arg(long = "volume", value_name = "NAME=SOURCE[:ro]")]
+    /// e.g. prices=nfs-prices:ro; may be repeated. With :ro,fingerprint each result records what a directory or file held.
+    #[arg(long = "volume", value_name = "NAME=SOURCE[:ro[,fingerprint]]")]
     pub volumes: Vec<String>,
     /// Directory that jobs may mount anything of by its absolute path, e.g. /srv/data:ro; may be repeated.
     #[arg(long = "allow-host-path", value_name = "DIR[:ro]")]

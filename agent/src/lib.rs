@@ -14,6 +14,7 @@ mod container;
 mod debug;
 mod ending;
 mod engine;
+mod fingerprints;
 mod holdings;
 mod images;
 mod link;
@@ -103,6 +104,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let end = CancellationToken::new();
     agent.tasks.spawn(reconcile::run(agent.clone(), end.clone()));
     agent.tasks.spawn(end_by_itself(agent.clone(), shutdown.drain.clone(), end.clone()));
+    agent.tasks.spawn(agent.fingerprints.clone().run(end.clone()));
     let prefetching = agent.clone();
     agent.tasks.spawn(async move { prefetching.prefetch().await });
     let talking = session::run(agent.clone(), place.coordinators, end.clone());

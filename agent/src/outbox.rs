@@ -48,6 +48,8 @@ pub(crate) struct Attached {
     pub(crate) image_id: String,
     /// What its container used, if that was measured.
     pub(crate) usage: Option<v1::Usage>,
+    /// What the volumes held that it mounted, where their owner asked for it.
+    pub(crate) volumes: BTreeMap<String, String>,
 }
 
 impl Outbox {
@@ -144,7 +146,7 @@ impl Outbox {
 
 impl Waiting {
     fn report(&self, sequence: u64) -> v1::Report {
-        let Attached { files, log, image_id, usage } = self.attached.clone();
+        let Attached { files, log, image_id, usage, volumes } = self.attached.clone();
         v1::Report {
             sequence,
             attempt: self.attempt.to_string(),
@@ -153,6 +155,7 @@ impl Waiting {
             log: log.into(),
             image_id,
             usage,
+            volume_fingerprints: volumes.into_iter().collect(),
         }
     }
 }

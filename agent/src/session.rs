@@ -154,10 +154,13 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
 
 fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
     let offer = &agent.offer;
-    let volumes = offer
-        .volumes
-        .iter()
-        .map(|(name, volume)| v1::OfferedVolume { name: name.clone(), read_only: volume.read_only });
+    let plain = offer.volumes.iter().filter(|(_, volume)| !volume.fingerprint);
+    let plain = plain.map(|(name, volume)| v1::OfferedVolume {
+        name: name.clone(),
+        read_only: volume.read_only,
+        ..Default::default()
+    });
+    let volumes = plain.chain(fingerprinted(agent));
     let sizing = &offer.sizing;
     v1::Hello {
         agent_id: agent.identity.agent.to_string(),
@@ -173,6 +176,16 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
         job_memory_bytes: sizing.memory_bytes,
         about: agent.about.clone().into_iter().collect(),
     }
+}
+
+/// What the owner of the volumes wants known.
+fn fingerprinted(agent: &Agent) -> impl Iterator<Item = v1::OfferedVolume> {
+    agent.fingerprints.all().map(|(name, fingerprint)| v1::OfferedVolume {
+        name: name.clone(),
+        read_only: true,
+        fingerprinted: true,
+        fingerprint,
+    })
 }
 
 fn held_ids(agent: &Agent) -> Vec<String> {
@@ -221,6 +234,7 @@ async fn converse(
                 drain_told = true;
                 beats.reset_immediately();
             }
+            () = agent.fingerprints.news() => beats.reset_immediately(),
             _ = beats.tick() => {
                 if unanswered.len() >= 4 {
                     return Ok("the coordinator answers no heartbeats".into());
@@ -243,6 +257,7 @@ fn heartbeat(agent: &Agent) -> v1::Heartbeat {
         unhealthy: agent.unhealthy(),
         draining: agent.draining.is_cancelled(),
         progress: progress.collect(),
+        volumes: fingerprinted(agent).collect(),
     }
 }
 

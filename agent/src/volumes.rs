@@ -32,6 +32,8 @@ const ENGINE_SOCKETS: [&str; 4] = [
 pub(crate) struct OfferedVolume {
     pub(crate) source: Source,
     pub(crate) read_only: bool,
+    /// Its owner wants it known what jobs have read.
+    pub(crate) fingerprint: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub(crate) struct User<'g> {
 }
 
 impl Volumes {
-    /// Reads the flags `--volume NAME=SOURCE[:ro]` and `--allow-host-path DIR[:ro]`.
+    /// Reads the flags `--volume NAME=SOURCE[:ro[,fingerprint]]` and `--allow-host-path DIR[:ro]`.
     pub(crate) fn read(volumes: &[String], host_paths: &[String]) -> anyhow::Result<Self> {
         let mut offered = BTreeMap::new();
         for text in volumes {
@@ -64,11 +66,16 @@ impl Volumes {
             ensure!(!twice, "the volume {name} is offered twice");
         }
         for text in host_paths {
-            let (path, read_only) = mode(text);
+            let (path, Mount { read_only, fingerprint }) = mount(text);
             ensure!(path.starts_with('/'), "--allow-host-path must name an absolute directory, not {path:?}");
+            ensure!(
+                !fingerprint,
+                "{path} can't have a fingerprint, because each job mounts another part of it; offer what jobs share with \
+                 --volume NAME=DIR:ro,fingerprint"
+            );
             let source = existing(path).with_context(|| format!("allow the host path {path}"))?;
             let path = path.trim_end_matches('/').to_owned();
-            offered.insert(path, OfferedVolume { source: Source::Path(source), read_only });
+            offered.insert(path, OfferedVolume { source: Source::Path(source), read_only, fingerprint });
         }
         Ok(Self(offered))
     }
@@ -104,32 +111,57 @@ impl Volumes {
     }
 }
 
-/// Reads `NAME=SOURCE[:ro]`. A source with a slash is a path; one without is a volume of the engine, as in docker's `-v`.
+/// Reads `NAME=SOURCE[:ro[,fingerprint]]`. A source with a slash is a path; one without is a volume of the engine, as in docker's `-v`.
 fn volume(text: &str) -> anyhow::Result<(String, OfferedVolume)> {
-    let form = || format!("the volume {text:?} is not of the form NAME=DIR[:ro]");
+    let form = || format!("the volume {text:?} is not of the form NAME=DIR[:ro[,fingerprint]]");
     let (name, rest) = text.split_once('=').with_context(form)?;
     let valid = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     ensure!(!name.is_empty() && name.chars().all(valid), form());
-    let (source, read_only) = mode(rest);
+    let (source, Mount { read_only, fingerprint }) = mount(rest);
     ensure!(!source.is_empty(), form());
+    ensure!(
+        read_only || !fingerprint,
+        "the volume {name} can't have a fingerprint, because jobs may write to it; offer it read-only \
+         ({name}={source}:ro,fingerprint)"
+    );
     if !source.contains('/') {
         ensure!(source.chars().all(valid), form());
-        return Ok((name.to_owned(), OfferedVolume { source: Source::Engine(source.to_owned()), read_only }));
+        ensure!(
+            !fingerprint,
+            "the volume {name} can't have a fingerprint, because it is a volume of the container engine; only directories and \
+             files have one"
+        );
+        let source = Source::Engine(source.to_owned());
+        return Ok((name.to_owned(), OfferedVolume { source, read_only, fingerprint }));
     }
     ensure!(
         Path::new(source).is_absolute(),
         "the volume {name} must name an absolute directory or a volume of the container engine, not {source:?}"
     );
     let source = existing(source).with_context(|| format!("offer the volume {name}"))?;
-    Ok((name.to_owned(), OfferedVolume { source: Source::Path(source), read_only }))
+    Ok((name.to_owned(), OfferedVolume { source: Source::Path(source), read_only, fingerprint }))
 }
 
-fn mode(text: &str) -> (&str, bool) {
-    match text.rsplit_once(':') {
-        Some((source, "ro")) => (source, true),
-        Some((source, "rw")) => (source, false),
-        _ => (text, false),
+/// What stands behind the last colon.
+#[derive(Default)]
+struct Mount {
+    read_only: bool,
+    fingerprint: bool,
+}
+
+fn mount(text: &str) -> (&str, Mount) {
+    let Some((source, options)) = text.rsplit_once(':') else { return (text, Mount::default()) };
+    let mut mount = Mount::default();
+    for option in options.split(',') {
+        match option {
+            "ro" => mount.read_only = true,
+            "rw" => mount.read_only = false,
+            "fingerprint" => mount.fingerprint = true,
+            // A colon of the source itself.
+            _ => return (text, Mount::default()),
+        }
     }
+    (source, mount)
 }
 
 /// A directory or file that is there and may be offered, links resolved.
@@ -265,9 +297,14 @@ mod tests {
         check("prices=/usr", "prices Path(\"/usr\") false");
         check("prices=nfs-prices:ro", "prices Engine(\"nfs-prices\") true");
         check("limits=/etc/passwd:ro", "Path(\"/etc/passwd\") true");
-        check("prices", "NAME=DIR[:ro]");
-        check("prices=", "NAME=DIR[:ro]");
-        check("=/usr", "NAME=DIR[:ro]");
+        check("prices=/usr:ro,fingerprint", "prices Path(\"/usr\") true");
+        check("prices=/usr:fingerprint", "(prices=/usr:ro,fingerprint)");
+        check("prices=/usr:rw,fingerprint", "because jobs may write to it");
+        check("prices=nfs-prices:ro,fingerprint", "a volume of the container engine");
+        check("prices=/usr:ro,fingerprnt", "find /usr:ro,fingerprnt");
+        check("prices", "NAME=DIR[:ro[,fingerprint]]");
+        check("prices=", "NAME=DIR[:ro[,fingerprint]]");
+        check("=/usr", "NAME=DIR[:ro[,fingerprint]]");
         check("p=usr/x", "absolute directory");
         check("p=/", "the whole machine");
         check("p=/usr/..", "the whole machine");

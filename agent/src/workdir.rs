@@ -4,6 +4,7 @@
 //! agent-id             made once
 //! session              the number of the latest connection
 //! pulled.json          the images that the agent has got, and when each was used last
+//! fingerprints/<volume>.known      what each file of a volume held when it was read last
 //! cache/<image>-<uid>-<gid>        what jobs of an image and a user share, where their manifest asks for it
 //! attempts/<id>/assignment.json    what to run; written before anything is done
 //!              /input.json         what ALGORITHM_INPUT_PATH names in the container
@@ -11,12 +12,15 @@
 //!              /log                what the container printed
 //!              /gpus.json          the gpus that are its own
 //!              /started            when the container was started
+//!              /volumes.json       what its volumes held when it began
+//!              /told.json          what is told of them, once its container has ended
 //!              /usage.json         what the container used
 //!              /ending.json        how it ended; from then on it is only reported until it is acknowledged
 //! ```
 //!
 //! A file appears whole: it is written under another name, synced and renamed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -30,6 +34,7 @@ use sha2::{Digest, Sha256};
 use crate::assignment::Assignment;
 use crate::collect;
 use crate::ending::Ending;
+use crate::fingerprints::Seen;
 use crate::usage::Usage;
 
 /// The agent's state directory.
@@ -114,6 +119,11 @@ impl StateDir {
     /// Where it is written down which images the agent has got.
     pub(crate) fn pulled(&self) -> PathBuf {
         self.root.join("pulled.json")
+    }
+
+    /// Where it is written down what the files of volumes held.
+    pub(crate) fn fingerprints(&self) -> PathBuf {
+        self.root.join("fingerprints")
     }
 
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.
@@ -208,6 +218,26 @@ impl AttemptDir {
         }
         let json = serde_json::to_vec(usage).context("write the usage")?;
         write_whole(&self.path.join("usage.json"), &json)
+    }
+
+    /// What its volumes held when it began, if that was looked at.
+    pub(crate) fn volumes_seen(&self) -> Option<Seen> {
+        read_json(&self.path.join("volumes.json")).ok().flatten()
+    }
+
+    pub(crate) fn write_volumes_seen(&self, seen: &Seen) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(seen).context("write what the volumes held")?;
+        write_whole(&self.path.join("volumes.json"), &json)
+    }
+
+    /// What is told of the volumes that it mounted; nothing before its container has ended.
+    pub(crate) fn volumes_told(&self) -> BTreeMap<String, String> {
+        read_json(&self.path.join("told.json")).ok().flatten().unwrap_or_default()
+    }
+
+    pub(crate) fn write_volumes_told(&self, told: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(told).context("write what is told of the volumes")?;
+        write_whole(&self.path.join("told.json"), &json)
     }
 
     pub(crate) fn ending(&self) -> anyhow::Result<Option<Ending>> {

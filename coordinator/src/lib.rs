@@ -80,7 +80,8 @@ pub async fn run(
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
     let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone());
-    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), publisher.clone());
+    let silence = options.heartbeat * services::SILENT_BEATS;
+    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), publisher.clone(), silence);
     let others = ledger::Others { publisher: publisher.clone(), reuse: reuse.clone(), work: work.clone() };
     let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), others);
     let services = Services {

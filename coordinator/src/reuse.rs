@@ -1,12 +1,13 @@
 //! `submit --reuse`: results of identical jobs in place of running them again, and waiting for those that are queued or
 //! running in place of doubling them.
 //!
-//! A sweep that asks for it is held back until its image is known ([`resolve`]) and its jobs are compared with those of
+//! A sweep that asks for it is held back until its image is known ([`resolve`]), and what its [`volumes`] hold, and its jobs are compared with those of
 //! the same recipe and image ([`settle`]). What its jobs wait for then is looked after as long as one waits. All of it is
 //! in Postgres: any coordinator goes on where another has died.
 
 mod resolve;
 mod settle;
+mod volumes;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::resolve::Asked;
+use self::volumes::Content;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
 use crate::publisher::Publisher;
@@ -50,6 +52,8 @@ pub(crate) struct Reuse {
     manifests: Manifests,
     sessions: Sessions,
     publisher: Publisher,
+    /// An agent that was silent for this long is offline.
+    silence: Duration,
     /// A sweep may wait to be settled.
     pending: Arc<Notify>,
     /// A job that others wait for may have ended.
@@ -59,12 +63,19 @@ pub(crate) struct Reuse {
 }
 
 impl Reuse {
-    pub(crate) fn new(queue: Queue, manifests: Manifests, sessions: Sessions, publisher: Publisher) -> Self {
+    pub(crate) fn new(
+        queue: Queue,
+        manifests: Manifests,
+        sessions: Sessions,
+        publisher: Publisher,
+        silence: Duration,
+    ) -> Self {
         Self {
             queue,
             manifests,
             sessions,
             publisher,
+            silence,
             pending: Arc::default(),
             ended: Arc::default(),
             asked: Arc::default(),
@@ -116,17 +127,21 @@ impl Reuse {
         self.forget_all_but(&pending);
         let mut outcome = Ok(());
         for sweep in &pending {
-            let done = match &sweep.known_image {
-                _ if sweep.has_volumes => {
-                    let why = "it is not known what its volumes hold";
-                    self.queue.decline_reuse(sweep.sweep, why).await.map_err(Error::from)
-                }
-                Some(image) => self.settle(sweep, image).await,
-                None => self.resolve(sweep).await,
-            };
-            outcome = outcome.and(done);
+            outcome = outcome.and(self.advance(sweep).await);
         }
         outcome
+    }
+
+    async fn advance(&self, pending: &Pending) -> Result<(), Error> {
+        let volumes = match self.volumes(pending).await? {
+            Content::Known(volumes) => volumes,
+            Content::Awaited(note) => return Ok(self.queue.note_reuse(pending.sweep, &note).await?),
+            Content::Unknown(why) => return Ok(self.queue.decline_reuse(pending.sweep, &why).await?),
+        };
+        match &pending.known_image {
+            Some(image) => self.settle(pending, image, &volumes).await,
+            None => self.resolve(pending).await,
+        }
     }
 
     /// One pass over the jobs that wait.

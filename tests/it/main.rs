@@ -18,6 +18,7 @@ mod manage;
 mod offers;
 mod options;
 mod order;
+mod provenance;
 mod results;
 mod several;
 mod submit;

@@ -87,6 +87,12 @@ impl Show {
         let mut about: Vec<_> = agent.about.into_iter().collect();
         about.sort_unstable();
         facts.extend(about);
+        let mut fingerprints: Vec<_> = agent.volume_fingerprints.into_iter().collect();
+        fingerprints.sort_unstable();
+        facts.extend(fingerprints.into_iter().map(|(volume, digits)| {
+            let told = if digits.is_empty() { "not known yet".to_owned() } else { digits };
+            (format!("fingerprint of {volume}"), told)
+        }));
         crate::output::print_facts(facts.into_iter(), &row.json, self.output.output)
     }
 }
@@ -172,6 +178,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         "last_seen": words::time(agent.last_seen.as_ref())?,
         "default_memory_bytes": agent.job_memory_bytes,
         "about": agent.about,
+        "volume_fingerprints": agent.volume_fingerprints,
     });
     let cells = vec![
         agent.name.clone(),

@@ -34,8 +34,8 @@ pub(crate) use read::{
 };
 pub(crate) use record::{News, Recorded, Report};
 pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
-pub(crate) use session::{Beat, Greeting, Pulse};
-pub(crate) use settle::{Fence, Measured, Publication, Settlement};
+pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
+pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
 
 /// The channel of [`Heard::Ready`].

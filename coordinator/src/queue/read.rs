@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::claim::{Written, interval};
 use super::row::{Pg, from_json, reason, resources, sha256, signed, time, unsigned};
+use super::session::Fingerprints;
 use super::settle::Measured;
 use super::{Candidate, Error, Queue};
 
@@ -137,6 +138,7 @@ pub(crate) struct AgentRow {
     pub(crate) job_memory_bytes: u64,
     /// What is only shown, by name.
     pub(crate) about: BTreeMap<String, String>,
+    pub(crate) fingerprints: Fingerprints,
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     /// An operator has taken it out of service.
@@ -404,6 +406,7 @@ impl Queue {
                     )?,
                     job_memory_bytes: unsigned(row.job_memory_bytes)?,
                     about: from_json("what an agent says of itself", row.about)?,
+                    fingerprints: from_json("an agent's fingerprints", row.volume_fingerprints)?,
                     drained: row.drained,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,

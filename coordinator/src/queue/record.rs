@@ -8,7 +8,7 @@ use bt_model::state::{AttemptEvent, AttemptState};
 use sqlx::{PgConnection, query_file};
 
 use super::row::{Pg, signed};
-use super::settle::{Fence, Measured, Publication, Settlement, settle_in};
+use super::settle::{Fence, Given, Measured, Publication, Settlement, settle_in};
 use super::{Error, Queue};
 
 /// What an agent reports of one of its attempts.
@@ -30,6 +30,7 @@ pub(crate) enum News {
         /// What its container ran, if that was not reported before.
         image_id: Option<String>,
         measured: Measured,
+        given: Given,
     },
 }
 
@@ -114,13 +115,14 @@ impl Batch {
                     advance.image_id.clone_from(image_id);
                 }
             }
-            News::Ended { ending, publication, image_id, measured } => {
+            News::Ended { ending, publication, image_id, measured, given } => {
                 // What has ended needs no steps on the way; that its container ran is kept.
                 let advance = self.advances.remove(&report.attempt);
                 self.ended.insert(report.attempt);
                 self.settlements.push(Settlement {
                     publication: publication.clone(),
                     measured: *measured,
+                    given: given.clone(),
                     image_id: image_id.clone().or(advance.and_then(|advance| advance.image_id)),
                     ..Settlement::of(report.attempt, Fence::Agent(report.agent), ending.clone())
                 });

@@ -4,17 +4,19 @@
 //! each other by an advisory lock, so no chain of leaders arises. A result is taken only while its sweep is held, so that it
 //! is not given up at the same moment (`expire_sweeps.sql` passes over what is held).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bt_model::id::{AgentId, SweepId};
 use bt_model::state::{JobState, ReuseState};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, Transaction, query_file};
 use uuid::Uuid;
 
 use super::claim::Written;
-use super::row::{Pg, sha256, signed, time, unsigned};
+use super::row::{Pg, from_json, sha256, signed, time, unsigned};
+use super::session::Fingerprints;
 use super::{Error, Queue, READY, notify};
 
 /// Sweeps that one pass tries to settle.
@@ -37,7 +39,8 @@ pub(crate) struct Pending {
     pub(crate) recipe: [u8; 32],
     /// Since it was submitted.
     pub(crate) age: Duration,
-    pub(crate) has_volumes: bool,
+    /// Name of each volume, and whether read-only is enough.
+    pub(crate) volumes: BTreeMap<String, bool>,
 }
 
 /// A sweep whose jobs may be identical to another's.
@@ -82,6 +85,8 @@ pub(crate) struct Place {
 pub(crate) struct Settling {
     tx: Transaction<'static, Postgres>,
     sweep: SweepId,
+    /// What its volumes hold, if it has any.
+    volumes: Option<Value>,
 }
 
 /// What became of jobs that waited.
@@ -138,7 +143,7 @@ impl Queue {
                     known_image: row.known_image,
                     recipe: sha256(&row.recipe)?,
                     age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
-                    has_volumes: row.volumes.as_object().is_some_and(|volumes| !volumes.is_empty()),
+                    volumes: from_json("a sweep's volumes", row.volumes)?,
                 })
             })
             .collect()
@@ -181,6 +186,7 @@ impl Queue {
         &self,
         sweep: SweepId,
         known_image: &str,
+        volumes: &Fingerprints,
         identity: i64,
     ) -> Result<Option<Settling>, Error> {
         query_file!("queries/pin_alike.sql", sweep.uuid()).execute(&self.pool).await?;
@@ -189,7 +195,8 @@ impl Queue {
         query_file!("queries/share_attachments.sql").fetch_one(&mut *tx).await?;
         let held = query_file!("queries/hold_pending.sql", sweep.uuid(), known_image);
         let held = held.fetch_optional(&mut *tx).await?;
-        Ok(held.map(|_| Settling { tx, sweep }))
+        let volumes = (!volumes.is_empty()).then(|| json!(volumes));
+        Ok(held.map(|_| Settling { tx, sweep, volumes }))
     }
 
     /// Brings jobs that wait up to date with those that they wait for: one that has succeeded gives its result to all
@@ -304,9 +311,10 @@ impl Settling {
             Source { .. } => 0,
         };
         let after = after.map_or(Ok(-1), signed::<i32>)?;
-        let rows = query_file!("queries/jobs_to_reuse.sql", source.sweep.uuid(), after, PAGE, live)
-            .fetch_all(&mut *self.tx)
-            .await?;
+        let rows =
+            query_file!("queries/jobs_to_reuse.sql", source.sweep.uuid(), after, PAGE, live, self.volumes)
+                .fetch_all(&mut *self.tx)
+                .await?;
         let full = rows.len() == PAGE as usize;
         let next = rows.last().filter(|_| full).map(|row| unsigned(row.number)).transpose()?;
         let mut offered = Vec::with_capacity(rows.len());
@@ -361,7 +369,9 @@ impl Settling {
     /// Commits it: from now on the sweep's other jobs start.
     pub(crate) async fn finish(mut self, differing: u32) -> Result<(), Error> {
         let differing = signed::<i32>(differing)?;
-        query_file!("queries/settle_reuse.sql", self.sweep.uuid(), differing).execute(&mut *self.tx).await?;
+        query_file!("queries/settle_reuse.sql", self.sweep.uuid(), differing, self.volumes)
+            .execute(&mut *self.tx)
+            .await?;
         notify(&mut self.tx, READY).await?;
         self.tx.commit().await?;
         Ok(())

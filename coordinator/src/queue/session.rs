@@ -29,7 +29,11 @@ pub(crate) struct Greeting {
     pub(crate) job_memory_bytes: u64,
     /// What is only shown, by name.
     pub(crate) about: BTreeMap<String, String>,
+    pub(crate) fingerprints: Fingerprints,
 }
+
+/// Of volumes whose owner asked for it: 64 hexadecimal digits by the volume's name, nothing while that is not known.
+pub(crate) type Fingerprints = BTreeMap<String, String>;
 
 /// A heartbeat.
 #[derive(Clone, Debug)]
@@ -38,6 +42,7 @@ pub(crate) struct Pulse {
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     pub(crate) notes: Vec<(AttemptId, String)>,
+    pub(crate) fingerprints: Fingerprints,
 }
 
 /// What the queue knows of the attempts that an agent holds or should hold.
@@ -77,6 +82,7 @@ impl Queue {
             signed::<i32>(greeting.capacity.jobs.clamp(1, i32::MAX as u32))?,
             signed::<i64>(greeting.job_memory_bytes.max(1))?,
             serde_json::json!(greeting.about),
+            serde_json::json!(greeting.fingerprints),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -111,11 +117,17 @@ impl Queue {
     ) -> Result<Beat, Error> {
         let mut tx = self.pool.begin().await?;
         let session = signed::<i64>(session)?;
-        let seen =
-            query_file!("queries/heartbeat.sql", agent.uuid(), session, pulse.unhealthy, pulse.draining)
-                .fetch_optional(&mut *tx)
-                .await?
-                .ok_or(Error::Superseded(agent))?;
+        let seen = query_file!(
+            "queries/heartbeat.sql",
+            agent.uuid(),
+            session,
+            pulse.unhealthy,
+            pulse.draining,
+            serde_json::json!(pulse.fingerprints),
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Error::Superseded(agent))?;
         let ids: Vec<_> = pulse.attempts.iter().map(|id| id.uuid()).collect();
         let term = interval(term)?;
         let renewed =

@@ -10,6 +10,7 @@ use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::retry::{self, Budget, Ending, Spent};
 use bt_model::state::{AttemptState, JobState};
+use serde_json::Value;
 use sqlx::{PgConnection, query_file};
 use uuid::Uuid;
 
@@ -49,6 +50,16 @@ pub(crate) struct Settlement {
     /// The image that its container runs, where its start is heard of together with its end.
     pub(crate) image_id: Option<String>,
     pub(crate) measured: Measured,
+    pub(crate) given: Given,
+}
+
+/// What an attempt was given that is not the same everywhere, where its agent said so.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Given {
+    /// What the volumes held: a JSON object, by their names.
+    pub(crate) fingerprints: Option<Value>,
+    /// All else: a JSON object.
+    pub(crate) circumstances: Option<Value>,
 }
 
 /// What an attempt's container used; what was not measured is absent.
@@ -71,6 +82,7 @@ impl Settlement {
             publication: Publication::default(),
             image_id: None,
             measured: Measured::default(),
+            given: Given::default(),
         }
     }
 }
@@ -252,6 +264,8 @@ struct AttemptEnds {
     cpu: Vec<Option<i64>>,
     written: Vec<Option<i64>>,
     wall: Vec<Option<i64>>,
+    fingerprints: Vec<Option<Value>>,
+    circumstances: Vec<Option<Value>>,
 }
 
 impl AttemptEnds {
@@ -266,6 +280,8 @@ impl AttemptEnds {
         self.cpu.push(amount(cpu_micros));
         self.written.push(amount(written_bytes));
         self.wall.push(amount(wall_millis));
+        self.fingerprints.push(settlement.given.fingerprints.clone());
+        self.circumstances.push(settlement.given.circumstances.clone());
         self.reasons.push(match &settlement.ending {
             Ending::Failed(reason) | Ending::Hindered(reason) => Some(reason),
             _ => None,
@@ -285,6 +301,8 @@ impl AttemptEnds {
             &self.cpu as _,
             &self.written as _,
             &self.wall as _,
+            &self.fingerprints as _,
+            &self.circumstances as _,
         )
         .execute(tx)
         .await?;

@@ -44,6 +44,16 @@ fn parameters(jobs: u32) -> Jobs<'static> {
     Jobs::Written(Box::new((0..jobs).map(|job| format!(r#"{{"n":{job}}}"#))))
 }
 
+fn pulse(attempts: &[AttemptId]) -> Pulse {
+    Pulse {
+        attempts: attempts.to_vec(),
+        unhealthy: String::new(),
+        draining: false,
+        notes: Vec::new(),
+        fingerprints: BTreeMap::new(),
+    }
+}
+
 /// A queue with one sweep and one agent in session 1.
 struct Bench {
     queue: Queue,
@@ -76,6 +86,7 @@ impl Bench {
             engine: String::new(),
             job_memory_bytes: 1 << 30,
             about: BTreeMap::default(),
+            fingerprints: BTreeMap::default(),
         };
         self.queue.say_hello(&greeting).await
     }
@@ -250,6 +261,7 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         publication: Publication::default(),
         image_id: None,
         measured: Measured::default(),
+        given: Given::default(),
     };
     let steps = [
         (attempt, advanced(AttemptEvent::Prepares, None)),
@@ -268,6 +280,7 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         publication: Publication::default(),
         image_id: None,
         measured: Measured::default(),
+        given: Given::default(),
     };
     assert_eq!(bench.report(1, [(attempt, failed)]).await, [Recorded::Done(false)]);
 }
@@ -292,8 +305,7 @@ async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
     assert_eq!(late, Settled::Before(AttemptState::Lost));
     bench.advance(lost, AttemptEvent::Runs).await;
     assert_eq!(bench.number("select count(*) from attempts where state = 'lost'").await, 1);
-    let pulse =
-        Pulse { attempts: vec![lost, second], unhealthy: String::new(), draining: false, notes: Vec::new() };
+    let pulse = pulse(&[lost, second]);
     let gone = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await.unwrap();
     assert_eq!(gone.gone, [lost]);
     assert_eq!(bench.number("select count(*) from results").await, 0);
@@ -323,11 +335,11 @@ async fn an_older_session_is_refused(pool: PgPool) {
         publication: Publication::default(),
         image_id: None,
         measured: Measured::default(),
+        given: Given::default(),
     };
     assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
     assert_eq!(bench.attempt_state().await, AttemptState::Leased);
-    let pulse =
-        Pulse { attempts: vec![attempt], unhealthy: String::new(), draining: false, notes: Vec::new() };
+    let pulse = pulse(&[attempt]);
     let refused = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await;
     assert!(matches!(refused, Err(Error::Superseded(_))));
     assert_eq!(bench.claim(1, 2).await.len(), 1);

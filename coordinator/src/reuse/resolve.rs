@@ -12,8 +12,8 @@ use super::{Error, Reuse};
 use crate::queue::Pending;
 use crate::scheduling::misfit;
 
-/// How long an agent may take: it may have to pull the image.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long an agent may take to answer: it may have to pull the image, or to read a volume.
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a sweep waits at least for an agent that can tell: one may just be about to connect, here or elsewhere.
 const GRACE: Duration = Duration::from_secs(5);
 

@@ -8,7 +8,7 @@ use bt_model::parameters::Parameters;
 
 use super::{Error, Reuse};
 use crate::manifests::{self, Reader};
-use crate::queue::{Pending, Place, Settling, Twin, Written};
+use crate::queue::{Fingerprints, Pending, Place, Settling, Twin, Written};
 
 /// Jobs that are compared at once; bounds the memory that a sweep takes, and not how large it may be.
 const AT_ONCE: usize = 200_000;
@@ -36,13 +36,18 @@ struct Decisions {
 
 impl Reuse {
     /// Takes what is there for the sweep, attaches what will be there, and lets the rest run.
-    pub(super) async fn settle(&self, pending: &Pending, image: &str) -> Result<(), Error> {
+    pub(super) async fn settle(
+        &self,
+        pending: &Pending,
+        image: &str,
+        volumes: &Fingerprints,
+    ) -> Result<(), Error> {
         let mut hash = Sha256::new();
         hash.update(pending.recipe);
         hash.update(image.as_bytes());
         let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hash.finalize().into();
         let identity = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let settling = self.queue.begin_settling(pending.sweep, image, identity).await?;
+        let settling = self.queue.begin_settling(pending.sweep, image, volumes, identity).await?;
         let Some(mut settling) = settling else { return Ok(()) };
         let (mut taken, mut attached, mut differing) = (0, 0, 0);
         let mut after = None;

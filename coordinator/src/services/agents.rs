@@ -14,6 +14,7 @@ use bt_proto::v1::{self, agent_message, coordinator_message, report};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,7 +23,8 @@ use tracing::{info, warn};
 
 use super::{Answers, Services, status};
 use crate::queue::{
-    Beat, Error, Fence, Greeting, Measured, News, Publication, Pulse, Recorded, Report, Settlement,
+    Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, Pulse, Recorded, Report,
+    Settlement,
 };
 use crate::scheduling::Offer;
 
@@ -142,7 +144,13 @@ impl Services {
         let kept = named.iter().filter(|id| ruling(id) == v1::Ruling::Keep);
         let kept: Vec<_> = kept.copied().collect();
         let taken = self.queue.taken_by(&kept).await.map_err(status::queue)?;
-        let pulse = Pulse { attempts: kept, unhealthy: String::new(), draining: false, notes: Vec::new() };
+        let pulse = Pulse {
+            attempts: kept,
+            unhealthy: String::new(),
+            draining: false,
+            notes: Vec::new(),
+            fingerprints: greeting.fingerprints.clone(),
+        };
         let renewed = self.queue.heartbeat(agent, greeting.session, &pulse, self.lease);
         let beat = renewed.await.map_err(status::queue)?;
 
@@ -256,12 +264,15 @@ impl Services {
             self.sessions.runs(agent, attempt);
         }
         let measured = report.usage.map_or_else(Measured::default, measured);
-        let ended = |ending| News::Ended {
+        let given = given(report.volume_fingerprints);
+        let ended_with = |ending, publication| News::Ended {
             ending,
-            publication: Publication::default(),
+            publication,
             image_id: image_id.clone(),
             measured,
+            given: given.clone(),
         };
+        let ended = |ending| ended_with(ending, Publication::default());
         let came = || self.came(agent, session, attempt, report.files, report.log);
         let news = match kind {
             report::Kind::Preparing(_) => advanced(AttemptEvent::Prepares, None),
@@ -278,7 +289,7 @@ impl Services {
                     None => Ok(()),
                 };
                 match stored {
-                    Ok(()) => News::Ended { ending: Ending::Published, publication, image_id, measured },
+                    Ok(()) => ended_with(Ending::Published, publication),
                     Err(reason) => ended(Ending::Failed(reason)),
                 }
             }
@@ -435,6 +446,7 @@ fn attempt_ids(texts: &[String]) -> Result<Vec<AttemptId>, Malformed> {
 }
 
 fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
+    let fingerprints = fingerprints(&hello.volumes);
     let volumes = hello.volumes.into_iter().map(|volume| (volume.name, volume.read_only));
     Ok(Greeting {
         agent: agent_id(&hello.agent_id)?,
@@ -447,7 +459,23 @@ fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
         engine: hello.engine,
         job_memory_bytes: hello.job_memory_bytes,
         about: hello.about.into_iter().collect(),
+        fingerprints,
     })
+}
+
+fn fingerprints(volumes: &[v1::OfferedVolume]) -> Fingerprints {
+    let told = volumes.iter().filter(|volume| volume.fingerprinted);
+    told.map(|volume| (volume.name.clone(), volume.fingerprint.clone())).collect()
+}
+
+/// What is neither a fingerprint nor a word that stands for one is left out.
+fn given(mut fingerprints: HashMap<String, String>) -> Given {
+    let is_digits = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    fingerprints.retain(|_, word| is_digits(word) || word == "changed");
+    Given {
+        fingerprints: Some(fingerprints).filter(|told| !told.is_empty()).map(|told| json!(told)),
+        circumstances: None,
+    }
 }
 
 fn measured(usage: v1::Usage) -> Measured {
@@ -463,6 +491,7 @@ fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {
         unhealthy: beat.unhealthy,
         draining: beat.draining,
         notes: notes.collect::<Result<_, Malformed>>()?,
+        fingerprints: fingerprints(&beat.volumes),
     })
 }
 

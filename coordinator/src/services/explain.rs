@@ -27,8 +27,16 @@ pub(super) fn state(row: &AgentRow) -> AgentState {
 
 impl Services {
     /// Why no job of this sweep starts now; empty if one could.
-    pub(super) async fn waiting(&self, details: &SweepDetails) -> Result<Vec<v1::Waiting>, Status> {
-        let held = self.held_back(details).await?;
+    pub(super) async fn waiting(
+        &self,
+        details: &SweepDetails,
+        queued: u32,
+    ) -> Result<Vec<v1::Waiting>, Status> {
+        let mut held = self.held_back(details).await?;
+        let reused = self.queue.reused(details.candidate.sweep).await.map_err(status::queue)?;
+        if reused.is_some_and(|reused| reused.attached > 0 && reused.attached == queued) {
+            held.push("all that are queued wait for identical jobs".to_owned());
+        }
         if !held.is_empty() {
             return Ok(held.into_iter().map(|why| v1::Waiting { agent: String::new(), why }).collect());
         }

@@ -32,6 +32,8 @@ use crate::queue::Queue;
 use crate::reuse::Reuse;
 use crate::sessions::Sessions;
 
+/// Heartbeats that an offline agent has left out.
+pub(crate) const SILENT_BEATS: u32 = 3;
 /// Answers that a slow client may have waiting for it.
 const ANSWERS: usize = 64;
 
@@ -63,6 +65,6 @@ impl Services {
 
     /// An agent that was silent for this long is shown as offline.
     fn silence(&self) -> Duration {
-        self.heartbeat * 3
+        self.heartbeat * SILENT_BEATS
     }
 }

@@ -330,7 +330,7 @@ impl Services {
         let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
         let waiting = match row.counts[0] {
             0 => Vec::new(),
-            _ => self.waiting(&details).await?,
+            queued => self.waiting(&details, queued).await?,
         };
         let failures = self.queue.failures(found.id).await.map_err(status::queue)?;
         let failures = failures.into_iter().map(|failure| v1::Failures {
@@ -428,5 +428,6 @@ fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         last_seen: Some(timestamp(row.last_seen)),
         job_memory_bytes: row.job_memory_bytes,
         about: row.about.into_iter().collect(),
+        volume_fingerprints: row.fingerprints.into_iter().collect(),
     }
 }

@@ -1,0 +1,219 @@
+//! What the volumes hold whose owner wants it known: looked at from the start, now and then, before each attempt that mounts
+//! one and after it.
+//!
+//! A look is never made for one attempt alone: those that wait share the next. What an attempt has read is known if no file
+//! was written to between a look before it began and one that began after its end.
+
+mod look;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::volumes::{Source, Volumes};
+use crate::workdir::write_whole;
+use look::{Known, Look, hex, look};
+
+/// How old a look may be that an attempt begins with: what changed since is seen by the one after its end.
+const FRESH: Duration = Duration::from_secs(2);
+/// How often a volume is looked at that nobody asks for.
+const UNASKED: Duration = Duration::from_secs(10);
+/// Looking is at most this part of the time, and yet nobody waits longer than this for the next look to begin.
+const LOOKING_PART: u32 = 5;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What is told of a volume that was written to while an attempt had it.
+const CHANGED: &str = "changed";
+
+/// The volumes that are fingerprinted.
+#[derive(Debug, Default)]
+pub(crate) struct Fingerprints {
+    watched: BTreeMap<String, Watched>,
+    news: Notify,
+}
+
+#[derive(Debug)]
+struct Watched {
+    root: PathBuf,
+    /// Where it is written down what each file held.
+    file: PathBuf,
+    wanted: Notify,
+    latest: watch::Sender<Option<Latest>>,
+}
+
+#[derive(Clone, Debug)]
+struct Latest {
+    began: Instant,
+    look: Option<Look>,
+}
+
+/// What volumes held when an attempt began; nothing for one that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen(BTreeMap<String, Option<(String, String)>>);
+
+impl Seen {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, name: &str, look: Option<Look>) {
+        let words = look.map(|look| (hex(&look.fingerprint), hex(&look.version)));
+        self.0.insert(name.to_owned(), words);
+    }
+
+    /// What is told of the attempt that began with this and ended with `after`. Of what could not be read nothing is.
+    fn told(&self, after: &Self) -> BTreeMap<String, String> {
+        let told = self.0.iter().filter_map(|(name, before)| {
+            let (fingerprint, _) = before.as_ref()?;
+            let stayed = after.0.get(name) == Some(before);
+            let word = if stayed { fingerprint.clone() } else { CHANGED.to_owned() };
+            Some((name.clone(), word))
+        });
+        told.collect()
+    }
+}
+
+impl Fingerprints {
+    /// Nothing is read yet. What is remembered of files is kept in `dir`.
+    pub(crate) fn new(volumes: &Volumes, dir: &Path) -> Self {
+        let mut watched = BTreeMap::new();
+        for (name, volume) in volumes.iter().filter(|(_, volume)| volume.fingerprint) {
+            if let Source::Path(root) = &volume.source {
+                let file = dir.join(format!("{name}.known"));
+                let latest = watch::Sender::new(None);
+                let one = Watched { root: root.clone(), file, wanted: Notify::new(), latest };
+                watched.insert(name.clone(), one);
+            }
+        }
+        Self { watched, news: Notify::new() }
+    }
+
+    /// Those that are watched, by name, with 64 hexadecimal digits each; with nothing while that is not known.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, String)> {
+        self.watched.iter().map(|(name, one)| {
+            let latest = one.latest.borrow();
+            let look = latest.as_ref().and_then(|latest| latest.look);
+            (name, look.map(|look| hex(&look.fingerprint)).unwrap_or_default())
+        })
+    }
+
+    /// Waits until one is another than when this was last waited for.
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Of these volumes those that are watched.
+    pub(crate) fn of<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+        let mut names: Vec<_> = names.filter(|name| self.watched.contains_key(*name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What these volumes hold before an attempt begins.
+    pub(crate) async fn before(&self, names: &[&str]) -> Seen {
+        let now = Instant::now();
+        self.seen(names, now.checked_sub(FRESH).unwrap_or(now)).await
+    }
+
+    /// What is to be told of an attempt that began with this and has ended.
+    pub(crate) async fn after(&self, before: &Seen) -> BTreeMap<String, String> {
+        let names: Vec<_> = before.0.keys().map(String::as_str).collect();
+        before.told(&self.seen(&names, Instant::now()).await)
+    }
+
+    async fn seen(&self, names: &[&str], since: Instant) -> Seen {
+        let mut seen = Seen::default();
+        for name in names {
+            let look = match self.watched.get(*name) {
+                Some(one) => one.seen(since).await,
+                // The agent was started anew without it.
+                None => None,
+            };
+            seen.add(name, look);
+        }
+        seen
+    }
+
+    /// Looks at all of them until the agent ends.
+    pub(crate) async fn run(self: Arc<Self>, end: CancellationToken) {
+        let watching = self.watched.iter().map(|(name, one)| self.watch(name, one, &end));
+        futures_util::future::join_all(watching).await;
+    }
+
+    async fn watch(&self, name: &str, one: &Watched, end: &CancellationToken) {
+        let mut known = Known::read(&one.file);
+        let mut trouble = String::new();
+        while !end.is_cancelled() {
+            let began = Instant::now();
+            let (root, file, ending) = (one.root.clone(), one.file.clone(), end.clone());
+            let looking = spawn_blocking(move || {
+                let looked = look(&root, &mut known, &ending, &|known| write_down(&file, known));
+                (looked, known)
+            });
+            let looked;
+            (looked, known) = looking.await.unwrap_or_else(|_| (Err(look::Error::Broken), Known::default()));
+            let look = match looked {
+                Ok(look) => Some(look),
+                Err(look::Error::Ended) => return,
+                Err(error) => {
+                    let told = error.to_string();
+                    if told != trouble {
+                        warn!("the volume {name} has no fingerprint: {told}");
+                        trouble = told;
+                    }
+                    None
+                }
+            };
+            let fingerprint = |latest: &Option<Latest>| latest.as_ref().and_then(|latest| latest.look);
+            let before = one.latest.send_replace(Some(Latest { began, look }));
+            let (before, now) = (fingerprint(&before), look);
+            if before.map(|look| look.fingerprint) != now.map(|look| look.fingerprint) {
+                let told = now.map_or_else(|| "not known".to_owned(), |look| hex(&look.fingerprint));
+                info!(took = ?began.elapsed(), "the fingerprint of the volume {name} is {told}");
+                self.news.notify_one();
+            }
+            let took = began.elapsed();
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = sleep((took * LOOKING_PART).min(LONGEST_PAUSE)) => {}
+            }
+            let longest = UNASKED.max(took * LOOKING_PART * 4);
+            tokio::select! {
+                () = end.cancelled() => return,
+                _ = timeout(longest, one.wanted.notified()) => {}
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// What a look saw that began at `since` at the earliest.
+    async fn seen(&self, since: Instant) -> Option<Look> {
+        let mut latest = self.latest.subscribe();
+        loop {
+            if let Some(seen) = latest.borrow_and_update().as_ref().filter(|seen| seen.began >= since) {
+                return seen.look;
+            }
+            self.wanted.notify_one();
+            if latest.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+}
+
+fn write_down(file: &Path, known: &Known) {
+    let made = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = made.map_err(anyhow::Error::from).and_then(|()| write_whole(file, &known.to_bytes()));
+    if let Err(error) = written {
+        warn!(error = format!("{error:#}"), "what files held is not remembered, and they are read again");
+    }
+}
