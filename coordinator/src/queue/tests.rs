@@ -423,7 +423,7 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     bench.queue.settle(&[settlement]).await.unwrap();
     let unwritten = bench.queue.unwritten(10).await.unwrap();
     assert_eq!(unwritten[0].files.len(), 2);
-    bench.queue.mark_written(&[Place { sweep: bench.sweep, job: 0 }]).await.unwrap();
+    bench.queue.mark_written(&[Place { sweep: bench.sweep, job: 1 }]).await.unwrap();
     assert!(bench.queue.unwritten(10).await.unwrap().is_empty());
     let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();
     assert_eq!(ranked.len(), 1);

@@ -118,7 +118,7 @@ impl Submit {
         if self.wait {
             tell(&submitted);
             if self.reuse {
-                reuse::tell(&client, &submitted).await?;
+                reuse::tell(&client, &submitted).await;
             }
             let waited = wait::wait(&client, &submitted.id, &submitted.name).await;
             if self.output.output != Format::Table {
@@ -130,7 +130,7 @@ impl Submit {
             Format::Table | Format::Wide => {
                 tell(&submitted);
                 if self.reuse {
-                    reuse::tell(&client, &submitted).await?;
+                    reuse::tell(&client, &submitted).await;
                 }
                 output::say(&format!(
                     "btctl show {0} tells how it goes, btctl results get {0} -d DIR fetches what it made",
@@ -144,7 +144,7 @@ impl Submit {
 
     async fn print(&self, client: &Client, submitted: &v1::SubmitReply) -> Result<(), Error> {
         let reuse = match self.reuse && self.output.output == Format::Json {
-            true => reuse::known(client, &submitted.id).await?,
+            true => reuse::known(client, &submitted.id).await,
             false => None,
         };
         print(submitted, reuse.as_ref(), self.output.output)

@@ -7,32 +7,31 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
-use crate::error::Error;
 use crate::output::say;
 
 /// How long a submit waits for what is found. It goes on being looked for.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What is known of a sweep a moment after its submit.
-pub(super) async fn known(client: &Client, id: &str) -> Result<Option<v1::Reuse>, Error> {
+/// What is known of a sweep a moment after its submit; nothing if the coordinator can't say it now. The sweep is queued
+/// all the same.
+pub(super) async fn known(client: &Client, id: &str) -> Option<v1::Reuse> {
     let until = Instant::now() + FIRST_LOOK;
     loop {
-        let reuse = client.show(id).await?.reuse;
+        let reuse = client.show(id).await.ok()?.reuse;
         let is_pending = reuse.as_ref().is_some_and(|reuse| reuse.state() == v1::ReuseState::Pending);
         if !is_pending || Instant::now() > until {
-            return Ok(reuse);
+            return reuse;
         }
         sleep(LOOK).await;
     }
 }
 
 /// Says what is known of a sweep a moment after its submit.
-pub(super) async fn tell(client: &Client, submitted: &v1::SubmitReply) -> Result<(), Error> {
-    if let Some(reuse) = known(client, &submitted.id).await? {
+pub(super) async fn tell(client: &Client, submitted: &v1::SubmitReply) {
+    if let Some(reuse) = known(client, &submitted.id).await {
         say(&words(&reuse, submitted.jobs));
     }
-    Ok(())
 }
 
 /// Sweeps that a sentence names.
