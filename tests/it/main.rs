@@ -20,6 +20,7 @@ mod options;
 mod order;
 mod provenance;
 mod results;
+mod reuse_results;
 mod reuse_twins;
 mod several;
 mod submit;

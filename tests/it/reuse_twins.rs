@@ -111,23 +111,23 @@ fn coordinators_that_are_killed_settle_every_sweep_once() {
     let address = cluster.address();
     let mut sweeps = HashMap::new();
     for round in 0..6 {
-        let (name, from) = (format!("s{round}"), round * 200 + 1);
+        let (name, from) = (format!("s{round}"), round * 40 + 1);
         // Killed a little later each time: before it is settled, meanwhile, after it.
-        let child = submit_as(&cluster, &name, &address, &format!("n={from}:{}", from + 999), "0");
+        let child = submit_as(&cluster, &name, &address, &format!("n={from}:{}", from + 199), "0");
         std::thread::park_timeout(std::time::Duration::from_millis(60 * round));
         cluster.coordinator_number(round as usize % 2).kill();
         // Whoever was not answered asks again: the key makes it one sweep.
         let acknowledged = child.wait_with_output().unwrap().status.success();
         cluster.start_coordinator_number(round as usize % 2);
         if !acknowledged {
-            submitted(submit_as(&cluster, &name, &address, &format!("n={from}:{}", from + 999), "0"));
+            submitted(submit_as(&cluster, &name, &address, &format!("n={from}:{}", from + 199), "0"));
         }
-        sweeps.insert(name, 1_000);
+        sweeps.insert(name, 200);
     }
     for (name, jobs) in &sweeps {
         cluster.wait_count(name, "succeeded", *jobs);
     }
-    let points = 5 * 200 + 1_000;
+    let points = 5 * 40 + 200;
     let sql = "select count(*), count(distinct (sweep_id, job)) from attempts where state = 'succeeded'";
     assert_eq!(cluster.database.query(sql), [format!("{points}|{points}")]);
     assert!(starts(&log) >= points as usize);
@@ -135,8 +135,57 @@ fn coordinators_that_are_killed_settle_every_sweep_once() {
     assert_eq!(cluster.database.query(sql), ["0"]);
     let sql = "select count(*) from sweeps s cross join lateral
         (select sum(queued) q, sum(attached) a, sum(succeeded) s from sweep_counts where sweep_id = s.id) c
-        where (c.q, c.a, c.s) <> (0, 0, 1000)";
+        where (c.q, c.a, c.s) <> (0, 0, 200)";
     assert_eq!(cluster.database.query(sql), ["0"], "the counts are the jobs'");
+}
+
+/// Settling stops at this statement, in the middle of its transaction, and the coordinator is killed there.
+#[track_caller]
+fn killed_at(statement: &str, table: &str) {
+    let (mut cluster, log) = simulated(1, 1, Options::default());
+    let flags = ["-e", "BT_SIM_MS={{ 600000 if n == 3 else 0 }}", "--matrix"];
+    let first = cluster.submit_simulated(&[&["--name", "first"], &flags[..], &["n=1:3"]].concat());
+    cluster.wait_count(&first, "succeeded", 2);
+    let function = "create function stall() returns trigger language plpgsql as
+        $$ begin perform pg_sleep(600); return null; end $$";
+    cluster.database.query(function);
+    cluster.database.query(&format!("create trigger stall after {statement} execute function stall()"));
+    let second =
+        [&["submit", "--name", "second", "--image", "x", "-m", "64m", "--reuse"], &flags[..], &["n=2:4"]];
+    let mut command = Command::new(btctl_path());
+    command
+        .args(second.concat())
+        .args(["--", "x"])
+        .env("BTCTL_COORDINATOR", cluster.address())
+        .env("HOME", cluster.dir())
+        .env_remove("BTCTL_CONFIG")
+        .stderr(Stdio::null());
+    let mut submit = command.spawn().expect("run btctl");
+    let stalled =
+        "select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    let stalled = wait_until("it is in the middle of it", || cluster.database.query(stalled).pop());
+    cluster.coordinator().kill();
+    cluster.database.query(&format!("select pg_terminate_backend({stalled})"));
+    let done = "select (select count(*) from results where reused), (select count(*) from reused_from),
+        (select count(*) from jobs where attached_sweep is not null),
+        (select count(*) from sweeps where reuse = 'settled')";
+    assert_eq!(cluster.database.query(done), ["0|0|0|0"], "nothing of it counts");
+    cluster.database.query(&format!("drop trigger stall on {table}"));
+    cluster.start_coordinator();
+    submit.wait().unwrap();
+    cluster.wait_count("second", "succeeded", 2);
+    assert_eq!(cluster.database.query(done), ["1|1|1|1"]);
+    assert_eq!(starts(&log), 3 + 1);
+}
+
+#[test]
+fn a_coordinator_that_is_killed_while_it_takes_results_takes_none() {
+    killed_at("insert on reused_from for each statement", "reused_from");
+}
+
+#[test]
+fn a_coordinator_that_is_killed_before_it_commits_leaves_nothing_half_done() {
+    killed_at("update on sweeps for each row when (new.reuse = 'settled')", "sweeps");
 }
 
 #[test]
