@@ -5,12 +5,12 @@ with left_over as (
     from sweeps s
     join jobs j on j.sweep_id = s.id
     where s.ended_at is null and s.cancelled_at is not null
-        and (j.state = 'queued' and j.attached_sweep is null or j.attached_sweep is not null)
+        and j.state = 'queued' and j.attached_sweep is null
     limit $1
     for share of s
     for update of j skip locked
 )
 update jobs j
-set state = 'cancelled', finished_at = now(), attached_sweep = null, attached_job = null
+set state = 'cancelled', finished_at = now()
 from left_over l
-where j.sweep_id = l.sweep_id and j.number = l.number and j.state = 'queued'
+where j.sweep_id = l.sweep_id and j.number = l.number and j.state = 'queued' and j.attached_sweep is null

@@ -31,7 +31,7 @@ use crate::sessions::Sessions;
 const POLL: Duration = Duration::from_secs(1);
 /// The least time between two looks at the jobs that wait.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A look may take this part of a coordinator's time.
+/// A look that finds nothing is followed by so many times its length without one.
 const SHARE: u32 = 20;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -112,11 +112,17 @@ impl Reuse {
         loop {
             let ended = self.ended.notified();
             let began = Instant::now();
-            health.note(self.follow_once().await);
-            let due = began + (began.elapsed() * SHARE).clamp(PAUSE, LONGEST_PAUSE);
+            let moved = health.note(self.follow_once().await).unwrap_or(false);
+            let pause = if moved { PAUSE } else { (began.elapsed() * SHARE).clamp(PAUSE, LONGEST_PAUSE) };
+            let due = Instant::now() + pause;
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = async { timeout(POLL, ended).await.ok(); tokio::time::sleep_until(due).await } => {}
+                () = async {
+                    if !moved {
+                        timeout(POLL, ended).await.ok();
+                    }
+                    tokio::time::sleep_until(due).await;
+                } => {}
             }
         }
     }
@@ -144,8 +150,8 @@ impl Reuse {
         }
     }
 
-    /// One pass over the jobs that wait.
-    pub(crate) async fn follow_once(&self) -> Result<(), Error> {
+    /// One pass over the jobs that wait. True if any does no longer, or for another one.
+    pub(crate) async fn follow_once(&self) -> Result<bool, Error> {
         let Followed { taken, promoted } = self.queue.follow().await?;
         if taken > 0 {
             self.publisher.wake();
@@ -156,7 +162,7 @@ impl Reuse {
                 promoted, "jobs that waited for identical ones have their results, or run in their place"
             );
         }
-        Ok(())
+        Ok(taken + promoted > 0)
     }
 
     fn forget_all_but(&self, pending: &[Pending]) {
