@@ -10,6 +10,7 @@ use bt_model::id::AttemptId;
 use bt_model::manifest::parse_size;
 use bt_model::resources::ByteSize;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +27,9 @@ use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
 use crate::pulled::Pulled;
+use crate::shipping;
 use crate::slots::Slots;
+use crate::software;
 use crate::workdir::StateDir;
 
 /// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
@@ -60,11 +63,14 @@ pub(crate) struct Agent {
     pub(crate) images: Images,
     pub(crate) pulled: Pulled,
     pub(crate) fingerprints: Arc<Fingerprints>,
+    pub(crate) software: software::Seen,
     /// The engine has said that its disk is full.
     pub(crate) engine_is_full: AtomicBool,
     pub(crate) guests: Guests,
     shells: AtomicUsize,
     pub(crate) slots: Slots,
+    /// Turns of files that are sent while their jobs run.
+    pub(crate) shipping: Semaphore,
     /// What it says of itself, for people.
     pub(crate) about: BTreeMap<String, String>,
     disk_reserve: u64,
@@ -108,10 +114,12 @@ impl Agent {
             images: Images::default(),
             pulled: Pulled::open(state.pulled()),
             fingerprints: Arc::new(Fingerprints::new(&offer.volumes, &state.fingerprints())),
+            software: software::Seen::default(),
             engine_is_full: AtomicBool::new(false),
             guests: Guests::default(),
             shells: AtomicUsize::new(0),
             slots: Slots::default(),
+            shipping: Semaphore::new(shipping::AT_ONCE),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
             options,

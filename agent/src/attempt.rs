@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! wait for capacity ─▶ prepare ─▶ run ─▶ publish ─▶ ending.json ─▶ report, remove the container ─▶ forget
+//!                                 └ ship what was closed
 //! ```
 //!
 //! Every step can be taken again after a restart of the agent: what was done is found on disk or at the engine.
@@ -18,14 +19,17 @@ pub(crate) use run::is_out_of_processes;
 
 use std::fs::File;
 use std::io::Read;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bt_model::reason::Reason;
+use bt_proto::v1;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
@@ -35,6 +39,7 @@ use crate::ending::{Ending, Halt, Outcome, outcome};
 use crate::engine::{self, Exit};
 use crate::holdings::Held;
 use crate::outbox::Attached;
+use crate::shipping::{self, Journal};
 use crate::upload::{Failure, What, upload};
 
 /// How long the log of an attempt that nobody waits for may take to reach the store.
@@ -74,7 +79,14 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
         Ok(Some(ending)) => Outcome::End(ending),
         Ok(None) => match work(&agent, &held).await {
             Ok(outcome) => outcome,
-            Err(stop) => stopped(stop),
+            Err(stop) => match stopped(stop) {
+                Outcome::End(ending) if held.dir.started().is_some() => {
+                    let shipped = async { Journal::open(held.dir.stored()) };
+                    shipping::rest(&agent, &held, &ending, shipped).await;
+                    Outcome::End(ending)
+                }
+                outcome => outcome,
+            },
         },
         Err(error) => Outcome::End(Ending::failed(&Reason::Agent(format!("{error:#}")))),
     };
@@ -122,6 +134,7 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         image_id: held.image_id(),
         usage: usage.to_wire(),
         volumes: held.dir.volumes_told(),
+        given: given(agent, held),
     };
     let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
     let answered = async {
@@ -131,6 +144,13 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         }
     };
     let ((), ()) = tokio::join!(answered, remove_container(agent, held));
+}
+
+/// What its container was given, if one was started.
+fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
+    held.dir.started()?;
+    let job = Job::read(&held.assignment, &agent.manifests).ok()?;
+    Some(job.given(agent.identity, &agent.offer, &agent.engine_version))
 }
 
 fn stopped(stop: Stop) -> Outcome {
@@ -167,7 +187,8 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         }
         let (exit, halt) = reuse::run_in_slot(agent, held, &job).await?;
         drop(share);
-        return after_the_end(agent, held, &job, &exit, halt.as_ref()).await;
+        let shipped = async { Journal::open(held.dir.stored()) };
+        return after_the_end(agent, held, &job, &exit, halt.as_ref(), shipped).await;
     }
     if !prepare::runs_already(agent, held).await? {
         let prepared = unless_halted(held, prepare::prepare(agent, held, &job, share.gpus())).await;
@@ -180,9 +201,15 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
             return Err(stop);
         }
     }
-    let (exit, halt) = run::run(agent, held, &job).await?;
+    let ended = CancellationToken::new();
+    let mut shipping = pin!(shipping::as_they_come(agent, held, &ended));
+    let (exit, halt) = tokio::select! {
+        ran = run::run(agent, held, &job) => ran?,
+        _ = &mut shipping => unreachable!("shipping ends after the job"),
+    };
+    ended.cancel();
     drop(share);
-    after_the_end(agent, held, &job, &exit, halt.as_ref()).await
+    after_the_end(agent, held, &job, &exit, halt.as_ref(), shipping).await
 }
 
 async fn after_the_end(
@@ -191,6 +218,7 @@ async fn after_the_end(
     job: &Job,
     exit: &Exit,
     halt: Option<&Halt>,
+    shipped: impl Future<Output = Journal>,
 ) -> Result<Outcome, Stop> {
     volumes::look_after(agent, held).await;
     run::measure_results(held, job).await;
@@ -198,9 +226,11 @@ async fn after_the_end(
         held.ran(time);
     }
     match outcome(exit, halt) {
-        Outcome::Publish => publish::publish(agent, held, job).await,
+        Outcome::Publish => publish::publish(agent, held, job, shipped).await,
         Outcome::End(ending) => {
             let ending = run::out_of_processes(held, run::out_of_disk(agent, held, ending));
+            // Before the end is reported: after it the attempt may not write any more.
+            shipping::rest(agent, held, &ending, shipped).await;
             Ok(Outcome::End(ending))
         }
         Outcome::Discard => Ok(Outcome::Discard),

@@ -4,6 +4,7 @@
 //! read. Only regular files are outputs. A name that can't be kept as it is is refused, never changed.
 
 mod error;
+mod look;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 pub(crate) use error::{Error, Skipped, Why};
+pub(crate) use look::{Seen, Stamp, look};
 pub(crate) use tree::{make_results_dir, remove_tree, size_of_files, size_on_disk};
 
 /// Files, directories and everything else that a results directory may hold.
@@ -163,7 +165,7 @@ fn open_by_steps(top: &OwnedFd, path: &str, flags: OFlags) -> Result<OwnedFd, Er
 }
 
 /// The path of `name` in `dir`, if it can be kept as it is.
-fn checked(dir: &str, name: &[u8]) -> Result<String, Error> {
+pub(crate) fn checked(dir: &str, name: &[u8]) -> Result<String, Error> {
     let refuse = |why| Error::Name { path: shown(dir, name), why };
     let name = std::str::from_utf8(name).map_err(|_| refuse("is not UTF-8"))?;
     if name.chars().any(char::is_control) {

@@ -8,10 +8,12 @@ use bt_model::manifest::{JobUser, Manifest, Network};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
+use bt_proto::v1;
 use serde_json::json;
 
 use crate::assignment::{Assignment, Manifests};
 use crate::engine::{Bind, ContainerSpec, Stop};
+use crate::machine::ARCHITECTURE;
 use crate::offer::Offer;
 use crate::volumes::Source;
 use crate::workdir::AttemptDir;
@@ -69,6 +71,11 @@ pub(crate) struct Job {
     pub(crate) parameters: Parameters,
 }
 
+/// Who a container runs as that has no need to be anybody.
+pub(crate) fn unprivileged(identity: Identity) -> (u32, u32) {
+    if identity.ids.0 == 0 { UNPRIVILEGED } else { identity.ids }
+}
+
 impl Job {
     pub(crate) fn read(assignment: &Assignment, manifests: &Manifests) -> Result<Self, Reason> {
         let unreadable =
@@ -84,8 +91,7 @@ impl Job {
         match self.manifest.user {
             JobUser::Image => None,
             JobUser::Ids { uid, gid } => Some((uid, gid)),
-            JobUser::Auto if identity.ids.0 == 0 => Some(UNPRIVILEGED),
-            JobUser::Auto => Some(identity.ids),
+            JobUser::Auto => Some(unprivileged(identity)),
         }
     }
 
@@ -119,7 +125,6 @@ impl Job {
         env.extend(rendered.env);
         let sandbox = &self.manifest.sandbox;
         let resources = self.resources(offer);
-        let shm_bytes = self.manifest.needs.shm_bytes;
         Ok(ContainerSpec {
             attempt: assignment.attempt,
             agent: identity.agent,
@@ -135,7 +140,7 @@ impl Job {
             cpu_millis: resources.cpu_millis,
             memory_bytes: resources.memory_bytes,
             gpus: gpus.to_vec(),
-            shm_bytes: shm_bytes.unwrap_or(offer.sizing.shm_bytes.min(resources.memory_bytes)),
+            shm_bytes: self.shm_bytes(offer),
             pids: sandbox.pids(),
             ulimits: sandbox
                 .ulimits
@@ -171,6 +176,37 @@ impl Job {
         }
     }
 
+    fn shm_bytes(&self, offer: &Offer) -> u64 {
+        let usual = offer.sizing.shm_bytes.min(self.resources(offer).memory_bytes);
+        self.manifest.needs.shm_bytes.unwrap_or(usual)
+    }
+
+    fn threads(&self, offer: &Offer) -> u64 {
+        self.manifest.thread_count().unwrap_or(offer.sizing.threads)
+    }
+
+    fn timezone(&self) -> &str {
+        self.manifest.timezone.as_deref().unwrap_or("UTC")
+    }
+
+    /// What it is given here that may be another thing elsewhere.
+    pub(crate) fn given(&self, identity: Identity, offer: &Offer, engine: &str) -> v1::Given {
+        let Resources { cpu_millis, memory_bytes, gpus, .. } = self.resources(offer);
+        v1::Given {
+            threads: u32::try_from(self.threads(offer)).unwrap_or(u32::MAX),
+            cpu_millis,
+            memory_bytes,
+            shm_bytes: self.shm_bytes(offer),
+            gpus,
+            timezone: self.timezone().to_owned(),
+            user: self.user(identity).map(|(uid, gid)| format!("{uid}:{gid}")).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: engine.to_owned(),
+            os: std::env::consts::OS.to_owned(),
+            arch: ARCHITECTURE.to_owned(),
+        }
+    }
+
     /// How long it may take to end by itself, if the agent's owner grants `agents`.
     pub(crate) fn stop_grace(&self, agents: Duration) -> Duration {
         self.manifest.sandbox.stop_grace.unwrap_or(agents)
@@ -186,14 +222,13 @@ impl Job {
             // Any uid may run the job, and only /tmp and the results can be written to.
             ("HOME".to_owned(), "/tmp".to_owned()),
         ];
-        let zone = self.manifest.timezone.as_deref().unwrap_or("UTC");
-        env.push(("TZ".to_owned(), zone.to_owned()));
+        env.push(("TZ".to_owned(), self.timezone().to_owned()));
         let cache = self.manifest.sandbox.cache.as_deref().unwrap_or("/tmp");
         env.push(("NUMBA_CACHE_DIR".to_owned(), format!("{cache}/numba")));
         for mount in &self.manifest.volumes {
             env.push((volume_variable(&mount.volume), mount.target.clone()));
         }
-        let threads = self.manifest.thread_count().unwrap_or(offer.sizing.threads).to_string();
+        let threads = self.threads(offer).to_string();
         for name in THREAD_VARIABLES {
             env.push((name.to_owned(), threads.clone()));
         }

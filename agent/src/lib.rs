@@ -29,8 +29,10 @@ mod push_log;
 mod reconcile;
 mod resolve;
 mod session;
+mod shipping;
 mod sizing;
 mod slots;
+mod software;
 mod upload;
 mod usage;
 mod volumes;
@@ -104,6 +106,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let end = CancellationToken::new();
     agent.tasks.spawn(reconcile::run(agent.clone(), end.clone()));
     agent.tasks.spawn(end_by_itself(agent.clone(), shutdown.drain.clone(), end.clone()));
+    agent.tasks.spawn(software::run(agent.clone(), end.clone()));
     agent.tasks.spawn(agent.fingerprints.clone().run(end.clone()));
     let prefetching = agent.clone();
     agent.tasks.spawn(async move { prefetching.prefetch().await });

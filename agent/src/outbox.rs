@@ -38,7 +38,7 @@ struct Waiting {
 }
 
 /// What comes with the report of an attempt's end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Attached {
     /// Small outputs: their paths, and what is in them.
     pub(crate) files: Vec<(String, Bytes)>,
@@ -50,6 +50,8 @@ pub(crate) struct Attached {
     pub(crate) usage: Option<v1::Usage>,
     /// What the volumes held that it mounted, where their owner asked for it.
     pub(crate) volumes: BTreeMap<String, String>,
+    /// What it was given, if its container was started.
+    pub(crate) given: Option<v1::Given>,
 }
 
 impl Outbox {
@@ -146,7 +148,7 @@ impl Outbox {
 
 impl Waiting {
     fn report(&self, sequence: u64) -> v1::Report {
-        let Attached { files, log, image_id, usage, volumes } = self.attached.clone();
+        let Attached { files, log, image_id, usage, volumes, given } = self.attached.clone();
         v1::Report {
             sequence,
             attempt: self.attempt.to_string(),
@@ -156,6 +158,7 @@ impl Waiting {
             image_id,
             usage,
             volume_fingerprints: volumes.into_iter().collect(),
+            given,
         }
     }
 }

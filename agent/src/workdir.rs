@@ -14,11 +14,12 @@
 //!              /started            when the container was started
 //!              /volumes.json       what its volumes held when it began
 //!              /told.json          what is told of them, once its container has ended
+//!              /stored.jsonl       the outputs that are in the store already
 //!              /usage.json         what the container used
 //!              /ending.json        how it ended; from then on it is only reported until it is acknowledged
 //! ```
 //!
-//! A file appears whole: it is written under another name, synced and renamed.
+//! A file appears whole: it is written under another name, synced and renamed. Only the log and `stored.jsonl` grow.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -185,6 +186,11 @@ impl AttemptDir {
 
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// Where it is written down which outputs are in the store.
+    pub(crate) fn stored(&self) -> PathBuf {
+        self.path.join("stored.jsonl")
     }
 
     /// When the container was started, if it was.

@@ -5,6 +5,7 @@
 
 mod collector;
 mod config;
+mod document;
 mod kept_log;
 mod ledger;
 mod loops;

@@ -7,19 +7,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_model::id::AttemptId;
-use bt_model::layout::AttemptPlace;
-use bt_store::{FileEntry, ResultDocument, ReusedEntry, Store, UsageEntry};
+use bt_store::{FileEntry, ResultDocument, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Place, Queue, Unwritten};
+use crate::queue::{self, Place, Published, Queue};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -36,8 +35,8 @@ pub(crate) enum Error {
     Manifest(#[from] manifests::Error),
     #[error(transparent)]
     Store(#[from] bt_store::Error),
-    #[error("attempt {0} was published with parameters or metrics that are not JSON: {1}")]
-    Json(AttemptId, #[source] serde_json::Error),
+    #[error(transparent)]
+    Document(#[from] document::Error),
 }
 
 #[derive(Clone, Debug)]
@@ -86,9 +85,9 @@ impl Publisher {
         let mut documents = Vec::with_capacity(unwritten.len());
         for (sweep, results) in by_sweep {
             let known = self.manifests.get(sweep).await?;
-            let reader = known.reader()?;
+            let writer = Writer::new(&known)?;
             for result in results {
-                documents.push((result, document(result, &reader.json(result.parameters.clone()))?));
+                documents.push((result, writer.document(result)?));
             }
         }
         let writing: Vec<_> =
@@ -99,7 +98,7 @@ impl Publisher {
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, result: &Unwritten, mut document: ResultDocument) -> Result<Place, Error> {
+    async fn write(&self, result: &Published, mut document: ResultDocument) -> Result<Place, Error> {
         let place = &result.place;
         if result.reused_from.is_none() {
             document.logs = self.part_log(result).await?;
@@ -108,7 +107,7 @@ impl Publisher {
         Ok(Place { sweep: place.sweep, job: place.job })
     }
 
-    async fn part_log(&self, result: &Unwritten) -> Result<Vec<FileEntry>, Error> {
+    async fn part_log(&self, result: &Published) -> Result<Vec<FileEntry>, Error> {
         let place = &result.place;
         match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
             Ok(logs) => Ok(logs),
@@ -120,44 +119,4 @@ impl Publisher {
             Err(kept_log::Error::Store(error)) => Err(error.into()),
         }
     }
-}
-
-fn origin(place: &AttemptPlace) -> ReusedEntry {
-    ReusedEntry {
-        sweep: place.sweep,
-        sweep_name: place.sweep_name.clone(),
-        job: place.job,
-        attempt: place.attempt,
-        dir: place.dir(),
-    }
-}
-
-fn document(result: &Unwritten, parameters: &str) -> Result<ResultDocument, Error> {
-    let json = |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
-    Ok(ResultDocument {
-        sweep: result.place.sweep,
-        sweep_name: result.place.sweep_name.clone(),
-        job: result.place.job,
-        // Of its own, a job that has another's result has none.
-        attempt: if result.reused_from.is_some() { 0 } else { result.place.attempt },
-        reused_from: result.reused_from.as_ref().map(origin),
-        attempt_id: result.attempt,
-        agent: result.agent,
-        published: result.published,
-        image: result.image.clone(),
-        image_pin: result.image_pin.clone(),
-        parameters: json(parameters)?,
-        metrics: result.metrics.as_deref().map(json).transpose()?,
-        image_id: result.image_id.clone(),
-        started: result.started,
-        ended: result.ended,
-        usage: UsageEntry {
-            peak_memory_bytes: result.measured.peak_memory_bytes,
-            cpu_seconds: result.measured.cpu_micros.map(|micros| micros as f64 / 1e6),
-            written_bytes: result.measured.written_bytes,
-            wall_seconds: result.measured.wall_millis.map(|millis| millis as f64 / 1e3),
-        },
-        logs: Vec::new(),
-        files: result.files.iter().map(|(path, size, sha256)| FileEntry::new(path, *size, sha256)).collect(),
-    })
 }

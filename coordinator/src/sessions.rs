@@ -159,6 +159,11 @@ impl Sessions {
         unreceived
     }
 
+    /// True if this is the agent's session, and it is with this coordinator.
+    pub(crate) fn is_current(&self, agent: AgentId, number: u64) -> bool {
+        lock(&self.agents).get(&agent).is_some_and(|session| session.number == number)
+    }
+
     /// The agents that want work.
     pub(crate) fn ready(&self) -> Vec<Ready> {
         let agents = lock(&self.agents);

@@ -38,7 +38,7 @@ impl AttemptPlace {
         format!("{}/{}", sweep_dir(&self.sweep_name, self.sweep), job_dir(self.job, self.jobs))
     }
 
-    /// Where its outputs are.
+    /// The directory of its outputs.
     pub fn dir(&self) -> String {
         format!("{}/{}", self.job(), self.attempt)
     }

@@ -14,5 +14,7 @@ pub mod parameters;
 pub mod reason;
 pub mod resources;
 pub mod retry;
+pub mod secret;
+pub mod software;
 pub mod state;
 pub mod template;

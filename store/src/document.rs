@@ -1,6 +1,9 @@
 //! `result.json`: what a published result consists of, for readers that have the store but not Postgres.
 
+use std::collections::BTreeMap;
+
 use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::software::Software;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +19,9 @@ pub struct ResultDocument {
     pub attempt: u32,
     pub attempt_id: AttemptId,
     pub agent: AgentId,
+    /// The machine that it ran on.
+    #[serde(default)]
+    pub machine: MachineEntry,
     /// The identical job whose result this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_from: Option<ReusedEntry>,
@@ -32,6 +38,30 @@ pub struct ResultDocument {
     #[serde(default)]
     pub ended: Option<Timestamp>,
     pub parameters: Value,
+    /// The parameter `seed`, where there is one.
+    #[serde(default)]
+    pub seed: Option<Value>,
+    /// The seed of the random choice of jobs, where there was one.
+    #[serde(default)]
+    pub sample_seed: Option<u64>,
+    /// As it ran; empty: the image's own.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// In place of the image's.
+    #[serde(default)]
+    pub entrypoint: Option<Vec<String>>,
+    /// As the manifest and the parameters make it; the values of names that look like secrets are `***`.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    #[serde(default)]
+    pub volumes: Vec<VolumeEntry>,
+    #[serde(default)]
+    pub given: GivenEntry,
+    #[serde(default)]
+    pub versions: VersionsEntry,
+    /// What is in the image; absent until an agent has looked.
+    #[serde(default)]
+    pub software: Option<Software>,
     pub metrics: Option<Value>,
     #[serde(default)]
     pub usage: UsageEntry,
@@ -39,6 +69,49 @@ pub struct ResultDocument {
     /// What the job printed, beside this document: `stdout.log` and `stderr.log`, if anything was.
     #[serde(default)]
     pub logs: Vec<FileEntry>,
+}
+
+/// The machine that a job ran on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MachineEntry {
+    /// The agent's name.
+    pub name: Option<String>,
+    pub os: Option<String>,
+    pub arch: Option<String>,
+}
+
+/// A volume as it was mounted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VolumeEntry {
+    pub volume: String,
+    pub target: String,
+    pub read_only: bool,
+    /// Of what it held, 64 hexadecimal digits, where the agent's owner asked for it and it stayed as it was.
+    pub fingerprint: Option<String>,
+    /// It has changed while the job ran, so that nobody knows what the job has read.
+    pub changed: bool,
+}
+
+/// What the job was given that is not the same on every machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GivenEntry {
+    pub threads: Option<u64>,
+    pub cpus: Option<f64>,
+    pub memory_bytes: Option<u64>,
+    pub shm_bytes: Option<u64>,
+    pub gpus: Option<u64>,
+    pub timezone: Option<String>,
+    /// uid:gid; absent: the image's own.
+    pub user: Option<String>,
+}
+
+/// What it was run by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VersionsEntry {
+    /// btctl's on the agent, and on the coordinator that wrote this.
+    pub agent: Option<String>,
+    pub coordinator: Option<String>,
+    pub engine: Option<String>,
 }
 
 /// What the container used, as its engine measured it; absent where it ran too short.

@@ -18,7 +18,9 @@ use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
-pub use document::{FileEntry, ResultDocument, ReusedEntry, UsageEntry};
+pub use document::{
+    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, UsageEntry, VersionsEntry, VolumeEntry,
+};
 pub use error::Error;
 pub use upload::{Receipt, Upload};
 

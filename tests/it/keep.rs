@@ -51,7 +51,7 @@ fn only_garbage_goes() {
     let found: Vec<_> =
         told.iter().map(|heap| (heap["job"].clone(), heap["why"].clone(), heap["size"].clone())).collect();
     let expected =
-        [(json!(0), json!("not in the result"), json!(11)), (json!(1), json!("unpublished"), json!(11))];
+        [(json!(0), json!("not in the result"), json!(11)), (json!(1), json!("unpublished"), json!(13))];
     assert_eq!(found, expected);
     assert!(garbage.iter().all(|file| file.exists()), "a dry run removes nothing");
     assert_eq!(collect(&cluster, &[]), told);

@@ -23,6 +23,8 @@ mod results;
 mod reuse_results;
 mod reuse_twins;
 mod several;
+mod shipping;
 mod submit;
 mod tidy;
 mod up;
+mod uploads;

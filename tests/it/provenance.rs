@@ -50,7 +50,7 @@ fn a_volumes_fingerprint_is_told_and_another_content_of_equal_size_is_another() 
     assert_ne!(second, first);
     wait_until("the agent tells the new fingerprint", || {
         let shown = cluster.json(&["agents", "show", "agent"]);
-        (shown["volume_fingerprints"]["prices"] == Value::from(by_hand(&prices))).then_some(())
+        (shown["volume_fingerprints"]["prices"] == by_hand(&prices)).then_some(())
     });
     wait_until("a job is told it", || (run() == by_hand(&prices)).then_some(()));
     let sweep = cluster.submit(&[], "true");
@@ -77,4 +77,129 @@ fn shared_containers_tell_what_each_job_has_read() {
     cluster.wait_count(&sweep, "succeeded", 3);
     let all = cluster.database.query("select distinct volume_fingerprints ->> 'prices' from attempts");
     assert_eq!(all, [by_hand(&prices)]);
+}
+
+/// The record of a job's result as a reader of the store finds it.
+fn in_store(cluster: &Cluster, sweep: &str, name: &str) -> Value {
+    let path = cluster.store().join(format!("{name}-{}/0/result.json", &sweep[..8]));
+    wait_until("result.json is written", || serde_json::from_slice(&fs::read(&path).ok()?).ok())
+}
+
+#[test]
+fn a_result_says_how_it_came_about() {
+    let (cluster, prices) = with_prices();
+    let flags = [
+        "-v",
+        "prices:/data:ro",
+        "-e",
+        "LEVEL=info",
+        "-e",
+        "API_KEY=hush-hush",
+        "--matrix",
+        "seed=42",
+        "--timezone",
+        "Asia/Kolkata",
+        "--shm-size",
+        "8m",
+    ];
+    let sweep = cluster.submit(&flags, "echo {{ seed }} > /results/x");
+    cluster.wait_count(&sweep, "succeeded", 1);
+    let shown = cluster.json(&["results", "show", &format!("{sweep}/0")]);
+    let stored = in_store(&cluster, &sweep, "btctl-test");
+    for record in [&shown, &stored] {
+        assert_eq!(record["image"], "btctl-test:1");
+        for id in ["image_pin", "image_id"] {
+            assert!(record[id].as_str().unwrap().starts_with("sha256:"), "{record}");
+        }
+        assert_eq!(record["command"], serde_json::json!(["sh", "-c", "echo 42 > /results/x"]));
+        assert_eq!(record["entrypoint"], Value::Null);
+        assert_eq!(record["env"]["LEVEL"], "info");
+        assert_eq!(record["env"]["API_KEY"], "***");
+        assert_eq!(record["env"]["BT_PARAM_SEED"], "42");
+        assert_eq!((&record["seed"], &record["sample_seed"]), (&Value::from(42), &Value::Null));
+        let volume = serde_json::json!({
+            "volume": "prices", "target": "/data", "read_only": true, "fingerprint": by_hand(&prices), "changed": false
+        });
+        assert_eq!(record["volumes"], serde_json::json!([volume]));
+        let given = &record["given"];
+        assert_eq!((&given["threads"], &given["cpus"]), (&Value::from(1), &Value::from(0.25)));
+        assert_eq!(
+            (&given["memory_bytes"], &given["shm_bytes"]),
+            (&Value::from(64 << 20), &Value::from(8 << 20))
+        );
+        assert_eq!(given["timezone"], "Asia/Kolkata");
+        assert_eq!(record["machine"]["name"], "agent");
+        assert_eq!(record["machine"]["os"], "linux");
+        assert!(record["versions"]["engine"].as_str().unwrap().contains('.'), "{record}");
+        assert_eq!(record["versions"]["agent"], record["versions"]["coordinator"]);
+    }
+    let text = cluster.ok(&["results", "show", &sweep]);
+    assert!(text.contains("fingerprint ") && text.contains("Asia/Kolkata"), "{text}");
+    let everywhere = [
+        text,
+        stored.to_string(),
+        shown.to_string(),
+        cluster.ok(&["show", &sweep]),
+        cluster.json(&["show", &sweep]).to_string(),
+        cluster.json(&["show", &format!("{sweep}/0")]).to_string(),
+        cluster.json(&["jobs", &sweep]).to_string(),
+        cluster.ok(&["jobs", &sweep, "-o", "csv"]),
+    ];
+    for place in everywhere {
+        assert!(!place.contains("hush-hush"), "{place}");
+    }
+    // What is run again gets it all the same.
+    let flags = ["submit", "--like", &sweep, "--dry-run"];
+    assert_eq!(cluster.json(&flags)[0]["env"]["API_KEY"], "hush-hush");
+}
+
+#[test]
+fn a_job_without_a_result_has_no_record() {
+    let cluster = Cluster::start();
+    let sweep = cluster.submit(&["--name", "failing"], "exit 1");
+    cluster.wait_ended(&sweep);
+    let shown = cluster.run(&["results", "show", "failing/0"]);
+    assert_eq!(shown.code, 3, "{shown:?}");
+    assert!(shown.stderr.contains("job 0 of sweep failing has no published result"), "{shown:?}");
+    assert_eq!(cluster.run(&["results", "show", "failing/7"]).code, 3);
+}
+
+#[test]
+fn the_versions_of_python_and_pandas_are_known() {
+    let cluster = Cluster::start();
+    let args = ["submit", "--image", "sma-cross:1", "--name", "py", "--entrypoint", "true", "-m", "256m"];
+    let sweep = cluster.json(&args)["id"].as_str().unwrap().to_owned();
+    cluster.wait_count(&sweep, "succeeded", 1);
+    // Written before anybody had looked into the image, and once more after that.
+    let record = wait_until("the versions are in the store", || {
+        let record = in_store(&cluster, &sweep, "py");
+        (!record["software"].is_null()).then_some(record)
+    });
+    let version = |program: &str| {
+        let args =
+            ["run", "--rm", "--network", "none", "--entrypoint", "python", "sma-cross:1", "-c", program];
+        let output = Command::new("docker").args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let software = &record["software"];
+    assert_eq!(software["python"], version("import platform; print(platform.python_version())"));
+    for package in ["numpy", "pandas"] {
+        let told = version(&format!("import {package}; print({package}.__version__)"));
+        assert_eq!(software["packages"][package], told, "{software}");
+    }
+    assert_eq!(cluster.json(&["results", "show", &sweep])["software"], *software);
+    let guests = "select count(*) from attempts";
+    assert_eq!(cluster.database.query(guests), ["1"], "the look is no attempt");
+}
+
+#[test]
+fn an_image_without_python_has_no_versions_and_is_not_asked_again() {
+    let cluster = Cluster::start();
+    let sweep = cluster.submit(&[], "true");
+    cluster.wait_count(&sweep, "succeeded", 1);
+    wait_until("it is known that there is none", || {
+        let told = cluster.database.query("select description ->> 'python' is null from image_descriptions");
+        (told == ["t"]).then_some(())
+    });
+    assert_eq!(cluster.json(&["results", "show", &sweep])["software"]["packages"], serde_json::json!({}));
 }

@@ -1,13 +1,15 @@
 //! A cluster for one test: its own database, store and directories; coordinators and agents that it can kill.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::engine::docker_finds;
 use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
-use crate::{Database, wait_until};
+use crate::{Database, Proxy, wait_until};
 
 /// How a cluster is set up.
 #[derive(Clone, Debug)]
@@ -144,9 +146,19 @@ impl Cluster {
 
     /// As [`add_agent_with`](Self::add_agent_with), with these settings in its environment.
     pub fn add_agent_in(&mut self, name: &str, flags: &[String], env: &[(&str, &str)]) {
+        self.start_agent(name, &self.address(), flags, env);
+    }
+
+    /// As [`add_agent`](Self::add_agent), and all that it says and hears goes over this line.
+    pub fn add_agent_over(&mut self, name: &str, line: &Proxy) {
+        let flags = self.options.agent.clone();
+        self.start_agent(name, &format!("http://{}", line.address()), &flags, &[]);
+    }
+
+    fn start_agent(&mut self, name: &str, coordinators: &str, flags: &[String], env: &[(&str, &str)]) {
         let mut command = Command::new(btctl_path());
         command
-            .args(["agent", "--name", name, "--coordinator", &self.address(), "--state-dir"])
+            .args(["agent", "--name", name, "--coordinator", coordinators, "--state-dir"])
             .arg(self.dir().join(name))
             .args(flags);
         isolate(&mut command, self.dir());
@@ -236,6 +248,27 @@ impl Cluster {
     pub fn wait_count(&self, sweep: &str, state: &str, jobs: u64) {
         wait_until(&format!("{jobs} jobs of {sweep} are {state}"), || {
             (self.count(sweep, state) >= jobs).then_some(())
+        });
+    }
+
+    /// A line to the first coordinator that can be cut.
+    pub fn line(&self) -> Proxy {
+        Proxy::start(vec![SocketAddr::from(([127, 0, 0, 1], self.coordinators[0].0))])
+    }
+
+    /// The directory of a job's attempt in the store, of a sweep that [`submit`](Self::submit) made with fewer than ten
+    /// jobs.
+    pub fn stored(&self, sweep: &str, job: u32, attempt: u32) -> PathBuf {
+        self.store().join(format!("btctl-test-{}/{job}/{attempt}", &sweep[..8]))
+    }
+
+    /// Makes a file in the containers of a sweep that run, for scripts that wait for it.
+    #[track_caller]
+    pub fn touch(&self, sweep: &str, path: &str) {
+        wait_until(&format!("{path} is made in the container"), || {
+            let containers = self.running_containers(sweep);
+            let made = containers.iter().all(|container| docker_finds(&["exec", container, "touch", path]));
+            (made && !containers.is_empty()).then_some(())
         });
     }
 

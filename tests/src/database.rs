@@ -1,8 +1,11 @@
 //! A database of its own for each test, copied from a template that has the schema.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 
 use uuid::Uuid;
+
+use crate::wait_until;
 
 /// A fresh database, dropped with the value unless the test failed.
 #[derive(Debug)]
@@ -39,6 +42,48 @@ impl Database {
         match psql(&self.url(), sql) {
             Ok(rows) => rows,
             Err(error) => panic!("{sql}: {error}"),
+        }
+    }
+}
+
+/// A table that nobody else can write to until this is dropped.
+#[derive(Debug)]
+pub struct HeldTable(Child);
+
+impl Database {
+    /// Holds a table, so that who writes to it waits.
+    pub fn hold(&self, table: &str) -> HeldTable {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-q", "-A", "-t", "-d", &self.url()]).env_remove("PGDATABASE");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("psql can't be run: {error}; install postgresql-client"));
+        let sql = format!("begin; lock table {table} in exclusive mode; select 'held';\n");
+        child.stdin.as_mut().expect("psql reads").write_all(sql.as_bytes()).expect("psql listens");
+        let mut said = String::new();
+        let output = child.stdout.take().expect("psql writes");
+        BufReader::new(output).read_line(&mut said).expect("psql answers");
+        assert_eq!(said, "held\n");
+        HeldTable(child)
+    }
+
+    /// Waits until somebody waits for a table that is held.
+    #[track_caller]
+    pub fn wait_for_waiter(&self) {
+        let sql = "select count(*) > 0 from pg_locks where not granted
+                   and database = (select oid from pg_database where datname = current_database())";
+        wait_until("somebody waits for the table", || (self.query(sql) == ["t"]).then_some(()));
+    }
+}
+
+impl Drop for HeldTable {
+    fn drop(&mut self) {
+        // The end of its input is psql's own end, and that of its transaction.
+        drop(self.0.stdin.take());
+        if let Err(error) = self.0.wait() {
+            eprintln!("psql is left behind: {error}");
         }
     }
 }

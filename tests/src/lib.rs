@@ -17,10 +17,11 @@ mod scripted;
 
 pub use broken_engine::BrokenEngine;
 pub use cluster::{Cluster, Options};
-pub use database::Database;
+pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
+pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;
 

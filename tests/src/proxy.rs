@@ -16,13 +16,13 @@ const WHOLE: u64 = u64::MAX;
 
 /// A listening proxy. Each connection goes to the next of the targets that answers.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     left: Arc<AtomicU64>,
 }
 
 impl Proxy {
-    pub(crate) fn start(targets: Vec<SocketAddr>) -> Self {
+    pub fn start(targets: Vec<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("a bound socket has an address");
         let left = Arc::new(AtomicU64::new(WHOLE));
@@ -43,20 +43,20 @@ impl Proxy {
         Self { address, left }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.let_through(0);
     }
 
     /// Cuts it as soon as about so many bytes have come through, of all connections and both ways.
-    pub(crate) fn let_through(&self, bytes: u64) {
+    pub fn let_through(&self, bytes: u64) {
         self.left.store(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn mend(&self) {
+    pub fn mend(&self) {
         self.let_through(WHOLE);
     }
 }

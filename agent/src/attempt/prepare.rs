@@ -169,6 +169,8 @@ pub(super) fn agents_fault(error: anyhow::Error) -> Stop {
 
 pub(super) fn report_running(agent: &Agent, held: &Held, image_id: String) {
     held.note_image(&image_id);
+    let manifest = agent.manifests.of(&held.assignment);
+    agent.software.note(&image_id, manifest.as_ref().map_or(&[], |manifest| &manifest.command));
     agent.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
 }
 

@@ -105,7 +105,9 @@ impl Known {
     }
 }
 
-fn entry(line: &[u8]) -> Option<(Vec<u8>, (State, [u8; 32]))> {
+type Entry = (Vec<u8>, (State, [u8; 32]));
+
+fn entry(line: &[u8]) -> Option<Entry> {
     let mut parts = line.splitn(7, |byte| *byte == b' ');
     let mut word = || std::str::from_utf8(parts.next()?).ok();
     let sha256 = unhex(word()?)?;

@@ -1,5 +1,6 @@
 //! `btctl show`: one sweep, or one job of it, and why it is as it is.
 
+use bt_model::secret;
 use bt_proto::v1;
 use serde_json::{Value, json};
 
@@ -66,8 +67,9 @@ async fn show_job(client: &Client, sweep: &str, number: u32, format: Format) -> 
 
 fn sweep_json(shown: &Shown) -> Result<Value, Error> {
     let mut value = ls::json(&shown.sweep)?;
-    let manifest: Value = serde_json::from_str(&shown.manifest)
+    let mut manifest: Value = serde_json::from_str(&shown.manifest)
         .map_err(|error| Error::Failed(format!("the sweep's manifest can't be read: {error}")))?;
+    secret::redact_manifest(&mut manifest);
     let mut failures = Vec::new();
     for failure in &shown.failures {
         failures.push(json!({

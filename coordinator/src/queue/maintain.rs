@@ -6,14 +6,17 @@ use std::time::Duration;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::retry::Ending;
+use bt_model::software::Software;
 use jiff::Timestamp;
+use serde_json::Value;
 use sqlx::query_file;
 use uuid::Uuid;
 
 use super::claim::Written;
 use super::claim::interval;
 use super::reuse::Place;
-use super::row::{sha256, signed, time, unsigned};
+use super::row::{from_json, sha256, signed, time, unsigned};
+use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, Queue, READY, notify};
 
@@ -24,11 +27,12 @@ const CANCEL_BATCH: i64 = 20_000;
 /// A sweep's counts are folded when it has more rows of changes than this.
 const MANY_CHANGES: i64 = 64;
 
-/// A result that is published but whose `result.json` is not known to stand in the store.
+/// A published result, and how it came about.
 #[derive(Clone, Debug)]
-pub(crate) struct Unwritten {
+pub(crate) struct Published {
     pub(crate) attempt: AttemptId,
     pub(crate) agent: AgentId,
+    pub(crate) agent_name: String,
     /// Of the job whose result it is; `attempt` is the number of the attempt that made it.
     pub(crate) place: AttemptPlace,
     /// Where the files are, if another job's attempt made them.
@@ -42,8 +46,64 @@ pub(crate) struct Unwritten {
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
     pub(crate) measured: Measured,
+    /// What its volumes held, by their names, where an owner asked for it.
+    pub(crate) fingerprints: Fingerprints,
+    /// What its agent said that it was given: a JSON object.
+    pub(crate) given: Option<Value>,
+    /// What is in its image, where that is known.
+    pub(crate) software: Option<Software>,
     /// Path, size and SHA-256 of each output.
     pub(crate) files: Vec<(String, u64, [u8; 32])>,
+}
+
+/// The rows of `unwritten_results.sql` and `published_result.sql` have the same columns but, as all checked rows, types of
+/// their own.
+macro_rules! published {
+    ($row:ident) => {
+        Ok(Published {
+            attempt: AttemptId::from_uuid($row.attempt_id),
+            agent: AgentId::from_uuid($row.agent_id),
+            agent_name: $row.agent,
+            place: AttemptPlace {
+                sweep_name: $row.name,
+                sweep: SweepId::from_uuid($row.sweep_id),
+                jobs: unsigned($row.jobs)?,
+                job: unsigned($row.job)?,
+                attempt: unsigned($row.attempt)?,
+            },
+            reused_from: match $row.reused {
+                false => None,
+                true => Some(AttemptPlace {
+                    sweep_name: $row.origin_name,
+                    sweep: SweepId::from_uuid($row.origin_id),
+                    jobs: unsigned($row.origin_jobs)?,
+                    job: unsigned($row.origin_job)?,
+                    attempt: unsigned($row.attempt)?,
+                }),
+            },
+            published: time($row.published_at)?,
+            image: $row.image,
+            image_pin: $row.image_pin,
+            parameters: Written::of($row.parameters, $row.point, $row.job)?,
+            metrics: $row.metrics,
+            image_id: $row.image_id,
+            started: $row.started_at.map(time).transpose()?,
+            ended: $row.finished_at.map(time).transpose()?,
+            measured: Measured::read([
+                $row.peak_memory_bytes,
+                $row.cpu_micros,
+                $row.written_bytes,
+                $row.wall_millis,
+            ])?,
+            fingerprints: match $row.volume_fingerprints {
+                Some(told) => from_json("a volume's fingerprint", told)?,
+                None => Fingerprints::new(),
+            },
+            given: $row.given,
+            software: $row.software.map(|told| from_json("what is in an image", told)).transpose()?,
+            files: Vec::new(),
+        })
+    };
 }
 
 impl Queue {
@@ -125,60 +185,42 @@ impl Queue {
     }
 
     /// Published results without a `result.json`, oldest first.
-    pub(crate) async fn unwritten(&self, limit: u32) -> Result<Vec<Unwritten>, Error> {
+    pub(crate) async fn unwritten(&self, limit: u32) -> Result<Vec<Published>, Error> {
         let rows =
             query_file!("queries/unwritten_results.sql", i64::from(limit)).fetch_all(&self.pool).await?;
-        let sweeps: Vec<_> = rows.iter().map(|row| row.sweep_id).collect();
-        let jobs: Vec<_> = rows.iter().map(|row| row.job).collect();
+        let mut results: Vec<_> =
+            rows.into_iter().map(|row| published!(row)).collect::<Result<_, Error>>()?;
+        self.add_files(&mut results).await?;
+        Ok(results)
+    }
+
+    /// The published result of a job, if it has one.
+    pub(crate) async fn published(&self, sweep: SweepId, job: u32) -> Result<Option<Published>, Error> {
+        let job = signed::<i32>(job)?;
+        let row =
+            query_file!("queries/published_result.sql", sweep.uuid(), job).fetch_optional(&self.pool).await?;
+        let result: Option<Result<_, Error>> = row.map(|row| published!(row));
+        let Some(mut result) = result.transpose()? else { return Ok(None) };
+        self.add_files(std::slice::from_mut(&mut result)).await?;
+        Ok(Some(result))
+    }
+
+    async fn add_files(&self, results: &mut [Published]) -> Result<(), Error> {
+        let sweeps: Vec<_> = results.iter().map(|result| result.place.sweep.uuid()).collect();
+        let jobs = results.iter().map(|result| signed::<i32>(result.place.job));
+        let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
         let listed =
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
             let entry = (file.path, unsigned(file.size)?, sha256(&file.sha256)?);
-            files.entry((file.sweep_id, file.job)).or_default().push(entry);
+            files.entry((file.sweep_id, unsigned::<u32>(file.job)?)).or_default().push(entry);
         }
-        rows.into_iter()
-            .map(|row| {
-                Ok(Unwritten {
-                    attempt: AttemptId::from_uuid(row.attempt_id),
-                    agent: AgentId::from_uuid(row.agent_id),
-                    place: AttemptPlace {
-                        sweep_name: row.name,
-                        sweep: SweepId::from_uuid(row.sweep_id),
-                        jobs: unsigned(row.jobs)?,
-                        job: unsigned(row.job)?,
-                        attempt: unsigned(row.attempt)?,
-                    },
-                    reused_from: row
-                        .reused
-                        .then(|| {
-                            Ok::<_, Error>(AttemptPlace {
-                                sweep_name: row.origin_name,
-                                sweep: SweepId::from_uuid(row.origin_id),
-                                jobs: unsigned(row.origin_jobs)?,
-                                job: unsigned(row.origin_job)?,
-                                attempt: unsigned(row.attempt)?,
-                            })
-                        })
-                        .transpose()?,
-                    published: time(row.published_at)?,
-                    image: row.image,
-                    image_pin: row.image_pin,
-                    parameters: Written::of(row.parameters, row.point, row.job)?,
-                    metrics: row.metrics,
-                    image_id: row.image_id,
-                    started: row.started_at.map(time).transpose()?,
-                    ended: row.finished_at.map(time).transpose()?,
-                    measured: Measured::read([
-                        row.peak_memory_bytes,
-                        row.cpu_micros,
-                        row.written_bytes,
-                        row.wall_millis,
-                    ])?,
-                    files: files.remove(&(row.sweep_id, row.job)).unwrap_or_default(),
-                })
-            })
-            .collect()
+        for result in results {
+            let place = &result.place;
+            result.files = files.remove(&(place.sweep.uuid(), place.job)).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Notes that these results' `result.json` stand in the store.

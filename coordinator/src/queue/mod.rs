@@ -16,7 +16,9 @@ mod reuse;
 mod row;
 mod session;
 mod settle;
+mod software;
 mod submit;
+mod unpublished;
 
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
 pub(crate) use images::ImageRow;
 pub(crate) use keep::{Collectable, Fate, ResultFile, ResultRow};
-pub(crate) use maintain::Unwritten;
+pub(crate) use maintain::Published;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
@@ -37,6 +39,7 @@ pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
+pub(crate) use unpublished::UnpublishedRow;
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

@@ -30,7 +30,7 @@ pub(crate) enum News {
         /// What its container ran, if that was not reported before.
         image_id: Option<String>,
         measured: Measured,
-        given: Given,
+        given: Box<Given>,
     },
 }
 
@@ -122,7 +122,7 @@ impl Batch {
                 self.settlements.push(Settlement {
                     publication: publication.clone(),
                     measured: *measured,
-                    given: given.clone(),
+                    given: given.as_ref().clone(),
                     image_id: image_id.clone().or(advance.and_then(|advance| advance.image_id)),
                     ..Settlement::of(report.attempt, Fence::Agent(report.agent), ending.clone())
                 });

@@ -261,7 +261,7 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         publication: Publication::default(),
         image_id: None,
         measured: Measured::default(),
-        given: Given::default(),
+        given: Box::default(),
     };
     let steps = [
         (attempt, advanced(AttemptEvent::Prepares, None)),
@@ -280,7 +280,7 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         publication: Publication::default(),
         image_id: None,
         measured: Measured::default(),
-        given: Given::default(),
+        given: Box::default(),
     };
     assert_eq!(bench.report(1, [(attempt, failed)]).await, [Recorded::Done(false)]);
 }
@@ -335,7 +335,7 @@ async fn an_older_session_is_refused(pool: PgPool) {
         publication: Publication::default(),
         image_id: None,
         measured: Measured::default(),
-        given: Given::default(),
+        given: Box::default(),
     };
     assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
     assert_eq!(bench.attempt_state().await, AttemptState::Leased);

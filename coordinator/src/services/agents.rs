@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use super::{Answers, Services, status};
+use crate::document::CHANGED;
 use crate::queue::{
     Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, Pulse, Recorded, Report,
     Settlement,
@@ -103,6 +104,16 @@ impl v1::agents_server::Agents for Services {
         request: Request<v1::FetchImageRequest>,
     ) -> Result<Response<Self::FetchImageStream>, Status> {
         self.send_image(&request.into_inner().image).await.map(Response::new)
+    }
+
+    async fn describe_image(
+        &self,
+        request: Request<v1::DescribeImageRequest>,
+    ) -> Result<Response<v1::DescribeImageReply>, Status> {
+        let request = request.into_inner();
+        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        let known = self.describe(agent, request.session, &request.image_id, &request.software).await?;
+        Ok(Response::new(v1::DescribeImageReply { known }))
     }
 
     async fn push_log(
@@ -264,7 +275,7 @@ impl Services {
             self.sessions.runs(agent, attempt);
         }
         let measured = report.usage.map_or_else(Measured::default, measured);
-        let given = given(report.volume_fingerprints);
+        let given = Box::new(given(report.volume_fingerprints, report.given));
         let ended_with = |ending, publication| News::Ended {
             ending,
             publication,
@@ -469,12 +480,28 @@ fn fingerprints(volumes: &[v1::OfferedVolume]) -> Fingerprints {
 }
 
 /// What is neither a fingerprint nor a word that stands for one is left out.
-fn given(mut fingerprints: HashMap<String, String>) -> Given {
+fn given(mut fingerprints: HashMap<String, String>, given: Option<v1::Given>) -> Given {
     let is_digits = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    fingerprints.retain(|_, word| is_digits(word) || word == "changed");
+    fingerprints.retain(|name, word| !name.contains('\0') && (is_digits(word) || word == CHANGED));
     Given {
         fingerprints: Some(fingerprints).filter(|told| !told.is_empty()).map(|told| json!(told)),
-        circumstances: None,
+        circumstances: given.map(|given| {
+            // Postgres keeps no NUL in a text.
+            let text = |text: String| text.replace('\0', "\u{fffd}");
+            json!({
+                "threads": given.threads,
+                "cpu_millis": given.cpu_millis,
+                "memory_bytes": given.memory_bytes,
+                "shm_bytes": given.shm_bytes,
+                "gpus": given.gpus,
+                "timezone": text(given.timezone),
+                "user": text(given.user),
+                "version": text(given.version),
+                "engine": text(given.engine),
+                "os": text(given.os),
+                "arch": text(given.arch),
+            })
+        }),
     }
 }
 

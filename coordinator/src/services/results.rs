@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Answers, Services, status};
+use crate::document::Writer;
 use crate::queue::{Found, OutputRow};
 
 /// Files in a page of a list.
@@ -36,6 +37,26 @@ impl Services {
                 return Ok(());
             }
         }
+    }
+
+    /// How a published result came about: what `result.json` says, but for the logs.
+    pub(super) async fn record(&self, sweep: &Found, job: u32) -> Result<String, Status> {
+        let published = self.queue.published(sweep.id, job).await.map_err(status::queue)?;
+        let published = published.ok_or_else(|| {
+            Status::not_found(format!(
+                "job {job} of sweep {0} has no published result; btctl show {0}/{job} tells how it is",
+                sweep.name
+            ))
+        })?;
+        let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
+        let document = Writer::new(&known).and_then(|writer| writer.document(&published));
+        let document = document.map_err(status::document)?;
+        let json = serde_json::to_value(&document).map_err(|error| Status::internal(error.to_string()))?;
+        let serde_json::Value::Object(mut json) = json else {
+            return Err(Status::internal("a record is a JSON object"));
+        };
+        json.shift_remove("logs");
+        Ok(serde_json::Value::Object(json).to_string())
     }
 
     /// Streams one published file.
@@ -79,5 +100,6 @@ fn output(row: OutputRow) -> v1::JobOutput {
         job: row.job,
         attempt: row.attempt,
         file: Some(v1::OutputFile { path: row.path, size: row.size, sha256: row.sha256.into() }),
+        ..v1::JobOutput::default()
     }
 }

@@ -4,7 +4,7 @@ use bt_proto::convert::Malformed;
 use tonic::{Code, Status};
 use tracing::{error, warn};
 
-use crate::{manifests, queue};
+use crate::{document, manifests, queue};
 
 pub(super) fn queue(error: queue::Error) -> Status {
     shared(&error)
@@ -34,6 +34,13 @@ pub(super) fn manifest(error: manifests::Error) -> Status {
     match error {
         manifests::Error::Queue(error) => queue(error),
         manifests::Error::Unreadable(..) => Status::internal(error.to_string()),
+    }
+}
+
+pub(super) fn document(error: document::Error) -> Status {
+    match error {
+        document::Error::Manifest(error) => manifest(error),
+        document::Error::Json(..) => Status::internal(error.to_string()),
     }
 }
 

@@ -150,8 +150,24 @@ impl v1::sweeps_server::Sweeps for Services {
         has_jobs(&found, request.job.as_slice())?;
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (services, answers) = (self.clone(), sender.clone());
-        self.answer(sender, async move { services.send_outputs(&found, request.job, &answers).await });
+        self.answer(sender, async move {
+            match request.partial {
+                true => services.send_partial(&found, &request, &answers).await,
+                false => services.send_outputs(&found, request.job, &answers).await,
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn show_result(
+        &self,
+        request: Request<v1::ShowResultRequest>,
+    ) -> Result<Response<v1::ShowResultReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let record = self.record(&found, request.job).await?;
+        Ok(Response::new(v1::ShowResultReply { record }))
     }
 
     type DownloadStream = Answers<v1::DownloadReply>;
@@ -163,7 +179,10 @@ impl v1::sweeps_server::Sweeps for Services {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, &[request.job])?;
-        let content = self.content(&found, request.job, &request.path).await?;
+        let content = match request.attempt {
+            0 => self.content(&found, request.job, &request.path).await?,
+            _ => self.partial_content(&found, &request).await?,
+        };
         Ok(Response::new(content))
     }
 

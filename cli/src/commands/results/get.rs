@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bt_model::layout::job_dir;
+use bt_model::state::AttemptState;
 use bt_proto::v1;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 
+use super::partial::{Which, keep_apart, tell};
 use super::{File, files};
 use crate::client::Client;
 use crate::error::Error;
@@ -29,9 +31,12 @@ const EXAMPLES: &str = "\
 Examples:
   btctl results get sma-cross -d results         # results/00/stats.pkl, results/01/stats.pkl, ...
   btctl results get sma-cross/17 -d results
+  btctl results get sma-cross --partial -d unfinished         # what attempts have stored that are not published
+  btctl results get sma-cross/17 --partial --attempt 1 -d lost
 Files that are there already, with the right SHA-256, are not fetched again.";
 
-/// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name.
+/// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
+/// fetch what attempts that are not published have stored; of that only the size can be verified.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Get {
@@ -40,6 +45,8 @@ pub(crate) struct Get {
     /// Directory to fetch into; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     dir: PathBuf,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Get {
@@ -58,18 +65,20 @@ impl Get {
         let shown = client.show(&self.target.sweep).await?;
         // By its id from now on: a newer sweep may take the name meanwhile.
         let target = Target { sweep: shown.sweep.id.clone(), job: self.target.job };
-        let files = files(&client, &target).await?;
+        let files = files(&client, &target, &self.which).await?;
         if files.is_empty() {
             let what = match target.job {
                 Some(job) => format!("job {job} of sweep {}", shown.sweep.name),
                 None => format!("sweep {}", shown.sweep.name),
             };
             return Err(Error::NotFound(format!(
-                "{what} has no published files; btctl show {} tells how it is",
+                "{what} {}; btctl show {} tells how it is",
+                self.which.none(),
                 shown.sweep.name
             )));
         }
         let jobs = words::total(&shown.counts);
+        keep_apart(&self.dir, &target.sweep, jobs, &files).await?;
         let fetch = Fetch { client: &client, sweep: &target.sweep, dir: &self.dir, jobs };
         let bar = progress(&files);
         let fetched: Vec<bool> = stream::iter(&files)
@@ -85,7 +94,9 @@ impl Get {
             kept => format!(" ({kept} were there already)"),
         };
         say(&format!("{} files, {}, in {}{kept}", files.len(), words::size(bytes), self.dir.display()));
-        if target.job.is_none() && shown.counts.queued + shown.counts.running > 0 {
+        if self.which.partial {
+            tell(&files);
+        } else if target.job.is_none() && shown.counts.queued + shown.counts.running > 0 {
             let left = shown.counts.queued + shown.counts.running;
             say(&format!("{left} of {jobs} jobs have not ended yet; run this again to fetch the rest"));
         }
@@ -114,7 +125,9 @@ impl Fetch<'_> {
     /// Fetches one file; false if it was there already.
     async fn file(&self, file: &File, bar: &ProgressBar) -> Result<bool, Error> {
         let target = self.place(file)?;
-        if is_there(&target, file).await {
+        if let Some(sha256) = &file.sha256
+            && is_there(&target, file.size, sha256).await
+        {
             bar.inc(file.size);
             return Ok(false);
         }
@@ -138,8 +151,9 @@ impl Fetch<'_> {
         let failed = |error: std::io::Error| {
             Error::Failed(format!("{} in {} can't be written: {error}", file.path, self.dir.display()))
         };
-        let request =
-            v1::DownloadRequest { sweep: self.sweep.to_owned(), job: file.job, path: file.path.clone() };
+        let attempt = if file.sha256.is_some() { 0 } else { file.attempt };
+        let (sweep, path) = (self.sweep.to_owned(), file.path.clone());
+        let request = v1::DownloadRequest { sweep, job: file.job, path, attempt };
         let mut pieces = self.client.download(request).await?;
         let mut out = BufWriter::new(out);
         let (mut hash, mut size) = (Sha256::new(), 0);
@@ -152,12 +166,22 @@ impl Fetch<'_> {
         }
         out.flush().await.map_err(failed)?;
         let sha256 = words::hex(&hash.finalize());
-        if size != file.size || sha256 != file.sha256 {
-            return Err(Error::Failed(format!(
-                "job {}: {} is damaged in the store: {size} bytes with SHA-256 {sha256}, where {} bytes with {} were \
-                 published",
-                file.job, file.path, file.size, file.sha256
-            )));
+        match &file.sha256 {
+            Some(published) if size != file.size || sha256 != *published => {
+                return Err(Error::Failed(format!(
+                    "job {}: {} is damaged in the store: {size} bytes with SHA-256 {sha256}, where {} bytes with \
+                     {published} were published",
+                    file.job, file.path, file.size
+                )));
+            }
+            // A running job may have stored it anew since it was listed.
+            None if size != file.size && !file.state.is_some_and(AttemptState::is_live) => {
+                return Err(Error::Failed(format!(
+                    "job {}: {} came with {size} of its {} bytes; fetch it again",
+                    file.job, file.path, file.size
+                )));
+            }
+            _ => {}
         }
         out.into_inner().sync_all().await.map_err(failed)
     }
@@ -172,16 +196,16 @@ impl Fetch<'_> {
 }
 
 /// True if the file is there with its size and SHA-256.
-async fn is_there(path: &Path, file: &File) -> bool {
+async fn is_there(path: &Path, size: u64, sha256: &str) -> bool {
     let Ok(mut there) = fs::File::open(path).await else { return false };
-    if !there.metadata().await.is_ok_and(|metadata| metadata.is_file() && metadata.len() == file.size) {
+    if !there.metadata().await.is_ok_and(|metadata| metadata.is_file() && metadata.len() == size) {
         return false;
     }
     let mut hash = Sha256::new();
     let mut piece = vec![0; PIECE];
     loop {
         match there.read(&mut piece).await {
-            Ok(0) => return words::hex(&hash.finalize()) == file.sha256,
+            Ok(0) => return words::hex(&hash.finalize()) == sha256,
             Ok(read) => hash.update(&piece[..read]),
             Err(_) => return false,
         }

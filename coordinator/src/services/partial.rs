@@ -1,0 +1,120 @@
+//! What attempts that are not published have in the store: unfinished, failed and lost ones. It is listed as the store
+//! has it, and never together with a result of the same job.
+
+use bt_model::layout::AttemptPlace;
+use bt_proto::v1;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::{Answers, Services, status};
+use crate::queue::{Found, UnpublishedRow};
+
+/// Attempts in a page.
+const PAGE: u32 = 1_000;
+/// Attempts whose files are listed at once.
+const AT_ONCE: usize = 8;
+
+impl Services {
+    /// Sends the stored files of the latest attempt, of each job without a result, that has any; or of the attempts of
+    /// the number that is asked for.
+    pub(super) async fn send_partial(
+        &self,
+        sweep: &Found,
+        request: &v1::ListOutputsRequest,
+        answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
+    ) -> Result<(), Status> {
+        let number = Some(request.attempt).filter(|number| *number > 0);
+        if let (Some(job), Some(number)) = (request.job, number) {
+            self.unpublished(sweep, job, number).await?;
+        }
+        let mut after = None;
+        let mut done = None;
+        loop {
+            let page = self.queue.unpublished(sweep.id, request.job, number, after, PAGE).await;
+            let page = page.map_err(status::queue)?;
+            let more = page.len() == PAGE as usize;
+            after = page.last().copied();
+            let listing = stream::iter(page).map(|attempt| self.stored(sweep, attempt)).buffered(AT_ONCE);
+            let mut listing = std::pin::pin!(listing);
+            while let Some((attempt, files)) = listing.try_next().await? {
+                if done == Some(attempt.job) || files.is_empty() {
+                    continue;
+                }
+                done = Some(attempt.job);
+                for (path, size) in files {
+                    let output = v1::JobOutput {
+                        job: attempt.job,
+                        attempt: attempt.number,
+                        attempt_state: v1::AttemptState::from(attempt.state).into(),
+                        file: Some(v1::OutputFile { path, size, ..v1::OutputFile::default() }),
+                    };
+                    if answers.send(Ok(output)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Streams one stored file of an attempt that is not published.
+    pub(super) async fn partial_content(
+        &self,
+        sweep: &Found,
+        request: &v1::DownloadRequest,
+    ) -> Result<Answers<v1::DownloadReply>, Status> {
+        let attempt = self.unpublished(sweep, request.job, request.attempt).await?;
+        let pieces = self.store.read(&place(sweep, attempt).output(&request.path)).await;
+        let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
+            Ok(data) => Ok(v1::DownloadReply { data }),
+            Err(error) => Err(status::store(error)),
+        };
+        Ok(Box::pin(pieces.map_err(status::store)?.map(answer)))
+    }
+
+    /// The numbered attempt of a job, if it is not its result.
+    async fn unpublished(&self, sweep: &Found, job: u32, number: u32) -> Result<UnpublishedRow, Status> {
+        let found = self.queue.unpublished(sweep.id, Some(job), Some(number), None, 1).await;
+        if let Some(attempt) = found.map_err(status::queue)?.pop() {
+            return Ok(attempt);
+        }
+        let exists = self.queue.find_attempt(sweep.id, job, number).await.map_err(status::queue)?;
+        Err(match exists {
+            Some(_) => Status::invalid_argument(format!(
+                "attempt {number} of job {job} of sweep {} is its result; leave out --partial to get it",
+                sweep.name
+            )),
+            None => Status::not_found(format!("job {job} of sweep {} has no attempt {number}", sweep.name)),
+        })
+    }
+
+    /// What an attempt has in the store, in the order of its paths.
+    async fn stored(
+        &self,
+        sweep: &Found,
+        attempt: UnpublishedRow,
+    ) -> Result<(UnpublishedRow, Vec<(String, u64)>), Status> {
+        let dir = place(sweep, attempt).dir();
+        let listed = self.store.list(&dir).try_filter_map(|file| {
+            let path = file.path.strip_prefix(&dir).and_then(|path| path.strip_prefix('/'));
+            std::future::ready(Ok(path.map(|path| (path.to_owned(), file.size))))
+        });
+        let mut files: Vec<_> = listed.try_collect().await.map_err(status::store)?;
+        files.sort_unstable();
+        Ok((attempt, files))
+    }
+}
+
+fn place(sweep: &Found, attempt: UnpublishedRow) -> AttemptPlace {
+    AttemptPlace {
+        sweep_name: sweep.name.clone(),
+        sweep: sweep.id,
+        jobs: sweep.jobs,
+        job: attempt.job,
+        attempt: attempt.number,
+    }
+}

@@ -1,0 +1,266 @@
+//! Agent and coordinator are killed at every step of an upload: what is expected, and what is seen. Whatever it is that
+//! dies, nothing is half published, nothing is lost, and Postgres, `result.json` and the store agree in the end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use bt_tests::{Cluster, HeldTable, Options, Proxy, wait_until};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// What is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Agent,
+    Coordinator,
+}
+
+/// How far the upload has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The container has ended, and nothing is on its way yet.
+    BeforeTheFirstByte,
+    /// A part of the first file has come.
+    InMidFile,
+    /// The first file is stored, and the second is not.
+    BetweenTwoFiles,
+    /// All that is not small is stored, the end is written down, and the report of it, with the small files, has not come.
+    BeforeTheReport,
+    /// The report has come, and waits for its commit.
+    BeforeTheCommit,
+    /// It is committed, and `result.json` can't be written yet.
+    BeforeResultJson,
+    /// The job still runs: one file is stored, another is on its way.
+    WhileItRuns,
+}
+
+const STEPS: [Step; 7] = [
+    Step::BeforeTheFirstByte,
+    Step::InMidFile,
+    Step::BetweenTwoFiles,
+    Step::BeforeTheReport,
+    Step::BeforeTheCommit,
+    Step::BeforeResultJson,
+    Step::WhileItRuns,
+];
+
+/// Bytes of the files that go on their own, and of the small ones that go with the report.
+const FIRST: u64 = 3_000_000;
+const SECOND: u64 = 24_000_000;
+const SMALL: u64 = 60_000;
+const SMALL_FILES: u64 = 10;
+
+/// What is seen at the time of the kill, and in the end.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// Files that are stored under their names at that time: `a`, `b`, and how many others.
+    stored: (bool, bool, usize),
+    /// Results that Postgres has at that time, and whether their `result.json` is there.
+    published: (u64, bool),
+    /// Attempts that the job took in all; of these lost, failed.
+    attempts: &'static str,
+}
+
+/// A killed agent finds its containers and its reports again, and a killed coordinator is waited for: neither costs an
+/// attempt.
+fn expected(step: Step) -> Seen {
+    let (stored, published) = match step {
+        Step::BeforeTheFirstByte | Step::InMidFile => ((false, false, 0), (0, false)),
+        Step::BetweenTwoFiles | Step::WhileItRuns => ((true, false, 0), (0, false)),
+        Step::BeforeTheReport => ((true, true, 0), (0, false)),
+        Step::BeforeTheCommit => ((true, true, SMALL_FILES as usize), (0, false)),
+        Step::BeforeResultJson => ((true, true, SMALL_FILES as usize), (1, false)),
+    };
+    Seen { stored, published, attempts: "1|0|0" }
+}
+
+/// The files of the job, as its script makes them.
+fn files() -> BTreeMap<String, Vec<u8>> {
+    let lines = |text: &str, size: u64| {
+        let line = format!("{text}\n");
+        line.bytes().cycle().take(usize::try_from(size).unwrap()).collect::<Vec<u8>>()
+    };
+    let small = (0..SMALL_FILES).map(|number| (format!("s{number}"), lines(&number.to_string(), SMALL)));
+    let large = [("a", FIRST), ("b", SECOND)];
+    large.map(|(name, size)| (name.to_owned(), lines(name, size))).into_iter().chain(small).collect()
+}
+
+fn script(step: Step) -> String {
+    let large = format!("yes a | head -c {FIRST} > a; yes b | head -c {SECOND} > b");
+    let small = format!("for n in $(seq 0 {}); do yes $n | head -c {SMALL} > s$n; done", SMALL_FILES - 1);
+    let wait = "until [ -e /tmp/go ]; do sleep 0.1; done";
+    match step {
+        Step::WhileItRuns => format!("cd /results; {large}; {wait}; {small}"),
+        _ => format!("cd /results; {wait}; {large}; {small}"),
+    }
+}
+
+/// A job on its way to a step, and what holds it there.
+struct Scene<'a> {
+    cluster: &'a Cluster,
+    line: &'a Proxy,
+    sweep: &'a str,
+    table: Option<HeldTable>,
+}
+
+impl Scene<'_> {
+    fn stored(&self, path: &str) -> bool {
+        let size = fs::metadata(self.cluster.stored(self.sweep, 0, 1).join(path)).map(|found| found.len());
+        size.is_ok_and(|size| size == files()[path].len() as u64)
+    }
+
+    /// True while a file is being written in the store.
+    fn is_begun(&self, path: &str) -> bool {
+        let entries = fs::read_dir(self.cluster.stored(self.sweep, 0, 1));
+        let begins = |name: String| name.starts_with(&format!("{path}#"));
+        let mut entries = entries.into_iter().flatten().flatten();
+        entries.any(|entry| begins(entry.file_name().to_string_lossy().into_owned()))
+    }
+
+    /// What stands in the place of `result.json`, so that it can't be written.
+    fn result_json(&self) -> std::path::PathBuf {
+        self.cluster.stored(self.sweep, 0, 1).with_file_name("result.json")
+    }
+
+    /// Brings the job to the step, and holds it there.
+    fn reach(&mut self, step: Step) {
+        match step {
+            Step::BeforeTheFirstByte => self.line.cut(),
+            Step::InMidFile => self.line.let_through(FIRST / 2),
+            Step::BetweenTwoFiles | Step::WhileItRuns => {}
+            Step::BeforeTheReport => self.line.let_through(FIRST + SECOND + SMALL * SMALL_FILES / 2),
+            Step::BeforeTheCommit => self.table = Some(self.cluster.database.hold("results")),
+            Step::BeforeResultJson => fs::create_dir_all(self.result_json().join("in the way")).unwrap(),
+        }
+        if [Step::BetweenTwoFiles, Step::WhileItRuns].contains(&step) {
+            self.line.let_through(FIRST + SECOND / 2);
+        }
+        if step != Step::WhileItRuns {
+            self.cluster.touch(self.sweep, "/tmp/go");
+        }
+        let database = &self.cluster.database;
+        match step {
+            Step::BeforeTheFirstByte => wait_until("the container has ended", || {
+                self.cluster.running_containers(self.sweep).is_empty().then_some(())
+            }),
+            Step::InMidFile => wait_until("the first file is begun", || self.is_begun("a").then_some(())),
+            Step::BetweenTwoFiles | Step::WhileItRuns => {
+                wait_until("the first file is stored", || self.stored("a").then_some(()));
+                wait_until("the second file is begun", || self.is_begun("b").then_some(()));
+            }
+            Step::BeforeTheReport => wait_until("the end is written down", || {
+                let attempts = fs::read_dir(self.cluster.dir().join("agent/attempts")).ok()?;
+                let ending = attempts.flatten().next()?.path().join("ending.json");
+                (ending.exists() && self.stored("b")).then_some(())
+            }),
+            Step::BeforeTheCommit => database.wait_for_waiter(),
+            Step::BeforeResultJson => wait_until("it is committed", || {
+                let sql = format!("select written from results where sweep_id = '{}'", self.sweep);
+                (database.query(&sql) == ["f"]).then_some(())
+            }),
+        }
+    }
+
+    /// Lets go of what held the job.
+    fn let_go(&mut self, step: Step) {
+        self.table = None;
+        self.line.mend();
+        if step == Step::BeforeResultJson {
+            fs::remove_dir_all(self.result_json()).unwrap();
+        }
+    }
+
+    fn look(&self) -> ((bool, bool, usize), (u64, bool)) {
+        let small = files().keys().filter(|path| path.starts_with('s') && self.stored(path)).count();
+        let sql = format!("select count(*) from results where sweep_id = '{}'", self.sweep);
+        let published = self.cluster.database.query(&sql)[0].parse().unwrap();
+        ((self.stored("a"), self.stored("b"), small), (published, self.result_json().is_file()))
+    }
+}
+
+/// Postgres, `result.json` and the store say the same, and it is what the job wrote.
+#[track_caller]
+fn agree(cluster: &Cluster, sweep: &str, told: &str) {
+    let hex = |data: &[u8]| Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let written: BTreeMap<_, _> = files().iter().map(|(path, data)| (path.clone(), hex(data))).collect();
+    let entries = |files: &Value| -> BTreeMap<String, String> {
+        let entry = |file: &Value| {
+            let text = |name: &str| file[name].as_str().unwrap().to_owned();
+            assert_eq!(file["size"].as_u64(), Some(self::files()[&text("path")].len() as u64), "{told}");
+            (text("path"), text("sha256"))
+        };
+        files.as_array().unwrap().iter().map(entry).collect()
+    };
+    wait_until("result.json is written", || {
+        let sql = format!("select written from results where sweep_id = '{sweep}'");
+        (cluster.database.query(&sql) == ["t"]).then_some(())
+    });
+    assert_eq!(entries(&cluster.json(&["results", "ls", sweep])), written, "{told}: Postgres");
+    let attempt = cluster.stored(sweep, 0, 1);
+    let document: Value =
+        serde_json::from_slice(&fs::read(attempt.with_file_name("result.json")).unwrap()).unwrap();
+    assert_eq!(entries(&document["files"]), written, "{told}: result.json");
+    assert_eq!(whole_files(&attempt, hex), written, "{told}: the store");
+    let dir = format!("got {told}");
+    cluster.ok(&["results", "get", sweep, "-d", &dir]);
+    assert_eq!(whole_files(&cluster.dir().join(dir).join("0"), hex), written, "{told}: what is fetched");
+}
+
+/// What is stored, but for what is left of files that were being written when a coordinator was killed.
+fn whole_files(dir: &Path, hex: impl Fn(&[u8]) -> String) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.contains('#') {
+            found.insert(name, hex(&fs::read(entry.path()).unwrap()));
+        }
+    }
+    found
+}
+
+fn kill_at_every_step(victim: Victim) {
+    let mut cluster = Cluster::without_agent(Options { lease: "60s", ..Options::default() });
+    let line = cluster.line();
+    cluster.add_agent_over("agent", &line);
+    for step in STEPS {
+        let told = format!("{victim:?} {step:?}");
+        let sweep = cluster.submit(&[], &script(step));
+        cluster.wait_count(&sweep, "running", 1);
+        let mut scene = Scene { cluster: &cluster, line: &line, sweep: &sweep, table: None };
+        scene.reach(step);
+        let table = scene.table.take();
+        match victim {
+            Victim::Agent => cluster.agent().kill(),
+            Victim::Coordinator => cluster.coordinator().kill(),
+        }
+        let mut scene = Scene { cluster: &cluster, line: &line, sweep: &sweep, table };
+        let (stored, published) = scene.look();
+        scene.let_go(step);
+        match victim {
+            Victim::Agent => cluster.add_agent_over("agent", &line),
+            Victim::Coordinator => cluster.start_coordinator(),
+        }
+        if step == Step::WhileItRuns {
+            cluster.touch(&sweep, "/tmp/go");
+        }
+        cluster.wait_count(&sweep, "succeeded", 1);
+        let sql = format!("select attempts, losses, failures from jobs where sweep_id = '{sweep}'");
+        let attempts = cluster.database.query(&sql);
+        println!("{victim:?} | {step:?} | {stored:?} | {published:?} | {attempts:?}");
+        let wanted = expected(step);
+        assert_eq!((stored, published), (wanted.stored, wanted.published), "{told}");
+        assert_eq!(attempts, [wanted.attempts], "{told}");
+        agree(&cluster, &sweep, &told);
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_at_any_step_of_an_upload_loses_nothing() {
+    kill_at_every_step(Victim::Agent);
+}
+
+#[test]
+fn a_coordinator_that_is_killed_at_any_step_of_an_upload_loses_nothing() {
+    kill_at_every_step(Victim::Coordinator);
+}
