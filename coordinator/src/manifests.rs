@@ -79,6 +79,12 @@ impl Reader<'_> {
         }
     }
 
+    /// The points that may have one of these parameters; nothing where each job must be looked at.
+    pub(crate) fn places_of(&self, parameters: &[Parameters]) -> Option<Vec<u64>> {
+        let places = parameters.iter().map(|parameters| self.points.places_of(parameters));
+        Some(places.collect::<Option<Vec<_>>>()?.concat())
+    }
+
     /// As a JSON object.
     pub(crate) fn json(&self, written: Written) -> String {
         match written {

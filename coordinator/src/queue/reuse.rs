@@ -298,12 +298,14 @@ impl Settling {
     }
 
     /// A page of a sweep's jobs that have something to give, and the number after which the next begins, unless it was the
-    /// last. Of its own sweep, only jobs before number `before` can be waited for.
+    /// last. Of its own sweep, only jobs before number `before` can be waited for; of a matrix, only these points are of
+    /// interest.
     pub(crate) async fn offers(
         &mut self,
         source: Source,
         after: Option<u32>,
         before: u32,
+        points: Option<&[u64]>,
     ) -> Result<(Vec<Offered>, Option<u32>), Error> {
         let live = match source {
             Source { sweep, .. } if sweep == self.sweep => signed::<i32>(before)?,
@@ -311,10 +313,19 @@ impl Settling {
             Source { .. } => 0,
         };
         let after = after.map_or(Ok(-1), signed::<i32>)?;
-        let rows =
-            query_file!("queries/jobs_to_reuse.sql", source.sweep.uuid(), after, PAGE, live, self.volumes)
-                .fetch_all(&mut *self.tx)
-                .await?;
+        let points = points.map(|points| points.iter().map(|point| signed(*point)).collect());
+        let points: Option<Vec<i64>> = points.transpose()?;
+        let rows = query_file!(
+            "queries/jobs_to_reuse.sql",
+            source.sweep.uuid(),
+            after,
+            PAGE,
+            live,
+            self.volumes,
+            points.as_deref(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
         let full = rows.len() == PAGE as usize;
         let next = rows.last().filter(|_| full).map(|row| unsigned(row.number)).transpose()?;
         let mut offered = Vec::with_capacity(rows.len());

@@ -7,11 +7,14 @@ use tracing::{info, warn};
 use bt_model::parameters::Parameters;
 
 use super::{Error, Reuse};
-use crate::manifests::{self, Reader};
-use crate::queue::{Fingerprints, Pending, Place, Settling, Twin, Written};
+use crate::manifests;
+use crate::queue::{Fingerprints, Pending, Place, Settling, Twin};
 
 /// Jobs that are compared at once; bounds the memory that a sweep takes, and not how large it may be.
 const AT_ONCE: usize = 200_000;
+
+/// Jobs that are few: they are looked up in another sweep's matrix, in place of comparing each of its jobs.
+const FEW: usize = 5_000;
 
 /// The hash of a job's parameters. Half a SHA-256 is enough to tell them apart.
 type Key = [u8; 16];
@@ -24,6 +27,8 @@ struct Wanted {
     found: Vec<Option<Twin>>,
     /// Runs with results that differ.
     differing: Vec<bool>,
+    /// What they were hashed from, if they are few.
+    few: Vec<Parameters>,
 }
 
 /// What the jobs of a sweep are to do.
@@ -93,9 +98,16 @@ impl Reuse {
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
             for (job, written) in page {
-                let key = key(&reader, written).map_err(|error| Error::Parameters(pending.sweep, error))?;
-                wanted.jobs.push((key, job));
+                let parameters = reader.parameters(written);
+                let parameters = parameters.map_err(|error| Error::Parameters(pending.sweep, error))?;
+                wanted.jobs.push((key(&parameters), job));
+                if wanted.jobs.len() <= FEW {
+                    wanted.few.push(parameters);
+                }
             }
+        }
+        if wanted.jobs.len() > FEW {
+            wanted.few = Vec::new();
         }
         wanted.jobs.sort_unstable();
         wanted.found = vec![None; wanted.jobs.len()];
@@ -115,13 +127,14 @@ impl Reuse {
                 Err(error) => return Err(error.into()),
             };
             let reader = known.reader()?;
+            let points = (!wanted.few.is_empty()).then(|| reader.places_of(&wanted.few)).flatten();
             let mut after = None;
             loop {
-                let (offers, next) = settling.offers(source, after, first).await?;
+                let (offers, next) = settling.offers(source, after, first, points.as_deref()).await?;
                 for offer in offers {
-                    let key = key(&reader, offer.parameters)
-                        .map_err(|error| Error::Parameters(source.sweep, error))?;
-                    wanted.offer(&key, offer.twin);
+                    let parameters = reader.parameters(offer.parameters);
+                    let parameters = parameters.map_err(|error| Error::Parameters(source.sweep, error))?;
+                    wanted.offer(&key(&parameters), offer.twin);
                 }
                 if next.is_none() {
                     break;
@@ -133,11 +146,10 @@ impl Reuse {
     }
 }
 
-fn key(reader: &Reader<'_>, written: Written) -> Result<Key, bt_model::parameters::NotParameters> {
-    let parameters: Parameters = reader.parameters(written)?;
+fn key(parameters: &Parameters) -> Key {
     let [key @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
         Sha256::digest(parameters.identity()).into();
-    Ok(key)
+    key
 }
 
 impl Wanted {
