@@ -27,6 +27,7 @@ NOOP_JOBS = 100_000
 PEER_TASKS = 5_000
 SUBMIT_JOBS = 1_000_000
 CONTAINERS = 60
+OUTPUT_BYTES = 2 << 30
 
 rows = []
 
@@ -62,7 +63,7 @@ def sql(statement, database="postgres"):
 class Cluster:
     """A coordinator on a database of its own, and agents; everything of it is in memory but the queue."""
 
-    def __init__(self, *agents):
+    def __init__(self, *agents, store=None, env=None, coordinator=()):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="btctl-bench-", dir="/dev/shm"))
         self.database = f"bench_{time.monotonic_ns()}"
         sql(f"create database {self.database}")
@@ -73,11 +74,11 @@ class Cluster:
             "HOME": str(self.dir),
             "XDG_CONFIG_HOME": str(self.dir),
             "BTCTL_SIM_LOG": str(self.dir / "runs"),
-        }
+        } | (env or {})
         self.env.pop("BTCTL_CONFIG", None)
         self.processes = []
-        store = self.dir / "store"
-        self.coordinator = self.start("coordinator", "--listen", f"127.0.0.1:{port}", "--store", store)
+        store = store or self.dir / "store"
+        self.coordinator = self.start("coordinator", "--listen", f"127.0.0.1:{port}", "--store", store, *coordinator)
         self.wait(lambda: self.btctl("ls", check=False).returncode == 0)
         self.agents = 0
         if agents:
@@ -85,7 +86,7 @@ class Cluster:
 
     def add_agents(self, count, *flags):
         state = self.dir / "agents"
-        self.start("agent", "--state-dir", state, "--name", "bench", *(["--count", count] if count > 1 else []), *flags)
+        self.agent = self.start("agent", "--state-dir", state, "--name", "bench", *(["--count", count] if count > 1 else []), *flags)
         self.agents = count
         ready = lambda: sum(a["state"] == "ready" for a in self.json("agents", "ls")) >= count
         self.wait(ready)
@@ -327,7 +328,62 @@ def attached():
         note("coordinator's CPU, the same, idle", cpu, None, "%")
 
 
-PARTS = {"submit": submit, "noop": noop, "claims": claims, "latency": latency, "containers": containers, "attached": attached}
+def outputs():
+    """One large output from the end of its container to its result, against `cp` and `sha256sum` of the same file."""
+    script = f"head -c {OUTPUT_BYTES} /dev/urandom > /results/big"
+    flags = ("--image", "btctl-test:1", "--cpus", 1, "-m", "512m", "--", "sh", "-c", script)
+    mib = OUTPUT_BYTES / (1 << 20)
+    agent = (1, "--cpus", 2, "--memory", "1GiB", "--disk", "8GiB")
+
+    def peak(process):
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+
+    def published(cluster):
+        """Megabytes a second, by the times that the result itself names."""
+        cluster.run(1, *flags)
+        row = sql("select extract(epoch from a.finished_at - a.started_at) - a.wall_millis / 1000.0 from attempts a "
+                  "where a.state = 'succeeded' order by a.finished_at desc limit 1", cluster.database)
+        return mib / float(row)
+
+    def copied():
+        with tempfile.TemporaryDirectory(prefix="btctl-bench-", dir="/dev/shm") as dir:
+            sh("sh", "-c", f"head -c {OUTPUT_BYTES} /dev/urandom > {dir}/big")
+            began = time.monotonic()
+            sh("sh", "-c", f"cp {dir}/big {dir}/copy && sha256sum {dir}/copy")
+            return mib / (time.monotonic() - began)
+
+    def measure(what, flags, peer, **options):
+        peaks, rates = [], []
+        for _ in range(RUNS):
+            with Cluster(*agent, *flags, **options) as cluster:
+                rates.append(published(cluster))
+                peaks.append((peak(cluster.agent), peak(cluster.coordinator)))
+        note(f"an output of {mib:,.0f} MiB {what}", statistics.median(rates), peer, "MiB/s")
+        note("  the agent's peak memory", max(agent for agent, _ in peaks), None, "MiB")
+        note("  the coordinator's", max(coordinator for _, coordinator in peaks), None, "MiB")
+
+    peer = ("cp and sha256sum", median(copied))
+    measure("to a directory, directly", (), peer)
+    measure("to a directory, relayed", ("--store", "relay"), peer)
+    program = shutil.which("s3s-fs") or ROOT / "target/tools/bin/s3s-fs"
+    with tempfile.TemporaryDirectory(prefix="btctl-bench-", dir="/dev/shm") as data:
+        (pathlib.Path(data) / "bucket").mkdir()
+        port = 7697
+        server = subprocess.Popen([program, "--host", "127.0.0.1", "--port", str(port), "--access-key", "bench",
+                                   "--secret-key", "bench", data])
+        env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
+               "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+        try:
+            measure("to an S3 server on the same machine, directly", (), peer, store="s3://bucket/x", env=env)
+            measure("to it, relayed", ("--store", "relay"), peer, store="s3://bucket/x", env=env)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+PARTS = {"submit": submit, "noop": noop, "claims": claims, "latency": latency, "containers": containers, "attached": attached,
+         "outputs": outputs}
 
 
 def main():

@@ -73,3 +73,19 @@ begin
     group by sweep_id;
     return null;
 end $$;
+
+-- Where a file stands that another job has made.
+create or replace view reports.files as
+select
+    f.sweep_id, s.name as sweep, f.job, a.number as attempt, f.path, f.size, encode(f.sha256, 'hex') as sha256,
+    r.published_at,
+    -- As the store's layout has it: <sweep>-<short id>/<job, padded>/<attempt>/<path>.
+    format(
+        '%s-%s/%s/%s/%s', o.name, left(o.id::text, 8), lpad(a.job::text, length((o.jobs - 1)::text), '0'), a.number,
+        f.path
+    ) as stored_at
+from result_files f
+join results r on r.sweep_id = f.sweep_id and r.job = f.job
+join attempts a on a.id = r.attempt_id
+join sweeps s on s.id = f.sweep_id
+join sweeps o on o.id = a.sweep_id;

@@ -27,9 +27,11 @@ use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
 use crate::pulled::Pulled;
+use crate::reach::{Reach, StoreChoice};
 use crate::shipping;
 use crate::slots::Slots;
 use crate::software;
+use crate::upload::Pace;
 use crate::workdir::StateDir;
 
 /// What jobs never take of the disk, if nothing else is said: a part of it, and no more than so much.
@@ -53,6 +55,11 @@ pub(crate) struct Agent {
     pub(crate) holdings: Holdings,
     pub(crate) outbox: Outbox,
     pub(crate) link: Link,
+    /// How outputs get into the store.
+    pub(crate) reach: Reach,
+    /// Turns of outputs that are sent at once, and how fast all of them together.
+    pub(crate) uploads: Semaphore,
+    pub(crate) pace: Pace,
     pub(crate) tasks: TaskTracker,
     /// No new work is wanted.
     pub(crate) draining: CancellationToken,
@@ -101,6 +108,7 @@ impl Agent {
         offer: Offer,
         engine: (Engine, String),
         state: StateDir,
+        store: StoreChoice,
         draining: CancellationToken,
     ) -> anyhow::Result<Self> {
         let disk_reserve = match &options.disk_reserve {
@@ -122,7 +130,6 @@ impl Agent {
             shipping: Semaphore::new(shipping::AT_ONCE),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),
-            options,
             identity,
             offer,
             engine: engine.0,
@@ -131,6 +138,10 @@ impl Agent {
             holdings: Holdings::default(),
             outbox: Outbox::default(),
             link: Link::new(),
+            reach: Reach::new(store),
+            uploads: Semaphore::new(options.uploads_at_once as usize),
+            pace: Pace::new(options.upload_rate),
+            options,
             tasks: TaskTracker::new(),
             draining,
             preempted: AtomicBool::new(false),

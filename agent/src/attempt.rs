@@ -40,7 +40,7 @@ use crate::engine::{self, Exit};
 use crate::holdings::Held;
 use crate::outbox::Attached;
 use crate::shipping::{self, Journal};
-use crate::upload::{Failure, What, upload};
+use crate::upload::{self, Failure, What};
 
 /// How long the log of an attempt that nobody waits for may take to reach the store.
 const LAST_LOG: Duration = Duration::from_secs(10);
@@ -97,6 +97,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
             send_log(&agent, &held).await;
         }
     }
+    upload::abandon(&agent, &held).await;
     agent.outbox.forget(held.id());
     // A job may have left a million files.
     let dir = held.dir.clone();
@@ -296,7 +297,7 @@ async fn send_log(agent: &Agent, held: &Held) {
         sleep(LAST_LOG).await;
     };
     tokio::select! {
-        sent = upload(agent, held, What::Log, open) => if let Err(Failure::Refused(reason)) = sent {
+        sent = upload::upload(agent, held, What::Log, open) => if let Err(Failure::Refused(reason)) = sent {
             warn!(attempt.id = %held.id(), "the log is not stored: {reason}");
         },
         () = given_up => {

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bt_model::manifest::parse_size;
+
 use crate::preempt::Notice;
+use crate::reach::StoreChoice;
 
 /// All that an agent must be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -75,9 +78,24 @@ pub struct Options {
     /// Containers that are made and started at once.
     #[arg(long, env = "BTCTL_AGENT_STARTS_AT_ONCE", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub starts_at_once: u32,
+    /// Outputs that are sent at once, of all jobs together.
+    #[arg(long, env = "BTCTL_AGENT_UPLOADS_AT_ONCE", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub uploads_at_once: u32,
+    /// Bytes a second that outputs may take of the network, all together, e.g. 50MiB; as many as go if not given.
+    #[arg(long, env = "BTCTL_AGENT_UPLOAD_RATE", value_parser = parse_rate, value_name = "SIZE")]
+    pub upload_rate: Option<u64>,
     /// What runs containers. `simulated` runs none: it is for scale and fault tests.
     #[arg(long, hide = true, default_value = "docker", value_name = "ENGINE")]
     pub engine: EngineKind,
+}
+
+/// A size that is not nothing.
+fn parse_rate(text: &str) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(0) => Err("nothing would ever arrive; leave it out for as fast as it goes".to_owned()),
+        Ok(rate) => Ok(rate),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Options {
@@ -106,4 +124,6 @@ pub struct Place {
     pub coordinators: Vec<String>,
     /// Directory of the agent's id, logs, and the outputs not yet published.
     pub state_dir: PathBuf,
+    /// How outputs get into the store.
+    pub store: StoreChoice,
 }

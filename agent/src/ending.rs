@@ -1,5 +1,6 @@
 //! How an attempt ended on this machine, and the pure rules that decide it.
 
+use bt_model::encoding::Encoding;
 use bt_model::reason::{Reason, ReasonKind};
 use bt_proto::v1::{self, report};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,11 @@ pub(crate) struct StoredOutput {
     /// It is not in the store yet: it travels with the report.
     #[serde(default)]
     pub(crate) small: bool,
+    #[serde(default)]
+    pub(crate) encoding: Encoding,
+    /// Bytes in the store, where it is not stored as it is.
+    #[serde(default)]
+    pub(crate) stored_size: u64,
 }
 
 /// Why a container was stopped before it ended by itself.
@@ -147,7 +153,13 @@ impl Ending {
 
 impl StoredOutput {
     fn to_wire(&self) -> v1::OutputFile {
-        v1::OutputFile { path: self.path.clone(), size: self.size, sha256: self.sha256.clone() }
+        v1::OutputFile {
+            path: self.path.clone(),
+            size: self.size,
+            sha256: self.sha256.clone(),
+            encoding: v1::Encoding::from(self.encoding).into(),
+            stored_size: self.stored_size,
+        }
     }
 }
 

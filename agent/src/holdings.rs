@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::assignment::Assignment;
 use crate::ending::Halt;
@@ -26,6 +27,9 @@ pub(crate) struct Held {
     /// None: it is the coordinator that knows.
     note: Mutex<Option<String>>,
     image_id: OnceLock<String>,
+    /// Where in the store its outputs belong, once that is known.
+    pub(crate) prefix: OnceLock<String>,
+    encoding: OnceCell<Encoding>,
     usage: Mutex<Usage>,
     /// Bytes in its results directory when that was last measured; 0 if it asked for the room that it takes.
     disk: AtomicU64,
@@ -43,6 +47,17 @@ impl Held {
 
     pub(crate) fn id(&self) -> AttemptId {
         self.assignment.attempt
+    }
+
+    /// How its outputs are stored: as is told now if it was not decided before, also by an earlier run of the agent.
+    pub(crate) async fn encoding(&self, told: impl Future<Output = Encoding>) -> Encoding {
+        let decide = async {
+            match self.dir.encoding() {
+                Some(encoding) => encoding,
+                None => told.await,
+            }
+        };
+        *self.encoding.get_or_init(|| decide).await
     }
 
     /// Adds to what its container has used.
@@ -133,6 +148,8 @@ impl Holdings {
             halt: watch::Sender::new(None),
             note: Mutex::default(),
             image_id: OnceLock::new(),
+            prefix: OnceLock::new(),
+            encoding: OnceCell::new(),
             usage: Mutex::new(usage),
             disk: AtomicU64::new(0),
         });

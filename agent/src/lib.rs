@@ -26,6 +26,7 @@ mod outbox;
 mod preempt;
 mod pulled;
 mod push_log;
+mod reach;
 mod reconcile;
 mod resolve;
 mod session;
@@ -57,6 +58,7 @@ use workdir::StateDir;
 pub use config::{EngineKind, Options, Place};
 pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local};
 pub use preempt::Notice;
+pub use reach::StoreChoice;
 
 /// How often an agent that ends when it is idle looks whether it is.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
@@ -100,7 +102,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     );
     let engine = (engine, engine_version);
     let draining = shutdown.drain.clone();
-    let agent = Arc::new(Agent::new(options, identity, offer, engine, state, draining)?);
+    let agent = Arc::new(Agent::new(options, identity, offer, engine, state, place.store, draining)?);
     agent.look_at_disk();
     reconcile::take_back(&agent).context("take back the attempts of an earlier run")?;
     let end = CancellationToken::new();

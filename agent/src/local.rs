@@ -124,7 +124,7 @@ pub async fn run_local(
             Some(reason) => Some(reason),
             None => bail!("stopped"),
         },
-        Outcome::Publish => attempt::read_metrics(&dir.results(), &job.manifest.metrics).err(),
+        Outcome::Publish => attempt::read_metrics(&dir.results(), &job.manifest).err(),
         _ => bail!("stopped"),
     };
     let listing = collect::list(&dir.results())?;

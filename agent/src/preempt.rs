@@ -57,7 +57,7 @@ impl FromStr for Notice {
 pub(crate) async fn watch(notice: &Notice) -> Option<Duration> {
     // For tests, and for proxies of the clouds' own address.
     let base = std::env::var("BTCTL_METADATA_URL").unwrap_or_else(|_| METADATA.to_owned());
-    let client = reqwest::Client::builder().timeout(ANSWER).no_proxy().build().unwrap_or_default();
+    let client = client();
     loop {
         match look(notice, &client, &base).await {
             Ok(Some(left)) => return left,
@@ -98,6 +98,11 @@ async fn look(
             Ok(events.find(ends).map(|_| Some(SHORT_LEFT)))
         }
     }
+}
+
+fn client() -> reqwest::Client {
+    bt_store::install_tls();
+    reqwest::Client::builder().timeout(ANSWER).no_proxy().build().unwrap_or_default()
 }
 
 async fn aws(client: &reqwest::Client, base: &str) -> anyhow::Result<Option<Option<Duration>>> {
@@ -159,7 +164,7 @@ mod tests {
         notice: &str,
         answers: &'static [(&'static str, &'static str)],
     ) -> Option<Option<Duration>> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = client();
         let (base, _serving) = metadata(answers).await;
         look(&notice.parse().unwrap(), &client, &base).await.unwrap()
     }
@@ -190,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_url_says_it_by_answering_with_success() {
         let (base, _serving) = metadata(&[("GET /gone", "")]).await;
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = client();
         let at = |path: &str| Notice::from_str(&format!("url:{base}{path}")).unwrap();
         assert_eq!(look(&at("/gone"), &client, "").await.unwrap(), Some(None));
         assert_eq!(look(&at("/here"), &client, "").await.unwrap(), None);

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
@@ -27,6 +28,7 @@ use crate::ending::Halt;
 use crate::link::Connection;
 use crate::outbox::{Attached, STEP_WAIT};
 use crate::push_log;
+use crate::reach;
 use crate::resolve;
 
 /// How long a connection, and the answer to a Hello, may take.
@@ -141,6 +143,8 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
         return Err(Status::unavailable("the coordinator did not say Welcome"));
     };
     info!(coordinator = %endpoint.uri(), session = number, "connected");
+    let deciding = agent.tasks.spawn(reach::decide(agent.clone(), welcome.clone()));
+    let _deciding = AbortOnDropHandle::new(deciding);
     for verdict in &welcome.verdicts {
         rule(agent, &verdict.attempt, verdict.ruling());
     }
@@ -204,6 +208,7 @@ async fn converse(
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = VecDeque::new();
     let mut drain_told = false;
+    let mut decisions = agent.reach.decisions();
     // When reports of steps are due; what an earlier session left is due at once.
     let mut steps_due = Some(Instant::now());
     agent.outbox.rewind();
@@ -234,6 +239,7 @@ async fn converse(
                 drain_told = true;
                 beats.reset_immediately();
             }
+            Ok(()) = decisions.changed() => beats.reset_immediately(),
             () = agent.fingerprints.news() => beats.reset_immediately(),
             _ = beats.tick() => {
                 if unanswered.len() >= 4 {
@@ -257,6 +263,7 @@ fn heartbeat(agent: &Agent) -> v1::Heartbeat {
         unhealthy: agent.unhealthy(),
         draining: agent.draining.is_cancelled(),
         progress: progress.collect(),
+        transfer: agent.reach.told(),
         volumes: fingerprinted(agent).collect(),
     }
 }

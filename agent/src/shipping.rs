@@ -24,7 +24,7 @@ use crate::agent::Agent;
 use crate::collect::{self, Seen, Stamp};
 use crate::ending::{Ending, StoredOutput};
 use crate::holdings::Held;
-use crate::upload::{Failure, What, upload};
+use crate::upload::{self, Failure, What};
 use waiting::{AFTER_A_CUT, Past, Waiting, rising};
 use watch::{Added, Event, Watch};
 
@@ -131,7 +131,7 @@ async fn send(agent: &Agent, held: &Held, path: &str, settled: Duration, tries: 
             _ => Err(Reason::Outputs(format!("{path} has changed"))),
         }
     };
-    match upload(agent, held, What::Output(path.to_owned()), open).await {
+    match upload::upload(agent, held, What::Output(path.to_owned()), open).await {
         Ok(output) if stamp() == Some(before) && output.size == before.size => Sent::Stored(before, output),
         Ok(_) => Sent::Changed,
         Err(Failure::TakenAway) => Sent::TakenAway,

@@ -1,30 +1,29 @@
-//! Files on their way to the store, through a coordinator: hashed as they are read, in bounded memory, and sent again
-//! until they have arrived or nobody wants them.
+//! Files on their way to the store, written there by the agent itself or through a coordinator: hashed as they are read,
+//! in bounded memory, and sent again until they have arrived or nobody wants them.
 
+mod direct;
+mod pace;
+mod relay;
+mod source;
+
+pub(crate) use direct::Begun;
+pub(crate) use pace::Pace;
+
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bt_model::encoding::Encoding;
 use bt_model::reason::Reason;
-use bt_proto::v1::agents_client::AgentsClient;
-use bt_proto::v1::{self, upload_header, upload_request};
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
 use tokio::time::sleep;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
 use tracing::warn;
 
 use crate::agent::Agent;
 use crate::ending::StoredOutput;
 use crate::holdings::Held;
+use crate::reach::Way;
 
-/// Bytes of one message.
-const PIECE: usize = 1 << 20;
-/// Pieces read ahead.
-const PIECES: usize = 2;
 /// The longest wait before the next try.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -36,6 +35,21 @@ pub(crate) enum What {
     Log,
 }
 
+impl What {
+    fn path(&self) -> &str {
+        match self {
+            Self::Output(path) => path,
+            Self::Log => "log",
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.path())
+    }
+}
+
 /// Why a file did not arrive and never will.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -45,8 +59,19 @@ pub(crate) enum Failure {
     Refused(Reason),
 }
 
+/// Why one try did not do it.
+#[derive(Debug)]
+enum Trouble {
+    TakenAway,
+    Refused(String),
+    /// Another try may help.
+    Again(String),
+    /// The store can't be reached from here.
+    NoAccess(String),
+}
+
 /// Sends a file until it has arrived, or the attempt is taken away: then nobody wants its outputs, but still its log.
-/// `open` opens it anew for each try.
+/// `open` opens it anew for each try. So many are sent at once as the agent's owner allows; the others wait.
 pub(crate) async fn upload(
     agent: &Agent,
     held: &Held,
@@ -59,33 +84,51 @@ pub(crate) async fn upload(
         .with_jitter()
         .without_max_times()
         .build();
+    let _turn = tokio::select! {
+        () = unwanted(held, &what) => return Err(Failure::TakenAway),
+        turn = turn(agent, &what) => turn,
+    };
+    // A coordinator may have kept what an earlier run of the agent sent.
+    let mut again = held.taken_back;
     loop {
         let file = open().map_err(Failure::Refused)?;
-        let status = tokio::select! {
+        let sent = tokio::select! {
             () = unwanted(held, &what) => return Err(Failure::TakenAway),
-            sent = send(agent, held, &what, file) => match sent {
-                Ok(stored) => {
-                    held.note("");
-                    return Ok(stored);
-                }
-                Err(status) => status,
-            },
+            sent = send(agent, held, &what, file, again) => sent,
         };
-        match status.code() {
-            // The coordinator has the last word; it also says so by a Stop, which may be on its way.
-            Code::FailedPrecondition => return Err(Failure::TakenAway),
-            Code::InvalidArgument => {
-                return Err(Failure::Refused(Reason::Outputs(status.message().to_owned())));
+        let trouble = match sent {
+            Ok(stored) => {
+                held.note("");
+                return Ok(stored);
             }
-            _ => {}
-        }
-        warn!(attempt.id = %held.id(), error = status.message(), "an upload is tried again");
-        held.note(format!("publishing: {}; trying again", status.message()));
+            Err(Trouble::TakenAway) => return Err(Failure::TakenAway),
+            Err(Trouble::Refused(why)) => return Err(Failure::Refused(Reason::Outputs(why))),
+            Err(Trouble::NoAccess(why)) => {
+                agent.reach.fall_back(&why);
+                continue;
+            }
+            Err(Trouble::Again(why)) => why,
+        };
+        again = true;
+        warn!(attempt.id = %held.id(), error = trouble, "an upload is tried again");
+        held.note(format!("publishing: {trouble}; trying again"));
         let wait = waits.next().unwrap_or(LONGEST_WAIT);
         tokio::select! {
             () = unwanted(held, &what) => return Err(Failure::TakenAway),
             () = sleep(wait) => {}
         }
+    }
+}
+
+/// How an attempt's outputs are to be stored, the same for all of them.
+pub(crate) async fn encoding(agent: &Agent, held: &Held) -> Encoding {
+    held.encoding(agent.reach.encoding()).await
+}
+
+/// Removes what of an attempt's outputs is in the store and will never be whole.
+pub(crate) async fn abandon(agent: &Agent, held: &Held) {
+    if let Some(store) = agent.reach.store() {
+        direct::abandon(held, &store).await;
     }
 }
 
@@ -97,51 +140,50 @@ async fn unwanted(held: &Held, what: &What) {
     }
 }
 
-/// One try.
-async fn send(agent: &Agent, held: &Held, what: &What, file: File) -> Result<StoredOutput, Status> {
-    let connection = agent.link.connection().await;
-    let (pieces, receiver) = mpsc::channel(PIECES);
-    let (path, target) = match what {
-        What::Output(path) => (path.clone(), upload_header::What::Path(path.clone())),
-        What::Log => ("log".to_owned(), upload_header::What::Log(true)),
-    };
-    let header = upload_request::Kind::Header(v1::UploadHeader {
-        agent_id: agent.identity.agent.to_string(),
-        session: connection.session,
-        attempt: held.id().to_string(),
-        what: Some(target),
-    });
-    let reading = agent.tasks.spawn_blocking(move || read(file, header, &pieces));
-    let mut client = AgentsClient::new(connection.channel);
-    let stored = client.upload(ReceiverStream::new(receiver)).await?.into_inner();
-    let read = reading.await.map_err(|error| Status::aborted(error.to_string()))?;
-    let (size, sha256) = read.map_err(|error| Status::aborted(format!("read {path}: {error}")))?;
-    if stored.size != size || stored.sha256 != sha256 {
-        return Err(Status::aborted(format!("{path} arrived as something else than was sent")));
+/// Logs are small, and wait for nobody.
+async fn turn<'a>(agent: &'a Agent, what: &What) -> Option<tokio::sync::SemaphorePermit<'a>> {
+    match what {
+        What::Output(_) => agent.uploads.acquire().await.ok(),
+        What::Log => None,
     }
-    Ok(StoredOutput { path, size, sha256: sha256.to_vec(), small: false })
 }
 
-/// Reads a file into messages, and hashes it on the way.
-fn read(
-    mut file: File,
-    header: upload_request::Kind,
-    pieces: &mpsc::Sender<v1::UploadRequest>,
-) -> io::Result<(u64, [u8; 32])> {
-    let gone = || io::Error::other("the coordinator stopped listening");
-    let message = |kind| v1::UploadRequest { kind: Some(kind) };
-    pieces.blocking_send(message(header)).map_err(|_| gone())?;
-    let mut hash = Sha256::new();
-    let mut size = 0;
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = file.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
-        if read == 0 {
-            return Ok((size, hash.finalize().into()));
+/// One try.
+async fn send(
+    agent: &Agent,
+    held: &Held,
+    what: &What,
+    file: File,
+    again: bool,
+) -> Result<StoredOutput, Trouble> {
+    let path = match what {
+        What::Output(path) => path,
+        What::Log => return relay::send(agent, held, what, Encoding::None, file, again).await,
+    };
+    let encoding = encoding(agent, held).await;
+    held.dir.note_encoding(encoding);
+    let encoding = encoding.of(path).map_err(|error| Trouble::Refused(error.to_string()))?;
+    match agent.reach.way().await {
+        Way::Relay(_) => relay::send(agent, held, what, encoding, file, again).await,
+        Way::Direct(store) => {
+            let place = place(agent, held, what, encoding).await?;
+            direct::send(agent, held, &store, &place, path, encoding, file).await
         }
-        size += read as u64;
-        hash.update(&piece);
-        let data = upload_request::Kind::Data(Bytes::from(piece));
-        pieces.blocking_send(message(data)).map_err(|_| gone())?;
+    }
+}
+
+/// Where in the store a file belongs. A coordinator is asked for the first one of an attempt.
+async fn place(agent: &Agent, held: &Held, what: &What, encoding: Encoding) -> Result<String, Trouble> {
+    let stored_as = encoding.stored_as(what.path());
+    if let Some(prefix) = held.prefix.get() {
+        return Ok(format!("{prefix}{stored_as}"));
+    }
+    let place = relay::ask(agent, held, what, encoding).await?.place;
+    match place.strip_suffix(&stored_as) {
+        Some(prefix) => {
+            held.prefix.get_or_init(|| prefix.to_owned());
+            Ok(place)
+        }
+        None => Err(Trouble::NoAccess("the coordinator does not say where files belong".to_owned())),
     }
 }

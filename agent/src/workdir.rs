@@ -12,6 +12,8 @@
 //!              /log                what the container printed
 //!              /gpus.json          the gpus that are its own
 //!              /started            when the container was started
+//!              /encoding.json      how its outputs are stored, from the first of them on
+//!              /uploads/           how far large outputs have come that are written to a bucket
 //!              /volumes.json       what its volumes held when it began
 //!              /told.json          what is told of them, once its container has ended
 //!              /stored.jsonl       the outputs that are in the store already
@@ -28,6 +30,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -36,6 +39,7 @@ use crate::assignment::Assignment;
 use crate::collect;
 use crate::ending::Ending;
 use crate::fingerprints::Seen;
+use crate::upload::Begun;
 use crate::usage::Usage;
 
 /// The agent's state directory.
@@ -213,6 +217,52 @@ impl AttemptDir {
         write_whole(&self.path.join("gpus.json"), &json)
     }
 
+    /// How its outputs are stored, if that was decided.
+    pub(crate) fn encoding(&self) -> Option<Encoding> {
+        read_json(&self.path.join("encoding.json")).ok().flatten()
+    }
+
+    /// From the first output on that is sent by itself: after a restart the others are stored alike.
+    pub(crate) fn note_encoding(&self, encoding: Encoding) {
+        if self.encoding().is_none() {
+            self.note("encoding.json", &encoding);
+        }
+    }
+
+    /// How far the output that belongs there has come.
+    pub(crate) fn begun(&self, place: &str) -> Option<Begun> {
+        read_json(&self.path.join(begun_name(place))).ok().flatten()
+    }
+
+    pub(crate) fn note_begun(&self, place: &str, begun: &Begun) {
+        if private_dir(&self.path.join("uploads")).is_ok() {
+            self.note(&begun_name(place), begun);
+        }
+    }
+
+    pub(crate) fn forget_begun(&self, place: &str) {
+        // Most were never large enough to be noted.
+        fs::remove_file(self.path.join(begun_name(place))).ok();
+    }
+
+    /// All outputs that have come some way.
+    pub(crate) fn all_begun(&self) -> Vec<Begun> {
+        let Ok(entries) = fs::read_dir(self.path.join("uploads")) else { return Vec::new() };
+        entries.flatten().filter_map(|entry| read_json(&entry.path()).ok().flatten()).collect()
+    }
+
+    /// Writes down what is only good to have after a restart.
+    fn note(&self, name: &str, what: &impl serde::Serialize) {
+        let json = serde_json::to_vec(what).context("write a note");
+        let written = json.and_then(|json| write_whole(&self.path.join(name), &json));
+        if let Err(error) = written {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "a note is not on disk; only a restart would miss it"
+            );
+        }
+    }
+
     /// What its container used, as far as an earlier run of the agent wrote it down.
     pub(crate) fn usage(&self) -> Usage {
         read_json(&self.path.join("usage.json")).ok().flatten().unwrap_or_default()
@@ -259,6 +309,13 @@ impl AttemptDir {
     pub(crate) fn remove(&self) {
         collect::remove_tree(&self.path);
     }
+}
+
+/// Where it is noted how far the output has come that belongs there.
+fn begun_name(place: &str) -> String {
+    let digest = Sha256::digest(place.as_bytes());
+    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("uploads/{name}.json")
 }
 
 fn private_dir(path: &Path) -> anyhow::Result<()> {

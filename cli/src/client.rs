@@ -168,6 +168,7 @@ impl Client {
         ask!(self, list_outputs, request)
     }
 
+    /// Asked once: whoever reads the pieces knows how to go on where they break off.
     /// How a published result came about: a JSON object.
     pub(crate) async fn result(&self, sweep: &str, job: u32) -> Result<String, Error> {
         let request = v1::ShowResultRequest { sweep: sweep.to_owned(), job };
@@ -177,8 +178,45 @@ impl Client {
     pub(crate) async fn download(
         &self,
         request: v1::DownloadRequest,
-    ) -> Result<Streaming<v1::DownloadReply>, Error> {
-        ask!(self, download, request)
+    ) -> Result<Streaming<v1::DownloadReply>, Status> {
+        Ok(self.sweeps.clone().download(request).await?.into_inner())
+    }
+
+    /// All of a small output: no more than one piece beyond `most` bytes of it is read.
+    pub(crate) async fn content(&self, request: v1::DownloadRequest, most: usize) -> Result<Vec<u8>, Status> {
+        let is_away = |status: &Status| status.code() == Code::Unavailable;
+        let read = || {
+            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
+            async move {
+                let mut pieces = sweeps.download(request).await?.into_inner();
+                let mut content = Vec::new();
+                while let Some(piece) = pieces.message().await? {
+                    content.extend_from_slice(&piece.data);
+                    if content.len() > most {
+                        break;
+                    }
+                }
+                Ok(content)
+            }
+        };
+        read.retry(waits(RETRIES)).when(is_away).await
+    }
+
+    /// Adds metrics to jobs. Asked again, it finds them there.
+    pub(crate) async fn import_metrics(
+        &self,
+        messages: Vec<v1::ImportMetricsRequest>,
+    ) -> Result<v1::ImportMetricsReply, Error> {
+        let messages = std::sync::Arc::new(messages);
+        let import = || {
+            let mut sweeps = self.sweeps.clone();
+            let messages = messages.clone();
+            // Piece by piece, so that no second copy of all is made.
+            let stream =
+                tokio_stream::iter((0..messages.len()).filter_map(move |at| messages.get(at).cloned()));
+            async move { Ok(sweeps.import_metrics(stream).await?.into_inner()) }
+        };
+        again(import).await
     }
 
     /// Garbage as it is found, and removed unless it is a dry run.
@@ -253,6 +291,19 @@ pub(crate) struct Shown {
     pub(crate) reuse: Option<v1::Reuse>,
 }
 
+/// True if an answer may have broken off for a reason that passes: the coordinator went, or the connection did.
+pub(crate) fn is_broken_off(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
+            | Code::Aborted
+            | Code::DeadlineExceeded
+    )
+}
+
 /// Asks, and asks again while the coordinator is away.
 async fn again<T, F>(call: impl FnMut() -> F) -> Result<T, Error>
 where
@@ -262,7 +313,8 @@ where
     Ok(call.retry(waits(RETRIES)).when(is_away).await?)
 }
 
-fn waits(times: usize) -> ExponentialBuilder {
+/// Rising pauses between so many tries.
+pub(crate) fn waits(times: usize) -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(5))

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use tonic::{Code, Status};
 
+use crate::client::is_broken_off;
+
 /// Why a command did not do all that it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -47,6 +49,19 @@ impl Error {
             Self::Unreachable(_) => 5,
             Self::Interrupted => 130,
         })
+    }
+
+    /// An answer that ended before its end.
+    pub(crate) fn broken_off(status: Status) -> Self {
+        match is_broken_off(&status) {
+            true => Self::Unreachable(format!("the coordinator's answer broke off: {}", status.message())),
+            false => status.into(),
+        }
+    }
+
+    /// True if the same may succeed in a moment.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
     }
 
     /// An error while writing to standard output.

@@ -1,2 +1,3 @@
-insert into result_files (sweep_id, job, path, size, sha256)
-select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bytea[])
+insert into result_files (sweep_id, job, path, size, sha256, encoding, stored_size)
+select *
+from unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bytea[], $6::encoding[], $7::bigint[])

@@ -1,3 +1,6 @@
-update results r set written = true
-from unnest($1::uuid[], $2::int[]) as w (sweep_id, job)
-where r.sweep_id = w.sweep_id and r.job = w.job
+-- Documents that were made from what holds no more are written again. Parameters that only the matrix had are kept for
+-- those who read with SQL.
+update results r
+set written = r.revision = e.revision, parameters = coalesce(e.parameters::jsonb, r.parameters)
+from unnest($1::uuid[], $2::int[], $3::int[], $4::text[]) as e (sweep_id, job, revision, parameters)
+where r.sweep_id = e.sweep_id and r.job = e.job

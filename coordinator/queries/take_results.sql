@@ -21,8 +21,8 @@ with wanted as (
     insert into results (sweep_id, job, attempt_id, reused)
     select sweep_id, number, h.attempt_id, true from taken join held h using (sweep_id, number)
 ), listed as (
-    insert into result_files (sweep_id, job, path, size, sha256)
-    select t.sweep_id, t.number, f.path, f.size, f.sha256
+    insert into result_files (sweep_id, job, path, size, sha256, encoding, stored_size)
+    select t.sweep_id, t.number, f.path, f.size, f.sha256, f.encoding, f.stored_size
     from taken t
     join wanted w using (sweep_id, number)
     join result_files f on f.sweep_id = w.from_sweep and f.job = w.from_job

@@ -1,4 +1,4 @@
-select r.sweep_id, r.job, r.attempt_id, r.published_at, a.number as attempt, a.agent_id, a.image_id, a.started_at,
+select r.sweep_id, r.job, r.attempt_id, r.published_at, r.revision, a.number as attempt, a.agent_id, a.image_id, a.started_at,
     a.finished_at, a.peak_memory_bytes, a.cpu_micros, a.written_bytes, a.wall_millis,
     r.reused, a.sweep_id as origin_id, a.job as origin_job, o.name as origin_name, o.jobs as origin_jobs,
     a.volume_fingerprints, a.given, g.name as agent, d.description as "software?",

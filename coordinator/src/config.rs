@@ -1,8 +1,10 @@
 //! The coordinator's settings.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
+
+use bt_model::encoding::Encoding;
+use bt_store::Location;
 
 /// All that a coordinator must be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,9 +15,13 @@ pub struct Options {
     /// Address that clients and agents connect to.
     #[arg(long, env = "BTCTL_LISTEN", default_value = "127.0.0.1:7600", value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
-    /// Directory that results are published in.
-    #[arg(long, env = "BTCTL_STORE", value_name = "DIR")]
-    pub store: PathBuf,
+    /// Where results are published: a directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix. What a
+    /// bucket needs besides comes from the environment, e.g. AWS_ACCESS_KEY_ID.
+    #[arg(long, env = "BTCTL_STORE", value_name = "DIR|URL")]
+    pub store: Location,
+    /// How outputs are sent and stored: as they are (none), or compressed (zstd).
+    #[arg(long, env = "BTCTL_COMPRESS", default_value = "none", value_name = "none|zstd")]
+    pub compress: Encoding,
     /// How long a lease holds after its last renewal.
     #[arg(long, env = "BTCTL_LEASE", default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub lease: Duration,

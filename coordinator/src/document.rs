@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::{Manifest, VolumeMount};
@@ -14,7 +15,7 @@ use bt_store::{
 use serde_json::Value;
 
 use crate::manifests::{self, Known, Reader};
-use crate::queue::Published;
+use crate::queue::{Published, PublishedFile};
 
 /// What stands in place of a fingerprint for a volume that changed while the job ran.
 pub(crate) const CHANGED: &str = "changed";
@@ -97,11 +98,7 @@ impl<'k> Writer<'k> {
                 wall_seconds: result.measured.wall_millis.map(|millis| millis as f64 / 1e3),
             },
             logs: Vec::new(),
-            files: result
-                .files
-                .iter()
-                .map(|(path, size, sha256)| FileEntry::new(path, *size, sha256))
-                .collect(),
+            files: result.files.iter().map(entry).collect(),
         })
     }
 }
@@ -113,6 +110,15 @@ fn origin(place: &AttemptPlace) -> ReusedEntry {
         job: place.job,
         attempt: place.attempt,
         dir: place.dir(),
+    }
+}
+
+/// What is said of a file.
+pub(crate) fn entry(file: &PublishedFile) -> FileEntry {
+    let entry = FileEntry::new(&file.path, file.size, &file.sha256);
+    match file.encoding {
+        Encoding::None => entry,
+        encoding => entry.stored(&file.stored_as(), file.size_there(), encoding.name()),
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn part(store: &Store, log: &str, stem: &str) -> Result<Vec<Fil
             }
             let upload = match upload {
                 Some(upload) => upload,
-                none => none.insert(store.upload(&format!("{stem}{name}")).await?),
+                none => none.insert(store.upload(&format!("{stem}{name}"), None).await?),
             };
             upload.write(Bytes::from(text)).await?;
         }

@@ -16,6 +16,7 @@ mod reuse;
 mod scheduling;
 mod services;
 mod sessions;
+mod storage;
 mod verify;
 
 use std::net::SocketAddr;
@@ -25,14 +26,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
-use bt_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -44,6 +44,7 @@ use publisher::Publisher;
 use queue::Queue;
 use reuse::Reuse;
 use services::Services;
+use services::uploads::Uploads;
 use sessions::Sessions;
 
 pub use config::{Keeping, Options};
@@ -70,13 +71,13 @@ pub async fn run(
         options.lease
     );
     ensure!(!options.keeping.gc_every.is_zero(), "--gc-every is no time at all; write 1h");
-    let store = Store::directory(&options.store)?;
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
     let address = socket.local_addr().context("read the listening address")?;
     let Some(queue) = connect(&options.database_url, &shutdown).await? else {
         return Ok(());
     };
+    let Some((store, store_id)) = storage::open(&options.store, &shutdown).await? else { return Ok(()) };
     let work = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
@@ -88,6 +89,9 @@ pub async fn run(
     let services = Services {
         queue,
         store,
+        store_id,
+        encoding: options.compress,
+        uploads: Uploads::default(),
         sessions,
         manifests,
         ledger,
@@ -111,12 +115,13 @@ pub async fn run(
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .tcp_nodelay(true)
         .add_service(AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE));
     info!("listening on {address}");
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
+    // An answer of several pieces would otherwise wait for the acknowledgement of the first.
+    let incoming = TcpIncoming::from(socket).with_nodelay(Some(true));
     let stopping = {
         let (shutdown, sessions) = (shutdown.clone(), services.sessions.clone());
         async move {
@@ -124,7 +129,7 @@ pub async fn run(
             sessions.close_all();
         }
     };
-    let serving = server.serve_with_incoming_shutdown(TcpListenerStream::new(socket), stopping);
+    let serving = server.serve_with_incoming_shutdown(incoming, stopping);
     let bounded = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
@@ -167,6 +172,7 @@ fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdo
     tasks.spawn(publisher.run(shutdown.clone()));
     tasks.spawn(services.reuse.clone().run_settling(shutdown.clone()));
     tasks.spawn(services.reuse.clone().run_following(shutdown.clone()));
+    tasks.spawn(services.uploads.clone().run(shutdown.clone()));
     let dispatcher = Dispatcher {
         queue: services.queue.clone(),
         manifests: services.manifests.clone(),

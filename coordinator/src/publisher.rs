@@ -18,7 +18,7 @@ use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Place, Published, Queue};
+use crate::queue::{self, Documented, Place, Published, Queue, Written};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -87,24 +87,39 @@ impl Publisher {
             let known = self.manifests.get(sweep).await?;
             let writer = Writer::new(&known)?;
             for result in results {
-                documents.push((result, writer.document(result)?));
+                let document = writer.document(result)?;
+                let is_point = matches!(result.parameters, Written::Point(_));
+                let parameters = is_point.then(|| document.parameters.to_string());
+                let noted = Documented {
+                    result: Place { sweep, job: result.place.job },
+                    revision: result.revision,
+                    parameters,
+                };
+                documents.push((result, document, noted));
             }
         }
-        let writing: Vec<_> =
-            documents.into_iter().map(|(result, document)| self.write(result, document)).collect();
+        let writing: Vec<_> = documents
+            .into_iter()
+            .map(|(result, document, noted)| self.write(result, document, noted))
+            .collect();
         let written: Vec<_> = stream::iter(writing).buffer_unordered(AT_ONCE).try_collect().await?;
         self.queue.mark_written(&written).await?;
         Ok(written.len())
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, result: &Published, mut document: ResultDocument) -> Result<Place, Error> {
+    async fn write(
+        &self,
+        result: &Published,
+        mut document: ResultDocument,
+        noted: Documented,
+    ) -> Result<Documented, Error> {
         let place = &result.place;
         if result.reused_from.is_none() {
             document.logs = self.part_log(result).await?;
         }
         self.store.write_result(&place.result(), &document).await?;
-        Ok(Place { sweep: place.sweep, job: place.job })
+        Ok(noted)
     }
 
     async fn part_log(&self, result: &Published) -> Result<Vec<FileEntry>, Error> {

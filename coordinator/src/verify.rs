@@ -1,12 +1,14 @@
 //! Results read again: every file's bytes against the SHA-256 that it was published with, and each `result.json` against
 //! Postgres.
 
+use bt_model::encoding::Encoding;
 use bt_proto::v1;
-use bt_store::{Error, FileEntry, ResultDocument, Store};
+use bt_store::{Decoder, Error, ResultDocument, Store};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use crate::queue::{ResultFile, ResultRow};
+use crate::document::entry;
+use crate::queue::{PublishedFile, ResultRow};
 
 /// Files that are read at once.
 const AT_ONCE: usize = 4;
@@ -15,7 +17,7 @@ enum Check {
     /// The `result.json` at this place.
     Document(ResultRow),
     /// A file of a job, and where it stands.
-    File { job: u32, at: String, file: ResultFile },
+    File { job: u32, at: String, file: PublishedFile },
 }
 
 /// Looks at these results' documents and files, in their order. An error is the store's, which can't be read now.
@@ -26,7 +28,7 @@ pub(crate) fn check(
     let checks = results.into_iter().flat_map(|result| {
         let (job, made_by) = (result.place.job, result.made_by.clone());
         let files = result.files.clone().into_iter();
-        let files = files.map(move |file| Check::File { job, at: made_by.output(&file.path), file });
+        let files = files.map(move |file| Check::File { job, at: made_by.output(&file.stored_as()), file });
         std::iter::once(Check::Document(result)).chain(files)
     });
     let store = store.clone();
@@ -47,16 +49,40 @@ async fn run(store: Store, check: Check) -> Result<v1::Verified, Error> {
 }
 
 /// What is wrong with a file; empty if nothing is.
-async fn content(store: &Store, at: &str, file: &ResultFile) -> Result<String, Error> {
+async fn content(store: &Store, at: &str, file: &PublishedFile) -> Result<String, Error> {
     let mut pieces = match store.read(at).await {
         Ok(pieces) => pieces,
         Err(Error::NotFound { .. }) => return Ok("is missing".to_owned()),
         Err(error) => return Err(error),
     };
     let (mut hash, mut size) = (Sha256::new(), 0);
-    while let Some(piece) = pieces.try_next().await? {
+    let mut decoder = match file.encoding {
+        Encoding::None => None,
+        Encoding::Zstd => match Decoder::new() {
+            Ok(decoder) => Some(decoder),
+            Err(error) => return Ok(format!("can't be decompressed: {error}")),
+        },
+    };
+    let mut take = |piece: &[u8]| {
         size += piece.len() as u64;
-        hash.update(&piece);
+        hash.update(piece);
+    };
+    while let Some(piece) = pieces.try_next().await? {
+        let Some(decoder) = &mut decoder else {
+            take(&piece);
+            continue;
+        };
+        let mut left = &piece[..];
+        loop {
+            match decoder.decode(&mut left) {
+                Ok(Some(piece)) => take(&piece),
+                Ok(None) => break,
+                Err(error) => return Ok(format!("can't be decompressed: {error}")),
+            }
+        }
+    }
+    if let Some(Err(error)) = decoder.map(Decoder::finish) {
+        return Ok(format!("can't be decompressed: {error}"));
     }
     if size != file.size {
         return Ok(format!("has {size} bytes, where {} were published", file.size));
@@ -83,11 +109,7 @@ async fn document(store: &Store, result: &ResultRow) -> Result<String, Error> {
         Ok(document) => document,
         Err(error) => return Ok(format!("can't be read: {error}")),
     };
-    let published = result
-        .files
-        .iter()
-        .map(|file| FileEntry::new(&file.path, file.size, &file.sha256))
-        .collect::<Vec<_>>();
+    let published: Vec<_> = result.files.iter().map(entry).collect();
     if document.attempt_id != result.attempt || document.files != published {
         return Ok("names something else than was published".to_owned());
     }

@@ -65,7 +65,7 @@ impl<'e> Condition<'e> {
 }
 
 /// What people write who know other languages.
-fn hint(source: &str) -> Option<&'static str> {
+pub(crate) fn hint(source: &str) -> Option<&'static str> {
     let outside = without_texts(source);
     let not = outside.match_indices('!').any(|(at, _)| outside.as_bytes().get(at + 1) != Some(&b'='));
     if outside.contains("&&") || outside.contains("||") || not {

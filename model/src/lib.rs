@@ -3,6 +3,7 @@
 //! Pure: nothing here reads a file, a clock or the network, and none of our other crates is imported.
 
 mod condition;
+pub mod encoding;
 pub mod expansion;
 pub mod id;
 pub mod image;
@@ -15,6 +16,7 @@ pub mod reason;
 pub mod resources;
 pub mod retry;
 pub mod secret;
+pub mod selection;
 pub mod software;
 pub mod state;
 pub mod template;

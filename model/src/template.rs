@@ -220,7 +220,7 @@ impl Names {
 }
 
 /// A parameter's value for the engine.
-fn value_of(value: &serde_json::Value) -> Value {
+pub(crate) fn value_of(value: &serde_json::Value) -> Value {
     match value {
         serde_json::Value::Bool(value) => (*value).into(),
         serde_json::Value::String(text) => text.as_str().into(),

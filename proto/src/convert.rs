@@ -1,5 +1,6 @@
 //! Between the wire and the model. What comes from the wire is checked here, once; inside, it is the model's.
 
+use bt_model::encoding::Encoding;
 use bt_model::log::{LogLine, Stream};
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
@@ -60,6 +61,24 @@ impl TryFrom<v1::Reason> for Reason {
             Kind::Outputs(text) => Self::Outputs(text),
             Kind::Agent(text) => Self::Agent(text),
         })
+    }
+}
+
+impl From<Encoding> for v1::Encoding {
+    fn from(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::None => Self::None,
+            Encoding::Zstd => Self::Zstd,
+        }
+    }
+}
+
+impl From<v1::Encoding> for Encoding {
+    fn from(encoding: v1::Encoding) -> Self {
+        match encoding {
+            v1::Encoding::None => Self::None,
+            v1::Encoding::Zstd => Self::Zstd,
+        }
     }
 }
 

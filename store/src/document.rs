@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::upload::hex;
+
 /// The content of `result.json`. Only the files that it names are the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResultDocument {
@@ -145,6 +147,19 @@ pub struct FileEntry {
     pub size: u64,
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
+    /// Where it stands in place of `path`, in how many bytes, and what they are to be decoded by, where it is not stored
+    /// as it is. `size` and `sha256` are those of the decoded file.
+    #[serde(flatten)]
+    pub stored: Option<StoredEntry>,
+}
+
+/// How a file is stored that is not stored as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEntry {
+    pub stored_as: String,
+    pub stored_size: u64,
+    /// `zstd`.
+    pub encoding: String,
 }
 
 impl ResultDocument {
@@ -157,10 +172,11 @@ impl ResultDocument {
 
 impl FileEntry {
     pub fn new(path: &str, size: u64, sha256: &[u8; 32]) -> Self {
-        Self {
-            path: path.to_owned(),
-            size,
-            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-        }
+        Self { path: path.to_owned(), size, sha256: hex(sha256), stored: None }
+    }
+
+    pub fn stored(self, stored_as: &str, stored_size: u64, encoding: &str) -> Self {
+        let (stored_as, encoding) = (stored_as.to_owned(), encoding.to_owned());
+        Self { stored: Some(StoredEntry { stored_as, stored_size, encoding }), ..self }
     }
 }

@@ -1,86 +1,152 @@
 //! The store: the shared storage that results are published to.
 //!
-//! A file appears whole or not at all, and is on disk when a call returns. What counts is decided elsewhere: a file
-//! that no `result.json` names is not part of any result.
+//! It is a directory (local or mounted) or a bucket. A file appears whole or not at all, and is on disk when a call
+//! returns. What counts is decided elsewhere: a file that no `result.json` names is not part of any result.
 
+mod bucket;
+mod codec;
 mod document;
 mod error;
+mod location;
+mod marker;
 mod upload;
 
 use std::future::ready;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::multipart::MultipartStore;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
+pub use bucket::install_tls;
+pub use codec::{Decoder, Encoder, compress};
 pub use document::{
-    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, UsageEntry, VersionsEntry, VolumeEntry,
+    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry, VersionsEntry,
+    VolumeEntry,
 };
 pub use error::Error;
-pub use upload::{Receipt, Upload};
+pub use location::{Cloud, Location, Unreadable};
+pub use upload::{Progress, Receipt, Upload};
 
 /// Bytes of a file's name in a directory.
 const LONGEST_NAME: usize = 255;
 /// What the name that a file has while it is written may be longer by: `#` and a number.
 const WRITING: usize = 8;
 
-/// A directory that results are published in.
-#[derive(Clone, Debug)]
+/// Bytes of a file's name in a bucket, the bucket's prefix included.
+const LONGEST_KEY: usize = 1024;
+/// Bytes of a file in a bucket that are asked for at once, and how many such pieces.
+const RANGE: u64 = 8 << 20;
+const RANGES: usize = 2;
+
+/// Where results are published. Cheap to clone.
+#[derive(Clone)]
 pub struct Store {
+    location: Location,
     objects: Arc<dyn ObjectStore>,
+    /// Of a bucket: how files get there in parts that are known by name.
+    parts: Option<Arc<dyn MultipartStore>>,
+    /// Of a directory that is known to be the store: what must be there for it to be so.
+    marker: Option<PathBuf>,
 }
 
 impl Store {
-    /// The store in a directory, which is made if it is missing.
-    pub fn directory(dir: &Path) -> Result<Self, Error> {
-        let root = |source| Error::Root { dir: dir.to_owned(), source };
-        std::fs::create_dir_all(dir).map_err(|error| root(error.into()))?;
-        let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| root(error.into()))?;
-        Ok(Self { objects: Arc::new(files.with_fsync(true).with_automatic_cleanup(true)) })
+    /// The store at a location. A directory is made if it is missing; a bucket is not asked for anything yet.
+    pub fn open(location: &Location) -> Result<Self, Error> {
+        if let Location::Directory(dir) = location {
+            std::fs::create_dir_all(dir).map_err(|error| root(dir, &error))?;
+        }
+        Self::open_existing(location)
     }
 
-    /// Begins a file. It appears under its name when the upload is finished; an older one of that name is replaced.
-    pub async fn upload(&self, path: &str) -> Result<Upload, Error> {
-        let at = parse(path)?;
-        let aside = aside(&at);
-        let parts = self.objects.put_multipart(aside.as_ref().unwrap_or(&at)).await;
-        let parts = parts.map_err(|e| Error::of(path, e))?;
-        let rename = aside.map(|from| Rename { objects: self.objects.clone(), from, to: at });
-        Ok(Upload::new(path, parts, rename))
+    /// As [`open`](Self::open), and a directory that is missing is an error.
+    pub fn open_existing(location: &Location) -> Result<Self, Error> {
+        let opened = |objects, parts| Self { location: location.clone(), objects, parts, marker: None };
+        match location {
+            Location::Directory(dir) => {
+                std::fs::read_dir(dir).map_err(|error| root(dir, &error))?;
+                let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| root(dir, &error))?;
+                Ok(opened(Arc::new(files.with_fsync(true).with_automatic_cleanup(true)), None))
+            }
+            Location::Bucket { cloud, bucket, prefix } => {
+                let found = bucket::open(*cloud, bucket, prefix).map_err(|error| Error::Settings {
+                    location: location.to_string(),
+                    why: error.to_string(),
+                })?;
+                Ok(opened(found.objects, Some(found.parts)))
+            }
+        }
+    }
+
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Begins a file, of so many bytes as far as is known. It appears under its name when the upload is finished; an
+    /// older one of that name is replaced.
+    pub async fn upload(&self, path: &str, expected: Option<u64>) -> Result<Upload, Error> {
+        let at = self.parse(path)?;
+        self.guard().await?;
+        Ok(Upload::new(self.clone(), path, at, expected))
+    }
+
+    /// Goes on with a file that was begun in a bucket: it is written from its beginning, and what is there is not sent.
+    pub async fn resume(&self, path: &str, progress: Progress) -> Result<Upload, Error> {
+        Ok(self.upload(path, None).await?.resume(progress))
     }
 
     /// Writes a small file. It appears under its name when this returns; an older one of that name is replaced.
     pub async fn put(&self, path: &str, data: Bytes) -> Result<(), Error> {
-        let at = parse(path)?;
-        let aside = aside(&at);
+        let at = self.parse(path)?;
+        let aside = self.aside(&at);
+        self.guard().await?;
         let written = self.objects.put(aside.as_ref().unwrap_or(&at), PutPayload::from(data)).await;
-        written.map_err(|e| Error::of(path, e))?;
-        let rename = aside.map(|from| Rename { objects: self.objects.clone(), from, to: at });
-        match rename {
-            Some(rename) => rename.run().await.map_err(|e| Error::of(path, e)),
+        written.map_err(|e| self.error(path, e))?;
+        match aside {
+            Some(from) => {
+                let rename = Rename { objects: self.objects.clone(), from, to: at };
+                rename.run().await.map_err(|e| self.error(path, e))
+            }
             None => Ok(()),
         }
     }
 
     /// Removes a file. Fine if it is gone.
     pub async fn remove(&self, path: &str) -> Result<(), Error> {
-        match self.objects.delete(&parse(path)?).await {
+        match self.objects.delete(&self.parse(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(Error::of(path, error)),
+            Err(error) => Err(self.error(path, error)),
         }
     }
 
     /// The size of a file in bytes, or none if there is no such file.
     pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
-        match self.objects.head(&parse(path)?).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(Error::of(path, error)),
+        let at = self.parse(path)?;
+        self.guard().await?;
+        let error = match self.objects.head(&at).await {
+            Ok(meta) => return Ok(Some(meta.size)),
+            Err(error) => error,
+        };
+        let error = match (error, &self.parts) {
+            // An answer without a body does not tell a missing file from a missing bucket.
+            (object_store::Error::NotFound { .. }, Some(_)) => {
+                let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+                match self.objects.get_opts(&at, first).await {
+                    Ok(found) => return Ok(Some(found.meta.size)),
+                    Err(error) => error,
+                }
+            }
+            (error, _) => error,
+        };
+        match self.error(path, error) {
+            Error::NotFound { .. } => Ok(None),
+            error => Err(error),
         }
     }
 
@@ -89,28 +155,53 @@ impl Store {
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
-        let found = self.objects.get(&parse(path)?).await;
-        let name = path.to_owned();
-        let pieces = found.map_err(|e| Error::of(path, e))?.into_stream();
-        Ok(pieces.map(move |piece| piece.map_err(|e| Error::of(&name, e))))
+        self.read_from(path, 0).await
+    }
+
+    /// Reads a file in pieces, from an offset on; nothing if the file is no longer than that.
+    pub async fn read_from(
+        &self,
+        path: &str,
+        offset: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        let at = self.parse(path)?;
+        let failed = {
+            let (store, name) = (self.clone(), path.to_owned());
+            move |error| store.error(&name, error)
+        };
+        if self.parts.is_none() && offset == 0 {
+            let pieces = self.objects.get(&at).await.map_err(&failed)?.into_stream();
+            return Ok(pieces.map(move |piece| piece.map_err(&failed)).left_stream());
+        }
+        // In ranges, so that no request lasts as long as a slow reader takes for all of it.
+        let size = self.size(path).await?.ok_or_else(|| Error::NotFound { path: path.to_owned() })?;
+        let objects = self.objects.clone();
+        let pieces = stream::iter(ranges(offset, size)).map(move |range| {
+            let (objects, at) = (objects.clone(), at.clone());
+            async move { objects.get_range(&at, range).await }
+        });
+        Ok(pieces.buffered(RANGES).map(move |piece| piece.map_err(&failed)).right_stream())
     }
 
     /// All files below a directory, with their sizes, as the store names them: in no order, and none that is still being
     /// written. A directory that is not there has none.
     pub fn list(&self, dir: &str) -> impl Stream<Item = Result<Stored, Error>> + Send + 'static {
-        let name = dir.to_owned();
         let listed = match dir {
             "" => Ok(self.objects.list(None)),
-            dir => parse(dir).map(|prefix| self.objects.list(Some(&prefix))),
+            dir => self.parse(dir).map(|prefix| self.objects.list(Some(&prefix))),
         };
-        let failed = move |error| Error::of(&name, error);
+        let (store, name) = (self.clone(), dir.to_owned());
+        let failed = move |error| store.error(&name, error);
         let stored = |meta: object_store::ObjectMeta| Stored {
             path: meta.location.into(),
             size: meta.size,
             modified: meta.last_modified.into(),
         };
         match listed {
-            Ok(files) => files.map(move |file| file.map(stored).map_err(&failed)).left_stream(),
+            Ok(files) => files
+                .map(move |file| file.map(stored).map_err(&failed))
+                .filter(|file| ready(!file.as_ref().is_ok_and(Stored::is_own)))
+                .left_stream(),
             Err(error) => stream::once(ready(Err(error))).right_stream(),
         }
     }
@@ -119,6 +210,61 @@ impl Store {
     pub async fn write_result(&self, path: &str, document: &ResultDocument) -> Result<(), Error> {
         self.put(path, document.to_json().into()).await
     }
+
+    /// Removes what is in a bucket of a file that nobody will go on with.
+    pub async fn abandon(&self, path: &str, progress: Progress) -> Result<(), Error> {
+        self.resume(path, progress).await?.abort().await
+    }
+
+    fn error(&self, path: &str, error: object_store::Error) -> Error {
+        Error::of(&self.location, path, error)
+    }
+
+    /// Names are kept as they are or refused: `Path::parse` changes nothing.
+    fn parse(&self, path: &str) -> Result<object_store::path::Path, Error> {
+        let refused = |why: String| Error::Name { path: path.to_owned(), why };
+        if path.starts_with('/') || path.ends_with('/') {
+            return Err(refused("it must be relative and name a file".into()));
+        }
+        if let Location::Bucket { prefix, .. } = &self.location
+            && prefix.len() + path.len() >= LONGEST_KEY
+        {
+            return Err(refused(format!("with the store's prefix it is longer than {LONGEST_KEY} bytes")));
+        }
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let number = name.split_once('#').map_or("", |(_, rest)| rest);
+        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(refused("`#` and a number at the end stand for a file that is being written".into()));
+        }
+        object_store::path::Path::parse(path).map_err(|error| refused(error.to_string()))
+    }
+
+    /// Where a file is written whose own name leaves no room for that of a file being written: beside its place, so that
+    /// it can be renamed, and always at the same, so that another try replaces what an earlier one left.
+    fn aside(&self, path: &object_store::path::Path) -> Option<object_store::path::Path> {
+        if self.parts.is_some() {
+            return None;
+        }
+        let name = path.filename().filter(|name| name.len() > LONGEST_NAME - WRITING)?;
+        let dir = path.as_ref().strip_suffix(name)?;
+        let digest = upload::hex(&Sha256::digest(name.as_bytes())[..8]);
+        object_store::path::Path::parse(format!("{dir}.btctl-{digest}")).ok()
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.location)
+    }
+}
+
+fn root(dir: &Path, error: &dyn std::error::Error) -> Error {
+    Error::Root { dir: dir.display().to_string(), why: error.to_string() }
+}
+
+fn ranges(from: u64, size: u64) -> impl Iterator<Item = Range<u64>> {
+    let starts = std::iter::successors(Some(from), |start| Some(start + RANGE));
+    starts.take_while(move |start| *start < size).map(move |start| start..size.min(start + RANGE))
 }
 
 /// A file that is in the store.
@@ -132,6 +278,13 @@ pub struct Stored {
     pub modified: SystemTime,
 }
 
+impl Stored {
+    /// True for what a store keeps for itself.
+    fn is_own(&self) -> bool {
+        self.path == marker::MARKER || self.path.starts_with(marker::PROBE)
+    }
+}
+
 /// The last step of writing a file whose own name leaves no room for that of a file being written.
 struct Rename {
     objects: Arc<dyn ObjectStore>,
@@ -143,30 +296,6 @@ impl Rename {
     async fn run(&self) -> object_store::Result<()> {
         self.objects.rename(&self.from, &self.to).await
     }
-}
-
-/// Where a file with such a long name is written: beside its place, so that it can be renamed, and always at the same, so
-/// that another try replaces what an earlier one left.
-fn aside(path: &object_store::path::Path) -> Option<object_store::path::Path> {
-    let name = path.filename().filter(|name| name.len() > LONGEST_NAME - WRITING)?;
-    let dir = path.as_ref().strip_suffix(name)?;
-    let digest = Sha256::digest(name.as_bytes());
-    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    object_store::path::Path::parse(format!("{dir}.btctl-{digest}")).ok()
-}
-
-/// Names are kept as they are or refused: `Path::parse` changes nothing.
-fn parse(path: &str) -> Result<object_store::path::Path, Error> {
-    let refused = |why: String| Error::Name { path: path.to_owned(), why };
-    if path.starts_with('/') || path.ends_with('/') {
-        return Err(refused("it must be relative and name a file".into()));
-    }
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let number = name.split_once('#').map_or("", |(_, rest)| rest);
-    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(refused("`#` and a number at the end stand for a file that is being written".into()));
-    }
-    object_store::path::Path::parse(path).map_err(|error| refused(error.to_string()))
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@ use super::*;
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::directory(&dir.path().join("store")).unwrap();
+    let store = Store::open(&Location::Directory(dir.path().join("store"))).unwrap();
     (dir, store)
 }
 
 #[tokio::test]
 async fn a_file_is_invisible_until_it_is_whole() {
     let (dir, store) = store();
-    let mut upload = store.upload("s-1/0/1/a b#%ä.pck").await.unwrap();
+    let mut upload = store.upload("s-1/0/1/a b#%ä.pck", None).await.unwrap();
     let piece = Bytes::from(vec![7; 3 << 20]);
     for _ in 0..5 {
         upload.write(piece.clone()).await.unwrap();
@@ -27,7 +27,7 @@ async fn a_file_is_invisible_until_it_is_whole() {
 #[tokio::test]
 async fn an_aborted_file_leaves_nothing() {
     let (dir, store) = store();
-    let mut upload = store.upload("s-1/0/1/x").await.unwrap();
+    let mut upload = store.upload("s-1/0/1/x", None).await.unwrap();
     upload.write(Bytes::from_static(b"half")).await.unwrap();
     upload.abort().await.unwrap();
     let left = std::fs::read_dir(dir.path().join("store/s-1/0/1")).map(Iterator::count);
@@ -35,9 +35,39 @@ async fn an_aborted_file_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_killed_writer_left_is_removed_by_the_next() {
+    let (dir, store) = store();
+    let at = dir.path().join("store/s-1/0/1");
+    std::fs::create_dir_all(&at).unwrap();
+    for left in ["x#1", "x#2", "y#1"] {
+        std::fs::write(at.join(left), "half").unwrap();
+    }
+    let mut upload = store.upload("s-1/0/1/x", None).await.unwrap();
+    store.clear("s-1/0/1/x").await.unwrap();
+    upload.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
+    upload.finish().await.unwrap();
+    let mut left: Vec<_> = std::fs::read_dir(at).unwrap().map(|file| file.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["x", "y#1"], "the other one is not its own");
+}
+
+#[tokio::test]
+async fn a_directory_that_lost_its_marker_is_not_written_to() {
+    let (dir, mut store) = store();
+    let id = store.claim().await.unwrap();
+    assert_eq!(store.claim().await.unwrap(), id);
+    store.prove_shared().await.unwrap();
+    std::fs::remove_file(dir.path().join("store/.btctl-store")).unwrap();
+    assert!(matches!(store.put("x", Bytes::new()).await, Err(Error::Gone { .. })));
+    assert!(matches!(store.upload("x", None).await, Err(Error::Gone { .. })));
+    assert!(matches!(store.size("x").await, Err(Error::Gone { .. })));
+    assert!(!store.recognise(id).await.unwrap());
+}
+
+#[tokio::test]
 async fn an_empty_file_is_a_file() {
     let (_dir, store) = store();
-    let receipt = store.upload("s/0/1/empty").await.unwrap().finish().await.unwrap();
+    let receipt = store.upload("s/0/1/empty", None).await.unwrap().finish().await.unwrap();
     assert_eq!(receipt.size, 0);
     assert_eq!(store.size("s/0/1/empty").await.unwrap(), Some(0));
 }
@@ -46,7 +76,7 @@ async fn an_empty_file_is_a_file() {
 async fn names_are_kept_or_refused() {
     let (_dir, store) = store();
     for name in ["../x", "/etc/passwd", "a/../b", "a//b", "a/", "a\nb", ".", "a/x#1", "x#007"] {
-        assert!(matches!(store.upload(name).await, Err(Error::Name { .. })), "{name:?}");
+        assert!(matches!(store.upload(name, None).await, Err(Error::Name { .. })), "{name:?}");
     }
 }
 
@@ -54,7 +84,7 @@ async fn names_are_kept_or_refused() {
 async fn a_directory_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
-    let error = Store::directory(&dir.path().join("file/store")).unwrap_err();
+    let error = Store::open(&Location::Directory(dir.path().join("file/store"))).unwrap_err();
     assert!(error.to_string().contains("file/store"), "{error}");
 }
 
@@ -65,7 +95,7 @@ async fn the_longest_name_is_kept_and_nothing_else_is_left() {
         let name = "n".repeat(length);
         let path = format!("s/0/1/{name}");
         store.put(&path, Bytes::from_static(b"small")).await.unwrap();
-        let mut upload = store.upload(&path).await.unwrap();
+        let mut upload = store.upload(&path, None).await.unwrap();
         upload.write(Bytes::from_static(b"larger")).await.unwrap();
         assert_eq!(store.size(&path).await.unwrap(), Some(5));
         upload.finish().await.unwrap();
@@ -81,7 +111,7 @@ async fn what_is_there_is_listed_and_what_is_being_written_is_not() {
     store.put("s/0/1/a", Bytes::from_static(b"12")).await.unwrap();
     store.put("s/0/1/b/c", Bytes::from_static(b"3")).await.unwrap();
     store.put("s/00/1/a", Bytes::new()).await.unwrap();
-    let mut open = store.upload("s/0/1/open").await.unwrap();
+    let mut open = store.upload("s/0/1/open", None).await.unwrap();
     open.write(Bytes::from_static(b"half")).await.unwrap();
     let list = async |dir| {
         let listed: Vec<_> = store.list(dir).map(Result::unwrap).collect().await;

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it can't go on")]
 
+mod analysis;
 mod bad_input;
 mod container;
 mod cuts;
 mod engine;
 mod example;
 mod faults;
+mod fetch;
 mod history;
 mod hostile;
 mod images;
@@ -15,6 +17,7 @@ mod keep;
 mod local;
 mod logs;
 mod manage;
+mod metrics;
 mod offers;
 mod options;
 mod order;
@@ -24,6 +27,7 @@ mod reuse_results;
 mod reuse_twins;
 mod several;
 mod shipping;
+mod stores;
 mod submit;
 mod tidy;
 mod up;

@@ -93,38 +93,25 @@ fn closed_files_are_in_the_store_while_their_job_runs() {
     assert_eq!(cluster.run(&["results", "ls", &sweep, "--attempt", "1"]).code, 2);
 }
 
-#[test]
-fn what_changed_after_it_was_sent_is_published_as_it_is_at_the_end() {
+/// Python that leaves these files with `first` in them, waits until they are in the store, and then does something with
+/// them. Returns what is published in the end.
+#[track_caller]
+fn published_after(files: &[&str], then: &str) -> BTreeMap<String, String> {
     let cluster = Cluster::start();
-    let script = "
+    let begin = "
 import mmap, os, time
 def write(name, text):
     with open('/results/' + name, 'w') as file: file.write(text)
 def wait(name):
     while not os.path.exists('/tmp/' + name): time.sleep(0.1)
 time.sleep(2)
-for name in ['kept', 'rewritten', 'removed', 'renamed', 'opened', 'stamped']: write(name, 'first')
-file = open('/results/mapped', 'w+b')
-file.write(b'first'); file.flush()
-mapping = mmap.mmap(file.fileno(), 5); file.close()
-os.replace('/results/mapped', '/results/mapping')
-opened = open('/results/opened', 'r+b', buffering=0)
-os.mkdir('/results/d'); write('d/inner', 'first')
-wait('go')
-write('rewritten', 'again')
-os.remove('/results/removed')
-os.rename('/results/renamed', '/results/moved')
-mapping[:] = b'again'
-opened.write(b'again')
-before = os.stat('/results/stamped'); write('stamped', 'again')
-os.utime('/results/stamped', ns=(before.st_atime_ns, before.st_mtime_ns))
-os.rename('/results/d', '/results/e'); write('e/inner', 'again'); os.rename('/results/e', '/results/d')
+os.chdir('/results'); os.mkdir('d')
 ";
-    let args = ["submit", "--image", "sma-cross:1", "-m", "128m", "--", "python3", "-c", script];
+    let script = format!("{begin}for name in {files:?}: write(name, 'first')\n{then}");
+    let args = ["submit", "--image", "sma-cross:1", "-m", "128m", "--", "python3", "-c", &script];
     let sweep = cluster.json(&args)["id"].as_str().unwrap().to_owned();
     let stored = cluster.store().join(format!("sma-cross-{}/0/1", &sweep[..8]));
-    let sent = ["kept", "rewritten", "removed", "renamed", "opened", "stamped", "mapping", "d/inner"];
-    for name in sent {
+    for name in files {
         wait_for(&stored.join(name), b"first");
     }
     cluster.touch(&sweep, "/tmp/go");
@@ -132,18 +119,58 @@ os.rename('/results/d', '/results/e'); write('e/inner', 'again'); os.rename('/re
     cluster.ok(&["results", "get", &sweep, "-d", "got"]);
     let got = cluster.dir().join("got/0");
     let read = |path: &str| fs::read_to_string(got.join(path)).unwrap();
-    let found: BTreeMap<_, _> = paths(&got).into_iter().map(|path| (path.clone(), read(&path))).collect();
+    paths(&got).into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+fn texts(files: &[(&str, &str)]) -> BTreeMap<String, String> {
+    files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
+}
+
+#[test]
+fn what_changed_after_it_was_sent_is_published_as_it_is_at_the_end() {
+    let files = ["kept", "rewritten", "removed", "renamed", "stamped", "swapped", "d/inner"];
+    let then = "
+wait('go')
+write('rewritten', 'again'); write('d/inner', 'again')
+os.remove('removed')
+os.rename('renamed', 'moved')
+before = os.stat('stamped'); write('stamped', 'again')
+os.utime('stamped', ns=(before.st_atime_ns, before.st_mtime_ns))
+write('new', 'again'); os.replace('new', 'swapped')
+";
     let expected = [
         ("d/inner", "again"),
         ("kept", "first"),
-        ("mapping", "again"),
         ("moved", "first"),
-        ("opened", "again"),
         ("rewritten", "again"),
         ("stamped", "again"),
+        ("swapped", "again"),
     ];
-    let expected = expected.map(|(path, text)| (path.to_owned(), text.to_owned()));
-    assert_eq!(found, BTreeMap::from(expected));
+    assert_eq!(published_after(&files, then), texts(&expected));
+}
+
+#[test]
+fn what_is_written_by_who_has_the_file_open_or_mapped_since_before_is_published_too() {
+    let then = "
+mapped = open('mapped', 'r+b'); mapping = mmap.mmap(mapped.fileno(), 5); mapped.close()
+opened = open('opened', 'r+b', buffering=0)
+wait('go')
+mapping[:] = b'again'
+opened.write(b'again')
+";
+    let expected = [("kept", "first"), ("mapped", "again"), ("opened", "again")];
+    assert_eq!(published_after(&["kept", "mapped", "opened"], then), texts(&expected));
+}
+
+#[test]
+fn what_is_in_a_directory_that_is_renamed_is_published_where_it_is_at_the_end() {
+    let then = "
+wait('go')
+os.rename('d', 'e'); write('e/a', 'again'); os.rename('e', 'd')
+os.mkdir('f'); os.rename('d/b', 'f/b'); os.rename('f', 'g')
+";
+    let expected = [("d/a", "again"), ("g/b", "first")];
+    assert_eq!(published_after(&["d/a", "d/b"], then), texts(&expected));
 }
 
 #[test]

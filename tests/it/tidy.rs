@@ -103,6 +103,7 @@ fn libraries_stay_behind_their_doors() {
             "coordinator/src/sessions.rs",
             "agent/src/session.rs",
             "agent/src/upload.rs",
+            "agent/src/upload",
             "cli/src",
         ],
     );

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use bt_tests::{Cluster, HeldTable, Options, Proxy, wait_until};
 use serde_json::Value;
@@ -76,7 +77,7 @@ fn expected(step: Step) -> Seen {
 }
 
 /// The files of the job, as its script makes them.
-fn files() -> BTreeMap<String, Vec<u8>> {
+static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
     let lines = |text: &str, size: u64| {
         let line = format!("{text}\n");
         line.bytes().cycle().take(usize::try_from(size).unwrap()).collect::<Vec<u8>>()
@@ -84,7 +85,7 @@ fn files() -> BTreeMap<String, Vec<u8>> {
     let small = (0..SMALL_FILES).map(|number| (format!("s{number}"), lines(&number.to_string(), SMALL)));
     let large = [("a", FIRST), ("b", SECOND)];
     large.map(|(name, size)| (name.to_owned(), lines(name, size))).into_iter().chain(small).collect()
-}
+});
 
 fn script(step: Step) -> String {
     let large = format!("yes a | head -c {FIRST} > a; yes b | head -c {SECOND} > b");
@@ -107,7 +108,7 @@ struct Scene<'a> {
 impl Scene<'_> {
     fn stored(&self, path: &str) -> bool {
         let size = fs::metadata(self.cluster.stored(self.sweep, 0, 1).join(path)).map(|found| found.len());
-        size.is_ok_and(|size| size == files()[path].len() as u64)
+        size.is_ok_and(|size| size == FILES[path].len() as u64)
     }
 
     /// True while a file is being written in the store.
@@ -172,7 +173,7 @@ impl Scene<'_> {
     }
 
     fn look(&self) -> ((bool, bool, usize), (u64, bool)) {
-        let small = files().keys().filter(|path| path.starts_with('s') && self.stored(path)).count();
+        let small = FILES.keys().filter(|path| path.starts_with('s') && self.stored(path)).count();
         let sql = format!("select count(*) from results where sweep_id = '{}'", self.sweep);
         let published = self.cluster.database.query(&sql)[0].parse().unwrap();
         ((self.stored("a"), self.stored("b"), small), (published, self.result_json().is_file()))
@@ -183,11 +184,11 @@ impl Scene<'_> {
 #[track_caller]
 fn agree(cluster: &Cluster, sweep: &str, told: &str) {
     let hex = |data: &[u8]| Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let written: BTreeMap<_, _> = files().iter().map(|(path, data)| (path.clone(), hex(data))).collect();
+    let written: BTreeMap<_, _> = FILES.iter().map(|(path, data)| (path.clone(), hex(data))).collect();
     let entries = |files: &Value| -> BTreeMap<String, String> {
         let entry = |file: &Value| {
             let text = |name: &str| file[name].as_str().unwrap().to_owned();
-            assert_eq!(file["size"].as_u64(), Some(self::files()[&text("path")].len() as u64), "{told}");
+            assert_eq!(file["size"].as_u64(), Some(FILES[&text("path")].len() as u64), "{told}");
             (text("path"), text("sha256"))
         };
         files.as_array().unwrap().iter().map(entry).collect()
@@ -226,7 +227,10 @@ fn kill_at_every_step(victim: Victim) {
     for step in STEPS {
         let told = format!("{victim:?} {step:?}");
         let sweep = cluster.submit(&[], &script(step));
-        cluster.wait_count(&sweep, "running", 1);
+        wait_until("its container is known to run", || {
+            let sql = format!("select state from attempts where sweep_id = '{sweep}'");
+            (cluster.database.query(&sql) == ["running"]).then_some(())
+        });
         let mut scene = Scene { cluster: &cluster, line: &line, sweep: &sweep, table: None };
         scene.reach(step);
         let table = scene.table.take();

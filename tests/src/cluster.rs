@@ -16,10 +16,14 @@ use crate::{Database, Proxy, wait_until};
 pub struct Options {
     pub lease: &'static str,
     pub heartbeat: &'static str,
-    /// More flags of the coordinators.
-    pub coordinator: Vec<String>,
     /// More flags of the agents.
     pub agent: Vec<String>,
+    /// More flags of the coordinators.
+    pub coordinator: Vec<String>,
+    /// Where results are published; in a directory of its own if not given.
+    pub store: Option<String>,
+    /// What coordinators have in their environment, and agents unless they are given another.
+    pub env: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -27,8 +31,10 @@ impl Default for Options {
         Self {
             lease: "6s",
             heartbeat: "500ms",
-            coordinator: Vec::new(),
             agent: ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "5s"].map(str::to_owned).into(),
+            coordinator: Vec::new(),
+            store: None,
+            env: Vec::new(),
         }
     }
 }
@@ -112,11 +118,15 @@ impl Cluster {
             .arg("coordinator")
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--lease", self.options.lease, "--heartbeat", self.options.heartbeat])
-            .arg("--store")
-            .arg(self.store())
             .args(&self.options.coordinator)
-            .env("BTCTL_DATABASE_URL", self.database.url());
+            .arg("--store");
+        match &self.options.store {
+            Some(location) => command.arg(location),
+            None => command.arg(self.store()),
+        };
+        command.env("BTCTL_DATABASE_URL", self.database.url());
         isolate(&mut command, self.dir());
+        command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         let process = Process::start(&format!("coordinator{number}"), self.dir(), &mut command);
         self.coordinators[number].1 = Some(process);
         let address = format!("http://127.0.0.1:{port}");
@@ -141,7 +151,9 @@ impl Cluster {
     }
 
     pub fn add_agent_with(&mut self, name: &str, flags: &[String]) {
-        self.add_agent_in(name, flags, &[]);
+        let env = self.options.env.clone();
+        let env: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.add_agent_in(name, flags, &env);
     }
 
     /// As [`add_agent_with`](Self::add_agent_with), with these settings in its environment.
@@ -184,6 +196,14 @@ impl Cluster {
     /// Runs a client's command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         run_client(&self.address(), self.dir(), args)
+    }
+
+    /// Starts a client's command in the background.
+    pub fn spawn(&self, name: &str, args: &[&str]) -> Process {
+        let mut command = Command::new(btctl_path());
+        command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
+        isolate(&mut command, self.dir());
+        Process::start(name, self.dir(), &mut command)
     }
 
     /// Runs a command that must succeed, and returns what it printed.

@@ -2,12 +2,15 @@
 //! clients that type real commands.
 //!
 //! The tests need what `make test` sets up: a Postgres whose URL is in `DATABASE_URL` (scripts/with-postgres), a Docker
-//! Engine, the server of an image registry, and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
+//! Engine, the server of an image registry, an S3 server
+//! (scripts/tools), and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
 
 mod broken_engine;
+mod bucket;
 mod cluster;
 mod database;
 mod engine;
+mod faulty_http;
 pub mod history;
 mod postgres;
 mod process;
@@ -16,9 +19,11 @@ mod registry;
 mod scripted;
 
 pub use broken_engine::BrokenEngine;
+pub use bucket::Bucket;
 pub use cluster::{Cluster, Options};
 pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
+pub use faulty_http::{Fault, FaultyHttp};
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path};
 pub use proxy::Proxy;

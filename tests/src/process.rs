@@ -43,7 +43,10 @@ pub(crate) fn isolate(command: &mut Command, home: &Path) {
         .env("XDG_CONFIG_HOME", home.join("config"))
         .env("XDG_STATE_HOME", home.join("state"))
         .env_remove("BTCTL_CONFIG")
-        .env_remove("DOCKER_CONFIG");
+        .env_remove("DOCKER_CONFIG")
+        .env_remove("BTCTL_STORE")
+        .env_remove("BTCTL_COMPRESS")
+        .env_remove("BTCTL_AGENT_STORE");
 }
 
 /// A port that nobody listens on now.

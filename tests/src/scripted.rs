@@ -117,7 +117,8 @@ impl ScriptedAgent {
     /// Reports success with one small output.
     pub async fn succeed(&mut self, attempt: &str, data: &[u8], sha256: Vec<u8>) -> u64 {
         self.sequence += 1;
-        let output = v1::OutputFile { path: "out".into(), size: data.len() as u64, sha256 };
+        let output =
+            v1::OutputFile { path: "out".into(), size: data.len() as u64, sha256, ..Default::default() };
         let succeeded = v1::Succeeded { outputs: vec![output], metrics: String::new() };
         let report = v1::Report {
             sequence: self.sequence,

@@ -3,10 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::pin::pin;
 
-use bt_model::metrics;
+use bt_model::log::{LogLine, Stream};
+use bt_model::manifest::Manifest;
+use bt_model::metrics::{self, Metrics};
 use bt_model::reason::Reason;
 use bt_proto::v1::{self, report};
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
@@ -16,8 +21,9 @@ use crate::collect::{self, Stamp};
 use crate::container::Job;
 use crate::ending::{Ending, Outcome, StoredOutput};
 use crate::holdings::Held;
+use crate::logfile::LogFile;
 use crate::shipping::{Journal, Known};
-use crate::upload::{Failure, What, upload};
+use crate::upload::{self, Failure, What};
 
 /// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
@@ -25,8 +31,6 @@ const SMALL_TOGETHER: u64 = 1 << 20;
 const FRAME: u64 = 16;
 /// Bytes of a file that are hashed at once.
 const PIECE: usize = 256 << 10;
-/// The largest metrics file that is read.
-const LARGEST_METRICS: u64 = 1 << 20;
 
 /// Puts the outputs into the store, unless they have been shipped there while the job ran.
 pub(super) async fn publish(
@@ -39,34 +43,48 @@ pub(super) async fn publish(
     let mut journal = shipped.await;
     let root = held.dir.results();
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
-    let metrics = read_metrics(&root, &job.manifest.metrics)?;
+    let metrics = metrics_of(held, job).await?;
     let listing = collect::list(&root).map_err(outputs_reason)?;
     for skipped in &listing.skipped {
         warn!(attempt.id = %held.id(), "output {} is left out: {}", skipped.path, skipped.why);
     }
+    let encoding = upload::encoding(agent, held).await;
     let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
+    let mut large = Vec::new();
     let mut room = SMALL_TOGETHER;
     for output in listing.outputs {
-        let open = || collect::open(&root, &output.path).map_err(outputs_reason);
-        let stamp = Stamp::of(&open()?).map_err(|error| unreadable(&output.path, &error))?;
-        if let Some(output) = already_stored(&journal, &output.path, &stamp, open).await? {
+        let path = output.path;
+        let open = || collect::open(&root, &path).map_err(outputs_reason);
+        let stamp = Stamp::of(&open()?).map_err(|error| unreadable(&path, &error))?;
+        if let Some(output) = already_stored(&journal, &path, &stamp, open).await? {
             stored.push(output);
             continue;
         }
         // What goes to the same place now is something else.
-        journal
-            .void(&output.path)
-            .map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
-        if let Some(left) = room.checked_sub(output.path.len() as u64 + FRAME)
+        journal.void(&path).map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
+        if let Some(left) = room.checked_sub(path.len() as u64 + FRAME)
             && let Some(data) =
-                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&output.path, &error))?
+                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&path, &error))?
         {
             room = left - data.len() as u64;
             let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
-            stored.push(StoredOutput { path: output.path, size, sha256, small: true });
+            let encoding = encoding.of(&path).map_err(|error| Reason::Outputs(error.to_string()))?;
+            stored.push(StoredOutput { path, size, sha256, small: true, encoding, stored_size: 0 });
             continue;
         }
-        match upload(agent, held, What::Output(output.path.clone()), open).await {
+        large.push((path, stamp));
+    }
+    let sending = stream::iter(large).map(|(path, stamp)| {
+        let root = &root;
+        async move {
+            let open = || collect::open(root, &path).map_err(outputs_reason);
+            (stamp, upload::upload(agent, held, What::Output(path.clone()), open).await)
+        }
+    });
+    // As many at once as the agent lets through, and no more are made.
+    let mut sending = pin!(sending.buffer_unordered(agent.options.uploads_at_once as usize));
+    while let Some((stamp, sent)) = sending.next().await {
+        match sent {
             Ok(output) => {
                 journal.note(stamp, output.clone());
                 stored.push(output);
@@ -75,7 +93,35 @@ pub(super) async fn publish(
             Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
         }
     }
+    stored.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
+}
+
+/// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is told in its log.
+async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
+    let (root, manifest) = (held.dir.results(), job.manifest.clone());
+    // It may take a second to read one that is as large as can be.
+    let read = tokio::task::spawn_blocking(move || read_metrics(&root, &manifest));
+    let metrics = read.await.map_err(|error| Reason::Agent(error.to_string()))??;
+    let Some(metrics) = metrics else { return Ok(String::new()) };
+    if !metrics.left_out.is_empty() {
+        let told = format!(
+            "btctl: {}: NaN, infinite or null, and so not reported: {}\n",
+            job.manifest.metrics,
+            metrics::listed(metrics.left_out.iter())
+        );
+        say_in_log(held, job, told);
+    }
+    Ok(serde_json::Value::Object(metrics.numbers).to_string())
+}
+
+fn say_in_log(held: &Held, job: &Job, text: String) {
+    let line = LogLine { time: Timestamp::now(), stream: Stream::Stderr, text: text.into_bytes() };
+    let said = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
+        .and_then(|(mut log, _)| log.append(&line).and_then(|()| log.finish()));
+    if let Err(error) = said {
+        warn!(attempt.id = %held.id(), error = %error, "the log can't be added to");
+    }
 }
 
 /// What is in the store of a file, if it is the very file. One that may have changed unseen is read again.
@@ -113,17 +159,24 @@ fn sha256(mut file: File) -> io::Result<(u64, [u8; 32])> {
     }
 }
 
-/// The metrics as a JSON object; nothing if the job wrote none.
-pub(crate) fn read_metrics(root: &Path, name: &str) -> Result<String, Reason> {
+/// The metrics that a job has left, if it did and need not have; those that its manifest requires are among them.
+pub(crate) fn read_metrics(root: &Path, manifest: &Manifest) -> Result<Option<Metrics>, Reason> {
+    let name = &manifest.metrics;
     let file = match collect::open(root, name) {
         Ok(file) => file,
-        Err(collect::Error::NotFound { .. }) => return Ok(String::new()),
+        Err(collect::Error::NotFound { .. }) if manifest.require.is_empty() => return Ok(None),
+        Err(collect::Error::NotFound { .. }) => {
+            let required = metrics::listed(manifest.require.iter());
+            return Err(Reason::Outputs(format!(
+                "{name} is missing; the manifest requires {required} in it"
+            )));
+        }
         Err(error) => return Err(Reason::Outputs(error.to_string())),
     };
     let mut text = Vec::new();
-    let read = file.take(LARGEST_METRICS + 1).read_to_end(&mut text);
+    let read = file.take(metrics::MAX_TEXT as u64 + 1).read_to_end(&mut text);
     read.map_err(|error| Reason::Outputs(format!("{name}: {error}")))?;
     let metrics = metrics::parse(&text);
-    let metrics = metrics.map_err(|error| Reason::Outputs(format!("{name}: {error}")))?;
-    Ok(serde_json::Value::Object(metrics).to_string())
+    let checked = metrics.and_then(|metrics| metrics.require(&manifest.require).map(|()| metrics));
+    checked.map(Some).map_err(|error| Reason::Outputs(format!("{name}: {error}")))
 }

@@ -165,10 +165,19 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use bt_model::encoding::Encoding;
+
     use super::*;
 
     fn stored(path: &str) -> StoredOutput {
-        StoredOutput { path: path.to_owned(), size: 3, sha256: vec![7; 32], small: false }
+        StoredOutput {
+            path: path.to_owned(),
+            size: 3,
+            sha256: vec![7; 32],
+            small: false,
+            encoding: Encoding::None,
+            stored_size: 0,
+        }
     }
 
     fn file(dir: &std::path::Path, name: &str) -> Stamp {

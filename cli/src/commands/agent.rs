@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-use bt_agent::{EngineKind, Place, Shutdown};
+use bt_agent::{EngineKind, Place, Shutdown, StoreChoice};
 use tokio::task::JoinSet;
 
 use crate::error::Error;
@@ -29,6 +29,10 @@ pub(crate) struct Agent {
     /// $XDG_STATE_HOME/btctl/agent, as root /var/lib/btctl/agent].
     #[arg(long, env = "BTCTL_AGENT_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// How outputs get into the store: `auto` (this agent writes them itself if it reaches the store where the coordinator
+    /// says that it is), `relay` (through the coordinator), or where the store is from here, e.g. a mount at another path.
+    #[arg(long, env = "BTCTL_AGENT_STORE", default_value = "auto", value_name = "auto|relay|DIR|URL")]
+    store: StoreChoice,
     /// So many agents in one process, each with a directory and a name of its own; only with the simulated engine.
     #[arg(long, hide = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
@@ -54,7 +58,11 @@ impl Agent {
         let mut agents = JoinSet::new();
         for number in 1..=self.count {
             let mut options = self.options.clone();
-            let mut place = Place { coordinators: settings.coordinators(), state_dir: state_dir.clone() };
+            let mut place = Place {
+                coordinators: settings.coordinators(),
+                state_dir: state_dir.clone(),
+                store: self.store.clone(),
+            };
             if self.count > 1 {
                 options.name = Some(format!("{}-{number}", options.name.as_deref().unwrap_or("simulated")));
                 place.state_dir.push(number.to_string());

@@ -18,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   btctl jobs sma-cross
   btctl jobs sma-cross --state failed
+  btctl jobs sma-cross --where 'trades < 30 or fast == 5'
   btctl jobs sma-cross -o csv > jobs.csv     # pandas.read_csv(\"jobs.csv\")";
 
 /// List a sweep's jobs with their parameters and metrics.
@@ -29,6 +30,9 @@ pub(crate) struct Jobs {
     /// Only jobs in this state; may be repeated.
     #[arg(long, value_name = "STATE")]
     state: Vec<State>,
+    /// Only jobs for which this expression over metrics and parameters holds; see `btctl top --help`.
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    filter: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -59,6 +63,7 @@ impl Jobs {
         let request = v1::ListJobsRequest {
             sweep: self.sweep.clone(),
             states: self.state.iter().map(|state| v1::JobState::from(*state).into()).collect(),
+            filter: self.filter.clone().unwrap_or_default(),
             ..v1::ListJobsRequest::default()
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;
@@ -132,7 +137,7 @@ fn ran(job: &v1::Job) -> Option<f64> {
     Some(job.usage?.wall_millis? as f64 / 1e3)
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, Error> {
+pub(super) fn object(text: &str) -> Result<Map<String, Value>, Error> {
     match text {
         "" => Ok(Map::new()),
         text => serde_json::from_str(text).map_err(|error| {

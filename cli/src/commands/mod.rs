@@ -3,6 +3,7 @@
 mod agent;
 mod agents;
 mod cancel;
+mod compare;
 mod completions;
 mod config;
 mod coordinator;
@@ -10,12 +11,14 @@ mod debug;
 mod doctor;
 mod down;
 mod explain;
+mod export;
 mod gc;
 mod image;
 mod jobs;
 mod limits;
 mod logs;
 mod ls;
+mod metrics;
 mod pause;
 mod results;
 mod retry;
@@ -64,6 +67,10 @@ enum Command {
     #[command(subcommand)]
     Results(results::Results),
     Top(top::Top),
+    Compare(compare::Compare),
+    Export(export::Export),
+    #[command(subcommand)]
+    Metrics(metrics::Metrics),
     Run(run::Run),
     Debug(debug::Debug),
     Cancel(cancel::Cancel),
@@ -100,6 +107,9 @@ impl Cli {
             Command::Logs(command) => command.run(&settings()?).await,
             Command::Results(command) => command.run(&settings()?).await,
             Command::Top(command) => command.run(&settings()?).await,
+            Command::Compare(command) => command.run(&settings()?).await,
+            Command::Export(command) => command.run(&settings()?).await,
+            Command::Metrics(command) => command.run(&settings()?).await,
             Command::Run(command) => command.run().await,
             Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,

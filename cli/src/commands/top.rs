@@ -9,10 +9,19 @@ use crate::output::OutputArgs;
 use crate::settings::Settings;
 use crate::target;
 
+const EXAMPLES: &str = "\
+Examples:
+  btctl top sma-cross --by sharpe
+  btctl top sma-cross --by max_drawdown --ascending -n 5
+  btctl top sma-cross --by sharpe --where 'trades > 30 and fast < 20'
+
+--where is an expression over metrics and parameters, by their names: dd.max is written as it is, metrics[\"Sharpe Ratio\"]
+where a name is no word, metrics.x or params.x where both have one. Jobs that lack what it names are left out.";
+
 /// Rank a sweep's jobs by a metric, the highest first.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  btctl top sma-cross --by sharpe\n  btctl top sma-cross --by max_drawdown --ascending -n 5"
+    after_help = EXAMPLES
 )]
 pub(crate) struct Top {
     #[arg(value_name = "SWEEP", value_parser = target::sweep)]
@@ -23,6 +32,9 @@ pub(crate) struct Top {
     /// The lowest first.
     #[arg(long, visible_alias = "asc")]
     ascending: bool,
+    /// Only jobs for which this holds.
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    filter: Option<String>,
     /// How many jobs to list.
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -37,6 +49,7 @@ impl Top {
             by: self.by.clone(),
             ascending: self.ascending,
             limit: self.limit,
+            filter: self.filter.clone().unwrap_or_default(),
             ..v1::ListJobsRequest::default()
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;

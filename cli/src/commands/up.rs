@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bt_model::encoding::Encoding;
+use bt_store::Location;
+
 use crate::error::Error;
 use crate::logging::{self, LogFormat};
 use crate::up::{self, Place, Plan};
@@ -35,9 +38,13 @@ pub(crate) struct Up {
     /// Directory of the Postgres server's programs; found by itself if not given.
     #[arg(long, env = "BTCTL_POSTGRES_BIN", value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
-    /// Directory that results are published in [default: STATE/store].
-    #[arg(long, env = "BTCTL_STORE", value_name = "DIR")]
-    store: Option<PathBuf>,
+    /// Where results are published: a directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix [default:
+    /// STATE/store].
+    #[arg(long, env = "BTCTL_STORE", value_name = "DIR|URL")]
+    store: Option<Location>,
+    /// How outputs are sent and stored: as they are (none), or compressed (zstd).
+    #[arg(long, env = "BTCTL_COMPRESS", default_value = "none", value_name = "none|zstd")]
+    compress: Encoding,
     /// Address that clients and agents connect to [default: 127.0.0.1:7600, or a free port].
     #[arg(long, env = "BTCTL_LISTEN", value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
@@ -52,11 +59,6 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) async fn run(self) -> Result<(), Error> {
         let place = Place::of(self.state_dir)?;
-        let absolute = |dir: PathBuf| {
-            std::path::absolute(&dir)
-                .map_err(|error| Error::Usage(format!("{} is no directory: {error}", dir.display())))
-        };
-        let store = self.store.map(absolute).transpose()?;
         if up::is_background() {
             up::leave_terminal()?;
         } else if self.detach {
@@ -68,7 +70,8 @@ impl Up {
             agent: (!self.no_agent).then_some(self.agent),
             database_url: self.database_url,
             postgres_bin: self.postgres_bin,
-            store,
+            store: self.store,
+            compress: self.compress,
             listen: self.listen,
             keeping: self.keeping,
         };

@@ -1,6 +1,7 @@
 //! What commands print: one view of a list, in the form that was asked for. Only lists of things go to standard
 //! output; all that is said about them goes to standard error.
 
+mod printer;
 mod table;
 pub(crate) mod terminal;
 pub(crate) mod words;
@@ -8,6 +9,8 @@ pub(crate) mod words;
 use std::io::{self, Write};
 
 use serde_json::Value;
+
+pub(crate) use printer::Printer;
 
 use crate::error::Error;
 

@@ -11,7 +11,9 @@ mod postgres;
 
 use std::net::SocketAddr;
 
-use bt_agent::Shutdown;
+use bt_agent::{Shutdown, StoreChoice};
+use bt_model::encoding::Encoding;
+use bt_store::Location;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +40,9 @@ pub(crate) struct Plan {
     /// An existing server to use instead of a private one.
     pub(crate) database_url: Option<String>,
     pub(crate) postgres_bin: Option<std::path::PathBuf>,
-    pub(crate) store: Option<std::path::PathBuf>,
+    /// Where results are published; in its own directory if not given.
+    pub(crate) store: Option<Location>,
+    pub(crate) compress: Encoding,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) keeping: bt_coordinator::Keeping,
 }
@@ -91,11 +95,12 @@ async fn serve(
     signals: &mut Signals,
     postgres: Option<&mut Postgres>,
 ) -> Result<(), Error> {
-    let store = plan.store.clone().unwrap_or_else(|| plan.place.store_dir());
+    let store = plan.store.clone().unwrap_or_else(|| Location::Directory(plan.place.store_dir()));
     let options = bt_coordinator::Options {
         database_url,
         listen: listen_address(plan.listen).await?,
         store: store.clone(),
+        compress: plan.compress,
         lease: LEASE,
         heartbeat: HEARTBEAT,
         keeping: plan.keeping,
@@ -154,6 +159,7 @@ async fn agent(plan: &Plan, coordinator: SocketAddr, shutdown: Shutdown) -> Resu
     let place = bt_agent::Place {
         coordinators: vec![format!("http://{}", reachable(coordinator))],
         state_dir: plan.place.agent_dir(),
+        store: StoreChoice::Auto,
     };
     Ok(bt_agent::run(options, place, shutdown).await?)
 }
@@ -184,14 +190,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Writes down where things are, and says it.
-fn announce(plan: &Plan, address: SocketAddr, store: &std::path::Path, lock: &mut Lock) -> Result<(), Error> {
+fn announce(plan: &Plan, address: SocketAddr, store: &Location, lock: &mut Lock) -> Result<(), Error> {
     let coordinator = format!("http://{}", reachable(address));
     let file = ClientFile { coordinator: Some(coordinator.clone()), owner: None };
     plan.place.write_client_file(&file)?;
     lock.announce(&coordinator)?;
     let mut told = format!(
         "btctl is up\n  coordinator  {coordinator}\n  results      {}\n  state        {}\n",
-        store.display(),
+        store,
         plan.place.dir().display()
     );
     match plan.place.is_default() {

@@ -4,12 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use sqlx::query_file;
 
 use super::claim::interval;
-use super::row::{sha256, signed, unsigned};
+use super::files::PublishedFile;
+use super::row::{Pg, signed, unsigned};
 use super::{Error, Found, Queue};
 
 /// Sweeps that one statement gives up, and that a page holds.
@@ -46,15 +48,7 @@ pub(crate) struct ResultRow {
     pub(crate) made_by: AttemptPlace,
     /// Its `result.json` was written.
     pub(crate) written: bool,
-    pub(crate) files: Vec<ResultFile>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct ResultFile {
-    pub(crate) path: String,
-    /// Bytes.
-    pub(crate) size: u64,
-    pub(crate) sha256: [u8; 32],
+    pub(crate) files: Vec<PublishedFile>,
 }
 
 macro_rules! collectable {
@@ -156,8 +150,8 @@ impl Queue {
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
-            let sha256 = sha256(&file.sha256)?;
-            let known = ResultFile { path: file.path, size: unsigned(file.size)?, sha256 };
+            let known =
+                PublishedFile::read(file.path, file.size, &file.sha256, file.encoding, file.stored_size)?;
             files.entry(file.job).or_default().push(known);
         }
         rows.into_iter()

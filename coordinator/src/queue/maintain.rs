@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::retry::Ending;
@@ -14,8 +15,9 @@ use uuid::Uuid;
 
 use super::claim::Written;
 use super::claim::interval;
+use super::files::PublishedFile;
 use super::reuse::Place;
-use super::row::{from_json, sha256, signed, time, unsigned};
+use super::row::{Pg, from_json, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, Queue, READY, notify};
@@ -52,8 +54,18 @@ pub(crate) struct Published {
     pub(crate) given: Option<Value>,
     /// What is in its image, where that is known.
     pub(crate) software: Option<Software>,
-    /// Path, size and SHA-256 of each output.
-    pub(crate) files: Vec<(String, u64, [u8; 32])>,
+    pub(crate) files: Vec<PublishedFile>,
+    /// Which of what its document has said since it was published.
+    pub(crate) revision: i32,
+}
+
+/// A result whose document stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Documented {
+    pub(crate) result: Place,
+    pub(crate) revision: i32,
+    /// As JSON, where the job itself has only its point in the matrix.
+    pub(crate) parameters: Option<String>,
 }
 
 /// The rows of `unwritten_results.sql` and `published_result.sql` have the same columns but, as all checked rows, types of
@@ -100,6 +112,7 @@ macro_rules! published {
                 None => Fingerprints::new(),
             },
             given: $row.given,
+            revision: $row.revision,
             software: $row.software.map(|told| from_json("what is in an image", told)).transpose()?,
             files: Vec::new(),
         })
@@ -213,7 +226,8 @@ impl Queue {
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
-            let entry = (file.path, unsigned(file.size)?, sha256(&file.sha256)?);
+            let entry =
+                PublishedFile::read(file.path, file.size, &file.sha256, file.encoding, file.stored_size)?;
             files.entry((file.sweep_id, unsigned::<u32>(file.job)?)).or_default().push(entry);
         }
         for result in results {
@@ -224,10 +238,15 @@ impl Queue {
     }
 
     /// Notes that these results' `result.json` stand in the store.
-    pub(crate) async fn mark_written(&self, jobs: &[Place]) -> Result<(), Error> {
-        let sweeps: Vec<_> = jobs.iter().map(|job| job.sweep.uuid()).collect();
-        let numbers = jobs.iter().map(|job| signed::<i32>(job.job)).collect::<Result<Vec<_>, _>>()?;
-        query_file!("queries/mark_written.sql", &sweeps, &numbers).execute(&self.pool).await?;
+    pub(crate) async fn mark_written(&self, written: &[Documented]) -> Result<(), Error> {
+        let sweeps: Vec<_> = written.iter().map(|written| written.result.sweep.uuid()).collect();
+        let jobs = written.iter().map(|written| signed::<i32>(written.result.job));
+        let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
+        let revisions: Vec<_> = written.iter().map(|result| result.revision).collect();
+        let parameters: Vec<_> = written.iter().map(|result| result.parameters.clone()).collect();
+        query_file!("queries/mark_written.sql", &sweeps, &jobs, &revisions, &parameters as _)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 }

@@ -6,10 +6,13 @@
 mod cancel;
 mod claim;
 mod error;
+mod files;
 mod images;
+mod import;
 mod keep;
 mod limits;
 mod maintain;
+mod rank;
 mod read;
 mod record;
 mod reuse;
@@ -28,9 +31,12 @@ use sqlx::{PgConnection, PgPool, query_file};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use error::Error;
+pub(crate) use files::PublishedFile;
 pub(crate) use images::ImageRow;
-pub(crate) use keep::{Collectable, Fate, ResultFile, ResultRow};
-pub(crate) use maintain::Published;
+pub(crate) use import::{Change, Import, JobMetrics};
+pub(crate) use keep::{Collectable, Fate, ResultRow};
+pub(crate) use maintain::{Documented, Published};
+pub(crate) use rank::Reported;
 pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::reason::{Reason, ReasonKind};
@@ -12,7 +13,8 @@ use sqlx::query_file;
 use std::time::Duration;
 
 use super::claim::{Written, interval};
-use super::row::{Pg, from_json, reason, resources, sha256, signed, time, unsigned};
+use super::files::PublishedFile;
+use super::row::{Pg, from_json, reason, resources, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::Measured;
 use super::{Candidate, Error, Queue};
@@ -151,9 +153,7 @@ pub(crate) struct AgentRow {
 pub(crate) struct OutputRow {
     pub(crate) job: u32,
     pub(crate) attempt: u32,
-    pub(crate) path: String,
-    pub(crate) size: u64,
-    pub(crate) sha256: [u8; 32],
+    pub(crate) file: PublishedFile,
 }
 
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ pub(crate) struct AttemptRow {
     pub(crate) agent_name: String,
 }
 
-/// The rows of `list_jobs.sql` and `rank_jobs.sql` have the same columns but, as all checked rows, types of their own.
+/// The rows of the statements that give whole jobs have the same columns but, as all checked rows, types of their own.
 macro_rules! job_row {
     ($row:ident) => {
         Ok(JobRow {
@@ -191,6 +191,7 @@ macro_rules! job_row {
         })
     };
 }
+pub(super) use job_row;
 
 impl Queue {
     /// Finds a sweep by its name (the newest of that name), its id, or a unique prefix of its id.
@@ -370,26 +371,6 @@ impl Queue {
         rows.into_iter().map(|row| job_row!(row)).collect()
     }
 
-    /// The jobs that reported a metric, best first.
-    pub(crate) async fn ranked(
-        &self,
-        sweep: SweepId,
-        by: &str,
-        ascending: bool,
-        limit: u32,
-    ) -> Result<Vec<JobRow>, Error> {
-        let rows = query_file!("queries/rank_jobs.sql", sweep.uuid(), by, ascending, i64::from(limit),)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.into_iter().map(|row| job_row!(row)).collect()
-    }
-
-    /// The metrics that a sweep's jobs reported.
-    pub(crate) async fn metric_names(&self, sweep: SweepId) -> Result<Vec<String>, Error> {
-        let rows = query_file!("queries/metric_names.sql", sweep.uuid()).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| row.name).collect())
-    }
-
     /// All agents that ever said hello; one is offline when it was silent for `silence`.
     pub(crate) async fn agents(&self, silence: Duration) -> Result<Vec<AgentRow>, Error> {
         let rows = query_file!("queries/list_agents.sql", interval(silence)?).fetch_all(&self.pool).await?;
@@ -449,33 +430,38 @@ impl Queue {
                 Ok(OutputRow {
                     job: unsigned(row.job)?,
                     attempt: unsigned(row.attempt)?,
-                    path: row.path,
-                    size: unsigned(row.size)?,
-                    sha256: sha256(&row.sha256)?,
+                    file: PublishedFile::read(
+                        row.path,
+                        row.size,
+                        &row.sha256,
+                        row.encoding,
+                        row.stored_size,
+                    )?,
                 })
             })
             .collect()
     }
 
-    /// The place of the attempt that published this file, if one did.
+    /// The place of the attempt that published this file, if one did, and how it is stored.
     pub(crate) async fn published_file(
         &self,
         sweep: SweepId,
         job: u32,
         path: &str,
-    ) -> Result<Option<AttemptPlace>, Error> {
+    ) -> Result<Option<(AttemptPlace, Encoding)>, Error> {
         let job_number = signed::<i32>(job)?;
         let row = query_file!("queries/published_file.sql", sweep.uuid(), job_number, path)
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| {
-            Ok(AttemptPlace {
+            let place = AttemptPlace {
                 sweep_name: row.name,
                 sweep: SweepId::from_uuid(row.sweep_id),
                 jobs: unsigned(row.jobs)?,
                 job: unsigned(row.job)?,
                 attempt: unsigned(row.attempt)?,
-            })
+            };
+            Ok((place, row.encoding.0))
         })
         .transpose()
     }

@@ -42,6 +42,8 @@ pub(crate) struct Pulse {
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     pub(crate) notes: Vec<(AttemptId, String)>,
+    /// How outputs get into the store from there, for people; empty while that is not decided.
+    pub(crate) transfer: String,
     pub(crate) fingerprints: Fingerprints,
 }
 
@@ -124,6 +126,7 @@ impl Queue {
             pulse.unhealthy,
             pulse.draining,
             serde_json::json!(pulse.fingerprints),
+            pulse.transfer,
         )
         .fetch_optional(&mut *tx)
         .await?

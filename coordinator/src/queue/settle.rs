@@ -14,6 +14,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, query_file};
 use uuid::Uuid;
 
+use super::files::{Files, PublishedFile};
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue, READY, TAKEN, notify};
 
@@ -33,8 +34,7 @@ pub(crate) enum Fence {
 /// What is published when an attempt succeeded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Publication {
-    /// Path, size and SHA-256 of each output.
-    pub(crate) files: Vec<(String, u64, [u8; 32])>,
+    pub(crate) files: Vec<PublishedFile>,
     /// The JSON object of the metrics.
     pub(crate) metrics: Option<String>,
 }
@@ -401,37 +401,10 @@ async fn publish(tx: &mut PgConnection, published: &[(&Locked, &Publication)]) -
         sweeps.push(row.sweep.uuid());
         jobs.push(signed::<i32>(row.job)?);
         attempts.push(row.attempt.uuid());
-        files.push(row, publication)?;
+        files.push(row.sweep.uuid(), row.job, &publication.files)?;
     }
     query_file!("queries/insert_results.sql", &sweeps, &jobs, &attempts).execute(&mut *tx).await?;
-    let Files { sweeps, jobs, paths, sizes, hashes } = files;
-    query_file!("queries/insert_result_files.sql", &sweeps, &jobs, &paths, &sizes, &hashes)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-/// The columns of `insert_result_files.sql`.
-#[derive(Default)]
-struct Files {
-    sweeps: Vec<Uuid>,
-    jobs: Vec<i32>,
-    paths: Vec<String>,
-    sizes: Vec<i64>,
-    hashes: Vec<Vec<u8>>,
-}
-
-impl Files {
-    fn push(&mut self, row: &Locked, publication: &Publication) -> Result<(), Error> {
-        for (path, size, sha256) in &publication.files {
-            self.sweeps.push(row.sweep.uuid());
-            self.jobs.push(signed(row.job)?);
-            self.paths.push(path.clone());
-            self.sizes.push(signed(*size)?);
-            self.hashes.push(sha256.to_vec());
-        }
-        Ok(())
-    }
+    files.write(tx).await
 }
 
 /// The rows are locked and their states known, so each statement changes all of them or something is badly wrong.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::manifest::Policy;
 use bt_model::reason::Reason;
@@ -40,6 +41,10 @@ fn submission(key: &str, jobs: u32) -> Submission {
     }
 }
 
+fn published(path: &str, size: u64, encoding: Encoding, stored_size: Option<u64>) -> PublishedFile {
+    PublishedFile { path: path.to_owned(), size, sha256: [1; 32], encoding, stored_size }
+}
+
 fn parameters(jobs: u32) -> Jobs<'static> {
     Jobs::Written(Box::new((0..jobs).map(|job| format!(r#"{{"n":{job}}}"#))))
 }
@@ -51,6 +56,7 @@ fn pulse(attempts: &[AttemptId]) -> Pulse {
         draining: false,
         notes: Vec::new(),
         fingerprints: BTreeMap::new(),
+        transfer: String::new(),
     }
 }
 
@@ -415,7 +421,10 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     let attempt = bench.lease().await;
     let settlement = Settlement {
         publication: Publication {
-            files: vec![("a/b.pck".into(), 3, [1; 32]), ("c".into(), 0, [2; 32])],
+            files: vec![
+                published("a/b.pck", 3, Encoding::None, None),
+                published("c", 1000, Encoding::Zstd, Some(20)),
+            ],
             metrics: Some(r#"{"sharpe":1.5}"#.into()),
         },
         ..Settlement::of(attempt, bench.me(), Ending::Published)
@@ -423,14 +432,25 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     bench.queue.settle(&[settlement]).await.unwrap();
     let unwritten = bench.queue.unwritten(10).await.unwrap();
     assert_eq!(unwritten[0].files.len(), 2);
-    bench.queue.mark_written(&[Place { sweep: bench.sweep, job: 1 }]).await.unwrap();
+    assert_eq!(
+        (unwritten[0].files[1].stored_as().as_str(), unwritten[0].files[1].size_there()),
+        ("c.zst", 20)
+    );
+    let written = Documented {
+        result: Place { sweep: bench.sweep, job: 1 },
+        revision: unwritten[0].revision,
+        parameters: None,
+    };
+    bench.queue.mark_written(&[written]).await.unwrap();
     assert!(bench.queue.unwritten(10).await.unwrap().is_empty());
     let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();
     assert_eq!(ranked.len(), 1);
     assert_eq!(ranked[0].number, 1);
     let outputs = bench.queue.outputs(bench.sweep, None, Some((1, "a/b.pck")), 10).await.unwrap();
     assert_eq!(outputs.len(), 1);
-    assert_eq!(outputs[0].path, "c");
+    assert_eq!(outputs[0].file, published("c", 1000, Encoding::Zstd, Some(20)));
+    let (place, encoding) = bench.queue.published_file(bench.sweep, 1, "c").await.unwrap().unwrap();
+    assert_eq!((place.attempt, encoding), (1, Encoding::Zstd));
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

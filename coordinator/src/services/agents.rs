@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::layout::AttemptPlace;
 use bt_model::reason::Reason;
@@ -24,8 +25,8 @@ use tracing::{info, warn};
 use super::{Answers, Services, status};
 use crate::document::CHANGED;
 use crate::queue::{
-    Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, Pulse, Recorded, Report,
-    Settlement,
+    Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, PublishedFile, Pulse,
+    Recorded, Report, Settlement,
 };
 use crate::scheduling::Offer;
 
@@ -160,6 +161,7 @@ impl Services {
             unhealthy: String::new(),
             draining: false,
             notes: Vec::new(),
+            transfer: String::new(),
             fingerprints: greeting.fingerprints.clone(),
         };
         let renewed = self.queue.heartbeat(agent, greeting.session, &pulse, self.lease);
@@ -172,6 +174,9 @@ impl Services {
             verdicts: verdicts.collect(),
             heartbeat_ms: millis(self.heartbeat),
             lease_ms: millis(self.lease),
+            store: self.store.location().to_string(),
+            store_id: self.store_id.to_string(),
+            encoding: v1::Encoding::from(self.encoding).into(),
         };
         let offer = Offer {
             capacity: greeting.capacity,
@@ -293,9 +298,9 @@ impl Services {
             }
             report::Kind::Publishing(_) => advanced(AttemptEvent::Publishes, None),
             report::Kind::Succeeded(succeeded) => {
-                let publication = publication(succeeded).map_err(status::malformed)?;
+                let mut publication = publication(succeeded).map_err(status::malformed)?;
                 let stored = match came().await? {
-                    Some(came) => self.store_what_came(&came, &publication).await,
+                    Some(came) => self.store_what_came(&came, &mut publication).await,
                     // Not this agent's any more: Postgres refuses the report.
                     None => Ok(()),
                 };
@@ -344,15 +349,17 @@ impl Services {
 
     /// Sees to it that all outputs are in the store before they are published: writes those that came with the report,
     /// and looks for the others. The error is why the attempt has failed instead.
-    async fn store_what_came(&self, came: &Came, publication: &Publication) -> Result<(), Reason> {
+    async fn store_what_came(&self, came: &Came, publication: &mut Publication) -> Result<(), Reason> {
         self.store_log(came).await;
         let unkept = |error: bt_store::Error| Reason::Outputs(error.to_string());
         let small: HashMap<_, _> = came.files.iter().map(|file| (&file.path, &file.data)).collect();
-        for (path, size, sha256) in &publication.files {
-            let target = came.place.output(path);
-            let there = match small.get(path) {
-                Some(data) if data.len() as u64 == *size && Sha256::digest(data)[..] == sha256[..] => {
-                    let data = Bytes::from((*data).clone());
+        for file in &mut publication.files {
+            let target = came.place.output(&file.stored_as());
+            let there = match small.get(&file.path) {
+                Some(data)
+                    if data.len() as u64 == file.size && Sha256::digest(data)[..] == file.sha256[..] =>
+                {
+                    let data = written(data, file)?;
                     let put = || self.store.put(&target, data.clone());
                     self.until_stored(came, put).await.map_err(unkept)?;
                     true
@@ -360,10 +367,11 @@ impl Services {
                 Some(_) => false,
                 None => {
                     let found = self.until_stored(came, || self.store.size(&target)).await;
-                    found.map_err(unkept)? == Some(*size)
+                    found.map_err(unkept)? == Some(file.size_there())
                 }
             };
             if !there {
+                let path = &file.path;
                 warn!(attempt.id = %came.attempt, "output {path} is not in the store as it was sent");
                 return Err(Reason::Agent(format!("{path} is not in the store as it was sent")));
             }
@@ -518,19 +526,35 @@ fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {
         unhealthy: beat.unhealthy,
         draining: beat.draining,
         notes: notes.collect::<Result<_, Malformed>>()?,
+        transfer: beat.transfer,
         fingerprints: fingerprints(&beat.volumes),
     })
 }
 
+/// What is to be stored of a file that came with a report.
+fn written(data: &[u8], file: &mut PublishedFile) -> Result<Bytes, Reason> {
+    let data = match file.encoding {
+        Encoding::None => data.to_vec(),
+        Encoding::Zstd => {
+            let packed = bt_store::compress(data);
+            packed.map_err(|error| Reason::Agent(format!("{} can't be compressed: {error}", file.path)))?
+        }
+    };
+    file.stored_size = file.stored_size.map(|_| data.len() as u64);
+    Ok(data.into())
+}
+
 fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
     let files = succeeded.outputs.into_iter().map(|output| {
+        let encoding = Encoding::from(output.encoding());
         let sha256 = output.sha256.as_slice().try_into();
         let sha256 = sha256.map_err(|_| Malformed::Value {
             field: "sha256",
             value: format!("{} bytes", output.sha256.len()),
             expected: "32 bytes",
         })?;
-        Ok((output.path, output.size, sha256))
+        let stored_size = (encoding != Encoding::None).then_some(output.stored_size);
+        Ok(PublishedFile { path: output.path, size: output.size, sha256, encoding, stored_size })
     });
     let metrics = Some(succeeded.metrics).filter(|text| !text.is_empty());
     if let Some(text) = &metrics {

@@ -42,7 +42,7 @@ impl Services {
             self.had_again();
             return Ok(v1::PushImageReply { image: Some(wire(row)), existed: true });
         }
-        let mut upload = self.store.upload(&place).await.map_err(status::store)?;
+        let mut upload = self.store.upload(&place, None).await.map_err(status::store)?;
         while let Some(message) = incoming.message().await? {
             let Some(push_image_request::Kind::Data(data)) = message.kind else {
                 return Err(status::malformed(Malformed::Missing("data")));

@@ -1,16 +1,20 @@
 //! Lists of jobs, by number or ranked by a metric.
 
+use std::collections::{BTreeSet, BinaryHeap};
+
 use bt_model::parameters::Parameters;
+use bt_model::selection::{Language, Selection};
 use bt_model::state::JobState;
 use bt_model::template::Renderer;
 use bt_proto::convert::timestamp;
 use bt_proto::v1;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Services, reuse, status};
 use crate::manifests::Reader;
-use crate::queue::{Found, JobFilter, JobRow, TwinRow};
+use crate::queue::{Found, JobFilter, JobRow, Reported, TwinRow};
 
 /// Jobs in a page.
 const PAGE: u32 = 1_000;
@@ -31,8 +35,13 @@ impl Services {
             parameters: known.reader().map_err(status::manifest)?,
             renderer: known.manifest.renderer().map_err(unreadable)?,
         };
+        let language = Language::default();
+        let mut wanted = match request.filter.as_str() {
+            "" => None,
+            source => Some(Wanted::new(&language, source)?),
+        };
         if !request.by.is_empty() {
-            return self.send_ranked(sweep, request, &encoder, jobs).await;
+            return self.send_ranked(sweep, request, &encoder, wanted, jobs).await;
         }
         let states = request.states().map(JobState::try_from);
         let filter = JobFilter {
@@ -45,24 +54,39 @@ impl Services {
         };
         let mut after = None;
         while left > 0 {
-            let limit = left.min(PAGE);
+            // Of those that are looked through, few may be wanted.
+            let limit = if wanted.is_some() { PAGE } else { left.min(PAGE) };
             let page = self.queue.jobs(sweep.id, &filter, after, limit).await;
             let page = page.map_err(status::queue)?;
             let more = page.len() == limit as usize;
             after = page.last().map(|row| row.number);
-            left -= page.len() as u32;
             let mut twins = self.twins(sweep, &page).await?;
             for row in page {
+                let takes = match &mut wanted {
+                    Some(wanted) => wanted.takes_row(&encoder, &row)?,
+                    None => true,
+                };
+                if !takes {
+                    continue;
+                }
                 let twin = twins.remove(&row.number);
                 if jobs.send(Ok(encoder.job(row, twin)?)).await.is_err() {
                     return Ok(());
+                }
+                left -= 1;
+                if left == 0 {
+                    break;
                 }
             }
             if !more {
                 break;
             }
         }
-        Ok(())
+        match wanted {
+            // A list that was cut short has not seen all names.
+            Some(wanted) if left > 0 && request.job.is_none() => self.check_names(sweep, wanted).await,
+            _ => Ok(()),
+        }
     }
 
     async fn send_ranked(
@@ -70,15 +94,22 @@ impl Services {
         sweep: &Found,
         request: &v1::ListJobsRequest,
         encoder: &Encoder<'_>,
+        wanted: Option<Wanted<'_>>,
         jobs: &Jobs,
     ) -> Result<(), Status> {
         let limit = match request.limit {
             0 => MOST_RANKED,
             limit => limit.min(MOST_RANKED),
         };
-        let ranked = self.queue.ranked(sweep.id, &request.by, request.ascending, limit);
-        let ranked = ranked.await.map_err(status::queue)?;
-        if ranked.is_empty() {
+        let ranked = match wanted {
+            None => {
+                let ranked = self.queue.ranked(sweep.id, &request.by, request.ascending, limit);
+                let ranked = ranked.await.map_err(status::queue)?;
+                (!ranked.is_empty()).then_some(ranked)
+            }
+            Some(wanted) => self.rank_wanted(sweep, request, encoder, wanted, limit).await?,
+        };
+        let Some(ranked) = ranked else {
             let names = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
             let there = match names.is_empty() {
                 true => "no job has reported any metrics yet".to_owned(),
@@ -86,7 +117,7 @@ impl Services {
             };
             let told = format!("no job of sweep {} reported {:?}; {there}", sweep.name, request.by);
             return Err(Status::invalid_argument(told));
-        }
+        };
         let mut twins = self.twins(sweep, &ranked).await?;
         for row in ranked {
             let twin = twins.remove(&row.number);
@@ -96,6 +127,130 @@ impl Services {
         }
         Ok(())
     }
+
+    /// The best of those that are wanted; none if no job at all has reported the metric. Only the best so far are held,
+    /// however many there are.
+    async fn rank_wanted(
+        &self,
+        sweep: &Found,
+        request: &v1::ListJobsRequest,
+        encoder: &Encoder<'_>,
+        mut wanted: Wanted<'_>,
+        limit: u32,
+    ) -> Result<Option<Vec<JobRow>>, Status> {
+        let mut best = BinaryHeap::new();
+        let mut after = None;
+        loop {
+            let page = self.queue.reported(sweep.id, &request.by, after, PAGE).await;
+            let page = page.map_err(status::queue)?;
+            if after.is_none() && page.is_empty() {
+                return Ok(None);
+            }
+            let more = page.len() == PAGE as usize;
+            after = page.last().map(|row| row.number);
+            for Reported { number, parameters, metrics } in page {
+                let metrics = object(&metrics)?;
+                let Some(value) = metrics.get(&request.by).and_then(Value::as_f64) else { continue };
+                let parameters = object(&encoder.parameters.json(parameters))?;
+                if !wanted.takes(number, &parameters, metrics)? {
+                    continue;
+                }
+                let value = if request.ascending { value } else { -value };
+                best.push(Rank { value, number });
+                if best.len() > limit as usize {
+                    best.pop();
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        self.check_names(sweep, wanted).await?;
+        let numbers: Vec<u32> = best.into_sorted_vec().into_iter().map(|rank| rank.number).collect();
+        self.queue.jobs_by_number(sweep.id, &numbers).await.map(Some).map_err(status::queue)
+    }
+
+    /// Fails if the expression names what no job has.
+    async fn check_names(&self, sweep: &Found, wanted: Wanted<'_>) -> Result<(), Status> {
+        // Only to find out whether it is worth the look at all names.
+        if wanted.selection.unknown(&[], &[]).is_none() {
+            return Ok(());
+        }
+        let metrics = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
+        let parameters: Vec<String> = wanted.parameters.into_iter().collect();
+        match wanted.selection.unknown(&metrics, &parameters) {
+            Some(error) => Err(Status::invalid_argument(error.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What jobs must fulfil, and the parameters that they were seen to have.
+struct Wanted<'l> {
+    selection: Selection<'l>,
+    parameters: BTreeSet<String>,
+}
+
+impl<'l> Wanted<'l> {
+    fn new(language: &'l Language, source: &str) -> Result<Self, Status> {
+        let selection = language.selection(source);
+        let selection = selection.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        Ok(Self { selection, parameters: BTreeSet::new() })
+    }
+
+    fn takes(
+        &mut self,
+        job: u32,
+        parameters: &Map<String, Value>,
+        metrics: Map<String, Value>,
+    ) -> Result<bool, Status> {
+        for name in parameters.keys() {
+            if !self.parameters.contains(name) {
+                self.parameters.insert(name.clone());
+            }
+        }
+        let taken = self.selection.takes(job, parameters, metrics);
+        taken.map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+
+    fn takes_row(&mut self, encoder: &Encoder<'_>, row: &JobRow) -> Result<bool, Status> {
+        let parameters = object(&encoder.parameters.json(row.parameters.clone()))?;
+        let metrics = row.metrics.as_deref().map(object).transpose()?;
+        self.takes(row.number, &parameters, metrics.unwrap_or_default())
+    }
+}
+
+/// A job's place in a ranking; the least is the best.
+#[derive(Clone, Copy, Debug)]
+struct Rank {
+    value: f64,
+    number: u32,
+}
+
+impl Ord for Rank {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // Finite, so that only equal ones are equal; 0.0 takes the sign from zero.
+        let (a, b) = (self.value + 0.0, other.value + 0.0);
+        a.total_cmp(&b).then(self.number.cmp(&other.number))
+    }
+}
+
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Rank {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Rank {}
+
+fn object(text: &str) -> Result<Map<String, Value>, Status> {
+    serde_json::from_str(text).map_err(unreadable)
 }
 
 /// From a row to what clients see.

@@ -4,6 +4,7 @@ mod agents;
 pub(crate) mod debug;
 mod explain;
 mod images;
+mod import;
 mod jobs;
 mod keep;
 mod logs;
@@ -14,17 +15,19 @@ mod software;
 mod status;
 mod submit;
 mod sweeps;
-mod uploads;
+pub(crate) mod uploads;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_store::Store;
 use tokio::sync::Notify;
 use tokio_stream::Stream;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::collector::Collector;
 use crate::ledger::Ledger;
@@ -33,6 +36,7 @@ use crate::publisher::Publisher;
 use crate::queue::Queue;
 use crate::reuse::Reuse;
 use crate::sessions::Sessions;
+use uploads::Uploads;
 
 /// Heartbeats that an offline agent has left out.
 pub(crate) const SILENT_BEATS: u32 = 3;
@@ -46,6 +50,11 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 pub(crate) struct Services {
     pub(crate) queue: Queue,
     pub(crate) store: Store,
+    /// By which agents know it again.
+    pub(crate) store_id: Uuid,
+    /// How agents are to write what they store.
+    pub(crate) encoding: Encoding,
+    pub(crate) uploads: Uploads,
     pub(crate) sessions: Sessions,
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,

@@ -70,7 +70,7 @@ impl Services {
         let attempt = self.unpublished(sweep, request.job, request.attempt).await?;
         let pieces = self.store.read(&place(sweep, attempt).output(&request.path)).await;
         let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
-            Ok(data) => Ok(v1::DownloadReply { data }),
+            Ok(data) => Ok(v1::DownloadReply { data, ..v1::DownloadReply::default() }),
             Err(error) => Err(status::store(error)),
         };
         Ok(Box::pin(pieces.map_err(status::store)?.map(answer)))

@@ -1,14 +1,17 @@
 //! Published outputs: their list, and their content.
 
+use std::future::ready;
+
+use bt_model::encoding::Encoding;
 use bt_proto::v1;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Answers, Services, status};
 use crate::document::Writer;
-use crate::queue::{Found, OutputRow};
+use crate::queue::{Found, OutputRow, PublishedFile};
 
 /// Files in a page of a list.
 const PAGE: u32 = 1_000;
@@ -23,7 +26,7 @@ impl Services {
         not_expired(sweep)?;
         let mut last: Option<OutputRow> = None;
         loop {
-            let after = last.as_ref().map(|row| (row.job, row.path.as_str()));
+            let after = last.as_ref().map(|row| (row.job, row.file.path.as_str()));
             let page = self.queue.outputs(sweep.id, job, after, PAGE).await;
             let mut page = page.map_err(status::queue)?;
             let more = page.len() == PAGE as usize;
@@ -59,25 +62,29 @@ impl Services {
         Ok(serde_json::Value::Object(json).to_string())
     }
 
-    /// Streams one published file.
+    /// Streams one published file, as it is stored: from an offset on, or from its beginning if it is compressed.
     pub(super) async fn content(
         &self,
         sweep: &Found,
         job: u32,
         path: &str,
+        offset: u64,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
         not_expired(sweep)?;
         let place = self.queue.published_file(sweep.id, job, path).await;
-        let place = place
+        let (place, encoding) = place
             .map_err(status::queue)?
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
-        let pieces = self.store.read(&place.output(path)).await;
+        let offset = if encoding == Encoding::None { offset } else { 0 };
+        let pieces = self.store.read_from(&place.output(&encoding.stored_as(path)), offset).await;
         let pieces = pieces.map_err(status::store)?;
         let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
-            Ok(data) => Ok(v1::DownloadReply { data }),
+            Ok(data) => Ok(v1::DownloadReply { data, ..v1::DownloadReply::default() }),
             Err(error) => Err(status::store(error)),
         };
-        Ok(Box::pin(pieces.map(answer)))
+        let encoding = v1::Encoding::from(encoding).into();
+        let first = v1::DownloadReply { data: Bytes::new(), offset, encoding };
+        Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
     }
 }
 
@@ -96,10 +103,13 @@ pub(super) fn not_expired(sweep: &Found) -> Result<(), Status> {
 }
 
 fn output(row: OutputRow) -> v1::JobOutput {
-    v1::JobOutput {
-        job: row.job,
-        attempt: row.attempt,
-        file: Some(v1::OutputFile { path: row.path, size: row.size, sha256: row.sha256.into() }),
-        ..v1::JobOutput::default()
-    }
+    let PublishedFile { path, size, sha256, encoding, stored_size } = row.file;
+    let file = v1::OutputFile {
+        path,
+        size,
+        sha256: sha256.into(),
+        encoding: v1::Encoding::from(encoding).into(),
+        stored_size: stored_size.unwrap_or_default(),
+    };
+    v1::JobOutput { job: row.job, attempt: row.attempt, file: Some(file), ..v1::JobOutput::default() }
 }

@@ -50,7 +50,13 @@ pub(super) fn store(error: bt_store::Error) -> Status {
         Error::Full { .. } => Code::ResourceExhausted,
         Error::NotFound { .. } => Code::NotFound,
         Error::Name { .. } => Code::InvalidArgument,
-        Error::Root { .. } | Error::Access { .. } => Code::Unavailable,
+        Error::Root { .. }
+        | Error::Settings { .. }
+        | Error::Gone { .. }
+        | Error::Denied { .. }
+        | Error::ReadOnly { .. }
+        | Error::Unreachable { .. }
+        | Error::Access { .. } => Code::Unavailable,
     };
     if code != Code::InvalidArgument {
         warn!(error = %error, "the store failed");

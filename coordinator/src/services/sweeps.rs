@@ -180,7 +180,7 @@ impl v1::sweeps_server::Sweeps for Services {
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, &[request.job])?;
         let content = match request.attempt {
-            0 => self.content(&found, request.job, &request.path).await?,
+            0 => self.content(&found, request.job, &request.path, request.offset).await?,
             _ => self.partial_content(&found, &request).await?,
         };
         Ok(Response::new(content))
@@ -275,6 +275,13 @@ impl v1::sweeps_server::Sweeps for Services {
             true => Ok(Response::new(v1::RemoveLimitReply {})),
             false => Err(Status::not_found(format!("there is no limit {name:?}"))),
         }
+    }
+
+    async fn import_metrics(
+        &self,
+        request: Request<Streaming<v1::ImportMetricsRequest>>,
+    ) -> Result<Response<v1::ImportMetricsReply>, Status> {
+        self.receive_metrics(request.into_inner()).await.map(Response::new)
     }
 
     type CollectGarbageStream = Answers<v1::Garbage>;

@@ -6,6 +6,7 @@ use super::document::Node;
 use super::error::Error;
 use super::matrix::{Axis, Matrix};
 use super::read::{self, ROWS_APART};
+use super::reported;
 use super::{Draft, Format, JobSource, Manifest};
 use crate::parameters::Parameters;
 
@@ -48,7 +49,7 @@ pub(super) fn write(manifest: &Manifest) -> String {
     put("on_disconnect", manifest.on_disconnect.name().into());
     put("user", manifest.user.to_string().into());
     put("results", manifest.results.as_str().into());
-    put("metrics", manifest.metrics.as_str().into());
+    put("metrics", reported::write(manifest));
     if let Some(timezone) = &manifest.timezone {
         put("timezone", timezone.as_str().into());
     }

@@ -7,7 +7,7 @@ use super::error::{Error, Places};
 use super::matrix::Matrix;
 use super::{
     DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network, OnDisconnect,
-    Policy, Sample, Sandbox, VolumeMount, check, volume,
+    Policy, Sample, Sandbox, VolumeMount, check, reported, volume,
 };
 use crate::image;
 use crate::parameters::Parameters;
@@ -38,6 +38,8 @@ pub struct Draft {
     pub user: Option<JobUser>,
     pub results: Option<String>,
     pub metrics: Option<String>,
+    /// Metrics that a job must report.
+    pub require: Vec<String>,
     pub timezone: Option<String>,
     pub places: Places,
 }
@@ -78,6 +80,7 @@ impl Draft {
             user: flags.user.or(self.user),
             results: flags.results.or(self.results),
             metrics: flags.metrics.or(self.metrics),
+            require: if flags.require.is_empty() { self.require } else { flags.require },
             timezone: flags.timezone.or(self.timezone),
             ..self
         }
@@ -169,6 +172,7 @@ impl Draft {
             user: self.user.unwrap_or_default(),
             results: check::results(results)?,
             metrics: self.metrics.unwrap_or_else(|| DEFAULT_METRICS.to_owned()),
+            require: self.require,
             timezone: self.timezone,
             places: self.places,
         })
@@ -192,6 +196,7 @@ impl Draft {
                 check(value.clone()).map_err(key(name))?;
             }
         }
+        reported::check_required(&self.require).map_err(key("metrics"))?;
         if let Some(words) = &self.command {
             check::command(words.clone()).map_err(key("command"))?;
         }

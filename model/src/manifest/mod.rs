@@ -16,6 +16,7 @@ mod policy;
 mod range;
 mod read;
 mod recipe;
+mod reported;
 mod rows;
 mod sandbox;
 mod size;
@@ -82,6 +83,8 @@ pub struct Manifest {
     pub results: String,
     /// The file among the outputs that holds the metrics: a relative path.
     pub metrics: String,
+    /// The metrics without which a job has failed.
+    pub require: Vec<String>,
     /// An IANA name such as `Asia/Kolkata`; absent: UTC.
     pub timezone: Option<String>,
     pub places: Places,

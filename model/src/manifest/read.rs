@@ -10,7 +10,7 @@ use super::error::{Error, suggestion};
 use super::matrix::{Axis, Matrix};
 use super::range::Range;
 use super::size::{parse_cpus, parse_size, parse_timeout};
-use super::{Needs, Sample, algorithm, check, policy, sandbox};
+use super::{Needs, Sample, algorithm, check, policy, reported, sandbox};
 use crate::parameters::Parameters;
 
 pub(super) const KEYS: [&str; 39] = [
@@ -119,7 +119,7 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
         "on_disconnect" => draft.on_disconnect = Some(parsed(node, &text(node, key)?, str::parse)?),
         "user" => draft.user = Some(user(node)?),
         "results" => draft.results = Some(checked(node, text(node, key)?, check::results)?),
-        "metrics" => draft.metrics = Some(checked(node, text(node, key)?, check::metrics)?),
+        "metrics" => (draft.metrics, draft.require) = reported::read(node)?,
         _ => draft.timezone = Some(checked(node, text(node, key)?, check::timezone)?),
     }
     Ok(())

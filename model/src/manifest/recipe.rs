@@ -26,6 +26,8 @@ pub(super) fn of(manifest: &Manifest) -> String {
         user,
         results,
         metrics,
+        // What succeeded without them would have failed with them.
+        require,
         timezone,
         // The image and the parameters are compared by themselves.
         image: _,
@@ -97,6 +99,7 @@ pub(super) fn of(manifest: &Manifest) -> String {
         "user": user.to_string(),
         "results": results,
         "metrics": metrics,
+        "require": require,
         "timezone": timezone.as_deref().unwrap_or("UTC"),
     })
     .to_string()
@@ -141,6 +144,7 @@ mod tests {
             "user: '7:7'",
             "results: /out",
             "metrics: m.json",
+            "metrics: { require: [sharpe] }",
             "timezone: Asia/Kolkata",
         ] {
             let made = recipe(&format!("{PLAIN}{line}\n"));

@@ -1,19 +1,13 @@
 //! `btctl results get`: fetches results and proves that they are what was published.
 
-use std::fs::Permissions;
+use std::collections::HashMap;
 use std::io::{IsTerminal, stderr};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bt_model::layout::job_dir;
-use bt_model::state::AttemptState;
-use bt_proto::v1;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
-use tokio::fs;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 
+use super::fetch::{Fetch, Place, There};
 use super::partial::{Which, keep_apart, tell};
 use super::{File, files};
 use crate::client::Client;
@@ -24,8 +18,8 @@ use crate::target::Target;
 
 /// Files that are fetched at once.
 const AT_ONCE: usize = 4;
-/// Bytes of a file that are hashed at once.
-const PIECE: usize = 256 << 10;
+/// Files that an error names.
+const NAMED: usize = 5;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +27,8 @@ Examples:
   btctl results get sma-cross/17 -d results
   btctl results get sma-cross --partial -d unfinished         # what attempts have stored that are not published
   btctl results get sma-cross/17 --partial --attempt 1 -d lost
-Files that are there already, with the right SHA-256, are not fetched again.";
+Files that are there already, with the right SHA-256, are not fetched again, and a fetch that broke off is gone on with
+where it was. A file that is there with another content stops it before anything is written, unless --overwrite.";
 
 /// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
 /// fetch what attempts that are not published have stored; of that only the size can be verified.
@@ -45,6 +40,9 @@ pub(crate) struct Get {
     /// Directory to fetch into; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     dir: PathBuf,
+    /// Replace files that are there with another content.
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     which: Which,
 }
@@ -54,7 +52,10 @@ impl Get {
         tokio::select! {
             fetched = self.fetch(settings) => fetched,
             pressed = tokio::signal::ctrl_c() => match pressed {
-                Ok(()) => Err(Error::Interrupted),
+                Ok(()) => {
+                    say("interrupted; the same command goes on where this was");
+                    Err(Error::Interrupted)
+                }
                 Err(error) => Err(Error::Failed(format!("Ctrl-C can't be heard: {error}"))),
             },
         }
@@ -79,20 +80,29 @@ impl Get {
         }
         let jobs = words::total(&shown.counts);
         keep_apart(&self.dir, &target.sweep, jobs, &files).await?;
-        let fetch = Fetch { client: &client, sweep: &target.sweep, dir: &self.dir, jobs };
-        let bar = progress(&files);
-        let fetched: Vec<bool> = stream::iter(&files)
-            .map(|file| fetch.file(file, &bar))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let place = Place::open(&self.dir, jobs)?;
+        self.check_names(&place, &files)?;
+        let missing = self.missing(&place, &files).await?;
+        let bytes: u64 = missing.iter().map(|file| file.size).sum();
+        if let Some(room) = place.room().filter(|room| *room < bytes) {
+            say(&format!(
+                "{} are to be fetched, and {} has room for {}",
+                words::size(bytes),
+                self.dir.display(),
+                words::size(room)
+            ));
+        }
+        let bar = progress(bytes);
+        let fetch = Fetch { client: &client, sweep: &target.sweep, place: &place, bar: &bar };
+        let fetched = stream::iter(&missing).map(|file| fetch.file(file)).buffer_unordered(AT_ONCE);
+        fetched.try_collect::<()>().await?;
+        place.finish()?;
         bar.finish_and_clear();
-        let new = fetched.iter().filter(|new| **new).count();
-        let bytes: u64 = files.iter().map(|file| file.size).sum();
-        let kept = match files.len() - new {
+        let kept = match files.len() - missing.len() {
             0 => String::new(),
             kept => format!(" ({kept} were there already)"),
         };
+        let bytes: u64 = files.iter().map(|file| file.size).sum();
         say(&format!("{} files, {}, in {}{kept}", files.len(), words::size(bytes), self.dir.display()));
         if self.which.partial {
             tell(&files);
@@ -102,112 +112,78 @@ impl Get {
         }
         Ok(())
     }
+
+    /// The files that are not there yet. What is there with another content is told before anything is written.
+    async fn missing<'f>(&self, place: &Place, files: &'f [File]) -> Result<Vec<&'f File>, Error> {
+        let looked = stream::iter(files).map(async |file| Ok::<_, Error>((file, place.look(file).await?)));
+        let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
+        let other: Vec<&File> =
+            looked.iter().filter(|(_, there)| *there == There::Other).map(|(file, _)| *file).collect();
+        if !other.is_empty() && !self.overwrite {
+            let named = other.iter().take(NAMED).map(|file| Ok(place.of(file)?.display().to_string()));
+            let named = named.collect::<Result<Vec<_>, Error>>()?.join(", ");
+            let more = if other.len() > NAMED { ", ..." } else { "" };
+            return Err(Error::Refused(format!(
+                "{} files are there with another content: {named}{more}; nothing was written. --overwrite replaces \
+                 them, --dir takes another directory",
+                other.len()
+            )));
+        }
+        Ok(looked.into_iter().filter(|(_, there)| *there != There::Same).map(|(file, _)| file).collect())
+    }
+
+    /// Refuses names that the file system can't tell apart.
+    fn check_names(&self, place: &Place, files: &[File]) -> Result<(), Error> {
+        let Some((one, other)) = differ_in_case(files) else { return Ok(()) };
+        match place.folds_case()? {
+            false => Ok(()),
+            true => Err(Error::Refused(format!(
+                "job {}: {} takes {} and {} for one file; fetch into a directory on a file system that tells upper from \
+                 lower case. Nothing was written",
+                one.job,
+                self.dir.display(),
+                one.path,
+                other.path
+            ))),
+        }
+    }
 }
 
-fn progress(files: &[File]) -> ProgressBar {
+/// Two files of a job whose paths differ in case and in nothing else.
+fn differ_in_case(files: &[File]) -> Option<(&File, &File)> {
+    let mut lower = HashMap::with_capacity(files.len());
+    files.iter().find_map(|file| {
+        let other: Option<&File> = lower.insert((file.job, file.path.to_lowercase()), file);
+        other.map(|other| (other, file))
+    })
+}
+
+fn progress(bytes: u64) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(files.iter().map(|file| file.size).sum());
+    let bar = ProgressBar::new(bytes);
     let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-struct Fetch<'a> {
-    client: &'a Client,
-    sweep: &'a str,
-    dir: &'a Path,
-    /// How many jobs the sweep has.
-    jobs: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Fetch<'_> {
-    /// Fetches one file; false if it was there already.
-    async fn file(&self, file: &File, bar: &ProgressBar) -> Result<bool, Error> {
-        let target = self.place(file)?;
-        if let Some(sha256) = &file.sha256
-            && is_there(&target, file.size, sha256).await
-        {
-            bar.inc(file.size);
-            return Ok(false);
-        }
-        let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", target.display()));
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).await.map_err(failed)?;
-        }
-        // Removed by itself whatever becomes of the download; only a whole file gets the name.
-        let part = tempfile::Builder::new()
-            .prefix(".btctl-part-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(self.dir)
-            .map_err(failed)?;
-        let (out, part) = part.into_parts();
-        self.write(file, fs::File::from_std(out), bar).await?;
-        part.persist(&target).map_err(|error| failed(error.error))?;
-        Ok(true)
-    }
-
-    async fn write(&self, file: &File, out: fs::File, bar: &ProgressBar) -> Result<(), Error> {
-        let failed = |error: std::io::Error| {
-            Error::Failed(format!("{} in {} can't be written: {error}", file.path, self.dir.display()))
+    #[test]
+    fn names_that_differ_in_case_are_found_within_a_job() {
+        let file = |job, path: &str| File {
+            job,
+            attempt: 1,
+            path: path.to_owned(),
+            size: 0,
+            sha256: None,
+            state: None,
         };
-        let attempt = if file.sha256.is_some() { 0 } else { file.attempt };
-        let (sweep, path) = (self.sweep.to_owned(), file.path.clone());
-        let request = v1::DownloadRequest { sweep, job: file.job, path, attempt };
-        let mut pieces = self.client.download(request).await?;
-        let mut out = BufWriter::new(out);
-        let (mut hash, mut size) = (Sha256::new(), 0);
-        while let Some(piece) = pieces.next().await {
-            let data = piece?.data;
-            hash.update(&data);
-            size += data.len() as u64;
-            out.write_all(&data).await.map_err(failed)?;
-            bar.inc(data.len() as u64);
-        }
-        out.flush().await.map_err(failed)?;
-        let sha256 = words::hex(&hash.finalize());
-        match &file.sha256 {
-            Some(published) if size != file.size || sha256 != *published => {
-                return Err(Error::Failed(format!(
-                    "job {}: {} is damaged in the store: {size} bytes with SHA-256 {sha256}, where {} bytes with \
-                     {published} were published",
-                    file.job, file.path, file.size
-                )));
-            }
-            // A running job may have stored it anew since it was listed.
-            None if size != file.size && !file.state.is_some_and(AttemptState::is_live) => {
-                return Err(Error::Failed(format!(
-                    "job {}: {} came with {size} of its {} bytes; fetch it again",
-                    file.job, file.path, file.size
-                )));
-            }
-            _ => {}
-        }
-        out.into_inner().sync_all().await.map_err(failed)
-    }
-
-    fn place(&self, file: &File) -> Result<PathBuf, Error> {
-        let climbs = |part: &str| part.is_empty() || part == "." || part == "..";
-        if file.path.split('/').any(climbs) {
-            return Err(Error::Failed(format!("job {}: {:?} is no path of an output", file.job, file.path)));
-        }
-        Ok(self.dir.join(job_dir(file.job, self.jobs)).join(&file.path))
-    }
-}
-
-/// True if the file is there with its size and SHA-256.
-async fn is_there(path: &Path, size: u64, sha256: &str) -> bool {
-    let Ok(mut there) = fs::File::open(path).await else { return false };
-    if !there.metadata().await.is_ok_and(|metadata| metadata.is_file() && metadata.len() == size) {
-        return false;
-    }
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match there.read(&mut piece).await {
-            Ok(0) => return words::hex(&hash.finalize()) == sha256,
-            Ok(read) => hash.update(&piece[..read]),
-            Err(_) => return false,
-        }
+        let files = [file(0, "a/X.csv"), file(1, "a/x.csv"), file(1, "b"), file(1, "A/x.csv")];
+        let (one, other) = differ_in_case(&files).unwrap();
+        assert_eq!((one.path.as_str(), other.path.as_str()), ("a/x.csv", "A/x.csv"));
+        assert!(differ_in_case(&files[..3]).is_none());
     }
 }

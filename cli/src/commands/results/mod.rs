@@ -1,21 +1,28 @@
 //! `btctl results`: what the jobs left.
 
+mod content;
+mod fetch;
 mod get;
 mod partial;
 mod show;
 mod verify;
 
+use backon::Retryable;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
 use partial::Which;
 use serde_json::json;
 use tokio_stream::StreamExt;
+use tonic::Streaming;
 
-use crate::client::Client;
+use crate::client::{Client, waits};
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, words};
+use crate::output::{Column, OutputArgs, Printer, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
+
+/// How often a list that has broken off is asked for again.
+const RETRIES: usize = 5;
 
 /// List, fetch or verify published results.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -64,27 +71,33 @@ impl Ls {
             false => [Column::wide("sha256"), Column::wide("attempt")],
             true => [Column::always("attempt"), Column::always("state")],
         });
-        let files = files(&client, &self.target, &self.which).await?;
         if self.which.partial {
+            let files = files(&client, &self.target, &self.which).await?;
             partial::tell(&files);
+            return View { columns, rows: files.into_iter().map(row).collect() }.print(self.output.output);
         }
-        let rows = files.into_iter().map(|file| {
-            let File { job, attempt, path, size, sha256, state } = file;
-            let mut json =
-                json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt });
-            let mut cells = vec![job.to_string(), path.clone(), size.to_string()];
-            match sha256 {
-                Some(sha256) => cells.extend([sha256, attempt.to_string()]),
-                None => {
-                    let state = state.map_or("", AttemptState::name);
-                    json["state"] = state.into();
-                    cells.extend([attempt.to_string(), state.to_owned()]);
-                }
-            }
-            Row { json, cells, name: format!("{job}/{path}") }
-        });
-        View { columns, rows: rows.collect() }.print(self.output.output)
+        let mut listed = list(&client, &self.target, &self.which).await?;
+        let mut printer = Printer::new(columns, self.output.output)?;
+        while let Some(output) = listed.next().await {
+            printer.row(row(File::of(output.map_err(Error::broken_off)?, &self.which)?))?;
+        }
+        printer.finish()
     }
+}
+
+fn row(file: File) -> Row {
+    let File { job, attempt, path, size, sha256, state } = file;
+    let mut json = json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt });
+    let mut cells = vec![job.to_string(), path.clone(), size.to_string()];
+    match sha256 {
+        Some(sha256) => cells.extend([sha256, attempt.to_string()]),
+        None => {
+            let state = state.map_or("", AttemptState::name);
+            json["state"] = state.into();
+            cells.extend([attempt.to_string(), state.to_owned()]);
+        }
+    }
+    Row { json, cells, name: format!("{job}/{path}") }
 }
 
 /// A stored file.
@@ -100,27 +113,40 @@ struct File {
     state: Option<AttemptState>,
 }
 
-async fn files(client: &Client, target: &Target, which: &Which) -> Result<Vec<File>, Error> {
-    let request = v1::ListOutputsRequest {
-        sweep: target.sweep.clone(),
-        job: target.job,
-        partial: which.partial,
-        attempt: which.attempt.unwrap_or(0),
-    };
-    let mut listed = client.outputs(request).await?;
-    let mut files = Vec::new();
-    while let Some(output) = listed.next().await {
-        let output = output?;
+impl File {
+    fn of(output: v1::JobOutput, which: &Which) -> Result<Self, Error> {
         let state = which.partial.then(|| AttemptState::try_from(output.attempt_state())).transpose()?;
         let file = output.file.unwrap_or_default();
-        files.push(File {
+        Ok(Self {
             job: output.job,
             attempt: output.attempt,
             path: file.path,
             size: file.size,
             sha256: (!which.partial).then(|| words::hex(&file.sha256)),
             state,
-        });
+        })
     }
-    Ok(files)
+}
+
+async fn list(client: &Client, target: &Target, which: &Which) -> Result<Streaming<v1::JobOutput>, Error> {
+    let request = v1::ListOutputsRequest {
+        sweep: target.sweep.clone(),
+        job: target.job,
+        partial: which.partial,
+        attempt: which.attempt.unwrap_or(0),
+    };
+    client.outputs(request).await
+}
+
+/// All files; asked for again if the list breaks off.
+async fn files(client: &Client, target: &Target, which: &Which) -> Result<Vec<File>, Error> {
+    let all = || async {
+        let mut listed = list(client, target, which).await?;
+        let mut files = Vec::new();
+        while let Some(output) = listed.next().await {
+            files.push(File::of(output.map_err(Error::broken_off)?, which)?);
+        }
+        Ok(files)
+    };
+    all.retry(waits(RETRIES)).when(Error::may_pass).await
 }

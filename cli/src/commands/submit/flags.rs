@@ -100,6 +100,9 @@ pub(super) struct ManifestFlags {
     /// File among the outputs that holds the job's metrics [default: metrics.json].
     #[arg(long, value_name = "FILE")]
     metrics: Option<String>,
+    /// Metric that a job must report, or else it has failed; may be repeated.
+    #[arg(long, value_name = "METRIC")]
+    require_metric: Vec<String>,
     /// Time zone of the containers, e.g. America/New_York [default: UTC].
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
@@ -187,6 +190,7 @@ impl ManifestFlags {
             user: user.map_err(at("--user"))?,
             results: self.results.clone(),
             metrics: self.metrics.clone(),
+            require: self.require_metric.clone(),
             timezone: self.timezone.clone(),
             ..Draft::default()
         })

@@ -1,0 +1,289 @@
+//! `btctl compare`: two sweeps side by side, point by point.
+//!
+//! Jobs with equal parameters are the same point. Parameters that a sweep has more than once are matched in the order of
+//! their jobs, so that none is folded into another.
+
+mod points;
+
+use bt_proto::v1;
+use serde_json::{Map, Value, json};
+use tokio_stream::StreamExt;
+
+use self::points::{Matched, Points, Summary};
+use crate::client::{Client, Shown};
+use crate::error::Error;
+use crate::output::{Column, Format, OutputArgs, Row, View, print_json, say, words};
+use crate::settings::Settings;
+use crate::target;
+
+const EXAMPLES: &str = "\
+Examples:
+  btctl compare sma-cross sma-cross-v2                     # each metric that both have reported
+  btctl compare sma-cross sma-cross-v2 --by sharpe -n 20   # the points that have changed most
+  btctl compare 3f2a 91bc --by max_drawdown --ascending -o csv
+
+A is the first sweep, B the second; better is what is higher in B, or lower with --ascending. What differs between their
+manifests, images and agents is told on standard error, and stands in the JSON.";
+
+/// Keys of a manifest that say which points there are, and not what becomes of them.
+const WHICH: [&str; 5] = ["name", "matrix", "params", "where", "sample"];
+/// Characters of a value that are shown.
+const SHOWN: usize = 60;
+
+/// Compare two sweeps' metrics at the points that both have.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Compare {
+    #[arg(value_name = "SWEEP", value_parser = target::sweep)]
+    a: String,
+    #[arg(value_name = "SWEEP", value_parser = target::sweep)]
+    b: String,
+    /// List the points by how much this metric differs, the largest difference first.
+    #[arg(long, value_name = "METRIC")]
+    by: Option<String>,
+    /// Lower is better.
+    #[arg(long, visible_alias = "asc")]
+    ascending: bool,
+    /// How many points to list [default: all].
+    #[arg(short = 'n', long, value_name = "N", requires = "by")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Compare {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        let (a, b) = (client.show(&self.a).await?, client.show(&self.b).await?);
+        if a.sweep.id == b.sweep.id {
+            return Err(Error::Usage(format!(
+                "{:?} and {:?} name the same sweep, {}; take their ids, as `btctl ls --all` lists them",
+                self.a, self.b, a.sweep.id
+            )));
+        }
+        let mut points = Points::new(self.by.clone());
+        for (side, shown) in [&a, &b].into_iter().enumerate() {
+            let request =
+                v1::ListJobsRequest { sweep: shown.sweep.id.clone(), ..v1::ListJobsRequest::default() };
+            let mut jobs = client.jobs(request).await?;
+            while let Some(job) = jobs.next().await {
+                points.take(side, &job.map_err(Error::broken_off)?)?;
+            }
+        }
+        let found = points.finish(self.ascending);
+        let differences = differences(&a, &b, &found)?;
+        if self.output.output == Format::Json {
+            return self.print_json(&a, &b, &found, &differences);
+        }
+        say(&format!("A: {} ({}), B: {} ({})", a.sweep.name, short(&a), b.sweep.name, short(&b)));
+        say(&format!(
+            "{} points are in both, {} in A alone, {} in B alone",
+            found.matched, found.only[0], found.only[1]
+        ));
+        for difference in &differences {
+            say(&format!("differs: {}: {} in A, {} in B", difference.what, difference.a, difference.b));
+        }
+        let view = match &self.by {
+            Some(metric) => {
+                self.check_metric(metric, &found)?;
+                by_point(&found, self.limit)
+            }
+            None => by_metric(&found),
+        };
+        view.print(self.output.output)
+    }
+
+    fn print_json(
+        &self,
+        a: &Shown,
+        b: &Shown,
+        found: &Matched,
+        differences: &[Difference],
+    ) -> Result<(), Error> {
+        let sweep = |shown: &Shown, side: usize| {
+            json!({
+                "id": shown.sweep.id,
+                "name": shown.sweep.name,
+                "image": shown.sweep.image,
+                "image_pin": Some(&shown.sweep.image_pin).filter(|pin| !pin.is_empty()),
+                "agents": found.agents[side],
+            })
+        };
+        let differences: Vec<Value> = differences
+            .iter()
+            .map(|difference| json!({"what": difference.what, "a": difference.a, "b": difference.b}))
+            .collect();
+        let mut json = json!({
+            "a": sweep(a, 0),
+            "b": sweep(b, 1),
+            "points": {"both": found.matched, "only_a": found.only[0], "only_b": found.only[1]},
+            "differences": differences,
+        });
+        match &self.by {
+            Some(metric) => {
+                self.check_metric(metric, found)?;
+                let rows = by_point(found, self.limit).rows.into_iter().map(|row| row.json);
+                json["by"] = metric.as_str().into();
+                json["values"] = rows.collect();
+            }
+            None => json["metrics"] = by_metric(found).rows.into_iter().map(|row| row.json).collect(),
+        }
+        print_json(&json)
+    }
+
+    fn check_metric(&self, metric: &str, found: &Matched) -> Result<(), Error> {
+        if !found.pairs.is_empty() {
+            return Ok(());
+        }
+        let there: Vec<&str> = found.metrics.iter().map(|summary| summary.metric.as_str()).collect();
+        let there = match there.is_empty() {
+            true => "there is no metric that both have reported at one".to_owned(),
+            false => format!("both have reported: {}", there.join(", ")),
+        };
+        Err(Error::Usage(format!("{metric:?} is reported at no point that both sweeps have; {there}")))
+    }
+}
+
+fn short(shown: &Shown) -> &str {
+    shown.sweep.id.get(..8).unwrap_or(&shown.sweep.id)
+}
+
+fn by_metric(found: &Matched) -> View {
+    let mut columns = vec![Column::always("metric"), Column::always("points")];
+    columns.extend(
+        ["best_a", "best_b", "median_a", "median_b", "mean_a", "mean_b", "better", "worse", "same"]
+            .map(Column::always),
+    );
+    columns.extend(["only_a", "only_b"].map(Column::wide));
+    let row = |summary: &Summary| {
+        let Summary { metric, points, best, median, mean, better, worse, same, only } = summary;
+        let mut cells = vec![metric.clone(), points.to_string()];
+        cells.extend([best, median, mean].into_iter().flatten().map(|value| rounded(*value)));
+        cells.extend([better, worse, same, &only[0], &only[1]].map(ToString::to_string));
+        let json = json!({
+            "metric": metric, "points": points,
+            "best": {"a": best[0], "b": best[1]},
+            "median": {"a": median[0], "b": median[1]},
+            "mean": {"a": mean[0], "b": mean[1]},
+            "better": better, "worse": worse, "same": same,
+            "only_a": only[0], "only_b": only[1],
+        });
+        Row { cells, json, name: metric.clone() }
+    };
+    View { columns, rows: found.metrics.iter().map(row).collect() }
+}
+
+fn by_point(found: &Matched, limit: Option<usize>) -> View {
+    let mut names: Vec<String> = Vec::new();
+    let pairs = &found.pairs[..limit.unwrap_or(usize::MAX).min(found.pairs.len())];
+    for pair in pairs {
+        for name in pair.parameters.keys() {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    let own = ["job_a", "job_b", "a", "b", "difference"];
+    let title = |name: &String| match own.contains(&name.as_str()) {
+        true => format!("param.{name}"),
+        false => name.clone(),
+    };
+    let mut columns = vec![Column::always("job_a"), Column::always("job_b")];
+    columns.extend(names.iter().map(|name| Column::always(title(name))));
+    columns.extend(["a", "b", "difference"].map(Column::always));
+    let rows = pairs.iter().map(|pair| {
+        let [a, b] = pair.values;
+        let mut cells = pair.jobs.map(|job| job.to_string()).to_vec();
+        cells.extend(names.iter().map(|name| pair.parameters.get(name).map(words::text).unwrap_or_default()));
+        cells.extend([a, b].map(|value| value.to_string()));
+        cells.push(rounded(b - a));
+        let json = json!({
+            "job_a": pair.jobs[0], "job_b": pair.jobs[1], "params": pair.parameters, "a": a, "b": b, "difference": b - a,
+        });
+        Row { cells, json, name: format!("{}", pair.jobs[0]) }
+    });
+    View { columns, rows: rows.collect() }
+}
+
+/// A computed number, without the digits that computing it made up.
+fn rounded(value: f64) -> String {
+    let text = format!("{value:.6e}");
+    text.parse::<f64>().map_or(text, |value| value.to_string())
+}
+
+/// What may be why equal parameters have other metrics.
+#[derive(Debug, PartialEq, Eq)]
+struct Difference {
+    what: String,
+    a: String,
+    b: String,
+}
+
+fn differences(a: &Shown, b: &Shown, found: &Matched) -> Result<Vec<Difference>, Error> {
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, a: String, b: String| {
+        if a != b {
+            differences.push(Difference { what: what.to_owned(), a, b });
+        }
+    };
+    let pin = |shown: &Shown| match shown.sweep.image_pin.as_str() {
+        "" => "not pinned yet".to_owned(),
+        pin => pin.to_owned(),
+    };
+    compare("the image's pin", pin(a), pin(b));
+    let list = |names: &std::collections::BTreeSet<String>| match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    };
+    compare("images that were run", list(&found.images[0]), list(&found.images[1]));
+    compare("agents", list(&found.agents[0]), list(&found.agents[1]));
+    let (a, b) = (manifest(a)?, manifest(b)?);
+    let mut keys: Vec<&String> = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
+    keys.retain(|key| !WHICH.contains(&key.as_str()));
+    for key in keys {
+        if a.get(key) != b.get(key) {
+            let (one, other) = cut_alike(text(a.get(key)), text(b.get(key)));
+            compare(&format!("`{key}` of the manifest"), one, other);
+        }
+    }
+    Ok(differences)
+}
+
+fn manifest(shown: &Shown) -> Result<Map<String, Value>, Error> {
+    super::jobs::object(&shown.manifest)
+}
+
+fn text(value: Option<&Value>) -> String {
+    value.map_or_else(|| "not given".to_owned(), ToString::to_string)
+}
+
+/// The two around the place where they begin to differ, if they are long.
+fn cut_alike(a: String, b: String) -> (String, String) {
+    let alike = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    let from = alike.saturating_sub(SHOWN / 2);
+    let cut = |text: &str| {
+        let all = text.chars().count();
+        if all <= SHOWN {
+            return text.to_owned();
+        }
+        let part: String = text.chars().skip(from).take(SHOWN).collect();
+        let before = if from > 0 { "..." } else { "" };
+        let after = if from + SHOWN < all { "..." } else { "" };
+        format!("{before}{part}{after}")
+    };
+    (cut(&a), cut(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_shown_where_they_differ() {
+        let (a, b) = cut_alike(format!("{}1{}", "x".repeat(100), "y".repeat(100)), "x".repeat(100) + "2");
+        assert_eq!(a, format!("...{}1{}...", "x".repeat(30), "y".repeat(29)));
+        assert_eq!(b, format!("...{}2", "x".repeat(30)));
+        assert_eq!(cut_alike("a".into(), "b".into()), ("a".into(), "b".into()));
+        assert_eq!([rounded(0.1 + 0.2), rounded(3.0), rounded(-1.0 / 3.0)], ["0.3", "3", "-0.3333333"]);
+    }
+}

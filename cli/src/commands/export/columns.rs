@@ -1,0 +1,313 @@
+//! The columns of an export: which there are, what they are called, and of what type they are.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use bt_proto::{convert, v1};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::commands::jobs::object;
+use crate::error::Error;
+use crate::output::words;
+
+/// What stands in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Int,
+    Float,
+    Bool,
+    Text,
+    /// In UTC, to the microsecond.
+    Time,
+}
+
+/// What stands in a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    None,
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Text(String),
+    Time(Timestamp),
+}
+
+/// Where a cell's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Job(Field),
+    Parameter(String),
+    Metric(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Sweep,
+    SweepId,
+    Job,
+    State,
+    Attempts,
+    Agent,
+    Reason,
+    Started,
+    Ended,
+    Finished,
+    WallSeconds,
+    CpuSeconds,
+    PeakMemory,
+    Written,
+    Image,
+    ImagePin,
+    ImageId,
+}
+
+/// The columns before the parameters, and those behind the metrics.
+const FIRST: [(&str, Field, Kind); 4] = [
+    ("sweep", Field::Sweep, Kind::Text),
+    ("sweep_id", Field::SweepId, Kind::Text),
+    ("job", Field::Job, Kind::Int),
+    ("state", Field::State, Kind::Text),
+];
+const LAST: [(&str, Field, Kind); 13] = [
+    ("attempts", Field::Attempts, Kind::Int),
+    ("agent", Field::Agent, Kind::Text),
+    ("reason", Field::Reason, Kind::Text),
+    ("started", Field::Started, Kind::Time),
+    ("ended", Field::Ended, Kind::Time),
+    ("finished", Field::Finished, Kind::Time),
+    ("wall_seconds", Field::WallSeconds, Kind::Float),
+    ("cpu_seconds", Field::CpuSeconds, Kind::Float),
+    ("peak_memory_bytes", Field::PeakMemory, Kind::Int),
+    ("written_bytes", Field::Written, Kind::Int),
+    ("image", Field::Image, Kind::Text),
+    ("image_pin", Field::ImagePin, Kind::Text),
+    ("image_id", Field::ImageId, Kind::Text),
+];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) title: String,
+    pub(super) kind: Kind,
+    source: Source,
+}
+
+/// What was found in the jobs so far.
+#[derive(Default)]
+pub(super) struct Columns {
+    parameters: Found,
+    metrics: Found,
+}
+
+/// Names in the order in which they were met, and what stood under them.
+#[derive(Default)]
+struct Found(Map<String, Value>);
+
+/// A table whose columns are known.
+pub(super) struct Export {
+    pub(super) columns: Vec<Column>,
+    sweep: v1::Sweep,
+}
+
+impl Columns {
+    pub(super) fn note(&mut self, job: &v1::Job) -> Result<(), Error> {
+        self.parameters.note(&object(&job.parameters)?);
+        self.metrics.note(&object(&job.metrics)?);
+        Ok(())
+    }
+
+    pub(super) fn finish(self, sweep: v1::Sweep) -> Export {
+        let own = |(title, field, kind): &(&str, Field, Kind)| Column {
+            title: (*title).to_owned(),
+            kind: *kind,
+            source: Source::Job(*field),
+        };
+        let mut columns: Vec<Column> = FIRST.iter().map(own).collect();
+        let mut titles: HashSet<String> =
+            FIRST.iter().chain(&LAST).map(|(title, ..)| (*title).to_owned()).collect();
+        let (parameters, mut metrics) = (self.parameters.kinds(), self.metrics.kinds());
+        metrics.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let shared: HashSet<String> = parameters
+            .iter()
+            .filter(|(name, _)| metrics.iter().any(|(metric, _)| metric == name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let mut title = |kind: &str, name: &str| {
+            let mut title = match titles.contains(name) || shared.contains(name) {
+                true => format!("{kind}.{name}"),
+                false => name.to_owned(),
+            };
+            // A metric may be called `param.x` itself.
+            while !titles.insert(title.clone()) {
+                title.push('_');
+            }
+            title
+        };
+        for (name, kind) in parameters {
+            columns.push(Column { title: title("param", &name), kind, source: Source::Parameter(name) });
+        }
+        for (name, kind) in metrics {
+            columns.push(Column { title: title("metric", &name), kind, source: Source::Metric(name) });
+        }
+        columns.extend(LAST.iter().map(own));
+        Export { columns, sweep }
+    }
+}
+
+impl Found {
+    fn note(&mut self, values: &Map<String, Value>) {
+        for (name, value) in values {
+            match self.0.get_mut(name) {
+                None => {
+                    self.0.insert(name.clone(), sample(value));
+                }
+                Some(known) if kind_of(known) == kind_of(value) => {}
+                Some(known) => {
+                    let numbers = [kind_of(known), kind_of(value)]
+                        .iter()
+                        .all(|kind| [Kind::Int, Kind::Float].contains(kind));
+                    *known = if numbers { 0.5.into() } else { "".into() };
+                }
+            }
+        }
+    }
+
+    fn kinds(self) -> Vec<(String, Kind)> {
+        self.0.into_iter().map(|(name, value)| (name, kind_of(&value))).collect()
+    }
+}
+
+/// A small value of the same kind.
+fn sample(value: &Value) -> Value {
+    match kind_of(value) {
+        Kind::Text => "".into(),
+        _ => value.clone(),
+    }
+}
+
+fn kind_of(value: &Value) -> Kind {
+    match value {
+        Value::Bool(_) => Kind::Bool,
+        Value::Number(number) if number.is_i64() => Kind::Int,
+        Value::Number(_) => Kind::Float,
+        _ => Kind::Text,
+    }
+}
+
+impl Export {
+    pub(super) fn row(&self, job: v1::Job) -> Result<Vec<Cell>, Error> {
+        let (parameters, metrics) = (object(&job.parameters)?, object(&job.metrics)?);
+        let cell = |column: &Column| match &column.source {
+            Source::Parameter(name) => {
+                Ok(parameters.get(name).map_or(Cell::None, |value| typed(value, column.kind)))
+            }
+            Source::Metric(name) => {
+                Ok(metrics.get(name).map_or(Cell::None, |value| typed(value, column.kind)))
+            }
+            Source::Job(field) => self.own(&job, *field),
+        };
+        self.columns.iter().map(cell).collect()
+    }
+
+    fn own(&self, job: &v1::Job, field: Field) -> Result<Cell, Error> {
+        let text = |text: &str| if text.is_empty() { Cell::None } else { Cell::Text(text.to_owned()) };
+        let time = |time: Option<&prost_types::Timestamp>| {
+            Ok::<_, Error>(time.map(convert::time).transpose()?.map_or(Cell::None, Cell::Time))
+        };
+        let int = |value: Option<u64>| {
+            value.and_then(|value| i64::try_from(value).ok()).map_or(Cell::None, Cell::Int)
+        };
+        let usage = job.usage.unwrap_or_default();
+        Ok(match field {
+            Field::Sweep => text(&self.sweep.name),
+            Field::SweepId => text(&self.sweep.id),
+            Field::Job => Cell::Int(job.number.into()),
+            Field::State => Cell::Text(words::job_state(job.state())?.to_string()),
+            Field::Attempts => Cell::Int(job.attempts.into()),
+            Field::Agent => text(&job.agent),
+            Field::Reason => words::reason(job.reason.clone())?.map_or(Cell::None, Cell::Text),
+            Field::Started => time(job.started.as_ref())?,
+            Field::Ended => time(job.ended.as_ref())?,
+            Field::Finished => time(job.finished.as_ref())?,
+            Field::WallSeconds => {
+                usage.wall_millis.map_or(Cell::None, |millis| Cell::Float(millis as f64 / 1e3))
+            }
+            Field::CpuSeconds => {
+                usage.cpu_micros.map_or(Cell::None, |micros| Cell::Float(micros as f64 / 1e6))
+            }
+            Field::PeakMemory => int(usage.peak_memory_bytes),
+            Field::Written => int(usage.written_bytes),
+            Field::Image => text(&self.sweep.image),
+            Field::ImagePin => text(&self.sweep.image_pin),
+            Field::ImageId => text(&job.image_id),
+        })
+    }
+}
+
+/// A value as its column has it.
+fn typed(value: &Value, kind: Kind) -> Cell {
+    match (kind, value) {
+        (_, Value::Null) => Cell::None,
+        (Kind::Int, value) => value.as_i64().map_or(Cell::None, Cell::Int),
+        (Kind::Float, value) => value.as_f64().map_or(Cell::None, Cell::Float),
+        (Kind::Bool, value) => value.as_bool().map_or(Cell::None, Cell::Bool),
+        (Kind::Text | Kind::Time, value) => Cell::Text(words::text(value)),
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Int(value) => value.fmt(f),
+            Self::Float(value) => Value::from(*value).fmt(f),
+            Self::Bool(value) => value.fmt(f),
+            Self::Text(text) => text.fmt(f),
+            Self::Time(time) => time.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(parameters: &str, metrics: &str) -> v1::Job {
+        let (parameters, metrics) = (parameters.to_owned(), metrics.to_owned());
+        v1::Job { state: v1::JobState::Succeeded.into(), parameters, metrics, ..v1::Job::default() }
+    }
+
+    #[test]
+    fn columns_are_told_apart_and_typed_by_what_stands_in_them() {
+        let jobs = [
+            job(r#"{"x": 1, "state": "a", "mixed": 1, "flag": true}"#, r#"{"x": 0.5, "n": 1, "param.x": 1}"#),
+            job(r#"{"x": 2.5, "mixed": "b"}"#, r#"{"n": 2, "big": 18446744073709551615}"#),
+            job("{}", ""),
+        ];
+        let mut columns = Columns::default();
+        for job in &jobs {
+            columns.note(job).unwrap();
+        }
+        let exported = columns.finish(v1::Sweep { name: "s".to_owned(), ..v1::Sweep::default() });
+        let found: Vec<_> =
+            exported.columns[4..12].iter().map(|column| (column.title.as_str(), column.kind)).collect();
+        let expected = [
+            ("param.x", Kind::Float),
+            ("param.state", Kind::Text),
+            ("mixed", Kind::Text),
+            ("flag", Kind::Bool),
+            ("big", Kind::Float),
+            ("n", Kind::Int),
+            ("metric.param.x", Kind::Int),
+            ("metric.x", Kind::Float),
+        ];
+        assert_eq!(found, expected);
+        let rows: Vec<_> = jobs.map(|job| exported.row(job).unwrap()[4..12].to_vec()).into();
+        assert_eq!(
+            rows[0][..4],
+            [Cell::Float(1.0), Cell::Text("a".into()), Cell::Text("1".into()), Cell::Bool(true)]
+        );
+        assert_eq!(rows[1][2], Cell::Text("b".into()));
+        assert!(rows[2].iter().all(|cell| *cell == Cell::None));
+    }
+}

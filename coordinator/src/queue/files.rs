@@ -1,0 +1,100 @@
+//! The files of results: what each is, and how it is stored.
+
+use bt_model::encoding::Encoding;
+use sqlx::{PgConnection, query_file};
+use uuid::Uuid;
+
+use super::Error;
+use super::row::{Named, Pg, sha256, signed, unsigned};
+
+/// A file of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublishedFile {
+    /// Relative to the results directory.
+    pub(crate) path: String,
+    /// Bytes, of the file itself.
+    pub(crate) size: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) encoding: Encoding,
+    /// Bytes in the store, where it is not stored as it is.
+    pub(crate) stored_size: Option<u64>,
+}
+
+impl PublishedFile {
+    pub(super) fn read(
+        path: String,
+        size: i64,
+        digest: &[u8],
+        Pg(encoding): Pg<Encoding>,
+        stored_size: Option<i64>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            path,
+            size: unsigned(size)?,
+            sha256: sha256(digest)?,
+            encoding,
+            stored_size: stored_size.map(unsigned).transpose()?,
+        })
+    }
+
+    /// Where it stands in the attempt's directory.
+    pub(crate) fn stored_as(&self) -> String {
+        self.encoding.stored_as(&self.path)
+    }
+
+    /// Bytes in the store.
+    pub(crate) fn size_there(&self) -> u64 {
+        self.stored_size.unwrap_or(self.size)
+    }
+}
+
+impl Named for Encoding {
+    const TYPE: &'static str = "encoding";
+    const ALL: &'static [Self] = &Encoding::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// The columns of `insert_result_files.sql`.
+#[derive(Default)]
+pub(super) struct Files {
+    sweeps: Vec<Uuid>,
+    jobs: Vec<i32>,
+    paths: Vec<String>,
+    sizes: Vec<i64>,
+    hashes: Vec<Vec<u8>>,
+    encodings: Vec<Pg<Encoding>>,
+    stored_sizes: Vec<Option<i64>>,
+}
+
+impl Files {
+    pub(super) fn push(&mut self, sweep: Uuid, job: u32, files: &[PublishedFile]) -> Result<(), Error> {
+        for file in files {
+            self.sweeps.push(sweep);
+            self.jobs.push(signed(job)?);
+            self.paths.push(file.path.clone());
+            self.sizes.push(signed(file.size)?);
+            self.hashes.push(file.sha256.to_vec());
+            self.encodings.push(Pg(file.encoding));
+            self.stored_sizes.push(file.stored_size.map(signed).transpose()?);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write(&self, tx: &mut PgConnection) -> Result<(), Error> {
+        query_file!(
+            "queries/insert_result_files.sql",
+            &self.sweeps,
+            &self.jobs,
+            &self.paths,
+            &self.sizes,
+            &self.hashes,
+            &self.encodings as _,
+            &self.stored_sizes as _,
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! How a store is known again: a file in its root that holds an id. Whoever finds that id there has found the same store,
+//! by whatever path; and a directory without it is not the store, but perhaps the place where it is not mounted.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use bytes::Bytes;
+use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use uuid::Uuid;
+
+use crate::location::Location;
+use crate::{Error, Store};
+
+/// The file's name.
+pub(crate) const MARKER: &str = ".btctl-store";
+/// What files are called that only prove that the store can be written to; an id follows.
+pub(crate) const PROBE: &str = ".btctl-probe-";
+
+impl Store {
+    /// The store's id, made if it has none yet.
+    pub async fn claim(&mut self) -> Result<Uuid, Error> {
+        let id = match self.id().await? {
+            Some(id) => id,
+            None => self.make_id().await?,
+        };
+        self.watch_marker();
+        Ok(id)
+    }
+
+    /// Looks whether this is the store with that id, which it is from then on held to.
+    pub async fn recognise(&mut self, id: Uuid) -> Result<bool, Error> {
+        let same = self.id().await? == Some(id);
+        if same {
+            self.watch_marker();
+        }
+        Ok(same)
+    }
+
+    /// The store's id, if it has one.
+    async fn id(&self) -> Result<Option<Uuid>, Error> {
+        let marker = object_store::path::Path::from(MARKER);
+        let found = match self.objects.get(&marker).await {
+            Ok(found) => found.bytes().await,
+            Err(error) => Err(error),
+        };
+        let data = match found {
+            Ok(data) => data,
+            Err(error) => {
+                return match self.error(MARKER, error) {
+                    Error::NotFound { .. } => Ok(None),
+                    error => Err(error),
+                };
+            }
+        };
+        let text = String::from_utf8_lossy(&data);
+        let id = text.trim().parse().map_err(|_| Error::Access {
+            path: MARKER.to_owned(),
+            why: "it holds no store's id; remove it if it is not btctl's".to_owned(),
+        })?;
+        Ok(Some(id))
+    }
+
+    /// Makes the marker. Of two that do so at once one wins, and both return its id.
+    async fn make_id(&self) -> Result<Uuid, Error> {
+        let marker = object_store::path::Path::from(MARKER);
+        let id = Uuid::new_v4();
+        let payload = PutPayload::from(format!("{id}\n"));
+        let created = PutOptions::from(PutMode::Create);
+        let made = match self.objects.put_opts(&marker, payload.clone(), created).await {
+            // A server that knows no conditions: the id that is read back is the one that holds.
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                self.objects.put(&marker, payload).await.map(drop)
+            }
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            made => made.map(drop),
+        };
+        made.map_err(|error| self.error(MARKER, error))?;
+        let known = self.id().await?;
+        known.ok_or_else(|| Error::NotFound { path: MARKER.to_owned() })
+    }
+
+    /// Proves that files can be written and removed.
+    pub async fn prove_writable(&self) -> Result<(), Error> {
+        self.probe(|_| Ok(())).await
+    }
+
+    /// Proves that as well, and that whoever made the store can use what is written: in a directory what one user makes
+    /// is not another's to complete.
+    pub async fn prove_shared(&self) -> Result<(), Error> {
+        self.probe(|name| match &self.location {
+            Location::Directory(dir) => same_owner(&self.location, dir, name),
+            Location::Bucket { .. } => Ok(()),
+        })
+        .await
+    }
+
+    async fn probe(&self, look: impl Fn(&str) -> Result<(), Error>) -> Result<(), Error> {
+        let name = format!("{PROBE}{}", Uuid::new_v4());
+        self.put(&name, Bytes::from_static(b"btctl writes this to see that it can\n")).await?;
+        let seen = look(&name);
+        self.remove(&name).await?;
+        seen
+    }
+
+    fn watch_marker(&mut self) {
+        if let Location::Directory(dir) = &self.location {
+            self.marker = Some(dir.join(MARKER));
+        }
+    }
+
+    /// Looks whether a directory is still the store: one that has lost its marker may be the place where the store was
+    /// mounted.
+    pub(crate) async fn guard(&self) -> Result<(), Error> {
+        let Some(marker) = self.marker.clone() else { return Ok(()) };
+        let location = self.location.to_string();
+        self.blocking(move || is_there(&location, &marker)).await
+    }
+
+    /// Removes what a writer of a file left that was killed. Only for files that nobody else writes now: what another one
+    /// is writing would be lost.
+    pub async fn clear(&self, path: &str) -> Result<(), Error> {
+        let Location::Directory(dir) = &self.location else { return Ok(()) };
+        let at = self.parse(path)?;
+        let place = dir.join(self.aside(&at).as_ref().unwrap_or(&at).as_ref());
+        self.blocking(move || {
+            // Names of files that are being written are counted up from 1.
+            for number in 1.. {
+                let mut left = place.clone().into_os_string();
+                left.push(format!("#{number}"));
+                if std::fs::remove_file(left).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A directory that is mounted from elsewhere may hang, and must not hold up more than who asks.
+    async fn blocking(&self, call: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+        let called = tokio::task::spawn_blocking(call).await;
+        called.map_err(|error| Error::Access { path: self.location.to_string(), why: error.to_string() })?
+    }
+}
+
+fn is_there(location: &str, marker: &Path) -> Result<(), Error> {
+    match marker.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Gone {
+            location: location.to_owned(),
+            why: format!("{} is missing; is the directory mounted?", marker.display()),
+        }),
+        // Whatever else is wrong, what is done next finds it too, and says more.
+        _ => Ok(()),
+    }
+}
+
+/// Root can use whatever it finds, and everybody what is his own.
+fn same_owner(location: &Location, dir: &Path, probe: &str) -> Result<(), Error> {
+    let owner = |name: &str| dir.join(name).symlink_metadata().map(|file| file.uid());
+    let (Ok(store), Ok(own)) = (owner(MARKER), owner(probe)) else { return Ok(()) };
+    if store == 0 || store == own {
+        return Ok(());
+    }
+    Err(Error::Denied {
+        location: location.to_string(),
+        why: format!("it belongs to uid {store}, and what is written from here to uid {own}"),
+        remedy: "run both as the same user".to_owned(),
+    })
+}
