@@ -94,7 +94,7 @@ impl Collector {
             if expire && after.is_none() {
                 this.expire().await?;
             }
-            let page = this.queue.collectables(age, all, after).await?;
+            let page = this.queue.collectables(age, after, all, !expire).await?;
             let last = page.last().map(|sweep| sweep.id);
             let page = stream::iter(page.into_iter().map(Ok));
             Ok(Some((page, (this, last, last.is_some()))))

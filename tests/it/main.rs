@@ -23,6 +23,8 @@ mod options;
 mod order;
 mod provenance;
 mod results;
+mod reuse_results;
+mod reuse_twins;
 mod several;
 mod shipping;
 mod stores;

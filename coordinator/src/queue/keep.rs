@@ -44,6 +44,8 @@ pub(crate) struct Fate {
 pub(crate) struct ResultRow {
     pub(crate) attempt: AttemptId,
     pub(crate) place: AttemptPlace,
+    /// Where its files are: another job may have made them.
+    pub(crate) made_by: AttemptPlace,
     /// Its `result.json` was written.
     pub(crate) written: bool,
     pub(crate) files: Vec<PublishedFile>,
@@ -73,20 +75,22 @@ impl Queue {
     }
 
     /// A page of sweeps in whose directories there may be garbage that is older than `age`, in the order of their ids; those
-    /// that were looked at before only if all are meant.
+    /// that were looked at before only if all are meant. With `foresee`, those are expired that would be given up now.
     pub(crate) async fn collectables(
         &self,
         age: Duration,
-        all: bool,
         after: Option<SweepId>,
+        all: bool,
+        foresee: bool,
     ) -> Result<Vec<Collectable>, Error> {
         let after = after.map(SweepId::uuid);
-        let rows = query_file!("queries/sweeps_to_collect.sql", interval(age)?, after, BATCH, all);
+        let rows = query_file!("queries/sweeps_to_collect.sql", interval(age)?, after, BATCH, all, foresee);
         rows.fetch_all(&self.pool).await?.into_iter().map(|row| collectable!(row)).collect()
     }
 
-    pub(crate) async fn collectable(&self, sweep: SweepId) -> Result<Collectable, Error> {
-        let row = query_file!("queries/sweep_to_collect.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+    pub(crate) async fn collectable(&self, sweep: SweepId, foresee: bool) -> Result<Collectable, Error> {
+        let row =
+            query_file!("queries/sweep_to_collect.sql", sweep.uuid(), foresee).fetch_one(&self.pool).await?;
         collectable!(row)
     }
 
@@ -171,6 +175,13 @@ impl Queue {
                         sweep: sweep.id,
                         jobs: sweep.jobs,
                         job: unsigned(row.job)?,
+                        attempt: unsigned(row.attempt)?,
+                    },
+                    made_by: AttemptPlace {
+                        sweep_name: row.made_by_name,
+                        sweep: SweepId::from_uuid(row.made_by_sweep),
+                        jobs: unsigned(row.made_by_jobs)?,
+                        job: unsigned(row.made_by_job)?,
                         attempt: unsigned(row.attempt)?,
                     },
                     written: row.written,

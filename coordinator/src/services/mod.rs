@@ -10,6 +10,7 @@ mod keep;
 mod logs;
 mod partial;
 mod results;
+mod reuse;
 mod software;
 mod status;
 mod submit;
@@ -33,9 +34,12 @@ use crate::ledger::Ledger;
 use crate::manifests::Manifests;
 use crate::publisher::Publisher;
 use crate::queue::Queue;
+use crate::reuse::Reuse;
 use crate::sessions::Sessions;
 use uploads::Uploads;
 
+/// Heartbeats that an offline agent has left out.
+pub(crate) const SILENT_BEATS: u32 = 3;
 /// Answers that a slow client may have waiting for it.
 const ANSWERS: usize = 64;
 
@@ -54,6 +58,7 @@ pub(crate) struct Services {
     pub(crate) sessions: Sessions,
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,
+    pub(crate) reuse: Reuse,
     pub(crate) publisher: Publisher,
     /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
     pub(crate) work: Arc<Notify>,
@@ -71,6 +76,6 @@ impl Services {
 
     /// An agent that was silent for this long is shown as offline.
     fn silence(&self) -> Duration {
-        self.heartbeat * 3
+        self.heartbeat * SILENT_BEATS
     }
 }

@@ -36,6 +36,9 @@ impl Services {
                 "sweep {} of {} is queued", submitted.name, order.header.owner
             );
         }
+        if order.header.reuse {
+            self.reuse.wake();
+        }
         self.work.notify_one();
         Ok(submitted)
     }
@@ -133,6 +136,9 @@ impl Order {
         }
         let mut hash = Sha256::new();
         hash.update(header.manifest.as_bytes());
+        if header.reuse {
+            hash.update(b"reuse");
+        }
         Ok(Self { header, incoming, hash })
     }
 
@@ -173,6 +179,8 @@ impl Order {
             labels: manifest.labels(),
             volumes: volumes(manifest),
             image: manifest.image.clone(),
+            recipe: Sha256::digest(manifest.recipe()).into(),
+            reuse: self.header.reuse,
         }
     }
 }
