@@ -29,6 +29,7 @@ mod pulled;
 mod push_log;
 mod reach;
 mod reconcile;
+mod resolve;
 mod session;
 mod shipping;
 mod sizing;

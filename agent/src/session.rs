@@ -29,6 +29,7 @@ use crate::link::Connection;
 use crate::outbox::{Attached, STEP_WAIT};
 use crate::push_log;
 use crate::reach;
+use crate::resolve;
 
 /// How long a connection, and the answer to a Hello, may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -309,6 +310,9 @@ fn obey(
         coordinator_message::Kind::DebugRequest(request) => {
             let client = AgentsClient::new(channel.clone());
             agent.tasks.spawn(debug::answer(agent.clone(), client, request));
+        }
+        coordinator_message::Kind::ResolveImage(request) => {
+            agent.tasks.spawn(resolve::answer(agent.clone(), request));
         }
         coordinator_message::Kind::Welcome(_) => warn!("a second Welcome is ignored"),
     }

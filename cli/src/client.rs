@@ -109,6 +109,7 @@ impl Client {
             progressing: reply.progressing,
             store: reply.store,
             pace: reply.pace,
+            reuse: reply.reuse,
         })
     }
 
@@ -298,6 +299,8 @@ pub(crate) struct Shown {
     /// Its directory under the store's root.
     pub(crate) store: String,
     pub(crate) pace: Option<v1::Pace>,
+    /// What it has of identical jobs, if that was asked for.
+    pub(crate) reuse: Option<v1::Reuse>,
 }
 
 /// True if an answer may have broken off for a reason that passes: the coordinator went, or the connection did.

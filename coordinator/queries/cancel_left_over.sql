@@ -4,7 +4,8 @@ with left_over as (
     select j.sweep_id, j.number
     from sweeps s
     join jobs j on j.sweep_id = s.id
-    where s.ended_at is null and s.cancelled_at is not null and j.state = 'queued'
+    where s.ended_at is null and s.cancelled_at is not null
+        and j.state = 'queued' and j.attached_sweep is null
     limit $1
     for share of s
     for update of j skip locked
@@ -12,4 +13,4 @@ with left_over as (
 update jobs j
 set state = 'cancelled', finished_at = now()
 from left_over l
-where j.sweep_id = l.sweep_id and j.number = l.number and j.state = 'queued'
+where j.sweep_id = l.sweep_id and j.number = l.number and j.state = 'queued' and j.attached_sweep is null

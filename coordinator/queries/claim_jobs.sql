@@ -19,7 +19,8 @@ with held as (
     for share
 ), ready as (
     select j.ctid from jobs j
-    where j.sweep_id = $1 and j.state = 'queued' and j.ready_at <= now() and j.number >= $5
+    where j.sweep_id = $1 and j.state = 'queued' and j.attached_sweep is null and j.ready_at <= now()
+        and j.number >= $5
         and j.number < (select jobs from sweep)
     order by j.number
     limit (select cardinality(agents) from slots)

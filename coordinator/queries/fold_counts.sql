@@ -6,5 +6,6 @@ with many as (
     returning c.*
 )
 insert into sweep_counts
-select sweep_id, sum(queued), sum(running), sum(succeeded), sum(failed), sum(cancelled)
+select sweep_id, sum(queued), sum(running), sum(succeeded), sum(failed), sum(cancelled),
+    sum(attached)
 from folded group by sweep_id

@@ -1,12 +1,14 @@
 -- What holds a queued job back as such: its own wait, and the jobs of its sweep that go first.
 select
     j.state as "state: Pg<JobState>", j.attempts,
-    greatest(extract(epoch from j.ready_at - now())::float8, 0) as "wait_seconds!",
+    case when j.attached_sweep is null then greatest(extract(epoch from j.ready_at - now())::float8, 0) else 0 end
+        as "wait_seconds!",
     (
         select count(*) from jobs b
-        where b.sweep_id = $1 and b.state = 'queued' and b.number < $2
+        where b.sweep_id = $1 and b.state = 'queued' and b.attached_sweep is null and b.number < $2
     ) as "before!",
-    g.name as "agent?", a.note as "note?", a.state as "attempt_state?: Pg<AttemptState>"
+    g.name as "agent?", a.note as "note?", a.state as "attempt_state?: Pg<AttemptState>",
+    j.attached_sweep is not null as "is_attached!"
 from jobs j
 left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
 left join agents g on g.id = a.agent_id

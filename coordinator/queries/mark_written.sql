@@ -2,5 +2,5 @@
 -- those who read with SQL.
 update results r
 set written = r.revision = e.revision, parameters = coalesce(e.parameters::jsonb, r.parameters)
-from unnest($1::uuid[], $2::int[], $3::text[]) as e (attempt_id, revision, parameters)
-where r.attempt_id = e.attempt_id
+from unnest($1::uuid[], $2::int[], $3::int[], $4::text[]) as e (sweep_id, job, revision, parameters)
+where r.sweep_id = e.sweep_id and r.job = e.job

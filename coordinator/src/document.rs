@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
+use bt_model::layout::AttemptPlace;
 use bt_model::manifest::{Manifest, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::secret;
 use bt_model::template::Renderer;
-use bt_store::{FileEntry, GivenEntry, MachineEntry, ResultDocument, UsageEntry, VersionsEntry, VolumeEntry};
+use bt_store::{
+    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, UsageEntry, VersionsEntry, VolumeEntry,
+};
 use serde_json::Value;
 
 use crate::manifests::{self, Known, Reader};
@@ -57,7 +60,9 @@ impl<'k> Writer<'k> {
             sweep: result.place.sweep,
             sweep_name: result.place.sweep_name.clone(),
             job: result.place.job,
-            attempt: result.place.attempt,
+            // Of its own, a job that has another's result has none.
+            attempt: if result.reused_from.is_some() { 0 } else { result.place.attempt },
+            reused_from: result.reused_from.as_ref().map(origin),
             attempt_id: result.attempt,
             agent: result.agent,
             machine: MachineEntry {
@@ -95,6 +100,16 @@ impl<'k> Writer<'k> {
             logs: Vec::new(),
             files: result.files.iter().map(entry).collect(),
         })
+    }
+}
+
+fn origin(place: &AttemptPlace) -> ReusedEntry {
+    ReusedEntry {
+        sweep: place.sweep,
+        sweep_name: place.sweep_name.clone(),
+        job: place.job,
+        attempt: place.attempt,
+        dir: place.dir(),
     }
 }
 

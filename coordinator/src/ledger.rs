@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::publisher::Publisher;
 use crate::queue::{self, News, Queue, Recorded, Report};
+use crate::reuse::Reuse;
 use crate::sessions::Sessions;
 
 /// Reports that may wait; who has more to say waits himself.
@@ -37,18 +38,21 @@ pub(crate) struct Writer {
     entries: mpsc::Receiver<Entry>,
     queue: Queue,
     sessions: Sessions,
-    publisher: Publisher,
-    work: Arc<Notify>,
+    others: Others,
 }
 
-pub(crate) fn open(
-    queue: Queue,
-    sessions: Sessions,
-    publisher: Publisher,
-    work: Arc<Notify>,
-) -> (Ledger, Writer) {
+/// Who wants to know that attempts have ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Others {
+    pub(crate) publisher: Publisher,
+    pub(crate) reuse: Reuse,
+    /// Wakes the dispatcher.
+    pub(crate) work: Arc<Notify>,
+}
+
+pub(crate) fn open(queue: Queue, sessions: Sessions, others: Others) -> (Ledger, Writer) {
     let (sender, entries) = mpsc::channel(WAITING);
-    (Ledger { entries: sender }, Writer { entries, queue, sessions, publisher, work })
+    (Ledger { entries: sender }, Writer { entries, queue, sessions, others })
 }
 
 impl Ledger {
@@ -103,10 +107,11 @@ impl Writer {
             drop(answer.send(Ok(*recorded)));
         }
         if ended {
-            self.work.notify_one();
+            self.others.work.notify_one();
+            self.others.reuse.ended();
         }
         if published {
-            self.publisher.wake();
+            self.others.publisher.wake();
         }
     }
 }

@@ -12,6 +12,7 @@ mod loops;
 mod manifests;
 mod publisher;
 mod queue;
+mod reuse;
 mod scheduling;
 mod services;
 mod sessions;
@@ -41,6 +42,7 @@ use loops::{Dispatcher, Listener, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
+use reuse::Reuse;
 use services::Services;
 use services::uploads::Uploads;
 use sessions::Sessions;
@@ -80,7 +82,10 @@ pub async fn run(
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
     let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone());
-    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), publisher.clone(), work.clone());
+    let silence = options.heartbeat * services::SILENT_BEATS;
+    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), publisher.clone(), silence);
+    let others = ledger::Others { publisher: publisher.clone(), reuse: reuse.clone(), work: work.clone() };
+    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), others);
     let services = Services {
         queue,
         store,
@@ -90,6 +95,7 @@ pub async fn run(
         sessions,
         manifests,
         ledger,
+        reuse,
         publisher: publisher.clone(),
         work: work.clone(),
         tasks: tasks.clone(),
@@ -164,6 +170,8 @@ fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdo
     // It ends when nobody hands reports in any more.
     tasks.spawn(writer.run());
     tasks.spawn(publisher.run(shutdown.clone()));
+    tasks.spawn(services.reuse.clone().run_settling(shutdown.clone()));
+    tasks.spawn(services.reuse.clone().run_following(shutdown.clone()));
     tasks.spawn(services.uploads.clone().run(shutdown.clone()));
     let dispatcher = Dispatcher {
         queue: services.queue.clone(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bt_model::expansion::Points;
 use bt_model::id::SweepId;
 use bt_model::manifest::{self, Manifest};
+use bt_model::parameters::{NotParameters, Parameters};
 
 use crate::queue::{self, Queue, Written};
 
@@ -71,6 +72,19 @@ pub(crate) struct Reader<'m> {
 }
 
 impl Reader<'_> {
+    pub(crate) fn parameters(&self, written: Written) -> Result<Parameters, NotParameters> {
+        match written {
+            Written::Out(text) => Parameters::from_json(&text),
+            Written::Point(point) => Ok(self.points.get(point)),
+        }
+    }
+
+    /// The points that may have one of these parameters; nothing where each job must be looked at.
+    pub(crate) fn places_of(&self, parameters: &[Parameters]) -> Option<Vec<u64>> {
+        let places = parameters.iter().map(|parameters| self.points.places_of(parameters));
+        Some(places.collect::<Option<Vec<_>>>()?.concat())
+    }
+
     /// As a JSON object.
     pub(crate) fn json(&self, written: Written) -> String {
         match written {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_store::{ResultDocument, Store};
+use bt_store::{FileEntry, ResultDocument, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::Health;
 use crate::manifests::{self, Manifests};
-use crate::queue::{self, Documented, Published, Queue, Written};
+use crate::queue::{self, Documented, Place, Published, Queue, Written};
 
 /// Results that one pass makes good.
 const BATCH: u32 = 500;
@@ -90,7 +90,11 @@ impl Publisher {
                 let document = writer.document(result)?;
                 let is_point = matches!(result.parameters, Written::Point(_));
                 let parameters = is_point.then(|| document.parameters.to_string());
-                let noted = Documented { attempt: result.attempt, revision: result.revision, parameters };
+                let noted = Documented {
+                    result: Place { sweep, job: result.place.job },
+                    revision: result.revision,
+                    parameters,
+                };
                 documents.push((result, document, noted));
             }
         }
@@ -111,16 +115,23 @@ impl Publisher {
         noted: Documented,
     ) -> Result<Documented, Error> {
         let place = &result.place;
-        document.logs = match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
-            Ok(logs) => logs,
+        if result.reused_from.is_none() {
+            document.logs = self.part_log(result).await?;
+        }
+        self.store.write_result(&place.result(), &document).await?;
+        Ok(noted)
+    }
+
+    async fn part_log(&self, result: &Published) -> Result<Vec<FileEntry>, Error> {
+        let place = &result.place;
+        match kept_log::part(&self.store, &place.log(), &place.beside("")).await {
+            Ok(logs) => Ok(logs),
             // A damaged log must not hold up a result.
             Err(error @ kept_log::Error::NotALog { .. }) => {
                 warn!(attempt.id = %result.attempt, error = %error, "the log is not published by its streams");
-                Vec::new()
+                Ok(Vec::new())
             }
-            Err(kept_log::Error::Store(error)) => return Err(error.into()),
-        };
-        self.store.write_result(&place.result(), &document).await?;
-        Ok(noted)
+            Err(kept_log::Error::Store(error)) => Err(error.into()),
+        }
     }
 }

@@ -26,10 +26,9 @@ pub(crate) fn check(
     results: Vec<ResultRow>,
 ) -> impl Stream<Item = Result<v1::Verified, Error>> + use<> {
     let checks = results.into_iter().flat_map(|result| {
-        let place = result.place.clone();
+        let (job, made_by) = (result.place.job, result.made_by.clone());
         let files = result.files.clone().into_iter();
-        let files =
-            files.map(move |file| Check::File { job: place.job, at: place.output(&file.stored_as()), file });
+        let files = files.map(move |file| Check::File { job, at: made_by.output(&file.stored_as()), file });
         std::iter::once(Check::Document(result)).chain(files)
     });
     let store = store.clone();

@@ -46,6 +46,14 @@ impl Parameters {
         serde_json::to_string(&self.0).expect("names are texts and values are scalars")
     }
 
+    /// The same text for the same parameters, whatever their order. 1 and 1.0 are told apart, as a job can tell them
+    /// apart.
+    pub fn identity(&self) -> String {
+        let mut sorted: Vec<_> = self.0.iter().collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
+        serde_json::to_string(&sorted).expect("names are texts and values are scalars")
+    }
+
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -165,6 +173,23 @@ mod tests {
     fn parameters_keep_order_and_kind() {
         let text = r#"{"z":1,"a":1.0,"f":0.3,"b":true,"s":"x"}"#;
         assert_eq!(Parameters::from_json(text).unwrap().to_json(), text);
+    }
+
+    #[test]
+    fn the_same_parameters_in_another_order_are_the_same() {
+        let identity = |json: &str| Parameters::from_json(json).unwrap().identity();
+        assert_eq!(identity(r#"{"a":1,"b":"x"}"#), identity(r#"{"b":"x","a":1}"#));
+        let all = [
+            r#"{"a":1}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":"1"}"#,
+            r#"{"a":true}"#,
+            r#"{"b":1}"#,
+            r#"{"a":1,"b":1}"#,
+            "{}",
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().map(|json| identity(json)).collect();
+        assert_eq!(different.len(), all.len());
     }
 
     #[test]

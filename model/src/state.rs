@@ -1,7 +1,7 @@
 //! The lives of a job and of an attempt: every state, every event, and the one function that decides each move.
 //!
 //! ```text
-//! job       queued ──leased──▶ running ──published──▶ succeeded
+//! job       queued ──leased──▶ running ──published──▶ succeeded   (queued ──reused──▶ succeeded)
 //!              ▲  ▲               │ │ └─────gave up──▶ failed ────┐
 //!              │  └─tries again───┘ └──────cancelled─▶ cancelled ─┤
 //!              └─────────────────────retried──────────────────────┘   (queued ──cancelled──▶ cancelled)
@@ -32,6 +32,8 @@ pub enum JobEvent {
     Leased,
     /// The attempt's outputs were published.
     Published,
+    /// An identical job has succeeded, and its result counts for this one too.
+    Reused,
     /// The attempt failed or was lost, and another is allowed.
     TriesAgain,
     /// The attempt failed or was lost, and no other is allowed.
@@ -57,6 +59,7 @@ impl JobState {
         match (self, event) {
             (Self::Queued, JobEvent::Leased) => Ok(Self::Running),
             (Self::Running, JobEvent::Published) => Ok(Self::Succeeded),
+            (Self::Queued, JobEvent::Reused) => Ok(Self::Succeeded),
             (Self::Running, JobEvent::TriesAgain) => Ok(Self::Queued),
             (Self::Running, JobEvent::GaveUp) => Ok(Self::Failed),
             (Self::Queued | Self::Running, JobEvent::Cancelled) => Ok(Self::Cancelled),
@@ -84,6 +87,29 @@ impl JobState {
 impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// How far a sweep is with taking the results of identical jobs, where that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReuseState {
+    /// It is not known yet which there are; no job of it starts.
+    Pending,
+    /// What there was is taken; the other jobs run, or wait for identical ones.
+    Settled,
+    /// It can't be known which there are; all jobs run.
+    Declined,
+}
+
+impl ReuseState {
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Settled, Self::Declined];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Settled => "settled",
+            Self::Declined => "declined",
+        }
     }
 }
 

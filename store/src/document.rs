@@ -16,13 +16,17 @@ pub struct ResultDocument {
     pub sweep: SweepId,
     pub sweep_name: String,
     pub job: u32,
-    /// The number of the attempt that counts; its files are in the directory of that name beside this document.
+    /// The number of the attempt that counts; its files are in the directory of that name beside this document. 0 if
+    /// another job's attempt counts: then [`Self::reused_from`] names it.
     pub attempt: u32,
     pub attempt_id: AttemptId,
     pub agent: AgentId,
     /// The machine that it ran on.
     #[serde(default)]
     pub machine: MachineEntry,
+    /// The identical job whose result this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_from: Option<ReusedEntry>,
     pub published: Timestamp,
     /// The image as the manifest names it, and as it ran.
     pub image: String,
@@ -121,6 +125,17 @@ pub struct UsageEntry {
     /// How long it ran.
     #[serde(default)]
     pub wall_seconds: Option<f64>,
+}
+
+/// Whose result it is, and where its files are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReusedEntry {
+    pub sweep: SweepId,
+    pub sweep_name: String,
+    pub job: u32,
+    pub attempt: u32,
+    /// The directory of the files, from the store's root.
+    pub dir: String,
 }
 
 /// One file of a result.

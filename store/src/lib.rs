@@ -27,7 +27,8 @@ use sha2::{Digest, Sha256};
 pub use bucket::install_tls;
 pub use codec::{Decoder, Encoder, compress};
 pub use document::{
-    FileEntry, GivenEntry, MachineEntry, ResultDocument, StoredEntry, UsageEntry, VersionsEntry, VolumeEntry,
+    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry, VersionsEntry,
+    VolumeEntry,
 };
 pub use error::Error;
 pub use location::{Cloud, Location, Unreadable};

@@ -25,6 +25,8 @@ mod order;
 mod provenance;
 mod rerun;
 mod results;
+mod reuse_results;
+mod reuse_twins;
 mod several;
 mod shipping;
 mod stores;

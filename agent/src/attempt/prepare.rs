@@ -221,6 +221,7 @@ async fn pin_image(agent: &Agent, held: &Held, image: String) -> String {
             session: connection.session,
             attempt: held.id().to_string(),
             image: image.clone(),
+            ..v1::PinImageRequest::default()
         };
         match AgentsClient::new(connection.channel).pin_image(request).await {
             Ok(reply) => return reply.into_inner().image,

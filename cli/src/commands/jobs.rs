@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
+use super::submit::reuse;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Column, Format, OutputArgs, Row, View, words};
@@ -114,6 +115,8 @@ pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
         "started": words::time(job.started.as_ref())?,
         "finished": words::time(job.finished.as_ref())?,
         "usage": usage(job),
+        "reused_from": reuse::twin(job.reused_from.as_ref()),
+        "attached_to": reuse::twin(job.attached_to.as_ref()),
         "image_id": Some(&job.image_id).filter(|image| !image.is_empty()),
     }))
 }

@@ -4,7 +4,7 @@ use bt_model::secret;
 use bt_proto::v1;
 use serde_json::{Value, json};
 
-use super::submit::command_line;
+use super::submit::{command_line, reuse};
 use super::{jobs, ls};
 use crate::client::{Client, Shown};
 use crate::error::Error;
@@ -90,6 +90,7 @@ fn sweep_json(shown: &Shown) -> Result<Value, Error> {
         json!({ "jobs": pace.jobs, "seconds": pace.seconds, "peak_memory_bytes": pace.peak_memory_bytes })
     });
     value["waiting"] = waiting.collect();
+    value["reuse"] = shown.reuse.as_ref().map_or(Value::Null, reuse::json);
     value["failures"] = failures.into();
     value["manifest"] = manifest;
     Ok(value)
@@ -129,6 +130,9 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     let counts = counts.iter().chain(&ends).filter(|(count, _)| *count > 0);
     let counts: Vec<_> = counts.map(|(count, word)| format!("{count} {word}")).collect();
     lines.add("Jobs", format_args!("{}: {}", words::total(&shown.counts), counts.join(", ")));
+    if let Some(reuse) = &shown.reuse {
+        lines.add("Reuse", reuse::words(reuse, words::total(&shown.counts)));
+    }
     let took = words::between(sweep.created.as_ref(), sweep.finished.as_ref())?;
     let time = match sweep.finished {
         Some(_) => format!("took {took}"),
@@ -198,6 +202,12 @@ fn job_text(job: v1::Job, sweep: &str) -> Result<String, Error> {
         lines.add("Metrics", &value["metrics"]);
     }
     lines.add("Attempts", job.attempts);
+    if let Some(twin) = &job.reused_from {
+        lines.add("Result", format_args!("of {}/{} (sweep {})", twin.sweep_name, twin.job, twin.sweep));
+    }
+    if let Some(twin) = &job.attached_to {
+        lines.add("Waits", format_args!("for {}/{} (sweep {})", twin.sweep_name, twin.job, twin.sweep));
+    }
     if !job.agent.is_empty() {
         lines.add("Agent", &job.agent);
     }

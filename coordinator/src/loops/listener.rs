@@ -39,10 +39,14 @@ impl Listener {
         self.stop_taken().await?;
         loop {
             match notifications.next().await? {
-                Heard::Ready => self.services.work.notify_one(),
+                Heard::Ready => {
+                    self.services.work.notify_one();
+                    self.services.reuse.wake();
+                }
                 Heard::Taken => {
                     self.stop_taken().await?;
                     self.services.work.notify_one();
+                    self.services.reuse.ended();
                 }
             }
         }

@@ -107,6 +107,7 @@ impl Queue {
             // These were never taken out of the queue.
             let counted = query_file!("queries/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
             left_over = unsigned(counted.queued)?;
+            query_file!("queries/detach_jobs.sql", sweep.uuid()).execute(&mut *tx).await?;
         } else if held.cancelled {
             query_file!("queries/cancel_queued.sql", sweep.uuid(), None::<&[i32]> as _)
                 .execute(&mut *tx)

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::claim::Written;
 use super::claim::interval;
 use super::files::PublishedFile;
+use super::reuse::Place;
 use super::row::{Pg, from_json, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
@@ -34,7 +35,10 @@ pub(crate) struct Published {
     pub(crate) attempt: AttemptId,
     pub(crate) agent: AgentId,
     pub(crate) agent_name: String,
+    /// Of the job whose result it is; `attempt` is the number of the attempt that made it.
     pub(crate) place: AttemptPlace,
+    /// Where the files are, if another job's attempt made them.
+    pub(crate) reused_from: Option<AttemptPlace>,
     pub(crate) published: Timestamp,
     pub(crate) image: String,
     pub(crate) image_pin: Option<String>,
@@ -58,7 +62,7 @@ pub(crate) struct Published {
 /// A result whose document stands in the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Documented {
-    pub(crate) attempt: AttemptId,
+    pub(crate) result: Place,
     pub(crate) revision: i32,
     /// As JSON, where the job itself has only its point in the matrix.
     pub(crate) parameters: Option<String>,
@@ -78,6 +82,16 @@ macro_rules! published {
                 jobs: unsigned($row.jobs)?,
                 job: unsigned($row.job)?,
                 attempt: unsigned($row.attempt)?,
+            },
+            reused_from: match $row.reused {
+                false => None,
+                true => Some(AttemptPlace {
+                    sweep_name: $row.origin_name,
+                    sweep: SweepId::from_uuid($row.origin_id),
+                    jobs: unsigned($row.origin_jobs)?,
+                    job: unsigned($row.origin_job)?,
+                    attempt: unsigned($row.attempt)?,
+                }),
             },
             published: time($row.published_at)?,
             image: $row.image,
@@ -148,10 +162,11 @@ impl Queue {
     /// it at once. True if there is more to do at once.
     pub(crate) async fn tend_sweeps(&self) -> Result<bool, Error> {
         let cancelled = query_file!("queries/cancel_left_over.sql", CANCEL_BATCH).execute(&self.pool).await?;
+        let waiting = query_file!("queries/cancel_waiting.sql", CANCEL_BATCH).execute(&self.pool).await?;
         self.judge_canaries().await?;
         self.end_sweeps().await?;
         query_file!("queries/fold_counts.sql", MANY_CHANGES).execute(&self.pool).await?;
-        Ok(cancelled.rows_affected() == CANCEL_BATCH.unsigned_abs())
+        Ok(cancelled.rows_affected().max(waiting.rows_affected()) == CANCEL_BATCH.unsigned_abs())
     }
 
     /// Releases the sweeps whose canary has succeeded, and pauses those whose canary has failed.
@@ -224,10 +239,12 @@ impl Queue {
 
     /// Notes that these results' `result.json` stand in the store.
     pub(crate) async fn mark_written(&self, written: &[Documented]) -> Result<(), Error> {
-        let ids: Vec<_> = written.iter().map(|result| result.attempt.uuid()).collect();
+        let sweeps: Vec<_> = written.iter().map(|written| written.result.sweep.uuid()).collect();
+        let jobs = written.iter().map(|written| signed::<i32>(written.result.job));
+        let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
         let revisions: Vec<_> = written.iter().map(|result| result.revision).collect();
         let parameters: Vec<_> = written.iter().map(|result| result.parameters.clone()).collect();
-        query_file!("queries/mark_written.sql", &ids, &revisions, &parameters as _)
+        query_file!("queries/mark_written.sql", &sweeps, &jobs, &revisions, &parameters as _)
             .execute(&self.pool)
             .await?;
         Ok(())

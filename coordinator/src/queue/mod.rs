@@ -15,6 +15,7 @@ mod maintain;
 mod rank;
 mod read;
 mod record;
+mod reuse;
 mod row;
 mod session;
 mod settle;
@@ -40,6 +41,7 @@ pub(crate) use read::{
     AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
+pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};

@@ -27,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) jobs: u32,
     /// When its results were given up.
     pub(crate) expired: Option<Timestamp>,
+    /// Its jobs may have others' results, or wait for them.
+    pub(crate) reuses: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub(crate) struct SweepDetails {
     pub(crate) paused: bool,
     pub(crate) pause_reason: String,
     pub(crate) cancelled: bool,
+    /// What it waits for before it is known whose results it can take.
+    pub(crate) waits_for_reuse: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +92,8 @@ pub(crate) struct InQueue {
     pub(crate) wait: Duration,
     /// Queued jobs of the same sweep with lower numbers.
     pub(crate) before: u32,
+    /// It waits for an identical job.
+    pub(crate) is_attached: bool,
     /// Of the latest attempt.
     pub(crate) agent: Option<String>,
     pub(crate) attempt_state: Option<AttemptState>,
@@ -203,7 +209,13 @@ impl Queue {
         match (row.id, row.name, row.jobs) {
             (Some(id), Some(name), Some(jobs)) => {
                 let expired = row.expired_at.map(time).transpose()?;
-                Ok(Found { id: SweepId::from_uuid(id), name, jobs: unsigned(jobs)?, expired })
+                Ok(Found {
+                    id: SweepId::from_uuid(id),
+                    name,
+                    jobs: unsigned(jobs)?,
+                    expired,
+                    reuses: row.reuses,
+                })
             }
             _ => Err(Error::Corrupt("a sweep without a name".into())),
         }
@@ -274,6 +286,7 @@ impl Queue {
             paused: row.paused,
             pause_reason: row.pause_reason,
             cancelled: row.cancelled,
+            waits_for_reuse: row.waits_for_reuse.unwrap_or(false).then_some(row.reuse_note),
         })
     }
 
@@ -309,6 +322,7 @@ impl Queue {
             attempts: unsigned(row.attempts)?,
             wait: Duration::try_from_secs_f64(row.wait_seconds).unwrap_or_default(),
             before: unsigned(row.before)?,
+            is_attached: row.is_attached,
             agent: row.agent,
             attempt_state: row.attempt_state.map(|Pg(state)| state),
             note: row.note,
@@ -442,9 +456,9 @@ impl Queue {
         row.map(|row| {
             let place = AttemptPlace {
                 sweep_name: row.name,
-                sweep,
+                sweep: SweepId::from_uuid(row.sweep_id),
                 jobs: unsigned(row.jobs)?,
-                job,
+                job: unsigned(row.job)?,
                 attempt: unsigned(row.attempt)?,
             };
             Ok((place, row.encoding.0))

@@ -2,7 +2,7 @@
 
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
-use bt_model::state::{AttemptState, JobState};
+use bt_model::state::{AttemptState, JobState, ReuseState};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
@@ -33,6 +33,14 @@ impl Named for JobState {
 impl Named for AttemptState {
     const TYPE: &'static str = "attempt_state";
     const ALL: &'static [Self] = &AttemptState::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for ReuseState {
+    const TYPE: &'static str = "reuse_state";
+    const ALL: &'static [Self] = &ReuseState::ALL;
     fn label(self) -> &'static str {
         self.name()
     }

@@ -34,6 +34,10 @@ pub(crate) struct Submission {
     pub(crate) image: String,
     /// What the image stands for, where that is known.
     pub(crate) image_pin: Option<String>,
+    /// SHA-256 of all that makes its jobs identical to others, but for image and parameters.
+    pub(crate) recipe: [u8; 32],
+    /// Results of identical jobs are to be taken.
+    pub(crate) reuse: bool,
 }
 
 /// The parameters of a sweep's jobs, in the order of their numbers.
@@ -185,6 +189,8 @@ async fn insert_sweep(tx: &mut PgConnection, sweep: &Submission) -> Result<Optio
         signed::<i32>(policy.canary.unwrap_or(0))?,
         signed::<i64>(sweep.needs.disk_bytes)?,
         policy.kept_for().map(|time| signed::<i64>(time.as_secs())).transpose()?,
+        sweep.recipe.as_slice(),
+        sweep.reuse,
     )
     .fetch_optional(&mut *tx)
     .await?;

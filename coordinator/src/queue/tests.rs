@@ -37,6 +37,8 @@ fn submission(key: &str, jobs: u32) -> Submission {
         volumes: BTreeMap::new(),
         image: "i:1".into(),
         image_pin: None,
+        recipe: [9; 32],
+        reuse: false,
     }
 }
 
@@ -435,7 +437,11 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
         (unwritten[0].files[1].stored_as().as_str(), unwritten[0].files[1].size_there()),
         ("c.zst", 20)
     );
-    let written = Documented { attempt, revision: unwritten[0].revision, parameters: None };
+    let written = Documented {
+        result: Place { sweep: bench.sweep, job: 1 },
+        revision: unwritten[0].revision,
+        parameters: None,
+    };
     bench.queue.mark_written(&[written]).await.unwrap();
     assert!(bench.queue.unwritten(10).await.unwrap().is_empty());
     let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();

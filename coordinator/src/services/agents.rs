@@ -80,6 +80,9 @@ impl v1::agents_server::Agents for Services {
     ) -> Result<Response<v1::PinImageReply>, Status> {
         let request = request.into_inner();
         let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        if !request.sweep.is_empty() {
+            return self.take_image(agent, request).await.map(Response::new);
+        }
         let attempt = attempt_id(&request.attempt).map_err(status::malformed)?;
         let pinned = self.queue.pin_image(agent, request.session, attempt, &request.image).await;
         let image = pinned.map_err(status::queue)?;
@@ -200,6 +203,7 @@ impl Services {
         self.sessions.drain(agent, beat.drained);
         self.sessions.pulse(agent, &pulse.attempts, false);
         self.work.notify_one();
+        self.reuse.wake();
         Ok(outgoing)
     }
 

@@ -27,8 +27,16 @@ pub(super) fn state(row: &AgentRow) -> AgentState {
 
 impl Services {
     /// Why no job of this sweep starts now; empty if one could.
-    pub(super) async fn waiting(&self, details: &SweepDetails) -> Result<Vec<v1::Waiting>, Status> {
-        let held = self.held_back(details).await?;
+    pub(super) async fn waiting(
+        &self,
+        details: &SweepDetails,
+        queued: u32,
+    ) -> Result<Vec<v1::Waiting>, Status> {
+        let mut held = self.held_back(details).await?;
+        let reused = self.queue.reused(details.candidate.sweep).await.map_err(status::queue)?;
+        if reused.is_some_and(|reused| reused.attached > 0 && reused.attached == queued) {
+            held.push("all that are queued wait for identical jobs".to_owned());
+        }
         if !held.is_empty() {
             return Ok(held.into_iter().map(|why| waits(String::new(), why, false)).collect());
         }
@@ -39,9 +47,9 @@ impl Services {
         }
     }
 
-    pub(super) async fn explain_job(&self, found: &Found, job: u32) -> Result<v1::ExplainReply, Status> {
+    pub(super) async fn explain_job(&self, found: &Found, number: u32) -> Result<v1::ExplainReply, Status> {
         let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
-        let job = self.queue.in_queue(found.id, job).await.map_err(status::queue)?;
+        let job = self.queue.in_queue(found.id, number).await.map_err(status::queue)?;
         let state = match job.state {
             JobState::Queued if details.cancelled => JobState::Cancelled,
             state => state,
@@ -53,6 +61,10 @@ impl Services {
         };
         if state != JobState::Queued {
             reply.reasons.push(elsewhere(state, &job));
+            return Ok(reply);
+        }
+        if job.is_attached {
+            reply.reasons.push(self.waits_for_twin(found, number).await?);
             return Ok(reply);
         }
         reply.reasons = self.held_back(&details).await?;
@@ -74,10 +86,27 @@ impl Services {
         Ok(reply)
     }
 
+    /// What a job waits for that has an identical one.
+    async fn waits_for_twin(&self, found: &Found, job: u32) -> Result<String, Status> {
+        let twins = self.queue.twins(found.id, &[job]).await.map_err(status::queue)?;
+        Ok(match twins.get(&job) {
+            Some(twin) => format!(
+                "it waits for the identical job {}/{} (of sweep {}), which is {}; cancel it and retry it to run it by itself",
+                twin.sweep_name, twin.of.job, twin.of.sweep, twin.state
+            ),
+            // It has moved on since.
+            None => "it waited for an identical job until a moment ago".to_owned(),
+        })
+    }
+
     /// What keeps the whole sweep from starting more jobs.
     async fn held_back(&self, details: &SweepDetails) -> Result<Vec<String>, Status> {
         let sweep = &details.candidate;
         let mut reasons = Vec::new();
+        if let Some(note) = &details.waits_for_reuse {
+            let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+            reasons.push(format!("it is not known yet whose results its jobs can take{note}"));
+        }
         if details.paused {
             let why = match details.pause_reason.as_str() {
                 "" => String::new(),

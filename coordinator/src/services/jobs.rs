@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{Services, status};
+use super::{Services, reuse, status};
 use crate::manifests::Reader;
-use crate::queue::{Found, JobFilter, JobRow, Reported};
+use crate::queue::{Found, JobFilter, JobRow, Reported, TwinRow};
 
 /// Jobs in a page.
 const PAGE: u32 = 1_000;
@@ -60,6 +60,7 @@ impl Services {
             let page = page.map_err(status::queue)?;
             let more = page.len() == limit as usize;
             after = page.last().map(|row| row.number);
+            let mut twins = self.twins(sweep, &page).await?;
             for row in page {
                 let takes = match &mut wanted {
                     Some(wanted) => wanted.takes_row(&encoder, &row)?,
@@ -68,7 +69,8 @@ impl Services {
                 if !takes {
                     continue;
                 }
-                if jobs.send(Ok(encoder.job(row)?)).await.is_err() {
+                let twin = twins.remove(&row.number);
+                if jobs.send(Ok(encoder.job(row, twin)?)).await.is_err() {
                     return Ok(());
                 }
                 left -= 1;
@@ -116,8 +118,10 @@ impl Services {
             let told = format!("no job of sweep {} reported {:?}; {there}", sweep.name, request.by);
             return Err(Status::invalid_argument(told));
         };
+        let mut twins = self.twins(sweep, &ranked).await?;
         for row in ranked {
-            if jobs.send(Ok(encoder.job(row)?)).await.is_err() {
+            let twin = twins.remove(&row.number);
+            if jobs.send(Ok(encoder.job(row, twin)?)).await.is_err() {
                 break;
             }
         }
@@ -256,7 +260,8 @@ struct Encoder<'m> {
 }
 
 impl Encoder<'_> {
-    fn job(&self, row: JobRow) -> Result<v1::Job, Status> {
+    fn job(&self, row: JobRow, twin: Option<TwinRow>) -> Result<v1::Job, Status> {
+        let (reused_from, attached_to) = reuse::wire(twin);
         let text = self.parameters.json(row.parameters);
         let parameters = Parameters::from_json(&text).map_err(unreadable)?;
         let rendered = self.renderer.render(&parameters).map_err(unreadable)?;
@@ -282,6 +287,8 @@ impl Encoder<'_> {
                 wall_millis: row.measured.wall_millis,
             }),
             image_id: row.image_id.unwrap_or_default(),
+            reused_from,
+            attached_to,
         })
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Services, status};
 use crate::kept_log;
-use crate::queue::{AttemptRow, Found};
+use crate::queue::{AttemptRow, Found, TwinRow};
 
 /// How long an agent may take to begin to push a log.
 const FIRST_LINE: Duration = Duration::from_secs(20);
@@ -32,6 +32,9 @@ impl Services {
         request: &v1::LogsRequest,
         lines: &Lines,
     ) -> Result<(), Status> {
+        if let Some(origin) = self.origin(sweep, request).await? {
+            return self.read_origin(origin, lines).await;
+        }
         let Some(attempt) = self.attempt_to_show(sweep, request, lines).await? else {
             return Ok(());
         };
@@ -45,6 +48,25 @@ impl Services {
             job: request.job,
             attempt: attempt.number,
         };
+        self.read_log(&place.log(), &attempt, lines).await
+    }
+
+    /// The attempt that made the result of a job that has another's; none where the job's own attempts are meant.
+    async fn origin(&self, sweep: &Found, request: &v1::LogsRequest) -> Result<Option<TwinRow>, Status> {
+        if !sweep.reuses || request.attempt > 0 {
+            return Ok(None);
+        }
+        let mut twins = self.queue.twins(sweep.id, &[request.job]).await.map_err(status::queue)?;
+        Ok(twins.remove(&request.job).filter(|twin| twin.attempt.is_some()))
+    }
+
+    async fn read_origin(&self, origin: TwinRow, lines: &Lines) -> Result<(), Status> {
+        let found = self.queue.find_sweep(&origin.of.sweep.to_string()).await.map_err(status::queue)?;
+        let (job, number) = (origin.of.job, origin.attempt.unwrap_or_default());
+        let attempt = self.queue.find_attempt(found.id, job, number).await.map_err(status::queue)?;
+        let Some(attempt) = attempt else { return Ok(()) };
+        let place =
+            AttemptPlace { sweep_name: found.name, sweep: found.id, jobs: found.jobs, job, attempt: number };
         self.read_log(&place.log(), &attempt, lines).await
     }
 

@@ -11,6 +11,7 @@ mod logs;
 mod opened;
 mod partial;
 mod results;
+mod reuse;
 mod software;
 mod status;
 mod submit;
@@ -34,9 +35,12 @@ use crate::ledger::Ledger;
 use crate::manifests::Manifests;
 use crate::publisher::Publisher;
 use crate::queue::Queue;
+use crate::reuse::Reuse;
 use crate::sessions::Sessions;
 use uploads::Uploads;
 
+/// Heartbeats that an offline agent has left out.
+pub(crate) const SILENT_BEATS: u32 = 3;
 /// Answers that a slow client may have waiting for it.
 const ANSWERS: usize = 64;
 
@@ -55,6 +59,7 @@ pub(crate) struct Services {
     pub(crate) sessions: Sessions,
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,
+    pub(crate) reuse: Reuse,
     pub(crate) publisher: Publisher,
     /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
     pub(crate) work: Arc<Notify>,
@@ -72,6 +77,6 @@ impl Services {
 
     /// An agent that was silent for this long is shown as offline.
     fn silence(&self) -> Duration {
-        self.heartbeat * 3
+        self.heartbeat * SILENT_BEATS
     }
 }

@@ -36,6 +36,9 @@ impl Services {
                 "sweep {} of {} is queued", submitted.name, order.header.owner
             );
         }
+        if order.header.reuse {
+            self.reuse.wake();
+        }
         self.work.notify_one();
         Ok(submitted)
     }
@@ -140,6 +143,9 @@ impl Order {
         }
         hash.update(header.manifest.as_bytes());
         hash.update(header.image_pin.as_bytes());
+        if header.reuse {
+            hash.update(b"reuse");
+        }
         Ok(Self { header, incoming, hash })
     }
 
@@ -181,6 +187,8 @@ impl Order {
             volumes: volumes(manifest),
             image: manifest.image.clone(),
             image_pin: Some(self.header.image_pin.clone()).filter(|pin| !pin.is_empty()),
+            recipe: Sha256::digest(manifest.recipe()).into(),
+            reuse: self.header.reuse,
         }
     }
 }

@@ -77,6 +77,7 @@ impl v1::sweeps_server::Sweeps for Services {
         let jobs = chosen(&found, request.jobs)?;
         let cancelled = self.queue.cancel(found.id, &jobs).await;
         let cancelled = cancelled.map_err(status::queue)?;
+        self.reuse.ended();
         Ok(Response::new(v1::CancelReply {
             cancelled: cancelled.cancelled,
             stopping: cancelled.stopping,
@@ -97,12 +98,14 @@ impl v1::sweeps_server::Sweeps for Services {
         let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
         let queued = queued.map_err(status::queue)?;
         self.work.notify_one();
+        self.reuse.wake();
         Ok(Response::new(v1::RetryReply { queued }))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseReply>, Status> {
         let found = self.find(&request.into_inner().sweep).await?;
         let changed = self.queue.pause(found.id).await.map_err(status::queue)?;
+        self.reuse.ended();
         Ok(Response::new(v1::PauseReply { changed }))
     }
 
@@ -110,6 +113,7 @@ impl v1::sweeps_server::Sweeps for Services {
         let found = self.find(&request.into_inner().sweep).await?;
         let changed = self.queue.resume(found.id).await.map_err(status::queue)?;
         self.work.notify_one();
+        self.reuse.ended();
         Ok(Response::new(v1::ResumeReply { changed }))
     }
 
@@ -362,7 +366,7 @@ impl Services {
         let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
         let waiting = match row.counts[0] {
             0 => Vec::new(),
-            _ => self.waiting(&details).await?,
+            queued => self.waiting(&details, queued).await?,
         };
         let failures = self.queue.failures(found.id).await.map_err(status::queue)?;
         let failures = failures.into_iter().map(|failure| v1::Failures {
@@ -387,6 +391,7 @@ impl Services {
             waiting,
             failures: failures.collect(),
             progressing: progressing.collect(),
+            reuse: self.show_reuse(found).await?,
         })
     }
 }

@@ -40,6 +40,19 @@ impl<'m> Points<'m> {
     pub fn get(&self, point: u64) -> Parameters {
         self.0.get(point.into())
     }
+
+    /// The points that may have these parameters; none that is left out has. Nothing where that can't be told without a
+    /// look at each.
+    pub fn places_of(&self, parameters: &Parameters) -> Option<Vec<u64>> {
+        match &self.0 {
+            Space::Rows(_) => None,
+            Space::One => Some(vec![0]),
+            Space::Combinations(matrix) => {
+                let places = matrix.places_of(parameters).into_iter();
+                Some(places.filter_map(|place| u64::try_from(place).ok()).collect())
+            }
+        }
+    }
 }
 
 /// Which candidates of the space are jobs.

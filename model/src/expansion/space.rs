@@ -161,6 +161,17 @@ impl<'m> Combinations<'m> {
         Parameters::from_checked(map)
     }
 
+    /// Where these parameters may be: no more than a few places, and in no other.
+    pub(super) fn places_of(&self, parameters: &Parameters) -> Vec<u128> {
+        let mut place = (self.product > 0 && self.product < u128::MAX).then_some(0);
+        for (name, axis) in &self.matrix.axes {
+            let index = parameters.get(name).and_then(|value| axis.index_of(value));
+            place = place.zip(index).map(|(place, index)| place * u128::from(axis.len()) + u128::from(index));
+        }
+        let new = self.new.iter().enumerate().filter(|(_, new)| new.len() == parameters.len());
+        place.into_iter().chain(new.map(|(index, _)| self.product + index as u128)).collect()
+    }
+
     /// The index of each axis' value; the last axis turns fastest.
     fn indices(&self, mut index: u128) -> Vec<u64> {
         let mut indices = vec![0; self.matrix.axes.len()];

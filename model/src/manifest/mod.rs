@@ -15,6 +15,7 @@ mod matrix;
 mod policy;
 mod range;
 mod read;
+mod recipe;
 mod reported;
 mod rows;
 mod sandbox;
@@ -195,6 +196,12 @@ impl Manifest {
     /// The parameters of a matrix's jobs by their points, without a search for the jobs among them.
     pub fn points(&self) -> Result<Points<'_>, Error> {
         Points::of(&self.jobs)
+    }
+
+    /// All that changes a result but image and parameters, as JSON: jobs of manifests with the same recipe, the same image
+    /// and the same parameters are identical, if their volumes hold the same.
+    pub fn recipe(&self) -> String {
+        recipe::of(self)
     }
 
     /// Compiles the templates.

@@ -42,6 +42,7 @@ pub fn check(postgres: &PostgresServer, store: &Path, run_log: &Path, seen: &See
     proof.leases_do_not_overlap();
     proof.one_attempt_is_published();
     proof.results_are_whole(store);
+    proof.only_identical_jobs_share_a_result();
     proof.containers_are_stopped(&runs);
     proof.capacity_is_kept(&runs);
     proof.only_faults_cost_attempts();
@@ -174,8 +175,10 @@ impl Proof<'_> {
             2,
             "succeeded without exactly one attempt that did",
             "select j.sweep_id, j.number, count(a.id) from jobs j
+            left join results r on r.sweep_id = j.sweep_id and r.job = j.number and r.reused
             left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.state = 'succeeded'
-            group by j.sweep_id, j.number having (j.state = 'succeeded') <> (count(a.id) = 1)",
+            group by j.sweep_id, j.number, r.job
+            having (j.state = 'succeeded' and r.job is null) <> (count(a.id) = 1) or count(a.id) > 1",
         );
         self.none(
             2,
@@ -218,7 +221,7 @@ impl Proof<'_> {
             4,
             "a result that is not its succeeded attempt's",
             "select r.sweep_id, r.job, a.state from results r join attempts a on a.id = r.attempt_id
-            where a.state <> 'succeeded' or a.sweep_id <> r.sweep_id or a.job <> r.job",
+            where a.state <> 'succeeded' or not r.reused and (a.sweep_id <> r.sweep_id or a.job <> r.job)",
         );
         self.none(
             4,
@@ -237,23 +240,32 @@ impl Proof<'_> {
     fn results_are_whole(&mut self, store: &Path) {
         let rows = self.query(
             "select s.name || '-' || left(s.id::text, 8), lpad(r.job::text, length((s.jobs - 1)::text), '0'), a.number,
-                f.path, f.size, encode(f.sha256, 'hex')
+                f.path, f.size, encode(f.sha256, 'hex'), r.reused,
+                o.name || '-' || left(o.id::text, 8), lpad(a.job::text, length((o.jobs - 1)::text), '0')
             from results r join attempts a on a.id = r.attempt_id join sweeps s on s.id = r.sweep_id
+            join sweeps o on o.id = a.sweep_id
             join result_files f on f.sweep_id = r.sweep_id and f.job = r.job",
         );
         let mut files = 0;
         for row in &rows {
-            let [sweep, job, attempt, path, size, sha256] = &row[..] else { continue };
+            let [sweep, job, attempt, path, size, sha256, reused, made_by, made_as] = &row[..] else {
+                continue;
+            };
             let dir = store.join(sweep).join(job);
             let document = std::fs::read(dir.join("result.json")).unwrap_or_default();
             let document: Value = serde_json::from_slice(&document).unwrap_or_default();
             let named = document["files"].as_array().is_some_and(|named| {
                 named.iter().any(|file| file["path"] == path.as_str() && file["sha256"] == sha256.as_str())
             });
-            if !named || document["attempt"].as_u64() != attempt.parse().ok() {
+            let own = if reused == "t" { "0" } else { attempt };
+            if !named || document["attempt"].as_u64() != own.parse().ok() {
                 self.violated(5, &format!("{}/result.json does not name {path}", dir.display()));
             }
-            let file = dir.join(attempt).join(path);
+            let made_in = format!("{made_by}/{made_as}/{attempt}");
+            if reused == "t" && document["reused_from"]["dir"] != made_in.as_str() {
+                self.violated(5, &format!("{}/result.json does not say where {path} is", dir.display()));
+            }
+            let file = store.join(made_in).join(path);
             let sum = Command::new("sha256sum").arg(&file).output();
             let sum =
                 sum.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -264,6 +276,35 @@ impl Proof<'_> {
             files += 1;
         }
         self.stake(5, "a published file was read", files);
+    }
+
+    fn only_identical_jobs_share_a_result(&mut self) {
+        // The driver's jobs are identical if their sweeps have the same environment and number of threads, and they the
+        // same number.
+        self.none(
+            4,
+            "another job's result that is not an identical one's, or not asked for",
+            "select r.sweep_id, r.job, a.sweep_id, a.job from results r
+            join attempts a on a.id = r.attempt_id
+            join sweeps s on s.id = r.sweep_id
+            join sweeps o on o.id = a.sweep_id
+            where r.reused and (
+                r.job <> a.job or s.manifest ->> 'env' <> o.manifest ->> 'env' or s.image_pin <> o.image_pin
+                or ceil(s.cpu_millis / 1000.0) <> ceil(o.cpu_millis / 1000.0) or s.reuse is distinct from 'settled'
+            )",
+        );
+        self.none(
+            2,
+            "still waits for another",
+            "select sweep_id, number from jobs where attached_sweep is not null",
+        );
+        self.none(
+            2,
+            "a job that is attached was counted",
+            "select sweep_id, sum(attached) from sweep_counts group by sweep_id having sum(attached) <> 0",
+        );
+        let reused = self.query("select count(*) from results where reused");
+        self.stake(9, "a result of an identical job was taken", number(&reused));
     }
 
     /// True while this machine, or all that it could talk to, was not well.

@@ -216,7 +216,7 @@ impl Driver {
 
     fn submit(&mut self) {
         let number = self.sweeps.len();
-        let (mut jobs, mut millis) = (1 + self.random.below(40) as u32, self.random.below(600));
+        let (mut jobs, mut millis) = (1 + self.random.below(40) as u32, 150 * self.random.below(4));
         if self.random.once_in(12) {
             (jobs, millis) = (jobs % 4 + 1, 4_000 + self.random.below(2_000));
         }
@@ -240,6 +240,10 @@ impl Driver {
             1 => args.push("--limit=shared=2".to_owned()),
             2 => args.push("--canary=2".to_owned()),
             _ => {}
+        }
+        // Many are identical to others: the numbers begin at 1, and there are few lengths.
+        if self.random.once_in(3) {
+            args.push("--reuse".to_owned());
         }
         args.extend(["-o", "json", "--", "x"].map(str::to_owned));
         let args: Vec<_> = args.iter().map(String::as_str).collect();

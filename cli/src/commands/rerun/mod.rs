@@ -186,7 +186,7 @@ impl Again {
             manifest.agents.insert(AGENT_LABEL.to_owned(), agent.id.clone());
         }
         let key = Uuid::new_v4().to_string();
-        let mut messages = submit::messages(&manifest, key, self.owner.clone());
+        let mut messages = submit::messages(&manifest, key, self.owner.clone(), false);
         if let Some(Kind::Header(header)) = messages.first_mut().and_then(|first| first.kind.as_mut()) {
             header.image_pin.clone_from(&self.image_pin);
         }

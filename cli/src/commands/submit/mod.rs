@@ -2,6 +2,7 @@
 
 mod flags;
 mod like;
+pub(super) mod reuse;
 mod suggest;
 mod wait;
 
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   btctl submit -f sweep.yaml --wait
   btctl submit -f sweep.yaml --dry-run -o json
+  btctl submit -f sweep.yaml --reuse --wait
   btctl submit --image sma-cross:1 --matrix fast=5,10,20 --matrix slow=20:200:20 --where 'fast < slow' \\
       -v prices:/data:ro --cpus 1 -m 1g -- python /app/backtest.py --fast '{{ fast }}' --slow '{{ slow }}'";
 
@@ -54,8 +56,12 @@ pub(crate) struct Submit {
     /// Queue the jobs of an earlier sweep again, with the very image that it ran.
     #[arg(long, value_name = "SWEEP", conflicts_with = "file")]
     like: Option<String>,
+    /// Take the results of identical jobs (same image, command, env, parameters, volumes) in place of running them, and
+    /// wait for those that are queued or running. Failures are never taken.
+    #[arg(long, conflicts_with = "dry_run")]
+    reuse: bool,
     /// Queue nothing: say which resources an earlier sweep's jobs would have needed, by what they used.
-    #[arg(long, value_name = "SWEEP", conflicts_with_all = ["dry_run", "wait", "file"])]
+    #[arg(long, value_name = "SWEEP", conflicts_with_all = ["dry_run", "wait", "file", "reuse"])]
     suggest_resources: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
@@ -108,28 +114,42 @@ impl Submit {
             return dry_run(&manifest, &jobs, self.output.output);
         }
         let client = Client::connect(settings).await?;
-        let key = self.idempotency_key.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let messages = messages(&manifest, key, settings.owner.value.clone());
+        let key = self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+        let messages = messages(&manifest, key, settings.owner.value.clone(), self.reuse);
         let submitted = client.submit(messages).await?;
         if self.wait {
             tell(&submitted);
+            if self.reuse {
+                reuse::tell(&client, &submitted).await;
+            }
             let waited = wait::wait(&client, &submitted.id, &submitted.name).await;
             if self.output.output != Format::Table {
-                print(&submitted, self.output.output)?;
+                self.print(&client, &submitted).await?;
             }
             return waited;
         }
         match self.output.output {
             Format::Table | Format::Wide => {
                 tell(&submitted);
+                if self.reuse {
+                    reuse::tell(&client, &submitted).await;
+                }
                 output::say(&format!(
                     "btctl show {0} tells how it goes, btctl results get {0} -d DIR fetches what it made",
                     submitted.name
                 ));
                 Ok(())
             }
-            format => print(&submitted, format),
+            _ => self.print(&client, &submitted).await,
         }
+    }
+
+    async fn print(&self, client: &Client, submitted: &v1::SubmitReply) -> Result<(), Error> {
+        let reuse = match self.reuse && self.output.output == Format::Json {
+            true => reuse::known(client, &submitted.id).await,
+            false => None,
+        };
+        print(submitted, reuse.as_ref(), self.output.output)
     }
 }
 
@@ -160,15 +180,19 @@ pub(crate) fn tell(submitted: &v1::SubmitReply) {
 pub(crate) fn print_unless_told(submitted: &v1::SubmitReply, format: Format) -> Result<(), Error> {
     match format {
         Format::Table | Format::Wide => Ok(()),
-        format => print(submitted, format),
+        format => print(submitted, None, format),
     }
 }
 
-fn print(submitted: &v1::SubmitReply, format: Format) -> Result<(), Error> {
+fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, format: Format) -> Result<(), Error> {
     let v1::SubmitReply { id, name, jobs, existed } = submitted;
     match format {
         Format::Json => {
-            output::print_json(&json!({ "id": id, "name": name, "jobs": jobs, "existed": existed }))
+            let mut value = json!({ "id": id, "name": name, "jobs": jobs, "existed": existed });
+            if let Some(reuse) = reuse {
+                value["reuse"] = reuse::json(reuse);
+            }
+            output::print_json(&value)
         }
         Format::Name => output::print(id),
         Format::Table | Format::Wide | Format::Csv => {
@@ -220,10 +244,16 @@ pub(crate) fn messages(
     manifest: &Manifest,
     idempotency_key: String,
     owner: String,
+    reuse: bool,
 ) -> Vec<v1::SubmitRequest> {
     let manifest_json = manifest.to_json();
-    let header =
-        v1::SubmitHeader { idempotency_key, manifest: manifest_json, owner, ..v1::SubmitHeader::default() };
+    let header = v1::SubmitHeader {
+        idempotency_key,
+        manifest: manifest_json,
+        owner,
+        reuse,
+        ..v1::SubmitHeader::default()
+    };
     let mut messages = vec![v1::SubmitRequest { kind: Some(submit_request::Kind::Header(header)) }];
     if let bt_model::manifest::JobSource::Rows(rows) = &manifest.jobs {
         for piece in rows.chunks(ROWS_IN_MESSAGE) {

@@ -7,6 +7,7 @@ use bt_proto::v1;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
 
+use super::reuse;
 use crate::client::{Client, Shown};
 use crate::error::Error;
 use crate::output::{say, words};
@@ -90,14 +91,20 @@ impl Display {
         let ended = succeeded + failed + cancelled;
         let total = words::total(&shown.counts);
         let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        let attached = match shown.reuse.as_ref().map_or(0, |reuse| reuse.attached) {
+            0 => String::new(),
+            jobs => format!(", of these {jobs} for identical jobs"),
+        };
         match &self.bar {
             Some(bar) => {
                 bar.set_length(total.into());
                 bar.set_position(ended.into());
-                bar.set_message(format!("({running} running, {queued} queued{failures})"));
+                bar.set_message(format!("({running} running, {queued} queued{attached}{failures})"));
             }
             None if self.line.is_none_or(|line| line.elapsed() >= LINE) => {
-                say(&format!("{ended}/{total} ended ({running} running, {queued} queued{failures})"));
+                say(&format!(
+                    "{ended}/{total} ended ({running} running, {queued} queued{attached}{failures})"
+                ));
                 self.line = Some(Instant::now());
             }
             None => {}
@@ -163,6 +170,9 @@ fn summarise(shown: &Shown, name: &str) -> Result<(), Error> {
         }
     }
     say(&format!("sweep {name} has ended after {took}: {}", parts.join(", ")));
+    if let Some(reuse) = &shown.reuse {
+        say(&format!("  {}", reuse::words(reuse, words::total(&shown.counts))));
+    }
     for failures in &shown.failures {
         let reason = words::reason(failures.reason.clone())?.unwrap_or_default();
         say(&format!("  {}: {reason}; see btctl logs {name}/{}", failures.jobs, failures.first_job));

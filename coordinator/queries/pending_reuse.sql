@@ -1,0 +1,8 @@
+-- Sweeps that wait until it is known whose results they can take, oldest first; what their images are, where that is
+-- known.
+select s.id, s.name, s.image, s.recipe as "recipe!", known_image(s.image, s.image_pin) as known_image,
+    extract(epoch from now() - s.created_at)::float8 as "age!", s.volumes
+from sweeps s
+where s.reuse = 'pending' and s.recipe is not null and s.cancelled_at is null and s.ended_at is null
+order by s.created_at, s.id
+limit $1

@@ -1,0 +1,34 @@
+-- Jobs ($1[i], $2[i]) that have not started succeed with the results of jobs ($3[i], $4[i]). Their sweeps are held, so that
+-- these results are not given up meanwhile; a job whose result is gone stays as it is.
+with wanted as (
+    select * from unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[]) as w (sweep_id, number, from_sweep, from_job)
+), held as (
+    select w.sweep_id, w.number, r.attempt_id, o.metrics, a.sweep_id as source_id
+    from wanted w
+    join sweeps s on s.id = w.from_sweep and s.expired_at is null
+    join results r on r.sweep_id = w.from_sweep and r.job = w.from_job
+    join jobs o on o.sweep_id = r.sweep_id and o.number = r.job
+    join attempts a on a.id = r.attempt_id
+    for key share of s
+), taken as (
+    update jobs j
+    set state = 'succeeded', finished_at = now(), metrics = h.metrics, attached_sweep = null, attached_job = null,
+        ready_at = now()
+    from held h
+    where j.sweep_id = h.sweep_id and j.number = h.number and j.state = 'queued'
+    returning j.sweep_id, j.number
+), published as (
+    insert into results (sweep_id, job, attempt_id, reused)
+    select sweep_id, number, h.attempt_id, true from taken join held h using (sweep_id, number)
+), listed as (
+    insert into result_files (sweep_id, job, path, size, sha256, encoding, stored_size)
+    select t.sweep_id, t.number, f.path, f.size, f.sha256, f.encoding, f.stored_size
+    from taken t
+    join wanted w using (sweep_id, number)
+    join result_files f on f.sweep_id = w.from_sweep and f.job = w.from_job
+), counted as (
+    insert into reused_from (sweep_id, source_id, jobs)
+    select sweep_id, h.source_id, count(*) from taken join held h using (sweep_id, number)
+    group by sweep_id, h.source_id
+)
+select count(*) as "taken!" from taken
