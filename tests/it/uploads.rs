@@ -22,7 +22,7 @@ enum Victim {
 enum Step {
     /// The container has ended, and nothing is on its way yet.
     BeforeTheFirstByte,
-    /// A part of the first file has come.
+    /// A part of a file has come.
     InMidFile,
     /// The first file is stored, and the second is not.
     BetweenTwoFiles,
@@ -128,7 +128,8 @@ impl Scene<'_> {
     fn reach(&mut self, step: Step) {
         match step {
             Step::BeforeTheFirstByte => self.line.cut(),
-            Step::InMidFile => self.line.let_through(FIRST / 2),
+            // Several files may be on their way at once: one of them has come far enough to be begun, and none is whole.
+            Step::InMidFile => self.line.let_through(FIRST / 6 * 5),
             Step::BetweenTwoFiles | Step::WhileItRuns => {}
             Step::BeforeTheReport => self.line.let_through(FIRST + SECOND + SMALL * SMALL_FILES / 2),
             Step::BeforeTheCommit => self.table = Some(self.cluster.database.hold("results")),
@@ -145,7 +146,9 @@ impl Scene<'_> {
             Step::BeforeTheFirstByte => wait_until("the container has ended", || {
                 self.cluster.running_containers(self.sweep).is_empty().then_some(())
             }),
-            Step::InMidFile => wait_until("the first file is begun", || self.is_begun("a").then_some(())),
+            Step::InMidFile => {
+                wait_until("a file is begun", || (self.is_begun("a") || self.is_begun("b")).then_some(()))
+            }
             Step::BetweenTwoFiles | Step::WhileItRuns => {
                 wait_until("the first file is stored", || self.stored("a").then_some(()));
                 wait_until("the second file is begun", || self.is_begun("b").then_some(()));
@@ -221,7 +224,10 @@ fn whole_files(dir: &Path, hex: impl Fn(&[u8]) -> String) -> BTreeMap<String, St
 }
 
 fn kill_at_every_step(victim: Victim) {
-    let mut cluster = Cluster::without_agent(Options { lease: "60s", ..Options::default() });
+    let mut options = Options { lease: "60s", ..Options::default() };
+    // Only what goes over the line can be held there.
+    options.agent.extend(["--store", "relay"].map(str::to_owned));
+    let mut cluster = Cluster::without_agent(options);
     let line = cluster.line();
     cluster.add_agent_over("agent", &line);
     for step in STEPS {
