@@ -1,4 +1,5 @@
--- Which of these files are published: file $3[i] of job $2[i] of sweep $1.
-select e.job as "job!", e.path as "path!"
-from unnest($2::int[], $3::text[]) as e (job, path)
-join result_files f on f.sweep_id = $1 and f.job = e.job and f.path = e.path
+-- Which of these stored files are published: one that stands as $5[i] is file $3[i] of job $2[i] of sweep $1, if that is
+-- encoded as $4[i].
+select e.job as "job!", e.stored as "stored!"
+from unnest($2::int[], $3::text[], $4::encoding[], $5::text[]) as e (job, path, encoding, stored)
+join result_files f on f.sweep_id = $1 and f.job = e.job and f.path = e.path and f.encoding = e.encoding

@@ -1,5 +1,5 @@
 -- Sweeps in whose directories there may be garbage, after sweep $2: open ones once a day, ended ones once more when all
--- that they left is old enough ($1), those whose time has passed until it is gone.
+-- that they left is old enough ($1), those whose time has passed until it is gone. Or all that may have any ($4).
 with looked_at as (
     select id, name, jobs, ended_at, collected_at, created_at,
         expired_at is not null or coalesce(ended_at + keep_seconds * interval '1 second' <= now(), false) as expired
@@ -10,6 +10,7 @@ select id, name, jobs, expired as "expired!"
 from looked_at
 where case
         when expired then collected_at is null or collected_at < ended_at
+        when $4 then true
         when ended_at is not null
             then ended_at + $1::interval < now()
                 and (collected_at is null or collected_at < ended_at + $1::interval)

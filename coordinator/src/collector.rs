@@ -78,10 +78,12 @@ impl Collector {
         Ok(())
     }
 
-    /// All sweeps that may have garbage of that age; if told to, those whose time has passed are given up before.
+    /// The sweeps that may have garbage of that age, also those that were looked at before if all are meant. If told to,
+    /// those whose time has passed are given up first.
     pub(crate) fn sweeps(
         self,
         age: Duration,
+        all: bool,
         expire: bool,
     ) -> impl Stream<Item = Result<Collectable, Error>> {
         let first = (self, None, true);
@@ -92,7 +94,7 @@ impl Collector {
             if expire && after.is_none() {
                 this.expire().await?;
             }
-            let page = this.queue.collectables(age, after).await?;
+            let page = this.queue.collectables(age, all, after).await?;
             let last = page.last().map(|sweep| sweep.id);
             let page = stream::iter(page.into_iter().map(Ok));
             Ok(Some((page, (this, last, last.is_some()))))
@@ -217,7 +219,7 @@ pub(crate) async fn run(collector: Collector, every: Duration, age: Duration, sh
     while tokio::time::timeout(every, shutdown.cancelled()).await.is_err() {
         let pass = async {
             let mut total = Amount::default();
-            let mut sweeps = std::pin::pin!(collector.clone().sweeps(age, true));
+            let mut sweeps = std::pin::pin!(collector.clone().sweeps(age, false, true));
             while let Some(sweep) = sweeps.try_next().await? {
                 for amount in collector.collect(&sweep, age, true).await?.into_values() {
                     total.files += amount.files;

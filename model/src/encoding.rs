@@ -64,6 +64,14 @@ impl Encoding {
             Self::Zstd => format!("{path}{ZSTD}"),
         }
     }
+
+    /// The file that stands there, if one that is written so can.
+    pub fn path_of(self, stored: &str) -> Option<&str> {
+        match self {
+            Self::None => Some(stored),
+            Self::Zstd => stored.strip_suffix(ZSTD),
+        }
+    }
 }
 
 impl fmt::Display for Encoding {
@@ -93,6 +101,8 @@ mod tests {
         let names: std::collections::HashSet<_> = stored.iter().collect();
         assert_eq!(names.len(), paths.len());
         assert_eq!(stored[0], "x.zst");
+        assert_eq!(Encoding::Zstd.path_of("x.zst"), Some("x"));
+        assert_eq!((Encoding::Zstd.path_of("x"), Encoding::None.path_of("x")), (None, Some("x")));
         assert_eq!(stored[4], long, "a name that leaves no room is kept");
         assert!(Encoding::Zstd.of(&format!("d/{}.zst", "n".repeat(250))).is_err());
         assert!(Encoding::Zstd.of(&format!("{}/x", "d".repeat(255))).is_ok());

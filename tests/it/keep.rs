@@ -116,6 +116,24 @@ fn a_sweep_goes_when_its_time_has_passed_and_its_metrics_stay() {
 }
 
 #[test]
+fn compressed_results_are_no_garbage() {
+    let flags = ["--compress", "zstd"].map(str::to_owned).into();
+    let cluster = Cluster::with(Options { coordinator: flags, ..Options::default() });
+    let sweep = cluster
+        .submit(&[], "echo 1 > /results/x; echo 2 > /results/x.zst; head -c 100000 /dev/zero > /results/big");
+    cluster.wait_ended(&sweep);
+    let stray = put(&cluster, &sweep, "0/1/big");
+    let gone = collect(&cluster, &[]);
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert!(gone[0]["files"] == 1 && !stray.exists(), "{gone:?}");
+    let verified = wait_until("the document is written", || {
+        let verified = cluster.run(&["results", "verify", &sweep]);
+        (!verified.stdout.contains("not written yet")).then_some(verified)
+    });
+    assert_eq!(verified.code, 0, "{verified:?}");
+}
+
+#[test]
 fn coordinators_collect_by_themselves() {
     let flags = ["--gc-every", "300ms", "--keep-unpublished", "1s"].map(str::to_owned).into();
     let cluster = Cluster::with(Options { coordinator: flags, ..Options::default() });

@@ -72,14 +72,16 @@ impl Queue {
         Ok(ids.into_iter().map(SweepId::from_uuid).collect())
     }
 
-    /// A page of sweeps in whose directories there may be garbage that is older than `age`, in the order of their ids.
+    /// A page of sweeps in whose directories there may be garbage that is older than `age`, in the order of their ids; those
+    /// that were looked at before only if all are meant.
     pub(crate) async fn collectables(
         &self,
         age: Duration,
+        all: bool,
         after: Option<SweepId>,
     ) -> Result<Vec<Collectable>, Error> {
         let after = after.map(SweepId::uuid);
-        let rows = query_file!("queries/sweeps_to_collect.sql", interval(age)?, after, BATCH);
+        let rows = query_file!("queries/sweeps_to_collect.sql", interval(age)?, after, BATCH, all);
         rows.fetch_all(&self.pool).await?.into_iter().map(|row| collectable!(row)).collect()
     }
 
@@ -108,17 +110,28 @@ impl Queue {
             .collect()
     }
 
-    /// Which of these files (job, path) are published.
+    /// Which of these files are published: the job of each, and where it stands in its attempt's directory.
     pub(crate) async fn published_among(
         &self,
         sweep: SweepId,
         files: &[(u32, String)],
     ) -> Result<HashSet<(u32, String)>, Error> {
-        let jobs = files.iter().map(|(job, _)| signed(*job)).collect::<Result<Vec<i32>, _>>()?;
-        let paths: Vec<_> = files.iter().map(|(_, path)| path.clone()).collect();
-        let rows = query_file!("queries/published_among.sql", sweep.uuid(), &jobs, &paths);
+        let (mut jobs, mut paths, mut encodings, mut stored) = (vec![], vec![], vec![], vec![]);
+        for (job, place) in files {
+            for encoding in Encoding::ALL {
+                // A file of this name that is stored as it is, and one that is compressed to this name.
+                if let Some(path) = encoding.path_of(place) {
+                    jobs.push(signed::<i32>(*job)?);
+                    paths.push(path.to_owned());
+                    encodings.push(Pg(encoding));
+                    stored.push(place.clone());
+                }
+            }
+        }
+        let id = sweep.uuid();
+        let rows = query_file!("queries/published_among.sql", id, &jobs, &paths, &encodings as _, &stored);
         let rows = rows.fetch_all(&self.pool).await?;
-        rows.into_iter().map(|row| Ok((unsigned(row.job)?, row.path))).collect()
+        rows.into_iter().map(|row| Ok((unsigned(row.job)?, row.stored))).collect()
     }
 
     /// Notes that a sweep's directory holds no garbage of its age.

@@ -33,7 +33,7 @@ impl Services {
             let sweep = self.queue.collectable(sweep).await.map_err(status::queue)?;
             return collect(&collector, &sweep, age, remove, answers).await;
         }
-        let mut sweeps = std::pin::pin!(collector.clone().sweeps(age, remove));
+        let mut sweeps = std::pin::pin!(collector.clone().sweeps(age, true, remove));
         while let Some(sweep) = sweeps.try_next().await.map_err(collected)? {
             collect(&collector, &sweep, age, remove, answers).await?;
         }

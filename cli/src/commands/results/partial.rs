@@ -47,7 +47,7 @@ pub(super) fn tell(files: &[File]) {
     }
     let attempts: Vec<_> = attempts.into_iter().map(|(state, count)| format!("{count} {state}")).collect();
     say(&format!(
-        "these files are not published: {} attempts have stored them so far, and nobody vouches for them",
+        "these files are not published, and nobody vouches for them; attempts that have stored them so far: {}",
         attempts.join(", ")
     ));
 }
