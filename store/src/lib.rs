@@ -127,10 +127,15 @@ impl Store {
 
     /// The size of a file in bytes, or none if there is no such file.
     pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
+        Ok(self.tag(path).await?.map(|(_, size)| size))
+    }
+
+    /// The tag that a bucket gives to a file's content, and its size in bytes; none if there is no such file.
+    async fn tag(&self, path: &str) -> Result<Option<(Option<String>, u64)>, Error> {
         let at = self.parse(path)?;
         self.guard().await?;
         let error = match self.objects.head(&at).await {
-            Ok(meta) => return Ok(Some(meta.size)),
+            Ok(meta) => return Ok(Some((meta.e_tag, meta.size))),
             Err(error) => error,
         };
         let error = match (error, &self.parts) {
@@ -138,7 +143,7 @@ impl Store {
             (object_store::Error::NotFound { .. }, Some(_)) => {
                 let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
                 match self.objects.get_opts(&at, first).await {
-                    Ok(found) => return Ok(Some(found.meta.size)),
+                    Ok(found) => return Ok(Some((found.meta.e_tag, found.meta.size))),
                     Err(error) => error,
                 }
             }

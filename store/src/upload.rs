@@ -55,6 +55,8 @@ enum Way {
     Bucket {
         parts: Arc<dyn MultipartStore>,
         id: String,
+        /// The bucket's tag of what stood at this name when it was begun, if anything did.
+        replaced: Option<String>,
         /// By number; none for one that is on its way.
         sent: Vec<Option<Part>>,
     },
@@ -74,6 +76,7 @@ pub struct Progress {
     /// The bucket's name for the upload.
     id: String,
     expected: Option<u64>,
+    replaced: Option<String>,
     parts: Vec<Part>,
 }
 
@@ -117,7 +120,8 @@ impl Upload {
         if let Some(parts) = self.store.parts.clone() {
             self.expected = progress.expected;
             self.there = progress.parts;
-            self.way = Way::Bucket { parts, id: progress.id, sent: Vec::new() };
+            let Progress { id, replaced, .. } = progress;
+            self.way = Way::Bucket { parts, id, replaced, sent: Vec::new() };
         }
         self
     }
@@ -192,12 +196,12 @@ impl Upload {
 
     /// What another try can go on with; none where there is nothing, or no way to.
     pub fn progress(&self) -> Option<Progress> {
-        let Way::Bucket { id, sent, .. } = &self.way else { return None };
+        let Way::Bucket { id, replaced, sent, .. } = &self.way else { return None };
         let mut parts: Vec<_> = sent.iter().map_while(Clone::clone).collect();
         if parts.len() == sent.len() {
             parts.extend_from_slice(self.left());
         }
-        Some(Progress { id: id.clone(), expected: self.expected, parts })
+        Some(Progress { id: id.clone(), expected: self.expected, replaced: replaced.clone(), parts })
     }
 
     /// Bytes of the part that is being filled. Parts are of one size where that of the file is known, as some servers
@@ -227,7 +231,7 @@ impl Upload {
                 let writing = upload.put_part(data);
                 self.flight.spawn(async move { (number, writing.await.map(|()| None)) });
             }
-            Way::Bucket { parts, id, sent } => {
+            Way::Bucket { parts, id, sent, .. } => {
                 let index = sent.len();
                 match self.there.get(index).filter(|part| part.until == until) {
                     Some(part) => sent.push(Some(part.clone())),
@@ -251,11 +255,11 @@ impl Upload {
         let at = self.written_at();
         let begun = match &self.store.parts {
             None => self.store.objects.put_multipart(at).await.map(Way::File),
-            Some(parts) => parts.create_multipart(at).await.map(|id| Way::Bucket {
-                parts: parts.clone(),
-                id,
-                sent: Vec::new(),
-            }),
+            Some(parts) => {
+                let replaced = self.store.tag(&self.path).await?.and_then(|(tag, _)| tag);
+                let begun = parts.create_multipart(at).await;
+                begun.map(|id| Way::Bucket { parts: parts.clone(), id, replaced, sent: Vec::new() })
+            }
         };
         self.way = begun.map_err(|e| self.error(e))?;
         Ok(())
@@ -277,11 +281,11 @@ impl Upload {
     }
 
     async fn complete(&mut self) -> Result<(), Error> {
-        let (path, expected) = (self.path.clone(), self.size);
+        let path = self.path.clone();
         let done = match &mut self.way {
             Way::None => return Ok(()),
             Way::File(upload) => upload.complete().await.map(drop),
-            Way::Bucket { parts, id, sent } => {
+            Way::Bucket { parts, id, sent, .. } => {
                 let ids: Option<Vec<_>> = sent
                     .iter()
                     .map(|part| part.as_ref().map(|part| PartId { content_id: part.id.clone() }))
@@ -293,14 +297,16 @@ impl Upload {
                 parts.complete_multipart(&self.at, id, ids).await.map(drop)
             }
         };
-        match done {
-            Ok(()) => Ok(()),
-            // An earlier request has done it, and its answer was lost.
-            Err(error) => match self.store.size(&path).await {
-                Ok(Some(size)) if size == expected && matches!(self.way, Way::Bucket { .. }) => Ok(()),
-                _ => Err(self.error(error)),
-            },
+        let Err(error) = done else { return Ok(()) };
+        // An earlier request may have done it, and its answer was lost: then another object stands there than before.
+        if let Way::Bucket { replaced, .. } = &self.way
+            && let Some((Some(tag), size)) = self.store.tag(&path).await?
+            && size == self.size
+            && replaced.as_ref() != Some(&tag)
+        {
+            return Ok(());
         }
+        Err(self.error(error))
     }
 
     fn error(&self, error: object_store::Error) -> Error {
