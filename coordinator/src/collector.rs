@@ -18,6 +18,8 @@ use crate::queue::{self, Collectable, Fate, Queue};
 const BATCH: usize = 1_000;
 /// Files that are removed at once.
 const AT_ONCE: usize = 8;
+/// A document or a log that was begun, and not written to for so long, never gets its name.
+const STILL: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -36,6 +38,8 @@ pub(crate) enum Why {
     Unpublished,
     /// Its attempt was published without it.
     Unnamed,
+    /// Who wrote it was killed.
+    HalfWritten,
 }
 
 impl Why {
@@ -44,6 +48,7 @@ impl Why {
             Self::Expired => "expired",
             Self::Unpublished => "unpublished",
             Self::Unnamed => "not in the result",
+            Self::HalfWritten => "half written",
         }
     }
 }
@@ -137,10 +142,44 @@ impl Collector {
                 note(&mut heaps, heap, file.size);
             }
         }
+        self.collect_half_written(sweep, &dir, age, remove, &mut heaps).await?;
         if remove {
             self.queue.mark_collected(sweep.id).await?;
         }
         Ok(heaps)
+    }
+
+    /// The same for files that never got their names. One of an attempt that has ended never will.
+    async fn collect_half_written(
+        &self,
+        sweep: &Collectable,
+        dir: &str,
+        age: Duration,
+        remove: bool,
+        heaps: &mut BTreeMap<Heap, Amount>,
+    ) -> Result<(), Error> {
+        let begun = self.store.half_written(dir).await?;
+        let roles: Vec<_> = begun.iter().map(|begun| (role(dir, &begun.file, sweep), begun)).collect();
+        let fates = self.queue.fates(sweep, &attempts(roles.iter().map(|(role, _)| role)), age).await?;
+        for (role, begun) in roles {
+            let is_still = begun.file.modified.elapsed().is_ok_and(|still| still > STILL);
+            let (attempt, is_garbage) = match role {
+                Role::Output { job, attempt, .. } => {
+                    let fate = fates.get(&(job, attempt));
+                    (Some(attempt), fate.is_some_and(|fate| fate.ended && (fate.old || sweep.expired)))
+                }
+                Role::Log { attempt, .. } => (Some(attempt), is_still),
+                Role::Result { .. } | Role::Beside { .. } => (None, is_still),
+                Role::Unknown => (None, false),
+            };
+            if let Some(job) = role.job().filter(|_| is_garbage) {
+                if remove {
+                    self.store.remove_half_written(begun).await?;
+                }
+                note(heaps, Heap { job, attempt, why: Why::HalfWritten }, begun.file.size);
+            }
+        }
+        Ok(())
     }
 
     /// Which of these files are garbage.
@@ -152,14 +191,7 @@ impl Collector {
         age: Duration,
     ) -> Result<Vec<(Heap, Stored)>, Error> {
         let roles: Vec<_> = files.iter().map(|file| (role(dir, file, sweep), file)).collect();
-        let attempts: HashSet<_> = roles
-            .iter()
-            .filter_map(|(role, _)| match role {
-                Role::Output { job, attempt, .. } => Some((*job, *attempt)),
-                _ => None,
-            })
-            .collect();
-        let fates = self.queue.fates(sweep, &attempts, age).await?;
+        let fates = self.queue.fates(sweep, &attempts(roles.iter().map(|(role, _)| role)), age).await?;
         let published = self.published(sweep.id, &roles, &fates).await?;
         let mut garbage = Vec::new();
         for (role, file) in &roles {
@@ -241,6 +273,15 @@ pub(crate) async fn run(collector: Collector, every: Duration, age: Duration, sh
 fn role<'f>(dir: &str, file: &'f Stored, sweep: &Collectable) -> Role<'f> {
     let below = file.path.strip_prefix(dir).and_then(|rest| rest.strip_prefix('/'));
     below.map_or(Role::Unknown, |path| Role::of(path, sweep.jobs))
+}
+
+/// The attempts (job, number) whose outputs these are.
+fn attempts<'r>(roles: impl Iterator<Item = &'r Role<'r>>) -> HashSet<(u32, u32)> {
+    let attempts = roles.filter_map(|role| match role {
+        Role::Output { job, attempt, .. } => Some((*job, *attempt)),
+        _ => None,
+    });
+    attempts.collect()
 }
 
 fn judge_output(expired: bool, fate: Fate, is_published: impl Fn() -> bool) -> Option<Why> {

@@ -7,6 +7,7 @@ mod bucket;
 mod codec;
 mod document;
 mod error;
+mod half_written;
 mod location;
 mod marker;
 mod upload;
@@ -31,6 +32,7 @@ pub use document::{
     VolumeEntry,
 };
 pub use error::Error;
+pub use half_written::HalfWritten;
 pub use location::{Cloud, Location, Unreadable};
 pub use upload::{Progress, Receipt, Upload};
 
@@ -38,6 +40,8 @@ pub use upload::{Progress, Receipt, Upload};
 const LONGEST_NAME: usize = 255;
 /// What the name that a file has while it is written may be longer by: `#` and a number.
 const WRITING: usize = 8;
+/// Begins the name that a file with such a long name has meanwhile.
+const ASIDE: &str = ".btctl-";
 
 /// Bytes of a file's name in a bucket, the bucket's prefix included.
 const LONGEST_KEY: usize = 1024;
@@ -253,7 +257,7 @@ impl Store {
         let name = path.filename().filter(|name| name.len() > LONGEST_NAME - WRITING)?;
         let dir = path.as_ref().strip_suffix(name)?;
         let digest = upload::hex(&Sha256::digest(name.as_bytes())[..8]);
-        object_store::path::Path::parse(format!("{dir}.btctl-{digest}")).ok()
+        object_store::path::Path::parse(format!("{dir}{ASIDE}{digest}")).ok()
     }
 }
 

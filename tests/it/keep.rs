@@ -116,6 +116,27 @@ fn a_sweep_goes_when_its_time_has_passed_and_its_metrics_stay() {
 }
 
 #[test]
+fn what_killed_writers_left_goes() {
+    let cluster = Cluster::start();
+    let (sweep, _, _) = with_garbage(&cluster);
+    let running = cluster.submit(&[], "sleep 300");
+    cluster.wait_count(&running, "running", 1);
+    let half = [
+        put(&cluster, &sweep, "1/1/a.pck#1"),
+        put(&cluster, &sweep, "0/1/d/.btctl-0123456789abcdef"),
+        put(&cluster, &sweep, "0/result.json#1"),
+    ];
+    let young = [put(&cluster, &sweep, "0/1.log#1"), put(&cluster, &running, "0/1/a.pck#1")];
+    let day = std::time::Duration::from_secs(25 * 3600);
+    fs::File::open(&half[2]).unwrap().set_modified(std::time::SystemTime::now() - day).unwrap();
+    collect(&cluster, &[]);
+    assert!(!half.iter().any(|file| file.exists()), "{half:?}");
+    assert!(young.iter().all(|file| file.exists()), "{young:?}");
+    cluster.ok(&["results", "verify", &sweep]);
+    cluster.ok(&["cancel", &running]);
+}
+
+#[test]
 fn compressed_results_are_no_garbage() {
     let flags = ["--compress", "zstd"].map(str::to_owned).into();
     let cluster = Cluster::with(Options { coordinator: flags, ..Options::default() });
