@@ -182,26 +182,6 @@ impl Client {
         Ok(self.sweeps.clone().download(request).await?.into_inner())
     }
 
-    /// All of a small output: no more than one piece beyond `most` bytes of it is read.
-    pub(crate) async fn content(&self, request: v1::DownloadRequest, most: usize) -> Result<Vec<u8>, Status> {
-        let is_away = |status: &Status| status.code() == Code::Unavailable;
-        let read = || {
-            let (mut sweeps, request) = (self.sweeps.clone(), request.clone());
-            async move {
-                let mut pieces = sweeps.download(request).await?.into_inner();
-                let mut content = Vec::new();
-                while let Some(piece) = pieces.message().await? {
-                    content.extend_from_slice(&piece.data);
-                    if content.len() > most {
-                        break;
-                    }
-                }
-                Ok(content)
-            }
-        };
-        read.retry(waits(RETRIES)).when(is_away).await
-    }
-
     /// Adds metrics to jobs. Asked again, it finds them there.
     pub(crate) async fn import_metrics(
         &self,

@@ -291,3 +291,15 @@ fn reports_can_be_read_and_nothing_else() {
     }
     cluster.database.query(&format!("drop owned by {role}; drop role {role}"));
 }
+
+#[test]
+fn metrics_are_taken_from_outputs_that_are_stored_compressed() {
+    let coordinator = ["--compress", "zstd"].map(str::to_owned).into();
+    let cluster = Cluster::with(Options { coordinator, ..Options::default() });
+    let script = "printf '{\"sharpe\": 1.5, \"notes\": \"' > /results/s.json; head -c 200000 /dev/zero | tr '\\0' x >> /results/s.json; \
+                  printf '\"}' >> /results/s.json";
+    let sweep = cluster.submit(&[], script);
+    cluster.wait_ended(&sweep);
+    cluster.ok(&["metrics", "import", &sweep, "--output", "s.json"]);
+    assert_eq!(cluster.json(&["jobs", &sweep])[0]["metrics"], json!({"sharpe": 1.5}));
+}

@@ -8,8 +8,8 @@ use bt_model::metrics::{MAX_TEXT, Mapping, check_name, number_in_text, plain_num
 use bt_proto::v1::{self, import_metrics_request::Kind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
-use tonic::Code;
 
+use super::results;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Format, print_json, say};
@@ -165,11 +165,7 @@ impl Import {
     ) -> Result<(u32, Option<Map<String, Value>>), Error> {
         let request =
             v1::DownloadRequest { sweep: sweep.to_owned(), job, path: path.to_owned(), ..Default::default() };
-        let text = match client.content(request, MAX_TEXT).await {
-            Ok(text) => text,
-            Err(status) if status.code() == Code::NotFound => return Ok((job, None)),
-            Err(status) => return Err(status.into()),
-        };
+        let Some(text) = results::content(client, request, MAX_TEXT).await? else { return Ok((job, None)) };
         let wrong = |why: String| Error::Failed(format!("job {job}: {path}: {why}; nothing was changed"));
         if text.len() > MAX_TEXT {
             return Err(wrong(format!("it is larger than {MAX_TEXT} bytes, the limit")));

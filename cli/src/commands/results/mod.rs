@@ -16,9 +16,11 @@ use bt_proto::v1;
 use partial::Which;
 use serde_json::json;
 use tokio_stream::StreamExt;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
-use crate::client::{Client, waits};
+use self::content::Content;
+use self::fetch::Broken;
+use crate::client::{Client, is_broken_off, waits};
 use crate::error::Error;
 use crate::output::{Column, OutputArgs, Printer, Row, View, words};
 use crate::settings::Settings;
@@ -154,4 +156,30 @@ async fn files(client: &Client, target: &Target, which: &Which) -> Result<Vec<Fi
         Ok(files)
     };
     all.retry(waits(RETRIES)).when(Error::may_pass).await
+}
+
+/// All of a small output; no more than one piece beyond `most` bytes of it is read. None if there is no such output.
+pub(super) async fn content(
+    client: &Client,
+    request: v1::DownloadRequest,
+    most: usize,
+) -> Result<Option<Vec<u8>>, Error> {
+    let name = format!("job {}: {}", request.job, request.path);
+    let read = || async {
+        let mut content = Content::new(name.clone(), client.download(request.clone()).await?);
+        let mut all = Vec::new();
+        while all.len() <= most
+            && let Some(data) = content.next().await?
+        {
+            all.extend_from_slice(&data);
+        }
+        Ok(all)
+    };
+    let may_pass = |broken: &Broken| matches!(broken, Broken::There(status) if is_broken_off(status));
+    match read.retry(waits(RETRIES)).when(may_pass).await {
+        Ok(all) => Ok(Some(all)),
+        Err(Broken::There(status)) if status.code() == Code::NotFound => Ok(None),
+        Err(Broken::There(status)) => Err((*status).into()),
+        Err(Broken::Here(error)) => Err(error),
+    }
 }
