@@ -82,7 +82,7 @@ select
     -- As the store's layout has it: <sweep>-<short id>/<job, padded>/<attempt>/<path>.
     format(
         '%s-%s/%s/%s/%s', o.name, left(o.id::text, 8), lpad(a.job::text, length((o.jobs - 1)::text), '0'), a.number,
-        f.path
+        f.path || case f.encoding when 'zstd' then '.zst' else '' end
     ) as stored_at
 from result_files f
 join results r on r.sweep_id = f.sweep_id and r.job = f.job
