@@ -208,7 +208,11 @@ fn an_earlier_sweep_is_queued_again_with_the_image_that_it_ran() {
     cluster.wait_count(&again, "succeeded", 2);
     let pins = cluster.database.query("select distinct image_pin from sweeps");
     assert_eq!(pins.len(), 1, "{pins:?}");
-    assert_eq!(cluster.json(&["show", &again])["image"], pins[0].as_str());
+    let shown = cluster.json(&["show", &again]);
+    assert_eq!(
+        (shown["image"].as_str(), shown["image_pin"].as_str()),
+        (Some("btctl-test:1"), Some(&*pins[0]))
+    );
     let parameters = |sweep: &str| {
         let jobs = cluster.json(&["jobs", sweep]);
         jobs.as_array().unwrap().iter().map(|job| job["params"].clone()).collect::<Vec<_>>()

@@ -6,7 +6,7 @@ mod wait;
 use bt_model::manifest::{JobSource, Manifest, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::resources::Resources;
-use bt_proto::v1::{self, submit_request::Kind};
+use bt_proto::v1;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 use uuid::Uuid;
@@ -185,12 +185,13 @@ impl Again {
         if let Some(agent) = agent {
             manifest.agents.insert(AGENT_LABEL.to_owned(), agent.id.clone());
         }
-        let key = Uuid::new_v4().to_string();
-        let mut messages = submit::messages(&manifest, key, self.owner.clone(), false);
-        if let Some(Kind::Header(header)) = messages.first_mut().and_then(|first| first.kind.as_mut()) {
-            header.image_pin.clone_from(&self.image_pin);
-        }
-        client.submit(messages).await
+        let header = v1::SubmitHeader {
+            idempotency_key: Uuid::new_v4().to_string(),
+            owner: self.owner.clone(),
+            image_pin: self.image_pin.clone(),
+            ..v1::SubmitHeader::default()
+        };
+        client.submit(submit::messages(&manifest, header)).await
     }
 
     /// The agent of this name, if it could run the job.

@@ -9,17 +9,17 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
 
-pub(super) async fn manifest_of(client: &Client, sweep: &str) -> Result<Manifest, Error> {
+/// The manifest, and what its image was pinned to; empty if it was not yet.
+pub(super) async fn manifest_of(client: &Client, sweep: &str) -> Result<(Manifest, String), Error> {
     let unreadable =
         |error: String| Error::Failed(format!("the manifest of sweep {sweep} can't be read: {error}"));
     let shown = client.show(sweep).await?;
     let mut manifest = Manifest::from_json(&shown.manifest).map_err(|error| unreadable(error.to_string()))?;
-    match shown.sweep.image_pin.as_str() {
-        "" => say(&format!(
+    if shown.sweep.image_pin.is_empty() {
+        say(&format!(
             "warning: no job of sweep {sweep} has started, so {} is not pinned; it runs what that means now",
             manifest.image
-        )),
-        pin => manifest.image = pin.to_owned(),
+        ));
     }
     if manifest.has_rows() {
         let request = v1::ListJobsRequest { sweep: shown.sweep.id, ..v1::ListJobsRequest::default() };
@@ -34,5 +34,5 @@ pub(super) async fn manifest_of(client: &Client, sweep: &str) -> Result<Manifest
         manifest.sample = None;
         manifest = manifest.with_rows(rows);
     }
-    Ok(manifest)
+    Ok((manifest, shown.sweep.image_pin))
 }

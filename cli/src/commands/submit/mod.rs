@@ -98,7 +98,7 @@ impl Submit {
         if let Some(sweep) = &self.suggest_resources {
             return suggest::suggest(settings, sweep, self.output.output).await;
         }
-        let manifest = match &self.like {
+        let (manifest, image_pin) = match &self.like {
             Some(_) if self.sweep.flags.draft()? != Draft::default() => {
                 return Err(Error::Usage(
                     "--like takes a sweep as it was; leave out what would change it, or write a manifest"
@@ -106,16 +106,24 @@ impl Submit {
                 ));
             }
             Some(sweep) => like::manifest_of(&Client::connect(settings).await?, sweep).await?,
-            None => self.sweep.manifest()?,
+            None => (self.sweep.manifest()?, String::new()),
         };
-        warn_of_tag(&manifest.image);
+        if image_pin.is_empty() {
+            warn_of_tag(&manifest.image);
+        }
         let jobs = manifest.expand()?;
         if self.dry_run {
             return dry_run(&manifest, &jobs, self.output.output);
         }
         let client = Client::connect(settings).await?;
-        let key = self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
-        let messages = messages(&manifest, key, settings.owner.value.clone(), self.reuse);
+        let header = v1::SubmitHeader {
+            idempotency_key: self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
+            owner: settings.owner.value.clone(),
+            reuse: self.reuse,
+            image_pin,
+            ..v1::SubmitHeader::default()
+        };
+        let messages = messages(&manifest, header);
         let submitted = client.submit(messages).await?;
         if self.wait {
             tell(&submitted);
@@ -240,20 +248,8 @@ fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
 }
 
 /// The messages that queue the sweep: a header, and the rows where the manifest has some.
-pub(crate) fn messages(
-    manifest: &Manifest,
-    idempotency_key: String,
-    owner: String,
-    reuse: bool,
-) -> Vec<v1::SubmitRequest> {
-    let manifest_json = manifest.to_json();
-    let header = v1::SubmitHeader {
-        idempotency_key,
-        manifest: manifest_json,
-        owner,
-        reuse,
-        ..v1::SubmitHeader::default()
-    };
+pub(crate) fn messages(manifest: &Manifest, header: v1::SubmitHeader) -> Vec<v1::SubmitRequest> {
+    let header = v1::SubmitHeader { manifest: manifest.to_json(), ..header };
     let mut messages = vec![v1::SubmitRequest { kind: Some(submit_request::Kind::Header(header)) }];
     if let bt_model::manifest::JobSource::Rows(rows) = &manifest.jobs {
         for piece in rows.chunks(ROWS_IN_MESSAGE) {
