@@ -331,9 +331,10 @@ def attached():
 def outputs():
     """One large output from the end of its container to its result, against `cp` and `sha256sum` of the same file."""
     script = f"head -c {OUTPUT_BYTES} /dev/urandom > /results/big"
-    flags = ("--image", "btctl-test:1", "--cpus", 1, "-m", "512m", "--", "sh", "-c", script)
+    # What is written to memory counts as the container's.
+    flags = ("--image", "btctl-test:1", "--cpus", 1, "-m", "4g", "--", "sh", "-c", script)
     mib = OUTPUT_BYTES / (1 << 20)
-    agent = (1, "--cpus", 2, "--memory", "1GiB", "--disk", "8GiB")
+    agent = (1, "--cpus", 2, "--memory", "5GiB", "--disk", "8GiB")
 
     def peak(process):
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
@@ -341,7 +342,11 @@ def outputs():
 
     def published(cluster):
         """Megabytes a second, by the times that the result itself names."""
-        cluster.run(1, *flags)
+        sweep = cluster.json("submit", *flags)["id"]
+        counts = lambda: cluster.json("show", sweep)["counts"]
+        cluster.wait(lambda: not counts()["queued"] + counts()["running"])
+        if not counts()["succeeded"]:
+            raise SystemExit(f"no output: {cluster.btctl('show', sweep).stdout}")
         row = sql("select extract(epoch from a.finished_at - a.started_at) - a.wall_millis / 1000.0 from attempts a "
                   "where a.state = 'succeeded' order by a.finished_at desc limit 1", cluster.database)
         return mib / float(row)
@@ -395,6 +400,7 @@ def main():
     for part in chosen:
         PARTS[part]()
     out = ROOT / "target/bench/result.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"machine": machine, "date": time.strftime("%Y-%m-%d"), "rows": rows}, indent=2))
     print(f"\nwritten to {out}")
 
