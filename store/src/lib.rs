@@ -14,7 +14,7 @@ mod upload;
 
 use std::future::ready;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -57,7 +57,7 @@ pub struct Store {
     /// Of a bucket: how files get there in parts that are known by name.
     parts: Option<Arc<dyn MultipartStore>>,
     /// Of a directory that is known to be the store: what must be there for it to be so.
-    marker: Option<PathBuf>,
+    marker: Option<marker::Marker>,
 }
 
 impl Store {

@@ -2,7 +2,9 @@
 //! by whatever path; and a directory without it is not the store, but perhaps the place where it is not mounted.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -15,6 +17,32 @@ use crate::{Error, Store};
 pub(crate) const MARKER: &str = ".btctl-store";
 /// What files are called that only prove that the store can be written to; an id follows.
 pub(crate) const PROBE: &str = ".btctl-probe-";
+
+/// How long it holds that the marker was seen: less than an unmount and what follows take, and long enough that many
+/// small files do not look one by one.
+const SEEN: Duration = Duration::from_millis(50);
+
+/// The marker of a directory that is known to be the store. All copies of a store share what they have seen.
+#[derive(Clone)]
+pub(crate) struct Marker {
+    path: PathBuf,
+    seen: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Marker {
+    fn of(dir: &Path) -> Self {
+        Self { path: dir.join(MARKER), seen: Arc::default() }
+    }
+
+    fn was_seen(&self) -> bool {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_some_and(|seen| seen.elapsed() < SEEN)
+    }
+
+    fn note(&self, looked: Instant) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(looked);
+    }
+}
 
 impl Store {
     /// The store's id, made if it has none yet.
@@ -104,16 +132,20 @@ impl Store {
 
     fn watch_marker(&mut self) {
         if let Location::Directory(dir) = &self.location {
-            self.marker = Some(dir.join(MARKER));
+            self.marker = Some(Marker::of(dir));
         }
     }
 
     /// Looks whether a directory is still the store: one that has lost its marker may be the place where the store was
     /// mounted.
     pub(crate) async fn guard(&self) -> Result<(), Error> {
-        let Some(marker) = self.marker.clone() else { return Ok(()) };
+        let Some(marker) = self.marker.clone().filter(|marker| !marker.was_seen()) else { return Ok(()) };
         let location = self.location.to_string();
-        self.blocking(move || is_there(&location, &marker)).await
+        let look = move || {
+            let looked = Instant::now();
+            is_there(&location, &marker.path).inspect(|()| marker.note(looked))
+        };
+        self.blocking(look).await
     }
 
     /// Removes what a writer of a file left that was killed. Only for files that nobody else writes now: what another one

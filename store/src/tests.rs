@@ -58,6 +58,10 @@ async fn a_directory_that_lost_its_marker_is_not_written_to() {
     assert_eq!(store.claim().await.unwrap(), id);
     store.prove_shared().await.unwrap();
     std::fs::remove_file(dir.path().join("store/.btctl-store")).unwrap();
+    let begun = std::time::Instant::now();
+    while store.put("x", Bytes::new()).await.is_ok() {
+        assert!(begun.elapsed().as_secs() < 5, "it is noticed at once, or nearly");
+    }
     assert!(matches!(store.put("x", Bytes::new()).await, Err(Error::Gone { .. })));
     assert!(matches!(store.upload("x", None).await, Err(Error::Gone { .. })));
     assert!(matches!(store.size("x").await, Err(Error::Gone { .. })));

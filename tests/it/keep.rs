@@ -140,8 +140,8 @@ fn what_killed_writers_left_goes() {
 fn compressed_results_are_no_garbage() {
     let flags = ["--compress", "zstd"].map(str::to_owned).into();
     let cluster = Cluster::with(Options { coordinator: flags, ..Options::default() });
-    let sweep = cluster
-        .submit(&[], "echo 1 > /results/x; echo 2 > /results/x.zst; head -c 100000 /dev/zero > /results/big");
+    let script = "echo 1 > /results/x; echo 2 > /results/x.zst; head -c 100000 /dev/zero > /results/big";
+    let sweep = cluster.submit(&[], script);
     cluster.wait_ended(&sweep);
     let stray = put(&cluster, &sweep, "0/1/big");
     let gone = collect(&cluster, &[]);
@@ -152,6 +152,15 @@ fn compressed_results_are_no_garbage() {
         (!verified.stdout.contains("not written yet")).then_some(verified)
     });
     assert_eq!(verified.code, 0, "{verified:?}");
+    // A job that takes the result over finds it where it is.
+    let taken = cluster.submit(&["--reuse"], script);
+    cluster.wait_ended(&taken);
+    cluster.ok(&["results", "get", &taken, "-d", "got"]);
+    assert_eq!(fs::read(cluster.dir().join("got/0/x.zst")).unwrap(), b"2\n");
+    let exported = cluster.ok(&["export", &taken, "-o", "csv"]);
+    assert!(exported.contains(&format!("{sweep}/0")), "{exported}");
+    let listed = cluster.ok(&["jobs", &taken]);
+    assert!(listed.contains("the result of btctl-test/0"), "{listed}");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Gc {
             bytes += garbage.bytes;
             rows.push(row(&garbage));
         }
-        View { columns, rows }.print(self.output.output)?;
+        View { columns, rows }.print_unless_empty(self.output.output)?;
         let what = if self.dry_run { "would be removed" } else { "removed" };
         say(&format!("{files} files, {}, {what}", words::size(bytes)));
         Ok(())

@@ -121,6 +121,16 @@ pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
     }))
 }
 
+/// What is to be said of a job that has not failed.
+fn told(job: &v1::Job) -> String {
+    let name = |twin: &v1::Twin| format!("{}/{}", twin.sweep_name, twin.job);
+    match (&job.reused_from, &job.attached_to) {
+        (Some(twin), _) => format!("the result of {}", name(twin)),
+        (None, Some(twin)) => format!("waits for {}, which is the same", name(twin)),
+        (None, None) => job.note.clone(),
+    }
+}
+
 /// What the latest attempt used; null where it was not measured.
 fn usage(job: &v1::Job) -> Value {
     let usage = job.usage.unwrap_or_default();
@@ -196,7 +206,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.extend(metrics.iter().map(|name| cell(&reported, name)));
         cells.push(job.attempts.to_string());
         cells.push(job.agent.clone());
-        cells.push(words::reason(job.reason.clone())?.unwrap_or_else(|| job.note.clone()));
+        cells.push(words::reason(job.reason.clone())?.unwrap_or_else(|| told(&job)));
         cells.push(words::text(&words::time(job.started.as_ref())?));
         cells.push(words::text(&words::time(job.finished.as_ref())?));
         let usage = job.usage.unwrap_or_default();

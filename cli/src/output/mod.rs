@@ -73,6 +73,14 @@ impl View {
         self.write(format, &mut out).and_then(|()| out.flush()).map_err(Error::output)
     }
 
+    /// The same, but no empty table for people, who are told otherwise that there is nothing.
+    pub(crate) fn print_unless_empty(&self, format: Format) -> Result<(), Error> {
+        match format {
+            Format::Table | Format::Wide if self.rows.is_empty() => Ok(()),
+            format => self.print(format),
+        }
+    }
+
     fn write(&self, format: Format, out: &mut impl Write) -> io::Result<()> {
         match format {
             Format::Table | Format::Wide => table::write(self, format == Format::Wide, out),

@@ -231,12 +231,15 @@ fn differences(a: &Shown, b: &Shown, found: &Matched) -> Result<Vec<Difference>,
         pin => pin.to_owned(),
     };
     compare("the image's pin", pin(a), pin(b));
-    let list = |names: &std::collections::BTreeSet<String>| match names.is_empty() {
-        true => "none".to_owned(),
-        false => names.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
-    };
-    compare("images that were run", list(&found.images[0]), list(&found.images[1]));
-    compare("agents", list(&found.agents[0]), list(&found.agents[1]));
+    for (what, [a, b]) in [("images that were run", &found.images), ("agents", &found.agents)] {
+        // Where all results are taken from elsewhere, nothing was run that could differ.
+        if !a.is_empty() && !b.is_empty() {
+            let list = |names: &std::collections::BTreeSet<String>| {
+                names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            };
+            compare(what, list(a), list(b));
+        }
+    }
     let (a, b) = (manifest(a)?, manifest(b)?);
     let mut keys: Vec<&String> = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
     keys.retain(|key| !WHICH.contains(&key.as_str()));

@@ -60,6 +60,7 @@ enum Field {
     Image,
     ImagePin,
     ImageId,
+    ReusedFrom,
 }
 
 /// The columns before the parameters, and those behind the metrics.
@@ -69,7 +70,7 @@ const FIRST: [(&str, Field, Kind); 4] = [
     ("job", Field::Job, Kind::Int),
     ("state", Field::State, Kind::Text),
 ];
-const LAST: [(&str, Field, Kind); 13] = [
+const LAST: [(&str, Field, Kind); 14] = [
     ("attempts", Field::Attempts, Kind::Int),
     ("agent", Field::Agent, Kind::Text),
     ("reason", Field::Reason, Kind::Text),
@@ -83,6 +84,7 @@ const LAST: [(&str, Field, Kind); 13] = [
     ("image", Field::Image, Kind::Text),
     ("image_pin", Field::ImagePin, Kind::Text),
     ("image_id", Field::ImageId, Kind::Text),
+    ("reused_from", Field::ReusedFrom, Kind::Text),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +242,10 @@ impl Export {
             Field::Image => text(&self.sweep.image),
             Field::ImagePin => text(&self.sweep.image_pin),
             Field::ImageId => text(&job.image_id),
+            Field::ReusedFrom => {
+                let twin = job.reused_from.as_ref();
+                twin.map_or(Cell::None, |twin| Cell::Text(format!("{}/{}", twin.sweep, twin.job)))
+            }
         })
     }
 }

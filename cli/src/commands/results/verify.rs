@@ -63,7 +63,7 @@ impl Verify {
         }
         let damaged = rows.len();
         let columns = ["job", "path", "fault"].map(Column::always).into_iter().collect();
-        View { columns, rows }.print(self.output.output)?;
+        View { columns, rows }.print_unless_empty(self.output.output)?;
         let told = format!("{results} results, {files} files, {}", words::size(bytes));
         match damaged {
             0 => {
