@@ -39,6 +39,14 @@ pub struct Keeping {
     #[arg(long, env = "BTCTL_KEEP_UNPUBLISHED", default_value = "7d", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub keep_unpublished: Duration,
     /// How often the store is cleaned of those, and of sweeps that were kept for as long as their manifest says.
-    #[arg(long, env = "BTCTL_GC_EVERY", default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, env = "BTCTL_GC_EVERY", default_value = "1h", value_parser = some_time, value_name = "TIME")]
     pub gc_every: Duration,
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it is no time at all; write 1h".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
 }

@@ -70,7 +70,6 @@ pub async fn run(
         options.heartbeat,
         options.lease
     );
-    ensure!(!options.keeping.gc_every.is_zero(), "--gc-every is no time at all; write 1h");
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
     let address = socket.local_addr().context("read the listening address")?;
