@@ -1,16 +1,5 @@
--- The jobs that reported metric $2, best first; the job number decides between equals.
-select
-    j.number, j.state as "state: Pg<JobState>", j.parameters::text as parameters, j.point,
-    j.metrics::text as metrics, j.attempts, j.finished_at,
-    j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
-    a.started_at as "started_at?", a.finished_at as "ended_at?", a.note as "note?",
-    a.peak_memory_bytes as "peak_memory_bytes?", a.cpu_micros as "cpu_micros?", a.written_bytes as "written_bytes?",
-    a.wall_millis as "wall_millis?",
-    a.image_id as "image_id?",
-    a.state as "attempt_state?: Pg<AttemptState>", g.name as "agent?"
-from jobs j
-left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
-left join agents g on g.id = a.agent_id
+-- The numbers of the jobs that reported metric $2, best first; the number decides between equals.
+select j.number from jobs j
 where j.sweep_id = $1 and j.metrics ? $2
 order by
     case when $3 then (j.metrics ->> $2)::float8 else -((j.metrics ->> $2)::float8) end,

@@ -68,57 +68,6 @@ pub(crate) struct Documented {
     pub(crate) parameters: Option<String>,
 }
 
-/// The rows of `unwritten_results.sql` and `published_result.sql` have the same columns but, as all checked rows, types of
-/// their own.
-macro_rules! published {
-    ($row:ident) => {
-        Ok(Published {
-            attempt: AttemptId::from_uuid($row.attempt_id),
-            agent: AgentId::from_uuid($row.agent_id),
-            agent_name: $row.agent,
-            place: AttemptPlace {
-                sweep_name: $row.name,
-                sweep: SweepId::from_uuid($row.sweep_id),
-                jobs: unsigned($row.jobs)?,
-                job: unsigned($row.job)?,
-                attempt: unsigned($row.attempt)?,
-            },
-            reused_from: match $row.reused {
-                false => None,
-                true => Some(AttemptPlace {
-                    sweep_name: $row.origin_name,
-                    sweep: SweepId::from_uuid($row.origin_id),
-                    jobs: unsigned($row.origin_jobs)?,
-                    job: unsigned($row.origin_job)?,
-                    attempt: unsigned($row.attempt)?,
-                }),
-            },
-            published: time($row.published_at)?,
-            image: $row.image,
-            image_pin: $row.image_pin,
-            parameters: Written::of($row.parameters, $row.point, $row.job)?,
-            metrics: $row.metrics,
-            image_id: $row.image_id,
-            started: $row.started_at.map(time).transpose()?,
-            ended: $row.finished_at.map(time).transpose()?,
-            measured: Measured::read([
-                $row.peak_memory_bytes,
-                $row.cpu_micros,
-                $row.written_bytes,
-                $row.wall_millis,
-            ])?,
-            fingerprints: match $row.volume_fingerprints {
-                Some(told) => from_json("a volume's fingerprint", told)?,
-                None => Fingerprints::new(),
-            },
-            given: $row.given,
-            revision: $row.revision,
-            software: $row.software.map(|told| from_json("what is in an image", told)).transpose()?,
-            files: Vec::new(),
-        })
-    };
-}
-
 impl Queue {
     /// Takes away the leases that have run out, unless no coordinator was there to renew them for longer than `gap`:
     /// then every live lease gets a full term first. Says which attempts were lost; none if another coordinator is at
@@ -201,21 +150,69 @@ impl Queue {
     pub(crate) async fn unwritten(&self, limit: u32) -> Result<Vec<Published>, Error> {
         let rows =
             query_file!("queries/unwritten_results.sql", i64::from(limit)).fetch_all(&self.pool).await?;
-        let mut results: Vec<_> =
-            rows.into_iter().map(|row| published!(row)).collect::<Result<_, Error>>()?;
-        self.add_files(&mut results).await?;
-        Ok(results)
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (sweeps, jobs): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.sweep_id, row.job)).unzip();
+        self.published_results(&sweeps, &jobs).await
     }
 
     /// The published result of a job, if it has one.
     pub(crate) async fn published(&self, sweep: SweepId, job: u32) -> Result<Option<Published>, Error> {
-        let job = signed::<i32>(job)?;
-        let row =
-            query_file!("queries/published_result.sql", sweep.uuid(), job).fetch_optional(&self.pool).await?;
-        let result: Option<Result<_, Error>> = row.map(|row| published!(row));
-        let Some(mut result) = result.transpose()? else { return Ok(None) };
-        self.add_files(std::slice::from_mut(&mut result)).await?;
-        Ok(Some(result))
+        Ok(self.published_results(&[sweep.uuid()], &[signed(job)?]).await?.pop())
+    }
+
+    async fn published_results(&self, sweeps: &[Uuid], jobs: &[i32]) -> Result<Vec<Published>, Error> {
+        let rows = query_file!("queries/published_results.sql", sweeps, jobs).fetch_all(&self.pool).await?;
+        let results = rows.into_iter().map(|row| {
+            Ok(Published {
+                attempt: AttemptId::from_uuid(row.attempt_id),
+                agent: AgentId::from_uuid(row.agent_id),
+                agent_name: row.agent,
+                place: AttemptPlace {
+                    sweep_name: row.name,
+                    sweep: SweepId::from_uuid(row.sweep_id),
+                    jobs: unsigned(row.jobs)?,
+                    job: unsigned(row.job)?,
+                    attempt: unsigned(row.attempt)?,
+                },
+                reused_from: match row.reused {
+                    false => None,
+                    true => Some(AttemptPlace {
+                        sweep_name: row.origin_name,
+                        sweep: SweepId::from_uuid(row.origin_id),
+                        jobs: unsigned(row.origin_jobs)?,
+                        job: unsigned(row.origin_job)?,
+                        attempt: unsigned(row.attempt)?,
+                    }),
+                },
+                published: time(row.published_at)?,
+                image: row.image,
+                image_pin: row.image_pin,
+                parameters: Written::of(row.parameters, row.point, row.job)?,
+                metrics: row.metrics,
+                image_id: row.image_id,
+                started: row.started_at.map(time).transpose()?,
+                ended: row.finished_at.map(time).transpose()?,
+                measured: Measured::read([
+                    row.peak_memory_bytes,
+                    row.cpu_micros,
+                    row.written_bytes,
+                    row.wall_millis,
+                ])?,
+                fingerprints: match row.volume_fingerprints {
+                    Some(told) => from_json("a volume's fingerprint", told)?,
+                    None => Fingerprints::new(),
+                },
+                given: row.given,
+                revision: row.revision,
+                software: row.software.map(|told| from_json("what is in an image", told)).transpose()?,
+                files: Vec::new(),
+            })
+        });
+        let mut results: Vec<_> = results.collect::<Result<_, Error>>()?;
+        self.add_files(&mut results).await?;
+        Ok(results)
     }
 
     async fn add_files(&self, results: &mut [Published]) -> Result<(), Error> {

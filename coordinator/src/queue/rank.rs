@@ -34,7 +34,8 @@ impl Queue {
         let rows = query_file!("queries/rank_jobs.sql", sweep.uuid(), by, ascending, i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
-        rows.into_iter().map(|row| job_row!(row)).collect()
+        let best = rows.into_iter().map(|row| unsigned(row.number)).collect::<Result<Vec<u32>, _>>()?;
+        self.jobs_by_number(sweep, &best).await
     }
 
     /// A page of the jobs that reported a metric, by number: those after number `after` (none: from the first).
