@@ -80,7 +80,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
         Ok(None) => match work(&agent, &held).await {
             Ok(outcome) => outcome,
             Err(stop) => match stopped(stop) {
-                Outcome::End(ending) if held.dir.started().is_some() => {
+                Outcome::End(ending) if held.dir.has_started() => {
                     let shipped = async { Journal::open(held.dir.stored()) };
                     shipping::rest(&agent, &held, &ending, shipped).await;
                     Outcome::End(ending)
@@ -112,7 +112,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
 async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
     if let Ending::Released { preempted, .. } = &mut ending {
         // Work that had not begun is handed back at no cost all the same.
-        *preempted = agent.preempted.load(Ordering::Relaxed) && held.dir.started().is_some();
+        *preempted = agent.preempted.load(Ordering::Relaxed) && held.dir.has_started();
     }
     let log = small_log(held);
     if log.is_none() {
@@ -149,7 +149,9 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
 
 /// What its container was given, if one was started.
 fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
-    held.dir.started()?;
+    if !held.dir.has_started() {
+        return None;
+    }
     let job = Job::read(&held.assignment, &agent.manifests).ok()?;
     Some(job.given(agent.identity, &agent.offer, &agent.engine_version))
 }
@@ -182,13 +184,13 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
     held.note("");
     unless_halted(held, volumes::look_before(agent, held, &job)).await?;
     if job.manifest.shares_containers() {
-        if held.taken_back && held.dir.started().is_some() {
+        if held.taken_back && held.dir.has_started() {
             let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
             return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
         }
         let (exit, halt) = reuse::run_in_slot(agent, held, &job).await?;
         drop(share);
-        let shipped = async { Journal::open(held.dir.stored()) };
+        let shipped = async { shipping::journal(held) };
         return after_the_end(agent, held, &job, &exit, halt.as_ref(), shipped).await;
     }
     if !prepare::runs_already(agent, held).await? {

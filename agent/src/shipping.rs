@@ -63,10 +63,18 @@ pub(crate) async fn as_they_come(agent: &Agent, held: &Held, ended: &Cancellatio
         () = ended.cancelled() => false,
         () = sleep(BEGIN) => true,
     };
-    let journal = Journal::open(held.dir.stored());
+    let journal = journal(held);
     match begun {
         true => Box::pin(Shipping::new(agent, held, journal).run(ended)).await,
         false => journal,
+    }
+}
+
+/// The journal of an attempt of which this run of the agent has sent nothing yet.
+pub(crate) fn journal(held: &Held) -> Journal {
+    match held.taken_back {
+        true => Journal::open(held.dir.stored()),
+        false => Journal::new(held.dir.stored()),
     }
 }
 

@@ -21,13 +21,15 @@
 //!              /ending.json        how it ended; from then on it is only reported until it is acknowledged
 //! ```
 //!
-//! A file appears whole: it is written under another name, synced and renamed. Only the log and `stored.jsonl` grow.
+//! A file appears whole: it is written under another name, synced and renamed. Only the log and `stored.jsonl` grow, and
+//! `input.json` is of no use to a later run: it is written anew whenever a container is made.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use bt_model::encoding::Encoding;
@@ -41,6 +43,9 @@ use crate::ending::Ending;
 use crate::fingerprints::Seen;
 use crate::upload::Begun;
 use crate::usage::Usage;
+
+/// Below an attempt's directory: how far its large outputs have come.
+const UPLOADS: &str = "uploads";
 
 /// The agent's state directory.
 #[derive(Clone, Debug)]
@@ -99,8 +104,9 @@ impl StateDir {
         Ok(last + 1)
     }
 
+    /// The directory of an attempt that is new to the agent.
     pub(crate) fn attempt(&self, id: AttemptId) -> AttemptDir {
-        AttemptDir { path: self.attempts().join(id.to_string()) }
+        AttemptDir::new(self.attempts().join(id.to_string()))
     }
 
     /// The attempts that an earlier run of the agent held. What can't be read is removed: without its assignment
@@ -109,7 +115,7 @@ impl StateDir {
         let mut held = Vec::new();
         for entry in fs::read_dir(self.attempts()).context("list the attempts")? {
             let path = entry.context("list the attempts")?.path();
-            let dir = AttemptDir { path };
+            let dir = AttemptDir { path, written: None };
             match dir.assignment() {
                 Ok(assignment) => held.push((assignment, dir)),
                 Err(error) => {
@@ -133,7 +139,7 @@ impl StateDir {
 
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.
     pub(crate) fn guest(&self, id: AttemptId) -> AttemptDir {
-        AttemptDir { path: self.root.join("guests").join(id.to_string()) }
+        AttemptDir::new(self.root.join("guests").join(id.to_string()))
     }
 
     /// The directory that jobs of this image and user share on this machine.
@@ -157,18 +163,53 @@ impl StateDir {
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptDir {
     path: PathBuf,
+    /// The files that this run of the agent has written, where no earlier one can have: others are not looked for.
+    written: Option<Arc<Mutex<Vec<String>>>>,
 }
 
 impl AttemptDir {
+    fn new(path: PathBuf) -> Self {
+        Self { path, written: Some(Arc::default()) }
+    }
+
+    fn may_have(&self, name: &str) -> bool {
+        self.may_have_any(|written| written == name)
+    }
+
+    /// Whether there can be a file that is called so.
+    fn may_have_any(&self, called: impl Fn(&str) -> bool) -> bool {
+        let Some(written) = &self.written else { return true };
+        let written = written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.iter().any(|name| called(name))
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        match self.may_have(name) {
+            true => read_json(&self.path.join(name)),
+            false => Ok(None),
+        }
+    }
+
+    fn write_bytes(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        if let Some(written) = &self.written {
+            written.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        }
+        write_whole(&self.path.join(name), content)
+    }
+
+    fn write(&self, name: &str, what: &impl serde::Serialize) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(what).with_context(|| format!("write {name}"))?;
+        self.write_bytes(name, &json)
+    }
+
     /// Writes the assignment down: from now on the agent holds the attempt.
     pub(crate) fn create(&self, assignment: &Assignment) -> anyhow::Result<()> {
         private_dir(&self.path)?;
-        let json = serde_json::to_vec(assignment).context("write the assignment")?;
-        write_whole(&self.path.join("assignment.json"), &json)
+        self.write("assignment.json", assignment)
     }
 
     fn assignment(&self) -> anyhow::Result<Assignment> {
-        read_json(&self.path.join("assignment.json"))?.context("the assignment is missing")
+        self.read("assignment.json")?.context("the assignment is missing")
     }
 
     pub(crate) fn input(&self) -> PathBuf {
@@ -181,7 +222,7 @@ impl AttemptDir {
     }
 
     pub(crate) fn write_input(&self, json: &[u8]) -> anyhow::Result<()> {
-        write_whole(&self.input(), json)
+        write_input(&self.input(), json)
     }
 
     pub(crate) fn results(&self) -> PathBuf {
@@ -197,29 +238,39 @@ impl AttemptDir {
         self.path.join("stored.jsonl")
     }
 
+    /// Whether the container was started.
+    pub(crate) fn has_started(&self) -> bool {
+        match self.written {
+            Some(_) => self.may_have("started"),
+            None => self.started().is_some(),
+        }
+    }
+
     /// When the container was started, if it was.
     pub(crate) fn started(&self) -> Option<Timestamp> {
+        if !self.may_have("started") {
+            return None;
+        }
         let text = fs::read_to_string(self.path.join("started")).ok()?;
         text.trim().parse().ok()
     }
 
     pub(crate) fn write_started(&self, time: Timestamp) -> anyhow::Result<()> {
-        write_whole(&self.path.join("started"), format!("{time}\n").as_bytes())
+        self.write_bytes("started", format!("{time}\n").as_bytes())
     }
 
     /// The gpus that are its own, if it had any in an earlier run of the agent.
     pub(crate) fn gpus(&self) -> Vec<u32> {
-        read_json(&self.path.join("gpus.json")).ok().flatten().unwrap_or_default()
+        self.read("gpus.json").ok().flatten().unwrap_or_default()
     }
 
     pub(crate) fn write_gpus(&self, gpus: &[u32]) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(gpus).context("write the gpus")?;
-        write_whole(&self.path.join("gpus.json"), &json)
+        self.write("gpus.json", &gpus)
     }
 
     /// How its outputs are stored, if that was decided.
     pub(crate) fn encoding(&self) -> Option<Encoding> {
-        read_json(&self.path.join("encoding.json")).ok().flatten()
+        self.read("encoding.json").ok().flatten()
     }
 
     /// From the first output on that is sent by itself: after a restart the others are stored alike.
@@ -231,31 +282,35 @@ impl AttemptDir {
 
     /// How far the output that belongs there has come.
     pub(crate) fn begun(&self, place: &str) -> Option<Begun> {
-        read_json(&self.path.join(begun_name(place))).ok().flatten()
+        self.read(&begun_name(place)).ok().flatten()
     }
 
     pub(crate) fn note_begun(&self, place: &str, begun: &Begun) {
-        if private_dir(&self.path.join("uploads")).is_ok() {
+        if private_dir(&self.path.join(UPLOADS)).is_ok() {
             self.note(&begun_name(place), begun);
         }
     }
 
     pub(crate) fn forget_begun(&self, place: &str) {
+        let name = begun_name(place);
         // Most were never large enough to be noted.
-        fs::remove_file(self.path.join(begun_name(place))).ok();
+        if self.may_have(&name) {
+            fs::remove_file(self.path.join(name)).ok();
+        }
     }
 
     /// All outputs that have come some way.
     pub(crate) fn all_begun(&self) -> Vec<Begun> {
-        let Ok(entries) = fs::read_dir(self.path.join("uploads")) else { return Vec::new() };
+        if !self.may_have_any(|name| name.starts_with(UPLOADS)) {
+            return Vec::new();
+        }
+        let Ok(entries) = fs::read_dir(self.path.join(UPLOADS)) else { return Vec::new() };
         entries.flatten().filter_map(|entry| read_json(&entry.path()).ok().flatten()).collect()
     }
 
     /// Writes down what is only good to have after a restart.
     fn note(&self, name: &str, what: &impl serde::Serialize) {
-        let json = serde_json::to_vec(what).context("write a note");
-        let written = json.and_then(|json| write_whole(&self.path.join(name), &json));
-        if let Err(error) = written {
+        if let Err(error) = self.write(name, what) {
             tracing::warn!(
                 error = format!("{error:#}"),
                 "a note is not on disk; only a restart would miss it"
@@ -265,44 +320,40 @@ impl AttemptDir {
 
     /// What its container used, as far as an earlier run of the agent wrote it down.
     pub(crate) fn usage(&self) -> Usage {
-        read_json(&self.path.join("usage.json")).ok().flatten().unwrap_or_default()
+        self.read("usage.json").ok().flatten().unwrap_or_default()
     }
 
     pub(crate) fn write_usage(&self, usage: &Usage) -> anyhow::Result<()> {
         if *usage == Usage::default() {
             return Ok(());
         }
-        let json = serde_json::to_vec(usage).context("write the usage")?;
-        write_whole(&self.path.join("usage.json"), &json)
+        self.write("usage.json", usage)
     }
 
     /// What its volumes held when it began, if that was looked at.
     pub(crate) fn volumes_seen(&self) -> Option<Seen> {
-        read_json(&self.path.join("volumes.json")).ok().flatten()
+        self.read("volumes.json").ok().flatten()
     }
 
     pub(crate) fn write_volumes_seen(&self, seen: &Seen) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(seen).context("write what the volumes held")?;
-        write_whole(&self.path.join("volumes.json"), &json)
+        self.write("volumes.json", seen)
     }
 
     /// What is told of the volumes that it mounted; nothing before its container has ended.
     pub(crate) fn volumes_told(&self) -> BTreeMap<String, String> {
-        read_json(&self.path.join("told.json")).ok().flatten().unwrap_or_default()
+        self.read("told.json").ok().flatten().unwrap_or_default()
     }
 
     pub(crate) fn write_volumes_told(&self, told: &BTreeMap<String, String>) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(told).context("write what is told of the volumes")?;
-        write_whole(&self.path.join("told.json"), &json)
+        self.write("told.json", told)
     }
 
     pub(crate) fn ending(&self) -> anyhow::Result<Option<Ending>> {
-        read_json(&self.path.join("ending.json"))
+        self.read("ending.json")
     }
 
     pub(crate) fn write_ending(&self, ending: &Ending) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(ending).context("write the ending")?;
-        write_whole(&self.path.join("ending.json"), &json)
+        self.write("ending.json", ending)
     }
 
     /// Forgets the attempt.
@@ -315,7 +366,7 @@ impl AttemptDir {
 fn begun_name(place: &str) -> String {
     let digest = Sha256::digest(place.as_bytes());
     let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("uploads/{name}.json")
+    format!("{UPLOADS}/{name}.json")
 }
 
 fn private_dir(path: &Path) -> anyhow::Result<()> {
@@ -336,6 +387,11 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         }
     };
     write().with_context(|| format!("write {}", path.display()))
+}
+
+/// Writes what a job is given. It is of no use without its container, which does not outlive a fall of the machine.
+pub(crate) fn write_input(path: &Path, json: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, json).with_context(|| format!("write {}", path.display()))
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {

@@ -168,13 +168,13 @@ impl Client {
         ask!(self, list_outputs, request)
     }
 
-    /// Asked once: whoever reads the pieces knows how to go on where they break off.
     /// How a published result came about: a JSON object.
     pub(crate) async fn result(&self, sweep: &str, job: u32) -> Result<String, Error> {
         let request = v1::ShowResultRequest { sweep: sweep.to_owned(), job };
         Ok(ask!(self, show_result, request)?.record)
     }
 
+    /// Asked once: whoever reads the pieces knows how to go on where they break off.
     pub(crate) async fn download(
         &self,
         request: v1::DownloadRequest,

@@ -1,16 +1,20 @@
 -- Cancels queued jobs of cancelled sweeps, a batch at a time: a cancel itself only marks the sweep, and nothing of it
--- starts from then on. The sweep is held, so that nobody takes its cancel back meanwhile.
-with left_over as (
-    select j.sweep_id, j.number
-    from sweeps s
-    join jobs j on j.sweep_id = s.id
-    where s.ended_at is null and s.cancelled_at is not null
-        and j.state = 'queued' and j.attached_sweep is null
+-- starts from then on. The sweep is held, so that nobody takes its cancel back meanwhile. Rows are found again by their
+-- places (ctid), as in claim_jobs.
+with cancelled as (
+    select id from sweeps where ended_at is null and cancelled_at is not null order by id for share
+), left_over as (
+    select j.place
+    from cancelled s
+    cross join lateral (
+        select ctid as place from jobs
+        where sweep_id = s.id and state = 'queued' and attached_sweep is null
+        limit $1
+        for update skip locked
+    ) j
     limit $1
-    for share of s
-    for update of j skip locked
 )
 update jobs j
 set state = 'cancelled', finished_at = now()
-from left_over l
-where j.sweep_id = l.sweep_id and j.number = l.number and j.state = 'queued' and j.attached_sweep is null
+where j.ctid = any (array(select place from left_over)) and coalesce(j.state = 'queued', false)
+    and j.attached_sweep is null

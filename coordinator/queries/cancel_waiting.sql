@@ -1,15 +1,17 @@
 -- As cancel_left_over, of jobs that wait for identical ones.
-with left_over as (
-    select j.sweep_id, j.number
-    from sweeps s
-    join jobs j on j.sweep_id = s.id
-    where s.ended_at is null and s.cancelled_at is not null
-        and j.attached_sweep is not null
+with cancelled as (
+    select id from sweeps where ended_at is null and cancelled_at is not null order by id for share
+), left_over as (
+    select j.place
+    from cancelled s
+    cross join lateral (
+        select ctid as place from jobs
+        where sweep_id = s.id and attached_sweep is not null
+        limit $1
+        for update skip locked
+    ) j
     limit $1
-    for share of s
-    for update of j skip locked
 )
 update jobs j
 set state = 'cancelled', finished_at = now(), attached_sweep = null, attached_job = null
-from left_over l
-where j.sweep_id = l.sweep_id and j.number = l.number and j.attached_sweep is not null
+where j.ctid = any (array(select place from left_over)) and j.attached_sweep is not null

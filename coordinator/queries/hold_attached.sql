@@ -5,7 +5,9 @@ where id = any($1)
     or id in (
         select f.sweep_id
         from unnest($1::uuid[], $2::int[]) as l (sweep_id, job)
-        join jobs f on f.attached_sweep = l.sweep_id and f.attached_job = l.job
+        cross join lateral (
+            select * from jobs where attached_sweep = l.sweep_id and attached_job = l.job offset 0
+        ) f
     )
 order by id
 for share

@@ -1,4 +1,5 @@
--- Everything that decides how an attempt ends; its sweep is held already (hold_sweeps).
+-- Everything that decides how an attempt ends; its sweep is held already (hold_sweeps), and looked for after its job, which
+-- has a key of two columns.
 select
     a.id, a.sweep_id, a.job, a.agent_id, a.number,
     a.state as "state: Pg<AttemptState>",
@@ -10,7 +11,9 @@ select
     s.cancelled_at is not null as "cancelled!"
 from jobs j
 join attempts a on a.sweep_id = j.sweep_id and a.job = j.number
-join sweeps s on s.id = j.sweep_id
+cross join lateral (
+    select * from sweeps where id = a.sweep_id offset 0
+) s
 where a.id = any($1)
 order by a.sweep_id, a.job
 for update of j, a

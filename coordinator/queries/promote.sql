@@ -8,11 +8,17 @@ with in_vain as (
         l.state = 'queued' and ls.cancelled_at is null as waits,
         l.state = 'queued' and ls.cancelled_at is null and ls.reuse = 'settled' as follows
     from unnest($1::uuid[], $2::int[]) as w (sweep_id, job)
-    join jobs l on l.sweep_id = w.sweep_id and l.number = w.job
+    cross join lateral (
+        select * from jobs where sweep_id = w.sweep_id and number = w.job offset 0
+    ) l
     join sweeps ls on ls.id = l.sweep_id
-    join jobs f on f.attached_sweep = l.sweep_id and f.attached_job = l.number
+    cross join lateral (
+        select * from jobs where attached_sweep = w.sweep_id and attached_job = w.job offset 0
+    ) f
     join sweeps fs on fs.id = f.sweep_id
-    left join results r on r.sweep_id = l.sweep_id and r.job = l.number
+    left join lateral (
+        select * from results where sweep_id = w.sweep_id and job = w.job offset 0
+    ) r on true
     left join attempts a on a.id = r.attempt_id
     where l.state in ('failed', 'cancelled')
         or l.state = 'queued' and (ls.cancelled_at is not null or ls.paused_at is not null)

@@ -6,8 +6,12 @@ with wanted as (
     select w.sweep_id, w.number, r.attempt_id, o.metrics, a.sweep_id as source_id
     from wanted w
     join sweeps s on s.id = w.from_sweep and s.expired_at is null
-    join results r on r.sweep_id = w.from_sweep and r.job = w.from_job
-    join jobs o on o.sweep_id = r.sweep_id and o.number = r.job
+    cross join lateral (
+        select * from results where sweep_id = w.from_sweep and job = w.from_job offset 0
+    ) r
+    cross join lateral (
+        select * from jobs where sweep_id = w.from_sweep and number = w.from_job offset 0
+    ) o
     join attempts a on a.id = r.attempt_id
     for key share of s
 ), taken as (
@@ -25,7 +29,9 @@ with wanted as (
     select t.sweep_id, t.number, f.path, f.size, f.sha256, f.encoding, f.stored_size
     from taken t
     join wanted w using (sweep_id, number)
-    join result_files f on f.sweep_id = w.from_sweep and f.job = w.from_job
+    cross join lateral (
+        select * from result_files where sweep_id = w.from_sweep and job = w.from_job offset 0
+    ) f
 ), counted as (
     insert into reused_from (sweep_id, source_id, jobs)
     select sweep_id, h.source_id, count(*) from taken join held h using (sweep_id, number)

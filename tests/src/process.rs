@@ -6,6 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use crate::wait_until;
 
+/// Lines of each server's log that a failed test shows, and characters of each.
+const LAST_LINES: usize = 40;
+const LINE: usize = 240;
+
 /// The `btctl` that was built with the tests.
 pub fn btctl_path() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
@@ -120,7 +124,13 @@ impl Drop for Process {
             self.kill();
         }
         if std::thread::panicking() {
-            eprintln!("---- {}\n{}", self.name, self.log());
+            eprintln!("---- {}, its last lines\n{}", self.name, last_lines(&self.log()));
         }
     }
+}
+
+/// The end of a log, short enough that a failed test's own words are not lost in it.
+fn last_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().map(|line| line.chars().take(LINE).collect::<String>()).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }

@@ -21,7 +21,7 @@ use crate::engine::{Bind, ContainerSpec, Error, FoundState, ImageFacts};
 use crate::holdings::Held;
 use crate::images::{Wanted, is_id};
 use crate::volumes::{Source, User, probe};
-use crate::workdir::{AttemptDir, write_whole};
+use crate::workdir::{AttemptDir, write_input};
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
 pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
@@ -158,7 +158,7 @@ pub(super) fn host<'h>(agent: &'h Agent, gpus: &'h [u32], mounts: &'h [Bind]) ->
 pub(super) fn write_inputs(dir: &Path, json: &[u8]) -> anyhow::Result<()> {
     // Any user may run the job, and the directory above is the agent's alone.
     let file = dir.join("input.json");
-    write_whole(&file, json)?;
+    write_input(&file, json)?;
     std::fs::set_permissions(dir, Permissions::from_mode(0o755))?;
     Ok(std::fs::set_permissions(file, Permissions::from_mode(0o644))?)
 }

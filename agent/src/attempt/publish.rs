@@ -100,9 +100,14 @@ pub(super) async fn publish(
 /// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is told in its log.
 async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
     let (root, manifest) = (held.dir.results(), job.manifest.clone());
-    // It may take a second to read one that is as large as can be.
-    let read = tokio::task::spawn_blocking(move || read_metrics(&root, &manifest));
-    let metrics = read.await.map_err(|error| Reason::Agent(error.to_string()))??;
+    let metrics = match root.join(&manifest.metrics).symlink_metadata() {
+        // It may take a second to read one that is as large as can be.
+        Ok(file) if file.len() > SMALL => {
+            let read = tokio::task::spawn_blocking(move || read_metrics(&root, &manifest));
+            read.await.map_err(|error| Reason::Agent(error.to_string()))??
+        }
+        _ => read_metrics(&root, &manifest)?,
+    };
     let Some(metrics) = metrics else { return Ok(String::new()) };
     if !metrics.left_out.is_empty() {
         let told = format!(

@@ -97,12 +97,12 @@ fn remove(path: &Path) -> Result<(), Errno> {
     let mut lifted = 0;
     for _ in 0..LOOKS {
         loop {
-            let dirs = remove_files(&top)?;
-            if dirs.is_empty() {
-                break;
-            }
-            for dir in dirs {
+            let before = lifted;
+            for dir in remove_files(&top)? {
                 flatten(&top, &dir, &mut lifted)?;
+            }
+            if lifted == before {
+                break;
             }
         }
         match rustix::fs::rmdir(path) {

@@ -56,9 +56,14 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// A journal that nobody has written to.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: None, entries: HashMap::new(), naming: 0 }
+    }
+
     /// Opens a journal; there is no file before the first line. What an earlier run of the agent wrote is doubtful.
     pub(crate) fn open(path: PathBuf) -> Self {
-        let mut this = Self { path, file: None, entries: HashMap::new(), naming: 0 };
+        let mut this = Self::new(path);
         let text = match fs::read_to_string(&this.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return this,

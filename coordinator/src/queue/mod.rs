@@ -72,6 +72,12 @@ impl Queue {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    query_file!("queries/plan_by_keys.sql").fetch_all(connection).await?;
+                    Ok(())
+                })
+            })
             .connect_with(options.application_name("btctl"))
             .await?;
         MIGRATOR.run(&pool).await?;
@@ -111,7 +117,7 @@ impl Notifications {
 }
 
 async fn notify(connection: &mut PgConnection, channel: &str) -> Result<(), Error> {
-    query_file!("queries/notify.sql", channel, "").fetch_one(connection).await?;
+    query_file!("queries/notify.sql", channel, "").fetch_all(connection).await?;
     Ok(())
 }
 

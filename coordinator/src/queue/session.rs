@@ -173,12 +173,17 @@ impl Queue {
         attempt: AttemptId,
         image: &str,
     ) -> Result<String, Error> {
-        let session = signed::<i64>(session)?;
-        query_file!("queries/pin_image.sql", attempt.uuid(), agent.uuid(), session, image)
-            .fetch_optional(&self.pool)
-            .await?
-            .map(|row| row.image_pin)
-            .ok_or(Error::NoAttempt(attempt))
+        let (id, agent, session) = (attempt.uuid(), agent.uuid(), signed::<i64>(session)?);
+        let pin = async || {
+            let row = query_file!("queries/pin_of_attempt.sql", id, agent, session).fetch_optional(&self.pool);
+            Ok::<_, Error>(row.await?.ok_or(Error::NoAttempt(attempt))?.image_pin)
+        };
+        // A sweep's first attempts all ask at once, and wait for each other where they write.
+        if let Some(pin) = pin().await? {
+            return Ok(pin);
+        }
+        query_file!("queries/pin_image.sql", id, agent, session, image).execute(&self.pool).await?;
+        pin().await?.ok_or(Error::NoAttempt(attempt))
     }
 
     /// Finds an agent by its name (the latest of that name), its id, or a unique prefix of its id.
