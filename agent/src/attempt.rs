@@ -35,7 +35,7 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::collect;
 use crate::container::Job;
-use crate::ending::{Ending, Halt, Outcome, outcome};
+use crate::ending::{Ended, Ending, Halt, Outcome, outcome};
 use crate::engine::{self, Exit};
 use crate::holdings::Held;
 use crate::outbox::Attached;
@@ -75,8 +75,8 @@ impl From<engine::Error> for Stop {
 
 /// Lives an attempt to its end.
 pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
-    let outcome = match held.dir.ending() {
-        Ok(Some(ending)) => Outcome::End(ending),
+    let outcome = match held.dir.ended() {
+        Ok(Some(ended)) => Outcome::End(ended.ending),
         Ok(None) => match work(&agent, &held).await {
             Ok(outcome) => outcome,
             Err(stop) => match stopped(stop) {
@@ -122,9 +122,8 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         Ok(files) => (ending, files),
         Err(reason) => (Ending::failed(&reason), Vec::new()),
     };
-    let usage = held.usage();
-    let written = held.dir.write_usage(&usage).and_then(|()| held.dir.write_ending(&ending));
-    if let Err(error) = written {
+    let ended = Ended { ending, usage: held.usage() };
+    if let Err(error) = held.dir.write_ended(&ended) {
         // It is reported all the same; only a restart before the acknowledgement would lose it.
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
     }
@@ -133,11 +132,11 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         files,
         log: log.unwrap_or_default(),
         image_id: held.image_id(),
-        usage: usage.to_wire(),
+        usage: ended.usage.to_wire(),
         volumes: held.dir.volumes_told(),
         given: given(agent, held),
     };
-    let acknowledged = agent.outbox.end(held.id(), ending.report(), attached);
+    let acknowledged = agent.outbox.end(held.id(), ended.ending.report(), attached);
     let answered = async {
         tokio::select! {
             _ = acknowledged => {}

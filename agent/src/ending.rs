@@ -6,6 +6,7 @@ use bt_proto::v1::{self, report};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Exit, classify};
+use crate::usage::Usage;
 
 /// How an attempt ended. Written to disk when it is final, and reported until it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,15 @@ pub(crate) enum Ending {
         #[serde(default)]
         refused: bool,
     },
+}
+
+/// The last that is written down of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    #[serde(flatten)]
+    pub(crate) ending: Ending,
+    #[serde(default)]
+    pub(crate) usage: Usage,
 }
 
 /// An output that is in the store, or will be with the report.
@@ -182,8 +192,23 @@ mod tests {
 
     #[test]
     fn an_ending_survives_the_disk() {
-        let ending = Ending::failed(&Reason::Image("no such image: x:1".into()));
-        let read: Ending = serde_json::from_slice(&serde_json::to_vec(&ending).unwrap()).unwrap();
-        assert_eq!(read.report(), ending.report());
+        let outputs = StoredOutput {
+            path: "a.pkl".to_owned(),
+            size: 3,
+            sha256: vec![0, 255],
+            small: true,
+            encoding: Encoding::default(),
+            stored_size: 0,
+        };
+        let endings = [
+            Ending::failed(&Reason::Image("no such image: x:1".into())),
+            Ending::Succeeded { outputs: vec![outputs], metrics: String::new() },
+            Ending::Released { why: "it drains".into(), preempted: true, refused: false },
+        ];
+        for ending in endings {
+            let ended = Ended { ending, usage: Usage { wall_millis: Some(7), ..Usage::default() } };
+            let read: Ended = serde_json::from_slice(&serde_json::to_vec(&ended).unwrap()).unwrap();
+            assert_eq!(read, ended);
+        }
     }
 }

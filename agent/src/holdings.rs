@@ -60,6 +60,11 @@ impl Held {
         *self.encoding.get_or_init(|| decide).await
     }
 
+    /// How its outputs are stored, once that is decided.
+    pub(crate) fn decided_encoding(&self) -> Encoding {
+        self.encoding.get().copied().unwrap_or_default()
+    }
+
     /// Adds to what its container has used.
     pub(crate) fn used(&self, sample: &Sample) {
         lock(&self.usage).add(sample);
@@ -140,7 +145,8 @@ impl Holdings {
         if attempts.contains_key(&assignment.attempt) {
             return None;
         }
-        let usage = if taken_back { dir.usage() } else { Usage::default() };
+        let ended = dir.ended().ok().flatten();
+        let usage = ended.map(|ended| ended.usage).unwrap_or_default();
         let held = Arc::new(Held {
             assignment,
             dir,

@@ -11,11 +11,12 @@ mod watch;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bt_model::reason::Reason;
+use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -91,12 +92,15 @@ pub(crate) async fn rest(
     };
     let sending = async {
         let mut journal = shipped.await;
-        let seen = look(held.dir.results(), String::new(), |_, _| {}).await;
-        for (path, stamp) in seen.files {
-            if journal.find(&path, &stamp) != Known::No || journal.void(&path).is_err() {
-                continue;
-            }
-            let sent = send(agent, held, &path, Duration::ZERO, &AtomicU32::new(0)).await;
+        let mut seen = look(held.dir.results(), String::new(), |_, _| {}).await;
+        seen.files
+            .retain(|(path, stamp)| journal.find(path, stamp) == Known::No && journal.void(path).is_ok());
+        let sending = stream::iter(seen.files).map(|(path, _)| async move {
+            send(agent, held, &path, Duration::ZERO, &AtomicU32::new(0)).await
+        });
+        // One that the store does not take must not keep the others.
+        let mut sending = pin!(sending.buffer_unordered(agent.options.uploads_at_once as usize));
+        while let Some(sent) = sending.next().await {
             match sent {
                 Sent::Stored(stamp, output) => journal.note(stamp, output),
                 Sent::TakenAway => return,

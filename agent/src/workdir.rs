@@ -17,8 +17,8 @@
 //!              /volumes.json       what its volumes held when it began
 //!              /told.json          what is told of them, once its container has ended
 //!              /stored.jsonl       the outputs that are in the store already
-//!              /usage.json         what the container used
-//!              /ending.json        how it ended; from then on it is only reported until it is acknowledged
+//!              /ending.json        how it ended and what it used; from then on it is only reported until it is
+//!                                  acknowledged
 //! ```
 //!
 //! A file appears whole: it is written under another name, synced and renamed. Only the log and `stored.jsonl` grow, and
@@ -39,10 +39,9 @@ use sha2::{Digest, Sha256};
 
 use crate::assignment::Assignment;
 use crate::collect;
-use crate::ending::Ending;
+use crate::ending::Ended;
 use crate::fingerprints::Seen;
 use crate::upload::Begun;
-use crate::usage::Usage;
 
 /// Below an attempt's directory: how far its large outputs have come.
 const UPLOADS: &str = "uploads";
@@ -318,18 +317,6 @@ impl AttemptDir {
         }
     }
 
-    /// What its container used, as far as an earlier run of the agent wrote it down.
-    pub(crate) fn usage(&self) -> Usage {
-        self.read("usage.json").ok().flatten().unwrap_or_default()
-    }
-
-    pub(crate) fn write_usage(&self, usage: &Usage) -> anyhow::Result<()> {
-        if *usage == Usage::default() {
-            return Ok(());
-        }
-        self.write("usage.json", usage)
-    }
-
     /// What its volumes held when it began, if that was looked at.
     pub(crate) fn volumes_seen(&self) -> Option<Seen> {
         self.read("volumes.json").ok().flatten()
@@ -348,12 +335,13 @@ impl AttemptDir {
         self.write("told.json", told)
     }
 
-    pub(crate) fn ending(&self) -> anyhow::Result<Option<Ending>> {
+    /// How the attempt ended, and what its container used, if an earlier run of the agent came so far.
+    pub(crate) fn ended(&self) -> anyhow::Result<Option<Ended>> {
         self.read("ending.json")
     }
 
-    pub(crate) fn write_ending(&self, ending: &Ending) -> anyhow::Result<()> {
-        self.write("ending.json", ending)
+    pub(crate) fn write_ended(&self, ended: &Ended) -> anyhow::Result<()> {
+        self.write("ending.json", ended)
     }
 
     /// Forgets the attempt.

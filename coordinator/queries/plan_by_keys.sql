@@ -2,4 +2,4 @@
 -- Postgres takes to look at them again: a plan that reads one of them whole, or from end to end of a sweep, because it was
 -- small a minute ago, must not be made.
 select set_config(name, 'off', false)
-from unnest(array['enable_hashjoin', 'enable_mergejoin', 'enable_bitmapscan', 'jit']) as name
+from unnest(array['enable_hashjoin', 'enable_mergejoin', 'enable_bitmapscan', 'enable_seqscan', 'jit']) as name

@@ -1,6 +1,6 @@
 -- A page of attempts that are not published, after attempt ($2, $3), the latest of a job first: of jobs without a result,
 -- or, where a number is given, those that bear it.
-select a.job, a.number, a.state as "state: Pg<AttemptState>"
+select a.job, a.number, a.state as "state: Pg<AttemptState>", a.encoding as "encoding: Pg<Encoding>"
 from attempts a
 left join results r on r.sweep_id = a.sweep_id and r.job = a.job
 where a.sweep_id = $1

@@ -235,8 +235,22 @@ fn a_restarted_agent_does_not_send_again_what_is_in_the_store() {
 
 #[test]
 fn what_a_failed_attempt_left_is_kept() {
-    let cluster = Cluster::start();
-    let script = "mkdir /results/w; echo 1 > /results/w/1; echo 2 > /results/2;";
+    what_failed_attempts_left_is_kept("none");
+}
+
+#[test]
+fn what_a_failed_attempt_left_compressed_is_kept() {
+    what_failed_attempts_left_is_kept("zstd");
+}
+
+fn what_failed_attempts_left_is_kept(compress: &str) {
+    let coordinator = ["--compress", compress].map(str::to_owned).into();
+    let cluster = Cluster::with(Options { coordinator, ..Options::default() });
+    // A name that leaves no room for another ending.
+    let long = "n".repeat(255);
+    let script = format!(
+        "mkdir /results/w; echo 1 > /results/w/1; echo 2 > /results/2; echo 3 > /results/2.zst; echo 4 > /results/{long};"
+    );
     let cases = [
         ("exit 3", "exit(3)", vec![]),
         ("sleep 60", "timeout", vec!["--timeout", "1s"]),
@@ -254,7 +268,8 @@ fn what_a_failed_attempt_left_is_kept() {
         cluster.ok(&["results", "get", &sweep, "--partial", "-d", &dir]);
         let kept = cluster.dir().join(&dir).join("0");
         assert_eq!(fs::read_to_string(kept.join("w/1")).unwrap(), "1\n", "{reason}");
-        assert_eq!(fs::read_to_string(kept.join("2")).unwrap(), "2\n", "{reason}");
+        let read = |name: &str| fs::read_to_string(kept.join(name)).unwrap();
+        assert_eq!([read("2"), read("2.zst"), read(&long)], ["2\n", "3\n", "4\n"], "{reason}");
         assert_eq!(cluster.json(&["results", "ls", &sweep, "--partial"])[0]["state"], "failed");
     }
 }

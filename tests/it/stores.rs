@@ -266,6 +266,20 @@ fn compressed_results_come_back_as_they_were() {
         let failed = cluster.run(&["results", "get", sweep, "-d", "again"]);
         assert!(failed.code == 1 && failed.stderr.contains("job 0: x is damaged"), "{failed:?}");
         assert!(!cluster.dir().join("again/0/x").exists());
+
+        // What a failed attempt left comes back as it was, too.
+        let sweep = cluster.submit(&["--retries", "0"], &format!("{SCRIPT}; exit 3"));
+        cluster.wait_ended(&sweep);
+        let left = cluster.json(&["results", "ls", &sweep, "--partial"]);
+        let paths: Vec<_> =
+            left.as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, ["big", "d/zeros", "x", "x.zst"]);
+        assert!(left[1]["size"].is_null() && left[1]["stored_size"].as_u64().unwrap() < 1_000, "{left}");
+        cluster.ok(&["results", "get", &sweep, "--partial", "-d", "left"]);
+        let got = |path: &str| std::fs::read(cluster.dir().join("left/0").join(path)).unwrap();
+        assert_eq!((got("x"), got("x.zst")), (b"small\n".to_vec(), b"other\n".to_vec()));
+        assert_eq!(got("d/zeros"), vec![0; 1_000_000]);
+        std::fs::remove_dir_all(cluster.dir().join("left")).unwrap();
     }
 }
 

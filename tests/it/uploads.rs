@@ -1,12 +1,13 @@
-//! Agent and coordinator are killed at every step of an upload: what is expected, and what is seen. Whatever it is that
-//! dies, nothing is half published, nothing is lost, and Postgres, `result.json` and the store agree in the end.
+//! Agent and coordinator are killed at every step of an upload, through the coordinator to a directory and directly to a
+//! bucket: what is expected, and what is seen. Whatever it is that dies, nothing is half published, nothing is lost, and
+//! Postgres, `result.json` and the store agree in the end.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use bt_tests::{Cluster, HeldTable, Options, Proxy, wait_until};
+use bt_tests::{Bucket, Cluster, HeldTable, Options, Proxy, wait_until};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -99,62 +100,59 @@ fn script(step: Step) -> String {
 
 /// A job on its way to a step, and what holds it there.
 struct Scene<'a> {
-    cluster: &'a Cluster,
+    /// Between agent and coordinator.
     line: &'a Proxy,
+    /// What large files go over: that line, or another one to the bucket.
+    data: &'a Proxy,
     sweep: &'a str,
+    /// Its attempt's directory in the store.
+    attempt: PathBuf,
     table: Option<HeldTable>,
 }
 
 impl Scene<'_> {
     fn stored(&self, path: &str) -> bool {
-        let size = fs::metadata(self.cluster.stored(self.sweep, 0, 1).join(path)).map(|found| found.len());
+        let size = fs::metadata(self.attempt.join(path)).map(|found| found.len());
         size.is_ok_and(|size| size == FILES[path].len() as u64)
     }
 
-    /// True while a file is being written in the store.
-    fn is_begun(&self, path: &str) -> bool {
-        let entries = fs::read_dir(self.cluster.stored(self.sweep, 0, 1));
-        let begins = |name: String| name.starts_with(&format!("{path}#"));
-        let mut entries = entries.into_iter().flatten().flatten();
-        entries.any(|entry| begins(entry.file_name().to_string_lossy().into_owned()))
-    }
-
     /// What stands in the place of `result.json`, so that it can't be written.
-    fn result_json(&self) -> std::path::PathBuf {
-        self.cluster.stored(self.sweep, 0, 1).with_file_name("result.json")
+    fn result_json(&self) -> PathBuf {
+        self.attempt.with_file_name("result.json")
     }
 
     /// Brings the job to the step, and holds it there.
-    fn reach(&mut self, step: Step) {
+    fn reach(&mut self, cluster: &Cluster, step: Step) {
         match step {
-            Step::BeforeTheFirstByte => self.line.cut(),
+            Step::BeforeTheFirstByte => self.data.cut(),
             // Several files may be on their way at once: one of them has come far enough to be begun, and none is whole.
-            Step::InMidFile => self.line.let_through(FIRST / 6 * 5),
+            Step::InMidFile => self.data.let_through(FIRST / 6 * 5),
             Step::BetweenTwoFiles | Step::WhileItRuns => {}
-            Step::BeforeTheReport => self.line.let_through(FIRST + SECOND + SMALL * SMALL_FILES / 2),
-            Step::BeforeTheCommit => self.table = Some(self.cluster.database.hold("results")),
+            Step::BeforeTheReport if std::ptr::eq(self.line, self.data) => {
+                self.line.let_through(FIRST + SECOND + SMALL * SMALL_FILES / 2);
+            }
+            Step::BeforeTheReport => self.line.let_through(SMALL * SMALL_FILES / 2),
+            Step::BeforeTheCommit => self.table = Some(cluster.database.hold("results")),
             Step::BeforeResultJson => fs::create_dir_all(self.result_json().join("in the way")).unwrap(),
         }
         if [Step::BetweenTwoFiles, Step::WhileItRuns].contains(&step) {
-            self.line.let_through(FIRST + SECOND / 2);
+            self.data.let_through(FIRST + SECOND / 2);
         }
         if step != Step::WhileItRuns {
-            self.cluster.touch(self.sweep, "/tmp/go");
+            cluster.touch(self.sweep, "/tmp/go");
         }
-        let database = &self.cluster.database;
+        let database = &cluster.database;
         match step {
             Step::BeforeTheFirstByte => wait_until("the container has ended", || {
-                self.cluster.running_containers(self.sweep).is_empty().then_some(())
+                cluster.running_containers(self.sweep).is_empty().then_some(())
             }),
-            Step::InMidFile => {
-                wait_until("a file is begun", || (self.is_begun("a") || self.is_begun("b")).then_some(()))
-            }
+            Step::InMidFile => wait_until("a part of a file has come", || self.data.is_cut().then_some(())),
             Step::BetweenTwoFiles | Step::WhileItRuns => {
                 wait_until("the first file is stored", || self.stored("a").then_some(()));
-                wait_until("the second file is begun", || self.is_begun("b").then_some(()));
+                wait_until("a part of the second one has come", || self.data.is_cut().then_some(()));
             }
             Step::BeforeTheReport => wait_until("the end is written down", || {
-                let attempts = fs::read_dir(self.cluster.dir().join("agent/attempts")).ok()?;
+                let attempts = fs::read_dir(cluster.dir().join("agent/attempts")).ok()?;
                 let ending = attempts.flatten().next()?.path().join("ending.json");
                 (ending.exists() && self.stored("b")).then_some(())
             }),
@@ -170,22 +168,23 @@ impl Scene<'_> {
     fn let_go(&mut self, step: Step) {
         self.table = None;
         self.line.mend();
+        self.data.mend();
         if step == Step::BeforeResultJson {
             fs::remove_dir_all(self.result_json()).unwrap();
         }
     }
 
-    fn look(&self) -> ((bool, bool, usize), (u64, bool)) {
+    fn look(&self, cluster: &Cluster) -> ((bool, bool, usize), (u64, bool)) {
         let small = FILES.keys().filter(|path| path.starts_with('s') && self.stored(path)).count();
         let sql = format!("select count(*) from results where sweep_id = '{}'", self.sweep);
-        let published = self.cluster.database.query(&sql)[0].parse().unwrap();
+        let published = cluster.database.query(&sql)[0].parse().unwrap();
         ((self.stored("a"), self.stored("b"), small), (published, self.result_json().is_file()))
     }
 }
 
 /// Postgres, `result.json` and the store say the same, and it is what the job wrote.
 #[track_caller]
-fn agree(cluster: &Cluster, sweep: &str, told: &str) {
+fn agree(cluster: &Cluster, sweep: &str, attempt: &Path, told: &str) {
     let hex = |data: &[u8]| Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let written: BTreeMap<_, _> = FILES.iter().map(|(path, data)| (path.clone(), hex(data))).collect();
     let entries = |files: &Value| -> BTreeMap<String, String> {
@@ -201,11 +200,10 @@ fn agree(cluster: &Cluster, sweep: &str, told: &str) {
         (cluster.database.query(&sql) == ["t"]).then_some(())
     });
     assert_eq!(entries(&cluster.json(&["results", "ls", sweep])), written, "{told}: Postgres");
-    let attempt = cluster.stored(sweep, 0, 1);
     let document: Value =
         serde_json::from_slice(&fs::read(attempt.with_file_name("result.json")).unwrap()).unwrap();
     assert_eq!(entries(&document["files"]), written, "{told}: result.json");
-    assert_eq!(whole_files(&attempt, hex), written, "{told}: the store");
+    assert_eq!(whole_files(attempt, hex), written, "{told}: the store");
     let dir = format!("got {told}");
     cluster.ok(&["results", "get", sweep, "-d", &dir]);
     assert_eq!(whole_files(&cluster.dir().join(dir).join("0"), hex), written, "{told}: what is fetched");
@@ -223,13 +221,69 @@ fn whole_files(dir: &Path, hex: impl Fn(&[u8]) -> String) -> BTreeMap<String, St
     found
 }
 
-fn kill_at_every_step(victim: Victim) {
-    let mut options = Options { lease: "60s", ..Options::default() };
-    // Only what goes over the line can be held there.
-    options.agent.extend(["--store", "relay"].map(str::to_owned));
-    let mut cluster = Cluster::without_agent(options);
+/// How outputs get into the store.
+enum Way {
+    Relay,
+    Direct(Bucket, Proxy, Vec<(String, String)>),
+}
+
+impl Way {
+    fn direct() -> Self {
+        let bucket = Bucket::start();
+        let (line, settings) = bucket.another_line();
+        Self::Direct(bucket, line, settings)
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options { lease: "60s", ..Options::default() };
+        match self {
+            // Only what goes over the line can be held there.
+            Self::Relay => options.agent.extend(["--store", "relay"].map(str::to_owned)),
+            Self::Direct(bucket, ..) => {
+                (options.store, options.env) = (Some(bucket.location()), bucket.settings());
+            }
+        }
+        options
+    }
+
+    fn add_agent(&self, cluster: &mut Cluster, line: &Proxy) {
+        match self {
+            Self::Relay => cluster.add_agent_over("agent", line),
+            Self::Direct(_, _, settings) => {
+                let env: Vec<_> =
+                    settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                cluster.add_agent_over_in("agent", line, &env);
+                wait_until("the agent writes to the bucket", || {
+                    let shown = cluster.json(&["agents", "show", "agent"]);
+                    shown["about"]["store"]
+                        .as_str()
+                        .is_some_and(|told| told.starts_with("direct"))
+                        .then_some(())
+                });
+            }
+        }
+    }
+
+    fn data<'a>(&'a self, line: &'a Proxy) -> &'a Proxy {
+        match self {
+            Self::Relay => line,
+            Self::Direct(_, data, _) => data,
+        }
+    }
+
+    fn attempt(&self, cluster: &Cluster, sweep: &str) -> PathBuf {
+        let dir = cluster.stored(sweep, 0, 1);
+        match self {
+            Self::Relay => dir,
+            Self::Direct(bucket, ..) => bucket.objects().join(dir.strip_prefix(cluster.store()).unwrap()),
+        }
+    }
+}
+
+fn kill_at_every_step(victim: Victim, way: &Way) {
+    let mut cluster = Cluster::without_agent(way.options());
     let line = cluster.line();
-    cluster.add_agent_over("agent", &line);
+    way.add_agent(&mut cluster, &line);
     for step in STEPS {
         let told = format!("{victim:?} {step:?}");
         let sweep = cluster.submit(&[], &script(step));
@@ -237,18 +291,18 @@ fn kill_at_every_step(victim: Victim) {
             let sql = format!("select state from attempts where sweep_id = '{sweep}'");
             (cluster.database.query(&sql) == ["running"]).then_some(())
         });
-        let mut scene = Scene { cluster: &cluster, line: &line, sweep: &sweep, table: None };
-        scene.reach(step);
-        let table = scene.table.take();
+        let attempt = way.attempt(&cluster, &sweep);
+        let data = way.data(&line);
+        let mut scene = Scene { line: &line, data, sweep: &sweep, attempt, table: None };
+        scene.reach(&cluster, step);
         match victim {
             Victim::Agent => cluster.agent().kill(),
             Victim::Coordinator => cluster.coordinator().kill(),
         }
-        let mut scene = Scene { cluster: &cluster, line: &line, sweep: &sweep, table };
-        let (stored, published) = scene.look();
+        let (stored, published) = scene.look(&cluster);
         scene.let_go(step);
         match victim {
-            Victim::Agent => cluster.add_agent_over("agent", &line),
+            Victim::Agent => way.add_agent(&mut cluster, &line),
             Victim::Coordinator => cluster.start_coordinator(),
         }
         if step == Step::WhileItRuns {
@@ -261,16 +315,26 @@ fn kill_at_every_step(victim: Victim) {
         let wanted = expected(step);
         assert_eq!((stored, published), (wanted.stored, wanted.published), "{told}");
         assert_eq!(attempts, [wanted.attempts], "{told}");
-        agree(&cluster, &sweep, &told);
+        agree(&cluster, &sweep, &scene.attempt, &told);
     }
 }
 
 #[test]
 fn an_agent_that_is_killed_at_any_step_of_an_upload_loses_nothing() {
-    kill_at_every_step(Victim::Agent);
+    kill_at_every_step(Victim::Agent, &Way::Relay);
 }
 
 #[test]
 fn a_coordinator_that_is_killed_at_any_step_of_an_upload_loses_nothing() {
-    kill_at_every_step(Victim::Coordinator);
+    kill_at_every_step(Victim::Coordinator, &Way::Relay);
+}
+
+#[test]
+fn an_agent_that_is_killed_while_it_writes_to_a_bucket_loses_nothing() {
+    kill_at_every_step(Victim::Agent, &Way::direct());
+}
+
+#[test]
+fn a_coordinator_that_is_killed_while_an_agent_writes_to_a_bucket_loses_nothing() {
+    kill_at_every_step(Victim::Coordinator, &Way::direct());
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::faulty_http::FaultyHttp;
 use crate::process::{Process, btctl_path};
+use crate::proxy::Proxy;
 use crate::wait_until;
 
 const PROGRAM: &str = "s3s-fs";
@@ -89,6 +90,15 @@ impl Bucket {
             ("AWS_SECRET_ACCESS_KEY", secret),
         ];
         settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    /// A line of its own to the bucket, and the settings of whoever uses it.
+    pub fn another_line(&self) -> (Proxy, Vec<(String, String)>) {
+        let line = Proxy::start(vec![self.line.address()]);
+        let endpoint = format!("http://{}", line.address());
+        let mut settings = self.settings();
+        settings[0].1 = endpoint;
+        (line, settings)
     }
 
     pub fn line(&self) -> &FaultyHttp {

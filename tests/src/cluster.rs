@@ -163,8 +163,13 @@ impl Cluster {
 
     /// As [`add_agent`](Self::add_agent), and all that it says and hears goes over this line.
     pub fn add_agent_over(&mut self, name: &str, line: &Proxy) {
+        self.add_agent_over_in(name, line, &[]);
+    }
+
+    /// As [`add_agent_over`](Self::add_agent_over), with these settings in its environment.
+    pub fn add_agent_over_in(&mut self, name: &str, line: &Proxy, env: &[(&str, &str)]) {
         let flags = self.options.agent.clone();
-        self.start_agent(name, &format!("http://{}", line.address()), &flags, &[]);
+        self.start_agent(name, &format!("http://{}", line.address()), &flags, env);
     }
 
     fn start_agent(&mut self, name: &str, coordinators: &str, flags: &[String], env: &[(&str, &str)]) {

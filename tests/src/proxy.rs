@@ -56,6 +56,11 @@ impl Proxy {
         self.left.store(bytes, Ordering::Relaxed);
     }
 
+    /// True while it is cut.
+    pub fn is_cut(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
     pub fn mend(&self) {
         self.let_through(WHOLE);
     }

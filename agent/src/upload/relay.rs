@@ -139,6 +139,7 @@ fn header(
             What::Log => upload_header::What::Log(true),
         }),
         encoding: v1::Encoding::from(encoding).into(),
+        attempt_encoding: v1::Encoding::from(held.decided_encoding()).into(),
         ..v1::UploadHeader::default()
     }
 }

@@ -27,13 +27,19 @@ impl Reconciler {
         let mut sweeps = Health::new("tending sweeps");
         loop {
             let is_ours = leases.note(self.expire_once().await).unwrap_or(false);
-            let more = is_ours && sweeps.note(self.queue.tend_sweeps().await).unwrap_or(false);
+            let more = is_ours && sweeps.note(self.tend_once().await).unwrap_or(false);
             // Often enough that a lost job waits little longer than its lease.
             let pause = if more { Duration::ZERO } else { TEND.min(self.heartbeat / 3) };
             if timeout(pause, shutdown.cancelled()).await.is_ok() {
                 return;
             }
         }
+    }
+
+    async fn tend_once(&self) -> Result<bool, queue::Error> {
+        let more = self.queue.tend_sweeps().await?;
+        self.queue.refresh_statistics().await?;
+        Ok(more)
     }
 
     /// One pass. A stamp older than a heartbeat and a half means that no coordinator was there to renew leases. False if

@@ -118,6 +118,16 @@ impl Queue {
         Ok(cancelled.rows_affected().max(waiting.rows_affected()) == CANCEL_BATCH.unsigned_abs())
     }
 
+    /// Has statistics made of tables that have changed by more than they held. Postgres does so by itself once a minute,
+    /// and plans meanwhile for tables that are as small as they were. True if it was time.
+    pub(crate) async fn refresh_statistics(&self) -> Result<bool, Error> {
+        let grown = query_file!("queries/grown_tables.sql").fetch_one(&self.pool).await?.grown;
+        if grown {
+            query_file!("queries/analyze.sql").execute(&self.pool).await?;
+        }
+        Ok(grown)
+    }
+
     /// Releases the sweeps whose canary has succeeded, and pauses those whose canary has failed.
     pub(crate) async fn judge_canaries(&self) -> Result<(), Error> {
         for row in query_file!("queries/judged_canaries.sql").fetch_all(&self.pool).await? {

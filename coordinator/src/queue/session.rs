@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::resources::Resources;
@@ -143,13 +144,14 @@ impl Queue {
         Ok(Beat { gone, drained: seen.drained })
     }
 
-    /// Where the files of one of this agent's attempts belong, and how far the attempt is.
+    /// Where the files of one of this agent's attempts belong, how far the attempt is, and how its outputs are stored as
+    /// far as is known.
     pub(crate) async fn attempt_place(
         &self,
         agent: AgentId,
         session: u64,
         attempt: AttemptId,
-    ) -> Result<(AttemptPlace, AttemptState), Error> {
+    ) -> Result<(AttemptPlace, AttemptState, Encoding), Error> {
         let session = signed::<i64>(session)?;
         let row = query_file!("queries/attempt_place.sql", attempt.uuid(), agent.uuid(), session)
             .fetch_optional(&self.pool)
@@ -162,7 +164,15 @@ impl Queue {
             job: unsigned(row.job)?,
             attempt: unsigned(row.number)?,
         };
-        Ok((place, row.state.0))
+        Ok((place, row.state.0, row.encoding.0))
+    }
+
+    /// Notes how a live attempt's outputs are stored.
+    pub(crate) async fn note_encoding(&self, attempt: AttemptId, encoding: Encoding) -> Result<(), Error> {
+        query_file!("queries/note_encoding.sql", attempt.uuid(), Pg(encoding) as _)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Writes the image that a sweep runs if none is written yet; answers with the one that is.
@@ -175,7 +185,8 @@ impl Queue {
     ) -> Result<String, Error> {
         let (id, agent, session) = (attempt.uuid(), agent.uuid(), signed::<i64>(session)?);
         let pin = async || {
-            let row = query_file!("queries/pin_of_attempt.sql", id, agent, session).fetch_optional(&self.pool);
+            let row =
+                query_file!("queries/pin_of_attempt.sql", id, agent, session).fetch_optional(&self.pool);
             Ok::<_, Error>(row.await?.ok_or(Error::NoAttempt(attempt))?.image_pin)
         };
         // A sweep's first attempts all ask at once, and wait for each other where they write.

@@ -1,5 +1,6 @@
 //! Attempts whose outputs are not published: what they have in the store is theirs alone, and no result.
 
+use bt_model::encoding::Encoding;
 use bt_model::id::SweepId;
 use bt_model::state::AttemptState;
 use sqlx::query_file;
@@ -13,6 +14,8 @@ pub(crate) struct UnpublishedRow {
     pub(crate) job: u32,
     pub(crate) number: u32,
     pub(crate) state: AttemptState,
+    /// How its outputs are stored.
+    pub(crate) encoding: Encoding,
 }
 
 impl Queue {
@@ -41,9 +44,14 @@ impl Queue {
         )
         .fetch_all(&self.pool)
         .await?;
-        let row = |job, number, state| {
-            Ok(UnpublishedRow { job: unsigned::<u32>(job)?, number: unsigned::<u32>(number)?, state })
-        };
-        rows.into_iter().map(|found| row(found.job, found.number, found.state.0)).collect()
+        let attempts = rows.into_iter().map(|found| {
+            Ok(UnpublishedRow {
+                job: unsigned(found.job)?,
+                number: unsigned(found.number)?,
+                state: found.state.0,
+                encoding: found.encoding.0,
+            })
+        });
+        attempts.collect()
     }
 }

@@ -444,7 +444,7 @@ impl Services {
         let place = match self.sessions.place(agent, attempt) {
             Some(place) => place,
             None => match self.queue.attempt_place(agent, session, attempt).await {
-                Ok((place, _)) => place,
+                Ok((place, _, _)) => place,
                 Err(Error::NoAttempt(_)) => return Ok(None),
                 Err(error) => return Err(status::queue(error)),
             },

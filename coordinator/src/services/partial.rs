@@ -1,9 +1,9 @@
-//! What attempts that are not published have in the store: unfinished, failed and lost ones. It is listed as the store
-//! has it, and never together with a result of the same job.
+//! What attempts that are not published have in the store: unfinished, failed and lost ones. It is never listed together
+//! with a result of the same job.
 
+use bt_model::encoding::Encoding;
 use bt_model::layout::AttemptPlace;
 use bt_proto::v1;
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -43,12 +43,12 @@ impl Services {
                     continue;
                 }
                 done = Some(attempt.job);
-                for (path, size) in files {
+                for file in files {
                     let output = v1::JobOutput {
                         job: attempt.job,
                         attempt: attempt.number,
                         attempt_state: v1::AttemptState::from(attempt.state).into(),
-                        file: Some(v1::OutputFile { path, size, ..v1::OutputFile::default() }),
+                        file: Some(file),
                     };
                     if answers.send(Ok(output)).await.is_err() {
                         return Ok(());
@@ -68,12 +68,10 @@ impl Services {
         request: &v1::DownloadRequest,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
         let attempt = self.unpublished(sweep, request.job, request.attempt).await?;
-        let pieces = self.store.read(&place(sweep, attempt).output(&request.path)).await;
-        let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
-            Ok(data) => Ok(v1::DownloadReply { data, ..v1::DownloadReply::default() }),
-            Err(error) => Err(status::store(error)),
-        };
-        Ok(Box::pin(pieces.map_err(status::store)?.map(answer)))
+        let encoding = attempt.encoding.of(&request.path);
+        let encoding = encoding.map_err(|error| Status::not_found(error.to_string()))?;
+        let place = place(sweep, attempt).output(&encoding.stored_as(&request.path));
+        self.stored_content(&place, encoding, 0).await
     }
 
     /// The numbered attempt of a job, if it is not its result.
@@ -97,15 +95,30 @@ impl Services {
         &self,
         sweep: &Found,
         attempt: UnpublishedRow,
-    ) -> Result<(UnpublishedRow, Vec<(String, u64)>), Status> {
+    ) -> Result<(UnpublishedRow, Vec<v1::OutputFile>), Status> {
         let dir = place(sweep, attempt).dir();
         let listed = self.store.list(&dir).try_filter_map(|file| {
             let path = file.path.strip_prefix(&dir).and_then(|path| path.strip_prefix('/'));
-            std::future::ready(Ok(path.map(|path| (path.to_owned(), file.size))))
+            std::future::ready(Ok(path.map(|path| output(attempt.encoding, path, file.size))))
         });
         let mut files: Vec<_> = listed.try_collect().await.map_err(status::store)?;
-        files.sort_unstable();
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok((attempt, files))
+    }
+}
+
+/// What stands under this name in the directory of an attempt whose outputs are stored so.
+fn output(encoding: Encoding, stored: &str, size: u64) -> v1::OutputFile {
+    let written = encoding.path_of(stored).filter(|path| encoding.of(path) == Ok(encoding));
+    match written.filter(|_| encoding != Encoding::None) {
+        Some(path) => v1::OutputFile {
+            path: path.to_owned(),
+            encoding: v1::Encoding::from(encoding).into(),
+            stored_size: size,
+            ..v1::OutputFile::default()
+        },
+        // Its name left no room for another ending.
+        None => v1::OutputFile { path: stored.to_owned(), size, ..v1::OutputFile::default() },
     }
 }
 

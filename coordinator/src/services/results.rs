@@ -87,8 +87,18 @@ impl Services {
         let (place, encoding) = place
             .map_err(status::queue)?
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
+        self.stored_content(&place.output(&encoding.stored_as(path)), encoding, offset).await
+    }
+
+    /// Streams a file that stands there: from the offset if it is stored as it is, else from its beginning.
+    pub(super) async fn stored_content(
+        &self,
+        place: &str,
+        encoding: Encoding,
+        offset: u64,
+    ) -> Result<Answers<v1::DownloadReply>, Status> {
         let offset = if encoding == Encoding::None { offset } else { 0 };
-        let pieces = self.store.read_from(&place.output(&encoding.stored_as(path)), offset).await;
+        let pieces = self.store.read_from(place, offset).await;
         let pieces = pieces.map_err(status::store)?;
         let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
             Ok(data) => Ok(v1::DownloadReply { data, ..v1::DownloadReply::default() }),

@@ -119,10 +119,14 @@ impl Services {
         let agent: AgentId = parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)?;
         let attempt: AttemptId = parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
         let place = self.queue.attempt_place(agent, header.session, attempt).await;
-        let (place, state) = place.map_err(status::queue)?;
+        let (place, state, known) = place.map_err(status::queue)?;
         match &header.what {
             Some(upload_header::What::Log(_)) => Ok(AttemptPlace::log(&place)),
             Some(upload_header::What::Path(path)) if state.is_live() => {
+                let told = Encoding::from(header.attempt_encoding());
+                if told != known {
+                    self.queue.note_encoding(attempt, told).await.map_err(status::queue)?;
+                }
                 Ok(place.output(&Encoding::from(header.encoding()).stored_as(path)))
             }
             Some(upload_header::What::Path(_)) => Err(Status::failed_precondition(format!(

@@ -31,7 +31,7 @@ Files that are there already, with the right SHA-256, are not fetched again, and
 where it was. A file that is there with another content stops it before anything is written, unless --overwrite.";
 
 /// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
-/// fetch what attempts that are not published have stored; of that only the size can be verified.
+/// fetch what attempts that are not published have stored; of that only the size is known, if it is not compressed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Get {
@@ -178,6 +178,7 @@ mod tests {
             attempt: 1,
             path: path.to_owned(),
             size: 0,
+            compressed: false,
             sha256: None,
             state: None,
         };

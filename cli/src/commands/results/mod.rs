@@ -93,9 +93,14 @@ impl Ls {
 }
 
 fn row(file: File) -> Row {
-    let File { job, attempt, path, size, sha256, state } = file;
+    let File { job, attempt, path, size, compressed, sha256, state } = file;
     let mut json = json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt });
     let mut cells = vec![job.to_string(), path.clone(), size.to_string()];
+    if compressed {
+        json["size"] = serde_json::Value::Null;
+        json["stored_size"] = size.into();
+        cells[2] = format!("{size} compressed");
+    }
     match sha256 {
         Some(sha256) => cells.extend([sha256, attempt.to_string()]),
         None => {
@@ -113,7 +118,10 @@ struct File {
     job: u32,
     attempt: u32,
     path: String,
+    /// Bytes; of one that is stored compressed and not published those that it takes in the store: of its own nobody
+    /// knows.
     size: u64,
+    compressed: bool,
     /// In hexadecimal digits; none if it is not published.
     sha256: Option<String>,
     /// Of its attempt, if it is not published.
@@ -124,11 +132,13 @@ impl File {
     fn of(output: v1::JobOutput, which: &Which) -> Result<Self, Error> {
         let state = which.partial.then(|| AttemptState::try_from(output.attempt_state())).transpose()?;
         let file = output.file.unwrap_or_default();
+        let compressed = which.partial && file.encoding() != v1::Encoding::None;
         Ok(Self {
             job: output.job,
             attempt: output.attempt,
             path: file.path,
-            size: file.size,
+            size: if compressed { file.stored_size } else { file.size },
+            compressed,
             sha256: (!which.partial).then(|| words::hex(&file.sha256)),
             state,
         })

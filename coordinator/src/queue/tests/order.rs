@@ -220,3 +220,21 @@ async fn jobs_go_to_several_agents_in_one_claim(pool: PgPool) {
     assert_eq!((of(bench.agent), of(other.agent), claimed.len()), (3, 2, 5));
     assert!(claimed.iter().all(|claimed| claimed.job >= 4));
 }
+
+/// A plan that was made for an empty table would be followed until Postgres looks at the table by itself.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn statistics_are_made_of_what_has_grown(pool: PgPool) {
+    let bench = Bench::new(pool, 5_000).await;
+    let known = "select greatest(reltuples, 0)::bigint from pg_class where oid = 'jobs'::regclass";
+    assert_eq!(bench.number(known).await, 0);
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    // A connection tells what it has changed a second later at the earliest.
+    let told = async {
+        while !bench.queue.refresh_statistics().await.unwrap() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
+    assert_eq!(bench.number(known).await, 5_000);
+    assert!(!bench.queue.refresh_statistics().await.unwrap(), "nothing has changed since");
+}

@@ -1,0 +1,1 @@
+analyze sweeps, sweep_counts, jobs, attempts, results, result_files
