@@ -224,14 +224,14 @@ fn whole_files(dir: &Path, hex: impl Fn(&[u8]) -> String) -> BTreeMap<String, St
 /// How outputs get into the store.
 enum Way {
     Relay,
-    Direct(Bucket, Proxy, Vec<(String, String)>),
+    Direct(Box<Bucket>, Proxy, Vec<(String, String)>),
 }
 
 impl Way {
     fn direct() -> Self {
         let bucket = Bucket::start();
         let (line, settings) = bucket.another_line();
-        Self::Direct(bucket, line, settings)
+        Self::Direct(Box::new(bucket), line, settings)
     }
 
     fn options(&self) -> Options {
