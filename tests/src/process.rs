@@ -120,11 +120,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.is_running() {
+        let ended = self.child.try_wait().ok().flatten();
+        if ended.is_none() {
             self.kill();
         }
         if std::thread::panicking() {
-            eprintln!("---- {}, its last lines\n{}", self.name, last_lines(&self.log()));
+            let ended = ended.map(|status| format!(" (it had ended before: {status})")).unwrap_or_default();
+            eprintln!("---- {}, its last lines{ended}\n{}", self.name, last_lines(&self.log()));
         }
     }
 }
