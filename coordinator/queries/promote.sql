@@ -26,18 +26,22 @@ with in_vain as (
             ls.expired_at is not null
             or fs.reuse_volumes is not null and a.volume_fingerprints is distinct from fs.reuse_volumes
         )
-), heirs as (
-    select distinct on (from_sweep, from_job) from_sweep, from_job, sweep_id, number, follows
-    from in_vain
-    where may_run and not (waits and is_paused)
-    order by from_sweep, from_job, is_paused, created_at, sweep_id, number
+), ranked as (
+    select v.*, first_value(is_fit) over first as has_heir,
+        first_value(sweep_id) over first as to_sweep, first_value(number) over first as to_job
+    from (select *, may_run and not (waits and is_paused) as is_fit from in_vain) v
+    window first as (
+        partition by from_sweep, from_job
+        order by is_fit desc, is_paused, created_at, sweep_id, number
+    )
 ), moves as (
-    select v.sweep_id, v.number, h.sweep_id as to_sweep, h.number as to_job,
-        (v.sweep_id, v.number) = (h.sweep_id, h.number) as is_heir
-    from in_vain v
-    join heirs h using (from_sweep, from_job)
+    select sweep_id, number, to_sweep, to_job, (sweep_id, number) = (to_sweep, to_job) as is_heir
+    from ranked
+    where has_heir
     union all
-    select from_sweep, from_job, sweep_id, number, false from heirs where follows
+    select from_sweep, from_job, to_sweep, to_job, false
+    from ranked
+    where has_heir and follows and (sweep_id, number) = (to_sweep, to_job)
 ), moved as (
     update jobs j
     set attached_sweep = case when m.is_heir then null else m.to_sweep end,
@@ -46,4 +50,4 @@ with in_vain as (
     from moves m
     where j.sweep_id = m.sweep_id and j.number = m.number and j.state = 'queued'
 )
-select count(*) as "promoted!" from heirs
+select count(*) as "promoted!" from moves where is_heir
