@@ -190,7 +190,9 @@ impl AttemptDir {
     }
 
     fn write_bytes(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
-        if let Some(written) = &self.written {
+        if !self.may_have(name)
+            && let Some(written) = &self.written
+        {
             written.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
         }
         write_whole(&self.path.join(name), content)
@@ -414,5 +416,23 @@ mod tests {
         fs::create_dir_all(torn.results()).unwrap();
         assert!(state.held().unwrap().is_empty());
         assert!(!torn.path.exists());
+    }
+
+    #[test]
+    fn what_this_run_has_written_is_read_and_what_an_earlier_one_has_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let id = AttemptId::random();
+        let new = state.attempt(id);
+        fs::create_dir_all(new.results()).unwrap();
+        assert!(!new.has_started() && new.gpus().is_empty());
+        new.write_started(Timestamp::UNIX_EPOCH).unwrap();
+        new.write_gpus(&[3]).unwrap();
+        let later = AttemptDir { path: new.path.clone(), written: None };
+        for seen in [new, later] {
+            assert!(seen.has_started());
+            assert_eq!((seen.started(), seen.gpus()), (Some(Timestamp::UNIX_EPOCH), vec![3]));
+            assert_eq!(seen.ended().unwrap(), None);
+        }
     }
 }
