@@ -114,7 +114,8 @@ impl Registry {
         format!("{repository}@{digest}")
     }
 
-    /// How often it has given the manifest of an image, under whatever tag or digest.
+    /// How often it has given the manifest of an image, under whatever tag or digest. An engine may keep that of an image
+    /// that it had for a while, and not ask for it again.
     pub fn pulls(&self, image: &str) -> usize {
         self.answered(image, "GET", " 200 ")
     }
@@ -122,6 +123,11 @@ impl Registry {
     /// How often it was asked what a tag of an image stands for, whether it has it or not.
     pub fn questions(&self, image: &str) -> usize {
         self.answered(image, "HEAD", "")
+    }
+
+    /// How often it has told anything of an image, under whatever tag or digest, to somebody whom it lets in.
+    pub fn answers(&self, image: &str) -> usize {
+        self.answered(image, "HEAD", " 200 ") + self.answered(image, "GET", " 200 ")
     }
 
     fn answered(&self, image: &str, method: &str, status: &str) -> usize {

@@ -103,7 +103,11 @@ impl Get {
             kept => format!(" ({kept} were there already)"),
         };
         let bytes: u64 = files.iter().map(|file| file.size).sum();
-        say(&format!("{} files, {}, in {}{kept}", files.len(), words::size(bytes), self.dir.display()));
+        let size = match files.iter().any(|file| file.compressed) {
+            true => format!("{} in the store", words::size(bytes)),
+            false => words::size(bytes),
+        };
+        say(&format!("{} files, {size}, in {}{kept}", files.len(), self.dir.display()));
         if self.which.partial {
             tell(&files);
         } else if target.job.is_none() && shown.counts.queued + shown.counts.running > 0 {
