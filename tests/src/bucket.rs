@@ -73,31 +73,17 @@ impl Bucket {
 
     /// What coordinators and agents need in their environment.
     pub fn settings(&self) -> Vec<(String, String)> {
-        self.settings_with(SECRET)
+        settings(self.line.address(), SECRET)
     }
 
     pub fn wrong_settings(&self) -> Vec<(String, String)> {
-        self.settings_with("let-me-in-please")
-    }
-
-    fn settings_with(&self, secret: &str) -> Vec<(String, String)> {
-        let endpoint = format!("http://{}", self.line.address());
-        let settings = [
-            ("AWS_ENDPOINT_URL", endpoint.as_str()),
-            ("AWS_ALLOW_HTTP", "true"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", KEY),
-            ("AWS_SECRET_ACCESS_KEY", secret),
-        ];
-        settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        settings(self.line.address(), "let-me-in-please")
     }
 
     /// A line of its own to the bucket, and the settings of whoever uses it.
     pub fn another_line(&self) -> (Proxy, Vec<(String, String)>) {
         let line = Proxy::start(vec![self.line.address()]);
-        let endpoint = format!("http://{}", line.address());
-        let mut settings = self.settings();
-        settings[0].1 = endpoint;
+        let settings = settings(line.address(), SECRET);
         (line, settings)
     }
 
@@ -131,6 +117,19 @@ impl Bucket {
 }
 
 const FLAGS: [&str; 8] = ["--host", "127.0.0.1", "--port", "0", "--access-key", KEY, "--secret-key", SECRET];
+
+/// What it takes to use the server at an address.
+fn settings(address: SocketAddr, secret: &str) -> Vec<(String, String)> {
+    let endpoint = format!("http://{address}");
+    let settings = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", KEY),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
 
 /// In the path, or where scripts/tools puts it.
 fn program() -> PathBuf {

@@ -109,16 +109,15 @@ impl Services {
 
 /// What stands under this name in the directory of an attempt whose outputs are stored so.
 fn output(encoding: Encoding, stored: &str, size: u64) -> v1::OutputFile {
-    let written = encoding.path_of(stored).filter(|path| encoding.of(path) == Ok(encoding));
-    match written.filter(|_| encoding != Encoding::None) {
-        Some(path) => v1::OutputFile {
+    match encoding.path_of(stored) {
+        Some(path) if encoding != Encoding::None => v1::OutputFile {
             path: path.to_owned(),
             encoding: v1::Encoding::from(encoding).into(),
             stored_size: size,
             ..v1::OutputFile::default()
         },
-        // Its name left no room for another ending.
-        None => v1::OutputFile { path: stored.to_owned(), size, ..v1::OutputFile::default() },
+        // Stored as it is, perhaps because its name left no room for another ending.
+        _ => v1::OutputFile { path: stored.to_owned(), size, ..v1::OutputFile::default() },
     }
 }
 

@@ -114,7 +114,8 @@ impl Services {
         }
     }
 
-    /// Outputs are taken while the attempt is live. Its log is wanted whatever became of it.
+    /// Where a file belongs. Outputs are taken while the attempt is live, and how they are stored is noted then. Its log is
+    /// wanted whatever became of it.
     async fn upload_path(&self, header: &v1::UploadHeader) -> Result<String, Status> {
         let agent: AgentId = parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)?;
         let attempt: AttemptId = parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
