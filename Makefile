@@ -6,12 +6,12 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo build install test soak bench check fmt sqlx advisories clean
+.PHONY: help setup demo build install test soak fresh bench check fmt sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install and start what is missing (Docker Engine, Postgres), and make the base image
+setup: ## Install and start what the demo needs (Docker Engine, Postgres)
 	@scripts/setup
 
 demo: setup ## Run a sweep of 30 real backtests on this machine, from set-up to the ten best
@@ -25,7 +25,8 @@ build: ## Build the release program, target/release/btctl
 install: build ## Install the release program to $(PREFIX)/bin
 	install -D -m 0755 target/release/btctl $(DESTDIR)$(PREFIX)/bin/btctl
 
-test: setup ## Run every check and test, on a real Postgres and real containers
+test: ## Run every check and test, on a real Postgres and real containers
+	@scripts/setup tests
 	@scripts/tools
 	@scripts/images sma-cross libraries test
 	cargo build --locked --workspace
@@ -37,7 +38,12 @@ soak: ## Random loads and faults for SECONDS (600) from a SEED, and the proof th
 	BTCTL_SOAK_SECONDS=$(or $(SECONDS),600) BTCTL_SOAK_SEED=$(SEED) scripts/with-postgres \
 		cargo test --locked -q -p bt-tests --test it history -- --nocapture
 
-bench: setup build ## Measure against docker run, Celery, Dask, Swarm and bare Postgres in one run (15 minutes)
+fresh: ## Run demo and tests on new Debian and Ubuntu machines, as root and as a user (hours; see scripts/fresh-machine)
+	@scripts/setup
+	@scripts/fresh-machine $(MACHINES)
+
+bench: build ## Measure against docker run, Celery, Dask, Swarm and bare Postgres in one run (15 minutes)
+	@scripts/setup tests
 	@scripts/images test
 	@scripts/bench $(PARTS)
 

@@ -9,11 +9,10 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::faulty_http::FaultyHttp;
-use crate::process::{Process, btctl_path};
+use crate::process::{Process, tool};
 use crate::proxy::Proxy;
 use crate::wait_until;
 
-const PROGRAM: &str = "s3s-fs";
 const NAME: &str = "results";
 const KEY: &str = "tester";
 const SECRET: &str = "let-me-in";
@@ -131,11 +130,6 @@ fn settings(address: SocketAddr, secret: &str) -> Vec<(String, String)> {
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// In the path, or where scripts/tools puts it.
 fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let target = btctl_path().ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain([target.join("tools/bin")]);
-    let found = dirs.map(|dir| dir.join(PROGRAM)).find(|program| program.is_file());
-    found.expect("no S3 server is installed; `make test` sets it up")
+    tool("the S3 server of the tests", &["s3s-fs"])
 }

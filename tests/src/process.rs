@@ -19,6 +19,19 @@ pub fn btctl_path() -> PathBuf {
     path
 }
 
+/// A program that the tests need, by any of its names: in the path, or where `make test` puts it.
+///
+/// # Panics
+/// If it is nowhere.
+pub(crate) fn tool(what: &str, names: &[&str]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let target = btctl_path().ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).chain([target.join("tools/bin")]).collect();
+    let places = names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name)));
+    let found = places.into_iter().find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("{what} is not installed ({}); `make test` sets it up", names.join(" or ")))
+}
+
 /// What a command that has ended said.
 #[derive(Clone, Debug)]
 pub struct Finished {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::engine::docker;
-use crate::process::Process;
+use crate::process::{Process, tool};
 use crate::proxy::Proxy;
 use crate::wait_until;
 
@@ -68,11 +68,7 @@ impl Registry {
         // JSON is YAML.
         fs::write(dir.path().join("config.yml"), config.to_string()).expect("write the registry's config");
         fs::write(dir.path().join("users"), USERS).expect("write the registry's users");
-        let program = PROGRAMS.into_iter().find(|program| {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-        });
-        let program = program.expect("no image registry is installed; `make test` sets it up");
+        let program = tool("an image registry", &PROGRAMS);
         let mut command = Command::new(program);
         command.args(["serve", "config.yml"]).current_dir(dir.path());
         let server = Process::start("registry", dir.path(), &mut command);
