@@ -27,6 +27,7 @@ mod rerun;
 mod results;
 mod reuse_results;
 mod reuse_twins;
+mod setup;
 mod several;
 mod shipping;
 mod stores;

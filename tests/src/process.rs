@@ -29,7 +29,8 @@ pub(crate) fn tool(what: &str, names: &[&str]) -> PathBuf {
     let dirs: Vec<PathBuf> = std::env::split_paths(&path).chain([target.join("tools/bin")]).collect();
     let places = names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name)));
     let found = places.into_iter().find(|program| program.is_file());
-    found.unwrap_or_else(|| panic!("{what} is not installed ({}); `make test` sets it up", names.join(" or ")))
+    found
+        .unwrap_or_else(|| panic!("{what} is not installed ({}); `make test` sets it up", names.join(" or ")))
 }
 
 /// What a command that has ended said.
