@@ -13,6 +13,9 @@ pub(crate) enum Error {
     /// It was tried, and failed: a damaged file, a machine that lacks something.
     #[error("{0}")]
     Failed(String),
+    /// The disk here is full.
+    #[error("{0}")]
+    NoRoom(String),
     /// A job was run, and failed.
     #[error("{0}")]
     JobFailed(String),
@@ -42,7 +45,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
-            Self::Failed(_) | Self::JobFailed(_) | Self::SweepFailed => 1,
+            Self::Failed(_) | Self::NoRoom(_) | Self::JobFailed(_) | Self::SweepFailed => 1,
             Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
             Self::Refused(_) => 4,

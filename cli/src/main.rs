@@ -1,6 +1,7 @@
 //! btctl: fans backtests out over machines. One binary: the client's commands, the coordinator, the agent, and all of
 //! them on one machine.
 
+mod batch;
 mod client;
 mod commands;
 mod error;

@@ -18,6 +18,8 @@ use crate::queue::{self, Collectable, Fate, Queue};
 const BATCH: usize = 1_000;
 /// Files that are removed at once.
 const AT_ONCE: usize = 8;
+/// Faults of one sweep that are named.
+const FAULTS: usize = 100;
 /// A document or a log that was begun, and not written to for so long, never gets its name.
 const STILL: Duration = Duration::from_secs(24 * 3600);
 
@@ -27,6 +29,16 @@ pub(crate) enum Error {
     Queue(#[from] queue::Error),
     #[error(transparent)]
     Store(#[from] bt_store::Error),
+}
+
+impl Error {
+    /// True if only this sweep is affected, so that others can be collected.
+    fn is_one_sweeps(&self) -> bool {
+        match self {
+            Self::Queue(error) => matches!(error, queue::Error::Corrupt(_)),
+            Self::Store(error) => error.is_one_files(),
+        }
+    }
 }
 
 /// Why something is garbage.
@@ -69,6 +81,35 @@ pub(crate) struct Amount {
     pub(crate) size: u64,
 }
 
+/// A file that could not be removed, or a sweep whose directory could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) path: String,
+    pub(crate) why: String,
+}
+
+/// What was found in a sweep's directory, and removed unless it was only looked for.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    pub(crate) heaps: BTreeMap<Heap, Amount>,
+    /// What is left, [`FAULTS`] at most. The next collection tries it again.
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Collected {
+    fn note(&mut self, heap: Heap, size: u64) {
+        let amount = self.heaps.entry(heap).or_default();
+        amount.files += 1;
+        amount.size += size;
+    }
+
+    fn fault(&mut self, path: String, why: &bt_store::Error) {
+        if self.faults.len() < FAULTS {
+            self.faults.push(Fault { path, why: why.to_string() });
+        }
+    }
+}
+
 /// Finds garbage and removes it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Collector {
@@ -107,46 +148,76 @@ impl Collector {
         pages.try_flatten()
     }
 
-    /// Removes the garbage of one sweep that is older than `age`, or only looks for it.
+    /// Removes the garbage of one sweep that is older than `age`, or only looks for it. What can't be removed is noted,
+    /// and the rest is removed all the same. An error is not this sweep's alone: Postgres or the store is away.
     pub(crate) async fn collect(
         &self,
         sweep: &Collectable,
         age: Duration,
         remove: bool,
-    ) -> Result<BTreeMap<Heap, Amount>, Error> {
+    ) -> Result<Collected, Error> {
+        let mut collected = Collected::default();
         let dir = sweep_dir(&sweep.name, sweep.id);
-        let mut heaps: BTreeMap<Heap, Amount> = BTreeMap::new();
+        match self.collect_from(sweep, &dir, age, remove, &mut collected).await {
+            Err(error) if error.is_one_sweeps() => {
+                collected.faults.push(Fault { path: dir, why: error.to_string() });
+            }
+            done => done?,
+        }
+        if remove && collected.faults.is_empty() {
+            self.queue.mark_collected(sweep.id).await?;
+        }
+        Ok(collected)
+    }
+
+    async fn collect_from(
+        &self,
+        sweep: &Collectable,
+        dir: &str,
+        age: Duration,
+        remove: bool,
+        collected: &mut Collected,
+    ) -> Result<(), Error> {
+        // Jobs whose `result.json` could not be removed: it must not name what is gone.
+        let mut held = HashSet::new();
         if sweep.expired && remove {
-            // First what readers trust: a `result.json` must not name what is gone.
-            let documents = self.store.list(&dir).try_filter(|file| {
-                let named = matches!(role(&dir, file, sweep), Role::Result { .. });
+            let documents = self.store.list(dir).try_filter(|file| {
+                let named = matches!(role(dir, file, sweep), Role::Result { .. });
                 std::future::ready(named)
             });
-            let amounts = documents.map_err(Error::from).map_ok(|file| self.remove(file));
-            let mut removed = amounts.try_buffer_unordered(AT_ONCE);
-            while let Some(file) = removed.try_next().await? {
-                if let Some(job) = role(&dir, &file, sweep).job() {
-                    note(&mut heaps, Heap { job, attempt: None, why: Why::Expired }, file.size);
+            let removals = documents.map_err(Error::from).map_ok(|file| self.remove(file));
+            let mut removals = removals.try_buffer_unordered(AT_ONCE);
+            while let Some((file, outcome)) = removals.try_next().await? {
+                let Some(job) = role(dir, &file, sweep).job() else { continue };
+                match outcome {
+                    Ok(()) => {
+                        collected.note(Heap { job, attempt: None, why: Why::Expired }, file.size);
+                    }
+                    Err(error) => {
+                        held.insert(job);
+                        collected.fault(file.path, &error);
+                    }
                 }
             }
         }
-        let mut batches = self.store.list(&dir).try_chunks(BATCH);
+        let mut batches = self.store.list(dir).try_chunks(BATCH);
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(|error| error.1)?;
-            let garbage = self.judge(sweep, &dir, batch, age).await?;
-            let removing = garbage.into_iter().map(|(heap, file)| async move {
-                Ok::<_, Error>((heap, if remove { self.remove(file).await? } else { file }))
+            let mut garbage = self.judge(sweep, dir, batch, age).await?;
+            garbage.retain(|(heap, _)| !held.contains(&heap.job));
+            let removals = garbage.into_iter().map(|(heap, file)| async move {
+                let (file, outcome) = if remove { self.remove(file).await? } else { (file, Ok(())) };
+                Ok::<_, Error>((heap, file, outcome))
             });
-            let mut removed = stream::iter(removing).buffer_unordered(AT_ONCE);
-            while let Some((heap, file)) = removed.try_next().await? {
-                note(&mut heaps, heap, file.size);
+            let mut removals = stream::iter(removals).buffer_unordered(AT_ONCE);
+            while let Some((heap, file, outcome)) = removals.try_next().await? {
+                match outcome {
+                    Ok(()) => collected.note(heap, file.size),
+                    Err(error) => collected.fault(file.path, &error),
+                }
             }
         }
-        self.collect_half_written(sweep, &dir, age, remove, &mut heaps).await?;
-        if remove {
-            self.queue.mark_collected(sweep.id).await?;
-        }
-        Ok(heaps)
+        self.collect_half_written(sweep, dir, age, remove, collected).await
     }
 
     /// The same for files that never got their names. One of an attempt that has ended never will.
@@ -156,7 +227,7 @@ impl Collector {
         dir: &str,
         age: Duration,
         remove: bool,
-        heaps: &mut BTreeMap<Heap, Amount>,
+        collected: &mut Collected,
     ) -> Result<(), Error> {
         let begun = self.store.half_written(dir).await?;
         let roles: Vec<_> = begun.iter().map(|begun| (role(dir, &begun.file, sweep), begun)).collect();
@@ -172,11 +243,12 @@ impl Collector {
                 Role::Result { .. } | Role::Beside { .. } => (None, is_still),
                 Role::Unknown => (None, false),
             };
-            if let Some(job) = role.job().filter(|_| is_garbage) {
-                if remove {
-                    self.store.remove_half_written(begun).await?;
-                }
-                note(heaps, Heap { job, attempt, why: Why::HalfWritten }, begun.file.size);
+            let Some(job) = role.job().filter(|_| is_garbage) else { continue };
+            let removed = if remove { self.store.remove_half_written(begun).await } else { Ok(()) };
+            match removed {
+                Ok(()) => collected.note(Heap { job, attempt, why: Why::HalfWritten }, begun.file.size),
+                Err(error) if error.is_one_files() => collected.fault(begun.file.path.clone(), &error),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -239,9 +311,12 @@ impl Collector {
         Ok(self.queue.published_among(sweep, &of_results).await?)
     }
 
-    async fn remove(&self, file: Stored) -> Result<Stored, Error> {
-        self.store.remove(&file.path).await?;
-        Ok(file)
+    /// Removes a file, and says what is wrong with it if it can't be removed. An error is the whole store's.
+    async fn remove(&self, file: Stored) -> Result<(Stored, Result<(), bt_store::Error>), Error> {
+        match self.store.remove(&file.path).await {
+            Err(error) if !error.is_one_files() => Err(error.into()),
+            outcome => Ok((file, outcome)),
+        }
     }
 }
 
@@ -253,9 +328,14 @@ pub(crate) async fn run(collector: Collector, every: Duration, age: Duration, sh
             let mut total = Amount::default();
             let mut sweeps = std::pin::pin!(collector.clone().sweeps(age, false, true));
             while let Some(sweep) = sweeps.try_next().await? {
-                for amount in collector.collect(&sweep, age, true).await?.into_values() {
+                let collected = collector.collect(&sweep, age, true).await?;
+                for amount in collected.heaps.into_values() {
                     total.files += amount.files;
                     total.size += amount.size;
+                }
+                if let Some(Fault { path, why }) = collected.faults.first() {
+                    let faults = collected.faults.len();
+                    tracing::warn!(sweep.id = %sweep.id, faults, path, error = why, "garbage can't be removed");
                 }
             }
             Ok::<_, Error>(total)
@@ -295,12 +375,6 @@ fn judge_output(expired: bool, fate: Fate, is_published: impl Fn() -> bool) -> O
         Fate { counts: true, .. } => (!is_published()).then_some(Why::Unnamed),
         Fate { counts: false, .. } => Some(Why::Unpublished),
     }
-}
-
-fn note(heaps: &mut BTreeMap<Heap, Amount>, heap: Heap, size: u64) {
-    let amount = heaps.entry(heap).or_default();
-    amount.files += 1;
-    amount.size += size;
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use bt_model::encoding::Encoding;
 use bt_proto::v1;
 use bt_store::{Decoder, Error, ResultDocument, Store};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use crate::document::entry;
@@ -53,7 +53,7 @@ async fn content(store: &Store, at: &str, file: &PublishedFile) -> Result<String
     let mut pieces = match store.read(at).await {
         Ok(pieces) => pieces,
         Err(Error::NotFound { .. }) => return Ok("is missing".to_owned()),
-        Err(error) => return Err(error),
+        Err(error) => return unreadable(error),
     };
     let (mut hash, mut size) = (Sha256::new(), 0);
     let mut decoder = match file.encoding {
@@ -67,7 +67,11 @@ async fn content(store: &Store, at: &str, file: &PublishedFile) -> Result<String
         size += piece.len() as u64;
         hash.update(piece);
     };
-    while let Some(piece) = pieces.try_next().await? {
+    while let Some(piece) = pieces.next().await {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => return unreadable(error),
+        };
         let Some(decoder) = &mut decoder else {
             take(&piece);
             continue;
@@ -93,17 +97,28 @@ async fn content(store: &Store, at: &str, file: &PublishedFile) -> Result<String
     }
 }
 
+/// A file that can't be read is at fault; the others are looked at all the same. An error is the whole store's.
+fn unreadable(error: Error) -> Result<String, Error> {
+    match error.is_one_files() {
+        true => Ok(format!("can't be read: {error}")),
+        false => Err(error),
+    }
+}
+
 /// What is wrong with a result's document; empty if nothing is.
 async fn document(store: &Store, result: &ResultRow) -> Result<String, Error> {
     let mut pieces = match store.read(&result.place.result()).await {
         Ok(pieces) => pieces,
         Err(Error::NotFound { .. }) if result.written => return Ok("is missing".to_owned()),
         Err(Error::NotFound { .. }) => return Ok("is not written yet".to_owned()),
-        Err(error) => return Err(error),
+        Err(error) => return unreadable(error),
     };
     let mut text = Vec::new();
-    while let Some(piece) = pieces.try_next().await? {
-        text.extend_from_slice(&piece);
+    while let Some(piece) = pieces.next().await {
+        match piece {
+            Ok(piece) => text.extend_from_slice(&piece),
+            Err(error) => return unreadable(error),
+        }
     }
     let document: ResultDocument = match serde_json::from_slice(&text) {
         Ok(document) => document,

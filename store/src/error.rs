@@ -53,6 +53,21 @@ impl Error {
         matches!(self, Self::Full { .. } | Self::Unreachable { .. } | Self::Access { .. })
     }
 
+    /// True where only this file is affected: another one can be read or removed all the same.
+    pub fn is_one_files(&self) -> bool {
+        match self {
+            Self::NotFound { .. } | Self::Name { .. } | Self::Access { .. } => true,
+            // In a directory each file has its own rights; a bucket's credentials are the same for all.
+            Self::Denied { location, .. } => !location.contains("://"),
+            Self::Root { .. }
+            | Self::Settings { .. }
+            | Self::Full { .. }
+            | Self::Gone { .. }
+            | Self::ReadOnly { .. }
+            | Self::Unreachable { .. } => false,
+        }
+    }
+
     pub(crate) fn of(location: &Location, path: &str, error: object_store::Error) -> Self {
         match location {
             Location::Directory(_) => Self::of_directory(location, path, &error),

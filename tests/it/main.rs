@@ -4,6 +4,7 @@
 
 mod analysis;
 mod bad_input;
+mod batches;
 mod container;
 mod cuts;
 mod engine;

@@ -1,11 +1,13 @@
 //! `btctl agents`: the machines that run jobs.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bt_proto::{convert, v1};
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Column, OutputArgs, Row, View, say, words};
@@ -18,10 +20,10 @@ pub(crate) enum Agents {
     Ls(Ls),
     /// Show all of one agent: what it offers, and what its jobs get that ask for nothing.
     Show(Show),
-    /// Give an agent no new jobs, also when it has been started anew; those that run go on.
+    /// Give agents no new jobs, even after a restart; running jobs continue.
     #[command(after_help = "Example:\n  btctl agents drain node7 --wait && ssh node7 sudo poweroff")]
     Drain(Drain),
-    /// Give an agent jobs again.
+    /// Give agents jobs again.
     Undrain(Undrain),
 }
 
@@ -35,17 +37,19 @@ pub(crate) struct Show {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Drain {
-    /// Its name, its id, or the beginning of its id.
-    agent: String,
-    /// Return when none of its jobs runs any more.
+    /// Names, ids or beginnings of ids.
+    #[arg(required = true, value_name = "AGENT")]
+    agents: Vec<String>,
+    /// Return when none of their jobs runs any more.
     #[arg(long)]
     wait: bool,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Undrain {
-    /// Its name, its id, or the beginning of its id.
-    agent: String,
+    /// Names, ids or beginnings of ids.
+    #[arg(required = true, value_name = "AGENT")]
+    agents: Vec<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -63,11 +67,7 @@ impl Agents {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Show(show) => show.run(settings).await,
             Self::Drain(drain) => drain.run(settings).await,
-            Self::Undrain(Undrain { agent }) => {
-                let agent = Client::connect(settings).await?.drain(&agent, true).await?;
-                say(&format!("agent {}: it gets jobs again", agent.name));
-                Ok(())
-            }
+            Self::Undrain(undrain) => undrain.run(settings).await,
         }
     }
 }
@@ -103,20 +103,43 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Drain {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut agent = client.drain(&self.agent, false).await?;
-        let left = |agent: &v1::Agent| match agent.running {
-            1 => "1 job runs on".to_owned(),
-            jobs => format!("{jobs} jobs run on"),
-        };
-        say(&format!("agent {}: no new jobs; {}", agent.name, left(&agent)));
-        while self.wait && agent.running > 0 {
+        let mut batch = Batch::of_named(self.agents.len());
+        let mut busy = Vec::new();
+        for name in &self.agents {
+            let Some(agent) = batch.note(name, client.drain(name, false).await)? else { continue };
+            let left = match agent.running {
+                1 => "1 job is still running".to_owned(),
+                jobs => format!("{jobs} jobs are still running"),
+            };
+            say(&format!("agent {}: no new jobs; {left}", agent.name));
+            if agent.running > 0 {
+                busy.push(agent.id);
+            }
+        }
+        while self.wait && !busy.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted),
             }
-            agent = client.drain(&agent.id, false).await?;
+            let agents = client.agents().await?.into_iter();
+            let running: HashSet<_> =
+                agents.filter(|agent| agent.running > 0).map(|agent| agent.id).collect();
+            busy.retain(|id| running.contains(id));
         }
-        Ok(())
+        batch.finish()
+    }
+}
+
+impl Undrain {
+    async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        let mut batch = Batch::of_named(self.agents.len());
+        for name in &self.agents {
+            if let Some(agent) = batch.note(name, client.drain(name, true).await)? {
+                say(&format!("agent {}: it gets jobs again", agent.name));
+            }
+        }
+        batch.finish()
     }
 }
 

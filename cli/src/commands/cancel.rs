@@ -2,6 +2,7 @@
 
 use bt_proto::v1;
 
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
@@ -19,9 +20,16 @@ pub(crate) struct Cancel {
 impl Cancel {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        for Target { sweep, job } in self.targets {
-            let request = v1::CancelRequest { sweep: sweep.clone(), jobs: job.into_iter().collect() };
-            let v1::CancelReply { cancelled, stopping, ended } = client.cancel(request).await?;
+        let mut batch = Batch::of_named(self.targets.len());
+        for target in self.targets {
+            let Target { sweep, job } = &target;
+            let request = v1::CancelRequest { sweep: sweep.clone(), jobs: job.iter().copied().collect() };
+            let outcome = client.cancel(request).await;
+            let Some(v1::CancelReply { cancelled, stopping, ended }) =
+                batch.note(&target.to_string(), outcome)?
+            else {
+                continue;
+            };
             let mut told = format!("{sweep}: {cancelled} cancelled");
             if stopping > 0 {
                 told += &format!(", {stopping} of them being stopped");
@@ -31,6 +39,6 @@ impl Cancel {
             }
             say(&told);
         }
-        Ok(())
+        batch.finish()
     }
 }

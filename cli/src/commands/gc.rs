@@ -49,9 +49,14 @@ impl Gc {
         let mut found = Client::connect(settings).await?.garbage(request).await?;
         let columns =
             ["sweep", "job", "attempt", "why", "files", "size"].map(Column::always).into_iter().collect();
-        let (mut rows, mut files, mut bytes) = (Vec::new(), 0, 0);
+        let (mut rows, mut files, mut bytes, mut left) = (Vec::new(), 0, 0, 0);
         while let Some(garbage) = found.next().await {
             let garbage = garbage?;
+            if !garbage.fault.is_empty() {
+                say(&format!("btctl: {}: {}", garbage.path, garbage.fault));
+                left += 1;
+                continue;
+            }
             files += garbage.files;
             bytes += garbage.bytes;
             rows.push(row(&garbage));
@@ -59,7 +64,10 @@ impl Gc {
         View { columns, rows }.print_unless_empty(self.output.output)?;
         let what = if self.dry_run { "would be removed" } else { "removed" };
         say(&format!("{files} files, {}, {what}", words::size(bytes)));
-        Ok(())
+        match left {
+            0 => Ok(()),
+            _ => Err(Error::Failed(format!("{left} could not be removed, as listed above"))),
+        }
     }
 }
 

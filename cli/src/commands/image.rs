@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::results::pairs;
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Column, OutputArgs, Row, View, say, terminal, words};
@@ -29,8 +30,9 @@ pub(crate) enum Image {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Push {
-    /// Its name here, and in manifests.
-    image: String,
+    /// Names of images, here and in manifests.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -41,8 +43,9 @@ pub(crate) struct Ls {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Rm {
-    /// Its name or its id.
-    image: String,
+    /// Names or ids.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -58,10 +61,15 @@ impl Image {
         match self {
             Self::Push(push) => push.run(settings).await,
             Self::Ls(ls) => ls.run(settings).await,
-            Self::Rm(Rm { image }) => {
-                Client::connect(settings).await?.remove_image(&image).await?;
-                say(&format!("{image}: removed"));
-                Ok(())
+            Self::Rm(Rm { images }) => {
+                let client = Client::connect(settings).await?;
+                let mut batch = Batch::of_named(images.len());
+                for image in images {
+                    if batch.note(&image, client.remove_image(&image).await)?.is_some() {
+                        say(&format!("{image}: removed"));
+                    }
+                }
+                batch.finish()
             }
             Self::Inspect(inspect) => inspect.run(settings).await,
         }
@@ -70,58 +78,66 @@ impl Image {
 
 impl Push {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let image = LocalImage::find(&self.image).await?;
-        let client = Client::connect(settings).await?;
-        let head = v1::Image {
-            id: image.id.clone(),
-            name: self.image.clone(),
-            pushed_by: settings.owner.value.clone(),
-            ..v1::Image::default()
-        };
-        let known = client.images().await?.into_iter().any(|known| known.id == image.id);
-        let bar = match terminal::is_stderr() {
-            true => ProgressBar::new_spinner(),
-            false => ProgressBar::hidden(),
-        };
-        let (sender, receiver) = tokio::sync::mpsc::channel(4);
-        let mut reading = JoinSet::new();
-        reading.spawn({
-            let bar = bar.clone();
-            async move {
-                let message = |kind| v1::PushImageRequest { kind: Some(kind) };
-                if sender.send(message(push_image_request::Kind::Image(head))).await.is_err() || known {
-                    return Ok(());
-                }
-                let mut data = Box::pin(image.save());
-                let mut sent = 0;
-                while let Some(piece) = data.next().await {
-                    let mut piece = piece.map_err(Error::from)?;
-                    while !piece.is_empty() {
-                        let part = piece.split_to(piece.len().min(1 << 20));
-                        sent += part.len() as u64;
-                        bar.set_message(format!("{} sent", words::size(sent)));
-                        bar.tick();
-                        // The coordinator has said why, if it has hung up.
-                        if sender.send(message(push_image_request::Kind::Data(part))).await.is_err() {
-                            return Ok(());
-                        }
+        let mut batch = Batch::of_named(self.images.len());
+        for image in &self.images {
+            batch.note(image, push(image, settings).await)?;
+        }
+        batch.finish()
+    }
+}
+
+async fn push(name: &str, settings: &Settings) -> Result<(), Error> {
+    let image = LocalImage::find(name).await?;
+    let client = Client::connect(settings).await?;
+    let head = v1::Image {
+        id: image.id.clone(),
+        name: name.to_owned(),
+        pushed_by: settings.owner.value.clone(),
+        ..v1::Image::default()
+    };
+    let known = client.images().await?.into_iter().any(|known| known.id == image.id);
+    let bar = match terminal::is_stderr() {
+        true => ProgressBar::new_spinner(),
+        false => ProgressBar::hidden(),
+    };
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    let mut reading = JoinSet::new();
+    reading.spawn({
+        let bar = bar.clone();
+        async move {
+            let message = |kind| v1::PushImageRequest { kind: Some(kind) };
+            if sender.send(message(push_image_request::Kind::Image(head))).await.is_err() || known {
+                return Ok(());
+            }
+            let mut data = Box::pin(image.save());
+            let mut sent = 0;
+            while let Some(piece) = data.next().await {
+                let mut piece = piece.map_err(Error::from)?;
+                while !piece.is_empty() {
+                    let part = piece.split_to(piece.len().min(1 << 20));
+                    sent += part.len() as u64;
+                    bar.set_message(format!("{} sent", words::size(sent)));
+                    bar.tick();
+                    // The coordinator has said why, if it has hung up.
+                    if sender.send(message(push_image_request::Kind::Data(part))).await.is_err() {
+                        return Ok(());
                     }
                 }
-                Ok::<_, Error>(())
             }
-        });
-        let pushed = client.push_image(receiver).await;
-        bar.finish_and_clear();
-        while let Some(read) = reading.join_next().await {
-            // What could not be read here explains what the coordinator says of it.
-            read.map_err(|error| Error::Failed(error.to_string()))??;
+            Ok::<_, Error>(())
         }
-        let pushed = pushed?;
-        let image = pushed.image.unwrap_or_default();
-        let became = if pushed.existed { "was handed in before" } else { "is handed in" };
-        say(&format!("{} ({}): it {became}, {}", image.name, image.id, words::size(image.size)));
-        Ok(())
+    });
+    let pushed = client.push_image(receiver).await;
+    bar.finish_and_clear();
+    while let Some(read) = reading.join_next().await {
+        // What could not be read here explains what the coordinator says of it.
+        read.map_err(|error| Error::Failed(error.to_string()))??;
     }
+    let pushed = pushed?;
+    let image = pushed.image.unwrap_or_default();
+    let became = if pushed.existed { "was handed in before" } else { "is handed in" };
+    say(&format!("{} ({}): it {became}, {}", image.name, image.id, words::size(image.size)));
+    Ok(())
 }
 
 impl Ls {

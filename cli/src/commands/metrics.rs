@@ -10,6 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 
 use super::results;
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Format, print_json, say};
@@ -31,7 +32,8 @@ Examples:
 
 Without --map, every number in the file becomes a metric: numbers within objects and lists have names joined by dots.
 With it, those that are mapped and no others, also from texts: \"$1,234.50\" is 1234.5, and \"12.5%\" is 0.125.
-All files are read and checked before anything is written; then all jobs get their metrics, or none.";
+All files are read and checked before anything is written, and each that is wrong is listed. Then all jobs get their
+metrics, or none; with --keep-going those whose file is right.";
 
 /// Add metrics to the jobs that have succeeded.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -58,6 +60,9 @@ pub(crate) struct Import {
     /// Leave out the jobs that have no such output.
     #[arg(long, requires = "from_output")]
     skip_missing: bool,
+    /// List the jobs whose output is missing, damaged or no metrics, and import those of all other jobs; exit with 1.
+    #[arg(long, requires = "from_output")]
+    keep_going: bool,
     /// Replace metrics that a job has with another value.
     #[arg(long)]
     overwrite: bool,
@@ -90,14 +95,15 @@ impl Import {
         let table = self.table.as_ref().map(|path| self.read_table(path)).transpose()?;
         let client = Client::connect(settings).await?;
         let sweep = client.show(&self.target.sweep).await?.sweep;
-        let given = match (&self.file, table) {
+        let (given, read) = match (&self.file, table) {
             (Some(file), _) => self.read_outputs(&client, &sweep.id, file).await?,
-            (None, table) => table.unwrap_or_default(),
+            (None, table) => (table.unwrap_or_default(), Ok(())),
         };
         let header =
             v1::ImportMetricsHeader { sweep: sweep.id, overwrite: self.overwrite, dry_run: self.dry_run };
         let reply = client.import_metrics(messages(header, given)).await?;
-        self.tell(&reply)
+        self.tell(&reply)?;
+        read
     }
 
     fn tell(&self, reply: &v1::ImportMetricsReply) -> Result<(), Error> {
@@ -123,8 +129,14 @@ impl Import {
         Ok(())
     }
 
-    /// Reads the output of every job that has succeeded.
-    async fn read_outputs(&self, client: &Client, sweep: &str, path: &str) -> Result<Given, Error> {
+    /// Reads the output of every job that has succeeded. Each that is wrong is listed; beside the others stands the
+    /// error that the command ends with all the same.
+    async fn read_outputs(
+        &self,
+        client: &Client,
+        sweep: &str,
+        path: &str,
+    ) -> Result<(Given, Result<(), Error>), Error> {
         let request = v1::ListJobsRequest {
             sweep: sweep.to_owned(),
             states: vec![v1::JobState::Succeeded.into()],
@@ -141,18 +153,32 @@ impl Import {
             return Err(Error::Failed(format!("{what}; only jobs that have succeeded have metrics")));
         }
         let all = numbers.len();
-        let read = stream::iter(numbers).map(|job| self.read_output(client, sweep, job, path));
-        let read: Vec<(u32, Option<Map<String, Value>>)> = read.buffered(AT_ONCE).try_collect().await?;
-        let missing: Vec<u32> =
-            read.iter().filter(|(_, found)| found.is_none()).map(|(job, _)| *job).collect();
-        if let Some(first) = missing.first().filter(|_| !self.skip_missing || missing.len() == all) {
-            return Err(Error::NotFound(format!(
+        let read =
+            stream::iter(numbers).map(async |job| (job, self.read_output(client, sweep, job, path).await));
+        let mut read = std::pin::pin!(read.buffered(AT_ONCE));
+        let mut batch = Batch::of_found(all);
+        let (mut given, mut missing) = (Given::new(), Vec::new());
+        while let Some((job, outcome)) = read.next().await {
+            match batch.note(&format!("job {job}"), outcome)? {
+                Some(Some(numbers)) => given.push((job, numbers)),
+                Some(None) => missing.push(job),
+                None => {}
+            }
+        }
+        let are_missing = match missing.first() {
+            Some(first) if !self.skip_missing || missing.len() == all => Err(Error::NotFound(format!(
                 "{} of {all} jobs have no output {path} (job {first} is the first); `btctl results ls` lists what there \
                  is, --skip-missing takes the others",
                 missing.len()
-            )));
+            ))),
+            _ => Ok(()),
+        };
+        let read = batch.finish().and(are_missing);
+        match read {
+            Err(error) if !self.keep_going || given.is_empty() => Err(error),
+            // The others get their metrics, so this is not just a name that was not found.
+            read => Ok((given, read.map_err(|error| Error::Failed(error.to_string())))),
         }
-        Ok(read.into_iter().filter_map(|(job, found)| Some((job, found?))).collect())
     }
 
     /// The metrics in one job's output; none if it has no such output.
@@ -162,11 +188,11 @@ impl Import {
         sweep: &str,
         job: u32,
         path: &str,
-    ) -> Result<(u32, Option<Map<String, Value>>), Error> {
+    ) -> Result<Option<Map<String, Value>>, Error> {
         let request =
             v1::DownloadRequest { sweep: sweep.to_owned(), job, path: path.to_owned(), ..Default::default() };
-        let Some(text) = results::content(client, request, MAX_TEXT).await? else { return Ok((job, None)) };
-        let wrong = |why: String| Error::Failed(format!("job {job}: {path}: {why}; nothing was changed"));
+        let Some(text) = results::content(client, request, MAX_TEXT).await? else { return Ok(None) };
+        let wrong = |why: String| Error::Failed(format!("job {job}: {path}: {why}"));
         if text.len() > MAX_TEXT {
             return Err(wrong(format!("it is larger than {MAX_TEXT} bytes, the limit")));
         }
@@ -180,7 +206,7 @@ impl Import {
                 "it holds no number; texts are taken only where they are mapped (--map)".to_owned(),
             ));
         }
-        Ok((job, Some(numbers)))
+        Ok(Some(numbers))
     }
 
     /// Reads a table with a row for each job.

@@ -1,5 +1,6 @@
 //! `btctl pause` and `btctl resume`: holding a sweep up, and letting it go on.
 
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
@@ -24,25 +25,29 @@ pub(crate) struct Resume {
 impl Pause {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
+        let mut batch = Batch::of_named(self.sweeps.len());
         for sweep in self.sweeps {
-            match client.pause(&sweep).await? {
-                true => say(&format!("{sweep}: paused; btctl resume {sweep} lets it go on")),
-                false => say(&format!("{sweep}: it was paused before, or has ended")),
+            match batch.note(&sweep, client.pause(&sweep).await)? {
+                Some(true) => say(&format!("{sweep}: paused; btctl resume {sweep} lets it go on")),
+                Some(false) => say(&format!("{sweep}: it was paused before, or has finished")),
+                None => {}
             }
         }
-        Ok(())
+        batch.finish()
     }
 }
 
 impl Resume {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
+        let mut batch = Batch::of_named(self.sweeps.len());
         for sweep in self.sweeps {
-            match client.resume(&sweep).await? {
-                true => say(&format!("{sweep}: it goes on")),
-                false => say(&format!("{sweep}: it was not paused")),
+            match batch.note(&sweep, client.resume(&sweep).await)? {
+                Some(true) => say(&format!("{sweep}: it goes on")),
+                Some(false) => say(&format!("{sweep}: it was not paused")),
+                None => {}
             }
         }
-        Ok(())
+        batch.finish()
     }
 }

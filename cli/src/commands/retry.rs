@@ -3,6 +3,7 @@
 use bt_model::manifest::parse_reason;
 use bt_proto::v1;
 
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
@@ -31,15 +32,18 @@ impl Retry {
             parse_reason(name).map_err(|error| Error::Usage(format!("--failed: {error}")))?;
         }
         let client = Client::connect(settings).await?;
-        for Target { sweep, job } in self.targets {
+        let mut batch = Batch::of_named(self.targets.len());
+        for target in self.targets {
+            let Target { sweep, job } = &target;
             let request = v1::RetryRequest {
                 sweep: sweep.clone(),
-                jobs: job.into_iter().collect(),
+                jobs: job.iter().copied().collect(),
                 failed_only: self.failed.is_some(),
                 reasons: reasons.clone(),
             };
-            let queued = client.retry(request).await?.queued;
-            say(&match (job, queued) {
+            let outcome = client.retry(request).await;
+            let Some(reply) = batch.note(&target.to_string(), outcome)? else { continue };
+            say(&match (job, reply.queued) {
                 (Some(job), 0) => {
                     format!("{sweep}/{job}: it has neither failed nor been cancelled; nothing is queued")
                 }
@@ -48,6 +52,6 @@ impl Retry {
                 (None, queued) => format!("{sweep}: {queued} queued again"),
             });
         }
-        Ok(())
+        batch.finish()
     }
 }

@@ -264,7 +264,11 @@ impl Encoder<'_> {
         let (reused_from, attached_to) = reuse::wire(twin);
         let text = self.parameters.json(row.parameters);
         let parameters = Parameters::from_json(&text).map_err(unreadable)?;
-        let rendered = self.renderer.render(&parameters).map_err(unreadable)?;
+        // One job whose command can't be rendered must not keep the others from being listed.
+        let (command, note) = match self.renderer.render(&parameters) {
+            Ok(rendered) => (rendered.command, row.note.unwrap_or_default()),
+            Err(error) => (Vec::new(), format!("its command can't be rendered: {error}")),
+        };
         let attempt_state = row.attempt_state.map(v1::AttemptState::from);
         Ok(v1::Job {
             number: row.number,
@@ -276,8 +280,8 @@ impl Encoder<'_> {
             reason: row.reason.as_ref().map(Into::into),
             started: row.started.map(timestamp),
             finished: row.finished.map(timestamp),
-            note: row.note.unwrap_or_default(),
-            command: rendered.command,
+            note,
+            command,
             attempt_state: attempt_state.unwrap_or_default().into(),
             ended: row.ended.map(timestamp),
             usage: Some(v1::Usage {

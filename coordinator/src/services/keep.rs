@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::results::not_expired;
 use super::{Services, status};
-use crate::collector::{self, Collector};
+use crate::collector::{self, Collected, Collector, Fault};
 use crate::queue::{Collectable, Found};
 use crate::verify;
 
@@ -77,17 +77,20 @@ async fn collect(
     remove: bool,
     answers: &Garbage,
 ) -> Result<(), Status> {
-    let heaps = collector.collect(sweep, age, remove).await.map_err(collected)?;
-    for (heap, amount) in heaps {
-        let garbage = v1::Garbage {
-            sweep: sweep.id.to_string(),
-            sweep_name: sweep.name.clone(),
-            job: heap.job,
-            attempt: heap.attempt.unwrap_or(0),
-            why: heap.why.told().to_owned(),
-            files: amount.files,
-            bytes: amount.size,
-        };
+    let Collected { heaps, faults } = collector.collect(sweep, age, remove).await.map_err(collected)?;
+    let of_sweep =
+        v1::Garbage { sweep: sweep.id.to_string(), sweep_name: sweep.name.clone(), ..Default::default() };
+    let heaps = heaps.into_iter().map(|(heap, amount)| v1::Garbage {
+        job: heap.job,
+        attempt: heap.attempt.unwrap_or(0),
+        why: heap.why.told().to_owned(),
+        files: amount.files,
+        bytes: amount.size,
+        ..of_sweep.clone()
+    });
+    let faults =
+        faults.into_iter().map(|Fault { path, why }| v1::Garbage { path, fault: why, ..of_sweep.clone() });
+    for garbage in heaps.chain(faults) {
         if answers.send(Ok(garbage)).await.is_err() {
             break;
         }

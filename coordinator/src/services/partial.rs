@@ -39,6 +39,23 @@ impl Services {
             let listing = stream::iter(page).map(|attempt| self.stored(sweep, attempt)).buffered(AT_ONCE);
             let mut listing = std::pin::pin!(listing);
             while let Some((attempt, files)) = listing.try_next().await? {
+                let state = v1::AttemptState::from(attempt.state).into();
+                let files = match files {
+                    Ok(files) => files,
+                    Err(fault) => {
+                        let output = v1::JobOutput {
+                            job: attempt.job,
+                            attempt: attempt.number,
+                            attempt_state: state,
+                            fault,
+                            ..v1::JobOutput::default()
+                        };
+                        if answers.send(Ok(output)).await.is_err() {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                };
                 if done == Some(attempt.job) || files.is_empty() {
                     continue;
                 }
@@ -47,8 +64,9 @@ impl Services {
                     let output = v1::JobOutput {
                         job: attempt.job,
                         attempt: attempt.number,
-                        attempt_state: v1::AttemptState::from(attempt.state).into(),
+                        attempt_state: state,
                         file: Some(file),
+                        ..v1::JobOutput::default()
                     };
                     if answers.send(Ok(output)).await.is_err() {
                         return Ok(());
@@ -90,20 +108,26 @@ impl Services {
         })
     }
 
-    /// What an attempt has in the store, in the order of its paths.
+    /// What an attempt has in the store, in the order of its paths, or why its directory can't be read. An error is the
+    /// whole store's.
     async fn stored(
         &self,
         sweep: &Found,
         attempt: UnpublishedRow,
-    ) -> Result<(UnpublishedRow, Vec<v1::OutputFile>), Status> {
+    ) -> Result<(UnpublishedRow, Result<Vec<v1::OutputFile>, String>), Status> {
         let dir = place(sweep, attempt).dir();
         let listed = self.store.list(&dir).try_filter_map(|file| {
             let path = file.path.strip_prefix(&dir).and_then(|path| path.strip_prefix('/'));
             std::future::ready(Ok(path.map(|path| output(attempt.encoding, path, file.size))))
         });
-        let mut files: Vec<_> = listed.try_collect().await.map_err(status::store)?;
-        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok((attempt, files))
+        match listed.try_collect::<Vec<_>>().await {
+            Ok(mut files) => {
+                files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+                Ok((attempt, Ok(files)))
+            }
+            Err(error) if error.is_one_files() => Ok((attempt, Err(error.to_string()))),
+            Err(error) => Err(status::store(error)),
+        }
     }
 }
 

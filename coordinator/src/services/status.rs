@@ -50,6 +50,8 @@ pub(super) fn store(error: bt_store::Error) -> Status {
         Error::Full { .. } => Code::ResourceExhausted,
         Error::NotFound { .. } => Code::NotFound,
         Error::Name { .. } => Code::InvalidArgument,
+        // Asking again does not help, and other files can be read.
+        Error::Denied { .. } if error.is_one_files() => Code::FailedPrecondition,
         Error::Root { .. }
         | Error::Settings { .. }
         | Error::Gone { .. }

@@ -111,13 +111,18 @@ impl Place {
         self.dir.join(PARTS).join(format!("{}-{name}-{content}", file.job))
     }
 
-    /// All files are there: what is no longer needed goes, and the disk has what was written.
-    pub(super) fn finish(self) -> Result<(), Error> {
+    /// The disk gets what was written. If all files are there, the parts are removed; else they stay for the next run.
+    pub(super) fn finish(self, all: bool) -> Result<(), Error> {
         let parts = self.dir.join(PARTS);
-        for part in std::fs::read_dir(&parts).map_err(|error| failed(&parts, &error))?.flatten() {
-            std::fs::remove_file(part.path()).map_err(|error| failed(&part.path(), &error))?;
+        if all {
+            for part in std::fs::read_dir(&parts).map_err(|error| failed(&parts, &error))?.flatten() {
+                std::fs::remove_file(part.path()).map_err(|error| failed(&part.path(), &error))?;
+            }
         }
-        std::fs::remove_dir(&parts).map_err(|error| failed(&parts, &error))?;
+        match std::fs::remove_dir(&parts) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            removed => removed.map_err(|error| failed(&parts, &error))?,
+        }
         let dir = std::fs::File::open(&self.dir).map_err(|error| failed(&self.dir, &error))?;
         rustix::fs::syncfs(&dir).map_err(|errno| failed(&self.dir, &errno.into()))
     }
@@ -304,11 +309,11 @@ async fn hash(file: &mut fs::File) -> io::Result<(u64, Sha256)> {
 
 fn failed(path: &Path, error: &io::Error) -> Error {
     let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.kind());
-    Error::Failed(match full {
-        true => format!(
+    match full {
+        true => Error::NoRoom(format!(
             "{} can't be written: {error}. Make room and run this again: it goes on where it was",
             path.display()
-        ),
-        false => format!("{}: {error}", path.display()),
-    })
+        )),
+        false => Error::Failed(format!("{}: {error}", path.display())),
+    }
 }

@@ -1,15 +1,16 @@
 //! `btctl results get`: fetches results and proves that they are what was published.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fetch::{Fetch, Place, There};
 use super::partial::{Which, keep_apart, tell};
-use super::{File, files};
+use super::{File, Key, Listed, files};
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{say, words};
@@ -27,8 +28,9 @@ Examples:
   btctl results get sma-cross/17 -d results
   btctl results get sma-cross --partial -d unfinished         # what attempts have stored that are not published
   btctl results get sma-cross/17 --partial --attempt 1 -d lost
-Files that are there already, with the right SHA-256, are not fetched again, and a fetch that broke off is gone on with
-where it was. A file that is there with another content stops it before anything is written, unless --overwrite.";
+Files that are there already, with the right SHA-256, are not fetched again, and a fetch that broke off continues where
+it was. A file that is missing or damaged in the store is listed, all others are fetched, and the exit code is 1. A file
+that is there with another content stops the fetch before anything is written, unless --overwrite.";
 
 /// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
 /// fetch what attempts that are not published have stored; of that only the size is known, if it is not compressed.
@@ -66,8 +68,8 @@ impl Get {
         let shown = client.show(&self.target.sweep).await?;
         // By its id from now on: a newer sweep may take the name meanwhile.
         let target = Target { sweep: shown.sweep.id.clone(), job: self.target.job };
-        let files = files(&client, &target, &self.which).await?;
-        if files.is_empty() {
+        let Listed { files, unlisted } = files(&client, &target, &self.which).await?;
+        if files.is_empty() && unlisted.is_empty() {
             let what = match target.job {
                 Some(job) => format!("job {job} of sweep {}", shown.sweep.name),
                 None => format!("sweep {}", shown.sweep.name),
@@ -82,7 +84,13 @@ impl Get {
         keep_apart(&self.dir, &target.sweep, jobs, &files).await?;
         let place = Place::open(&self.dir, jobs)?;
         self.check_names(&place, &files)?;
-        let missing = self.missing(&place, &files).await?;
+        let mut batch = Batch::of_found(files.len() + unlisted.len());
+        for (attempt, error) in unlisted {
+            batch.note(&attempt, Err::<(), _>(error))?;
+        }
+        let mut lost = HashSet::new();
+        let missing = self.missing(&place, &files, &mut batch, &mut lost).await?;
+        let kept = files.len() - missing.len() - lost.len();
         let bytes: u64 = missing.iter().map(|file| file.size).sum();
         if let Some(room) = place.room().filter(|room| *room < bytes) {
             say(&format!(
@@ -94,35 +102,61 @@ impl Get {
         }
         let bar = progress(bytes);
         let fetch = Fetch { client: &client, sweep: &target.sweep, place: &place, bar: &bar };
-        let fetched = stream::iter(&missing).map(|file| fetch.file(file)).buffer_unordered(AT_ONCE);
-        fetched.try_collect::<()>().await?;
-        place.finish()?;
+        let fetched = stream::iter(&missing).map(async |file| (*file, fetch.file(file).await));
+        let mut fetched = Box::pin(fetched.buffer_unordered(AT_ONCE));
+        while let Some((file, outcome)) = fetched.next().await {
+            if bar.suspend(|| batch.note(&file.to_string(), outcome))?.is_none() {
+                lost.insert(file.key());
+            }
+        }
+        drop(fetched);
+        place.finish(batch.is_good())?;
         bar.finish_and_clear();
-        let kept = match files.len() - missing.len() {
+        let there = || files.iter().filter(|file| !lost.contains(&file.key()));
+        let kept = match kept {
             0 => String::new(),
             kept => format!(" ({kept} were there already)"),
         };
-        let bytes: u64 = files.iter().map(|file| file.size).sum();
-        let size = match files.iter().any(|file| file.compressed) {
+        let bytes: u64 = there().map(|file| file.size).sum();
+        let size = match there().any(|file| file.compressed) {
             true => format!("{} in the store", words::size(bytes)),
             false => words::size(bytes),
         };
-        say(&format!("{} files, {size}, in {}{kept}", files.len(), self.dir.display()));
+        say(&format!("{} files, {size}, in {}{kept}", there().count(), self.dir.display()));
         if self.which.partial {
             tell(&files);
         } else if target.job.is_none() && shown.counts.queued + shown.counts.running > 0 {
             let left = shown.counts.queued + shown.counts.running;
-            say(&format!("{left} of {jobs} jobs have not ended yet; run this again to fetch the rest"));
+            say(&format!("{left} of {jobs} jobs have not finished yet; run this again to fetch the rest"));
         }
-        Ok(())
+        batch.finish()
     }
 
-    /// The files that are not there yet. What is there with another content is told before anything is written.
-    async fn missing<'f>(&self, place: &Place, files: &'f [File]) -> Result<Vec<&'f File>, Error> {
-        let looked = stream::iter(files).map(async |file| Ok::<_, Error>((file, place.look(file).await?)));
-        let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
-        let other: Vec<&File> =
-            looked.iter().filter(|(_, there)| *there == There::Other).map(|(file, _)| *file).collect();
+    /// The files that are not there yet. Files that are there with another content are refused before anything is
+    /// written; those whose place can't be read are lost.
+    async fn missing<'f>(
+        &self,
+        place: &Place,
+        files: &'f [File],
+        batch: &mut Batch,
+        lost: &mut HashSet<Key<'f>>,
+    ) -> Result<Vec<&'f File>, Error> {
+        let mut looked = stream::iter(files).map(async |file| (file, place.look(file).await));
+        let mut looked = std::pin::pin!(looked.by_ref().buffered(AT_ONCE));
+        let (mut missing, mut other) = (Vec::new(), Vec::new());
+        while let Some((file, there)) = looked.next().await {
+            match batch.note(&file.to_string(), there)? {
+                Some(There::Same) => {}
+                Some(There::Nothing) => missing.push(file),
+                Some(There::Other) => {
+                    missing.push(file);
+                    other.push(file);
+                }
+                None => {
+                    lost.insert(file.key());
+                }
+            }
+        }
         if !other.is_empty() && !self.overwrite {
             let named = other.iter().take(NAMED).map(|file| Ok(place.of(file)?.display().to_string()));
             let named = named.collect::<Result<Vec<_>, Error>>()?.join(", ");
@@ -133,7 +167,7 @@ impl Get {
                 other.len()
             )));
         }
-        Ok(looked.into_iter().filter(|(_, there)| *there != There::Same).map(|(file, _)| file).collect())
+        Ok(missing)
     }
 
     /// Refuses names that the file system can't tell apart.

@@ -10,6 +10,8 @@ mod verify;
 
 pub(crate) use show::{pairs, record};
 
+use std::fmt;
+
 use backon::Retryable;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
@@ -20,6 +22,7 @@ use tonic::{Code, Streaming};
 
 use self::content::Content;
 use self::fetch::Broken;
+use crate::batch::Batch;
 use crate::client::{Client, is_broken_off, waits};
 use crate::error::Error;
 use crate::output::{Column, OutputArgs, Printer, Row, View, words};
@@ -79,9 +82,14 @@ impl Ls {
             true => [Column::always("attempt"), Column::always("state")],
         });
         if self.which.partial {
-            let files = files(&client, &self.target, &self.which).await?;
+            let Listed { files, unlisted } = files(&client, &self.target, &self.which).await?;
             partial::tell(&files);
-            return View { columns, rows: files.into_iter().map(row).collect() }.print(self.output.output);
+            View { columns, rows: files.into_iter().map(row).collect() }.print(self.output.output)?;
+            let mut batch = Batch::of_found(unlisted.len());
+            for (attempt, error) in unlisted {
+                batch.note(&attempt, Err::<(), _>(error))?;
+            }
+            return batch.finish();
         }
         let mut listed = list(&client, &self.target, &self.which).await?;
         let mut printer = Printer::new(columns, self.output.output)?;
@@ -128,7 +136,20 @@ struct File {
     state: Option<AttemptState>,
 }
 
+/// A file's job and path, by which it is told apart.
+type Key<'f> = (u32, &'f str);
+
+impl fmt::Display for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "job {}: {}", self.job, self.path)
+    }
+}
+
 impl File {
+    fn key(&self) -> Key<'_> {
+        (self.job, &self.path)
+    }
+
     fn of(output: v1::JobOutput, which: &Which) -> Result<Self, Error> {
         let state = which.partial.then(|| AttemptState::try_from(output.attempt_state())).transpose()?;
         let file = output.file.unwrap_or_default();
@@ -155,15 +176,29 @@ async fn list(client: &Client, target: &Target, which: &Which) -> Result<Streami
     client.outputs(request).await
 }
 
+/// Files, and the attempts whose files can't be listed, each with the reason.
+#[derive(Debug, Default)]
+struct Listed {
+    files: Vec<File>,
+    unlisted: Vec<(String, Error)>,
+}
+
 /// All files; asked for again if the list breaks off.
-async fn files(client: &Client, target: &Target, which: &Which) -> Result<Vec<File>, Error> {
+async fn files(client: &Client, target: &Target, which: &Which) -> Result<Listed, Error> {
     let all = || async {
-        let mut listed = list(client, target, which).await?;
-        let mut files = Vec::new();
-        while let Some(output) = listed.next().await {
-            files.push(File::of(output.map_err(Error::broken_off)?, which)?);
+        let mut outputs = list(client, target, which).await?;
+        let mut listed = Listed::default();
+        while let Some(output) = outputs.next().await {
+            let output = output.map_err(Error::broken_off)?;
+            if output.fault.is_empty() {
+                listed.files.push(File::of(output, which)?);
+            } else {
+                let attempt = format!("job {}, attempt {}", output.job, output.attempt);
+                let error = Error::Failed(format!("its files can't be listed: {}", output.fault));
+                listed.unlisted.push((attempt, error));
+            }
         }
-        Ok(files)
+        Ok(listed)
     };
     all.retry(waits(RETRIES)).when(Error::may_pass).await
 }
