@@ -2,33 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::Environment;
 use minijinja::value::ValueKind;
 
+use crate::expression::Expression;
 use crate::manifest::{Error, suggestion};
 use crate::parameters::Parameters;
-use crate::template::{Names, reason};
 
 /// The expression, compiled.
 pub(crate) struct Condition<'e> {
     source: &'e str,
-    expression: minijinja::Expression<'e, 'e>,
-    names: Names,
+    expression: Expression,
 }
 
 impl<'e> Condition<'e> {
     /// Compiles the expression. `known` are the parameters that jobs may have.
-    pub(crate) fn new(
-        engine: &'e Environment<'e>,
-        source: &'e str,
-        known: &BTreeSet<&str>,
-    ) -> Result<Self, Error> {
-        let expression = engine.compile_expression(source).map_err(|error| {
-            let hint = hint(source).map_or_else(|| reason(&error), str::to_owned);
-            Error::new(format!("`where` ({source:?}) is no expression: {hint}"))
-        })?;
-        let names = Names::new(engine, expression.undeclared_variables(false));
-        if let Some(name) = names.needed.iter().find(|name| !known.contains(name.as_str())) {
+    pub(crate) fn new(source: &'e str, known: &BTreeSet<&str>) -> Result<Self, Error> {
+        let expression = compile(source)?;
+        let names = expression.names().iter().map(String::as_str).filter(|name| *name != "params");
+        if let Some(name) = names.into_iter().find(|name| !known.contains(name)) {
             let hint = suggestion(name, known.iter().copied(), "parameters");
             let list: Vec<&str> = known.iter().copied().collect();
             let list = if hint.contains("did you mean") {
@@ -40,17 +31,17 @@ impl<'e> Condition<'e> {
                 "`where` ({source:?}) uses `{name}`, which is no parameter{hint}{list}"
             )));
         }
-        Ok(Self { source, expression, names })
+        Ok(Self { source, expression })
     }
 
     pub(crate) fn holds(&self, parameters: &Parameters) -> Result<bool, Error> {
         let source = self.source;
-        let value = self.expression.eval(self.names.scope(parameters)).map_err(|error| {
-            let why = match self.names.missing(parameters) {
-                Some(name) => {
+        let value = self.expression.evaluate(parameters).map_err(|fault| {
+            let why = match &fault.undefined {
+                Some(name) if self.expression.names().contains(name) => {
                     format!("this job has no `{name}`; write `{name} is not defined or ...`")
                 }
-                None => reason(&error),
+                _ => fault.to_string(),
             };
             Error::new(format!("`where` ({source:?}) fails for {}: {why}", parameters.to_json()))
         })?;
@@ -64,8 +55,18 @@ impl<'e> Condition<'e> {
     }
 }
 
+/// Compiles a `where`, of a manifest or of a command.
+pub(crate) fn compile(source: &str) -> Result<Expression, Error> {
+    Expression::compile(source).map_err(|fault| {
+        let hint = hint(source).map_or_else(|| fault.to_string(), str::to_owned);
+        let short: String = source.chars().take(200).collect();
+        let dots = if short.len() < source.len() { "..." } else { "" };
+        Error::new(format!("`where` ({short:?}{dots}) is no expression: {hint}"))
+    })
+}
+
 /// What people write who know other languages.
-pub(crate) fn hint(source: &str) -> Option<&'static str> {
+fn hint(source: &str) -> Option<&'static str> {
     let outside = without_texts(source);
     let not = outside.match_indices('!').any(|(at, _)| outside.as_bytes().get(at + 1) != Some(&b'='));
     if outside.contains("&&") || outside.contains("||") || not {

@@ -5,6 +5,7 @@
 mod condition;
 pub mod encoding;
 pub mod expansion;
+mod expression;
 pub mod id;
 pub mod image;
 pub mod layout;

@@ -7,14 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use minijinja::Value;
 use minijinja::value::{Object, ValueKind};
-use minijinja::{Environment, Expression, Value};
 use serde_json::Map;
 
-use crate::condition::hint;
+use crate::condition;
+use crate::expression::{Expression, Scope};
 use crate::manifest::{Error, suggestion};
 use crate::metrics::listed;
-use crate::template::{engine, reason, value_of};
+use crate::template::value_of;
 
 type Json = serde_json::Value;
 
@@ -23,21 +24,11 @@ const KEPT: usize = 100;
 const METRICS: &str = "metrics";
 const PARAMS: &str = "params";
 
-/// What selections are compiled by.
-#[derive(Debug)]
-pub struct Language(Environment<'static>);
-
-impl Default for Language {
-    fn default() -> Self {
-        Self(engine())
-    }
-}
-
 /// A compiled expression, and what it has found so far.
 #[derive(Debug)]
-pub struct Selection<'e> {
+pub struct Selection {
     source: String,
-    expression: Expression<'e, 'static>,
+    expression: Expression,
     names: Vec<Name>,
     names_metrics: bool,
     names_params: bool,
@@ -61,31 +52,24 @@ struct Looked {
     misses: bool,
 }
 
-impl Language {
+impl Selection {
     /// Compiles an expression.
-    pub fn selection(&self, source: &str) -> Result<Selection<'_>, Error> {
-        let expression = self.0.compile_expression_owned(source.to_owned()).map_err(|error| {
-            let hint = hint(source).map_or_else(|| reason(&error), str::to_owned);
-            Error::new(format!("`where` ({source:?}) is no expression: {hint}"))
-        })?;
-        let is_global = |name: &str| self.0.globals().any(|(global, _)| global == name);
-        let roots = expression.undeclared_variables(false);
+    pub fn new(source: &str) -> Result<Self, Error> {
+        let expression = condition::compile(source)?;
+        let roots = expression.names();
         let (names_metrics, names_params) = (roots.contains(METRICS), roots.contains(PARAMS));
-        let used: BTreeSet<String> = expression.undeclared_variables(true).into_iter().collect();
-        let names = used.into_iter().filter(|name| ![METRICS, PARAMS].contains(&name.as_str()));
-        let names = names.filter(|name| !is_global(name)).map(|text| Name { text, found: false });
-        Ok(Selection {
+        let used = expression.paths().iter().filter(|name| ![METRICS, PARAMS].contains(&name.as_str()));
+        let names = used.map(|text| Name { text: text.clone(), found: false }).collect();
+        Ok(Self {
             source: source.to_owned(),
-            names: names.collect(),
+            names,
             names_metrics,
             names_params,
             expression,
             looked: Arc::default(),
         })
     }
-}
 
-impl Selection<'_> {
     /// True if the job is wanted.
     pub fn takes(
         &mut self,
@@ -138,12 +122,12 @@ impl Selection<'_> {
         if self.names_params {
             root.insert(PARAMS.to_owned(), all(parameters.clone(), PARAMS));
         }
-        let evaluated = self.expression.eval(Value::from(root));
+        let evaluated = self.expression.evaluate(&Values(root));
         if self.looked().misses {
             return Ok(false);
         }
-        let value = evaluated.map_err(|error| {
-            Error::new(format!("`where` ({:?}) fails for job {job}: {}", self.source, reason(&error)))
+        let value = evaluated.map_err(|fault| {
+            Error::new(format!("`where` ({:?}) fails for job {job}: {fault}", self.source))
         })?;
         match value.kind() {
             ValueKind::Bool => Ok(value.is_true()),
@@ -189,6 +173,15 @@ fn overlap(source: &str, name: &str) -> Error {
     Error::new(format!(
         "`where` ({source:?}) names `{name}` and a part of it; write metrics[{name:?}] for it"
     ))
+}
+
+/// What the expression's names stand for.
+struct Values(BTreeMap<String, Value>);
+
+impl Scope for Values {
+    fn value(&self, name: &str) -> Option<Value> {
+        self.0.get(name).cloned()
+    }
 }
 
 /// Names with dots as the objects that the expression takes them for.
@@ -272,8 +265,7 @@ mod tests {
 
     #[track_caller]
     fn takes(source: &str, parameters: Json, metrics: Json) -> Result<bool, String> {
-        let language = Language::default();
-        let mut selection = language.selection(source).map_err(|error| error.to_string())?;
+        let mut selection = Selection::new(source).map_err(|error| error.to_string())?;
         let taken = selection.takes(7, &map(&parameters), map(&metrics));
         taken.map_err(|error| error.to_string())
     }
@@ -325,10 +317,9 @@ mod tests {
 
     #[test]
     fn a_name_that_no_job_has_is_told_with_those_there_are() {
-        let language = Language::default();
         let names = (["sharpe".to_owned(), "trades".to_owned()], ["fast".to_owned()]);
         let unknown = |source: &str| {
-            let mut selection = language.selection(source).unwrap();
+            let mut selection = Selection::new(source).unwrap();
             selection.takes(0, &map(&json!({"fast": 1})), map(&json!({"sharpe": 1}))).unwrap();
             selection.takes(1, &map(&json!({"fast": 1})), map(&json!({"trades": 1}))).unwrap();
             selection.unknown(&names.0, &names.1).map(|error| error.to_string())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, BinaryHeap};
 
 use bt_model::parameters::Parameters;
-use bt_model::selection::{Language, Selection};
+use bt_model::selection::Selection;
 use bt_model::state::JobState;
 use bt_model::template::Renderer;
 use bt_proto::convert::timestamp;
@@ -35,10 +35,9 @@ impl Services {
             parameters: known.reader().map_err(status::manifest)?,
             renderer: known.manifest.renderer().map_err(unreadable)?,
         };
-        let language = Language::default();
         let mut wanted = match request.filter.as_str() {
             "" => None,
-            source => Some(Wanted::new(&language, source)?),
+            source => Some(Wanted::new(source)?),
         };
         if !request.by.is_empty() {
             return self.send_ranked(sweep, request, &encoder, wanted, jobs).await;
@@ -94,7 +93,7 @@ impl Services {
         sweep: &Found,
         request: &v1::ListJobsRequest,
         encoder: &Encoder<'_>,
-        wanted: Option<Wanted<'_>>,
+        wanted: Option<Wanted>,
         jobs: &Jobs,
     ) -> Result<(), Status> {
         let limit = match request.limit {
@@ -135,7 +134,7 @@ impl Services {
         sweep: &Found,
         request: &v1::ListJobsRequest,
         encoder: &Encoder<'_>,
-        mut wanted: Wanted<'_>,
+        mut wanted: Wanted,
         limit: u32,
     ) -> Result<Option<Vec<JobRow>>, Status> {
         let mut best = BinaryHeap::new();
@@ -171,7 +170,7 @@ impl Services {
     }
 
     /// Fails if the expression names what no job has.
-    async fn check_names(&self, sweep: &Found, wanted: Wanted<'_>) -> Result<(), Status> {
+    async fn check_names(&self, sweep: &Found, wanted: Wanted) -> Result<(), Status> {
         // Only to find out whether it is worth the look at all names.
         if wanted.selection.unknown(&[], &[]).is_none() {
             return Ok(());
@@ -186,14 +185,14 @@ impl Services {
 }
 
 /// What jobs must fulfil, and the parameters that they were seen to have.
-struct Wanted<'l> {
-    selection: Selection<'l>,
+struct Wanted {
+    selection: Selection,
     parameters: BTreeSet<String>,
 }
 
-impl<'l> Wanted<'l> {
-    fn new(language: &'l Language, source: &str) -> Result<Self, Status> {
-        let selection = language.selection(source);
+impl Wanted {
+    fn new(source: &str) -> Result<Self, Status> {
+        let selection = Selection::new(source);
         let selection = selection.map_err(|error| Status::invalid_argument(error.to_string()))?;
         Ok(Self { selection, parameters: BTreeSet::new() })
     }

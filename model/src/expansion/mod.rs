@@ -16,7 +16,6 @@ use self::space::Space;
 use crate::condition::Condition;
 use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest};
 use crate::parameters::{self, Parameters};
-use crate::template;
 
 /// No more combinations than this are looked at to find the jobs among them. A `sample` looks at [`MAX_JOBS`] at most.
 pub const MAX_LOOKED_AT: u128 = 50_000_000;
@@ -80,9 +79,8 @@ impl<'m> Expansion<'m> {
         let distinct = parameters::check_distinct(names.iter().copied());
         distinct.map_err(|error| at("params")(Error::new(error.to_string())))?;
 
-        let engine = template::engine();
         let condition = match &manifest.filter {
-            Some(source) => Some(Condition::new(&engine, source, &names).map_err(at("where"))?),
+            Some(source) => Some(Condition::new(source, &names).map_err(at("where"))?),
             None => None,
         };
         let chosen = Search { manifest, space: &space, condition }.choose()?;

@@ -13,6 +13,7 @@ use super::document::{Entry, Kind};
 use super::draft::Draft;
 use super::error::{Error, suggestion};
 use super::read::{checked, list, map, read_needs, scalar_text, text};
+use crate::template;
 
 const KEYS: [&str; 3] = ["image", "command", "resource_request"];
 const OURS: [&str; 6] = ["image", "command", "matrix", "params_from", "where", "sample"];
@@ -41,7 +42,9 @@ pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
             "command" => {
                 draft.places.put("command", node.place.clone());
                 let words = list(node, "command", "a list of words")?.iter();
-                let words = words.map(|word| scalar_text(word, "command", "words").map(literal));
+                // That form has no templates, so braces in it are braces.
+                let words = words
+                    .map(|word| scalar_text(word, "command", "words").map(|word| template::literal(&word)));
                 draft.command = Some(checked(node, words.collect::<Result<_, _>>()?, check::command)?);
             }
             "resource_request" => {
@@ -59,12 +62,4 @@ pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
         return Err(container.node.error(message));
     }
     Ok(draft)
-}
-
-/// That form has no templates, so braces in it are braces.
-fn literal(word: String) -> String {
-    if ["{{", "{%", "{#"].iter().any(|open| word.contains(open)) {
-        return format!("{{% raw %}}{word}{{% endraw %}}");
-    }
-    word
 }

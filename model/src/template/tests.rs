@@ -1,1 +1,120 @@
+use super::*;
+use crate::manifest::Format;
 
+fn render(word: &str) -> Result<String, String> {
+    let parameters =
+        Parameters::from_json(r#"{"fast": 5, "mode": "a b", "on": true}"#).map_err(|e| e.to_string())?;
+    let template = Template::compile("command.1".to_owned(), word).map_err(|error| error.to_string())?;
+    template.render(&parameters).map_err(|(_, error)| error.to_string())
+}
+
+#[test]
+fn text_of_other_languages_stays_as_it_is() {
+    for text in [
+        "echo ${#x} #} ok",
+        "pa{#ss#}word",
+        "for x in \"${a[@]}\"; do echo ${#a[@]} ${x%%.*} ${x#*/}; done",
+        "awk '{print $1} END {printf \"{%d}\\n\", NR}'",
+        "{% percent %} and {%} and %} and }} and } }",
+        "date +{%Y-%m-%d}",
+        "{#- comment -#}\n",
+        "  spaces, and a newline at the end\n",
+        "# {# not a comment #}",
+        "f'{x}' {\"a\": {\"b\": {}}}",
+    ] {
+        assert_eq!(render(text).as_deref(), Ok(text));
+    }
+}
+
+#[test]
+fn expressions_in_braces_are_replaced_and_nothing_else() {
+    let renders = |word: &str, expected: &str| assert_eq!(render(word).as_deref(), Ok(expected), "{word}");
+    renders("--fast={{ fast }}", "--fast=5");
+    renders("{{fast}}{{mode}} {# {{ on }} #}\n", "5a b {# true #}\n");
+    renders("awk '{print ${{ fast }}}'", "awk '{print $5}'");
+    renders("${{fast}}", "$5");
+    renders("{{ '{{' }}.Name}}", "{{.Name}}");
+    renders("{{ '{{.Name}}' }}", "{{.Name}}");
+    renders("{% raw %}{{.Name}} {% if x %}{% endraw %}{{ fast }}", "{{.Name}} {% if x %}5");
+    renders("{{ {'a': {'b': fast}}['a']['b'] }}", "5");
+    renders("{{ -fast }} {{ fast - 1 }}", "-5 4");
+    renders("{{ params | tojson }}", r#"{"fast":5,"mode":"a b","on":true}"#);
+}
+
+#[test]
+fn what_is_no_template_is_refused_with_a_remedy() {
+    let fails = |word: &str, part: &str| {
+        let error = render(word).expect_err(word);
+        assert!(error.contains(part), "{word}: {error}");
+    };
+    for word in
+        ["{{.Name}}", "{{range .Items}}{{.}}{{end}}", "{{{fast}}}", "{{ fast", "{{}}", "don't {{ don't }}"]
+    {
+        fails(word, "write {{ '{{' }} or {% raw %}...{% endraw %}");
+    }
+    fails("{{-fast}}", "write a space after the braces, as in {{ -x }}");
+    fails("{{- fast -}}", "write a space after the braces");
+    fails("{% if fast > 3 %}x{% endif %}", "`{% if %}` is a statement of Jinja");
+    fails("{% set x = 'a' %}{{ x }}", "`{% set %}` is a statement");
+    fails("{% raw %}{{ x }}", "not followed by `{% endraw %}`");
+    fails("{{ slow }}", "uses `slow`, which is no parameter");
+    fails("{{ 'a\\0b' }}{{ fast }}{{ fast ~ '\u{0}' }}", "NUL");
+}
+
+#[test]
+fn literals_render_to_themselves() {
+    for text in [
+        "{{",
+        "{{{{",
+        "{{{%",
+        "{% raw %}{{ x }}{% endraw %}",
+        "{% endraw %}",
+        "{% if x %}",
+        "a {{ b }} {# c #}",
+    ] {
+        assert_eq!(render(&literal(text)).as_deref(), Ok(text));
+    }
+}
+
+/// A hundred bytes that would make gigabytes, as a manifest of its own.
+#[test]
+fn a_manifest_that_doubles_a_text_is_refused() {
+    for word in [
+        "{% set x = 'aaaaaaaa' %}{% for i in range(26) %}{% set x = x ~ x %}{% endfor %}{{ x }}",
+        "{{ 'x' * 100000000 }}",
+        "{{ ['x' * 100000000, 'x' * 100000000] }}",
+        "{{ range(99999) | join('aaaaaaaaaaaaaaaaaaaaaaaaaaaa') }}",
+        "{{ 'aaaaaaaa' | replace('a', 'aaaaaaaa') | replace('a', 'aaaaaaaa') | replace('a', 'aaaaaaaaa') | replace('a', 'aaaaaaaa') | replace('a', 'aaaaaaaaa') }}",
+        "{{ '%999999999d' | format(1) }}",
+    ] {
+        let text = format!("image: x:1\ncommand: [echo, {word:?}]\n");
+        let manifest =
+            Manifest::parse(text.as_bytes(), Format::Yaml, "sweep.yaml").unwrap().finish().unwrap();
+        let error = manifest.expand().expect_err(word).to_string();
+        assert!(error.starts_with("sweep.yaml:2:"), "{error}");
+    }
+}
+
+/// Depth that each format's parser would recurse over.
+#[test]
+fn deep_documents_are_refused() {
+    let deep = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
+    for (format, text) in [
+        (Format::Yaml, deep("[", "]")),
+        (Format::Yaml, deep("{a: ", "}")),
+        (Format::Yaml, deep("- ", "")),
+        (Format::Yaml, deep("? ", "")),
+        (
+            Format::Yaml,
+            "a: &a [x]\n".to_owned() + &(0..40).map(|n| format!("b{n}: &a [*a, *a]\n")).collect::<String>(),
+        ),
+        (Format::Json, deep("[", "]")),
+        (Format::Json, deep("{\"a\":", "}")),
+        (Format::Toml, "a = ".to_owned() + &deep("[", "]")),
+        (Format::Toml, "a = ".to_owned() + &deep("{a = ", "}")),
+        (Format::Toml, "[a".to_owned() + &".a".repeat(100_000) + "]"),
+        (Format::Toml, "a".to_owned() + &".a".repeat(100_000) + " = 1"),
+    ] {
+        assert!(Manifest::parse(text.as_bytes(), format, "m").is_err(), "{format:?}");
+    }
+}

@@ -259,7 +259,7 @@ impl ManifestFlags {
                         ))
                     })?;
                     // It is a value, not a template, whatever it holds.
-                    (flag.clone(), value.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}"))
+                    (flag.clone(), bt_model::template::literal(&value))
                 }
             };
             env.insert(name, value);
