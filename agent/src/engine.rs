@@ -302,6 +302,7 @@ pub(crate) enum ShellOutput {
 pub(crate) struct ImageDetails {
     pub(crate) id: String,
     /// Names and values.
+    pub(crate) size_bytes: u64,
     pub(crate) facts: Vec<(&'static str, String)>,
     /// What a careful owner would change.
     pub(crate) warnings: Vec<String>,

@@ -261,6 +261,7 @@ pub struct LocalImage {
     name: String,
     /// `sha256:...`
     pub id: String,
+    pub size_bytes: u64,
     pub facts: Vec<(&'static str, String)>,
     /// What a careful owner would change.
     pub warnings: Vec<String>,
@@ -278,6 +279,7 @@ impl LocalImage {
             engine,
             name: name.to_owned(),
             id: details.id,
+            size_bytes: details.size_bytes,
             facts: details.facts,
             warnings: details.warnings,
         })
@@ -290,10 +292,22 @@ impl LocalImage {
     }
 }
 
-/// What an agent would make of this machine: names and values, and what stands in the way.
+/// What an agent would make of this machine, and what stands in the way.
 pub struct Diagnosis {
-    pub facts: Vec<(&'static str, String)>,
-    pub sizing: serde_json::Value,
+    pub host: String,
+    pub platform: String,
+    pub cpus: u32,
+    pub memory_bytes: u64,
+    pub offered_memory_bytes: u64,
+    pub gpus: u32,
+    pub cgroup: &'static str,
+    /// The container engine and its version; none if it can't be reached.
+    pub engine: Option<String>,
+    /// What a job gets that asks for nothing.
+    pub default_threads: u64,
+    pub default_memory_bytes: u64,
+    pub default_shm_bytes: u64,
+    pub max_jobs: u32,
     pub troubles: Vec<String>,
 }
 
@@ -303,29 +317,29 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
     let offer = Offer::read(options, &machine, u64::MAX)?;
     let sizing = offer.sizing;
     let mut troubles = Vec::new();
-    let mut facts = vec![
-        ("host", machine.host_name.clone()),
-        ("platform", format!("linux/{}", machine::ARCHITECTURE)),
-        ("cpus", machine.cpus.to_string()),
-        ("memory", bt_model::resources::ByteSize(machine.total_bytes).to_string()),
-        ("offered_memory", bt_model::resources::ByteSize(machine.memory_bytes).to_string()),
-        ("gpus", machine.gpus.to_string()),
-    ];
-    facts.push(("cgroup", crate::agent::cgroup_version().to_owned()));
+    let mut version = None;
     match Engine::connect(options).await {
         Ok(engine) => {
-            facts.push(("engine", engine.version().await?));
+            version = Some(engine.version().await?);
             if let Err(error) = offer.check_at(&engine).await {
                 troubles.push(format!("{error:#}"));
             }
         }
         Err(error) => troubles.push(error.to_string()),
     }
-    let sizing = serde_json::json!({
-        "threads": sizing.threads,
-        "memory_bytes": sizing.memory_bytes,
-        "shm_bytes": sizing.shm_bytes,
-        "max_jobs": sizing.max_jobs,
-    });
-    Ok(Diagnosis { facts, sizing, troubles })
+    Ok(Diagnosis {
+        host: machine.host_name.clone(),
+        platform: format!("linux/{}", machine::ARCHITECTURE),
+        cpus: machine.cpus,
+        memory_bytes: machine.total_bytes,
+        offered_memory_bytes: machine.memory_bytes,
+        gpus: machine.gpus,
+        cgroup: crate::agent::cgroup_version(),
+        engine: version,
+        default_threads: sizing.threads,
+        default_memory_bytes: sizing.memory_bytes,
+        default_shm_bytes: sizing.shm_bytes,
+        max_jobs: sizing.max_jobs,
+        troubles,
+    })
 }

@@ -68,11 +68,22 @@ impl Error {
     }
 
     /// An error while writing to standard output.
-    pub(crate) fn output(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::Failed(format!("the output can't be written: {error}")),
+    pub(crate) fn output(error: impl std::error::Error + 'static) -> Self {
+        // Libraries that write hide it at different depths.
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(inner) = cause {
+            // CSV's errors don't name their cause as others do.
+            let of_csv = inner.downcast_ref::<csv::Error>().and_then(|error| match error.kind() {
+                csv::ErrorKind::Io(error) => Some(error),
+                _ => None,
+            });
+            let error = of_csv.or_else(|| inner.downcast_ref::<io::Error>());
+            if error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                return Self::OutputClosed;
+            }
+            cause = inner.source();
         }
+        Self::Failed(format!("the output can't be written: {error}"))
     }
 }
 

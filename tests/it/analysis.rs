@@ -139,7 +139,9 @@ fn two_sweeps_are_compared_point_by_point() {
         "{table:?}"
     );
     assert!(
-        table.stdout.starts_with("JOB_A  JOB_B  FAST  A  B   DIFFERENCE\n1      1      2     1  4   3\n"),
+        table
+            .stdout
+            .starts_with("JOB_A  JOB_B  FAST  A   B  DIFFERENCE\n    1      1     2  1   4           3\n"),
         "{table:?}"
     );
     let unknown = cluster.run(&["compare", &one, &two, "--by", "sharp"]);

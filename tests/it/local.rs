@@ -42,8 +42,9 @@ fn a_job_run_here_leaves_its_outputs_and_says_how_it_ended() {
     }
     let ended =
         run(&place, &["--timeout", "1s", "--stop-timeout", "1s", "-o", "json"], "echo begun; sleep 60");
-    let told: serde_json::Value = serde_json::from_str(ended.stdout.trim_start_matches("begun\n")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((ended.code, &told["reason"]), (1, &"timeout".into()));
+    assert!(ended.stderr.contains("begun\n"), "{ended:?}");
     let missing = run(&place, &["--job", "7"], "true");
     assert_eq!(missing.code, 3, "{missing:?}");
 }

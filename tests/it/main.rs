@@ -23,6 +23,7 @@ mod offers;
 mod open;
 mod options;
 mod order;
+mod output;
 mod provenance;
 mod rerun;
 mod results;

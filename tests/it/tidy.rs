@@ -85,6 +85,18 @@ fn each_statement_is_used_once_and_by_the_queue_alone() {
 }
 
 #[test]
+fn standard_output_is_opened_in_one_place() {
+    let doors = ["cli/src/output/out.rs", "cli/src/output/terminal.rs"];
+    for (path, text) in sources() {
+        let is_client = path.starts_with("cli/src") && !doors.iter().any(|door| path.ends_with(door));
+        let opens = ["stdout().lock()", "io::stdout()", "println!(", "print!("];
+        let asks_for_size = path.ends_with("cli/src/commands/debug.rs");
+        let opened = opens.iter().find(|open| text.contains(*open));
+        assert!(!is_client || asks_for_size || opened.is_none(), "{} has {opened:?}", path.display());
+    }
+}
+
+#[test]
 fn libraries_stay_behind_their_doors() {
     let check = |crate_name: &str, doors: &[&str]| {
         for (path, text) in sources() {

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, say, words};
+use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, words};
 use crate::settings::Settings;
 
 /// Look at the agents, and take them out of service.
@@ -58,7 +58,7 @@ pub(crate) struct Ls {
     #[arg(short, long)]
     all: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 impl Agents {
@@ -82,16 +82,16 @@ impl Show {
             Error::NotFound(format!("there is no agent {:?}; `btctl agents ls` lists them", self.agent))
         })?;
         let row = row(agent.clone())?;
-        let titles = columns().into_iter().map(|column| column.title);
+        let titles = columns().into_iter().map(|column| column.name);
         let mut facts: Vec<_> = titles.zip(row.cells).collect();
         let mut about: Vec<_> = agent.about.into_iter().collect();
         about.sort_unstable();
-        facts.extend(about);
+        facts.extend(about.into_iter().map(|(name, value)| (name, Cell::text(value))));
         let mut fingerprints: Vec<_> = agent.volume_fingerprints.into_iter().collect();
         fingerprints.sort_unstable();
         facts.extend(fingerprints.into_iter().map(|(volume, digits)| {
-            let told = if digits.is_empty() { "not known yet".to_owned() } else { digits };
-            (format!("fingerprint of {volume}"), told)
+            let shown = if digits.is_empty() { Cell::Remark("not known yet") } else { Cell::Text(digits) };
+            (format!("fingerprint of {volume}"), shown)
         }));
         crate::output::print_facts(facts.into_iter(), &row.json, self.output.output)
     }
@@ -153,7 +153,7 @@ impl Ls {
             say("no agent has ever connected; start one with `btctl agent`");
         }
         let rows = agents.into_iter().map(row).collect::<Result<_, _>>()?;
-        View { columns: columns(), rows }.print(self.output.output)
+        View { columns: columns(), rows }.print(&self.output)
     }
 }
 
@@ -167,20 +167,21 @@ fn is_recent(agent: &v1::Agent) -> bool {
 }
 
 fn columns() -> Vec<Column> {
-    let always = [
-        "name",
-        "state",
-        "running",
-        "cpus",
-        "free_cpus",
-        "memory",
-        "free_memory",
-        "gpus",
-        "labels",
-        "volumes",
-    ];
-    let wide = ["id", "version", "engine", "last_seen", "max_jobs", "disk", "free_disk"];
-    always.map(Column::always).into_iter().chain(wide.map(Column::wide)).collect()
+    let mut columns: Vec<_> =
+        ["name", "state", "running", "cpus", "free_cpus"].map(|name| Column::always(name).rank(0)).into();
+    columns.extend([
+        Column::always("memory_bytes").headed("memory").rank(1),
+        Column::always("free_memory_bytes").headed("free_memory").rank(1),
+        Column::always("gpus"),
+        Column::always("labels").optional(),
+        Column::always("volumes").optional(),
+    ]);
+    columns.extend(["id", "version", "engine", "last_seen", "max_jobs"].map(Column::wide));
+    columns.extend([
+        Column::wide("disk_bytes").headed("disk"),
+        Column::wide("free_disk_bytes").headed("free_disk"),
+    ]);
+    columns
 }
 
 fn row(agent: v1::Agent) -> Result<Row, Error> {
@@ -204,23 +205,23 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         "volume_fingerprints": agent.volume_fingerprints,
     });
     let cells = vec![
-        agent.name.clone(),
-        agent.state,
-        agent.running.to_string(),
-        words::cpus(capacity.cpu_millis),
-        words::cpus(free.cpu_millis),
-        words::size(capacity.memory_bytes),
-        words::size(free.memory_bytes),
-        capacity.gpus.to_string(),
-        labels.join(","),
-        agent.volumes.join(","),
-        agent.id,
-        agent.version,
-        agent.engine,
-        words::text(&words::time(agent.last_seen.as_ref())?),
-        capacity.jobs.to_string(),
-        words::size(capacity.disk_bytes),
-        words::size(free.disk_bytes),
+        Cell::text(&agent.name),
+        Cell::text(agent.state),
+        Cell::number(agent.running),
+        Cell::number(words::cpus(capacity.cpu_millis)),
+        Cell::number(words::cpus(free.cpu_millis)),
+        Cell::Bytes(capacity.memory_bytes),
+        Cell::Bytes(free.memory_bytes),
+        Cell::number(capacity.gpus),
+        Cell::text(labels.join(",")),
+        Cell::text(agent.volumes.join(",")),
+        Cell::text(agent.id),
+        Cell::text(agent.version),
+        Cell::text(agent.engine),
+        Cell::time(words::instant(agent.last_seen.as_ref())?),
+        Cell::number(capacity.jobs),
+        Cell::Bytes(capacity.disk_bytes),
+        Cell::Bytes(free.disk_bytes),
     ];
     Ok(Row { cells, json, name: agent.name })
 }

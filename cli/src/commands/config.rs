@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View};
+use crate::output::{Cell, Column, OutputArgs, Row, View};
 use crate::settings::{Setting, Settings};
 
 /// Look at the settings.
@@ -27,7 +27,7 @@ impl Config {
             let source = setting.source.to_string();
             Row {
                 json: json!({ "setting": name, "value": setting.value, "source": source }),
-                cells: vec![name.to_owned(), setting.value.clone(), source],
+                cells: [name, &setting.value, &source].map(Cell::text).into(),
                 name: name.to_owned(),
             }
         };

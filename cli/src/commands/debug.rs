@@ -1,6 +1,6 @@
 //! `btctl debug`: a shell in a job's container, on its agent.
 
-use std::io::{self, Read, Write, stderr, stdin, stdout};
+use std::io::{self, Read, Write, stderr, stdin};
 
 use bt_proto::v1::{self, debug_input, debug_output};
 use rustix::termios::{self, OptionalActions, Termios};
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{say, terminal};
+use crate::output::{Out, say, terminal};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -64,7 +64,7 @@ pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<()
         };
         let kind = message.and_then(|message| message.kind);
         match kind {
-            Some(debug_output::Kind::Stdout(data)) => write(&mut stdout().lock(), &data)?,
+            Some(debug_output::Kind::Stdout(data)) => write(&mut Out::stdout(), &data)?,
             Some(debug_output::Kind::Stderr(data)) => write(&mut stderr().lock(), &data)?,
             Some(debug_output::Kind::Note(note)) => say(&format!("{note}\r")),
             Some(debug_output::Kind::Exit(0)) => return Ok(()),

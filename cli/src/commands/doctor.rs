@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::OutputArgs;
+use crate::output::{Cell, OutputArgs, print_facts};
 use crate::settings::Settings;
 use crate::up;
 
@@ -17,36 +17,59 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let diagnosis = bt_agent::diagnose(&bt_agent::Options::unset()).await?;
-        let mut facts = diagnosis.facts;
-        let mut troubles = diagnosis.troubles;
-        let sizing = &diagnosis.sizing;
-        let size = |name: &str| crate::output::words::size(sizing[name].as_u64().unwrap_or(0));
-        facts.push(("default_threads", sizing["threads"].to_string()));
-        facts.push(("default_memory", size("memory_bytes")));
-        facts.push(("default_shm", size("shm_bytes")));
-        facts.push(("max_jobs", sizing["max_jobs"].to_string()));
+        let found = bt_agent::diagnose(&bt_agent::Options::unset()).await?;
         // Only `btctl up` needs it here.
-        let postgres = up::installed_postgres();
-        let postgres =
-            postgres.map_or_else(|| "not installed".to_owned(), |place| place.display().to_string());
-        facts.push(("postgres", postgres));
-        match Client::connect(settings).await {
-            Ok(client) => {
-                let agents = client.agents().await?.len();
-                facts.push(("coordinator", format!("{} ({agents} agents)", settings.coordinator.value)));
-            }
-            Err(_) => facts.push(("coordinator", format!("none answers at {}", settings.coordinator.value))),
-        }
-        let mut json = serde_json::Map::new();
-        json.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-        json.insert("sizing".to_owned(), diagnosis.sizing.clone());
-        json.insert("troubles".to_owned(), json!(troubles));
-        let told = troubles.iter().map(|trouble| ("trouble", trouble.clone()));
-        crate::output::print_facts(facts.into_iter().chain(told), &json.into(), self.output.output)?;
-        match troubles.is_empty() {
-            true => Ok(()),
-            false => Err(Error::Failed(troubles.swap_remove(0))),
+        let postgres = up::installed_postgres().map(|place| place.display().to_string());
+        let address = settings.coordinator.value.clone();
+        let agents = match Client::connect(settings).await {
+            Ok(client) => Some(client.agents().await?.len()),
+            Err(_) => None,
+        };
+        let coordinator = match agents {
+            Some(agents) => format!("{address} ({agents} agents)"),
+            None => format!("none answers at {address}"),
+        };
+        let json = json!({
+            "host": found.host,
+            "platform": found.platform,
+            "cpus": found.cpus,
+            "memory_bytes": found.memory_bytes,
+            "offered_memory_bytes": found.offered_memory_bytes,
+            "gpus": found.gpus,
+            "cgroup": found.cgroup,
+            "engine": found.engine,
+            "sizing": {
+                "threads": found.default_threads,
+                "memory_bytes": found.default_memory_bytes,
+                "shm_bytes": found.default_shm_bytes,
+                "max_jobs": found.max_jobs,
+            },
+            "postgres": postgres,
+            "coordinator": coordinator,
+            "coordinator_agents": agents,
+            "troubles": found.troubles,
+        });
+        let facts = [
+            ("host", Cell::text(found.host)),
+            ("platform", Cell::text(found.platform)),
+            ("cpus", Cell::number(found.cpus)),
+            ("memory_bytes", Cell::Bytes(found.memory_bytes)),
+            ("offered_memory_bytes", Cell::Bytes(found.offered_memory_bytes)),
+            ("gpus", Cell::number(found.gpus)),
+            ("cgroup", Cell::text(found.cgroup)),
+            ("engine", found.engine.map_or(Cell::None, Cell::text)),
+            ("default_threads", Cell::number(found.default_threads)),
+            ("default_memory_bytes", Cell::Bytes(found.default_memory_bytes)),
+            ("default_shm_bytes", Cell::Bytes(found.default_shm_bytes)),
+            ("max_jobs", Cell::number(found.max_jobs)),
+            ("postgres", postgres.map_or(Cell::Remark("not installed"), Cell::text)),
+            ("coordinator", Cell::text(coordinator)),
+        ];
+        let troubles = found.troubles.iter().map(|trouble| ("trouble", Cell::text(trouble)));
+        print_facts(facts.into_iter().chain(troubles), &json, self.output.output)?;
+        match found.troubles.into_iter().next() {
+            None => Ok(()),
+            Some(first) => Err(Error::Failed(first)),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, Format, OutputArgs, Row, View, print, print_json, words};
+use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_json, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -52,7 +52,7 @@ impl Explain {
                 let all = all.chain(agents.into_iter().map(|said| (said.agent, said.why)));
                 let row = |(agent, why): (String, String)| Row {
                     name: why.clone(),
-                    cells: vec![agent, why],
+                    cells: [agent, why].map(Cell::text).into(),
                     json: json!(null),
                 };
                 let columns = ["agent", "why"].map(Column::always).into();

@@ -8,7 +8,7 @@ use tokio_stream::StreamExt;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, say, words};
+use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
 use crate::settings::Settings;
 use crate::target;
 
@@ -35,7 +35,7 @@ pub(crate) struct Gc {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 impl Gc {
@@ -61,7 +61,7 @@ impl Gc {
             bytes += garbage.bytes;
             rows.push(row(&garbage));
         }
-        View { columns, rows }.print_unless_empty(self.output.output)?;
+        View { columns, rows }.print_unless_empty(&self.output)?;
         let what = if self.dry_run { "would be removed" } else { "removed" };
         say(&format!("{files} files, {}, {what}", words::size(bytes)));
         match left {
@@ -84,12 +84,12 @@ fn row(garbage: &v1::Garbage) -> Row {
             "size": garbage.bytes,
         }),
         cells: vec![
-            garbage.sweep_name.clone(),
-            garbage.job.to_string(),
-            attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
-            garbage.why.clone(),
-            garbage.files.to_string(),
-            words::size(garbage.bytes),
+            Cell::text(&garbage.sweep_name),
+            Cell::number(garbage.job),
+            attempt.map(Cell::number).unwrap_or_default(),
+            Cell::text(&garbage.why),
+            Cell::number(garbage.files),
+            Cell::Bytes(garbage.bytes),
         ],
         name: format!("{}/{}", garbage.sweep_name, garbage.job),
     }

@@ -11,7 +11,7 @@ use super::results::pairs;
 use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, say, terminal, words};
+use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
 
 /// Hand images in that no registry has, and look at them.
@@ -38,7 +38,7 @@ pub(crate) struct Push {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ls {
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -150,11 +150,11 @@ impl Ls {
             let pushed = words::time(image.pushed.as_ref())?;
             Ok::<_, Error>(Row {
                 cells: vec![
-                    image.name.clone(),
-                    image.id.clone(),
-                    words::size(image.size),
-                    image.pushed_by.clone(),
-                    words::text(&pushed),
+                    Cell::text(&image.name),
+                    Cell::text(&image.id),
+                    Cell::Bytes(image.size),
+                    Cell::text(&image.pushed_by),
+                    Cell::time(words::instant(image.pushed.as_ref())?),
                 ],
                 json: json!({
                     "name": image.name,
@@ -168,7 +168,7 @@ impl Ls {
         };
         let columns = ["name", "id", "size", "pushed_by", "pushed"].map(Column::always).into();
         let rows = images.into_iter().map(row).collect::<Result<_, _>>()?;
-        View { columns, rows }.print(self.output.output)
+        View { columns, rows }.print(&self.output)
     }
 }
 
@@ -181,14 +181,16 @@ impl Inspect {
             Err(_) => Value::Null,
         };
         let mut json = serde_json::Map::from_iter([("id".to_owned(), json!(image.id))]);
+        json.insert("size_bytes".to_owned(), json!(image.size_bytes));
         json.extend(image.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
         json.insert("warnings".to_owned(), json!(image.warnings));
         let python = words::text(&software["python"]);
         let packages = pairs(&software["packages"], usize::MAX);
         json.insert("software".to_owned(), software);
-        let facts = [("id", image.id.clone())].into_iter().chain(image.facts);
-        let facts = facts.chain([("python", python), ("packages", packages)]);
+        let first = [("id", Cell::text(&image.id)), ("size_bytes", Cell::Bytes(image.size_bytes))];
+        let texts = image.facts.into_iter().chain([("python", python), ("packages", packages)]);
         let warnings = image.warnings.into_iter().map(|warning| ("warning", warning));
-        crate::output::print_facts(facts.chain(warnings), &json.into(), self.output.output)
+        let texts = texts.chain(warnings).map(|(name, text)| (name, Cell::text(text)));
+        crate::output::print_facts(first.into_iter().chain(texts), &json.into(), self.output.output)
     }
 }

@@ -1,7 +1,5 @@
 //! `btctl jobs`: the jobs of a sweep with their parameters and metrics.
 
-use std::io::{BufWriter, Write, stdout};
-
 use bt_proto::v1;
 use serde_json::{Map, Value, json};
 use tokio_stream::StreamExt;
@@ -10,7 +8,7 @@ use tonic::Streaming;
 use super::submit::reuse;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, Format, OutputArgs, Row, View, words};
+use crate::output::{Cell, Column, Format, ListArgs, Printer, Row, View, words};
 use crate::settings::Settings;
 use crate::target;
 
@@ -34,7 +32,7 @@ pub(crate) struct Jobs {
     #[arg(long = "where", value_name = "EXPRESSION")]
     filter: Option<String>,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -67,7 +65,7 @@ impl Jobs {
             ..v1::ListJobsRequest::default()
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;
-        print(jobs, &List { sweep: &self.sweep, by: "" }, self.output.output).await
+        print(jobs, &List { sweep: &self.sweep, by: "" }, &self.output).await
     }
 }
 
@@ -82,23 +80,25 @@ pub(super) struct List<'a> {
 pub(super) async fn print(
     mut jobs: Streaming<v1::Job>,
     list: &List<'_>,
-    format: Format,
+    form: &ListArgs,
 ) -> Result<(), Error> {
-    if format != Format::Json {
+    if !matches!(form.format(), Format::Json | Format::Name) {
         let mut all = Vec::new();
         while let Some(job) = jobs.next().await {
-            all.push(job?);
+            all.push(job.map_err(Error::broken_off)?);
         }
-        return view(all, list)?.print(format);
+        return view(all, list)?.print(form);
     }
-    let mut out = BufWriter::new(stdout().lock());
-    let mut before = "[\n";
+    let mut printer = Printer::new(Vec::new(), form)?;
     while let Some(job) = jobs.next().await {
-        write!(out, "{before}{}", json(&job?)?).map_err(Error::output)?;
-        before = ",\n";
+        let job = job.map_err(Error::broken_off)?;
+        printer.row(Row { cells: Vec::new(), json: json(&job)?, name: name(list, &job) })?;
     }
-    let end = if before == "[\n" { "[]" } else { "\n]" };
-    writeln!(out, "{end}").and_then(|()| out.flush()).map_err(Error::output)
+    printer.finish()
+}
+
+fn name(list: &List<'_>, job: &v1::Job) -> String {
+    format!("{}/{}", list.sweep, job.number)
 }
 
 /// A job as JSON.
@@ -165,11 +165,18 @@ const OWN: [&str; 11] = [
     "reason",
     "started",
     "finished",
-    "memory",
+    "peak_memory_bytes",
     "cpu_seconds",
-    "written",
+    "written_bytes",
     "wall_seconds",
 ];
+
+/// Ranks of the columns in a table that is too wide.
+const KEY: u8 = 0;
+const RANKED_BY: u8 = 1;
+const REASON: u8 = 2;
+const STATE: u8 = 3;
+const PARAMETER: u8 = 4;
 
 /// Jobs as a list whose columns are their parameters and metrics.
 pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
@@ -184,39 +191,53 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     }
     let (parameters, mut metrics) = (parameters.0, metrics.0);
     metrics.sort_by_key(|name| (name != list.by, name.clone()));
-    let mut columns = vec![Column::always("job"), Column::always("state")];
+    let is_ranked = metrics.first().is_some_and(|name| name == list.by);
+    let first: Vec<String> = metrics.drain(..usize::from(is_ranked)).collect();
+    let all_metrics: Vec<String> = first.iter().chain(&metrics).cloned().collect();
     let title = |kind: &str, name: &String, others: &[String]| match OWN.contains(&name.as_str())
         || others.contains(name)
     {
         true => format!("{kind}.{name}"),
         false => name.clone(),
     };
-    columns.extend(parameters.iter().map(|name| Column::always(title("param", name, &metrics))));
-    columns.extend(metrics.iter().map(|name| Column::always(title("metric", name, &parameters))));
-    columns.extend(["attempts", "agent", "reason"].map(Column::always));
-    columns.extend(
-        ["started", "finished", "memory", "cpu_seconds", "written", "wall_seconds"].map(Column::wide),
-    );
+    let metric = |name: &String| Column::always(title("metric", name, &parameters));
+    let parameter =
+        |name: &String| Column::always(title("param", name, &all_metrics)).folds().rank(PARAMETER);
+    let mut columns = vec![Column::always("job").rank(KEY)];
+    columns.extend(first.iter().map(|name| metric(name).rank(RANKED_BY)));
+    columns.push(Column::always("state").rank(STATE));
+    columns.extend(parameters.iter().map(parameter));
+    columns.extend(metrics.iter().map(metric));
+    columns.extend(["attempts", "agent"].map(Column::always));
+    columns.push(Column::always("reason").optional().rank(REASON));
+    columns.extend(["started", "finished"].map(Column::wide));
+    let usage = [
+        ("peak_memory_bytes", "memory"),
+        ("cpu_seconds", "cpu_time"),
+        ("written_bytes", "written"),
+        ("wall_seconds", "ran"),
+    ];
+    columns.extend(usage.map(|(name, heading)| Column::wide(name).headed(heading)));
     let mut rows = Vec::with_capacity(read.len());
     for (job, (own, reported)) in read {
-        let mut cells = vec![job.number.to_string(), words::job_state(job.state())?.to_string()];
         let cell =
-            |map: &Map<String, Value>, name: &String| map.get(name).map(words::text).unwrap_or_default();
+            |map: &Map<String, Value>, name: &String| map.get(name).map(Cell::from).unwrap_or_default();
+        let mut cells = vec![Cell::number(job.number)];
+        cells.extend(first.iter().map(|name| cell(&reported, name)));
+        cells.push(Cell::text(words::job_state(job.state())?.name()));
         cells.extend(parameters.iter().map(|name| cell(&own, name)));
         cells.extend(metrics.iter().map(|name| cell(&reported, name)));
-        cells.push(job.attempts.to_string());
-        cells.push(job.agent.clone());
-        cells.push(words::reason(job.reason.clone())?.unwrap_or_else(|| told(&job)));
-        cells.push(words::text(&words::time(job.started.as_ref())?));
-        cells.push(words::text(&words::time(job.finished.as_ref())?));
+        cells.push(Cell::number(job.attempts));
+        cells.push(Cell::text(&job.agent));
+        cells.push(Cell::text(words::reason(job.reason.clone())?.unwrap_or_else(|| told(&job))));
+        cells.push(Cell::time(words::instant(job.started.as_ref())?));
+        cells.push(Cell::time(words::instant(job.finished.as_ref())?));
         let usage = job.usage.unwrap_or_default();
-        let size = |bytes: Option<u64>| bytes.map(words::size).unwrap_or_default();
-        let seconds = |seconds: Option<f64>| seconds.map(|s| format!("{s:.2}")).unwrap_or_default();
-        cells.push(size(usage.peak_memory_bytes));
-        cells.push(seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));
-        cells.push(size(usage.written_bytes));
-        cells.push(seconds(ran(&job)));
-        rows.push(Row { cells, json: json(&job)?, name: format!("{}/{}", list.sweep, job.number) });
+        cells.push(Cell::bytes(usage.peak_memory_bytes));
+        cells.push(Cell::seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));
+        cells.push(Cell::bytes(usage.written_bytes));
+        cells.push(Cell::seconds(ran(&job)));
+        rows.push(Row { cells, json: json(&job)?, name: name(list, &job) });
     }
     Ok(View { columns, rows })
 }
@@ -248,8 +269,8 @@ mod tests {
             ..v1::Job::default()
         };
         let view = view(vec![job], &List { sweep: "s", by: "" }).unwrap();
-        let titles: Vec<_> = view.columns.iter().map(|column| column.title.as_str()).collect();
+        let titles: Vec<_> = view.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(titles[..6], ["job", "state", "param.state", "param.x", "fast", "metric.x"]);
-        assert_eq!(view.rows[0].cells[2..6], ["1", "2", "5", "3.5"]);
+        assert_eq!(view.rows[0].cells[2..6], ["1", "2", "5", "3.5"].map(Cell::number));
     }
 }

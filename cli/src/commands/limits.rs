@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, say};
+use crate::output::{Cell, Column, ListArgs, Row, View, say};
 use crate::settings::Settings;
 
 /// Look at and set limits that jobs of all sweeps share, such as readers of one file server.
@@ -23,7 +23,7 @@ pub(crate) enum Limits {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ls {
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -65,15 +65,15 @@ impl Ls {
             say("there are no limits; btctl limits set NAME CAPACITY makes one");
         }
         let row = |limit: v1::Limit| {
-            let capacity = if limit.set { limit.capacity.to_string() } else { "not set".to_owned() };
+            let capacity = if limit.set { Cell::number(limit.capacity) } else { Cell::Remark("not set") };
             let capacity_json = limit.set.then_some(limit.capacity);
             Row {
-                cells: vec![limit.name.clone(), capacity, limit.used.to_string()],
+                cells: vec![Cell::text(&limit.name), capacity, Cell::number(limit.used)],
                 json: json!({ "name": limit.name, "capacity": capacity_json, "used": limit.used }),
                 name: limit.name,
             }
         };
         let columns = ["name", "capacity", "used"].map(Column::always).into();
-        View { columns, rows: limits.into_iter().map(row).collect() }.print(self.output.output)
+        View { columns, rows: limits.into_iter().map(row).collect() }.print(&self.output)
     }
 }

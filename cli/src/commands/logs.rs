@@ -1,7 +1,7 @@
 //! `btctl logs`: what a job printed, on the streams that it printed it on.
 
 use std::collections::VecDeque;
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, Write, stderr};
 
 use bt_model::log::{LogLine, Stream};
 use bt_proto::v1;
@@ -9,7 +9,7 @@ use tokio_stream::StreamExt;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{terminal, words};
+use crate::output::{Out, reader_left, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -51,6 +51,7 @@ impl Logs {
         };
         tokio::select! {
             printed = self.print(&client, request) => printed,
+            left = reader_left(), if self.follow => Err(left),
             pressed = tokio::signal::ctrl_c(), if self.follow => match pressed {
                 Ok(()) => Err(Error::Interrupted),
                 Err(error) => Err(Error::Failed(format!("Ctrl-C can't be heard: {error}"))),
@@ -60,11 +61,12 @@ impl Logs {
 
     async fn print(&self, client: &Client, request: v1::LogsRequest) -> Result<(), Error> {
         let mut lines = client.logs(request).await?;
+        let mut out = Out::stdout();
         let mut last = VecDeque::new();
         while let Some(line) = lines.next().await {
             let line = LogLine::try_from(line?)?;
             match self.tail {
-                None => self.write(&line)?,
+                None => self.write(&mut out, &line)?,
                 Some(0) => {}
                 Some(count) => {
                     if last.len() == count {
@@ -74,12 +76,12 @@ impl Logs {
                 }
             }
         }
-        last.iter().try_for_each(|line| self.write(line))
+        last.iter().try_for_each(|line| self.write(&mut out, line))
     }
 
-    fn write(&self, line: &LogLine) -> Result<(), Error> {
+    fn write(&self, out: &mut Out, line: &LogLine) -> Result<(), Error> {
         let written = match line.stream {
-            Stream::Stdout => self.write_to(&mut stdout().lock(), line, terminal::is_stdout()),
+            Stream::Stdout => self.write_to(out, line, terminal::is_stdout()),
             Stream::Stderr => self.write_to(&mut stderr().lock(), line, terminal::is_stderr()),
         };
         written.map_err(Error::output)

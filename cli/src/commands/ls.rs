@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, say, words};
+use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
 use crate::settings::Settings;
 
 /// List sweeps, the newest first.
@@ -21,7 +21,7 @@ pub(crate) struct Ls {
     #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 impl Ls {
@@ -37,7 +37,7 @@ impl Ls {
             Column::always("succeeded"),
             Column::always("failed"),
             Column::always("cancelled"),
-            Column::always("age"),
+            Column::always("created").headed("age"),
             Column::wide("owner"),
             Column::wide("priority"),
             Column::wide("image"),
@@ -52,7 +52,7 @@ impl Ls {
         if rows.is_empty() && !self.all {
             say("no sweep is queued or running; `btctl ls --all` lists those that have ended");
         }
-        View { columns, rows }.print(self.output.output)
+        View { columns, rows }.print(&self.output)
     }
 }
 
@@ -60,19 +60,19 @@ fn row(sweep: v1::Sweep, name: String) -> Result<Row, Error> {
     let counts = sweep.counts.unwrap_or_default();
     let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
     let cells = vec![
-        sweep.name.clone(),
-        sweep.id.chars().take(8).collect(),
-        words::sweep_state(&sweep).to_owned(),
-        words::total(&counts).to_string(),
-        queued.to_string(),
-        running.to_string(),
-        succeeded.to_string(),
-        failed.to_string(),
-        cancelled.to_string(),
-        words::age(sweep.created.as_ref())?,
-        sweep.owner.clone(),
-        sweep.priority.to_string(),
-        sweep.image.clone(),
+        Cell::text(&sweep.name),
+        Cell::text(sweep.id.chars().take(8).collect::<String>()),
+        Cell::text(words::sweep_state(&sweep)),
+        Cell::number(words::total(&counts)),
+        Cell::number(queued),
+        Cell::number(running),
+        Cell::number(succeeded),
+        Cell::number(failed),
+        Cell::number(cancelled),
+        Cell::ago(words::instant(sweep.created.as_ref())?),
+        Cell::text(&sweep.owner),
+        Cell::number(sweep.priority),
+        Cell::text(&sweep.image),
     ];
     Ok(Row { cells, json: json(&sweep)?, name })
 }

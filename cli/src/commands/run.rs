@@ -1,6 +1,6 @@
 //! `btctl run --local`: one job on this machine, before a whole sweep is queued.
 
-use std::io::{Write, stderr, stdout};
+use std::io::stderr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::submit::ManifestArgs;
 use crate::error::Error;
-use crate::output::{self, Format, OutputArgs, say, terminal, words};
+use crate::output::{self, Cell, Column, Format, Out, OutputArgs, Row, View, say, terminal, words};
 
 /// Outputs that are shown as they are, if they are small.
 const SHOWN: [&str; 2] = ["metrics.json", "algo_output.json"];
@@ -89,19 +89,18 @@ impl Run {
                 std::future::pending::<()>().await;
             }
         };
+        let format = self.output.output;
         let tell = |event: LocalEvent| match event {
             LocalEvent::Note(note) => say(&note),
             LocalEvent::Line(line) => {
-                let printed = match line.stream {
-                    Stream::Stdout => {
-                        terminal::write(&mut stdout().lock(), &line.text, terminal::is_stdout())
-                    }
-                    Stream::Stderr => {
-                        terminal::write(&mut stderr().lock(), &line.text, terminal::is_stderr())
-                    }
-                };
-                // A reader that has hung up wants no more.
-                drop(printed);
+                // A document has standard output for itself.
+                if line.stream == Stream::Stdout && format.is_for_people() {
+                    let mut out = Out::stdout();
+                    // The job goes on when its reader has left.
+                    drop(out.put_from_job(&line.text).and_then(|()| out.finish()));
+                } else {
+                    terminal::write(&mut stderr().lock(), &line.text, terminal::is_stderr()).ok();
+                }
             }
         };
         let ended = bt_agent::run_local(&options, job, &out, interrupted, tell).await?;
@@ -110,7 +109,7 @@ impl Run {
             say(skipped);
         }
         let reason = ended.reason.as_ref().map(ToString::to_string);
-        if self.output.output == Format::Json {
+        if format == Format::Json {
             let outputs: Vec<_> =
                 ended.outputs.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect();
             output::print_json(&json!({
@@ -124,7 +123,7 @@ impl Run {
                 "image_id": ended.image_id,
             }))?;
         } else {
-            show(&out, &ended.outputs)?;
+            show(&out, &ended.outputs, format)?;
         }
         let memory = ended.peak_memory_bytes.map(|bytes| format!(", {} of memory", words::size(bytes)));
         let memory = memory.unwrap_or_default();
@@ -148,7 +147,16 @@ fn metrics(out: &Path) -> Value {
 }
 
 /// Lists the outputs, and prints those that say how it went.
-fn show(out: &Path, outputs: &[(String, u64)]) -> Result<(), Error> {
+fn show(out: &Path, outputs: &[(String, u64)], format: Format) -> Result<(), Error> {
+    if !format.is_for_people() {
+        let row = |(path, size): &(String, u64)| Row {
+            cells: vec![Cell::text(path), Cell::Bytes(*size)],
+            json: Value::Null,
+            name: path.clone(),
+        };
+        let columns = ["path", "size"].map(Column::always).into();
+        return View { columns, rows: outputs.iter().map(row).collect() }.print(format);
+    }
     for (path, size) in outputs {
         say(&format!("{path}  {}", words::size(*size)));
     }
@@ -157,11 +165,12 @@ fn show(out: &Path, outputs: &[(String, u64)]) -> Result<(), Error> {
     {
         let text =
             std::fs::read(out.join(path)).map_err(|error| Error::Failed(format!("{path}: {error}")))?;
-        let mut stdout = stdout().lock();
-        let printed = terminal::write(&mut stdout, &text, terminal::is_stdout());
-        printed
-            .and_then(|()| if text.ends_with(b"\n") { Ok(()) } else { writeln!(stdout) })
-            .map_err(Error::output)?;
+        let mut out = Out::stdout();
+        out.put_from_job(&text)?;
+        if !text.ends_with(b"\n") {
+            out.put("\n")?;
+        }
+        out.finish()?;
     }
     Ok(())
 }

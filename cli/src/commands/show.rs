@@ -8,7 +8,7 @@ use super::submit::{command_line, reuse};
 use super::{jobs, ls};
 use crate::client::{Client, Shown};
 use crate::error::Error;
-use crate::output::{Column, Format, OutputArgs, Row, View, print, print_json, words};
+use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_json, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -44,8 +44,8 @@ impl Show {
                 columns.extend(counts.keys().map(Column::always));
                 let state = words::sweep_state(&shown.sweep).to_owned();
                 let v1::Sweep { id, name, image, .. } = shown.sweep;
-                let mut cells = vec![id.clone(), name, state, image];
-                cells.extend(counts.values().map(words::text));
+                let mut cells = [&id, &name, &state, &image].map(Cell::text).to_vec();
+                cells.extend(counts.values().map(Cell::from));
                 View { columns, rows: vec![Row { cells, json: Value::Null, name: id }] }.print(Format::Csv)
             }
         }

@@ -5,7 +5,7 @@ use bt_proto::v1;
 use super::jobs;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::OutputArgs;
+use crate::output::ListArgs;
 use crate::settings::Settings;
 use crate::target;
 
@@ -39,7 +39,7 @@ pub(crate) struct Top {
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 impl Top {
@@ -54,6 +54,6 @@ impl Top {
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;
         let list = jobs::List { sweep: &self.sweep, by: &self.by };
-        jobs::print(jobs, &list, self.output.output).await
+        jobs::print(jobs, &list, &self.output).await
     }
 }

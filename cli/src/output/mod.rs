@@ -1,6 +1,8 @@
-//! What commands print: one view of a list, in the form that was asked for. Only lists of things go to standard
-//! output; all that is said about them goes to standard error.
+//! What commands print: one view of a list, in the form that was asked for. Only the list goes to standard output;
+//! remarks about it go to standard error.
 
+mod cell;
+mod out;
 mod printer;
 mod table;
 pub(crate) mod terminal;
@@ -8,24 +10,37 @@ pub(crate) mod words;
 
 use std::io::{self, Write};
 
+use bt_model::manifest::suggestion;
 use serde_json::Value;
 
+pub(crate) use cell::Cell;
+pub(crate) use out::{Out, reader_left};
 pub(crate) use printer::Printer;
 
+use self::table::Extent;
 use crate::error::Error;
 
 /// The form of a command's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For people; scripts should use json or csv.
+    /// For people: fits the terminal. Scripts should use json or csv.
     #[default]
     Table,
-    /// A table with more columns, and nothing cut off.
+    /// A table with all columns, and nothing cut off.
     Wide,
+    /// Numbers in base units (bytes, seconds), times in RFC 3339; docs/OUTPUT.md describes it.
     Json,
+    /// All columns, with the values of json.
     Csv,
     /// What addresses each thing in other commands, one a line.
     Name,
+}
+
+impl Format {
+    /// True for a form that people read.
+    pub(crate) fn is_for_people(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -35,20 +50,93 @@ pub(crate) struct OutputArgs {
     pub(crate) output: Format,
 }
 
-/// A column's title, and whether only `wide` shows it. CSV has all columns.
-#[derive(Clone, Debug)]
-pub(crate) struct Column {
-    pub(crate) title: String,
-    pub(crate) wide: bool,
+/// The form of a list whose columns can be chosen.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    form: OutputArgs,
+    /// Columns of a table or CSV, in this order; CSV's first line names all there are.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    columns: Vec<String>,
 }
 
+impl ListArgs {
+    pub(crate) fn format(&self) -> Format {
+        self.form.output
+    }
+}
+
+/// A format, and the columns that were asked for: all if none is named.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    format: Format,
+    columns: Vec<String>,
+}
+
+impl Form {
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+}
+
+impl From<Format> for Form {
+    fn from(format: Format) -> Self {
+        Self { format, columns: Vec::new() }
+    }
+}
+
+impl From<&ListArgs> for Form {
+    fn from(args: &ListArgs) -> Self {
+        Self { format: args.form.output, columns: args.columns.clone() }
+    }
+}
+
+/// A column of a list. CSV has all columns, under their names.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    /// In CSV and in `--columns`.
+    pub(crate) name: String,
+    /// In tables.
+    heading: String,
+    /// Only `wide` tables show it.
+    wide: bool,
+    /// Stands above a table that has the same value in all rows.
+    folds: bool,
+    /// Is no part of a table that has no value for it.
+    optional: bool,
+    /// Where a table does not fit, columns with a small rank stay.
+    rank: u8,
+}
+
+/// The rank of a column that has none of its own.
+const RANK: u8 = 5;
+
 impl Column {
-    pub(crate) fn always(title: impl Into<String>) -> Self {
-        Self { title: title.into(), wide: false }
+    pub(crate) fn always(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let heading = name.to_uppercase();
+        Self { name, heading, wide: false, folds: false, optional: false, rank: RANK }
     }
 
-    pub(crate) fn wide(title: impl Into<String>) -> Self {
-        Self { title: title.into(), wide: true }
+    pub(crate) fn wide(name: impl Into<String>) -> Self {
+        Self { wide: true, ..Self::always(name) }
+    }
+
+    /// What stands above it in tables, where that is not its name.
+    pub(crate) fn headed(self, heading: &str) -> Self {
+        Self { heading: heading.to_uppercase(), ..self }
+    }
+
+    pub(crate) fn folds(self) -> Self {
+        Self { folds: true, ..self }
+    }
+
+    pub(crate) fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    pub(crate) fn rank(self, rank: u8) -> Self {
+        Self { rank, ..self }
     }
 }
 
@@ -61,52 +149,75 @@ pub(crate) struct View {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    pub(crate) cells: Vec<String>,
+    pub(crate) cells: Vec<Cell>,
     pub(crate) json: Value,
     pub(crate) name: String,
 }
 
 impl View {
     /// Prints the list; as JSON, an array.
-    pub(crate) fn print(&self, format: Format) -> Result<(), Error> {
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        self.write(format, &mut out).and_then(|()| out.flush()).map_err(Error::output)
+    pub(crate) fn print(self, form: impl Into<Form>) -> Result<(), Error> {
+        let Self { columns, rows } = self;
+        let mut printer = Printer::new(columns, form)?;
+        rows.into_iter().try_for_each(|row| printer.row(row))?;
+        printer.finish()
     }
 
-    /// The same, but no empty table for people, who are told otherwise that there is nothing.
-    pub(crate) fn print_unless_empty(&self, format: Format) -> Result<(), Error> {
-        match format {
-            Format::Table | Format::Wide if self.rows.is_empty() => Ok(()),
-            format => self.print(format),
+    /// The same, but no empty table for people; a remark says that there is nothing.
+    pub(crate) fn print_unless_empty(self, form: impl Into<Form>) -> Result<(), Error> {
+        let form = form.into();
+        if form.format.is_for_people() && self.rows.is_empty() {
+            self.shown(&form)?;
+            return Ok(());
         }
+        self.print(form)
     }
 
-    fn write(&self, format: Format, out: &mut impl Write) -> io::Result<()> {
-        match format {
-            Format::Table | Format::Wide => table::write(self, format == Format::Wide, out),
-            Format::Json => {
-                let rows: Vec<_> = self.rows.iter().map(|row| &row.json).collect();
-                serde_json::to_writer_pretty(&mut *out, &rows)?;
-                writeln!(out)
-            }
-            Format::Csv => self.write_csv(out),
-            Format::Name => self.rows.iter().try_for_each(|row| writeln!(out, "{}", row.name)),
+    fn print_table(mut self, form: &Form) -> Result<(), Error> {
+        let extent = match (form.columns.is_empty(), form.format) {
+            (false, _) => Extent::Chosen,
+            (true, Format::Wide) => Extent::All,
+            (true, _) => Extent::Fit(out::width()),
+        };
+        let shown = self.shown(form)?;
+        self.columns = shown.iter().map(|index| self.columns[*index].clone()).collect();
+        for row in &mut self.rows {
+            row.cells = shown.iter().map(|index| row.cells[*index].clone()).collect();
         }
+        let mut out = Out::stdout();
+        table::write(&self, extent, &mut out).map_err(Error::output)?;
+        out.finish()
     }
 
-    fn write_csv(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut csv = csv::Writer::from_writer(out);
-        csv.write_record(self.columns.iter().map(|column| &column.title))?;
-        for row in &self.rows {
-            csv.write_record(&row.cells)?;
+    /// The columns that were asked for, in this order; all if none was.
+    fn shown(&self, form: &Form) -> Result<Vec<usize>, Error> {
+        if form.columns.is_empty() {
+            return Ok((0..self.columns.len()).collect());
         }
-        csv.flush()
+        if matches!(form.format, Format::Json | Format::Name) {
+            return Err(Error::Usage(
+                "--columns chooses columns of tables and CSV; write -o table, -o wide or -o csv with it, or leave it \
+                 out: JSON has all keys"
+                    .to_owned(),
+            ));
+        }
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        let index = |wanted: &String| {
+            let found = names.iter().position(|name| name == wanted);
+            found.ok_or_else(|| {
+                let hint = suggestion(wanted, names.iter().copied(), "columns");
+                Error::Usage(format!("--columns: there is no column {wanted:?}{hint}"))
+            })
+        };
+        form.columns.iter().map(index).collect()
     }
 }
 
-/// Prints lines on standard output.
+/// Prints a line, or several, on standard output.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
-    writeln!(io::stdout().lock(), "{text}").map_err(Error::output)
+    let mut out = Out::stdout();
+    writeln!(out, "{text}").map_err(Error::output)?;
+    out.finish()
 }
 
 /// Prints one thing as JSON.
@@ -114,9 +225,10 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Error> {
     print(&format!("{value:#}"))
 }
 
-/// Prints one thing's names and values, for people as lines.
+/// Prints one thing's names and values, for people as lines. A name of a number of bytes ends with `_bytes`, which
+/// people don't read, because the size that they read has its unit.
 pub(crate) fn print_facts(
-    facts: impl Iterator<Item = (impl Into<String>, String)>,
+    facts: impl Iterator<Item = (impl Into<String>, Cell)>,
     json: &Value,
     format: Format,
 ) -> Result<(), Error> {
@@ -124,55 +236,24 @@ pub(crate) fn print_facts(
         return print_json(json);
     }
     let facts = facts.map(|(name, value)| (name.into(), value));
-    let facts: Vec<(String, String)> = facts.filter(|(_, value)| !value.is_empty()).collect();
+    let facts: Vec<(String, Cell)> = facts.filter(|(_, value)| !value.is_none()).collect();
     if format == Format::Csv {
         let columns = ["name", "value"].map(Column::always).into();
-        let row = |(name, value): (String, String)| Row {
-            cells: vec![name.clone(), value],
+        let row = |(name, value): (String, Cell)| Row {
+            cells: vec![Cell::text(name.clone()), value],
             json: Value::Null,
             name,
         };
         return View { columns, rows: facts.into_iter().map(row).collect() }.print(format);
     }
+    let facts: Vec<_> = facts.iter().map(|(name, value)| (name.trim_end_matches("_bytes"), value)).collect();
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    facts.iter().try_for_each(|(name, value)| print(&format!("{name:<width$}  {value}")))
+    let lines = facts.iter().map(|(name, value)| format!("{name:<width$}  {}", value.people()));
+    print(&lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Says something to the user; nobody's script reads it.
+/// Prints a remark for people on standard error.
 pub(crate) fn say(text: &str) {
-    // Standard error may be closed; there is nobody left to tell.
+    // Standard error may be closed; nothing is left to report that on.
     writeln!(io::stderr().lock(), "{text}").ok();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn view() -> View {
-        let row = |name: &str, reason: &str| Row {
-            cells: vec![name.to_owned(), reason.to_owned()],
-            json: serde_json::json!({ "name": name }),
-            name: name.to_owned(),
-        };
-        View {
-            columns: vec![Column::always("name"), Column::wide("reason")],
-            rows: vec![row("a", "x, \"y\""), row("bb", "")],
-        }
-    }
-
-    fn written(format: Format) -> String {
-        let mut out = Vec::new();
-        view().write(format, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn a_list_has_its_forms() {
-        assert_eq!(written(Format::Table), "NAME\na\nbb\n");
-        assert_eq!(written(Format::Wide), "NAME  REASON\na     x, \"y\"\nbb\n");
-        assert_eq!(written(Format::Csv), "name,reason\na,\"x, \"\"y\"\"\"\nbb,\n");
-        assert_eq!(written(Format::Name), "a\nbb\n");
-        let json: Value = serde_json::from_str(&written(Format::Json)).unwrap();
-        assert_eq!(json[1]["name"], "bb");
-    }
 }

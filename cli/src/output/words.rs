@@ -50,11 +50,9 @@ pub(crate) fn time(time: Option<&WireTime>) -> Result<Value, Error> {
     })
 }
 
-/// How long ago: `5m`.
-pub(crate) fn age(time: Option<&WireTime>) -> Result<String, Error> {
-    let Some(time) = time else { return Ok(String::new()) };
-    let elapsed = Timestamp::now().duration_since(convert::time(time)?);
-    Ok(span(Duration::try_from(elapsed).unwrap_or_default()))
+/// A point in time from the wire.
+pub(crate) fn instant(time: Option<&WireTime>) -> Result<Option<Timestamp>, Error> {
+    Ok(time.map(convert::time).transpose()?)
 }
 
 /// The time between two points, or from the first until now.

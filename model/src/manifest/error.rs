@@ -110,7 +110,7 @@ impl PartialEq for Places {
 }
 
 /// `; did you mean ...?`, or the list of what there is.
-pub(crate) fn suggestion<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -> String {
+pub fn suggestion<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let nearest = known
         .iter()

@@ -28,8 +28,7 @@ use std::time::Duration;
 pub use check::{MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
 pub use choice::{Containers, JobUser, Network, OnDisconnect, Pull};
 pub use draft::Draft;
-pub(crate) use error::suggestion;
-pub use error::{Error, Place, Places};
+pub use error::{Error, Place, Places, suggestion};
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix, parse_axis_flag};
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,

@@ -52,8 +52,8 @@ impl Docker {
         }
         Ok(Some(ImageDetails {
             id: found.id.unwrap_or_default(),
+            size_bytes: size,
             facts: vec![
-                ("size", ByteSize(size).to_string()),
                 ("layers", layers.to_string()),
                 (
                     "platform",

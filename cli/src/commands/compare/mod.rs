@@ -12,7 +12,7 @@ use tokio_stream::StreamExt;
 use self::points::{Matched, Points, Summary};
 use crate::client::{Client, Shown};
 use crate::error::Error;
-use crate::output::{Column, Format, OutputArgs, Row, View, print_json, say, words};
+use crate::output::{Cell, Column, Format, ListArgs, Row, View, print_json, say};
 use crate::settings::Settings;
 use crate::target;
 
@@ -48,7 +48,7 @@ pub(crate) struct Compare {
     #[arg(short = 'n', long, value_name = "N", requires = "by")]
     limit: Option<usize>,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 impl Compare {
@@ -72,7 +72,7 @@ impl Compare {
         }
         let found = points.finish(self.ascending);
         let differences = differences(&a, &b, &found)?;
-        if self.output.output == Format::Json {
+        if self.output.format() == Format::Json {
             return self.print_json(&a, &b, &found, &differences);
         }
         say(&format!("A: {} ({}), B: {} ({})", a.sweep.name, short(&a), b.sweep.name, short(&b)));
@@ -90,7 +90,7 @@ impl Compare {
             }
             None => by_metric(&found),
         };
-        view.print(self.output.output)
+        view.print(&self.output)
     }
 
     fn print_json(
@@ -157,9 +157,9 @@ fn by_metric(found: &Matched) -> View {
     columns.extend(["only_a", "only_b"].map(Column::wide));
     let row = |summary: &Summary| {
         let Summary { metric, points, best, median, mean, better, worse, same, only } = summary;
-        let mut cells = vec![metric.clone(), points.to_string()];
-        cells.extend([best, median, mean].into_iter().flatten().map(|value| rounded(*value)));
-        cells.extend([better, worse, same, &only[0], &only[1]].map(ToString::to_string));
+        let mut cells = vec![Cell::text(metric), Cell::number(points)];
+        cells.extend([best, median, mean].into_iter().flatten().map(|value| Cell::Number(rounded(*value))));
+        cells.extend([better, worse, same, &only[0], &only[1]].map(Cell::number));
         let json = json!({
             "metric": metric, "points": points,
             "best": {"a": best[0], "b": best[1]},
@@ -188,15 +188,15 @@ fn by_point(found: &Matched, limit: Option<usize>) -> View {
         true => format!("param.{name}"),
         false => name.clone(),
     };
-    let mut columns = vec![Column::always("job_a"), Column::always("job_b")];
-    columns.extend(names.iter().map(|name| Column::always(title(name))));
-    columns.extend(["a", "b", "difference"].map(Column::always));
+    let mut columns: Vec<_> = ["job_a", "job_b"].map(|name| Column::always(name).rank(0)).into();
+    columns.extend(names.iter().map(|name| Column::always(title(name)).folds().rank(2)));
+    columns.extend(["a", "b", "difference"].map(|name| Column::always(name).rank(1)));
     let rows = pairs.iter().map(|pair| {
         let [a, b] = pair.values;
-        let mut cells = pair.jobs.map(|job| job.to_string()).to_vec();
-        cells.extend(names.iter().map(|name| pair.parameters.get(name).map(words::text).unwrap_or_default()));
-        cells.extend([a, b].map(|value| value.to_string()));
-        cells.push(rounded(b - a));
+        let mut cells = pair.jobs.map(Cell::number).to_vec();
+        cells.extend(names.iter().map(|name| pair.parameters.get(name).map(Cell::from).unwrap_or_default()));
+        cells.extend([a, b].map(Cell::number));
+        cells.push(Cell::Number(rounded(b - a)));
         let json = json!({
             "job_a": pair.jobs[0], "job_b": pair.jobs[1], "params": pair.parameters, "a": a, "b": b, "difference": b - a,
         });

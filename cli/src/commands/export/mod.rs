@@ -8,7 +8,7 @@ mod parquet;
 mod spool;
 
 use std::fs::Permissions;
-use std::io::{BufWriter, IsTerminal, Write, stdout};
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ use self::spool::Spool;
 use super::jobs;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::say;
+use crate::output::{Out as Stdout, say, terminal};
 use crate::settings::Settings;
 use crate::target;
 
@@ -61,7 +61,7 @@ enum Form {
 impl Export {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let form = self.form();
-        if form == Form::Parquet && self.file.is_none() && stdout().is_terminal() {
+        if form == Form::Parquet && self.file.is_none() && terminal::is_stdout() {
             let told = "Parquet is for programs, not for a terminal; name a file with --file, or send it on with > or |";
             return Err(Error::Usage(told.to_owned()));
         }
@@ -126,13 +126,12 @@ async fn write_json(sweep: &v1::Sweep, mut jobs: Streaming<v1::Job>, out: &mut O
 }
 
 fn write_csv(exported: &Exported, spool: Spool, out: &mut Out) -> Result<u64, Error> {
-    let failed = |error: csv::Error| Error::output(error.into());
     let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(exported.columns.iter().map(|column| &column.title)).map_err(failed)?;
+    csv.write_record(exported.columns.iter().map(|column| &column.title)).map_err(Error::output)?;
     let mut rows = 0;
     for job in spool.jobs()? {
         let row = exported.row(job?)?;
-        csv.write_record(row.iter().map(ToString::to_string)).map_err(failed)?;
+        csv.write_record(row.iter().map(ToString::to_string)).map_err(Error::output)?;
         rows += 1;
     }
     csv.flush().map_err(Error::output)?;
@@ -141,13 +140,13 @@ fn write_csv(exported: &Exported, spool: Spool, out: &mut Out) -> Result<u64, Er
 
 /// Where the table goes.
 enum Out {
-    Stdout(BufWriter<std::io::Stdout>),
+    Stdout(Stdout),
     File(BufWriter<NamedTempFile>, PathBuf),
 }
 
 impl Out {
     fn open(file: Option<&Path>) -> Result<Self, Error> {
-        let Some(path) = file else { return Ok(Self::Stdout(BufWriter::new(stdout()))) };
+        let Some(path) = file else { return Ok(Self::Stdout(Stdout::stdout())) };
         let part = tempfile::Builder::new()
             .prefix(".btctl-part-")
             .permissions(Permissions::from_mode(0o666))
@@ -158,7 +157,7 @@ impl Out {
 
     fn finish(self) -> Result<(), Error> {
         match self {
-            Self::Stdout(mut out) => out.flush().map_err(Error::output),
+            Self::Stdout(out) => out.finish(),
             Self::File(out, path) => {
                 let failed = |error: std::io::Error| {
                     Error::Failed(format!("{} can't be written: {error}", path.display()))

@@ -23,12 +23,12 @@ pub(super) fn write(
     spool: Spool,
     out: &mut (impl std::io::Write + Send),
 ) -> Result<u64, Error> {
-    let schema = schema(&exported.columns).map_err(failed)?;
+    let schema = schema(&exported.columns).map_err(Error::output)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_created_by(format!("btctl {}", env!("CARGO_PKG_VERSION")))
         .build();
-    let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?;
+    let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(Error::output)?;
     let most = (CELLS / exported.columns.len().max(1)).clamp(ROWS[0], ROWS[1]);
     let mut rows = 0;
     let mut group: Vec<Vec<Cell>> = exported.columns.iter().map(|_| Vec::new()).collect();
@@ -40,14 +40,14 @@ pub(super) fn write(
         held += 1;
         rows += 1;
         if held == most {
-            write_group(&mut file, &exported.columns, &mut group).map_err(failed)?;
+            write_group(&mut file, &exported.columns, &mut group).map_err(Error::output)?;
             held = 0;
         }
     }
     if held > 0 {
-        write_group(&mut file, &exported.columns, &mut group).map_err(failed)?;
+        write_group(&mut file, &exported.columns, &mut group).map_err(Error::output)?;
     }
-    file.close().map_err(failed)?;
+    file.close().map_err(Error::output)?;
     Ok(rows)
 }
 
@@ -119,14 +119,4 @@ fn write_column<T: DataType, W: std::io::Write + Send>(
     };
     column.typed::<T>().write_batch(&values, Some(&there), None)?;
     column.close()
-}
-
-fn failed(error: ParquetError) -> Error {
-    match error {
-        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
-            Ok(error) => Error::output(*error),
-            Err(error) => Error::Failed(format!("the table can't be written: {error}")),
-        },
-        error => Error::Failed(format!("the table can't be written: {error}")),
-    }
 }

@@ -6,7 +6,7 @@ use globset::GlobSet;
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::output::{Column, Format, Row, View, say, words};
+use crate::output::{Cell, Column, Format, Row, View, say, words};
 
 /// Digits of a SHA-256 that people are shown.
 const SHOWN: usize = 12;
@@ -99,22 +99,19 @@ impl<'r> Comparison<'r> {
             Column::always("now"),
             Column::wide("sweep"),
         ];
-        let cell = |value: &Value, kind: &str| {
-            let text = words::text(value);
-            match text.get(..SHOWN) {
-                Some(digits) if kind == "file" && format == Format::Table => digits.to_owned(),
-                _ => text,
-            }
+        let cell = |value: &Value, kind: &str| match value.as_str().and_then(|text| text.get(..SHOWN)) {
+            Some(digits) if kind == "file" && format == Format::Table => Cell::text(digits),
+            _ => Cell::from(value),
         };
         let rows = self.rows.iter().map(|row| Row {
             cells: vec![
-                row.agent.clone(),
-                row.kind.to_owned(),
-                row.name.clone(),
-                row.verdict.to_owned(),
+                Cell::text(&row.agent),
+                Cell::text(row.kind),
+                Cell::text(&row.name),
+                Cell::text(row.verdict),
                 cell(&row.recorded, row.kind),
                 cell(&row.now, row.kind),
-                row.sweep.clone(),
+                Cell::text(&row.sweep),
             ],
             json: json!({
                 "agent": row.agent,

@@ -25,7 +25,7 @@ use self::fetch::Broken;
 use crate::batch::Batch;
 use crate::client::{Client, is_broken_off, waits};
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Printer, Row, View, words};
+use crate::output::{Cell, Column, ListArgs, Printer, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -58,7 +58,7 @@ pub(crate) struct Ls {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 impl Results {
@@ -76,15 +76,19 @@ impl Results {
 impl Ls {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut columns = vec![Column::always("job"), Column::always("path"), Column::always("size")];
-        columns.extend(match self.which.partial {
-            false => [Column::wide("sha256"), Column::wide("attempt")],
-            true => [Column::always("attempt"), Column::always("state")],
-        });
+        let mut columns = vec![Column::always("job").rank(0), Column::always("path").rank(1)];
+        columns.push(Column::always("size").rank(2));
+        match self.which.partial {
+            false => columns.extend(["sha256", "attempt"].map(Column::wide)),
+            true => {
+                columns.push(Column::always("stored_size").headed("compressed").optional());
+                columns.extend(["attempt", "state"].map(Column::always));
+            }
+        }
         if self.which.partial {
             let Listed { files, unlisted } = files(&client, &self.target, &self.which).await?;
             partial::tell(&files);
-            View { columns, rows: files.into_iter().map(row).collect() }.print(self.output.output)?;
+            View { columns, rows: files.into_iter().map(row).collect() }.print(&self.output)?;
             let mut batch = Batch::of_found(unlisted.len());
             for (attempt, error) in unlisted {
                 batch.note(&attempt, Err::<(), _>(error))?;
@@ -92,7 +96,7 @@ impl Ls {
             return batch.finish();
         }
         let mut listed = list(&client, &self.target, &self.which).await?;
-        let mut printer = Printer::new(columns, self.output.output)?;
+        let mut printer = Printer::new(columns, &self.output)?;
         while let Some(output) = listed.next().await {
             printer.row(row(File::of(output.map_err(Error::broken_off)?, &self.which)?))?;
         }
@@ -103,18 +107,20 @@ impl Ls {
 fn row(file: File) -> Row {
     let File { job, attempt, path, size, compressed, sha256, state } = file;
     let mut json = json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt });
-    let mut cells = vec![job.to_string(), path.clone(), size.to_string()];
+    let mut cells = vec![Cell::number(job), Cell::text(&path)];
+    let plain = (!compressed).then_some(size);
+    cells.push(Cell::bytes(plain));
     if compressed {
         json["size"] = serde_json::Value::Null;
         json["stored_size"] = size.into();
-        cells[2] = format!("{size} compressed");
     }
     match sha256 {
-        Some(sha256) => cells.extend([sha256, attempt.to_string()]),
+        Some(sha256) => cells.extend([Cell::Text(sha256), Cell::number(attempt)]),
         None => {
             let state = state.map_or("", AttemptState::name);
             json["state"] = state.into();
-            cells.extend([attempt.to_string(), state.to_owned()]);
+            cells.push(Cell::bytes(compressed.then_some(size)));
+            cells.extend([Cell::number(attempt), Cell::text(state)]);
         }
     }
     Row { json, cells, name: format!("{job}/{path}") }

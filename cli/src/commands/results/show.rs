@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::commands::submit::command_line;
 use crate::error::Error;
-use crate::output::{OutputArgs, print_facts, words};
+use crate::output::{Cell, OutputArgs, print_facts, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -43,69 +43,68 @@ pub(crate) async fn record(client: &Client, sweep: &str, job: u32) -> Result<Val
         .map_err(|error| Error::Failed(format!("the record of job {job} of {sweep} can't be read: {error}")))
 }
 
-fn facts(record: &Value) -> Vec<(String, String)> {
+fn facts(record: &Value) -> Vec<(String, Cell)> {
     let text = |pointer: &str| record.pointer(pointer).map(words::text).unwrap_or_default();
-    let size =
-        |pointer: &str| record.pointer(pointer).and_then(Value::as_u64).map(words::size).unwrap_or_default();
+    let size = |pointer: &str| Cell::bytes(record.pointer(pointer).and_then(Value::as_u64));
     let list = |pointer: &str| record.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
     let line = |pointer: &str| command_line(&list(pointer).iter().map(words::text).collect::<Vec<_>>());
     let mut facts = Vec::new();
-    let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
+    let mut add = |name: &str, value: Cell| facts.push((name.to_owned(), value));
     add(
         "job",
-        format!(
+        Cell::text(format!(
             "{} ({}), job {}, attempt {}",
             text("/sweep_name"),
             text("/sweep"),
             text("/job"),
             text("/attempt")
-        ),
+        )),
     );
-    add("image", text("/image"));
-    add("image_pin", text("/image_pin"));
-    add("image_id", text("/image_id"));
-    add("entrypoint", line("/entrypoint"));
-    add("command", line("/command"));
-    add("parameters", pairs(&record["parameters"], usize::MAX));
-    add("seed", text("/seed"));
-    add("sample_seed", text("/sample_seed"));
-    add("env", pairs(&record["env"], usize::MAX));
+    add("image", Cell::text(text("/image")));
+    add("image_pin", Cell::text(text("/image_pin")));
+    add("image_id", Cell::text(text("/image_id")));
+    add("entrypoint", Cell::text(line("/entrypoint")));
+    add("command", Cell::text(line("/command")));
+    add("parameters", Cell::text(pairs(&record["parameters"], usize::MAX)));
+    add("seed", Cell::text(text("/seed")));
+    add("sample_seed", Cell::text(text("/sample_seed")));
+    add("env", Cell::text(pairs(&record["env"], usize::MAX)));
     for volume in list("/volumes") {
-        add("volume", volume_text(&volume));
+        add("volume", Cell::text(volume_text(&volume)));
     }
-    add("threads", text("/given/threads"));
-    add("cpus", text("/given/cpus"));
-    add("memory", size("/given/memory_bytes"));
-    add("shm", size("/given/shm_bytes"));
-    add("gpus", Some(text("/given/gpus")).filter(|gpus| gpus != "0").unwrap_or_default());
-    add("timezone", text("/given/timezone"));
-    add("user", text("/given/user"));
+    add("threads", Cell::text(text("/given/threads")));
+    add("cpus", Cell::text(text("/given/cpus")));
+    add("memory_bytes", size("/given/memory_bytes"));
+    add("shm_bytes", size("/given/shm_bytes"));
+    add("gpus", Cell::text(Some(text("/given/gpus")).filter(|gpus| gpus != "0").unwrap_or_default()));
+    add("timezone", Cell::text(text("/given/timezone")));
+    add("user", Cell::text(text("/given/user")));
     add(
         "agent",
-        format!(
+        Cell::text(format!(
             "{} ({}), {}/{}",
             text("/machine/name"),
             text("/agent"),
             text("/machine/os"),
             text("/machine/arch")
-        ),
+        )),
     );
-    add("engine", text("/versions/engine"));
+    add("engine", Cell::text(text("/versions/engine")));
     add(
         "btctl",
-        format!(
+        Cell::text(format!(
             "{} on the agent, {} on the coordinator",
             text("/versions/agent"),
             text("/versions/coordinator")
-        ),
+        )),
     );
-    add("python", text("/software/python"));
-    add("packages", pairs(&record["software"]["packages"], SHOWN));
-    add("started", text("/started"));
-    add("ended", text("/ended"));
-    add("published", text("/published"));
-    add("metrics", pairs(&record["metrics"], usize::MAX));
-    add("files", list("/files").len().to_string());
+    add("python", Cell::text(text("/software/python")));
+    add("packages", Cell::text(pairs(&record["software"]["packages"], SHOWN)));
+    add("started", Cell::text(text("/started")));
+    add("ended", Cell::text(text("/ended")));
+    add("published", Cell::text(text("/published")));
+    add("metrics", Cell::text(pairs(&record["metrics"], usize::MAX)));
+    add("files", Cell::number(list("/files").len()));
     facts
 }
 

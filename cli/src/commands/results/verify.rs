@@ -9,7 +9,7 @@ use tokio_stream::StreamExt;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Column, OutputArgs, Row, View, say, words};
+use crate::output::{Cell, Column, OutputArgs, Row, View, say, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -79,7 +79,7 @@ fn row(item: v1::Verified) -> Row {
     let path = if item.path.is_empty() { "result.json" } else { &item.path };
     Row {
         json: json!({ "job": item.job, "path": path, "document": item.path.is_empty(), "fault": item.fault }),
-        cells: vec![item.job.to_string(), path.to_owned(), item.fault.clone()],
+        cells: vec![Cell::number(item.job), Cell::text(path), Cell::text(&item.fault)],
         name: format!("{}/{path}", item.job),
     }
 }

@@ -8,7 +8,7 @@ mod wait;
 
 pub(crate) use self::wait::wait;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use bt_model::expansion::Expansion;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use self::flags::ManifestFlags;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{self, Column, Format, OutputArgs, Row, View, words};
+use crate::output::{self, Cell, Column, Form, Format, ListArgs, Printer, Row, View};
 use crate::settings::Settings;
 
 /// Rows of parameters in one message.
@@ -64,7 +64,7 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "SWEEP", conflicts_with_all = ["dry_run", "wait", "file", "reuse"])]
     suggest_resources: Option<String>,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListArgs,
 }
 
 /// A manifest, as a file, as flags, or both.
@@ -96,7 +96,7 @@ impl ManifestArgs {
 impl Submit {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         if let Some(sweep) = &self.suggest_resources {
-            return suggest::suggest(settings, sweep, self.output.output).await;
+            return suggest::suggest(settings, sweep, self.output.format()).await;
         }
         let (manifest, image_pin) = match &self.like {
             Some(_) if self.sweep.flags.draft()? != Draft::default() => {
@@ -113,7 +113,7 @@ impl Submit {
         }
         let jobs = manifest.expand()?;
         if self.dry_run {
-            return dry_run(&manifest, &jobs, self.output.output);
+            return dry_run(&manifest, &jobs, &self.output);
         }
         let client = Client::connect(settings).await?;
         let header = v1::SubmitHeader {
@@ -131,12 +131,12 @@ impl Submit {
                 reuse::tell(&client, &submitted).await;
             }
             let waited = wait::wait(&client, &submitted.id, &submitted.name).await;
-            if self.output.output != Format::Table {
+            if self.output.format() != Format::Table {
                 self.print(&client, &submitted).await?;
             }
             return waited;
         }
-        match self.output.output {
+        match self.output.format() {
             Format::Table | Format::Wide => {
                 tell(&submitted);
                 if self.reuse {
@@ -153,11 +153,11 @@ impl Submit {
     }
 
     async fn print(&self, client: &Client, submitted: &v1::SubmitReply) -> Result<(), Error> {
-        let reuse = match self.reuse && self.output.output == Format::Json {
+        let reuse = match self.reuse && self.output.format() == Format::Json {
             true => reuse::known(client, &submitted.id).await,
             false => None,
         };
-        print(submitted, reuse.as_ref(), self.output.output)
+        print(submitted, reuse.as_ref(), &self.output)
     }
 }
 
@@ -192,9 +192,10 @@ pub(crate) fn print_unless_told(submitted: &v1::SubmitReply, format: Format) -> 
     }
 }
 
-fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, format: Format) -> Result<(), Error> {
+fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into<Form>) -> Result<(), Error> {
+    let form = form.into();
     let v1::SubmitReply { id, name, jobs, existed } = submitted;
-    match format {
+    match form.format() {
         Format::Json => {
             let mut value = json!({ "id": id, "name": name, "jobs": jobs, "existed": existed });
             if let Some(reuse) = reuse {
@@ -205,8 +206,8 @@ fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, format: Format)
         Format::Name => output::print(id),
         Format::Table | Format::Wide | Format::Csv => {
             let columns = ["id", "name", "jobs"].map(Column::always).into();
-            let cells = vec![id.clone(), name.clone(), jobs.to_string()];
-            View { columns, rows: vec![Row { cells, json: json!(null), name: id.clone() }] }.print(format)
+            let cells = vec![Cell::text(id), Cell::text(name), Cell::number(jobs)];
+            View { columns, rows: vec![Row { cells, json: json!(null), name: id.clone() }] }.print(form)
         }
     }
 }
@@ -262,68 +263,68 @@ pub(crate) fn messages(manifest: &Manifest, header: v1::SubmitHeader) -> Vec<v1:
 }
 
 /// Prints the jobs one by one, so that a large sweep needs no more memory than a small one.
-fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, format: Format) -> Result<(), Error> {
+fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result<(), Error> {
     let renderer = manifest.renderer()?;
-    let rendered = jobs.iter().enumerate().map(|(job, parameters)| {
+    let all = jobs.len() as usize;
+    let shown = if form.format() == Format::Table { SHOWN_JOBS.min(all) } else { all };
+    let is_list = !matches!(form.format(), Format::Json | Format::Name);
+    let names = if is_list { parameter_names(jobs, shown) } else { Vec::new() };
+    let mut printer = Printer::new(columns(&names), form)?;
+    for (job, parameters) in jobs.iter().enumerate().take(shown) {
         let rendered = renderer.render(&parameters)?;
-        Ok::<_, Error>((job, parameters, rendered))
-    });
-    match format {
-        Format::Json => {
-            let mut out = io::BufWriter::new(io::stdout().lock());
-            let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Error::output);
-            let mut before = "[\n";
-            for job in rendered {
-                let (job, parameters, rendered) = job?;
-                let value = json!({
-                    "job": job,
-                    "params": parameters.as_map(),
-                    "command": rendered.command,
-                    "env": rendered.env,
-                });
-                write(before)?;
-                write(&value.to_string())?;
-                before = ",\n";
-            }
-            write("\n]\n")?;
-            out.flush().map_err(Error::output)
+        let mut cells = Vec::new();
+        if is_list {
+            cells.push(Cell::number(job));
+            cells.extend(names.iter().map(|name| parameters.get(name).map(Cell::from).unwrap_or_default()));
+            cells.push(Cell::text(command_line(&rendered.command)));
         }
-        Format::Name => {
-            (0..jobs.len()).try_for_each(|job| output::print(&format!("{}/{job}", manifest.name)))
+        let json = match form.format() {
+            Format::Json => json!({
+                "job": job,
+                "params": parameters.as_map(),
+                "command": rendered.command,
+                "env": rendered.env,
+            }),
+            _ => json!(null),
+        };
+        printer.row(Row { cells, json, name: format!("{}/{job}", manifest.name) })?;
+    }
+    printer.finish()?;
+    if shown < all {
+        output::say(&format!("... and {} more; -o wide, csv or json shows all", all - shown));
+    }
+    if is_list {
+        output::say(&format!("{all} jobs; nothing is queued (--dry-run)"));
+    }
+    Ok(())
+}
+
+/// The names of the parameters in the order in which the first jobs have them.
+fn parameter_names(jobs: &Expansion<'_>, shown: usize) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for parameters in jobs.iter().take(shown) {
+        if parameters.names().eq(names.iter().map(String::as_str)) {
+            continue;
         }
-        Format::Table | Format::Wide | Format::Csv => {
-            let shown = if format == Format::Table { SHOWN_JOBS } else { usize::MAX };
-            let mut names: Vec<String> = Vec::new();
-            let mut rows = Vec::new();
-            for job in rendered.take(shown) {
-                let (job, parameters, rendered) = job?;
-                for name in parameters.names() {
-                    if !names.iter().any(|known| known == name) {
-                        names.push(name.to_owned());
-                    }
-                }
-                rows.push((job, parameters, rendered.command));
+        for name in parameters.names() {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
             }
-            let mut columns = vec![Column::always("job")];
-            columns.extend(names.iter().map(Column::always));
-            columns.push(Column::always("command"));
-            let rows = rows.into_iter().map(|(job, parameters, command)| {
-                let mut cells = vec![job.to_string()];
-                cells.extend(
-                    names.iter().map(|name| parameters.get(name).map(words::text).unwrap_or_default()),
-                );
-                cells.push(command_line(&command));
-                Row { cells, json: json!(null), name: job.to_string() }
-            });
-            View { columns, rows: rows.collect() }.print(format)?;
-            let (all, shown) = (jobs.len() as usize, shown.min(jobs.len() as usize));
-            if shown < all {
-                output::say(&format!("... and {} more; -o wide, csv or json shows all", all - shown));
-            }
-            output::say(&format!("{all} jobs; nothing is queued (--dry-run)"));
-            Ok(())
         }
     }
+    names
+}
+
+/// The job first, then its command, where a table has no room for all parameters.
+fn columns(names: &[String]) -> Vec<Column> {
+    let mut columns = vec![Column::always("job").rank(0)];
+    let title = |name: &String| match ["job", "command"].contains(&name.as_str()) {
+        true => format!("param.{name}"),
+        false => name.clone(),
+    };
+    columns.extend(names.iter().map(|name| Column::always(title(name)).folds().rank(1)));
+    columns.push(Column::always("command").rank(2));
+    columns
 }
 
 /// A command as a line that a shell would take.

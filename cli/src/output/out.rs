@@ -1,0 +1,78 @@
+//! Standard output, opened in this one place. Everything that a command prints goes through [`Out`], and an error in it
+//! through [`Error::output`]: a reader that stops reading, such as `head -1`, ends the command quietly with exit code 0.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::termios::tcgetwinsize;
+use rustix::time::Timespec;
+
+use super::terminal;
+use crate::error::Error;
+
+/// Bytes that are collected before they are written.
+const BUFFER: usize = 64 << 10;
+/// How often a command that waits looks whether its reader is still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Buffered standard output. Call [`Out::finish`] at the end: what is left is written then, and errors are reported.
+#[derive(Debug)]
+pub(crate) struct Out(BufWriter<Stdout>);
+
+impl Out {
+    pub(crate) fn stdout() -> Self {
+        Self(BufWriter::with_capacity(BUFFER, io::stdout()))
+    }
+
+    /// Writes the document of a command.
+    pub(crate) fn put(&mut self, text: &str) -> Result<(), Error> {
+        self.0.write_all(text.as_bytes()).map_err(Error::output)
+    }
+
+    /// Writes what a job printed or left: byte for byte, but harmless on a terminal.
+    pub(crate) fn put_from_job(&mut self, text: &[u8]) -> Result<(), Error> {
+        terminal::write(&mut self.0, text, terminal::is_stdout()).map_err(Error::output)
+    }
+
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.0.flush().map_err(Error::output)
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Characters that a line of standard output holds: the terminal's width. Without a terminal there is no limit, unless
+/// `COLUMNS` is in the environment.
+pub(super) fn width() -> Option<usize> {
+    let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let stdout = io::stdout();
+    let width = match stdout.is_terminal() {
+        true => tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0),
+        false => None,
+    };
+    width.or(given).filter(|width| *width > 0)
+}
+
+/// Returns when the reader of standard output has left. A command that waits for more to print races it, because it
+/// would not notice before its next line.
+pub(crate) async fn reader_left() -> Error {
+    let stdout = io::stdout();
+    loop {
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let left = PollFlags::ERR | PollFlags::NVAL;
+        if poll(&mut watched, Some(&now)).is_ok() && watched[0].revents().intersects(left) {
+            return Error::OutputClosed;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! What commands print, in the forms that people and scripts ask for.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use bt_tests::{Cluster, Options, btctl_path};
+
+/// Runs a command whose reader takes one line and leaves. Returns its exit code and standard error.
+fn read_one_line(cluster: &Cluster, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(btctl_path());
+    command.args(args).env("BTCTL_COORDINATOR", cluster.address()).current_dir(cluster.dir());
+    command.env("HOME", cluster.dir()).env_remove("BTCTL_CONFIG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut reader = BufReader::with_capacity(64, child.stdout.take().unwrap());
+    let mut line = Vec::new();
+    reader.read_until(b'\n', &mut line).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    assert!(!line.is_empty(), "{args:?} printed nothing");
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_reader_that_leaves_ends_a_command_quietly() {
+    let cluster = Cluster::without_agent(Options::default());
+    cluster.submit_simulated(&["--name", "long", "--matrix", "n=1:6000"]);
+    let axes = ["--matrix", "a=1:1000", "--matrix", "b=1:1000"];
+    let dry =
+        |form| [&["submit", "--image", "x:1", "--dry-run", "-o", form][..], &axes, &["--", "x"]].concat();
+    let (json, csv, name) = (dry("json"), dry("csv"), dry("name"));
+    let commands: &[&[&str]] = &[
+        &json,
+        &csv,
+        &name,
+        &["jobs", "long"],
+        &["jobs", "long", "-o", "json"],
+        &["jobs", "long", "-o", "csv"],
+        &["jobs", "long", "-o", "wide"],
+        &["jobs", "long", "-o", "name"],
+        &["export", "long"],
+        &["export", "long", "-o", "json"],
+        &["export", "long", "-o", "parquet"],
+        &["show", "long"],
+        &["explain", "long"],
+        &["agents", "ls"],
+        &["config", "show"],
+        &["completions", "bash"],
+        &["submit", "--help"],
+    ];
+    for args in commands {
+        let (code, errors) = read_one_line(&cluster, args);
+        assert_eq!(code, 0, "{args:?}: {errors}");
+        assert!(!errors.to_lowercase().contains("pipe") && !errors.contains("written"), "{args:?}: {errors}");
+    }
+}
+
+#[test]
+fn a_follower_ends_when_its_reader_leaves() {
+    let cluster = Cluster::start();
+    let sweep = cluster.submit(&[], "echo first; exec sleep 1000");
+    cluster.wait_count(&sweep, "running", 1);
+    assert_eq!(read_one_line(&cluster, &["logs", "-f", &sweep]), (0, String::new()));
+    cluster.ok(&["cancel", &sweep]);
+}
+
+/// The cells of a line; quotes hold commas together.
+fn cells(line: &str) -> Vec<String> {
+    let (mut cells, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(String::new()),
+            c => cells.last_mut().unwrap().push(c),
+        }
+    }
+    cells
+}
+
+/// Cells of a CSV without line breaks in them, by column.
+fn columns(csv: &str) -> Vec<(String, Vec<String>)> {
+    let mut lines = csv.lines().map(cells);
+    let titles = lines.next().unwrap();
+    let rows: Vec<_> = lines.collect();
+    let cells = |index: usize| rows.iter().map(|row: &Vec<String>| row[index].clone()).collect();
+    titles.iter().enumerate().map(|(index, title)| (title.clone(), cells(index))).collect()
+}
+
+#[test]
+fn machines_get_numbers_in_base_units_and_times_in_rfc_3339() {
+    let cluster = Cluster::start();
+    let script =
+        "echo '{\"sharpe\": 1.5}' > /results/metrics.json; head -c 5000 /dev/zero > /results/x; sleep 0.3";
+    let sweep = cluster.submit(&["--name", "units", "--matrix", "n=1,2"], script);
+    cluster.wait_ended(&sweep);
+    let lists: &[&[&str]] = &[
+        &["jobs", "units"],
+        &["top", "units", "--by", "sharpe"],
+        &["ls", "--all"],
+        &["agents", "ls"],
+        &["results", "ls", "units"],
+    ];
+    for args in lists {
+        let csv = cluster.ok(&[args, &["-o", "csv"][..]].concat());
+        for (title, cells) in columns(&csv) {
+            let is_time = ["started", "finished", "created", "last_seen"].contains(&title.as_str());
+            let is_number = ["bytes", "seconds", "size", "cpus"].iter().any(|unit| title.ends_with(unit))
+                || title == "sharpe";
+            for cell in &cells {
+                assert!(!["MiB", "GiB", "KiB"].iter().any(|unit| cell.contains(unit)), "{args:?}: {csv}");
+                assert!(!is_number || cell.parse::<f64>().is_ok(), "{args:?}: {title}: {cell:?}");
+                assert!(
+                    !is_time || (cell.ends_with('Z') && cell.contains('T')),
+                    "{args:?}: {title}: {cell:?}"
+                );
+            }
+        }
+    }
+    let csv = cluster.ok(&["jobs", "units", "-o", "csv"]);
+    for expected in ["started", "peak_memory_bytes", "wall_seconds"] {
+        assert!(columns(&csv).iter().any(|(title, _)| title == expected), "{csv}");
+    }
+    let doctor = cluster.json(&["doctor"]);
+    for key in ["memory_bytes", "offered_memory_bytes", "cpus", "gpus"] {
+        assert!(doctor[key].is_u64(), "{key}: {doctor}");
+    }
+}
+
+#[test]
+fn a_wide_sweep_fits_a_narrow_terminal() {
+    let cluster = Cluster::start();
+    let names: Vec<String> = (1..=13).map(|number| format!("constant_{number}=7")).collect();
+    let mut flags = vec!["--name", "narrow", "--matrix", "fast=5,10", "--matrix", "slow=20,200"];
+    for name in &names {
+        flags.extend(["--matrix", name]);
+    }
+    let metrics: Vec<_> = (1..=11).map(|number| format!("\"metric_{number}\": 0.1234567{number}")).collect();
+    let script = format!(
+        "echo '{{\"sharpe\": {{{{ fast }}}}.{{{{ slow }}}}123456, {}}}' > /results/metrics.json",
+        metrics.join(", ")
+    );
+    let sweep = cluster.submit(&flags, &script);
+    cluster.wait_ended(&sweep);
+    for width in ["80", "120"] {
+        let mut command = Command::new(btctl_path());
+        command.args(["top", "narrow", "--by", "sharpe"]).env("BTCTL_COORDINATOR", cluster.address());
+        command.env("COLUMNS", width).env("HOME", cluster.dir()).env_remove("BTCTL_CONFIG");
+        let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let limit: usize = width.parse().unwrap();
+        assert!(shown.lines().all(|line| line.chars().count() <= limit), "{shown}");
+        assert!(shown.starts_with("In all rows: constant_1=7, "), "{shown}");
+        assert!(shown.contains("JOB   SHARPE  STATE      FAST  SLOW  METRIC_1"), "{shown}");
+        assert!(shown.contains("  3  10.2001  succeeded    10   200"), "{shown}");
+        assert!(shown.contains("\nNot shown (-o wide shows all, --columns a,b,c chooses):"), "{shown}");
+        assert!(shown.trim_end().ends_with("agent"), "{shown}");
+    }
+    let piped = cluster.ok(&["top", "narrow", "--by", "sharpe"]);
+    assert!(
+        piped.contains("METRIC_11") && piped.contains("AGENT") && !piped.contains("Not shown"),
+        "{piped}"
+    );
+    let wide = cluster.ok(&["top", "narrow", "--by", "sharpe", "-o", "wide"]);
+    assert!(wide.contains("CONSTANT_13") && wide.contains("10.200123456"), "{wide}");
+    let chosen = cluster.ok(&["jobs", "narrow", "--columns", "slow,sharpe", "-o", "csv"]);
+    assert!(chosen.starts_with("slow,sharpe\n20,5.20123456\n"), "{chosen}");
+    let wrong = cluster.run(&["jobs", "narrow", "--columns", "slw"]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(wrong.stderr.contains("no column \"slw\"; did you mean `slow`?"), "{wrong:?}");
+}
