@@ -60,7 +60,7 @@ async fn a_directory_that_lost_its_marker_is_not_written_to() {
     std::fs::remove_file(dir.path().join("store/.btctl-store")).unwrap();
     let begun = std::time::Instant::now();
     while store.put("x", Bytes::new()).await.is_ok() {
-        assert!(begun.elapsed().as_secs() < 5, "it is noticed at once, or nearly");
+        assert!(begun.elapsed().as_secs() < 60, "the store did not notice that its marker is gone");
     }
     assert!(matches!(store.put("x", Bytes::new()).await, Err(Error::Gone { .. })));
     assert!(matches!(store.upload("x", None).await, Err(Error::Gone { .. })));

@@ -1,7 +1,7 @@
 //! The container engine misbehaves: attempts are tried again or fail for the right reason, no capacity is lost, the agent
 //! stays up and says how it is.
 
-use bt_tests::{BrokenEngine, Cluster, Options, wait_until};
+use bt_tests::{BrokenEngine, Cluster, GATE, Options, WAIT_AT_GATE, wait_until};
 
 /// A cluster whose agent reaches the engine through a socket that can be broken.
 fn start() -> (Cluster, BrokenEngine) {
@@ -13,7 +13,7 @@ fn start() -> (Cluster, BrokenEngine) {
         "--memory",
         "1GiB",
         "--engine-deadline",
-        "3s",
+        "8s",
         "--drain-timeout",
         "1s",
         "--stop-grace",
@@ -35,8 +35,10 @@ fn wait_state(cluster: &Cluster, begins: &str) {
 /// The whole capacity is there again: four jobs of a quarter cpu run at once.
 #[track_caller]
 fn all_capacity_is_there(cluster: &mut Cluster) {
-    let sweep = cluster.submit(&["--matrix", "n=1:4"], "sleep 1");
+    cluster.close_gate();
+    let sweep = cluster.submit_waiting(&["--matrix", "n=1:4"], "true");
     wait_until("four jobs run at once", || (cluster.running_containers(&sweep).len() == 4).then_some(()));
+    cluster.open_gate();
     cluster.wait_count(&sweep, "succeeded", 4);
     assert!(cluster.agent().is_running());
     wait_until("no container is left", || cluster.containers(&sweep).is_empty().then_some(()));
@@ -45,7 +47,8 @@ fn all_capacity_is_there(cluster: &mut Cluster) {
 #[test]
 fn an_engine_that_vanishes_in_mid_job_costs_nothing() {
     let (mut cluster, engine) = start();
-    let sweep = cluster.submit(&[], "echo before; sleep 4; echo after; echo 1 > /results/one");
+    let script = format!("echo before; {WAIT_AT_GATE}; echo after; echo 1 > /results/one");
+    let sweep = cluster.submit(&GATE, &script);
     // The engine has answered the agent, too.
     cluster.wait_attempts("running", 1);
     wait_until("the job runs", || (cluster.running_containers(&sweep).len() == 1).then_some(()));
@@ -55,6 +58,9 @@ fn an_engine_that_vanishes_in_mid_job_costs_nothing() {
     let told = cluster.ok(&["explain", &format!("{waits}/0")]);
     assert!(told.contains("unhealthy"), "{told}");
     assert_eq!(cluster.count(&waits, "queued"), 1);
+    // The job ends while its agent can't see it.
+    cluster.open_gate();
+    wait_until("the job has ended", || cluster.running_containers(&sweep).is_empty().then_some(()));
     engine.mend();
     cluster.wait_count(&sweep, "succeeded", 1);
     cluster.wait_count(&waits, "succeeded", 1);
@@ -69,7 +75,7 @@ fn an_engine_that_starts_nothing_gets_no_more_work() {
     let (mut cluster, engine) = start();
     engine.hang("/start");
     let sweep = cluster.submit(&["--matrix", "n=1:3"], "true");
-    wait_state(&cluster, "unhealthy: the container engine did not answer `start` within 3s");
+    wait_state(&cluster, "unhealthy: the container engine did not answer `start` within 8s");
     let told = cluster.ok(&["show", &sweep]);
     assert!(told.contains("unhealthy"), "{told}");
     engine.mend();
@@ -148,7 +154,7 @@ fn jobs_that_share_a_container_are_as_apart_as_is_promised() {
         test $BT_PARAM_N != 5 || sleep 60
         test $BT_PARAM_N != 6 || { sleep 60 & }
         echo done $BT_PARAM_N";
-    let flags = ["--matrix", "n=1:12", "--containers", "reuse", "--timeout", "5s"];
+    let flags = ["--matrix", "n=1:12", "--containers", "reuse", "--timeout", "20s"];
     let sweep = cluster.submit(&flags, script);
     cluster.wait_ended(&sweep);
     let jobs = cluster.json(&["jobs", &sweep]);
@@ -175,13 +181,13 @@ fn jobs_that_share_a_container_are_as_apart_as_is_promised() {
 #[test]
 fn a_shared_container_that_an_agents_death_leaves_is_removed_and_its_job_runs_again() {
     let mut cluster = Cluster::start();
-    let script = "test -e /results/x; sleep 2; echo $BT_ATTEMPT > /results/attempt";
-    let sweep = cluster.submit(&["--containers", "reuse"], script);
+    let sweep = cluster.submit_waiting(&["--containers", "reuse"], "echo $BT_ATTEMPT > /results/attempt");
     wait_until("the job runs", || (cluster.running_containers(&sweep).len() == 1).then_some(()));
     let before = cluster.running_containers(&sweep);
     cluster.wait_attempts("running", 1);
     cluster.agent().kill();
     cluster.add_agent("agent");
+    cluster.open_gate();
     cluster.wait_count(&sweep, "succeeded", 1);
     wait_until("the old container is gone", || {
         cluster.containers(&sweep).iter().all(|container| !before.contains(container)).then_some(())

@@ -1,13 +1,28 @@
 //! Kills: whatever dies in mid-sweep, every job ends succeeded once, with one whole result, and no container is left.
 
-use bt_tests::{Cluster, Options, wait_until};
+use bt_tests::{Cluster, GATE, Options, WAIT_AT_GATE, docker, wait_until};
 
-/// Jobs that take long enough to be running when something is killed.
 const JOBS: u64 = 8;
-const SCRIPT: &str = "sleep 2; echo {{ n }} > /results/n; head -c 100000 /dev/urandom > /results/noise";
+const SCRIPT: &str = "echo {{ n }} > /results/n; head -c 100000 /dev/urandom > /results/noise";
 
+/// Jobs that run until the gate is open. The agent has room for all of them.
 fn submit(cluster: &Cluster) -> String {
-    cluster.submit(&["--matrix", "n=1:8"], SCRIPT)
+    cluster.submit_waiting(&["--matrix", "n=1:8"], SCRIPT)
+}
+
+/// A cluster whose leases outlast everything that a test does meanwhile, however slow the machine is.
+fn with_long_leases() -> Cluster {
+    Cluster::with(Options { lease: "60s", ..Options::default() })
+}
+
+/// Waits until the job's containers run, and Postgres knows it.
+#[track_caller]
+fn wait_running(cluster: &Cluster, sweep: &str, jobs: usize) {
+    wait_until("containers run", || (cluster.running_containers(sweep).len() >= jobs).then_some(()));
+    wait_until("Postgres knows it", || {
+        let sql = format!("select count(*) from attempts where sweep_id = '{sweep}' and state = 'running'");
+        (cluster.database.query(&sql)[0].parse::<usize>().unwrap() >= jobs).then_some(())
+    });
 }
 
 /// What must hold when the sweep has ended.
@@ -50,12 +65,12 @@ fn nothing_was_lost_of(cluster: &Cluster, sweep: &str) {
 
 #[test]
 fn an_agent_that_is_killed_takes_its_containers_back() {
-    let mut cluster = Cluster::start();
+    let mut cluster = with_long_leases();
     let sweep = submit(&cluster);
-    cluster.wait_count(&sweep, "running", 4);
-    wait_until("containers run", || (cluster.containers(&sweep).len() >= 4).then_some(()));
+    wait_running(&cluster, &sweep, 4);
     cluster.agent().kill();
     cluster.add_agent("agent");
+    cluster.open_gate();
     check(&cluster, &sweep);
     let sql = "select count(*) from attempts where state = 'lost'";
     assert_eq!(cluster.database.query(sql), ["0"], "a restart within the lease loses no attempt");
@@ -63,10 +78,12 @@ fn an_agent_that_is_killed_takes_its_containers_back() {
 
 #[test]
 fn an_agent_that_is_upgraded_keeps_its_containers_their_logs_and_exit_codes() {
-    let mut cluster = Cluster::start();
+    let mut cluster = with_long_leases();
+    let script = format!("echo before; {WAIT_AT_GATE}; echo after; exit 7");
+    let tells = cluster.submit(&GATE, &script);
     let sweep = submit(&cluster);
-    let tells = cluster.submit(&[], "echo before; sleep 3; echo after; exit 7");
-    wait_until("containers run", || (cluster.running_containers(&sweep).len() >= 4).then_some(()));
+    wait_running(&cluster, &tells, 1);
+    wait_running(&cluster, &sweep, 4);
     let before = cluster.running_containers(&sweep);
     let process = cluster.agent().pid();
     cluster.agent().signal("USR1");
@@ -76,6 +93,7 @@ fn an_agent_that_is_upgraded_keeps_its_containers_their_logs_and_exit_codes() {
     assert_eq!(cluster.agent().pid(), process);
     let kept = cluster.containers(&sweep);
     assert!(before.iter().all(|container| kept.contains(container)), "{before:?} in {kept:?}");
+    cluster.open_gate();
     cluster.wait_ended(&tells);
     check(&cluster, &sweep);
     nothing_was_lost_of(&cluster, &sweep);
@@ -86,15 +104,21 @@ fn an_agent_that_is_upgraded_keeps_its_containers_their_logs_and_exit_codes() {
 #[test]
 fn an_agent_ends_by_itself_when_it_is_idle_and_when_its_time_is_over() {
     let mut cluster = Cluster::without_agent(Options::default());
-    let flags = ["--cpus", "1", "--memory", "1GiB", "--exit-when-idle", "2s"].map(str::to_owned);
-    cluster.add_agent_with("idle", &flags);
+    // The job is there before the agent, which would be idle without it.
     let sweep = cluster.submit(&[], "sleep 3");
+    let flags = ["--cpus", "1", "--memory", "1GiB", "--exit-when-idle", "2s"].map(str::to_owned);
+    cluster.add_agent_unseen("idle", &flags);
     cluster.wait_count(&sweep, "succeeded", 1);
     assert_eq!(cluster.agent().wait(), 0);
+    let sweep = cluster.submit_waiting(&["--matrix", "n=1:6"], "true");
     let flags =
-        ["--cpus", "1", "--memory", "1GiB", "--lifetime", "3s", "--drain-timeout", "20s"].map(str::to_owned);
-    cluster.add_agent_with("mortal", &flags);
-    let sweep = cluster.submit(&["--matrix", "n=1:6"], "sleep 4");
+        ["--cpus", "1", "--memory", "1GiB", "--lifetime", "10s", "--drain-timeout", "10m"].map(str::to_owned);
+    cluster.add_agent_unseen("mortal", &flags);
+    wait_until("four jobs run", || (cluster.running_containers(&sweep).len() == 4).then_some(()));
+    wait_until("the agent takes no more", || {
+        (cluster.json(&["agents", "show", "mortal"])["state"] == "draining").then_some(())
+    });
+    cluster.open_gate();
     assert_eq!(cluster.agent().wait(), 0);
     // What ran was finished, and what had not begun is as it was.
     assert_eq!(cluster.count(&sweep, "succeeded"), 4);
@@ -106,12 +130,15 @@ fn an_agent_ends_by_itself_when_it_is_idle_and_when_its_time_is_over() {
 fn the_jobs_of_an_agent_that_never_comes_back_run_elsewhere() {
     let mut cluster = Cluster::start();
     let sweep = submit(&cluster);
-    wait_until("containers run", || (cluster.containers(&sweep).len() >= 2).then_some(()));
+    wait_running(&cluster, &sweep, 2);
     cluster.agent().kill();
     cluster.add_agent("second");
+    wait_until("leases are lost", || {
+        (cluster.database.query("select count(*) > 0 from attempts where state = 'lost'") == ["t"])
+            .then_some(())
+    });
+    cluster.open_gate();
     cluster.wait_count(&sweep, "succeeded", JOBS);
-    let sql = "select count(*) > 0 from attempts where state = 'lost'";
-    assert_eq!(cluster.database.query(sql), ["t"]);
     let sql = "select count(*), count(distinct job) from results";
     assert_eq!(cluster.database.query(sql), [format!("{JOBS}|{JOBS}")]);
     // The first one comes back late, and removes what it left behind without changing anything.
@@ -122,15 +149,15 @@ fn the_jobs_of_an_agent_that_never_comes_back_run_elsewhere() {
 #[test]
 fn an_agent_that_was_stopped_past_its_lease_is_fenced() {
     let mut cluster = Cluster::with(Options { lease: "2s", ..Options::default() });
-    let sweep =
-        cluster.submit(&["--matrix", "n=1:8"], "sleep 1; echo {{ n }} > /results/n; : > /results/noise");
-    wait_until("containers run", || (cluster.containers(&sweep).len() >= 2).then_some(()));
+    let sweep = submit(&cluster);
+    wait_running(&cluster, &sweep, 2);
     cluster.agent().signal("STOP");
     wait_until("its attempts are lost", || {
         let lost = cluster.database.query("select count(*) from attempts where state = 'lost'");
         (lost != ["0"]).then_some(())
     });
     cluster.agent().signal("CONT");
+    cluster.open_gate();
     check(&cluster, &sweep);
 }
 
@@ -138,10 +165,10 @@ fn an_agent_that_was_stopped_past_its_lease_is_fenced() {
 fn a_coordinator_that_is_killed_costs_nothing() {
     let mut cluster = Cluster::start();
     let sweep = submit(&cluster);
-    cluster.wait_count(&sweep, "running", 4);
-    wait_until("containers run", || (cluster.containers(&sweep).len() >= 4).then_some(()));
+    wait_running(&cluster, &sweep, 4);
     cluster.coordinator().kill();
-    // Containers end while nobody is there to hear of it.
+    // Containers end while there is no coordinator to hear of it.
+    cluster.open_gate();
     wait_until("containers have ended", || cluster.running_containers(&sweep).is_empty().then_some(()));
     cluster.start_coordinator();
     check(&cluster, &sweep);
@@ -150,9 +177,12 @@ fn a_coordinator_that_is_killed_costs_nothing() {
 
 #[test]
 fn postgres_connections_that_are_cut_cost_nothing() {
-    let cluster = Cluster::start();
+    let cluster = with_long_leases();
     let sweep = submit(&cluster);
-    for _ in 0..10 {
+    for cut in 0..10 {
+        if cut == 5 {
+            cluster.open_gate();
+        }
         cluster.database.query(
             "select pg_terminate_backend(pid) from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid()",
@@ -165,11 +195,16 @@ fn postgres_connections_that_are_cut_cost_nothing() {
 
 #[test]
 fn a_drained_agent_finishes_its_jobs_and_takes_no_more() {
-    let mut cluster = Cluster::start();
-    let sweep = cluster.submit(&["--matrix", "n=1:8", "--cpus", "0.5"], SCRIPT);
-    cluster.wait_count(&sweep, "running", 4);
-    wait_until("containers run", || (cluster.containers(&sweep).len() >= 4).then_some(()));
-    assert_eq!(cluster.agent().terminate(), 0);
+    let patient = ["--cpus", "2", "--memory", "2GiB", "--drain-timeout", "10m"].map(str::to_owned);
+    let mut cluster = Cluster::with(Options { agent: patient.into(), ..Options::default() });
+    let sweep = cluster.submit_waiting(&["--matrix", "n=1:8", "--cpus", "0.5"], SCRIPT);
+    wait_running(&cluster, &sweep, 4);
+    cluster.agent().signal("TERM");
+    wait_until("the agent takes no more", || {
+        (cluster.json(&["agents", "show", "agent"])["state"] == "draining").then_some(())
+    });
+    cluster.open_gate();
+    assert_eq!(cluster.agent().wait(), 0);
     assert!(cluster.containers(&sweep).is_empty());
     let sql = "select count(*) from jobs where losses > 0 or failures > 0";
     assert_eq!(cluster.database.query(sql), ["0"]);
@@ -195,17 +230,10 @@ fn what_does_not_end_in_time_is_handed_back_at_no_cost() {
 #[test]
 fn a_container_that_somebody_else_removed_is_run_again() {
     let cluster = Cluster::start();
-    let sweep = cluster.submit(&[], "sleep 3; : > /results/x");
-    let containers = wait_until("the container runs", || {
-        Some(cluster.containers(&sweep))
-            .filter(|found| found.len() == 1 && cluster.count(&sweep, "running") == 1)
-    });
-    wait_until("it has started", || {
-        (cluster.database.query("select count(*) from attempts where state = 'running'") == ["1"])
-            .then_some(())
-    });
-    let removed = std::process::Command::new("docker").args(["rm", "-f", &containers[0]]).output();
-    assert!(removed.is_ok_and(|output| output.status.success()));
+    let sweep = cluster.submit_waiting(&[], ": > /results/x");
+    wait_running(&cluster, &sweep, 1);
+    docker(&["rm", "-f", &cluster.containers(&sweep)[0]]);
+    cluster.open_gate();
     cluster.wait_count(&sweep, "succeeded", 1);
     assert_eq!(cluster.database.query("select attempts, losses from jobs"), ["2|1"]);
 }
@@ -213,21 +241,22 @@ fn a_container_that_somebody_else_removed_is_run_again() {
 #[test]
 fn a_job_that_asks_for_it_is_stopped_before_anybody_else_can_run_it() {
     let simulated = Options::simulated(&["--cpus", "2", "--stop-grace", "0s"]);
-    let mut cluster = Cluster::with(Options { lease: "8s", ..simulated });
+    let mut cluster = Cluster::with(Options { lease: "24s", ..simulated });
     let submit =
         |choice: &str| cluster.submit_simulated(&["-e", "BT_SIM_MS=600000", "--on-disconnect", choice]);
     let (stops, keeps) = (submit("stop"), submit("keep"));
     cluster.wait_count(&stops, "running", 1);
     cluster.wait_count(&keeps, "running", 1);
     cluster.wait_attempts("running", 2);
-    let last_renewed = std::time::Instant::now();
     cluster.coordinator().kill();
     let log = cluster.dir().join("agent.log");
     wait_until("the one that asked for it is stopped", || {
         let log = std::fs::read_to_string(&log).unwrap_or_default();
         log.contains("no coordinator was heard of for too long").then_some(())
     });
-    assert!(last_renewed.elapsed() < std::time::Duration::from_secs(8), "its lease may have passed");
+    // The lease may not have passed by then, by Postgres's clock.
+    let sql = "select min(lease_expires_at) > now() from attempts where state = 'running'";
+    assert_eq!(cluster.database.query(sql), ["t"], "its lease may have passed");
     cluster.start_coordinator();
     wait_until("it is handed back at no cost, and runs again", || {
         let sql = "select count(*) from attempts where state = 'running'";

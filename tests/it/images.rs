@@ -6,9 +6,7 @@ mod progress;
 mod pushed;
 mod words;
 
-use std::path::PathBuf;
-
-use bt_tests::{Cluster, Options, wait_until};
+use bt_tests::{Cluster, wait_until};
 
 /// A sweep of an image that is not the tests' usual one.
 #[track_caller]
@@ -62,29 +60,4 @@ fn outs(cluster: &Cluster, sweep: &str) -> Vec<String> {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     (0..jobs.as_array().unwrap().len()).map(|job| read(job).trim().to_owned()).collect()
-}
-
-/// A gate that jobs wait at.
-struct Gate(PathBuf);
-
-impl Gate {
-    /// What a job does until the gate is open.
-    const WAIT: &str = "until [ -e /gate/open ]; do sleep 0.1; done";
-    /// The sweep's flags that bring its jobs to the gate.
-    const FLAGS: [&str; 2] = ["-v", "gate:/gate:ro"];
-
-    /// A cluster with an agent that offers the gate.
-    fn cluster() -> (Cluster, Self) {
-        let mut cluster = Cluster::without_agent(Options::default());
-        let gate = Self(cluster.dir().join("gate"));
-        std::fs::create_dir(&gate.0).unwrap();
-        let mut flags = Options::default().agent;
-        flags.extend(["--volume".to_owned(), format!("gate={}:ro", gate.0.display())]);
-        cluster.add_agent_with("agent", &flags);
-        (cluster, gate)
-    }
-
-    fn open(&self) {
-        std::fs::write(self.0.join("open"), "").unwrap();
-    }
 }

@@ -97,9 +97,10 @@ fn a_name_that_cannot_be_kept_fails_the_job() {
 fn a_full_store_holds_up_what_is_to_be_put_there_and_nothing_else() {
     let cluster = Cluster::start();
     // A file stands where the sweep's directory belongs, as if there were no room for one.
-    let sweep = cluster.submit(&[], "sleep 1; echo small > /results/x");
+    let sweep = cluster.submit_waiting(&[], "echo small > /results/x");
     let blocked = cluster.store().join(format!("btctl-test-{}", &sweep[..8]));
     std::fs::write(&blocked, "").unwrap();
+    cluster.open_gate();
     bt_tests::wait_until("it says what it waits for", || {
         cluster.ok(&["show", &sweep]).contains("publishing: ").then_some(())
     });

@@ -58,6 +58,12 @@ pub struct Cluster {
     dir: TempDir,
 }
 
+/// What a job does until [`Cluster::open_gate`], so that it runs for as long as its test needs.
+pub const WAIT_AT_GATE: &str = "until [ -e /gate/open ]; do sleep 0.1; done";
+
+/// The flags that bring the gate into a sweep's containers. Every agent that runs containers offers it.
+pub const GATE: [&str; 2] = ["-v", "gate:/gate:ro"];
+
 impl Cluster {
     /// One coordinator and one agent.
     pub fn start() -> Self {
@@ -75,6 +81,7 @@ impl Cluster {
         // Containers' bind mounts and other users must get through.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(dir.path(), mode).expect("open the directory");
+        std::fs::create_dir(dir.path().join("gate")).expect("make the gate");
         let database = Database::new();
         let mut cluster = Self { agents: Vec::new(), coordinators: Vec::new(), database, options, dir };
         cluster.add_coordinator();
@@ -173,19 +180,31 @@ impl Cluster {
     }
 
     fn start_agent(&mut self, name: &str, coordinators: &str, flags: &[String], env: &[(&str, &str)]) {
-        let mut command = Command::new(btctl_path());
-        command
-            .args(["agent", "--name", name, "--coordinator", coordinators, "--state-dir"])
-            .arg(self.dir().join(name))
-            .args(flags);
-        isolate(&mut command, self.dir());
-        command.envs(env.iter().copied());
-        self.agents.push(Process::start(name, self.dir(), &mut command));
+        self.launch_agent(name, coordinators, flags, env);
         wait_until("the agent is ready", || {
             let agents = self.json(&["agents", "ls"]);
             let agents = agents.as_array()?;
             agents.iter().any(|agent| agent["name"] == name && agent["state"] == "ready").then_some(())
         });
+    }
+
+    /// Starts an agent that may end before anything sees it ready.
+    pub fn add_agent_unseen(&mut self, name: &str, flags: &[String]) {
+        self.launch_agent(name, &self.address(), flags, &[]);
+    }
+
+    fn launch_agent(&mut self, name: &str, coordinators: &str, flags: &[String], env: &[(&str, &str)]) {
+        let mut command = Command::new(btctl_path());
+        command
+            .args(["agent", "--name", name, "--coordinator", coordinators, "--state-dir"])
+            .arg(self.dir().join(name))
+            .args(flags);
+        if !flags.iter().any(|flag| flag == "simulated") {
+            command.arg("--volume").arg(format!("gate={}:ro", self.dir().join("gate").display()));
+        }
+        isolate(&mut command, self.dir());
+        command.envs(env.iter().copied());
+        self.agents.push(Process::start(name, self.dir(), &mut command));
     }
 
     /// An agent by the order in which they were started.
@@ -244,6 +263,24 @@ impl Cluster {
     pub fn submit_simulated(&self, flags: &[&str]) -> String {
         let args = [&["submit", "--image", "x", "-m", "64m"], flags, &["--", "x"]].concat();
         self.json(&args)["id"].as_str().expect("submit prints an id").to_owned()
+    }
+
+    /// As [`submit`](Self::submit), of jobs that wait at the gate before they run the script.
+    #[track_caller]
+    pub fn submit_waiting(&self, flags: &[&str], script: &str) -> String {
+        self.submit(&[&GATE, flags].concat(), &format!("{WAIT_AT_GATE}; {script}"))
+    }
+
+    /// Lets all jobs go on that wait at the gate.
+    pub fn open_gate(&self) {
+        std::fs::write(self.dir().join("gate/open"), "").expect("open the gate");
+    }
+
+    /// Lets jobs that start from now on wait.
+    pub fn close_gate(&self) {
+        if let Err(error) = std::fs::remove_file(self.dir().join("gate/open")) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "close the gate: {error}");
+        }
     }
 
     /// Waits until so many attempts of all sweeps are in a state.

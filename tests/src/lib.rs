@@ -20,7 +20,7 @@ mod scripted;
 
 pub use broken_engine::BrokenEngine;
 pub use bucket::Bucket;
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, GATE, Options, WAIT_AT_GATE};
 pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
 pub use faulty_http::{Fault, FaultyHttp};

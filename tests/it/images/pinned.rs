@@ -1,8 +1,8 @@
 //! One sweep, one image: it is pulled once, and pinned, whatever becomes of its tag.
 
-use bt_tests::{Cluster, Images, Options, Registry, docker};
+use bt_tests::{Cluster, GATE, Images, Options, Registry, WAIT_AT_GATE, docker};
 
-use super::{Gate, outs, pin, submit, succeeds, wait_pulling};
+use super::{outs, pin, submit, succeeds, wait_pulling};
 
 #[test]
 fn an_image_is_pulled_once_however_many_jobs_wait_for_it() {
@@ -39,13 +39,13 @@ fn an_image_is_pulled_once_however_many_jobs_wait_for_it() {
 #[test]
 fn a_tag_that_moves_moves_no_sweep_that_has_begun() {
     let (images, registry) = (Images::new(), Registry::start());
-    let (cluster, gate) = Gate::cluster();
+    let cluster = Cluster::start();
     let name = registry.name("moving:1");
     let old = images.build(&name, "ENV BYTES=old");
     let old_digest = registry.push(&name);
     let script = "echo $BYTES > /results/out";
-    let wait = format!("{}; {script}", Gate::WAIT);
-    let flags = [&Gate::FLAGS[..], &["--max-parallel", "1", "--matrix", "n=1:3"]].concat();
+    let wait = format!("{}; {script}", WAIT_AT_GATE);
+    let flags = [&GATE[..], &["--max-parallel", "1", "--matrix", "n=1:3"]].concat();
     let begun = submit(&cluster, &name, &flags, &wait);
     cluster.wait_attempts("running", 1);
 
@@ -61,7 +61,7 @@ fn a_tag_that_moves_moves_no_sweep_that_has_begun() {
     succeeds(&cluster, &always);
     assert_eq!(outs(&cluster, &always), ["new"]);
 
-    gate.open();
+    cluster.open_gate();
     succeeds(&cluster, &begun);
     assert_eq!(outs(&cluster, &begun), ["old", "old", "old"]);
     assert_eq!(
@@ -77,16 +77,16 @@ fn a_tag_that_moves_moves_no_sweep_that_has_begun() {
 #[test]
 fn what_a_sweep_is_pinned_to_is_pulled_by_its_digest_where_the_tag_has_moved() {
     let (images, registry) = (Images::new(), Registry::start());
-    let (cluster, gate) = Gate::cluster();
+    let cluster = Cluster::start();
     let name = registry.name("moved:1");
     let old = images.build(&name, "ENV BYTES=old");
     registry.push(&name);
-    let flags = [&Gate::FLAGS[..], &["--max-parallel", "1", "--matrix", "n=1:2"]].concat();
-    let script = format!("{}; echo $BYTES > /results/out", Gate::WAIT);
+    let flags = [&GATE[..], &["--max-parallel", "1", "--matrix", "n=1:2"]].concat();
+    let script = format!("{}; echo $BYTES > /results/out", WAIT_AT_GATE);
     let sweep = submit(&cluster, &name, &flags, &script);
     cluster.wait_attempts("running", 1);
     cluster.ok(&["pause", &sweep]);
-    gate.open();
+    cluster.open_gate();
     cluster.wait_attempts("succeeded", 1);
 
     images.remove(&old);

@@ -1,8 +1,8 @@
 //! Images without a registry: a user hands one in, and agents load it from the coordinator.
 
-use bt_tests::{Cluster, Images, Options, docker, wait_until};
+use bt_tests::{Cluster, GATE, Images, Options, WAIT_AT_GATE, docker, wait_until};
 
-use super::{Gate, pin, submit, succeeds};
+use super::{pin, submit, succeeds};
 
 #[test]
 fn an_image_that_was_pushed_is_loaded_where_it_is_missing() {
@@ -45,15 +45,15 @@ fn an_image_that_was_pushed_is_loaded_where_it_is_missing() {
 #[test]
 fn jobs_of_an_image_that_nobody_has_any_more_wait_until_it_is_pushed_again() {
     let images = Images::new();
-    let (cluster, gate) = Gate::cluster();
+    let cluster = Cluster::start();
     let (name, kept) = (images.name("lost:1"), images.name("kept:1"));
     let id = images.build(&name, "");
-    let flags = [&Gate::FLAGS[..], &["--max-parallel", "1", "--matrix", "n=1:2"]].concat();
-    let sweep = submit(&cluster, &name, &flags, Gate::WAIT);
+    let flags = [&GATE[..], &["--max-parallel", "1", "--matrix", "n=1:2"]].concat();
+    let sweep = submit(&cluster, &name, &flags, WAIT_AT_GATE);
     cluster.wait_attempts("running", 1);
     assert_eq!(pin(&cluster, &sweep), id);
     cluster.ok(&["pause", &sweep]);
-    gate.open();
+    cluster.open_gate();
     cluster.wait_attempts("succeeded", 1);
     let archive = cluster.dir().join("image.tar").display().to_string();
     docker(&["save", "-o", &archive, &name]);
