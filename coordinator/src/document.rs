@@ -6,7 +6,7 @@ use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::{Manifest, VolumeMount};
-use bt_model::parameters::Parameters;
+use bt_model::parameters::{Parameters, read_map};
 use bt_model::secret;
 use bt_model::template::Renderer;
 use bt_store::{
@@ -49,7 +49,8 @@ impl<'k> Writer<'k> {
         let json =
             |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
         let text = self.reader.json(result.parameters.clone());
-        let parameters: Value = json(&text)?;
+        let parameters = read_map(&text).map_err(|error| Error::Json(result.attempt, error))?;
+        let parameters = Value::Object(parameters);
         let rendered = Parameters::from_json(&text).ok().and_then(|parameters| {
             let renderer = self.renderer.as_ref()?;
             renderer.render(&parameters).ok()

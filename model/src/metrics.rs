@@ -3,13 +3,15 @@
 //! The text is read in one pass: besides it, only names and numbers are kept, and there is a limit to both.
 
 mod import;
+mod import_csv;
 mod read;
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-pub use import::{Mapping, number_in_text, plain_number, read_csv, read_json};
+pub use import::{Mapping, number_in_text, plain_number, read_json};
+pub use import_csv::read_csv;
 
 /// A longer file is refused: what does not fit belongs into other outputs.
 pub const MAX_TEXT: usize = 16 << 20;

@@ -1,6 +1,12 @@
 //! One job's parameters: names and scalars.
 
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use crate::json_object::Fields;
+use crate::scalar;
 
 /// A job has no more parameters than this.
 pub const MAX_PARAMETERS: usize = 1000;
@@ -34,20 +40,24 @@ impl Parameters {
         Ok(Self(map))
     }
 
+    /// Reads a JSON object and checks it. Numbers keep their spelling.
     pub fn from_json(text: &str) -> Result<Self, NotParameters> {
-        match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => Self::new(map),
-            Ok(_) => Err(NotParameters("parameters are a JSON object".to_owned())),
-            Err(error) => Err(NotParameters(format!("parameters are a JSON object: {error}"))),
+        let wrong =
+            |error: serde_json::Error| NotParameters(format!("parameters are a JSON object: {error}"));
+        let Fields(fields) = serde_json::from_str(text).map_err(wrong)?;
+        let mut names = HashSet::with_capacity(fields.len());
+        if let Some((name, _)) = fields.iter().find(|(name, _)| !names.insert(name.as_str())) {
+            return Err(NotParameters(format!("the parameter `{name}` is given twice")));
         }
+        Self::new(spelled(fields).map_err(wrong)?)
     }
 
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.0).expect("names are texts and values are scalars")
     }
 
-    /// The same text for the same parameters, whatever their order. 1 and 1.0 are told apart, as a job can tell them
-    /// apart.
+    /// The same text for the same parameters, whatever their order. 1, 1.0 and 1.00 are different, since a job receives
+    /// different bytes.
     pub fn identity(&self) -> String {
         let mut sorted: Vec<_> = self.0.iter().collect();
         sorted.sort_unstable_by_key(|(name, _)| *name);
@@ -88,6 +98,21 @@ impl Parameters {
     }
 }
 
+/// Reads the JSON of parameters that were checked before. Numbers keep their spelling, which serde_json's own reader would
+/// change: it writes `1e5` as `1e+5`.
+pub fn read_map(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
+    let Fields(fields) = serde_json::from_str(text)?;
+    spelled(fields)
+}
+
+fn spelled(fields: Vec<(String, &RawValue)>) -> Result<Map<String, Value>, serde_json::Error> {
+    let fields = fields.into_iter().map(|(name, raw)| match scalar::number_of_raw(raw) {
+        Some(number) => Ok((name, Value::Number(number))),
+        None => serde_json::from_str(raw.get()).map(|value| (name, value)),
+    });
+    fields.collect()
+}
+
 /// A value as templates and `BT_PARAM_<NAME>` have it: text without quotes, everything else as in JSON.
 pub fn text_of(value: &Value) -> String {
     match value {
@@ -105,12 +130,13 @@ pub fn variable_of(name: &str) -> String {
     "BT_PARAM_".chars().chain(name).collect()
 }
 
-/// True when the two are the same parameter value: 5 and 5.0 are.
+/// True when the two are the same parameter value: 5, 5.0 and 5e0 are.
 pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => {
-            a == b || ((a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64())
-        }
+        (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b || a.as_f64() == b.as_f64(),
+        },
         (a, b) => a == b,
     }
 }
@@ -129,7 +155,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), NotParameters> {
 
 pub(crate) fn check_value(name: &str, value: &Value) -> Result<(), NotParameters> {
     let wrong = match value {
-        Value::Bool(_) | Value::Number(_) => return Ok(()),
+        Value::Bool(_) => return Ok(()),
+        Value::Number(number) if scalar::fits(number) => return Ok(()),
+        Value::Number(number) => {
+            let short: String = number.as_str().chars().take(40).collect();
+            format!("is {short}, which is too large for a number of 64 bits; write it as a text, in quotes")
+        }
         Value::String(text) if text.contains('\0') => "holds a NUL character".to_owned(),
         Value::String(text) if text.len() > MAX_TEXT => {
             format!("is a text of {} bytes; {MAX_TEXT} are the most", text.len())
@@ -208,5 +239,27 @@ mod tests {
         assert!(same(5.into(), 5.0.into()));
         assert!(!same(5.into(), "5".into()));
         assert!(!same((i64::MAX - 1).into(), i64::MAX.into()));
+        let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        for (a, b, expected) in [
+            ("1.10", "1.1", true),
+            ("1e1", "10", true),
+            ("-0", "0", true),
+            ("0.1", "0.10000000000000001", true),
+            ("0.1", "0.2", false),
+            ("5", "\"5\"", false),
+        ] {
+            assert_eq!(same(number(a), number(b)), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn digits_are_kept_or_refused() {
+        let text = r#"{"a":1.10,"b":1e5,"c":-0,"d":0.12345678901234567890123,"e":-9223372036854775808}"#;
+        let parameters = Parameters::from_json(text).unwrap();
+        assert_eq!(parameters.to_json(), text);
+        assert_eq!(text_of(parameters.get("a").unwrap()), "1.10");
+        refused(r#"{"a": 12345678901234567890123}"#, "`a` is 12345678901234567890123, which is too large");
+        refused(r#"{"a": 1e400}"#, "write it as a text");
+        refused(r#"{"a": 9223372036854775808}"#, "too large");
     }
 }

@@ -189,6 +189,15 @@ impl Scope for Parameters {
             None => None,
         }
     }
+
+    fn spelling(&self, parameter: &str) -> Option<String> {
+        self.get(parameter).filter(|value| value.is_number()).map(text_of)
+    }
+
+    fn json(&self) -> Option<String> {
+        // A parameter of that name hides all together.
+        self.get(PARAMS).is_none().then(|| self.to_json())
+    }
 }
 
 /// The template that renders to this text, whatever it holds.

@@ -37,3 +37,4 @@ mod submit;
 mod tidy;
 mod up;
 mod uploads;
+mod values;

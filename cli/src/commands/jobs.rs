@@ -1,5 +1,6 @@
 //! `btctl jobs`: the jobs of a sweep with their parameters and metrics.
 
+use bt_model::parameters::read_map;
 use bt_proto::v1;
 use serde_json::{Map, Value, json};
 use tokio_stream::StreamExt;
@@ -107,7 +108,7 @@ pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
     Ok(json!({
         "job": job.number,
         "state": words::job_state(job.state())?.name(),
-        "params": object(&job.parameters)?,
+        "params": parameters_of(&job.parameters)?,
         "metrics": object(&job.metrics)?,
         "attempts": job.attempts,
         "agent": agent,
@@ -150,10 +151,20 @@ fn ran(job: &v1::Job) -> Option<f64> {
 pub(super) fn object(text: &str) -> Result<Map<String, Value>, Error> {
     match text {
         "" => Ok(Map::new()),
-        text => serde_json::from_str(text).map_err(|error| {
-            Error::Failed(format!("the coordinator answered what this btctl can't read: {error}"))
-        }),
+        text => serde_json::from_str(text).map_err(unreadable),
     }
+}
+
+/// A job's parameters, whose numbers keep their spelling.
+pub(super) fn parameters_of(text: &str) -> Result<Map<String, Value>, Error> {
+    match text {
+        "" => Ok(Map::new()),
+        text => read_map(text).map_err(unreadable),
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::Failed(format!("the coordinator answered what this btctl can't read: {error}"))
 }
 
 /// The columns of every list of jobs that are neither parameters nor metrics.
@@ -184,7 +195,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     let mut metrics = Names::default();
     let mut read = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let maps = (object(&job.parameters)?, object(&job.metrics)?);
+        let maps = (parameters_of(&job.parameters)?, object(&job.metrics)?);
         parameters.take(&maps.0);
         metrics.take(&maps.1);
         read.push((job, maps));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, BinaryHeap};
 
-use bt_model::parameters::Parameters;
+use bt_model::parameters::{Parameters, read_map};
 use bt_model::selection::Selection;
 use bt_model::state::JobState;
 use bt_model::template::Renderer;
@@ -150,7 +150,7 @@ impl Services {
             for Reported { number, parameters, metrics } in page {
                 let metrics = object(&metrics)?;
                 let Some(value) = metrics.get(&request.by).and_then(Value::as_f64) else { continue };
-                let parameters = object(&encoder.parameters.json(parameters))?;
+                let parameters = read_map(&encoder.parameters.json(parameters)).map_err(unreadable)?;
                 if !wanted.takes(number, &parameters, metrics)? {
                     continue;
                 }
@@ -213,7 +213,7 @@ impl Wanted {
     }
 
     fn takes_row(&mut self, encoder: &Encoder<'_>, row: &JobRow) -> Result<bool, Status> {
-        let parameters = object(&encoder.parameters.json(row.parameters.clone()))?;
+        let parameters = read_map(&encoder.parameters.json(row.parameters.clone())).map_err(unreadable)?;
         let metrics = row.metrics.as_deref().map(object).transpose()?;
         self.takes(row.number, &parameters, metrics.unwrap_or_default())
     }

@@ -14,7 +14,7 @@ pub use self::rows::RowCheck;
 use self::draw::Draw;
 use self::space::Space;
 use crate::condition::Condition;
-use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest};
+use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, effects};
 use crate::parameters::{self, Parameters};
 
 /// No more combinations than this are looked at to find the jobs among them. A `sample` looks at [`MAX_JOBS`] at most.
@@ -68,6 +68,11 @@ impl<'m> Expansion<'m> {
     pub(crate) fn of(manifest: &'m Manifest) -> Result<Self, Error> {
         let at = |path: &'static str| move |error: Error| error.or_at(manifest.places.of(path));
         let space = Space::of(&manifest.jobs).map_err(at("matrix"))?;
+        if let JobSource::Matrix(matrix) = &manifest.jobs {
+            let idle = space.idle_include().map(|index| effects::adds_nothing(index, &matrix.include[index]));
+            let checked = effects::check(matrix).and_then(|()| idle.map_or(Ok(()), Err));
+            checked.map_err(|(path, error)| error.or_at(manifest.places.of(&path)))?;
+        }
         if space.len() == 0 {
             let error = match manifest.jobs {
                 JobSource::Matrix(_) => Error::new("`exclude` leaves no job of the matrix; exclude less"),

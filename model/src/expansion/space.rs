@@ -37,6 +37,8 @@ type Part = Vec<(usize, u64)>;
 /// An entry of `include` that adds parameters to a part of the combinations.
 #[derive(Debug)]
 struct Add<'m> {
+    /// Which entry of `include` it is.
+    entry: usize,
     to: Part,
     what: Vec<(&'m str, &'m Value)>,
 }
@@ -80,6 +82,17 @@ impl<'m> Space<'m> {
                 matrix.excludes.iter().any(|part| holds(part, &indices))
             }
             _ => false,
+        }
+    }
+
+    /// The entry of `include` that adds nothing to any combination.
+    pub(super) fn idle_include(&self) -> Option<usize> {
+        match self {
+            Self::Combinations(matrix) => {
+                let idle = matrix.adds.iter().find(|add| add.what.is_empty());
+                idle.map(|add| add.entry)
+            }
+            Self::Rows(_) | Self::One => None,
         }
     }
 
@@ -131,12 +144,12 @@ impl<'m> Combinations<'m> {
             adds: Vec::new(),
             new: Vec::new(),
         };
-        for entry in &matrix.include {
+        for (number, entry) in matrix.include.iter().enumerate() {
             match part(matrix, entry) {
                 Some(to) if product > 0 && space.leaves_some_of(&to)? => {
                     let is_axis = |name: &str| matrix.axes.iter().any(|(axis, _)| axis == name);
                     let what = entry.iter().filter(|(name, _)| !is_axis(name)).collect();
-                    space.adds.push(Add { to, what });
+                    space.adds.push(Add { entry: number, to, what });
                 }
                 _ => space.new.push(entry),
             }

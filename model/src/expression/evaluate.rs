@@ -14,9 +14,7 @@ pub(super) fn value(node: &Node, scope: &dyn Scope) -> Result<Value, Fault> {
 }
 
 pub(super) fn text(node: &Node, scope: &dyn Scope) -> Result<String, Fault> {
-    let mut evaluation = Evaluation::new(scope);
-    let value = evaluation.defined(node)?;
-    evaluation.text_of(&value)
+    Evaluation::new(scope).printed(node)
 }
 
 /// The values of a call's arguments.
@@ -28,7 +26,7 @@ pub(super) struct Values {
 
 /// One evaluation and what it may still spend.
 pub(super) struct Evaluation<'s> {
-    scope: &'s dyn Scope,
+    pub(super) scope: &'s dyn Scope,
     /// minijinja's filters ask for one; most expressions use none.
     state: Option<State<'static, 'static>>,
     bytes_left: usize,
@@ -56,7 +54,7 @@ impl<'s> Evaluation<'s> {
     }
 
     /// The node's value, which must be there.
-    fn defined(&mut self, node: &Node) -> Result<Value, Fault> {
+    pub(super) fn defined(&mut self, node: &Node) -> Result<Value, Fault> {
         let value = self.value(node)?;
         match value.is_undefined() {
             true => {
@@ -66,11 +64,11 @@ impl<'s> Evaluation<'s> {
         }
     }
 
-    fn is_true(&mut self, node: &Node) -> Result<bool, Fault> {
+    pub(super) fn is_true(&mut self, node: &Node) -> Result<bool, Fault> {
         self.defined(node).map(|value| value.is_true())
     }
 
-    fn value(&mut self, node: &Node) -> Result<Value, Fault> {
+    pub(super) fn value(&mut self, node: &Node) -> Result<Value, Fault> {
         match node {
             Node::Const(value) => Ok(value.clone()),
             Node::Name(name) => Ok(self.scope.value(name).unwrap_or(Value::UNDEFINED)),
@@ -84,6 +82,11 @@ impl<'s> Evaluation<'s> {
             Node::Negative(of) => operators::negative(&self.defined(of)?),
             Node::All(parts) => self.first(parts, false),
             Node::Any(parts) => self.first(parts, true),
+            Node::Arithmetic(Arithmetic::Join, left, right) => {
+                let (left, right) = (self.printed(left)?, self.printed(right)?);
+                self.spend(left.len() + right.len())?;
+                Ok(Value::from(left + &right))
+            }
             Node::Arithmetic(op, left, right) => {
                 let (left, right) = (self.defined(left)?, self.defined(right)?);
                 self.calculate(*op, &left, &right)
@@ -106,7 +109,10 @@ impl<'s> Evaluation<'s> {
                 (false, None) => Ok(Value::from("")),
             },
             Node::Filter { name, input, arguments } => {
-                let input = self.value(input)?;
+                if let Some(text) = self.printed_filter(name, input, arguments.is_empty())? {
+                    return Ok(Value::from(text));
+                }
+                let input = self.printed_items(name, input)?;
                 if input.is_undefined() && !filters::takes_undefined(name) {
                     return self.defined(&Node::Const(input));
                 }
@@ -147,7 +153,7 @@ impl<'s> Evaluation<'s> {
 
     fn calculate(&mut self, op: Arithmetic, left: &Value, right: &Value) -> Result<Value, Fault> {
         let are_texts = left.as_str().is_some() && right.as_str().is_some();
-        if op == Arithmetic::Join || (op == Arithmetic::Add && are_texts) {
+        if op == Arithmetic::Add && are_texts {
             let (left, right) = (self.text_of(left)?, self.text_of(right)?);
             self.spend(left.len() + right.len())?;
             return Ok(Value::from(left + &right));

@@ -14,6 +14,7 @@ mod filters;
 mod limits;
 mod lower;
 mod operators;
+mod spelling;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +53,16 @@ impl From<minijinja::Error> for Fault {
 /// The values that names stand for.
 pub(crate) trait Scope {
     fn value(&self, name: &str) -> Option<Value>;
+
+    /// A parameter's number as the manifest writes it: `1.10`, where the value is 1.1.
+    fn spelling(&self, _parameter: &str) -> Option<String> {
+        None
+    }
+
+    /// All parameters as JSON.
+    fn json(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A compiled expression.

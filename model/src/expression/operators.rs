@@ -172,11 +172,13 @@ fn contains(container: &Value, value: &Value) -> Result<bool, Fault> {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => container.try_iter()?.collect(),
         _ => return Err(Fault::new(format!("`in` needs a list or a text, not {}", show(container)))),
     };
-    let alike: Vec<&Value> = items.iter().filter(|item| item.kind() == value.kind()).collect();
-    match (alike.is_empty(), items.first()) {
-        // `5 in ["5", "7"]` can never be meant.
-        (true, Some(first)) => Err(mixed(value, first)),
-        _ => Ok(alike.into_iter().any(|item| item == value)),
+    let (alike, others): (Vec<&Value>, Vec<&Value>) =
+        items.iter().partition(|item| item.kind() == value.kind());
+    // `5 in ["5", "7"]` can never be meant, and `5 in [7, "5"]` hardly.
+    let twin = others.iter().find(|item| alike.is_empty() || item.to_string() == value.to_string());
+    match twin {
+        Some(other) => Err(mixed(value, other)),
+        None => Ok(alike.into_iter().any(|item| item == value)),
     }
 }
 

@@ -42,17 +42,8 @@ impl Axis {
         let mut seen = std::collections::HashSet::new();
         for value in &values {
             parameters::check_value(name, value).map_err(|error| Error::new(error.to_string()))?;
-            // 5 and 5.0 are one value, and print alike as floats.
-            let key = match value {
-                Value::Number(number) if number.is_f64() => match number.as_f64() {
-                    Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => {
-                        format!("{}", float as i64)
-                    }
-                    _ => number.to_string(),
-                },
-                other => other.to_string(),
-            };
-            if !seen.insert(key) {
+            // 5 and 5.0 are two values: their jobs receive different bytes.
+            if !seen.insert(value.to_string()) {
                 return Err(Error::new(format!(
                     "the axis `{name}` has the value {value} twice; its jobs would be the same"
                 )));
@@ -81,11 +72,13 @@ impl Axis {
         }
     }
 
-    /// Where the value stands, if it is one of the axis.
+    /// Where the value stands, if it is one of the axis; of two that are one number, the one that is written the same.
     pub(crate) fn index_of(&self, value: &Value) -> Option<u64> {
         match self {
             Self::Values(values) => {
-                values.iter().position(|known| same_value(known, value)).map(|index| index as u64)
+                let exact = values.iter().position(|known| known == value);
+                let same = || values.iter().position(|known| same_value(known, value));
+                exact.or_else(same).map(|index| index as u64)
             }
             Self::Range(range) => range.index_of(value),
         }
@@ -97,7 +90,13 @@ impl Matrix {
     pub(super) fn merge(mut self, other: Self) -> Self {
         for (name, axis) in other.axes {
             match self.axes.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, known)) => *known = axis,
+                Some((_, known)) => {
+                    // What only the old values had can't be excluded any more.
+                    let is_gone =
+                        |value: &Value| known.index_of(value).is_some() && axis.index_of(value).is_none();
+                    self.exclude.retain(|entry| !entry.get(&name).is_some_and(is_gone));
+                    *known = axis;
+                }
                 None => self.axes.push((name, axis)),
             }
         }
@@ -164,66 +163,4 @@ impl Matrix {
         }
         Ok(())
     }
-}
-
-/// `slow=20:200:20`, `fast=5,10,20` or `start=2020-01-01:2020-12-01:1mo`.
-pub fn parse_axis_flag(text: &str) -> Result<(String, Axis), Error> {
-    let usage = "write name=value,value or name=from:to or name=from:to:step";
-    let (name, values) =
-        text.split_once('=').ok_or_else(|| Error::new(format!("{text:?} is no axis; {usage}")))?;
-    let name = name.trim();
-    parameters::check_name(name).map_err(|error| Error::new(error.to_string()))?;
-    if name == "include" || name == "exclude" {
-        return Err(Error::new(format!("`{name}` is no name for an axis")));
-    }
-    if values.trim().is_empty() {
-        return Err(Error::new(format!("the axis `{name}` is empty; {usage}")));
-    }
-    if values.split(':').any(|part| part.trim().is_empty()) {
-        return Err(Error::new(format!("{values:?} is half a range; {usage}")));
-    }
-    let axis = match range_parts(values) {
-        Some((from, to, step)) => Axis::Range(Range::parse(name, &from, &to, step.as_ref())?),
-        None => Axis::values(name, values.split(',').map(|word| scalar(word.trim())).collect())?,
-    };
-    Ok((name.to_owned(), axis))
-}
-
-/// The parts of `from:to` and `from:to:step`, when the ends are numbers or dates; `12:30` is no range of anything else.
-fn range_parts(text: &str) -> Option<(Value, Value, Option<Value>)> {
-    let parts: Vec<&str> = text.split(':').map(str::trim).collect();
-    let (from, to, step) = match parts[..] {
-        [from, to] => (from, to, None),
-        [from, to, step] => (from, to, Some(scalar(step))),
-        _ => return None,
-    };
-    let (from, to) = (scalar(from), scalar(to));
-    let is_end = |value: &Value| value.is_number() || value.as_str().is_some_and(Range::is_date);
-    (is_end(&from) && is_end(&to)).then_some((from, to, step))
-}
-
-/// A word as the value that it looks like: a whole number, a float, a boolean, else a text.
-pub(super) fn scalar(word: &str) -> Value {
-    let is_numeric = word.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
-        && word.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
-        && word.contains(|c: char| c.is_ascii_digit());
-    match word {
-        "true" | "True" | "TRUE" => return true.into(),
-        "false" | "False" | "FALSE" => return false.into(),
-        _ if !is_numeric || has_leading_zero(word) => return word.into(),
-        _ => {}
-    }
-    if let Ok(int) = word.parse::<i64>() {
-        return int.into();
-    }
-    match word.parse::<f64>() {
-        Ok(float) if float.is_finite() && word.contains(['.', 'e', 'E']) => float.into(),
-        _ => word.into(),
-    }
-}
-
-/// `007` is a code, not a number.
-fn has_leading_zero(word: &str) -> bool {
-    let digits = word.trim_start_matches(['+', '-']).as_bytes();
-    matches!(digits, [b'0', next, ..] if next.is_ascii_digit())
 }

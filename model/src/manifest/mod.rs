@@ -5,12 +5,15 @@
 //! [`Manifest::to_json`].
 
 mod algorithm;
+mod axis_flag;
 mod canonical;
 mod check;
 mod choice;
 mod document;
 mod draft;
+pub(crate) mod effects;
 mod error;
+mod look_alike;
 mod matrix;
 mod policy;
 mod range;
@@ -25,11 +28,12 @@ mod volume;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use axis_flag::parse_axis_flag;
 pub use check::{MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
 pub use choice::{Containers, JobUser, Network, OnDisconnect, Pull};
 pub use draft::Draft;
 pub use error::{Error, Place, Places, suggestion};
-pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix, parse_axis_flag};
+pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
 };
@@ -192,6 +196,11 @@ impl Manifest {
         Expansion::of(self)
     }
 
+    /// What to tell the user of texts that look like numbers or booleans in other languages, one line for each parameter.
+    pub fn look_alikes(&self) -> Vec<String> {
+        look_alike::of(&self.jobs)
+    }
+
     /// The parameters of a matrix's jobs by their points, without a search for the jobs among them.
     pub fn points(&self) -> Result<Points<'_>, Error> {
         Points::of(&self.jobs)
@@ -230,13 +239,21 @@ fn utf8<'t>(text: &'t [u8], origin: &str) -> Result<&'t str, Error> {
             origin: Some(origin.to_owned()),
             line: u32::try_from(line.count()).ok(),
             column: u32::try_from(last + 1).ok(),
-            message: format!(
-                "not UTF-8: the byte {:#04x} at offset {}; save the file as UTF-8",
-                after.first().copied().unwrap_or_default(),
-                before.len()
-            ),
+            message: match is_utf16(text) {
+                true => "the file is UTF-16; save it as UTF-8".to_owned(),
+                false => format!(
+                    "not UTF-8: the byte {:#04x} at offset {}; save the file as UTF-8",
+                    after.first().copied().unwrap_or_default(),
+                    before.len()
+                ),
+            },
         }
     })
+}
+
+/// True for the byte order marks of UTF-16, which PowerShell and Excel write.
+fn is_utf16(text: &[u8]) -> bool {
+    text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")
 }
 
 impl Format {

@@ -2,7 +2,6 @@
 //! the start.
 
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Span;
 use jiff::civil::Date;
@@ -11,6 +10,7 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::Value;
 
 use super::error::Error;
+use crate::scalar;
 
 /// `from`, `from + step`, ... up to `to`, which belongs to it when it is hit.
 #[derive(Clone, Debug)]
@@ -233,18 +233,28 @@ fn date_step(value: &Value) -> Result<Span, String> {
     Ok(span)
 }
 
-/// The number as it is written: 0.1 is exactly a tenth.
+/// The number as it is written: 0.1 is exactly a tenth. None if it has more digits than a decimal holds.
 fn decimal(value: &Value) -> Option<Decimal> {
     let Value::Number(number) = value else {
         return None;
     };
-    let text = number.to_string();
-    Decimal::from_str(&text).or_else(|_| Decimal::from_scientific(&text)).ok()
+    let text = number.as_str();
+    match text.contains(['e', 'E']) {
+        true => Decimal::from_scientific(text).ok().filter(|decimal| {
+            // Digits that are too small for a decimal are lost without an error.
+            decimal.to_f64() == number.as_f64()
+        }),
+        false => Decimal::from_str_exact(text).ok(),
+    }
 }
 
-/// The float nearest to the decimal, which prints as the decimal does.
+/// The decimal as a float is written: with a point, and without needless zeros.
 fn float(decimal: Decimal) -> Value {
-    decimal.normalize().to_string().parse::<f64>().map_or(Value::Null, Value::from)
+    let mut text = decimal.normalize().to_string();
+    if !text.contains('.') {
+        text.push_str(".0");
+    }
+    scalar::number(&text).map_or(Value::Null, Value::Number)
 }
 
 impl PartialEq for Range {

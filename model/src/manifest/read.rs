@@ -12,6 +12,7 @@ use super::range::Range;
 use super::size::{parse_cpus, parse_size, parse_timeout};
 use super::{Needs, Sample, algorithm, check, policy, reported, sandbox};
 use crate::parameters::Parameters;
+use crate::scalar as word;
 
 pub(super) const KEYS: [&str; 39] = [
     "name",
@@ -243,7 +244,7 @@ fn range(name: &str, node: &Node, entries: &[Entry]) -> Result<Range, Error> {
             let message = format!("unknown key `{}` in the axis `{name}`{hint}", entry.name);
             return Err(Error::new(message).or_at(Some(&entry.place)));
         }
-        parts.insert(entry.name.as_str(), scalar(&entry.node, name)?);
+        parts.insert(entry.name.as_str(), range_part(&entry.node, name)?);
     }
     let part = |key| {
         parts.get(key).ok_or_else(|| {
@@ -252,6 +253,18 @@ fn range(name: &str, node: &Node, entries: &[Entry]) -> Result<Range, Error> {
     };
     Range::parse(name, part("from")?, part("to")?, parts.get("step"))
         .map_err(|error| error.or_at(Some(&node.place)))
+}
+
+/// An end or a step: its spelling reaches no job.
+fn range_part(node: &Node, name: &str) -> Result<Value, Error> {
+    match node.written.as_deref().and_then(word::range_number) {
+        Some(number) => Ok(Value::Number(number)),
+        None => match node.kind {
+            Kind::Int(value) => Ok(value.into()),
+            Kind::Float(value) => Ok(value.into()),
+            _ => scalar(node, name),
+        },
+    }
 }
 
 fn params(draft: &mut Draft, node: &Node) -> Result<Vec<Parameters>, Error> {
@@ -392,8 +405,16 @@ fn parameters(node: &Node, owner: &str) -> Result<Parameters, Error> {
 fn scalar(node: &Node, name: &str) -> Result<Value, Error> {
     match &node.kind {
         Kind::Bool(value) => Ok((*value).into()),
-        Kind::Int(value) => Ok((*value).into()),
-        Kind::Float(value) if value.is_finite() => Ok((*value).into()),
+        Kind::Int(_) | Kind::Float(_) => {
+            let written = node.written.as_deref().unwrap_or_default();
+            word::number(written).map(Value::Number).ok_or_else(|| {
+                let plain = node.describe().replace("the number ", "");
+                node.error(format!(
+                    "the number {written} of `{name}` can't be passed on as it is written; write {plain}, or \"{written}\" \
+                     for the text"
+                ))
+            })
+        }
         Kind::Text(text) => Ok(text.as_str().into()),
         _ => Err(node.error(format!(
             "a value of `{name}` is {}; a parameter is a number, a text or a boolean",

@@ -1,47 +1,46 @@
 //! A CSV file with one job's parameters in each row.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::MAX_JOBS;
 use super::error::Error;
-use super::matrix::scalar;
 use crate::parameters::{self, Parameters};
+use crate::rfc4180::{self, Cell, Malformed, Reader, Record};
+use crate::scalar;
 
-/// Reads the header row and all others. Whole numbers, floats and booleans are recognised; the rest is text.
+/// Reads the header row and all others. A cell in quotes is text; one without is a number or a boolean where it is
+/// written like one, and keeps its digits.
 pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
     let text = super::utf8(text, origin)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let at = |line: u64, message: String| Error {
+    let at = |line: u32, message: String| Error {
         origin: Some(origin.to_owned()),
-        line: u32::try_from(line).ok(),
+        line: Some(line),
         column: None,
         message,
     };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let names: Vec<String> = match reader.headers() {
-        Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
-        Err(error) => return Err(at(1, format!("the header row can't be read: {error}"))),
+    let malformed = |Malformed { line, message }: Malformed| at(line, message);
+    let mut reader = Reader::new(text);
+    let Some(header) = reader.next().map_err(malformed)? else {
+        return Err(at(1, "the file is empty; its first row names the parameters".to_owned()));
     };
+    let names: Vec<String> = header.cells.into_iter().map(|cell| cell.text).collect();
     check_header(&names).map_err(|message| at(1, message))?;
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
-            let line = error.position().map_or(1, csv::Position::line);
-            at(line, format!("the row can't be read: {error}"))
-        })?;
-        let line = record.position().map_or(1, csv::Position::line);
-        if record.len() != names.len() {
+    while let Some(Record { line, cells }) = reader.next().map_err(malformed)? {
+        if cells.len() != names.len() {
             let message =
-                format!("the row has {}, and the header has {}", fields(record.len()), fields(names.len()));
+                format!("the row has {}, and the header has {}", fields(cells.len()), fields(names.len()));
             return Err(at(line, message));
         }
         if rows.len() >= MAX_JOBS as usize {
             return Err(at(line, format!("this row makes more than {MAX_JOBS} jobs, the limit")));
         }
-        let values = record.iter().map(|field| scalar(field.trim()));
-        let map: Map<_, _> = names.iter().cloned().zip(values).collect();
-        let row = Parameters::new(map).map_err(|error| at(line, error.to_string()))?;
-        rows.push(row);
+        let mut map = Map::with_capacity(names.len());
+        for (name, cell) in names.iter().zip(cells) {
+            let value = value(cell).map_err(|message| at(line, format!("`{name}` {message}")))?;
+            map.insert(name.clone(), value);
+        }
+        rows.push(Parameters::new(map).map_err(|error| at(line, error.to_string()))?);
     }
     if rows.is_empty() {
         return Err(at(1, "there is no row below the header, so there are no jobs".to_owned()));
@@ -49,11 +48,41 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
     Ok(rows)
 }
 
+/// What a cell of a CSV file, or of the list in a flag, says. What is not clearly meant is refused.
+pub(super) fn value(cell: Cell) -> Result<Value, String> {
+    if cell.quoted {
+        return Ok(cell.text.into());
+    }
+    if cell.is_missing() {
+        return Err("has no value; write \"\" if an empty text is meant".to_owned());
+    }
+    let value = scalar::value(&cell.text);
+    let trimmed = cell.text.trim();
+    if trimmed.len() < cell.text.len() && (trimmed.is_empty() || !scalar::value(trimmed).is_string()) {
+        return Err(format!(
+            "is {:?}; write {trimmed} without the space, or put it into quotes for a text",
+            cell.text
+        ));
+    }
+    Ok(value)
+}
+
 fn check_header(names: &[String]) -> Result<(), String> {
-    if names.iter().all(String::is_empty) {
-        return Err("the file is empty; its first row names the parameters".to_owned());
+    if let [only] = names
+        && let Some(separator) = rfc4180::other_separator(only)
+    {
+        return Err(format!(
+            "the columns are separated by {separator}; write the file with commas (in pandas: to_csv(sep=\",\"))"
+        ));
     }
     for (index, name) in names.iter().enumerate() {
+        if name.is_empty() || (name.starts_with("Unnamed: ") && index == 0) {
+            return Err(format!(
+                "column {} has no name; write one. If it is the index of a pandas table, leave it out: \
+                 to_csv(index=False)",
+                index + 1
+            ));
+        }
         if names[..index].contains(name) {
             return Err(format!("the header names `{name}` twice"));
         }
@@ -79,16 +108,30 @@ mod tests {
         assert_eq!(error.to_string(), expected);
     }
 
+    fn rows(text: &str) -> Vec<String> {
+        csv_rows(text.as_bytes(), "p.csv").unwrap().iter().map(Parameters::to_json).collect()
+    }
+
     #[test]
-    fn values_are_recognised() {
-        let text = "fast,ratio,on,day,code\n5,0.3,true,2020-01-31,007\n-6,1.0,False,\"a, b\",\n";
-        let rows = csv_rows(text.as_bytes(), "p.csv").unwrap();
-        let rows: Vec<String> = rows.iter().map(Parameters::to_json).collect();
+    fn values_are_recognised_and_keep_their_digits() {
+        let text = "fast,ratio,on,day,code\n5,0.3,true,2020-01-31,007\n-6,1.10,False,\"a, b\",+5\n";
         assert_eq!(
-            rows,
+            rows(text),
             [
                 r#"{"fast":5,"ratio":0.3,"on":true,"day":"2020-01-31","code":"007"}"#,
-                r#"{"fast":-6,"ratio":1.0,"on":false,"day":"a, b","code":""}"#,
+                r#"{"fast":-6,"ratio":1.10,"on":"False","day":"a, b","code":"+5"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cell_in_quotes_is_text_as_it_is() {
+        let text = "a,b,c,d,e\r\n\" lead\",\"1e5\",\"+5\",\"true\",\"\"\r\n lead,1e5,5,x ,z";
+        assert_eq!(
+            rows(text),
+            [
+                r#"{"a":" lead","b":"1e5","c":"+5","d":"true","e":""}"#,
+                r#"{"a":" lead","b":1e5,"c":5,"d":"x ","e":"z"}"#
             ]
         );
     }
@@ -104,5 +147,17 @@ mod tests {
         refused(b"a\n", "p.csv:1: there is no row below the header, so there are no jobs");
         refused(b"", "p.csv:1: the file is empty; its first row names the parameters");
         refused(b"a,b\n1,\xff\n", "p.csv:2:3: not UTF-8: the byte 0xff at offset 6; save the file as UTF-8");
+        refused(b"a,b\n1,\"2\n3,4\n5,6\n", "p.csv:2: a quote opens a cell here, and nothing closes it");
+        refused(b"a,b\n1,2\n,\n", "p.csv:3: `a` has no value; write \"\" if an empty text is meant");
+        refused(
+            b"a,b\n1, 2\n",
+            "p.csv:2: `b` is \" 2\"; write 2 without the space, or put it into quotes for a text",
+        );
+        let error = csv_rows(b"a;b\n1;2\n", "p.csv").unwrap_err().to_string();
+        assert!(error.contains("separated by `;`") && error.contains("commas"), "{error}");
+        let error = csv_rows(b"a\tb\n1\t2\n", "p.csv").unwrap_err().to_string();
+        assert!(error.contains("separated by tabs"), "{error}");
+        let error = csv_rows(b",a,b\n0,1,2\n", "p.csv").unwrap_err().to_string();
+        assert!(error.contains("column 1 has no name") && error.contains("index=False"), "{error}");
     }
 }

@@ -13,8 +13,9 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::read::without_non_finite;
+use super::read::{float_of, without_non_finite};
 use super::{MAX_DEPTH, MAX_METRICS, MetricsError, check_name, joined};
+use crate::scalar;
 
 /// `sharpe=Statistics.Sharpe Ratio`: the metric that a value becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,27 +51,6 @@ pub fn read_json(text: &[u8], mappings: &[Mapping]) -> Result<Map<String, Value>
             false => format!("not JSON: {error}"),
         })
     })?;
-    found.finish()
-}
-
-/// Takes numbers out of CSV of two columns, names and values; a heading may stand above them.
-pub fn read_csv(text: &[u8], mappings: &[Mapping]) -> Result<Map<String, Value>, MetricsError> {
-    let text = utf8(text)?;
-    let mut found = Found::new(mappings);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    for record in reader.records() {
-        let record = record.map_err(|error| MetricsError(format!("not CSV: {error}")))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let (Some(name), Some(value), 2) = (record.get(0), record.get(1), record.len()) else {
-            let message =
-                format!("line {line} has {} columns; a name and a value belong there", record.len());
-            return Err(MetricsError(message));
-        };
-        match plain_number(value) {
-            Some(number) => found.number(name.trim(), Some(number)),
-            None => found.text(name.trim(), value),
-        }?;
-    }
     found.finish()
 }
 
@@ -132,7 +112,7 @@ fn is_grouped(whole: &str) -> bool {
         && groups.all(|group| group.len() == 3 && digits(group))
 }
 
-fn utf8(text: &[u8]) -> Result<&str, MetricsError> {
+pub(super) fn utf8(text: &[u8]) -> Result<&str, MetricsError> {
     let text = std::str::from_utf8(text)
         .map_err(|error| MetricsError(format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
     // Some programs begin a file with a mark.
@@ -140,7 +120,7 @@ fn utf8(text: &[u8]) -> Result<&str, MetricsError> {
 }
 
 /// The numbers that were taken so far.
-struct Found<'m> {
+pub(super) struct Found<'m> {
     /// Metrics by the names of their sources, and whether the source was met; empty: all are taken.
     wanted: HashMap<&'m str, Vec<&'m str>>,
     met: Vec<&'m str>,
@@ -148,7 +128,7 @@ struct Found<'m> {
 }
 
 impl<'m> Found<'m> {
-    fn new(mappings: &'m [Mapping]) -> Self {
+    pub(super) fn new(mappings: &'m [Mapping]) -> Self {
         let mut wanted: HashMap<_, Vec<_>> = HashMap::new();
         for mapping in mappings {
             wanted.entry(mapping.source.as_str()).or_default().push(mapping.metric.as_str());
@@ -157,7 +137,7 @@ impl<'m> Found<'m> {
     }
 
     /// A number under a name of the file; none where it is not finite.
-    fn number(&mut self, name: &str, number: Option<Number>) -> Result<(), MetricsError> {
+    pub(super) fn number(&mut self, name: &str, number: Option<Number>) -> Result<(), MetricsError> {
         if self.wanted.is_empty() {
             let Some(number) = number else { return Ok(()) };
             check_name(name)?;
@@ -178,7 +158,7 @@ impl<'m> Found<'m> {
     }
 
     /// Something that is no number as it stands.
-    fn text(&mut self, name: &str, text: &str) -> Result<(), MetricsError> {
+    pub(super) fn text(&mut self, name: &str, text: &str) -> Result<(), MetricsError> {
         if !self.wanted.contains_key(name) {
             return Ok(());
         }
@@ -203,7 +183,7 @@ impl<'m> Found<'m> {
         }
     }
 
-    fn finish(self) -> Result<Map<String, Value>, MetricsError> {
+    pub(super) fn finish(self) -> Result<Map<String, Value>, MetricsError> {
         match self.wanted.keys().filter(|source| !self.met.contains(source)).min() {
             Some(source) => Err(MetricsError(format!("it has no `{source}`"))),
             None => Ok(self.numbers),
@@ -286,10 +266,15 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut next = map.next_key::<Cow<'de, str>>()?;
+        if next.as_deref() == Some(scalar::NUMBER) {
+            return self.number(Number::from_f64(float_of(map.next_value()?)?));
+        }
         let depth = self.within()?;
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(key) = next {
             let name = joined(self.name, &key);
             map.next_value_seed(Walk { found: self.found, name: &name, depth })?;
+            next = map.next_key()?;
         }
         Ok(())
     }

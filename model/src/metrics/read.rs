@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde_json::Value;
 
 use super::{MAX_DEPTH, Metrics, MetricsError, SERIES, Seen, joined};
+use crate::scalar;
 
 /// What non-finite numbers become before the text is read as JSON.
 const NULL: &str = "null";
@@ -109,10 +110,14 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut next = map.next_key::<Cow<'de, str>>()?;
+        if next.as_deref() == Some(scalar::NUMBER) {
+            return self.number(float_of(map.next_value()?)?);
+        }
         if self.depth == MAX_DEPTH {
             return Err(A::Error::custom(format!("objects lie more than {MAX_DEPTH} deep, the limit")));
         }
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(key) = next {
             let name = joined(self.name, &key);
             if key.is_empty() {
                 return Err(A::Error::custom("a metric has an empty name"));
@@ -123,9 +128,16 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
             } else {
                 map.next_value_seed(Entry { into: self.into, name: &name, depth: self.depth + 1 })?;
             }
+            next = map.next_key()?;
         }
         Ok(())
     }
+}
+
+/// A number that is no whole number of 64 bits: it comes as a text.
+pub(super) fn float_of<E: serde::de::Error>(text: Cow<'_, str>) -> Result<f64, E> {
+    let float = text.parse::<f64>().ok().filter(|float| float.is_finite());
+    float.ok_or_else(|| E::custom(format!("the number {text} is out of range")))
 }
 
 /// What stands under `series`: an object of lists.
@@ -250,6 +262,13 @@ impl<'de> Visitor<'de> for Point<'_> {
                 serde::de::Unexpected::Str(&text.chars().take(40).collect::<String>()),
                 &self,
             )),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        match map.next_key::<Cow<'de, str>>()?.as_deref() {
+            Some(scalar::NUMBER) => float_of(map.next_value()?).map(drop),
+            _ => Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self)),
         }
     }
 

@@ -134,7 +134,10 @@ fn numbers_are_found_in_csv() {
     let dd = ["drawdown=dd".parse().unwrap()];
     assert_eq!(Value::Object(read_csv(text, &dd).unwrap()), json!({"drawdown": 0.03}));
     let wide = read_csv(b"a,1,2\n", &[]).unwrap_err().to_string();
-    assert_eq!(wide, "line 1 has 3 columns; a name and a value belong there");
+    assert_eq!(
+        wide,
+        "it has 3 columns on line 1; write a name and a number on each line, or a header of names above one line of numbers"
+    );
     assert_eq!(read_csv(b"a,1\na,2\n", &[]).unwrap_err().to_string(), "`a` is there twice");
 }
 

@@ -118,3 +118,25 @@ fn deep_documents_are_refused() {
         assert!(Manifest::parse(text.as_bytes(), format, "m").is_err(), "{format:?}");
     }
 }
+
+/// A number that nothing is computed with keeps its spelling, however it gets into the text.
+#[test]
+fn numbers_are_written_as_the_manifest_writes_them() {
+    let row = r#"{"a": 1.10, "b": 1e5, "c": -0, "s": "007"}"#;
+    for (template, expected) in [
+        ("{{ a }}", "1.10"),
+        ("--a={{ a }} {{ b }},{{c}}", "--a=1.10 1e5,-0"),
+        ("{{ params.a }} {{ params['b'] }}", "1.10 1e5"),
+        ("{{ a if b > 2 else c }}", "1.10"),
+        ("{{ '--a=' ~ a }}", "--a=1.10"),
+        ("{{ a | string }} {{ b | tojson }}", "1.10 1e5"),
+        ("{{ [a, b, s] | join(':') }}", "1.10:1e5:007"),
+        ("{{ params | tojson }}", r#"{"a":1.10,"b":1e5,"c":-0,"s":"007"}"#),
+        ("{{ a * 2 }} {{ b + 1 }}", "2.2 100001.0"),
+    ] {
+        let text = format!("image: x\ncommand: [echo, {template:?}]\n");
+        let manifest = Manifest::parse(text.as_bytes(), Format::Yaml, "s").unwrap().finish().unwrap();
+        let rendered = manifest.render(&Parameters::from_json(row).unwrap()).unwrap();
+        assert_eq!(rendered.command[1], expected, "{template}");
+    }
+}

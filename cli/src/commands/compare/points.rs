@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use bt_proto::v1;
 use serde_json::{Map, Value};
 
-use crate::commands::jobs::object;
+use crate::commands::jobs::{object, parameters_of};
 use crate::error::Error;
 
 /// Agents and images that are told of a sweep.
@@ -77,7 +77,7 @@ impl Points {
                 names.insert(name.clone());
             }
         }
-        let parameters = object(&job.parameters)?;
+        let parameters = parameters_of(&job.parameters)?;
         let key = key(&parameters);
         let mut values = vec![f64::NAN; self.names.len()];
         for (name, value) in object(&job.metrics)? {
@@ -186,9 +186,9 @@ fn key(parameters: &Map<String, Value>) -> String {
 
 fn canonical(value: &Value) -> Value {
     match value.as_f64() {
-        Some(float) if value.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
-            Value::from(float as i64)
-        }
+        // Parameters keep their spelling: 1.10 and 1.1 are one point.
+        Some(float) if value.is_f64() && (float.fract() != 0.0 || float.abs() >= 9e15) => Value::from(float),
+        Some(float) if value.is_f64() => Value::from(float as i64),
         _ => value.clone(),
     }
 }

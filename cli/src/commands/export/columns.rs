@@ -5,9 +5,9 @@ use std::fmt;
 
 use bt_proto::{convert, v1};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use crate::commands::jobs::object;
+use crate::commands::jobs::{object, parameters_of};
 use crate::error::Error;
 use crate::output::words;
 
@@ -28,6 +28,8 @@ pub(super) enum Cell {
     None,
     Int(i64),
     Float(f64),
+    /// A parameter's number, as the manifest writes it.
+    Spelled(Number),
     Bool(bool),
     Text(String),
     Time(Timestamp),
@@ -113,7 +115,7 @@ pub(super) struct Export {
 
 impl Columns {
     pub(super) fn note(&mut self, job: &v1::Job) -> Result<(), Error> {
-        self.parameters.note(&object(&job.parameters)?);
+        self.parameters.note(&parameters_of(&job.parameters)?);
         self.metrics.note(&object(&job.metrics)?);
         Ok(())
     }
@@ -198,10 +200,13 @@ fn kind_of(value: &Value) -> Kind {
 
 impl Export {
     pub(super) fn row(&self, job: v1::Job) -> Result<Vec<Cell>, Error> {
-        let (parameters, metrics) = (object(&job.parameters)?, object(&job.metrics)?);
+        let (parameters, metrics) = (parameters_of(&job.parameters)?, object(&job.metrics)?);
         let cell = |column: &Column| match &column.source {
             Source::Parameter(name) => {
-                Ok(parameters.get(name).map_or(Cell::None, |value| typed(value, column.kind)))
+                Ok(parameters.get(name).map_or(Cell::None, |value| match (column.kind, value) {
+                    (Kind::Int | Kind::Float, Value::Number(number)) => Cell::Spelled(number.clone()),
+                    (kind, value) => typed(value, kind),
+                }))
             }
             Source::Metric(name) => {
                 Ok(metrics.get(name).map_or(Cell::None, |value| typed(value, column.kind)))
@@ -267,6 +272,7 @@ impl fmt::Display for Cell {
             Self::None => Ok(()),
             Self::Int(value) => value.fmt(f),
             Self::Float(value) => Value::from(*value).fmt(f),
+            Self::Spelled(number) => number.fmt(f),
             Self::Bool(value) => value.fmt(f),
             Self::Text(text) => text.fmt(f),
             Self::Time(time) => time.fmt(f),
@@ -286,7 +292,10 @@ mod tests {
     #[test]
     fn columns_are_told_apart_and_typed_by_what_stands_in_them() {
         let jobs = [
-            job(r#"{"x": 1, "state": "a", "mixed": 1, "flag": true}"#, r#"{"x": 0.5, "n": 1, "param.x": 1}"#),
+            job(
+                r#"{"x": 1.10, "state": "a", "mixed": 1, "flag": true}"#,
+                r#"{"x": 0.5, "n": 1, "param.x": 1}"#,
+            ),
             job(r#"{"x": 2.5, "mixed": "b"}"#, r#"{"n": 2, "big": 18446744073709551615}"#),
             job("{}", ""),
         ];
@@ -311,7 +320,12 @@ mod tests {
         let rows: Vec<_> = jobs.map(|job| exported.row(job).unwrap()[4..12].to_vec()).into();
         assert_eq!(
             rows[0][..4],
-            [Cell::Float(1.0), Cell::Text("a".into()), Cell::Text("1".into()), Cell::Bool(true)]
+            [
+                "1.10".parse().map(Cell::Spelled).unwrap(),
+                Cell::Text("a".into()),
+                Cell::Text("1".into()),
+                Cell::Bool(true)
+            ]
         );
         assert_eq!(rows[1][2], Cell::Text("b".into()));
         assert!(rows[2].iter().all(|cell| *cell == Cell::None));

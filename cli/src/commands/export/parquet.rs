@@ -82,11 +82,13 @@ fn write_group<W: std::io::Write + Send>(
         match column.kind {
             Kind::Int | Kind::Time => write_column::<Int64Type, _>(&mut rows, cells, |cell| match cell {
                 Cell::Int(value) => Some(value),
+                Cell::Spelled(number) => number.as_i64(),
                 Cell::Time(time) => Some(time.as_microsecond()),
                 _ => None,
             }),
             Kind::Float => write_column::<DoubleType, _>(&mut rows, cells, |cell| match cell {
                 Cell::Float(value) => Some(value),
+                Cell::Spelled(number) => number.as_f64(),
                 _ => None,
             }),
             Kind::Bool => write_column::<BoolType, _>(&mut rows, cells, |cell| match cell {

@@ -112,6 +112,7 @@ impl Submit {
             warn_of_tag(&manifest.image);
         }
         let jobs = manifest.expand()?;
+        manifest.look_alikes().iter().for_each(|note| output::say(note));
         if self.dry_run {
             return dry_run(&manifest, &jobs, &self.output);
         }

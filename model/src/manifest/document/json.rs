@@ -1,124 +1,98 @@
-//! JSON. serde_json decides whether it is JSON; the YAML parser, which reads JSON as well, then says where things stand.
+//! JSON. Each value is found in the text, so that its place and its spelling are known.
 
-use std::fmt;
-use std::sync::Arc;
+use serde_json::value::RawValue;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use super::{Entry, Kind, Node, yaml};
+use super::lines::Lines;
+use super::{Entry, Kind, Node};
+use crate::json_object::Fields;
 use crate::manifest::error::{Error, Place};
+use crate::scalar;
 
-pub(super) fn parse(text: &str, origin: &Arc<str>) -> Result<Node, Error> {
-    let at = |error: &serde_json::Error| {
+/// Deeper nesting is refused; a manifest needs five levels.
+const MAX_DEPTH: usize = 32;
+
+pub(super) fn parse(lines: &Lines<'_>) -> Result<Node, Error> {
+    let raw: &RawValue = serde_json::from_str(lines.text()).map_err(|error| {
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(bare, _)| bare);
         Error::new(message).or_at(Some(&Place {
-            origin: origin.clone(),
+            origin: lines.origin().clone(),
             line: u32::try_from(error.line()).ok(),
             column: u32::try_from(error.column()).ok(),
         }))
+    })?;
+    node(lines, raw, 0)
+}
+
+/// The value and all that is in it; the text was found to be JSON before.
+fn node(lines: &Lines<'_>, raw: &RawValue, depth: usize) -> Result<Node, Error> {
+    let text = raw.get();
+    let start = start_of(lines, text);
+    let place = lines.place(start);
+    let fails = |message: String| Error::new(message).or_at(Some(&place));
+    if depth > MAX_DEPTH {
+        return Err(fails(format!("values lie more than {MAX_DEPTH} deep, the limit")));
+    }
+    let unreadable = |error: serde_json::Error| fails(error.to_string());
+    let (kind, is_word) = match text.as_bytes().first() {
+        Some(b'{') => {
+            let Fields(fields) = serde_json::from_str(text).map_err(unreadable)?;
+            (map(lines, fields, depth)?, false)
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(unreadable)?;
+            let items = items.into_iter().map(|item| node(lines, item, depth + 1));
+            (Kind::List(items.collect::<Result<_, _>>()?), false)
+        }
+        Some(b'"') => (Kind::Text(serde_json::from_str(text).map_err(unreadable)?), false),
+        Some(b't') => (Kind::Bool(true), true),
+        Some(b'f') => (Kind::Bool(false), true),
+        Some(b'n') => (Kind::Null, true),
+        _ => {
+            let number = scalar::number(text).ok_or_else(|| {
+                let short: String = text.chars().take(40).collect();
+                fails(format!("the number {short} is too large for 64 bits; write it as a text, in quotes"))
+            })?;
+            let kind = match (number.as_i64(), number.as_f64()) {
+                (Some(int), _) => Kind::Int(int),
+                (None, float) => Kind::Float(float.unwrap_or_default()),
+            };
+            (kind, true)
+        }
     };
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| at(&error))?;
-    match yaml::parse(text, origin) {
-        Ok(node) => Ok(node),
-        // JSON that the YAML parser does not take, or not so much of it: places are lost, nothing else is.
-        Err(_) => {
-            let value: Json = serde_json::from_str(text).map_err(|error| at(&error))?;
-            Ok(value.node(origin))
+    Ok(Node { place, kind, written: is_word.then(|| text.to_owned()) })
+}
+
+fn map(lines: &Lines<'_>, fields: Vec<(String, &RawValue)>, depth: usize) -> Result<Kind, Error> {
+    let mut entries = Vec::with_capacity(fields.len());
+    let mut names = std::collections::HashSet::with_capacity(fields.len());
+    for (name, raw) in fields {
+        let place = lines.place(key_before(lines.text(), start_of(lines, raw.get())));
+        if !names.insert(name.clone()) {
+            let message = format!("the key `{name}` stands twice; leave one of them out");
+            return Err(Error::new(message).or_at(Some(&place)));
         }
+        entries.push(Entry { name, place, node: node(lines, raw, depth + 1)? });
     }
+    Ok(Kind::Map(entries))
 }
 
-/// A value whose maps have each name once.
-enum Json {
-    Scalar(Kind),
-    List(Vec<Json>),
-    Map(Vec<(String, Json)>),
+/// Where a part of the text begins in it: both are slices of the same bytes.
+fn start_of(lines: &Lines<'_>, part: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(lines.text().as_ptr() as usize)
 }
 
-impl Json {
-    fn node(self, origin: &Arc<str>) -> Node {
-        let place = Place { origin: origin.clone(), line: None, column: None };
-        let written = match &self {
-            Self::Scalar(Kind::Bool(value)) => Some(value.to_string()),
-            Self::Scalar(Kind::Int(value)) => Some(value.to_string()),
-            Self::Scalar(Kind::Float(value)) => Some(serde_json::Value::from(*value).to_string()),
-            _ => None,
-        };
-        let kind = match self {
-            Self::Scalar(kind) => kind,
-            Self::List(items) => Kind::List(items.into_iter().map(|item| item.node(origin)).collect()),
-            Self::Map(entries) => {
-                let entries = entries.into_iter().map(|(name, value)| Entry {
-                    name,
-                    place: place.clone(),
-                    node: value.node(origin),
-                });
-                Kind::Map(entries.collect())
-            }
-        };
-        Node { place, kind, written }
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Scalar(Kind::Null))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Scalar(Kind::Bool(value)))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Scalar(Kind::Int(value)))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
-        i64::try_from(value)
-            .map(|value| Json::Scalar(Kind::Int(value)))
-            .map_err(|_| E::custom(format!("the number {value} is too large; write it as a text")))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(Json::Scalar(Kind::Float(value)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::Scalar(Kind::Text(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
+/// Where the key begins whose value begins there.
+fn key_before(text: &str, value: usize) -> usize {
+    let before = text.get(..value).unwrap_or_default().trim_end();
+    let key = before.strip_suffix(':').unwrap_or(before).trim_end();
+    let mut end = key.len().saturating_sub(1);
+    while let Some(quote) = key[..end].rfind('"') {
+        let escapes = key[..quote].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        if escapes.is_multiple_of(2) {
+            return quote;
         }
-        Ok(Json::List(list))
+        end = quote;
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut map: Vec<(String, Json)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        while let Some(name) = entries.next_key::<String>()? {
-            if !seen.insert(name.clone()) {
-                return Err(serde::de::Error::custom(format!("the key `{name}` stands twice")));
-            }
-            map.push((name, entries.next_value()?));
-        }
-        Ok(Json::Map(map))
-    }
+    value
 }

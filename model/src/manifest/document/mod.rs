@@ -1,11 +1,14 @@
 //! A manifest's text as a tree that knows where each part stands, the same for YAML, TOML and JSON.
 
 mod json;
+mod lines;
 mod toml;
 mod yaml;
+mod yaml_map;
 
 use std::sync::Arc;
 
+use self::lines::Lines;
 use super::Format;
 use super::error::{Error, Place};
 
@@ -17,7 +20,7 @@ pub(super) const MAX_TEXT: usize = 64 << 20;
 pub(super) struct Node {
     pub(super) place: Place,
     pub(super) kind: Kind,
-    /// A number or boolean as it was written: `1.10` stays `1.10`.
+    /// The value as it was written: `1.10` stays `1.10`. Of texts, only those of YAML that have no quotes.
     pub(super) written: Option<String>,
 }
 
@@ -50,11 +53,13 @@ impl Node {
             return Err(Error::new(message).or_in(origin));
         }
         let text = super::utf8(text, origin)?;
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let origin: Arc<str> = origin.into();
         match format {
             Format::Yaml => yaml::parse(text, &origin),
-            Format::Toml => toml::parse(text, &origin),
-            Format::Json => json::parse(text, &origin),
+            Format::Toml => toml::parse(&Lines::new(text, &origin)),
+            Format::Json => json::parse(&Lines::new(text, &origin)),
         }
     }
 
@@ -80,14 +85,5 @@ impl Node {
     }
 }
 
-/// The place of a byte of the text.
-fn place_of_byte(text: &str, byte: usize, origin: &Arc<str>) -> Place {
-    let mut end = byte.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let before = &text[..end];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    Place { origin: origin.clone(), line: u32::try_from(line).ok(), column: u32::try_from(column).ok() }
-}
+#[cfg(test)]
+mod tests;

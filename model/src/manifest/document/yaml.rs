@@ -1,118 +1,270 @@
-//! YAML, as serde-saphyr reads it, with YAML 1.2's booleans: `no` and `on` are texts.
+//! YAML: the events of a parser become a tree. What a plain word means is decided by `scalar`, and by nothing else.
+//!
+//! The tree is built without recursion, and its depth, its values and the text that aliases copy are bounded.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned, UserMessageFormatter};
+use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::{Entry, Kind, Node};
+use super::yaml_map::MapFrame;
+use super::{Kind, MAX_TEXT, Node};
 use crate::manifest::error::{Error, Place};
+use crate::scalar::{self, Bare};
 
 /// Deeper nesting is refused; a manifest needs five levels.
 const MAX_DEPTH: usize = 32;
 /// More values are refused.
 const MAX_VALUES: usize = 4_000_000;
+/// Values and bytes of text that anchors and aliases may repeat.
+const MAX_COPIED_VALUES: usize = 200_000;
+const MAX_COPIED_BYTES: usize = MAX_TEXT;
 
 pub(super) fn parse(text: &str, origin: &Arc<str>) -> Result<Node, Error> {
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_depth: MAX_DEPTH,
-            max_nodes: MAX_VALUES,
-            max_events: 2 * MAX_VALUES,
-            max_documents: 1,
-        },
+    let mut options = granit_parser::options! {
+        flow_nesting_limit: 2 * MAX_DEPTH,
+        block_nesting_limit: 2 * MAX_DEPTH,
     };
-    let source = Source { text, origin };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
-        Ok(root) => Ok(source.node(root)),
-        Err(error) => Err(source.error(&error)),
+    options.set_emit_comments(false);
+    let mut reader = Reader {
+        origin,
+        open: Vec::new(),
+        root: None,
+        anchors: HashMap::new(),
+        values: 0,
+        copied_values: 0,
+        copied_bytes: 0,
+    };
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = event.map_err(|error| {
+            let place = place_of(origin, error.marker().line(), error.marker().col());
+            let hint = hint(text, error.marker().line());
+            Error::new(format!("{}{hint}", error.info())).or_at(Some(&place))
+        })?;
+        reader.take(event, span)?;
     }
+    let empty = || Node { place: place_of(origin, 1, 0), kind: Kind::Null, written: None };
+    Ok(reader.root.unwrap_or_else(empty))
 }
 
-enum Raw {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+struct Reader<'o> {
+    origin: &'o Arc<str>,
+    open: Vec<Frame>,
+    /// The document; the empty ones around it are left out.
+    root: Option<Node>,
+    /// What has an anchor, when it is whole.
+    anchors: HashMap<usize, Node>,
+    values: usize,
+    copied_values: usize,
+    copied_bytes: usize,
 }
 
-struct Source<'a> {
-    text: &'a str,
-    origin: &'a Arc<str>,
+/// A collection that is not closed yet.
+enum Frame {
+    List { place: Place, items: Vec<Node>, anchor: usize },
+    Map { frame: MapFrame, anchor: usize },
 }
 
-impl Source<'_> {
-    fn node(&self, raw: Spanned<Raw>) -> Node {
-        let written = match &raw.value {
-            Raw::Bool(_) | Raw::Int(_) | Raw::Float(_) => self.slice(raw.defined),
-            _ => None,
-        };
-        let kind = match raw.value {
-            Raw::Null => Kind::Null,
-            Raw::Bool(value) => Kind::Bool(value),
-            Raw::Int(value) => Kind::Int(value),
-            Raw::Float(value) => Kind::Float(value),
-            Raw::Text(text) => Kind::Text(text),
-            Raw::List(items) => Kind::List(items.into_iter().map(|item| self.node(item)).collect()),
-            Raw::Map(entries) => Kind::Map(
-                entries
-                    .into_iter()
-                    .map(|(name, value)| Entry {
-                        place: self.place(name.referenced),
-                        name: name.value,
-                        node: self.node(value),
-                    })
-                    .collect(),
-            ),
-        };
-        Node { place: self.place(raw.referenced), kind, written }
-    }
-
-    fn place(&self, location: Location) -> Place {
-        let known = location != Location::UNKNOWN;
-        let number = |number| u32::try_from(number).ok().filter(|_| known);
-        Place {
-            origin: self.origin.clone(),
-            line: number(location.line()),
-            column: number(location.column()),
+impl Reader<'_> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Error> {
+        let place = place_of(self.origin, span.start.line(), span.start.col());
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                // The parser calls a value of which nothing is written `~`.
+                let nothing = style == ScalarStyle::Plain && span.is_empty();
+                let text = if nothing { Cow::Borrowed("") } else { text };
+                let node = scalar_node(place, &text, style, tag.as_deref())?;
+                self.keep(anchor, &node)?;
+                self.add(node)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                check_collection_tag(tag.as_deref(), "seq", &place)?;
+                self.enter(Frame::List { place, items: Vec::new(), anchor })
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                check_collection_tag(tag.as_deref(), "map", &place)?;
+                self.enter(Frame::Map { frame: MapFrame::new(place), anchor })
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.leave(),
+            Event::Alias(anchor) => self.alias(anchor, place),
+            _ => Ok(()),
         }
     }
 
-    fn slice(&self, location: Location) -> Option<String> {
-        let start = usize::try_from(location.span().byte_offset()?).ok()?;
-        let len = usize::try_from(location.span().byte_len()?).ok()?;
-        let slice = self.text.get(start..start.checked_add(len)?)?.trim();
-        (!slice.is_empty()).then(|| slice.to_owned())
+    fn enter(&mut self, frame: Frame) -> Result<(), Error> {
+        if self.open.len() >= MAX_DEPTH {
+            let place = match &frame {
+                Frame::List { place, .. } => place,
+                Frame::Map { frame, .. } => frame.place(),
+            };
+            let message = format!("values lie more than {MAX_DEPTH} deep, the limit");
+            return Err(Error::new(message).or_at(Some(place)));
+        }
+        self.open.push(frame);
+        Ok(())
     }
 
-    fn error(&self, error: &serde_saphyr::Error) -> Error {
-        let location = error.location().unwrap_or(Location::UNKNOWN);
-        let message = bare_message(error);
-        let line = usize::try_from(location.line()).unwrap_or(0);
-        let written = line.checked_sub(1).and_then(|at| self.text.lines().nth(at)).unwrap_or("");
-        let hint = if has_bare_template(written) {
-            "; a template needs quotes: \"{{ name }}\""
-        } else if written.trim_start().starts_with('\t') {
-            "; YAML wants spaces, not tabs, at the start of a line"
-        } else {
-            ""
+    fn leave(&mut self) -> Result<(), Error> {
+        let (node, anchor) = match self.open.pop() {
+            Some(Frame::List { place, items, anchor }) => {
+                (Node { place, kind: Kind::List(items), written: None }, anchor)
+            }
+            Some(Frame::Map { frame, anchor }) => (frame.finish()?, anchor),
+            None => return Ok(()),
         };
-        Error::new(format!("{message}{hint}")).or_at(Some(&self.place(location)))
+        self.keep(anchor, &node)?;
+        self.add(node)
+    }
+
+    fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), Error> {
+        if anchor > 0 {
+            self.count_copy(node, &node.place)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(())
+    }
+
+    /// Counts a copy before it is made.
+    fn count_copy(&mut self, node: &Node, place: &Place) -> Result<(), Error> {
+        let (values, bytes) = size_of(node);
+        self.copied_values += values;
+        self.copied_bytes += bytes;
+        if self.copied_values > MAX_COPIED_VALUES || self.copied_bytes > MAX_COPIED_BYTES {
+            let message = format!(
+                "anchors and aliases repeat more than {MAX_COPIED_VALUES} values or {} MiB of text, the limits",
+                MAX_COPIED_BYTES >> 20
+            );
+            return Err(Error::new(message).or_at(Some(place)));
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Error> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            let message = "this alias stands inside of what it refers to";
+            return Err(Error::new(message).or_at(Some(&place)));
+        };
+        let node = node.clone();
+        self.count_copy(&node, &place)?;
+        self.add(Node { place, ..node })
+    }
+
+    /// Puts a whole value where it belongs.
+    fn add(&mut self, node: Node) -> Result<(), Error> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            let message = format!("the text has more than {MAX_VALUES} values, the limit");
+            return Err(node.error(message));
+        }
+        match self.open.last_mut() {
+            Some(Frame::List { items, .. }) => items.push(node),
+            Some(Frame::Map { frame, .. }) => frame.add(node)?,
+            None => self.add_document(node)?,
+        }
+        Ok(())
+    }
+
+    /// A document without a value is no second one: many files end with `---`.
+    fn add_document(&mut self, node: Node) -> Result<(), Error> {
+        let is_empty = |node: &Node| matches!(node.kind, Kind::Null);
+        match &self.root {
+            Some(known) if !is_empty(known) && is_empty(&node) => {}
+            Some(known) if !is_empty(known) => {
+                let message = "a second document begins here; write each manifest into a file of its own";
+                return Err(node.error(message));
+            }
+            _ => self.root = Some(node),
+        }
+        Ok(())
     }
 }
 
-/// The library's message without the place that it appends: the place leads our messages.
-fn bare_message(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
-    let first = text.lines().next().unwrap_or("not YAML");
-    let bare = first.rsplit_once(" at line ").map_or(first, |(message, _)| message);
-    bare.trim_end_matches([',', ':']).to_owned()
+/// How many values a node has, and how many bytes of text.
+fn size_of(node: &Node) -> (usize, usize) {
+    let written = node.written.as_ref().map_or(0, String::len);
+    let sum = |all: (usize, usize), one: (usize, usize)| (all.0 + one.0, all.1 + one.1);
+    match &node.kind {
+        Kind::Text(text) => (1, written + text.len()),
+        Kind::List(items) => items.iter().map(size_of).fold((1, written), sum),
+        Kind::Map(entries) => {
+            let entries = entries.iter().map(|entry| (size_of(&entry.node), entry.name.len()));
+            entries.fold((1, written), |all, (node, name)| sum(sum(all, node), (0, name)))
+        }
+        _ => (1, written),
+    }
+}
+
+fn scalar_node(place: Place, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Node, Error> {
+    let fails = |message: String| Error::new(message).or_at(Some(&place));
+    let plain = style == ScalarStyle::Plain;
+    let kind = match tag {
+        None if plain => kind_of(text),
+        None => Kind::Text(text.to_owned()),
+        Some(tag) => {
+            let short: String = text.chars().take(40).collect();
+            let is = |name: &str| tag.is_yaml_core_schema_tag(name);
+            match kind_of(text) {
+                _ if is("str") || tag.original() == "!" => Kind::Text(text.to_owned()),
+                kind @ Kind::Int(_) if is("int") || is("float") => kind,
+                kind @ Kind::Float(_) if is("float") => kind,
+                kind @ Kind::Bool(_) if is("bool") => kind,
+                kind @ Kind::Null if is("null") => kind,
+                _ if ["int", "float", "bool", "null"].into_iter().any(is) => {
+                    return Err(fails(format!(
+                        "{short:?} is not what its tag {} says; leave the tag out, or write another value",
+                        tag.original()
+                    )));
+                }
+                _ => {
+                    return Err(fails(format!(
+                        "the tag {} has no meaning in a manifest; leave it out",
+                        tag.original()
+                    )));
+                }
+            }
+        }
+    };
+    let is_text = matches!(kind, Kind::Text(_));
+    // Of texts, only those without quotes may be mistaken for something else.
+    let written = (!is_text || (plain && tag.is_none())).then(|| text.to_owned());
+    Ok(Node { place, kind, written })
+}
+
+fn kind_of(word: &str) -> Kind {
+    match scalar::bare(word) {
+        Bare::Null => Kind::Null,
+        Bare::Bool(value) => Kind::Bool(value),
+        Bare::Int(value) => Kind::Int(value),
+        Bare::Float(value) => Kind::Float(value),
+        Bare::Text => Kind::Text(word.to_owned()),
+    }
+}
+
+fn check_collection_tag(tag: Option<&Tag>, expected: &str, place: &Place) -> Result<(), Error> {
+    match tag {
+        Some(tag) if !tag.is_yaml_core_schema_tag(expected) => {
+            let message = format!("the tag {} has no meaning in a manifest; leave it out", tag.original());
+            Err(Error::new(message).or_at(Some(place)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn place_of(origin: &Arc<str>, line: usize, column: usize) -> Place {
+    Place { origin: origin.clone(), line: u32::try_from(line).ok(), column: u32::try_from(column + 1).ok() }
+}
+
+/// What people often mean where YAML can't be read.
+fn hint(text: &str, line: usize) -> &'static str {
+    let written = line.checked_sub(1).and_then(|at| text.lines().nth(at)).unwrap_or("");
+    if has_bare_template(written) {
+        "; a template needs quotes: \"{{ name }}\""
+    } else if written.trim_start_matches(' ').starts_with('\t') {
+        "; YAML wants spaces, not tabs, at the start of a line"
+    } else {
+        ""
+    }
 }
 
 /// True when `{{` stands outside quotes.
@@ -130,70 +282,4 @@ fn has_bare_template(line: &str) -> bool {
         previous = c;
     }
     false
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Int(value))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Raw, E> {
-        i64::try_from(value).map(Raw::Int).map_err(|_| {
-            E::custom(format!("the number {value} is too large; write it as a text: \"{value}\""))
-        })
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Float(value))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
-        Ok(Raw::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Raw::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(name) = entries.next_key()? {
-            map.push((name, entries.next_value()?));
-        }
-        Ok(Raw::Map(map))
-    }
 }

@@ -1,0 +1,199 @@
+//! CSV as RFC 4180 has it, and nothing else: what other readers repair in silence is refused with its line.
+//!
+//! A cell keeps its text byte for byte, and whether it stood in quotes.
+
+/// The cells of one line (of several, where a quoted cell has line breaks).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Where it begins, counted from 1.
+    pub(crate) line: u32,
+    pub(crate) cells: Vec<Cell>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) text: String,
+    pub(crate) quoted: bool,
+}
+
+/// What is wrong, and on which line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed {
+    pub(crate) line: u32,
+    pub(crate) message: String,
+}
+
+/// Reads a text record by record.
+pub(crate) struct Reader<'t> {
+    rest: &'t str,
+    line: u32,
+}
+
+impl Cell {
+    /// True for a cell of which nothing was written, not even quotes.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.text.is_empty() && !self.quoted
+    }
+}
+
+impl<'t> Reader<'t> {
+    /// A byte order mark at the beginning is no part of the first cell.
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 }
+    }
+
+    /// The next record; none at the end. Empty lines may only stand at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Record>, Malformed> {
+        if self.rest.trim_matches(['\n', '\r']).is_empty() {
+            return Ok(None);
+        }
+        let line = self.line;
+        let mut cells = Vec::new();
+        loop {
+            cells.push(self.cell()?);
+            if let Some(rest) = self.rest.strip_prefix(',') {
+                self.rest = rest;
+                continue;
+            }
+            self.end_of_line()?;
+            break;
+        }
+        if let [only] = &cells[..]
+            && only.is_missing()
+        {
+            return Err(Malformed { line, message: "the line is empty; take it out".to_owned() });
+        }
+        Ok(Some(Record { line, cells }))
+    }
+
+    fn cell(&mut self) -> Result<Cell, Malformed> {
+        match self.rest.strip_prefix('"') {
+            Some(quoted) => self.quoted(quoted),
+            None => {
+                let end = self.rest.find([',', '\n', '\r']).unwrap_or(self.rest.len());
+                let (text, rest) = self.rest.split_at(end);
+                if text.contains('"') {
+                    return self.fails("a quote stands inside of a cell; put the whole cell into quotes, and double each quote in it");
+                }
+                self.rest = rest;
+                Ok(Cell { text: text.to_owned(), quoted: false })
+            }
+        }
+    }
+
+    fn quoted(&mut self, mut rest: &'t str) -> Result<Cell, Malformed> {
+        let mut text = String::new();
+        let mut line = self.line;
+        loop {
+            let Some((before, after)) = rest.split_once('"') else {
+                return self.fails("a quote opens a cell here, and nothing closes it");
+            };
+            text.push_str(before);
+            line += breaks(before);
+            match after.strip_prefix('"') {
+                Some(more) => {
+                    text.push('"');
+                    rest = more;
+                }
+                None => {
+                    rest = after;
+                    break;
+                }
+            }
+        }
+        self.line = line;
+        if !(rest.is_empty() || rest.starts_with([',', '\n', '\r'])) {
+            return self.fails(
+                "text follows the quote that closes a cell; double the quotes that belong to the cell",
+            );
+        }
+        self.rest = rest;
+        Ok(Cell { text, quoted: true })
+    }
+
+    fn end_of_line(&mut self) -> Result<(), Malformed> {
+        let rest = self.rest.strip_prefix("\r\n").or_else(|| self.rest.strip_prefix('\n'));
+        match rest {
+            Some(rest) => {
+                self.rest = rest;
+                self.line += 1;
+                Ok(())
+            }
+            None if self.rest.is_empty() => Ok(()),
+            None => self.fails("a carriage return stands without a line feed; end lines with LF or CRLF"),
+        }
+    }
+
+    fn fails<T>(&self, message: &str) -> Result<T, Malformed> {
+        Err(Malformed { line: self.line, message: message.to_owned() })
+    }
+}
+
+fn breaks(text: &str) -> u32 {
+    u32::try_from(text.matches('\n').count()).unwrap_or(u32::MAX)
+}
+
+/// Another separator than the comma, if the header of one cell is full of it.
+pub(crate) fn other_separator(header: &str) -> Option<&'static str> {
+    [(';', "`;`"), ('\t', "tabs"), ('|', "`|`")]
+        .into_iter()
+        .find_map(|(separator, name)| header.contains(separator).then_some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Record>, Malformed> {
+        let mut reader = Reader::new(text);
+        let mut records = Vec::new();
+        while let Some(record) = reader.next()? {
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    fn texts(text: &str) -> Vec<Vec<String>> {
+        let cells = |record: Record| record.cells.into_iter().map(|cell| cell.text).collect();
+        read(text).unwrap().into_iter().map(cells).collect()
+    }
+
+    #[test]
+    fn cells_are_kept_byte_for_byte() {
+        assert_eq!(texts("a,b\r\n1, 2\r\n"), [["a", "b"], ["1", " 2"]]);
+        assert_eq!(
+            texts("\u{feff}a,b\n\"x \"\"y\"\", z\",\"two\nlines\""),
+            [["a", "b"], ["x \"y\", z", "two\nlines"]]
+        );
+        assert_eq!(texts("a,\n\n\r\n"), [["a", ""]]);
+        assert!(texts("").is_empty());
+        let cells = read("\"\",,x").unwrap().remove(0).cells;
+        let missing: Vec<bool> = cells.iter().map(Cell::is_missing).collect();
+        assert_eq!(missing, [false, true, false]);
+    }
+
+    #[test]
+    fn records_know_their_line() {
+        let lines: Vec<u32> = read("a\n\"1\n2\"\n3\n").unwrap().iter().map(|record| record.line).collect();
+        assert_eq!(lines, [1, 2, 4]);
+    }
+
+    #[test]
+    fn what_is_not_rfc_4180_is_refused_with_its_line() {
+        for (text, line, part) in [
+            ("a,b\n1,\"2\n3,4\n", 2, "nothing closes it"),
+            ("a\nx\"y\n", 2, "inside of a cell"),
+            ("a\n \"y\"\n", 2, "inside of a cell"),
+            ("a\n\"x\"y\n", 2, "follows the quote"),
+            ("a\n\"x\" ,1\n", 2, "follows the quote"),
+            ("a\n\"x\ny\"z\n", 3, "follows the quote"),
+            ("a\n1\n\n2\n", 3, "is empty"),
+            ("\na\n1\n", 1, "is empty"),
+            ("a\r1\r2\r", 1, "carriage return"),
+        ] {
+            let malformed = read(text).unwrap_err();
+            assert_eq!(malformed.line, line, "{text:?}: {malformed:?}");
+            assert!(malformed.message.contains(part), "{text:?}: {malformed:?}");
+        }
+    }
+}
