@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::assignment::Manifests;
+use crate::blame::Starts;
 use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
@@ -76,6 +77,7 @@ pub(crate) struct Agent {
     pub(crate) guests: Guests,
     shells: AtomicUsize,
     pub(crate) slots: Slots,
+    pub(crate) starts: Starts,
     /// Turns of files that are sent while their jobs run.
     pub(crate) shipping: Semaphore,
     /// What it says of itself, for people.
@@ -127,6 +129,7 @@ impl Agent {
             guests: Guests::default(),
             shells: AtomicUsize::new(0),
             slots: Slots::default(),
+            starts: Starts::default(),
             shipping: Semaphore::new(shipping::AT_ONCE),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),

@@ -51,6 +51,14 @@ impl Engine {
         }
     }
 
+    /// What it can do; nothing where containers are only simulated.
+    pub(crate) async fn abilities(&self) -> Result<Option<Abilities>, Error> {
+        match self {
+            Self::Docker(docker) => docker.abilities().await.map(Some),
+            Self::Simulated(_) => Ok(None),
+        }
+    }
+
     /// Ids and registry digests of the images that are here.
     pub(crate) async fn images(&self) -> Result<Vec<String>, Error> {
         match self {
@@ -253,6 +261,19 @@ impl Engine {
     }
 }
 
+/// What an engine says that it can do. What it does not say is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    pub(crate) cpus: Option<u32>,
+    pub(crate) memory_bytes: Option<u64>,
+    /// Names of OCI runtimes.
+    pub(crate) runtimes: Vec<String>,
+    /// It has the network that jobs may ask for.
+    pub(crate) has_bridge: bool,
+    /// It can give gpus to containers.
+    pub(crate) has_gpus: bool,
+}
+
 /// An image that is on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ImageFacts {
@@ -265,6 +286,10 @@ pub(crate) struct ImageFacts {
     /// What it runs by itself.
     pub(crate) entrypoint: Vec<String>,
     pub(crate) command: Vec<String>,
+    /// Where it runs it; empty if it does not say.
+    pub(crate) working_dir: String,
+    /// Paths where the engine mounts an empty volume, if nothing else is mounted there (`VOLUME`).
+    pub(crate) volumes: Vec<String>,
 }
 
 /// A command for a container that is there already.
@@ -318,6 +343,8 @@ pub(crate) struct Sample {
 }
 
 /// All that an engine must know to make one attempt's container.
+///
+/// [`plain`](Self::plain) makes one that only says whether the engine starts containers of an image.
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerSpec {
     pub(crate) attempt: AttemptId,
@@ -359,6 +386,39 @@ pub(crate) struct ContainerSpec {
     pub(crate) stop: Stop,
     /// Bytes of the log that are kept; the engine keeps more for a reader that is behind.
     pub(crate) log_limit: u64,
+}
+
+impl ContainerSpec {
+    /// A container of the same image by the same runtime, with nothing else of what was asked for. It runs nothing of the
+    /// image: its command is not there.
+    pub(crate) fn plain(&self) -> Self {
+        Self {
+            attempt: AttemptId::random(),
+            agent: self.agent,
+            sweep: self.sweep,
+            job: self.job,
+            image: self.image.clone(),
+            entrypoint: Some(vec!["/btctl/nothing".to_owned()]),
+            command: Vec::new(),
+            working_dir: Some("/".to_owned()),
+            env: Vec::new(),
+            user: Some((65534, 65534)),
+            groups: Vec::new(),
+            cpu_millis: 100,
+            memory_bytes: 64 << 20,
+            gpus: Vec::new(),
+            shm_bytes: 1 << 20,
+            pids: 64,
+            ulimits: Vec::new(),
+            tmpfs: Vec::new(),
+            binds: Vec::new(),
+            network: Network::None,
+            platform: self.platform.clone(),
+            runtime: self.runtime.clone(),
+            stop: Stop { signal: "SIGKILL".to_owned(), grace: Duration::ZERO },
+            log_limit: 4 << 10,
+        }
+    }
 }
 
 /// How a container is ended: a signal, and SIGKILL if it still runs after the grace.

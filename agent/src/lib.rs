@@ -7,6 +7,7 @@
 mod agent;
 mod assignment;
 mod attempt;
+mod blame;
 mod capacity;
 mod collect;
 mod config;
@@ -22,6 +23,7 @@ mod link;
 mod local;
 mod logfile;
 mod machine;
+mod mountpoints;
 mod offer;
 mod outbox;
 mod preempt;
@@ -76,11 +78,11 @@ pub struct Shutdown {
 
 /// Says whether an agent with these options could work here: whether what it offers is there, and its engine answers.
 pub async fn check(options: &Options) -> anyhow::Result<()> {
-    let offer = Offer::read(options, &machine::detect(), u64::MAX)?;
+    let mut offer = Offer::read(options, &machine::detect(), u64::MAX)?;
     if options.engine == EngineKind::Docker {
         let engine = Engine::connect(options).await?;
         engine.version().await?;
-        offer.check_at(&engine).await?;
+        offer.check_at(&engine, options).await?;
     }
     Ok(())
 }
@@ -89,13 +91,13 @@ pub async fn check(options: &Options) -> anyhow::Result<()> {
 pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::Result<()> {
     let machine = machine::detect();
     let state = StateDir::open(&place.state_dir)?;
-    let offer = Offer::read(&options, &machine, state.free_bytes()?)?;
+    let mut offer = Offer::read(&options, &machine, state.free_bytes()?)?;
     let engine = match options.engine {
         EngineKind::Docker => Engine::connect(&options).await?,
         EngineKind::Simulated => Engine::simulated(),
     };
     let engine_version = engine.version().await?;
-    offer.check_at(&engine).await?;
+    offer.check_at(&engine, &options).await?;
     let identity = Identity::of(state.agent_id()?);
     info!(
         agent.id = %identity.agent,

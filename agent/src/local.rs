@@ -19,11 +19,12 @@ use crate::collect;
 use crate::config::Options;
 use crate::container::{Host, Identity, Job};
 use crate::ending::{Halt, Outcome, outcome};
-use crate::engine::{Bind, Engine, Exit};
+use crate::engine::{Bind, Engine, Exit, ImageFacts};
 use crate::machine;
+use crate::mountpoints;
 use crate::offer::Offer;
 use crate::usage::Usage;
-use crate::volumes::{Source, User, probe};
+use crate::volumes::Source;
 use crate::workdir::StateDir;
 
 /// Bytes of what a failed job printed last in which it says why.
@@ -78,6 +79,7 @@ pub async fn run_local(
         let volume = "btctl-input".to_owned();
         let mount = VolumeMount { volume, target: INPUT.to_owned(), read_only: true };
         manifest.volumes.insert(0, mount);
+        manifest.admit().context("mount the input")?;
     }
     let offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
     let engine = Engine::connect(&options).await?;
@@ -92,8 +94,11 @@ pub async fn run_local(
     let dir = state.attempt(id);
     dir.create(&assignment)?;
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
-    let image_id = image(&engine, &job.manifest, &tell).await?;
-    let mut mounts = mounts(&engine, &offer, &job, identity).await?;
+    let facts = image(&engine, &job.manifest, &tell).await?;
+    let volumes = mountpoints::find(&engine, &offer, &job, identity).await.map_err(not_mounted)?;
+    mountpoints::check(&volumes, &job.manifest, &facts)?;
+    let image_id = facts.id;
+    let mut mounts: Vec<_> = volumes.into_iter().map(|mounted| mounted.bind).collect();
     if let Some(path) = &job.manifest.sandbox.cache {
         // It begins empty: what agents keep there only saves time.
         let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
@@ -152,7 +157,21 @@ fn failed(reason: Reason) -> anyhow::Error {
     anyhow::anyhow!("{reason}")
 }
 
-async fn image(engine: &Engine, manifest: &Manifest, tell: &impl Fn(LocalEvent)) -> anyhow::Result<String> {
+fn not_mounted(error: mountpoints::Error) -> anyhow::Error {
+    match error {
+        mountpoints::Error::NotOffered { volume, why } => anyhow::anyhow!(
+            "this machine {why}; say where it is with --offer {}=DIR",
+            volume.trim_start_matches('/')
+        ),
+        error => error.into(),
+    }
+}
+
+async fn image(
+    engine: &Engine,
+    manifest: &Manifest,
+    tell: &impl Fn(LocalEvent),
+) -> anyhow::Result<ImageFacts> {
     let (name, pull) = (&manifest.image, manifest.sandbox.pull());
     let found = engine.image(name).await?;
     let facts = match (found, pull) {
@@ -168,32 +187,7 @@ async fn image(engine: &Engine, manifest: &Manifest, tell: &impl Fn(LocalEvent))
             found.with_context(|| format!("the image {name} was pulled, and is not there"))?
         }
     };
-    Ok(facts.id)
-}
-
-async fn mounts(engine: &Engine, offer: &Offer, job: &Job, identity: Identity) -> anyhow::Result<Vec<Bind>> {
-    let mut mounts = Vec::new();
-    for mount in &job.manifest.volumes {
-        let source = offer.volumes.find(mount).map_err(|why| {
-            anyhow::anyhow!(
-                "this machine {why}; say where it is with --offer {}=DIR",
-                mount.volume.trim_start_matches('/')
-            )
-        })?;
-        let path = match &source {
-            Source::Path(path) => Some(path.clone()),
-            Source::Engine(name) => {
-                let found = engine.volume(name).await?;
-                found.with_context(|| format!("the container engine has no volume {name}"))?
-            }
-        };
-        if let (Some(path), Some((uid, gid))) = (path, job.user(identity)) {
-            let user = User { uid, gid, groups: &job.manifest.sandbox.groups };
-            probe(&path, &user, !mount.read_only).map_err(anyhow::Error::msg)?;
-        }
-        mounts.push(Bind { source, target: mount.target.clone(), read_only: mount.read_only });
-    }
-    Ok(mounts)
+    Ok(facts)
 }
 
 async fn run(
@@ -314,14 +308,14 @@ pub struct Diagnosis {
 /// Looks at this machine as an agent would.
 pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
     let machine = machine::detect();
-    let offer = Offer::read(options, &machine, u64::MAX)?;
+    let mut offer = Offer::read(options, &machine, u64::MAX)?;
     let sizing = offer.sizing;
     let mut troubles = Vec::new();
     let mut version = None;
     match Engine::connect(options).await {
         Ok(engine) => {
             version = Some(engine.version().await?);
-            if let Err(error) = offer.check_at(&engine).await {
+            if let Err(error) = offer.check_at(&engine, options).await {
                 troubles.push(format!("{error:#}"));
             }
         }

@@ -190,7 +190,7 @@ fn forbidden(source: &Path) -> Option<String> {
 }
 
 /// What lies at `rest` below `root`, without following any link.
-fn beneath(root: &Path, rest: &str) -> Result<PathBuf, String> {
+pub(crate) fn beneath(root: &Path, rest: &str) -> Result<PathBuf, String> {
     let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let top = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let top = top.map_err(|errno| format!("{}: {errno}", root.display()))?;

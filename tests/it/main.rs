@@ -5,6 +5,7 @@
 mod analysis;
 mod bad_input;
 mod batches;
+mod blame;
 mod container;
 mod cuts;
 mod engine;
@@ -19,6 +20,7 @@ mod local;
 mod logs;
 mod manage;
 mod metrics;
+mod mounts;
 mod offers;
 mod open;
 mod options;

@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::collect;
 use crate::container::Job;
 use crate::ending::Halt;
-use crate::engine::{Bind, Error, Exit, Task};
+use crate::engine::{Bind, Exit, Task};
 use crate::holdings::Held;
 use crate::logfile::{LogFile, last_words};
 use crate::slots::{self, Slot};
@@ -82,11 +82,11 @@ async fn open(agent: &Agent, held: &Held, job: &Job, ready: &Ready, slot: &mut S
     slot.entrypoint = ready.facts.entrypoint.clone();
     slot.default_command = ready.facts.command.clone();
     slot.image_id = ready.facts.id.clone();
-    prepare::start(agent, &spec).await.map_err(|error| match error {
-        Error::NoSuchCommand { message } => Stop::Failed(Reason::Image(format!(
+    prepare::start(agent, &spec).await.map_err(|stop| match stop {
+        Stop::Failed(Reason::Image(message)) => Stop::Failed(Reason::Image(format!(
             "`containers: reuse` needs the program `sleep` in the image: {message}"
         ))),
-        error => error.into(),
+        stop => stop,
     })?;
     match agent.engine.oom_kills(slot.id).await? {
         Some(_) => Ok(()),
