@@ -6,6 +6,7 @@
 mod docker;
 mod simulated;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -113,6 +114,32 @@ impl Engine {
         match self {
             Self::Docker(docker) => docker.save(image),
             Self::Simulated(_) => futures_util::stream::empty().boxed(),
+        }
+    }
+
+    /// Looks into an image: at its users, and whether it has a path. The container that is made for it is left to the
+    /// caller to remove.
+    pub(crate) async fn peek(
+        &self,
+        id: AttemptId,
+        agent: AgentId,
+        image: &str,
+        path: Option<&str>,
+    ) -> Result<Peek, Error> {
+        let unreadable = || ImageFile::Unreadable;
+        match self {
+            Self::Docker(docker) => {
+                docker.create(&ContainerSpec::of_nothing(id, agent, image)).await?;
+                Ok(Peek {
+                    passwd: docker.file(id, "/etc/passwd").await?,
+                    group: docker.file(id, "/etc/group").await?,
+                    has_path: match path {
+                        Some(path) => docker.has_path(id, path).await?,
+                        None => false,
+                    },
+                })
+            }
+            Self::Simulated(_) => Ok(Peek { passwd: unreadable(), group: unreadable(), has_path: true }),
         }
     }
 
@@ -290,6 +317,39 @@ pub(crate) struct ImageFacts {
     pub(crate) working_dir: String,
     /// Paths where the engine mounts an empty volume, if nothing else is mounted there (`VOLUME`).
     pub(crate) volumes: Vec<String>,
+    /// The variables that it sets (`ENV`).
+    pub(crate) env: BTreeMap<String, String>,
+    /// The user that it names, as it names it; empty if it names none (`USER`).
+    pub(crate) user: String,
+}
+
+/// A file of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ImageFile {
+    Absent,
+    Text(String),
+    /// It is there, and is a link, too large, or no text.
+    Unreadable,
+}
+
+impl ImageFile {
+    /// What is in it, nothing if it is absent; `None` if that can't be known.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Absent => Some(""),
+            Self::Text(text) => Some(text),
+            Self::Unreadable => None,
+        }
+    }
+}
+
+/// What was seen in an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peek {
+    pub(crate) passwd: ImageFile,
+    pub(crate) group: ImageFile,
+    /// It has the path that was asked for.
+    pub(crate) has_path: bool,
 }
 
 /// A command for a container that is there already.
@@ -360,6 +420,8 @@ pub(crate) struct ContainerSpec {
     /// The image's own when absent.
     pub(crate) working_dir: Option<String>,
     pub(crate) env: Vec<(String, String)>,
+    /// The container's own name, which it can resolve.
+    pub(crate) hostname: String,
     /// Uid and gid; the image's user when absent.
     pub(crate) user: Option<(u32, u32)>,
     /// Supplementary groups.
@@ -393,11 +455,21 @@ impl ContainerSpec {
     /// image: its command is not there.
     pub(crate) fn plain(&self) -> Self {
         Self {
-            attempt: AttemptId::random(),
-            agent: self.agent,
-            sweep: self.sweep,
-            job: self.job,
-            image: self.image.clone(),
+            platform: self.platform.clone(),
+            runtime: self.runtime.clone(),
+            ..Self::of_nothing(AttemptId::random(), self.agent, &self.image)
+        }
+    }
+
+    /// A container of an image for which nothing is asked.
+    pub(crate) fn of_nothing(id: AttemptId, agent: AgentId, image: &str) -> Self {
+        Self {
+            attempt: id,
+            agent,
+            sweep: SweepId::random(),
+            job: 0,
+            image: image.to_owned(),
+            hostname: "btctl".to_owned(),
             entrypoint: Some(vec!["/btctl/nothing".to_owned()]),
             command: Vec::new(),
             working_dir: Some("/".to_owned()),
@@ -413,8 +485,8 @@ impl ContainerSpec {
             tmpfs: Vec::new(),
             binds: Vec::new(),
             network: Network::None,
-            platform: self.platform.clone(),
-            runtime: self.runtime.clone(),
+            platform: None,
+            runtime: None,
             stop: Stop { signal: "SIGKILL".to_owned(), grace: Duration::ZERO },
             log_limit: 4 << 10,
         }

@@ -6,20 +6,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use backon::Retryable;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
-use bt_model::manifest::{Manifest, Pull, VolumeMount};
+use bt_model::manifest::{Manifest, Network, Pull, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use futures_util::StreamExt;
 
+use crate::agent::Guests;
 use crate::assignment::{Assignment, Manifests};
 use crate::attempt;
 use crate::collect;
 use crate::config::Options;
 use crate::container::{Host, Identity, Job};
 use crate::ending::{Halt, Outcome, outcome};
-use crate::engine::{Bind, Engine, Exit, ImageFacts};
+use crate::engine::{Bind, Engine, Error, Exit, ImageFacts};
+use crate::images;
+use crate::inside::{self, SHARED_CACHE};
 use crate::machine;
 use crate::mountpoints;
 use crate::offer::Offer;
@@ -81,8 +85,11 @@ pub async fn run_local(
         manifest.volumes.insert(0, mount);
         manifest.admit().context("mount the input")?;
     }
-    let offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
+    let mut offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
     let engine = Engine::connect(&options).await?;
+    // The machine is the user's own: a network is theirs to give.
+    offer.network = manifest.network == Network::Bridge;
+    offer.check_at(&engine, &options).await?;
     let place = tempfile::Builder::new().prefix("btctl-run-").tempdir().context("make a directory")?;
     // The container's user must get through to the results.
     fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
@@ -95,16 +102,19 @@ pub async fn run_local(
     dir.create(&assignment)?;
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
     let facts = image(&engine, &job.manifest, &tell).await?;
+    facts.check_platform()?;
     let volumes = mountpoints::find(&engine, &offer, &job, identity).await.map_err(not_mounted)?;
     mountpoints::check(&volumes, &job.manifest, &facts)?;
-    let image_id = facts.id;
+    let image_id = facts.id.clone();
     let mut mounts: Vec<_> = volumes.into_iter().map(|mounted| mounted.bind).collect();
-    if let Some(path) = &job.manifest.sandbox.cache {
-        // It begins empty: what agents keep there only saves time.
-        let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
-        let dir = state.cache(&job.manifest.image, uid, gid)?;
-        mounts.push(Bind { source: Source::Path(dir), target: path.clone(), read_only: false });
-    }
+    // It begins empty: what agents keep there only saves time.
+    let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
+    let cache = state.cache(&job.manifest.image, uid, gid)?;
+    let target = job.manifest.sandbox.cache.clone().unwrap_or_else(|| SHARED_CACHE.to_owned());
+    mounts.push(Bind { source: Source::Path(cache), target, read_only: false });
+    let seen = inside::Seen::default();
+    let inside = seen.look(&engine, &Guests::default(), &state, identity, &job, &facts).await;
+    mounts.extend(inside.write(&dir)?);
     let owner = job.user(identity).filter(|ids| *ids != identity.ids);
     collect::make_results_dir(&dir.results(), owner).context("make the results directory")?;
     dir.write_input(&job.input())?;
@@ -115,10 +125,11 @@ pub async fn run_local(
         stop_grace: options.stop_grace,
         gpus: &gpus,
         mounts: &mounts,
+        inside: &inside,
     };
     let spec = job.container(&assignment, image_id.clone(), identity, &host, &dir).map_err(failed)?;
     engine.create(&spec).await?;
-    let ran = run(&engine, id, &job, options.stop_grace, stop, &tell).await;
+    let ran = run(&engine, id, &job, &dir.results(), options.stop_grace, stop, &tell).await;
     // Whatever became of it, nothing is left.
     let removed = engine.remove(id).await;
     let (exit, halt, usage, words) = ran?;
@@ -182,7 +193,11 @@ async fn image(
         _ => {
             let platform = manifest.sandbox.platform.as_ref().map(ToString::to_string);
             tell(LocalEvent::Note(format!("pulling the image {name}")));
-            engine.pull(name, platform.as_deref(), &|_| {}).await?;
+            (|| engine.pull(name, platform.as_deref(), &|_| {}))
+                .retry(images::patience())
+                .when(|error: &Error| error.is_transient())
+                .notify(|error, _| tell(LocalEvent::Note(format!("pulling the image {name} again: {error}"))))
+                .await?;
             let found = engine.image(name).await?;
             found.with_context(|| format!("the image {name} was pulled, and is not there"))?
         }
@@ -194,6 +209,7 @@ async fn run(
     engine: &Engine,
     attempt: AttemptId,
     job: &Job,
+    results: &Path,
     stop_grace: std::time::Duration,
     stop: impl Future<Output = ()>,
     tell: &(impl Fn(LocalEvent) + Sync),
@@ -236,6 +252,10 @@ async fn run(
                 engine.stop(attempt, job.stop_grace(stop_grace)).await?;
                 Ok((engine.wait(attempt).await?, Some(Halt::Timeout)))
             }
+            halt = attempt::results_exceeded(job, results) => {
+                engine.stop(attempt, job.stop_grace(stop_grace)).await?;
+                Ok((engine.wait(attempt).await?, Some(halt)))
+            }
             () = stop => {
                 engine.stop(attempt, job.stop_grace(stop_grace)).await?;
                 Ok((engine.wait(attempt).await?, Some(Halt::TakenAway)))
@@ -245,6 +265,10 @@ async fn run(
     };
     let (ended, ()) = tokio::join!(ending, logging);
     let (exit, halt) = ended?;
+    let halt = match halt {
+        None => attempt::left_too_much(job, results).await,
+        halt => halt,
+    };
     let words: Vec<u8> = words.into();
     Ok((exit, halt, usage, String::from_utf8_lossy(&words).into_owned()))
 }

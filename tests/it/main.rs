@@ -15,6 +15,7 @@ mod fetch;
 mod history;
 mod hostile;
 mod images;
+mod inside;
 mod keep;
 mod local;
 mod logs;

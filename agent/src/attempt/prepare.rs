@@ -22,6 +22,7 @@ use crate::container::{Host, Job};
 use crate::engine::{Bind, ContainerSpec, Error, FoundState, ImageFacts};
 use crate::holdings::Held;
 use crate::images::{Wanted, is_id};
+use crate::inside::{Inside, SHARED_CACHE};
 use crate::mountpoints::{self, Misplaced, Mounted};
 use crate::volumes::Source;
 use crate::workdir::{AttemptDir, write_input};
@@ -52,6 +53,7 @@ pub(super) struct Ready {
     pub(super) mounts: Vec<Bind>,
     pub(super) pin: String,
     pub(super) facts: ImageFacts,
+    pub(super) inside: Inside,
 }
 
 /// Finds the job's volumes and gets its image.
@@ -81,21 +83,21 @@ pub(super) async fn ready(agent: &Agent, held: &Held, job: &Job) -> Result<Ready
         error => Stop::Hindered(error.reason()),
     })?;
     facts.check_platform()?;
-    let mounts = binds(agent, job, &facts, &volumes)?;
+    let ready = complete(agent, &held.assignment, job, pin, facts, &volumes).await?;
     held.note("");
-    Ok(Ready { mounts, pin, facts })
+    Ok(ready)
 }
 
 /// Gets the image, and creates and starts the container.
 pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32]) -> Result<(), Stop> {
-    let Ready { mounts, pin, facts } = ready(agent, held, job).await?;
+    let ready = ready(agent, held, job).await?;
     if !gpus.is_empty() {
         held.dir.write_gpus(gpus).map_err(agents_fault)?;
     }
-    let spec = spec(agent, &held.assignment, job, &held.dir, pin, gpus, &mounts)?;
+    let spec = spec(agent, &held.assignment, job, &held.dir, &ready, gpus)?;
     start(agent, &spec).await?;
     held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
-    report_running(agent, held, facts.id);
+    report_running(agent, held, ready.facts.id);
     Ok(())
 }
 
@@ -163,8 +165,9 @@ pub(crate) async fn prepare_debug(
     let wanted = Wanted { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
     let image = assignment.image_pin.as_ref().unwrap_or(&job.manifest.image);
     let facts = agent.ensure_image(image, &wanted, &|_| {}).await?;
-    let mounts = binds(agent, job, &facts, &volumes).map_err(told)?;
-    spec(agent, assignment, job, dir, facts.id, gpus, &mounts).map_err(told)
+    let pin = facts.id.clone();
+    let ready = complete(agent, assignment, job, pin, facts, &volumes).await.map_err(told)?;
+    spec(agent, assignment, job, dir, &ready, gpus).map_err(told)
 }
 
 /// Makes the directories that the container sees, and says how it is to be made.
@@ -173,24 +176,32 @@ pub(super) fn spec(
     assignment: &Assignment,
     job: &Job,
     dir: &AttemptDir,
-    image: String,
+    ready: &Ready,
     gpus: &[u32],
-    mounts: &[Bind],
 ) -> Result<ContainerSpec, Stop> {
     let owner = job.user(agent.identity).filter(|ids| *ids != agent.identity.ids);
     collect::make_results_dir(&dir.results(), owner)
         .map_err(|error| agents_fault(anyhow::anyhow!("the results directory can't be made: {error}")))?;
     dir.write_input(&job.input()).map_err(agents_fault)?;
-    Ok(job.container(assignment, image, agent.identity, &host(agent, gpus, mounts), dir)?)
+    let mut mounts = ready.mounts.clone();
+    mounts.extend(ready.inside.write(dir).map_err(agents_fault)?);
+    let host = host(agent, gpus, &mounts, &ready.inside);
+    Ok(job.container(assignment, ready.pin.clone(), agent.identity, &host, dir)?)
 }
 
-pub(super) fn host<'h>(agent: &'h Agent, gpus: &'h [u32], mounts: &'h [Bind]) -> Host<'h> {
+pub(super) fn host<'h>(
+    agent: &'h Agent,
+    gpus: &'h [u32],
+    mounts: &'h [Bind],
+    inside: &'h Inside,
+) -> Host<'h> {
     Host {
         offer: &agent.offer,
         runtime: agent.options.oci_runtime.as_deref(),
         stop_grace: agent.options.stop_grace,
         gpus,
         mounts,
+        inside,
     }
 }
 
@@ -226,20 +237,34 @@ async fn volumes(agent: &Agent, job: &Job) -> Result<Vec<Mounted>, Stop> {
     })
 }
 
-/// All that the job mounts: its volumes, where their places are there, and its cache.
-fn binds(agent: &Agent, job: &Job, facts: &ImageFacts, volumes: &[Mounted]) -> Result<Vec<Bind>, Stop> {
-    mountpoints::check(volumes, &job.manifest, facts).map_err(|error| match error {
+/// Puts together what a container of the job mounts, and what its image adds: its volumes, where their places are there,
+/// its cache, or the one that its sweep shares here.
+async fn complete(
+    agent: &Agent,
+    assignment: &Assignment,
+    job: &Job,
+    pin: String,
+    facts: ImageFacts,
+    volumes: &[Mounted],
+) -> Result<Ready, Stop> {
+    mountpoints::check(volumes, &job.manifest, &facts).map_err(|error| match error {
         Misplaced::Volume(why) => Stop::Refused(why),
         Misplaced::Image(why) => Stop::Failed(Reason::Image(why)),
     })?;
-    let mut binds: Vec<_> = volumes.iter().map(|mounted| mounted.bind.clone()).collect();
-    if let Some(path) = &job.manifest.sandbox.cache {
-        let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
-        let dir = agent.state.cache(&job.manifest.image, uid, gid);
-        let dir = dir.map_err(agents_fault)?;
-        binds.push(Bind { source: Source::Path(dir), target: path.clone(), read_only: false });
-    }
-    Ok(binds)
+    let mut mounts: Vec<_> = volumes.iter().map(|mounted| mounted.bind.clone()).collect();
+    let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
+    let (dir, target) = match &job.manifest.sandbox.cache {
+        Some(path) => (agent.state.cache(&job.manifest.image, uid, gid), path.as_str()),
+        None => {
+            agent.caches.used(assignment.sweep);
+            (agent.state.shared_cache(assignment.sweep, uid, gid), SHARED_CACHE)
+        }
+    };
+    let source = Source::Path(dir.map_err(agents_fault)?);
+    mounts.push(Bind { source, target: target.to_owned(), read_only: false });
+    let looked = agent.inside.look(&agent.engine, &agent.guests, &agent.state, agent.identity, job, &facts);
+    let inside = looked.await;
+    Ok(Ready { mounts, pin, facts, inside })
 }
 
 /// Asks until a coordinator has answered which image the sweep runs. An attempt that was taken away is halted meanwhile.

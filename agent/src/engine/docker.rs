@@ -12,6 +12,7 @@ mod fault;
 mod follow;
 mod image;
 mod kernel_log;
+mod peek;
 mod podman;
 mod shell;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! than they were when a sweep was queued would make that sweep unreadable.
 
 use super::volume::MAX_NAME;
-use super::{Error, JobUser, Manifest, mounts};
+use super::{Error, JobUser, Manifest, mounts, zone};
 
 /// A part of a cpu that Linux can give to a container: 1 ms in every 100.
 const LEAST_CPU_MILLIS: u64 = 10;
@@ -44,6 +44,9 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
             "groups",
             format!("`groups` has the id {id}; container engines take ids up to {MOST_ID}"),
         );
+    }
+    if let Some(name) = &manifest.timezone {
+        zone::check(name).map_err(|error| ("timezone".to_owned(), error))?;
     }
     long_names(manifest)?;
     mounts::check(manifest)

@@ -23,6 +23,7 @@ mod rows;
 mod sandbox;
 mod size;
 mod volume;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

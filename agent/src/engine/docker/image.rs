@@ -45,6 +45,16 @@ impl Docker {
                     command: config.cmd.unwrap_or_default(),
                     working_dir: config.working_dir.unwrap_or_default(),
                     volumes: config.volumes.unwrap_or_default(),
+                    env: config
+                        .env
+                        .unwrap_or_default()
+                        .into_iter()
+                        .filter_map(|variable| {
+                            let (name, value) = variable.split_once('=')?;
+                            Some((name.to_owned(), value.to_owned()))
+                        })
+                        .collect(),
+                    user: config.user.unwrap_or_default(),
                 }))
             }
             Err(Error::Engine { status: Some(404), .. }) => Ok(None),
