@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::assignment::Manifests;
+use crate::blame::Starts;
+use crate::caches::Caches;
 use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
@@ -23,6 +25,7 @@ use crate::engine::{self, Engine};
 use crate::fingerprints::Fingerprints;
 use crate::holdings::Holdings;
 use crate::images::Images;
+use crate::inside;
 use crate::link::Link;
 use crate::offer::Offer;
 use crate::outbox::Outbox;
@@ -76,6 +79,10 @@ pub(crate) struct Agent {
     pub(crate) guests: Guests,
     shells: AtomicUsize,
     pub(crate) slots: Slots,
+    pub(crate) starts: Starts,
+    /// What has been seen of images.
+    pub(crate) inside: inside::Seen,
+    pub(crate) caches: Caches,
     /// Turns of files that are sent while their jobs run.
     pub(crate) shipping: Semaphore,
     /// What it says of itself, for people.
@@ -127,6 +134,9 @@ impl Agent {
             guests: Guests::default(),
             shells: AtomicUsize::new(0),
             slots: Slots::default(),
+            starts: Starts::default(),
+            inside: inside::Seen::default(),
+            caches: Caches::default(),
             shipping: Semaphore::new(shipping::AT_ONCE),
             capacity: Capacity::new(offer.capacity),
             manifests: Manifests::default(),

@@ -15,7 +15,7 @@ mod volumes;
 
 pub(crate) use prepare::prepare_debug;
 pub(crate) use publish::read_metrics;
-pub(crate) use run::is_out_of_processes;
+pub(crate) use run::{is_out_of_processes, left_too_much, results_exceeded};
 
 use std::fs::File;
 use std::io::Read;
@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bt_model::id::SweepId;
 use bt_model::reason::Reason;
+use bt_model::resources::Resources;
 use bt_proto::v1;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::capacity::Share;
 use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ended, Ending, Halt, Outcome, outcome};
@@ -40,6 +43,7 @@ use crate::engine::{self, Exit};
 use crate::holdings::Held;
 use crate::outbox::Attached;
 use crate::shipping::{self, Journal};
+use crate::slots::Slot;
 use crate::upload::{self, Failure, What};
 
 /// How long the log of an attempt that nobody waits for may take to reach the store.
@@ -152,7 +156,8 @@ fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
         return None;
     }
     let job = Job::read(&held.assignment, &agent.manifests).ok()?;
-    Some(job.given(agent.identity, &agent.offer, &agent.engine_version))
+    let image_env = agent.inside.env_of(&held.image_id());
+    Some(job.given(agent.identity, &agent.offer, &agent.engine_version, &image_env))
 }
 
 fn stopped(stop: Stop) -> Outcome {
@@ -172,9 +177,11 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
     let job = Job::read(&held.assignment, &agent.manifests)?;
     held.note("waiting for other containers on this machine to end");
     let needs = job.resources(&agent.offer);
-    let share = tokio::select! {
+    // A container that waits for a job of the sweep has its memory already.
+    let mut idle = Idle::of(agent, held, &job);
+    let mut share = tokio::select! {
         biased;
-        share = agent.capacity.take(needs, held.dir.gpus()) => share,
+        share = agent.capacity.take(needs.less(&idle.taken()), held.dir.gpus()) => share,
         halt = held.halted() => return Err(Stop::Halted(halt)),
         () = agent.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));
@@ -187,8 +194,15 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
             let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
             return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
         }
-        let (exit, halt) = reuse::run_in_slot(agent, held, &job).await?;
-        drop(share);
+        let idle = idle.take();
+        let (idle, kept) = idle.map_or((None, None), |mut slot| {
+            let kept = slot.share.take();
+            (Some(slot), kept)
+        });
+        if let Some(kept) = kept {
+            share.absorb(kept);
+        }
+        let (exit, halt) = reuse::run_in_slot(agent, held, &job, idle, share).await?;
         let shipped = async { shipping::journal(held) };
         return after_the_end(agent, held, &job, &exit, halt.as_ref(), shipped).await;
     }
@@ -214,6 +228,38 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
     after_the_end(agent, held, &job, &exit, halt.as_ref(), shipping).await
 }
 
+/// A container that waits for a job of a sweep, while the job waits for the rest; it waits on if the job does not come.
+struct Idle<'a> {
+    agent: &'a Agent,
+    sweep: SweepId,
+    slot: Option<Slot>,
+}
+
+impl<'a> Idle<'a> {
+    fn of(agent: &'a Agent, held: &Held, job: &Job) -> Self {
+        let sweep = held.assignment.sweep;
+        let slot = job.manifest.shares_containers().then(|| agent.slots.take(sweep)).flatten();
+        Self { agent, sweep, slot }
+    }
+
+    fn taken(&self) -> Resources {
+        let share = self.slot.as_ref().and_then(|slot| slot.share.as_ref());
+        share.map(Share::taken).unwrap_or_default()
+    }
+
+    fn take(&mut self) -> Option<Slot> {
+        self.slot.take()
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.agent.slots.give_back(self.sweep, slot);
+        }
+    }
+}
+
 async fn after_the_end(
     agent: &Agent,
     held: &Held,
@@ -227,7 +273,11 @@ async fn after_the_end(
     if let Some(time) = exit.ran {
         held.ran(time);
     }
-    match outcome(exit, halt) {
+    let too_much = match halt {
+        None => run::left_too_much(job, &held.dir.results()).await,
+        Some(_) => None,
+    };
+    match outcome(exit, halt.or(too_much.as_ref())) {
         Outcome::Publish => publish::publish(agent, held, job, shipped).await,
         Outcome::End(ending) => {
             let ending = run::out_of_processes(held, run::out_of_disk(agent, held, ending));

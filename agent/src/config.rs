@@ -36,8 +36,10 @@ pub struct Options {
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
     /// Directory or file offered to jobs under a name, e.g. prices=/srv/prices:ro, or a volume of the container engine,
-    /// e.g. prices=nfs-prices:ro; may be repeated. With :ro,fingerprint each result records what a directory or file held.
-    #[arg(long = "volume", value_name = "NAME=SOURCE[:ro[,fingerprint]]")]
+    /// e.g. prices=nfs-prices:ro; may be repeated. Of what is :ro each result records what a directory or file held: the agent
+    /// reads every file once when it starts, beside its other work. With :ro,fingerprint jobs wait for that, with
+    /// :ro,nofingerprint it is left out.
+    #[arg(long = "volume", value_name = "NAME=SOURCE[:ro[,fingerprint|,nofingerprint]]")]
     pub volumes: Vec<String>,
     /// Directory that jobs may mount anything of by its absolute path, e.g. /srv/data:ro; may be repeated.
     #[arg(long = "allow-host-path", value_name = "DIR[:ro]")]

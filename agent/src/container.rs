@@ -1,5 +1,6 @@
 //! From an assignment to the container that runs it. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,27 +13,23 @@ use bt_proto::v1;
 use serde_json::json;
 
 use crate::assignment::{Assignment, Manifests};
+use crate::caches;
 use crate::engine::{Bind, ContainerSpec, Stop};
+use crate::inside::{Inside, SHARED_CACHE};
 use crate::machine::ARCHITECTURE;
 use crate::offer::Offer;
+use crate::threads;
 use crate::volumes::Source;
 use crate::workdir::AttemptDir;
 
 /// Where the container finds the file that `ALGORITHM_INPUT_PATH` names.
 const INPUT: &str = "/btctl/input.json";
 /// The directory of that file.
-pub(crate) const INPUT_DIR: &str = "/btctl";
+pub(crate) use bt_model::manifest::INPUT_DIR;
+/// The time zone of a job, if neither its manifest nor its image names one.
+const DEFAULT_ZONE: &str = "UTC";
 /// What a job runs as when it is to run as the agent, and the agent is root: nobody.
 const UNPRIVILEGED: (u32, u32) = (65534, 65534);
-/// Variables that tell numeric libraries how many threads to start. They would otherwise start one for each cpu of
-/// the machine, whatever the container's quota is.
-const THREAD_VARIABLES: [&str; 5] = [
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-];
 
 /// Who the agent is, as far as a container is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +57,9 @@ pub(crate) struct Host<'h> {
     pub(crate) stop_grace: Duration,
     /// The gpus that are the attempt's own.
     pub(crate) gpus: &'h [u32],
-    /// The job's volumes, found and probed.
+    /// The job's volumes, found and probed, and what else is mounted.
     pub(crate) mounts: &'h [Bind],
+    pub(crate) inside: &'h Inside,
 }
 
 /// A job, read and rendered.
@@ -119,8 +117,8 @@ impl Job {
     ) -> Result<ContainerSpec, Reason> {
         let rendered = self.manifest.render(&self.parameters);
         let rendered = rendered.map_err(|error| Reason::Agent(error.to_string()))?;
-        let Host { offer, runtime, stop_grace, gpus, mounts } = *host;
-        let mut env = self.environment(assignment, offer);
+        let Host { offer, runtime, stop_grace, gpus, mounts, inside } = *host;
+        let mut env = self.environment(assignment, offer, inside);
         // The user's own come last, and win.
         env.extend(rendered.env);
         let sandbox = &self.manifest.sandbox;
@@ -135,6 +133,7 @@ impl Job {
             command: rendered.command,
             working_dir: sandbox.working_dir.clone(),
             env,
+            hostname: assignment.attempt.to_string().chars().filter(|c| *c != '-').take(12).collect(),
             user: self.user(identity),
             groups: sandbox.groups.clone(),
             cpu_millis: resources.cpu_millis,
@@ -185,20 +184,30 @@ impl Job {
         self.manifest.thread_count().unwrap_or(offer.sizing.threads)
     }
 
-    fn timezone(&self) -> &str {
-        self.manifest.timezone.as_deref().unwrap_or("UTC")
+    /// The manifest's, or its image's, or UTC.
+    fn timezone<'z>(&'z self, image_env: &'z BTreeMap<String, String>) -> &'z str {
+        let images = image_env.get("TZ").map(String::as_str);
+        self.manifest.timezone.as_deref().or(images).unwrap_or(DEFAULT_ZONE)
     }
 
     /// What it is given here that may be another thing elsewhere.
-    pub(crate) fn given(&self, identity: Identity, offer: &Offer, engine: &str) -> v1::Given {
+    pub(crate) fn given(
+        &self,
+        identity: Identity,
+        offer: &Offer,
+        engine: &str,
+        image_env: &BTreeMap<String, String>,
+    ) -> v1::Given {
         let Resources { cpu_millis, memory_bytes, gpus, .. } = self.resources(offer);
+        let images = image_env.get(threads::VARIABLES[0]).and_then(|threads| threads.parse().ok());
+        let threads = images.unwrap_or_else(|| self.threads(offer));
         v1::Given {
-            threads: u32::try_from(self.threads(offer)).unwrap_or(u32::MAX),
+            threads: u32::try_from(threads).unwrap_or(u32::MAX),
             cpu_millis,
             memory_bytes,
             shm_bytes: self.shm_bytes(offer),
             gpus,
-            timezone: self.timezone().to_owned(),
+            timezone: self.timezone(image_env).to_owned(),
             user: self.user(identity).map(|(uid, gid)| format!("{uid}:{gid}")).unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: engine.to_owned(),
@@ -212,26 +221,44 @@ impl Job {
         self.manifest.sandbox.stop_grace.unwrap_or(agents)
     }
 
-    fn environment(&self, assignment: &Assignment, offer: &Offer) -> Vec<(String, String)> {
+    /// What btctl sets. The image's own variables win over defaults, and the manifest's keys over both.
+    fn environment(&self, assignment: &Assignment, offer: &Offer, inside: &Inside) -> Vec<(String, String)> {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut env = vec![
-            ("BT_SWEEP".to_owned(), assignment.sweep.to_string()),
-            ("BT_JOB".to_owned(), assignment.job.to_string()),
-            ("BT_ATTEMPT".to_owned(), assignment.number.to_string()),
-            ("ALGORITHM_INPUT_PATH".to_owned(), INPUT.to_owned()),
-            ("PYTHONUNBUFFERED".to_owned(), "1".to_owned()),
-            // Any uid may run the job, and only /tmp and the results can be written to.
-            ("HOME".to_owned(), "/tmp".to_owned()),
+            pair("BT_SWEEP", &assignment.sweep.to_string()),
+            pair("BT_JOB", &assignment.job.to_string()),
+            pair("BT_ATTEMPT", &assignment.number.to_string()),
+            pair("ALGORITHM_INPUT_PATH", INPUT),
         ];
-        env.push(("TZ".to_owned(), self.timezone().to_owned()));
-        let cache = self.manifest.sandbox.cache.as_deref().unwrap_or("/tmp");
-        env.push(("NUMBA_CACHE_DIR".to_owned(), format!("{cache}/numba")));
-        for mount in &self.manifest.volumes {
-            env.push((volume_variable(&mount.volume), mount.target.clone()));
+        env.extend(
+            self.manifest.volumes.iter().map(|mount| pair(&volume_variable(&mount.volume), &mount.target)),
+        );
+        let caches_in = |dir: &str| {
+            let dir = dir.to_owned();
+            caches::VARIABLES.into_iter().map(move |(name, part)| (name.to_owned(), format!("{dir}/{part}")))
+        };
+        env.extend(self.manifest.sandbox.cache.iter().flat_map(|dir| caches_in(dir)));
+        env.extend(self.manifest.timezone.iter().map(|zone| pair("TZ", zone)));
+        if inside.lacks_zone {
+            env.push(pair("TZDIR", bt_model::manifest::ZONES_DIR));
+        }
+        let mut defaults = vec![
+            pair("PYTHONUNBUFFERED", "1"),
+            // Any uid may run the job, and only /tmp and the results can be written to.
+            pair("HOME", "/tmp"),
+        ];
+        for name in ["USER", "LOGNAME"] {
+            defaults.extend(inside.login.name.iter().map(|login| pair(name, login)));
+        }
+        if self.manifest.timezone.is_none() {
+            defaults.push(pair("TZ", DEFAULT_ZONE));
+        }
+        if self.manifest.sandbox.cache.is_none() {
+            defaults.extend(caches_in(SHARED_CACHE));
         }
         let threads = self.threads(offer).to_string();
-        for name in THREAD_VARIABLES {
-            env.push((name.to_owned(), threads.clone()));
-        }
+        defaults.extend(threads::VARIABLES.map(|name| pair(name, &threads)));
+        env.extend(defaults.into_iter().filter(|(name, _)| !inside.env.contains_key(name)));
         env
     }
 

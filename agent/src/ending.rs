@@ -6,6 +6,7 @@ use bt_proto::v1::{self, report};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Exit, classify};
+use crate::inside::SHARED_CACHE;
 use crate::usage::Usage;
 
 /// How an attempt ended. Written to disk when it is final, and reported until it is acknowledged.
@@ -68,6 +69,8 @@ pub(crate) enum Halt {
     Timeout,
     /// It wrote more than its disk limit, in bytes.
     Disk(u64),
+    /// The cache that its sweep shares holds more than it may, in bytes.
+    Cache(u64),
     /// It wrote so much, in bytes, that the machine's disk came to its end.
     DiskShort(u64),
     /// The attempt was taken away, or its job cancelled.
@@ -99,6 +102,14 @@ pub(crate) fn outcome(exit: &Exit, halt: Option<&Halt>) -> Outcome {
         Some(Halt::Disk(limit)) => {
             let limit = bt_model::resources::ByteSize(*limit);
             let told = format!("more than the {limit} of disk that the job asked for");
+            Outcome::End(Ending::failed(&Reason::Outputs(told)))
+        }
+        Some(Halt::Cache(limit)) => {
+            let limit = bt_model::resources::ByteSize(*limit);
+            let told = format!(
+                "more than {limit} in the caches that the sweep's jobs share ({SHARED_CACHE}); name a directory of your own with \
+                 `cache`, or write to the results"
+            );
             Outcome::End(Ending::failed(&Reason::Outputs(told)))
         }
         Some(Halt::DiskShort(used)) => Outcome::End(Ending::failed(&disk_is_short(*used))),

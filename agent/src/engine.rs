@@ -6,6 +6,7 @@
 mod docker;
 mod simulated;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -48,6 +49,14 @@ impl Engine {
         match self {
             Self::Docker(docker) => docker.version().await,
             Self::Simulated(_) => Ok("simulated".to_owned()),
+        }
+    }
+
+    /// What it can do; nothing where containers are only simulated.
+    pub(crate) async fn abilities(&self) -> Result<Option<Abilities>, Error> {
+        match self {
+            Self::Docker(docker) => docker.abilities().await.map(Some),
+            Self::Simulated(_) => Ok(None),
         }
     }
 
@@ -105,6 +114,32 @@ impl Engine {
         match self {
             Self::Docker(docker) => docker.save(image),
             Self::Simulated(_) => futures_util::stream::empty().boxed(),
+        }
+    }
+
+    /// Looks into an image: at its users, and whether it has a path. The container that is made for it is left to the
+    /// caller to remove.
+    pub(crate) async fn peek(
+        &self,
+        id: AttemptId,
+        agent: AgentId,
+        image: &str,
+        path: Option<&str>,
+    ) -> Result<Peek, Error> {
+        let unreadable = || ImageFile::Unreadable;
+        match self {
+            Self::Docker(docker) => {
+                docker.create(&ContainerSpec::of_nothing(id, agent, image)).await?;
+                Ok(Peek {
+                    passwd: docker.file(id, "/etc/passwd").await?,
+                    group: docker.file(id, "/etc/group").await?,
+                    has_path: match path {
+                        Some(path) => docker.has_path(id, path).await?,
+                        None => false,
+                    },
+                })
+            }
+            Self::Simulated(_) => Ok(Peek { passwd: unreadable(), group: unreadable(), has_path: true }),
         }
     }
 
@@ -253,6 +288,19 @@ impl Engine {
     }
 }
 
+/// What an engine says that it can do. What it does not say is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    pub(crate) cpus: Option<u32>,
+    pub(crate) memory_bytes: Option<u64>,
+    /// Names of OCI runtimes.
+    pub(crate) runtimes: Vec<String>,
+    /// It has the network that jobs may ask for.
+    pub(crate) has_bridge: bool,
+    /// It can give gpus to containers.
+    pub(crate) has_gpus: bool,
+}
+
 /// An image that is on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ImageFacts {
@@ -265,6 +313,43 @@ pub(crate) struct ImageFacts {
     /// What it runs by itself.
     pub(crate) entrypoint: Vec<String>,
     pub(crate) command: Vec<String>,
+    /// Where it runs it; empty if it does not say.
+    pub(crate) working_dir: String,
+    /// Paths where the engine mounts an empty volume, if nothing else is mounted there (`VOLUME`).
+    pub(crate) volumes: Vec<String>,
+    /// The variables that it sets (`ENV`).
+    pub(crate) env: BTreeMap<String, String>,
+    /// The user that it names, as it names it; empty if it names none (`USER`).
+    pub(crate) user: String,
+}
+
+/// A file of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ImageFile {
+    Absent,
+    Text(String),
+    /// It is there, and is a link, too large, or no text.
+    Unreadable,
+}
+
+impl ImageFile {
+    /// What is in it, nothing if it is absent; `None` if that can't be known.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Absent => Some(""),
+            Self::Text(text) => Some(text),
+            Self::Unreadable => None,
+        }
+    }
+}
+
+/// What was seen in an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peek {
+    pub(crate) passwd: ImageFile,
+    pub(crate) group: ImageFile,
+    /// It has the path that was asked for.
+    pub(crate) has_path: bool,
 }
 
 /// A command for a container that is there already.
@@ -318,6 +403,8 @@ pub(crate) struct Sample {
 }
 
 /// All that an engine must know to make one attempt's container.
+///
+/// [`plain`](Self::plain) makes one that only says whether the engine starts containers of an image.
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerSpec {
     pub(crate) attempt: AttemptId,
@@ -333,6 +420,8 @@ pub(crate) struct ContainerSpec {
     /// The image's own when absent.
     pub(crate) working_dir: Option<String>,
     pub(crate) env: Vec<(String, String)>,
+    /// The container's own name, which it can resolve.
+    pub(crate) hostname: String,
     /// Uid and gid; the image's user when absent.
     pub(crate) user: Option<(u32, u32)>,
     /// Supplementary groups.
@@ -359,6 +448,49 @@ pub(crate) struct ContainerSpec {
     pub(crate) stop: Stop,
     /// Bytes of the log that are kept; the engine keeps more for a reader that is behind.
     pub(crate) log_limit: u64,
+}
+
+impl ContainerSpec {
+    /// A container of the same image by the same runtime, with nothing else of what was asked for. It runs nothing of the
+    /// image: its command is not there.
+    pub(crate) fn plain(&self) -> Self {
+        Self {
+            platform: self.platform.clone(),
+            runtime: self.runtime.clone(),
+            ..Self::of_nothing(AttemptId::random(), self.agent, &self.image)
+        }
+    }
+
+    /// A container of an image for which nothing is asked.
+    pub(crate) fn of_nothing(id: AttemptId, agent: AgentId, image: &str) -> Self {
+        Self {
+            attempt: id,
+            agent,
+            sweep: SweepId::random(),
+            job: 0,
+            image: image.to_owned(),
+            hostname: "btctl".to_owned(),
+            entrypoint: Some(vec!["/btctl/nothing".to_owned()]),
+            command: Vec::new(),
+            working_dir: Some("/".to_owned()),
+            env: Vec::new(),
+            user: Some((65534, 65534)),
+            groups: Vec::new(),
+            cpu_millis: 100,
+            memory_bytes: 64 << 20,
+            gpus: Vec::new(),
+            shm_bytes: 1 << 20,
+            pids: 64,
+            ulimits: Vec::new(),
+            tmpfs: Vec::new(),
+            binds: Vec::new(),
+            network: Network::None,
+            platform: None,
+            runtime: None,
+            stop: Stop { signal: "SIGKILL".to_owned(), grace: Duration::ZERO },
+            log_limit: 4 << 10,
+        }
+    }
 }
 
 /// How a container is ended: a signal, and SIGKILL if it still runs after the grace.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::volumes::{Source, Volumes};
+use crate::volumes::{Fingerprint, Source, Volumes};
 use crate::workdir::write_whole;
 use look::{Known, Look, hex, look};
 
@@ -31,6 +31,8 @@ const UNASKED: Duration = Duration::from_secs(10);
 /// Looking is at most this part of the time, and yet nobody waits longer than this for the next look to begin.
 const LOOKING_PART: u32 = 5;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a job waits for the fingerprint of a volume whose owner has not asked for one.
+const MOMENT: Duration = Duration::from_secs(5);
 /// What is told of a volume that was written to while an attempt had it.
 const CHANGED: &str = "changed";
 
@@ -46,6 +48,8 @@ struct Watched {
     root: PathBuf,
     /// Where it is written down what each file held.
     file: PathBuf,
+    /// Jobs wait until it has been read.
+    is_awaited: bool,
     wanted: Notify,
     latest: watch::Sender<Option<Latest>>,
 }
@@ -87,11 +91,15 @@ impl Fingerprints {
     /// Nothing is read yet. What is remembered of files is kept in `dir`.
     pub(crate) fn new(volumes: &Volumes, dir: &Path) -> Self {
         let mut watched = BTreeMap::new();
-        for (name, volume) in volumes.iter().filter(|(_, volume)| volume.fingerprint) {
+        for (name, volume) in volumes.iter() {
+            if volume.fingerprint == Fingerprint::None {
+                continue;
+            }
             if let Source::Path(root) = &volume.source {
                 let file = dir.join(format!("{name}.known"));
                 let latest = watch::Sender::new(None);
-                let one = Watched { root: root.clone(), file, wanted: Notify::new(), latest };
+                let is_awaited = volume.fingerprint == Fingerprint::Asked;
+                let one = Watched { root: root.clone(), file, is_awaited, wanted: Notify::new(), latest };
                 watched.insert(name.clone(), one);
             }
         }
@@ -178,6 +186,13 @@ impl Fingerprints {
             };
             let fingerprint = |latest: &Option<Latest>| latest.as_ref().and_then(|latest| latest.look);
             let took = began.elapsed();
+            if look.is_some() && took > MOMENT && one.latest.borrow().is_none() {
+                info!(
+                    ?took,
+                    "every file of the volume {name} was read for its fingerprint; jobs did not wait for it unless \
+                     `:ro,fingerprint` says so, and `:ro,nofingerprint` declines it"
+                );
+            }
             let before = one.latest.send_replace(Some(Latest { began, took, look }));
             let (before, now) = (fingerprint(&before), look);
             if before.map(|look| look.fingerprint) != now.map(|look| look.fingerprint) {
@@ -199,8 +214,16 @@ impl Fingerprints {
 }
 
 impl Watched {
-    /// What the first look saw that will do.
+    /// What the first look saw that will do. Where nobody has asked for the fingerprint, a volume that takes long is not
+    /// waited for, and is not known.
     async fn seen(&self, will_do: &impl Fn(&Latest) -> bool) -> Option<Look> {
+        match self.is_awaited {
+            true => self.waited_for(will_do).await,
+            false => timeout(MOMENT, self.waited_for(will_do)).await.ok().flatten(),
+        }
+    }
+
+    async fn waited_for(&self, will_do: &impl Fn(&Latest) -> bool) -> Option<Look> {
         let mut latest = self.latest.subscribe();
         loop {
             if let Some(seen) = latest.borrow_and_update().as_ref().filter(|seen| will_do(seen)) {

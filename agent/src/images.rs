@@ -175,12 +175,8 @@ impl Agent {
                     .to_owned(),
             });
         }
-        let patience = ExponentialBuilder::default()
-            .with_min_delay(PULL_PAUSE)
-            .with_max_times(PULL_RETRIES)
-            .with_jitter();
         (|| self.engine.pull(image, wanted.platform, &tell))
-            .retry(patience)
+            .retry(patience())
             .when(Error::is_transient)
             .notify(|error, pause| warn!(image, %error, ?pause, "pulling {image} again"))
             .await?;
@@ -274,6 +270,11 @@ async fn wait_for_turn<'g>(
             Ok(()) = changes.changed() => note(changes.borrow_and_update().clone()),
         }
     }
+}
+
+/// How often a pull is tried again that failed for a reason that may pass.
+pub(crate) fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::default().with_min_delay(PULL_PAUSE).with_max_times(PULL_RETRIES).with_jitter()
 }
 
 impl ImageFacts {

@@ -7,6 +7,8 @@
 mod agent;
 mod assignment;
 mod attempt;
+mod blame;
+mod caches;
 mod capacity;
 mod collect;
 mod config;
@@ -18,10 +20,13 @@ mod fetched;
 mod fingerprints;
 mod holdings;
 mod images;
+mod inside;
 mod link;
 mod local;
 mod logfile;
+mod login;
 mod machine;
+mod mountpoints;
 mod offer;
 mod outbox;
 mod preempt;
@@ -35,6 +40,7 @@ mod shipping;
 mod sizing;
 mod slots;
 mod software;
+mod threads;
 mod upload;
 mod usage;
 mod volumes;
@@ -76,11 +82,11 @@ pub struct Shutdown {
 
 /// Says whether an agent with these options could work here: whether what it offers is there, and its engine answers.
 pub async fn check(options: &Options) -> anyhow::Result<()> {
-    let offer = Offer::read(options, &machine::detect(), u64::MAX)?;
+    let mut offer = Offer::read(options, &machine::detect(), u64::MAX)?;
     if options.engine == EngineKind::Docker {
         let engine = Engine::connect(options).await?;
         engine.version().await?;
-        offer.check_at(&engine).await?;
+        offer.check_at(&engine, options).await?;
     }
     Ok(())
 }
@@ -89,13 +95,13 @@ pub async fn check(options: &Options) -> anyhow::Result<()> {
 pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::Result<()> {
     let machine = machine::detect();
     let state = StateDir::open(&place.state_dir)?;
-    let offer = Offer::read(&options, &machine, state.free_bytes()?)?;
+    let mut offer = Offer::read(&options, &machine, state.free_bytes()?)?;
     let engine = match options.engine {
         EngineKind::Docker => Engine::connect(&options).await?,
         EngineKind::Simulated => Engine::simulated(),
     };
     let engine_version = engine.version().await?;
-    offer.check_at(&engine).await?;
+    offer.check_at(&engine, &options).await?;
     let identity = Identity::of(state.agent_id()?);
     info!(
         agent.id = %identity.agent,
@@ -110,6 +116,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     agent.tasks.spawn(reconcile::run(agent.clone(), end.clone()));
     agent.tasks.spawn(end_by_itself(agent.clone(), shutdown.drain.clone(), end.clone()));
     agent.tasks.spawn(software::run(agent.clone(), end.clone()));
+    agent.tasks.spawn(slots::make_room(agent.clone(), end.clone()));
     agent.tasks.spawn(agent.fingerprints.clone().run(end.clone()));
     let prefetching = agent.clone();
     agent.tasks.spawn(async move { prefetching.prefetch().await });

@@ -6,24 +6,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use backon::Retryable;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
-use bt_model::manifest::{Manifest, Pull, VolumeMount};
+use bt_model::manifest::{Manifest, Network, Pull, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use futures_util::StreamExt;
 
+use crate::agent::Guests;
 use crate::assignment::{Assignment, Manifests};
 use crate::attempt;
 use crate::collect;
 use crate::config::Options;
 use crate::container::{Host, Identity, Job};
 use crate::ending::{Halt, Outcome, outcome};
-use crate::engine::{Bind, Engine, Exit};
+use crate::engine::{Bind, Engine, Error, Exit, ImageFacts};
+use crate::images;
+use crate::inside::{self, SHARED_CACHE};
 use crate::machine;
+use crate::mountpoints;
 use crate::offer::Offer;
 use crate::usage::Usage;
-use crate::volumes::{Source, User, probe};
+use crate::volumes::Source;
 use crate::workdir::StateDir;
 
 /// Bytes of what a failed job printed last in which it says why.
@@ -78,9 +83,13 @@ pub async fn run_local(
         let volume = "btctl-input".to_owned();
         let mount = VolumeMount { volume, target: INPUT.to_owned(), read_only: true };
         manifest.volumes.insert(0, mount);
+        manifest.admit().context("mount the input")?;
     }
-    let offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
+    let mut offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
     let engine = Engine::connect(&options).await?;
+    // The machine is the user's own: a network is theirs to give.
+    offer.network = manifest.network == Network::Bridge;
+    offer.check_at(&engine, &options).await?;
     let place = tempfile::Builder::new().prefix("btctl-run-").tempdir().context("make a directory")?;
     // The container's user must get through to the results.
     fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
@@ -92,14 +101,20 @@ pub async fn run_local(
     let dir = state.attempt(id);
     dir.create(&assignment)?;
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
-    let image_id = image(&engine, &job.manifest, &tell).await?;
-    let mut mounts = mounts(&engine, &offer, &job, identity).await?;
-    if let Some(path) = &job.manifest.sandbox.cache {
-        // It begins empty: what agents keep there only saves time.
-        let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
-        let dir = state.cache(&job.manifest.image, uid, gid)?;
-        mounts.push(Bind { source: Source::Path(dir), target: path.clone(), read_only: false });
-    }
+    let facts = image(&engine, &job.manifest, &tell).await?;
+    facts.check_platform()?;
+    let volumes = mountpoints::find(&engine, &offer, &job, identity).await.map_err(not_mounted)?;
+    mountpoints::check(&volumes, &job.manifest, &facts)?;
+    let image_id = facts.id.clone();
+    let mut mounts: Vec<_> = volumes.into_iter().map(|mounted| mounted.bind).collect();
+    // It begins empty: what agents keep there only saves time.
+    let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
+    let cache = state.cache(&job.manifest.image, uid, gid)?;
+    let target = job.manifest.sandbox.cache.clone().unwrap_or_else(|| SHARED_CACHE.to_owned());
+    mounts.push(Bind { source: Source::Path(cache), target, read_only: false });
+    let seen = inside::Seen::default();
+    let inside = seen.look(&engine, &Guests::default(), &state, identity, &job, &facts).await;
+    mounts.extend(inside.write(&dir)?);
     let owner = job.user(identity).filter(|ids| *ids != identity.ids);
     collect::make_results_dir(&dir.results(), owner).context("make the results directory")?;
     dir.write_input(&job.input())?;
@@ -110,10 +125,11 @@ pub async fn run_local(
         stop_grace: options.stop_grace,
         gpus: &gpus,
         mounts: &mounts,
+        inside: &inside,
     };
     let spec = job.container(&assignment, image_id.clone(), identity, &host, &dir).map_err(failed)?;
     engine.create(&spec).await?;
-    let ran = run(&engine, id, &job, options.stop_grace, stop, &tell).await;
+    let ran = run(&engine, id, &job, &dir.results(), options.stop_grace, stop, &tell).await;
     // Whatever became of it, nothing is left.
     let removed = engine.remove(id).await;
     let (exit, halt, usage, words) = ran?;
@@ -152,7 +168,21 @@ fn failed(reason: Reason) -> anyhow::Error {
     anyhow::anyhow!("{reason}")
 }
 
-async fn image(engine: &Engine, manifest: &Manifest, tell: &impl Fn(LocalEvent)) -> anyhow::Result<String> {
+fn not_mounted(error: mountpoints::Error) -> anyhow::Error {
+    match error {
+        mountpoints::Error::NotOffered { volume, why } => anyhow::anyhow!(
+            "this machine {why}; say where it is with --offer {}=DIR",
+            volume.trim_start_matches('/')
+        ),
+        error => error.into(),
+    }
+}
+
+async fn image(
+    engine: &Engine,
+    manifest: &Manifest,
+    tell: &impl Fn(LocalEvent),
+) -> anyhow::Result<ImageFacts> {
     let (name, pull) = (&manifest.image, manifest.sandbox.pull());
     let found = engine.image(name).await?;
     let facts = match (found, pull) {
@@ -163,43 +193,23 @@ async fn image(engine: &Engine, manifest: &Manifest, tell: &impl Fn(LocalEvent))
         _ => {
             let platform = manifest.sandbox.platform.as_ref().map(ToString::to_string);
             tell(LocalEvent::Note(format!("pulling the image {name}")));
-            engine.pull(name, platform.as_deref(), &|_| {}).await?;
+            (|| engine.pull(name, platform.as_deref(), &|_| {}))
+                .retry(images::patience())
+                .when(|error: &Error| error.is_transient())
+                .notify(|error, _| tell(LocalEvent::Note(format!("pulling the image {name} again: {error}"))))
+                .await?;
             let found = engine.image(name).await?;
             found.with_context(|| format!("the image {name} was pulled, and is not there"))?
         }
     };
-    Ok(facts.id)
-}
-
-async fn mounts(engine: &Engine, offer: &Offer, job: &Job, identity: Identity) -> anyhow::Result<Vec<Bind>> {
-    let mut mounts = Vec::new();
-    for mount in &job.manifest.volumes {
-        let source = offer.volumes.find(mount).map_err(|why| {
-            anyhow::anyhow!(
-                "this machine {why}; say where it is with --offer {}=DIR",
-                mount.volume.trim_start_matches('/')
-            )
-        })?;
-        let path = match &source {
-            Source::Path(path) => Some(path.clone()),
-            Source::Engine(name) => {
-                let found = engine.volume(name).await?;
-                found.with_context(|| format!("the container engine has no volume {name}"))?
-            }
-        };
-        if let (Some(path), Some((uid, gid))) = (path, job.user(identity)) {
-            let user = User { uid, gid, groups: &job.manifest.sandbox.groups };
-            probe(&path, &user, !mount.read_only).map_err(anyhow::Error::msg)?;
-        }
-        mounts.push(Bind { source, target: mount.target.clone(), read_only: mount.read_only });
-    }
-    Ok(mounts)
+    Ok(facts)
 }
 
 async fn run(
     engine: &Engine,
     attempt: AttemptId,
     job: &Job,
+    results: &Path,
     stop_grace: std::time::Duration,
     stop: impl Future<Output = ()>,
     tell: &(impl Fn(LocalEvent) + Sync),
@@ -242,6 +252,10 @@ async fn run(
                 engine.stop(attempt, job.stop_grace(stop_grace)).await?;
                 Ok((engine.wait(attempt).await?, Some(Halt::Timeout)))
             }
+            halt = attempt::results_exceeded(job, results) => {
+                engine.stop(attempt, job.stop_grace(stop_grace)).await?;
+                Ok((engine.wait(attempt).await?, Some(halt)))
+            }
             () = stop => {
                 engine.stop(attempt, job.stop_grace(stop_grace)).await?;
                 Ok((engine.wait(attempt).await?, Some(Halt::TakenAway)))
@@ -251,6 +265,10 @@ async fn run(
     };
     let (ended, ()) = tokio::join!(ending, logging);
     let (exit, halt) = ended?;
+    let halt = match halt {
+        None => attempt::left_too_much(job, results).await,
+        halt => halt,
+    };
     let words: Vec<u8> = words.into();
     Ok((exit, halt, usage, String::from_utf8_lossy(&words).into_owned()))
 }
@@ -314,14 +332,14 @@ pub struct Diagnosis {
 /// Looks at this machine as an agent would.
 pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
     let machine = machine::detect();
-    let offer = Offer::read(options, &machine, u64::MAX)?;
+    let mut offer = Offer::read(options, &machine, u64::MAX)?;
     let sizing = offer.sizing;
     let mut troubles = Vec::new();
     let mut version = None;
     match Engine::connect(options).await {
         Ok(engine) => {
             version = Some(engine.version().await?);
-            if let Err(error) = offer.check_at(&engine).await {
+            if let Err(error) = offer.check_at(&engine, options).await {
                 troubles.push(format!("{error:#}"));
             }
         }

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::attempt;
+use crate::caches;
 use crate::engine;
 use crate::pulled;
 use crate::slots;
@@ -46,6 +47,7 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
         }
         agent.look_at_disk();
         slots::sweep_out(&agent, false).await;
+        caches::sweep_out(&agent).await;
         if agent.wants_room() {
             pulled::make_room(&agent).await;
         }

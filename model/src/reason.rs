@@ -15,6 +15,8 @@ pub enum Reason {
     Timeout,
     /// It failed because it could start no more processes or threads.
     Nproc,
+    /// The container engine refuses what the manifest asks for, on a machine where other containers start.
+    Manifest(String),
     /// The image can't be had, or its command can't be started.
     Image(String),
     /// A volume can't be mounted.
@@ -33,6 +35,7 @@ pub enum ReasonKind {
     Oom,
     Timeout,
     Nproc,
+    Manifest,
     Image,
     Volume,
     Outputs,
@@ -40,19 +43,20 @@ pub enum ReasonKind {
 }
 
 impl ReasonKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Exit,
         Self::Signal,
         Self::Oom,
         Self::Timeout,
         Self::Nproc,
+        Self::Manifest,
         Self::Image,
         Self::Volume,
         Self::Outputs,
         Self::Agent,
     ];
 
-    /// Those that are a job's own; of the others, its machine is to blame.
+    /// A job's own that another try may not have. Others are its machine's, but for `Manifest`, which no try changes.
     pub const OF_JOBS: [Self; 7] =
         [Self::Exit, Self::Signal, Self::Oom, Self::Timeout, Self::Nproc, Self::Image, Self::Outputs];
 
@@ -63,6 +67,7 @@ impl ReasonKind {
             Self::Oom => "oom",
             Self::Timeout => "timeout",
             Self::Nproc => "nproc",
+            Self::Manifest => "manifest",
             Self::Image => "image",
             Self::Volume => "volume",
             Self::Outputs => "outputs",
@@ -79,6 +84,7 @@ impl Reason {
             Self::Oom => ReasonKind::Oom,
             Self::Timeout => ReasonKind::Timeout,
             Self::Nproc => ReasonKind::Nproc,
+            Self::Manifest(_) => ReasonKind::Manifest,
             Self::Image(_) => ReasonKind::Image,
             Self::Volume(_) => ReasonKind::Volume,
             Self::Outputs(_) => ReasonKind::Outputs,
@@ -96,7 +102,11 @@ impl Reason {
 
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Image(text) | Self::Volume(text) | Self::Outputs(text) | Self::Agent(text) => Some(text),
+            Self::Manifest(text)
+            | Self::Image(text)
+            | Self::Volume(text)
+            | Self::Outputs(text)
+            | Self::Agent(text) => Some(text),
             _ => None,
         }
     }
@@ -111,6 +121,7 @@ impl Reason {
             ReasonKind::Oom => Self::Oom,
             ReasonKind::Timeout => Self::Timeout,
             ReasonKind::Nproc => Self::Nproc,
+            ReasonKind::Manifest => Self::Manifest(message),
             ReasonKind::Image => Self::Image(message),
             ReasonKind::Volume => Self::Volume(message),
             ReasonKind::Outputs => Self::Outputs(message),

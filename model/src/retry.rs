@@ -209,6 +209,12 @@ mod tests {
     }
 
     #[test]
+    fn what_the_engine_refuses_of_a_manifest_is_not_tried_again() {
+        let reason = Reason::Manifest("no such limit".to_owned());
+        assert_eq!(events(&Ending::Failed(reason), allowing(5), 1), [JobEvent::GaveUp]);
+    }
+
+    #[test]
     fn only_the_reasons_that_were_asked_for_are_tried_again() {
         let mut budget = allowing(5);
         budget.retry_on = vec![ReasonKind::Timeout];

@@ -204,7 +204,7 @@ fn a_cache_is_shared_by_the_jobs_of_an_image() {
         "echo $NUMBA_CACHE_DIR; mkdir -p $NUMBA_CACHE_DIR; ls $NUMBA_CACHE_DIR; touch $NUMBA_CACHE_DIR/made";
     assert_eq!(printed(&cluster, &["--cache", "/cache"], script), "/cache/numba\n");
     assert_eq!(printed(&cluster, &["--cache", "/cache"], script), "/cache/numba\nmade\n");
-    assert_eq!(printed(&cluster, &[], script), "/tmp/numba\n");
+    assert_eq!(printed(&cluster, &[], script), "/btctl/cache/numba\n");
     // Not by those of another user.
     assert_eq!(printed(&cluster, &["--cache", "/cache", "-u", "4321:4321"], script), "/cache/numba\n");
 }

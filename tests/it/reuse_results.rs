@@ -169,7 +169,7 @@ fn of_results_that_differ_the_latest_is_taken_and_that_is_told() {
     assert!(told.contains("3 were run before with different metrics; the latest are taken"), "{told}");
 }
 
-/// A cluster whose agent offers a directory, with a fingerprint or without.
+/// A cluster whose agent offers a directory, as it does by default or with more options.
 fn with_prices(fingerprint: &str) -> (Cluster, PathBuf) {
     let mut cluster = Cluster::without_agent(Options::default());
     let prices = cluster.dir().join("prices");
@@ -183,7 +183,7 @@ fn with_prices(fingerprint: &str) -> (Cluster, PathBuf) {
 
 #[test]
 fn a_result_counts_only_for_the_same_data() {
-    let (cluster, prices) = with_prices(",fingerprint");
+    let (cluster, prices) = with_prices("");
     let flags = ["-v", "prices:/data:ro", "--matrix", "n=1:2", "--reuse"];
     let script = "cat /data/spy.csv > /results/seen";
     let told = || cluster.json(&["agents", "show", "agent"])["volume_fingerprints"]["prices"].clone();
@@ -213,7 +213,7 @@ fn a_result_counts_only_for_the_same_data() {
 
 #[test]
 fn what_volumes_hold_that_nobody_tells_is_not_assumed() {
-    let (cluster, _) = with_prices("");
+    let (cluster, _) = with_prices(",nofingerprint");
     let flags = ["-v", "prices:/data:ro", "--reuse"];
     for _ in 0..2 {
         let sweep = succeeds(&cluster, &flags, "true");

@@ -13,10 +13,11 @@ use tracing::info;
 use super::prepare::{self, Ready};
 use super::{Stop, run};
 use crate::agent::Agent;
+use crate::capacity::Share;
 use crate::collect;
 use crate::container::Job;
 use crate::ending::Halt;
-use crate::engine::{Bind, Error, Exit, Task};
+use crate::engine::{Bind, Exit, Task};
 use crate::holdings::Held;
 use crate::logfile::{LogFile, last_words};
 use crate::slots::{self, Slot};
@@ -31,9 +32,17 @@ const NOT_STARTED: &str = "OCI runtime exec failed";
 const COMPLAINT: u64 = 4 << 10;
 
 /// Runs the job to its end. Its outputs are in the attempt's own results directory then.
-pub(super) async fn run_in_slot(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, Option<Halt>), Stop> {
+///
+/// `idle` is a container that waits for a job of the sweep, if there is one, and `share` all that job and container take.
+pub(super) async fn run_in_slot(
+    agent: &Agent,
+    held: &Held,
+    job: &Job,
+    idle: Option<Slot>,
+    share: Share,
+) -> Result<(Exit, Option<Halt>), Stop> {
     let sweep = held.assignment.sweep;
-    let slot = match agent.slots.take(sweep) {
+    let mut slot = match idle {
         Some(slot) => {
             held.note("");
             slot
@@ -50,6 +59,7 @@ pub(super) async fn run_in_slot(agent: &Agent, held: &Held, job: &Job) -> Result
             }
         }
     };
+    slot.share = Some(share);
     let ran = one_job(agent, held, job, &slot).await;
     let moved = take_outputs(held, &slot);
     // Only a container in which nothing went wrong and nothing goes on is used again.
@@ -67,8 +77,7 @@ pub(super) async fn run_in_slot(agent: &Agent, held: &Held, job: &Job) -> Result
 /// Makes and starts a container that waits for jobs.
 async fn open(agent: &Agent, held: &Held, job: &Job, ready: &Ready, slot: &mut Slot) -> Result<(), Stop> {
     slot.dir.create(&held.assignment).map_err(prepare::agents_fault)?;
-    let mut spec =
-        prepare::spec(agent, &held.assignment, job, &slot.dir, ready.pin.clone(), &[], &ready.mounts)?;
+    let mut spec = prepare::spec(agent, &held.assignment, job, &slot.dir, ready, &[])?;
     spec.attempt = slot.id;
     spec.entrypoint = Some(vec![KEEPER[0].to_owned()]);
     spec.command = vec![KEEPER[1].to_owned()];
@@ -78,15 +87,18 @@ async fn open(agent: &Agent, held: &Held, job: &Job, ready: &Ready, slot: &mut S
         let (source, target) = (slot.dir.inputs(), crate::container::INPUT_DIR.to_owned());
         *bind = Bind { source: Source::Path(source), target, read_only: true };
     }
-    fs::create_dir_all(slot.dir.inputs()).map_err(|error| prepare::agents_fault(error.into()))?;
+    // The sweep's cache is mounted in the directory of the inputs, which is read-only in the container.
+    let cache = slot.dir.inputs().join("cache");
+    fs::create_dir_all(cache).map_err(|error| prepare::agents_fault(error.into()))?;
+    slot.inside = ready.inside.clone();
     slot.entrypoint = ready.facts.entrypoint.clone();
     slot.default_command = ready.facts.command.clone();
     slot.image_id = ready.facts.id.clone();
-    prepare::start(agent, &spec).await.map_err(|error| match error {
-        Error::NoSuchCommand { message } => Stop::Failed(Reason::Image(format!(
+    prepare::start(agent, &spec).await.map_err(|stop| match stop {
+        Stop::Failed(Reason::Image(message)) => Stop::Failed(Reason::Image(format!(
             "`containers: reuse` needs the program `sleep` in the image: {message}"
         ))),
-        error => error.into(),
+        stop => stop,
     })?;
     match agent.engine.oom_kills(slot.id).await? {
         Some(_) => Ok(()),
@@ -116,9 +128,10 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
         run::copy_lines(held, &mut log, running.lines).await;
         agent.engine.exec_end(slot.id, &id).await
     };
+    let results = slot.dir.results();
     let ended = tokio::select! {
         exit = working => exit.map(|exit| (exit, None)).map_err(Stop::from),
-        halt = run::must_stop(agent, held, job) => {
+        halt = run::must_stop(agent, held, job, &results) => {
             info!(attempt.id = %held.id(), "ending the shared container: {halt:?}");
             agent.engine.stop(slot.id, job.stop_grace(agent.options.stop_grace)).await?;
             Ok((Exit { code: 143, oom: false, error: String::new(), interrupted: false, ran: None }, Some(halt)))
@@ -139,7 +152,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
 
 /// The job's command as the image would run it.
 fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
-    let host = prepare::host(agent, &[], &[]);
+    let host = prepare::host(agent, &[], &[], &slot.inside);
     let spec = job.container(&held.assignment, String::new(), agent.identity, &host, &held.dir)?;
     // Another entrypoint takes the image's command out as well, as with `docker run`.
     let (entrypoint, default) = match spec.entrypoint {

@@ -1,5 +1,6 @@
 //! While the container runs: its log is kept, its use is measured, and it is stopped when it must be.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bt_model::log::LogLine;
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 
 use super::Stop;
 use crate::agent::Agent;
+use crate::caches;
 use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ending, Halt, disk_is_short};
@@ -29,6 +31,8 @@ const DISCONNECT_MARGIN: Duration = Duration::from_secs(5);
 /// often where measuring takes long, so that it stays a tenth of the time.
 const MEASURE: Duration = Duration::from_millis(250);
 const MEASURING_PART: u32 = 10;
+/// How often the cache is measured that a sweep shares.
+const MEASURE_CACHE: Duration = Duration::from_secs(2);
 /// How long the log may go on after the container has ended.
 const LOG_END: Duration = Duration::from_secs(30);
 /// Bytes at the end of a log in which a failed job says why.
@@ -48,10 +52,11 @@ const OUT_OF_PROCESSES: [&str; 8] = [
 /// Waits for the container's end and keeps its log; stops it if it must be stopped.
 pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, Option<Halt>), Stop> {
     let logging = keep_log(agent, held, job);
+    let results = held.dir.results();
     let waiting = async {
         tokio::select! {
             exit = agent.engine.wait(held.id()) => Ok::<_, Stop>((exit?, None)),
-            halt = must_stop(agent, held, job) => {
+            halt = must_stop(agent, held, job, &results) => {
                 info!(attempt.id = %held.id(), "stopping the container: {halt:?}");
                 agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
                 Ok((agent.engine.wait(held.id()).await?, Some(halt)))
@@ -72,6 +77,44 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, 
     }
 }
 
+/// Waits until the results directory of a job that is tried on its own holds more than it may.
+pub(crate) async fn results_exceeded(job: &Job, results: &Path) -> Halt {
+    let mut pause = MEASURE;
+    loop {
+        sleep(pause).await;
+        let began = Instant::now();
+        if let Some(halt) = left_too_much(job, results).await {
+            return halt;
+        }
+        pause = MEASURE.max(began.elapsed() * MEASURING_PART);
+    }
+}
+
+/// Waits until the cache that the job's sweep shares here is full.
+async fn cache_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
+    if job.manifest.sandbox.cache.is_some() {
+        return std::future::pending().await;
+    }
+    let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
+    let cache = agent.state.shared_cache_dir(held.assignment.sweep, uid, gid);
+    loop {
+        sleep(MEASURE_CACHE).await;
+        let cache = cache.clone();
+        let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&cache)).await;
+        if used.is_ok_and(|used| used > caches::MOST) {
+            return Halt::Cache(caches::MOST);
+        }
+    }
+}
+
+/// Why a job that ended by itself must count as stopped: it left more than it may, faster than it was measured.
+pub(crate) async fn left_too_much(job: &Job, results: &Path) -> Option<Halt> {
+    let limit = job.manifest.needs.disk_bytes?;
+    let results = results.to_owned();
+    let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&results)).await;
+    used.is_ok_and(|used| used > limit).then_some(Halt::Disk(limit))
+}
+
 /// What lies in the results directory was written, whatever part of it the engine has seen reach a disk.
 pub(super) async fn measure_results(held: &Held, job: &Job) {
     let results = held.dir.results();
@@ -84,11 +127,13 @@ pub(super) async fn measure_results(held: &Held, job: &Job) {
     }
 }
 
-pub(super) async fn must_stop(agent: &Agent, held: &Held, job: &Job) -> Halt {
+/// Waits until the job must be stopped. `results` is the results directory of its container.
+pub(super) async fn must_stop(agent: &Agent, held: &Held, job: &Job, results: &Path) -> Halt {
     tokio::select! {
         halt = held.halted() => halt,
         () = timed_out(held, job) => Halt::Timeout,
-        halt = disk_exceeded(agent, held, job) => halt,
+        halt = disk_exceeded(agent, held, job, results) => halt,
+        halt = cache_exceeded(agent, held, job) => halt,
         () = disconnected(agent, job) => {
             Halt::Release("no coordinator was heard of for too long".into())
         }
@@ -107,7 +152,7 @@ async fn timed_out(held: &Held, job: &Job) {
 
 /// Waits until the results directory holds more than the job may write, or more than its share of what is left when the
 /// agent's own reserve is reached.
-async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
+async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job, results: &Path) -> Halt {
     let limit = job.manifest.needs.disk_bytes;
     let mut pause = MEASURE;
     loop {
@@ -116,7 +161,7 @@ async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
         if limit.is_none() && !short {
             continue;
         }
-        let results = held.dir.results();
+        let results = results.to_owned();
         let began = Instant::now();
         let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&results)).await;
         pause = MEASURE.max(began.elapsed() * MEASURING_PART);

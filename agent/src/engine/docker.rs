@@ -3,6 +3,7 @@
 //! Every call has a deadline, since an Engine can wedge so that it answers `version` and starts nothing. Containers are
 //! named after their attempt, so each call can be repeated safely after an answer was lost.
 
+mod abilities;
 mod body;
 mod cgroup;
 mod describe;
@@ -11,6 +12,7 @@ mod fault;
 mod follow;
 mod image;
 mod kernel_log;
+mod peek;
 mod podman;
 mod shell;
 #[cfg(test)]

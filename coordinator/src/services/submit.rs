@@ -150,8 +150,9 @@ impl Order {
     }
 
     fn manifest(&self) -> Result<Manifest, Status> {
-        Manifest::from_json(&self.header.manifest)
-            .map_err(|error| Status::invalid_argument(error.to_string()))
+        let manifest = Manifest::from_json(&self.header.manifest).map_err(invalid)?;
+        manifest.admit().map_err(invalid)?;
+        Ok(manifest)
     }
 
     /// The next rows; none when all have come.

@@ -16,7 +16,7 @@ const ORIGIN: &str = "manifest";
 pub(super) fn read(text: &str) -> Result<Manifest, Error> {
     let root = Node::parse(text.as_bytes(), Format::Json, ORIGIN)?;
     let draft = Draft { places: Default::default(), ..read::read(&root)? };
-    draft.finish()
+    draft.finish_stored()
 }
 
 pub(super) fn write(manifest: &Manifest) -> String {

@@ -122,11 +122,11 @@ pub(super) fn metrics(path: String) -> Result<String, Error> {
     volume::relative_path(&path).map_err(|why| Error::new(format!("`metrics` {why}")))
 }
 
-/// Whether such a zone exists is the image's to know.
+/// Whether there is such a zone is checked when the manifest is submitted.
 pub(super) fn timezone(name: String) -> Result<String, Error> {
     let is_part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || "+-".contains(c))
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "_+-:".contains(c))
     };
     if name.len() <= 64 && name.split('/').all(is_part) {
         return Ok(name);

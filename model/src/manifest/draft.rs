@@ -7,7 +7,7 @@ use super::error::{Error, Places};
 use super::matrix::Matrix;
 use super::{
     DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network, OnDisconnect,
-    Policy, Sample, Sandbox, VolumeMount, check, reported, volume,
+    Policy, Sample, Sandbox, VolumeMount, check, reported,
 };
 use crate::image;
 use crate::parameters::Parameters;
@@ -123,6 +123,10 @@ impl Draft {
             ("log_limit", flags.sandbox.log_limit.is_some()),
             ("stop_grace", flags.sandbox.stop_grace.is_some()),
             ("pids", flags.sandbox.pids.is_some()),
+            ("ulimits", !flags.sandbox.ulimits.is_empty()),
+            ("groups", !flags.sandbox.groups.is_empty()),
+            ("user", flags.user.is_some()),
+            ("resources", flags.needs != Needs::default()),
         ];
         for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {
             self.places.forget(key);
@@ -136,7 +140,14 @@ impl Draft {
     }
 
     /// Checks all and fills in the defaults.
-    pub fn finish(mut self) -> Result<Manifest, Error> {
+    pub fn finish(self) -> Result<Manifest, Error> {
+        let manifest = self.finish_stored()?;
+        manifest.admit()?;
+        Ok(manifest)
+    }
+
+    /// As [`finish`](Self::finish), for a manifest that was checked when it was submitted, by the rules of that time.
+    pub(super) fn finish_stored(mut self) -> Result<Manifest, Error> {
         let places = self.places.clone();
         let at = |path: &str| {
             let place = places.of(path).cloned();
@@ -224,7 +235,7 @@ impl Draft {
             }
         }
         self.policy.check()?;
-        self.sandbox.check(self.results.as_deref(), &self.volumes)?;
+        self.sandbox.check()?;
         if let Some(priority) = self.priority.filter(|priority| !(-1000..=1000).contains(priority)) {
             return Err(("priority", format!("`priority` is {priority}; it goes from -1000 to 1000")));
         }
@@ -250,15 +261,8 @@ impl Draft {
     }
 
     fn check_volumes(&self) -> Result<(), (String, Error)> {
-        let results = self.results.as_deref().unwrap_or(DEFAULT_RESULTS);
         for (index, mount) in self.volumes.iter().enumerate() {
             let fails = |message: String| Err((format!("volumes.{index}"), Error::new(message)));
-            if volume::overlaps(&mount.target, results) {
-                return fails(format!(
-                    "the volume `{}` at {} overlaps with the results directory {results}; give one of them another path",
-                    mount.volume, mount.target
-                ));
-            }
             if let Some(other) = self.volumes[..index].iter().find(|other| other.target == mount.target) {
                 return fails(format!(
                     "the volumes `{}` and `{}` both go to {}; give one of them another path",

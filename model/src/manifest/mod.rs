@@ -4,6 +4,7 @@
 //! been checked: code that holds one does not check it again. Between client and coordinator it travels as the JSON of
 //! [`Manifest::to_json`].
 
+mod admit;
 mod algorithm;
 mod axis_flag;
 mod canonical;
@@ -15,6 +16,7 @@ pub(crate) mod effects;
 mod error;
 mod look_alike;
 mod matrix;
+mod mounts;
 mod policy;
 mod range;
 mod read;
@@ -24,6 +26,7 @@ mod rows;
 mod sandbox;
 mod size;
 mod volume;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +37,7 @@ pub use choice::{Containers, JobUser, Network, OnDisconnect, Pull};
 pub use draft::Draft;
 pub use error::{Error, Place, Places, suggestion};
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
+pub use mounts::{INPUT_DIR, ZONES_DIR};
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
 };
@@ -136,6 +140,11 @@ impl Manifest {
     /// Reads what [`Self::to_json`] wrote.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         canonical::read(text)
+    }
+
+    /// Checks what is asked of a manifest when it is submitted, and not of one that is read back.
+    pub fn admit(&self) -> Result<(), Error> {
+        admit::check(self).map_err(|(path, error)| error.or_at(self.places.of(&path)))
     }
 
     /// All of the manifest as JSON, but for the rows of [`JobSource::Rows`], which travel apart: in their place stands

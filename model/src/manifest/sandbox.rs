@@ -11,8 +11,8 @@ use super::document::{Entry, Kind, Node};
 use super::error::{Error, suggestion};
 use super::read::{list, map, number, scalar_text, text};
 use super::size::{parse_size, parse_timeout};
-use super::volume::{absolute_path, overlaps};
-use super::{Containers, DEFAULT_RESULTS, Pull, VolumeMount, check};
+use super::volume::absolute_path;
+use super::{Containers, Pull, check};
 
 /// Processes and threads of a job that asks for no number.
 pub const DEFAULT_PIDS: u32 = 1024;
@@ -238,31 +238,14 @@ impl Sandbox {
         }
     }
 
-    /// The bounds, and what they have to do with each other and with what else is mounted.
-    pub(super) fn check(
-        &self,
-        results: Option<&str>,
-        volumes: &[VolumeMount],
-    ) -> Result<(), (&'static str, String)> {
+    /// The bounds of each value.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         self.check_values()?;
         let counts = [("tmpfs", self.tmpfs.len(), MAX_TMPFS), ("groups", self.groups.len(), MAX_GROUPS)];
         for (key, count, most) in counts {
             if count > most {
                 return Err((key, format!("`{key}` has {count}; {most} is the limit")));
             }
-        }
-        let results = results.unwrap_or(DEFAULT_RESULTS);
-        let mut taken: Vec<_> = volumes.iter().map(|mount| mount.target.as_str()).collect();
-        taken.push(results);
-        let ours = self.tmpfs.iter().map(|tmpfs| ("tmpfs", tmpfs.path.as_str()));
-        for (key, path) in ours.chain(self.cache.iter().map(|cache| ("cache", cache.as_str()))) {
-            if let Some(other) = taken.iter().find(|other| overlaps(other, path)) {
-                return Err((
-                    key,
-                    format!("`{key}` is at {path}, which overlaps with {other}; give one another path"),
-                ));
-            }
-            taken.push(path);
         }
         Ok(())
     }
@@ -426,14 +409,7 @@ fn working_dir(path: &str) -> Result<String, Error> {
 }
 
 fn cache(path: &str) -> Result<String, Error> {
-    let path = absolute_path(path)
-        .map_err(|why| Error::new(format!("`cache` {why}; write a directory such as /cache")))?;
-    match overlaps(&path, "/tmp") {
-        true => {
-            Err(Error::new(format!("`cache` is at {path}, and /tmp is each job's own; take another path")))
-        }
-        false => Ok(path),
-    }
+    absolute_path(path).map_err(|why| Error::new(format!("`cache` {why}; write a directory such as /cache")))
 }
 
 /// `SIGINT`, `INT` or `int`.
@@ -499,8 +475,8 @@ mod tests {
             ("ulimits: { nofiles: 3 }", "did you mean `nofile`?"),
             ("ulimits: { nofile: { soft: 9, hard: 3 } }", "may not be above"),
             ("tmpfs: [scratch]", "does not start with `/`"),
-            ("tmpfs: [/results/x]", "overlaps with /results"),
-            ("cache: /tmp/numba", "take another path"),
+            ("tmpfs: [/results/x]", "overlaps with `results` at /results"),
+            ("cache: /tmp/numba", "choose another path"),
             ("entrypoint: python3", "write a list of words"),
             ("log_limit: 1", "from 4KiB to 1TiB"),
             ("containers: reused", "did you mean `reuse`?"),

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use super::error::Error;
 
 const MAX_PATH: usize = 4096;
+/// Bytes of each part of a path.
+pub(super) const MAX_NAME: usize = 255;
 
 /// An agent's volume, or a path of its machine that its owner allows, at a path of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,10 +109,12 @@ pub(super) fn relative_path(path: &str) -> Result<String, String> {
 
 /// True when one of the paths is the other, or lies in it.
 pub(super) fn overlaps(a: &str, b: &str) -> bool {
-    let within = |outer: &str, inner: &str| {
-        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    within(a, b) || within(b, a)
+    is_within(a, b) || is_within(b, a)
+}
+
+/// True when `inner` is `outer`, or lies in it.
+pub(super) fn is_within(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub(super) fn of(spec: &ContainerSpec) -> ContainerCreateBody {
         working_dir: spec.working_dir.clone(),
         cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        hostname: Some(spec.hostname.clone()),
         user: spec.user.map(|(uid, gid)| format!("{uid}:{gid}")),
         labels: Some(HashMap::from([
             (LABEL_ATTEMPT.to_owned(), spec.attempt.to_string()),
@@ -68,6 +69,8 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
             }]
         }),
         mounts: Some(spec.binds.iter().map(mount).collect()),
+        // Where there is a network, the engine gives the name an address of it.
+        extra_hosts: (spec.network == Network::None).then(|| vec![format!("{}:127.0.0.1", spec.hostname)]),
         network_mode: Some(
             match spec.network {
                 Network::None => "none",
@@ -144,6 +147,7 @@ mod tests {
             entrypoint: None,
             command: Vec::new(),
             working_dir: None,
+            hostname: "job".to_owned(),
             env: Vec::new(),
             user: Some((1234, 5678)),
             groups: vec![7],

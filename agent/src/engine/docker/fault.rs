@@ -62,8 +62,12 @@ fn told(call: &'static str, status: Option<u16>, message: String) -> Error {
     if says("docker-init") || says("container-init") {
         return Error::Engine { call, status, message };
     }
-    if says("error mounting") && says("not a directory") {
+    if says("error mounting") && (says("not a directory") || says("file exists")) {
         return Error::Unmountable { message: unmountable(&message) };
+    }
+    // No volume, but a directory in memory that the manifest asks for.
+    if says("error mounting \"tmpfs\"") {
+        return Error::Engine { call, status, message };
     }
     if says("invalid mount config") || says("bind source path does not exist") || says("error mounting") {
         return Error::Volume { message: format!("a volume can't be mounted: {message}") };

@@ -34,18 +34,29 @@ impl Docker {
     /// An image that is here.
     pub(crate) async fn image(&self, image: &str) -> Result<Option<ImageFacts>, Error> {
         match within("inspect image", READ_DEADLINE, None, self.client.inspect_image(image)).await {
-            Ok(found) => Ok(Some(ImageFacts {
-                id: found.id.unwrap_or_else(|| image.to_owned()),
-                digests: digests(found.repo_digests),
-                os: found.os.unwrap_or_default(),
-                arch: found.architecture.unwrap_or_default(),
-                entrypoint: found
-                    .config
-                    .as_ref()
-                    .and_then(|config| config.entrypoint.clone())
-                    .unwrap_or_default(),
-                command: found.config.and_then(|config| config.cmd).unwrap_or_default(),
-            })),
+            Ok(found) => {
+                let config = found.config.unwrap_or_default();
+                Ok(Some(ImageFacts {
+                    id: found.id.unwrap_or_else(|| image.to_owned()),
+                    digests: digests(found.repo_digests),
+                    os: found.os.unwrap_or_default(),
+                    arch: found.architecture.unwrap_or_default(),
+                    entrypoint: config.entrypoint.unwrap_or_default(),
+                    command: config.cmd.unwrap_or_default(),
+                    working_dir: config.working_dir.unwrap_or_default(),
+                    volumes: config.volumes.unwrap_or_default(),
+                    env: config
+                        .env
+                        .unwrap_or_default()
+                        .into_iter()
+                        .filter_map(|variable| {
+                            let (name, value) = variable.split_once('=')?;
+                            Some((name.to_owned(), value.to_owned()))
+                        })
+                        .collect(),
+                    user: config.user.unwrap_or_default(),
+                }))
+            }
             Err(Error::Engine { status: Some(404), .. }) => Ok(None),
             Err(Error::Engine { status: Some(400), message, .. }) => {
                 Err(Error::NoSuchImage { image: image.to_owned(), message })

@@ -69,6 +69,7 @@ fn spec(command: &[&str]) -> ContainerSpec {
         image: IMAGE.to_owned(),
         command: command.iter().map(|&part| part.to_owned()).collect(),
         env: vec![("GREETING".to_owned(), "a b".to_owned())],
+        hostname: "job".to_owned(),
         user: Some((1234, 1234)),
         cpu_millis: 500,
         memory_bytes: 64 << 20,

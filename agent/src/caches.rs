@@ -1,0 +1,74 @@
+//! Caches that jobs of one sweep share on this machine unless their manifest names a `cache`: what numba and others have
+//! compiled is compiled once, and not in every job. One image and one user, so that nothing in them can be another's.
+//!
+//! A cache goes an hour after the sweep's last job here. It is bounded: a job that runs while it holds more is stopped.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bt_model::id::SweepId;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::agent::Agent;
+use crate::collect;
+
+/// The most that a sweep's shared cache may hold.
+pub(crate) const MOST: u64 = 1 << 30;
+/// How long a sweep's cache stays after its last job.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// Variables that name a directory of a cache, with the directory's name in it.
+pub(crate) const VARIABLES: [(&str, &str); 5] = [
+    ("NUMBA_CACHE_DIR", "numba"),
+    ("MPLCONFIGDIR", "matplotlib"),
+    ("TRITON_CACHE_DIR", "triton"),
+    ("TORCHINDUCTOR_CACHE_DIR", "torchinductor"),
+    ("CUDA_CACHE_PATH", "cuda"),
+];
+
+/// When each sweep's cache was used last.
+#[derive(Debug, Default)]
+pub(crate) struct Caches(Mutex<HashMap<SweepId, Instant>>);
+
+impl Caches {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SweepId, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn used(&self, sweep: SweepId) {
+        self.lock().insert(sweep, Instant::now());
+    }
+
+    /// True if the sweep's cache was used so long ago that it may go. One that an earlier run of the agent has left counts
+    /// from now on.
+    fn is_old(&self, sweep: SweepId) -> bool {
+        let mut used = self.lock();
+        let last = *used.entry(sweep).or_insert_with(Instant::now);
+        last.elapsed() > KEPT && used.remove(&sweep).is_some()
+    }
+}
+
+/// Removes the caches of sweeps that have had no job here for long.
+pub(crate) async fn sweep_out(agent: &Agent) {
+    let root = agent.state.shared_caches();
+    let Ok(entries) = std::fs::read_dir(&root) else { return };
+    let held: Vec<_> = agent.holdings.all().into_iter().map(|held| held.assignment.sweep).collect();
+    for entry in entries.flatten() {
+        let sweep: Option<SweepId> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(sweep) = sweep.filter(|sweep| !held.contains(sweep))
+            && agent.caches.is_old(sweep)
+        {
+            remove(&entry.path()).await;
+        }
+    }
+}
+
+async fn remove(path: &Path) {
+    let path = path.to_owned();
+    if let Err(error) = tokio::task::spawn_blocking(move || collect::remove_tree(&path)).await {
+        warn!(%error, "the cache of a sweep is left behind");
+    }
+}

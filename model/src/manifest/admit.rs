@@ -1,0 +1,117 @@
+//! What a manifest must keep to when it is submitted, and is not asked again when it is read back: rules that are stricter
+//! than they were when a sweep was queued would make that sweep unreadable.
+
+use super::volume::MAX_NAME;
+use super::{Error, JobUser, Manifest, mounts, zone};
+
+/// A part of a cpu that Linux can give to a container: 1 ms in every 100.
+const LEAST_CPU_MILLIS: u64 = 10;
+/// The largest uid and gid that container engines take.
+const MOST_ID: u32 = i32::MAX as u32;
+/// The most files that Linux lets a process open (`fs.nr_open`), where nobody has changed it.
+const MOST_FILES: i64 = 1 << 20;
+
+/// The first mistake, with the key that it belongs to.
+pub(super) fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
+    let refused = |key: &str, told: String| Err((key.to_owned(), Error::new(told)));
+    if let Some(millis @ ..LEAST_CPU_MILLIS) = manifest.needs.cpu_millis {
+        let cpus = millis as f64 / 1000.0;
+        return refused("resources", format!("`cpus` is {cpus}; a container gets 0.01 of a cpu at least"));
+    }
+    if let Some((soft, hard)) = manifest.sandbox.ulimits.get("nofile") {
+        let most = 0..=MOST_FILES;
+        if let Some(limit) = [soft, hard].into_iter().find(|limit| !most.contains(limit)) {
+            let limit = match limit {
+                -1 => "unlimited".to_owned(),
+                limit => limit.to_string(),
+            };
+            let told = format!(
+                "the limit nofile is {limit}; {MOST_FILES} is the most that Linux grants (fs.nr_open)"
+            );
+            return refused("ulimits", told);
+        }
+    }
+    if let JobUser::Ids { uid, gid } = manifest.user
+        && let Some(id) = [uid, gid].into_iter().find(|id| *id > MOST_ID)
+    {
+        return refused(
+            "user",
+            format!("`user` has the id {id}; container engines take ids up to {MOST_ID}"),
+        );
+    }
+    if let Some(id) = manifest.sandbox.groups.iter().find(|id| **id > MOST_ID) {
+        return refused(
+            "groups",
+            format!("`groups` has the id {id}; container engines take ids up to {MOST_ID}"),
+        );
+    }
+    if let Some(name) = &manifest.timezone {
+        zone::check(name).map_err(|error| ("timezone".to_owned(), error))?;
+    }
+    long_names(manifest)?;
+    mounts::check(manifest)
+}
+
+/// A name in a path that no file system takes.
+fn long_names(manifest: &Manifest) -> Result<(), (String, Error)> {
+    let sandbox = &manifest.sandbox;
+    let volumes =
+        manifest.volumes.iter().enumerate().map(|(n, mount)| (format!("volumes.{n}"), &mount.target));
+    let tmpfs = sandbox.tmpfs.iter().map(|tmpfs| ("tmpfs".to_owned(), &tmpfs.path));
+    let others = [("cache", sandbox.cache.as_ref()), ("working_dir", sandbox.working_dir.as_ref())];
+    let others = others.into_iter().filter_map(|(key, path)| Some((key.to_owned(), path?)));
+    let results = [("results".to_owned(), &manifest.results)];
+    for (key, path) in results.into_iter().chain(volumes).chain(tmpfs).chain(others) {
+        if let Some(name) = path.split('/').find(|name| name.len() > MAX_NAME) {
+            let told = format!(
+                "`{}` has a path with a name of {} bytes; {MAX_NAME} are the most in each part of a path",
+                key.split('.').next().unwrap_or(&key),
+                name.len()
+            );
+            return Err((key, Error::new(told)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::{Format, Manifest};
+
+    #[test]
+    fn what_no_engine_starts_is_refused_with_its_place() {
+        let long = "a".repeat(256);
+        for (lines, words) in [
+            ("resources: { cpus: 0.005 }", "`cpus` is 0.005; a container gets 0.01"),
+            ("resources: { cpu_millicore: 9 }", "`cpus` is 0.009"),
+            ("ulimits: { nofile: 2000000 }", "nofile is 2000000; 1048576 is the most"),
+            ("ulimits: { nofile: { soft: 10, hard: -1 } }", "nofile is unlimited"),
+            ("user: '4294967294:1'", "the id 4294967294"),
+            ("user: '1:2147483648'", "the id 2147483648"),
+            ("groups: [4294967295]", "`groups` has the id 4294967295"),
+            (&format!("results: /{long}"), "a name of 256 bytes"),
+            (&format!("volumes: ['p:/x/{long}']"), "`volumes` has a path with a name of 256 bytes"),
+            (&format!("working_dir: /x/{long}/y"), "`working_dir`"),
+        ] {
+            let text = format!("image: x\n{lines}\n");
+            let read =
+                Manifest::parse(text.as_bytes(), Format::Yaml, "s.yaml").and_then(|draft| draft.finish());
+            let told = read.unwrap_err().to_string();
+            assert!(told.contains(words) && told.starts_with("s.yaml:2:"), "{lines}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_themselves_are_taken() {
+        for lines in [
+            "resources: { cpus: 0.01 }",
+            "ulimits: { nofile: 1048576, core: -1 }",
+            "user: '2147483647:2147483647'",
+            "groups: [2147483647]",
+            &format!("results: /{}", "a".repeat(255)),
+        ] {
+            let text = format!("image: x\n{lines}\n");
+            Manifest::parse(text.as_bytes(), Format::Yaml, "s.yaml").unwrap().finish().unwrap();
+        }
+    }
+}
