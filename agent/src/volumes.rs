@@ -16,6 +16,7 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use bt_model::manifest::VolumeMount;
+use bt_model::placement::covering;
 
 /// What no job ever gets: it would hand over the whole machine.
 const FORBIDDEN: [&str; 4] = ["/proc", "/sys", "/dev", "/boot"];
@@ -98,17 +99,9 @@ impl Volumes {
     /// What a job's mount stands for here. The error is a sentence for the job's owner, without the agent's name.
     pub(crate) fn find(&self, mount: &VolumeMount) -> Result<Source, String> {
         let wanted = mount.volume.as_str();
-        let holds = |allowed: &&String| {
-            let rest = wanted.strip_prefix(allowed.as_str());
-            allowed.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let (name, offered) = match self.0.get_key_value(wanted) {
-            Some(found) => found,
-            None => {
-                let within = self.0.iter().rev().find(|(allowed, _)| holds(allowed));
-                within.ok_or_else(|| format!("offers no volume {wanted}"))?
-            }
-        };
+        let found = covering(self.0.keys().map(String::as_str), wanted);
+        let found = found.and_then(|name| self.0.get_key_value(name));
+        let (name, offered) = found.ok_or_else(|| format!("offers no volume {wanted}"))?;
         if offered.read_only && !mount.read_only {
             return Err(format!("offers {wanted} read-only; ask for {wanted}:{}:ro", mount.target));
         }

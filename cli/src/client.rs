@@ -91,9 +91,29 @@ impl Client {
         again(submit).await
     }
 
-    pub(crate) async fn sweeps(&self, all: bool, limit: u32) -> Result<Vec<v1::Sweep>, Error> {
-        let request = v1::ListSweepsRequest { all, limit };
-        Ok(ask!(self, list_sweeps, request)?.sweeps)
+    pub(crate) async fn sweeps(&self, request: v1::ListSweepsRequest) -> Result<v1::ListSweepsReply, Error> {
+        ask!(self, list_sweeps, request)
+    }
+
+    /// The sweep that a text means.
+    pub(crate) async fn resolve(&self, sweep: &str) -> Result<v1::ResolveSweepReply, Error> {
+        let request = v1::ResolveSweepRequest { sweep: sweep.to_owned() };
+        ask!(self, resolve_sweep, request)
+    }
+
+    pub(crate) async fn describe_sweep(
+        &self,
+        request: v1::DescribeSweepRequest,
+    ) -> Result<v1::DescribeSweepReply, Error> {
+        ask!(self, describe_sweep, request)
+    }
+
+    /// Asked once: the second time it would not be there.
+    pub(crate) async fn remove_sweep(
+        &self,
+        request: v1::RemoveSweepRequest,
+    ) -> Result<v1::RemoveSweepReply, Error> {
+        Ok(self.sweeps.clone().remove_sweep(request).await?.into_inner())
     }
 
     pub(crate) async fn show(&self, sweep: &str) -> Result<Shown, Error> {
@@ -261,8 +281,15 @@ impl Client {
     }
 
     pub(crate) async fn agents(&self) -> Result<Vec<v1::Agent>, Error> {
-        let request = v1::ListAgentsRequest {};
+        let request = v1::ListAgentsRequest::default();
         Ok(ask!(self, list_agents, request)?.agents)
+    }
+
+    /// The agent that a text means: its id, its name, or the beginning of its id.
+    pub(crate) async fn agent(&self, agent: &str) -> Result<v1::Agent, Error> {
+        let request = v1::ListAgentsRequest { agent: agent.to_owned() };
+        let mut agents = ask!(self, list_agents, request)?.agents;
+        agents.pop().ok_or_else(|| Error::NotFound(format!("there is no agent {agent:?}")))
     }
 }
 

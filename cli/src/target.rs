@@ -3,6 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bt_proto::v1::ResolveSweepReply;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::say;
+
 /// A sweep, or one job of it. The sweep's name, its id, or a unique prefix of its id of 4 characters or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -49,6 +55,18 @@ pub(crate) fn sweep(text: &str) -> Result<String, String> {
         None => Ok(target.sweep),
         Some(_) => Err(format!("{text:?} names a job; this command takes a whole sweep: {}", target.sweep)),
     }
+}
+
+/// Finds the sweep that a command is to change. If its name is that of several, says which one it means.
+pub(crate) async fn resolve_to_change(client: &Client, text: &str) -> Result<ResolveSweepReply, Error> {
+    let sweep = client.resolve(text).await?;
+    if sweep.name == text && sweep.same_name > 1 {
+        say(&format!(
+            "{text} is the newest of {} sweeps of that name, {}; btctl ls --all --name {text} lists them",
+            sweep.same_name, sweep.id
+        ));
+    }
+    Ok(sweep)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ select
         where b.sweep_id = $1 and b.state = 'queued' and b.attached_sweep is null and b.number < $2
     ) as "before!",
     g.name as "agent?", a.note as "note?", a.state as "attempt_state?: Pg<AttemptState>",
-    j.attached_sweep is not null as "is_attached!"
+    j.attached_sweep is not null as "is_attached!",
+    j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message
 from jobs j
 left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
 left join agents g on g.id = a.agent_id

@@ -1,22 +1,55 @@
--- A cancelled sweep's queued jobs are as good as cancelled: none of them starts any more.
-select
-    s.id, s.name, s.owner, s.image, s.image_pin, s.created_at, s.priority,
-    s.cancelled_at is not null as "cancelled!", s.paused_at is not null as "paused!", s.pause_reason,
-    case when s.cancelled_at is null then c.queued else 0 end as "queued!",
-    c.running as "running!", c.succeeded as "succeeded!", c.failed as "failed!",
-    case when s.cancelled_at is null then c.cancelled else c.cancelled + c.queued end as "cancelled_jobs!",
-    coalesce(s.ended_at, s.cancelled_at) as finished_at,
-    s.canary, s.canary_passed_at is not null as "canary_passed!", s.max_parallel, s.limits,
-    s.ended_at + s.keep_seconds * interval '1 second' as kept_until, s.expired_at is not null as "expired!"
-from sweeps s
-cross join lateral (
+-- Sweeps, the newest first: one ($1), or those that have not finished, or all ($2); of some states ($4), an owner ($5), a
+-- pattern of names ($6), from a time on ($7), with all of these tags ($8). A cancelled sweep's queued jobs are as good as
+-- cancelled: none of them starts any more.
+with counted as (
     select
-        coalesce(sum(queued), 0) as queued, coalesce(sum(running), 0) as running,
-        coalesce(sum(succeeded), 0) as succeeded, coalesce(sum(failed), 0) as failed,
-        coalesce(sum(cancelled), 0) as cancelled
-    from sweep_counts where sweep_id = s.id
-) c
-where ($1::uuid is null or s.id = $1)
-    and ($2 or (s.ended_at is null and (c.running > 0 or (c.queued > 0 and s.cancelled_at is null))))
-order by s.created_at desc
+        s.*,
+        case when s.cancelled_at is null then c.queued else 0 end as queued,
+        c.running, c.succeeded, c.failed,
+        case when s.cancelled_at is null then c.cancelled else c.cancelled + c.queued end as cancelled_jobs
+    from sweeps s
+    cross join lateral (
+        select
+            coalesce(sum(queued), 0) as queued, coalesce(sum(running), 0) as running,
+            coalesce(sum(succeeded), 0) as succeeded, coalesce(sum(failed), 0) as failed,
+            coalesce(sum(cancelled), 0) as cancelled
+        from sweep_counts where sweep_id = s.id
+    ) c
+    where ($1::uuid is null or s.id = $1) and s.removed_at is null
+        and ($2 or s.ended_at is null)
+        and ($5::text is null or s.owner = $5)
+        and ($6::text is null or s.name like $6)
+        and ($7::timestamptz is null or s.created_at >= $7)
+        and s.tags @> $8::text[]
+), stated as (
+    select *,
+        -- As `words::sweep_state` of the client has it.
+        case
+            when queued > 0 and paused_at is not null then 'paused'
+            when queued + running = 0 and failed > 0 then 'failed'
+            when queued + running = 0 and cancelled_jobs > 0 then 'cancelled'
+            when queued + running = 0 then 'succeeded'
+            when running = 0 and succeeded + failed + cancelled_jobs = 0 then 'queued'
+            else 'running'
+        end as state
+    from counted
+)
+select
+    id, name, owner, image, image_pin, created_at, priority,
+    cancelled_at is not null as "cancelled!", paused_at is not null as "paused!", pause_reason,
+    queued as "queued!", running as "running!", succeeded as "succeeded!", failed as "failed!",
+    cancelled_jobs as "cancelled_jobs!",
+    coalesce(ended_at, cancelled_at) as finished_at,
+    canary, canary_passed_at is not null as "canary_passed!",
+    ended_at + keep_seconds * interval '1 second' as kept_until, expired_at is not null as "expired!",
+    tags, note,
+    (select count(*) from sweeps o where o.name = s.name and o.removed_at is null) as "same_name!",
+    not exists (
+        select from sweeps o
+        where o.name = s.name and o.removed_at is null and (o.created_at, o.id) > (s.created_at, s.id)
+    ) as "is_newest!"
+from stated s
+where ($2 or queued + running > 0)
+    and (cardinality($4::text[]) = 0 or state = any($4))
+order by created_at desc
 limit $3

@@ -5,58 +5,13 @@
 //! that has waited long because its jobs are large gets an agent of its own to wait for: nothing else is put there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
 
-use bt_model::id::{AgentId, SweepId};
+use bt_model::id::SweepId;
+use bt_model::placement::{Misfit, Offer};
 use bt_model::resources::Resources;
 
 use crate::queue::Candidate;
-
-/// What an agent has to give, for as long as it is connected.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Offer {
-    pub(crate) capacity: Resources,
-    pub(crate) labels: BTreeMap<String, String>,
-    /// Name of each volume, and whether it is offered read-only.
-    pub(crate) volumes: BTreeMap<String, bool>,
-    /// What a job gets that asks for no memory.
-    pub(crate) job_memory_bytes: u64,
-    /// Images that its engine had when it connected.
-    pub(crate) images: HashSet<String>,
-}
-
-/// By this label a sweep can ask for one agent.
-const AGENT_LABEL: &str = "btctl.agent";
-
-/// All labels of an agent: its own, and its id.
-pub(crate) fn labels(own: BTreeMap<String, String>, agent: AgentId) -> BTreeMap<String, String> {
-    let mut labels = own;
-    labels.insert(AGENT_LABEL.to_owned(), agent.to_string());
-    labels
-}
-
-impl Offer {
-    /// What a job takes here: the agent's rule decides what the manifest leaves out.
-    pub(crate) fn needs(&self, asked: &Resources) -> Resources {
-        match asked.memory_bytes {
-            0 => Resources { memory_bytes: self.job_memory_bytes, ..*asked },
-            _ => *asked,
-        }
-    }
-
-    /// Whether this volume is offered, and if so whether read-only: under its name or, for a path, under one that the
-    /// owner allows and that it lies in.
-    fn volume(&self, wanted: &str) -> Option<bool> {
-        let holds = |allowed: &str| {
-            let rest = wanted.strip_prefix(allowed);
-            allowed.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let mut offered = self.volumes.iter().filter(|(name, _)| *name == wanted || holds(name));
-        // Of nested ones the innermost decides.
-        offered.next_back().map(|(_, read_only)| *read_only)
-    }
-}
 
 /// An agent that jobs can be planned for.
 #[derive(Clone, Debug)]
@@ -85,85 +40,9 @@ impl Seat {
     }
 }
 
-/// Why an agent can't run a sweep's jobs, now or ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Misfit {
-    /// It lacks a label, or has it with another value.
-    Label {
-        wanted: String,
-        value: String,
-        has: Option<String>,
-    },
-    Volume {
-        wanted: String,
-    },
-    /// It offers the volume read-only, and the job wants to write.
-    ReadOnly {
-        wanted: String,
-    },
-    /// It is smaller than the job.
-    TooSmall {
-        need: Resources,
-        capacity: Resources,
-    },
-    /// It is large enough but busy.
-    Busy {
-        need: Resources,
-        free: Resources,
-    },
-}
-
-impl fmt::Display for Misfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Label { wanted, value, has: None } => {
-                write!(f, "it has no label {wanted}={value}")
-            }
-            Self::Label { wanted, value, has: Some(has) } => {
-                write!(f, "its label {wanted} is {has}, not {value}")
-            }
-            Self::Volume { wanted } => write!(f, "it offers no volume {wanted}"),
-            Self::ReadOnly { wanted } => {
-                write!(f, "it offers volume {wanted} read-only, and the job wants to write to it")
-            }
-            Self::Busy { need, free } if free.jobs < need.jobs => {
-                f.write_str("it is busy: it runs as many jobs at once as it takes")
-            }
-            Self::TooSmall { need, capacity } => {
-                write!(f, "a job needs {need}, and it has {capacity} in all")
-            }
-            Self::Busy { need, free } => {
-                write!(f, "it is busy: a job needs {need}, and {free} is free")
-            }
-        }
-    }
-}
-
 /// Why an agent can't take a job of this sweep now; none if it can.
 pub(crate) fn misfit(offer: &Offer, free: &Resources, sweep: &Candidate) -> Option<Misfit> {
-    let need = offer.needs(&sweep.needs);
-    lasting_misfit(offer, sweep)
-        .or_else(|| (!free.covers(&need)).then_some(Misfit::Busy { need, free: *free }))
-}
-
-/// Why an agent can never take a job of this sweep, as it is.
-fn lasting_misfit(offer: &Offer, sweep: &Candidate) -> Option<Misfit> {
-    for (wanted, value) in &sweep.labels {
-        let has = offer.labels.get(wanted);
-        if has != Some(value) {
-            return Some(Misfit::Label { wanted: wanted.clone(), value: value.clone(), has: has.cloned() });
-        }
-    }
-    for (wanted, read_only) in &sweep.volumes {
-        let wanted = wanted.clone();
-        match offer.volume(&wanted) {
-            None => return Some(Misfit::Volume { wanted }),
-            Some(true) if !read_only => return Some(Misfit::ReadOnly { wanted }),
-            Some(_) => {}
-        }
-    }
-    let (need, capacity) = (offer.needs(&sweep.needs), offer.capacity);
-    (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
+    offer.misfit(free, &sweep.need())
 }
 
 /// What the plan is made from, besides the agents and the sweeps.
@@ -223,7 +102,7 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
         let fits = lane.fits.get_or_insert_with(|| {
             let fit = |index: &usize| {
                 let Seat { offer, refuses, .. } = &seats[*index];
-                !refuses.contains(&sweep.sweep) && lasting_misfit(offer, sweep).is_none()
+                !refuses.contains(&sweep.sweep) && offer.lasting_misfit(&sweep.need()).is_none()
             };
             (0..seats.len()).filter(fit).collect()
         });

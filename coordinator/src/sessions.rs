@@ -8,13 +8,14 @@ use std::time::Duration;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::log::LogLine;
+use bt_model::placement::Offer;
 use bt_model::resources::Resources;
 use bt_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::scheduling::{Offer, Seat};
+use crate::scheduling::Seat;
 use crate::services::debug::Line;
 
 /// Messages to an agent that may wait to be sent. An agent that reads so slowly is cut off and has to reconnect.

@@ -1,7 +1,10 @@
 //! Between the wire and the model. What comes from the wire is checked here, once; inside, it is the model's.
 
+use std::collections::{BTreeMap, HashSet};
+
 use bt_model::encoding::Encoding;
 use bt_model::log::{LogLine, Stream};
+use bt_model::placement::{AGENT_LABEL, Offer};
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
 use bt_model::state::{AttemptState, JobState};
@@ -25,6 +28,23 @@ pub fn parse<T: std::str::FromStr>(
     text: &str,
 ) -> Result<T, Malformed> {
     text.parse().map_err(|_| Malformed::Value { field, value: text.chars().take(80).collect(), expected })
+}
+
+/// What an agent offers, as far as clients are told: nothing of its images.
+pub fn offer(agent: &v1::Agent) -> Offer {
+    let volume = |offered: &String| match offered.strip_suffix(":ro") {
+        Some(name) => (name.to_owned(), true),
+        None => (offered.clone(), false),
+    };
+    let mut labels: BTreeMap<_, _> = agent.labels.clone().into_iter().collect();
+    labels.insert(AGENT_LABEL.to_owned(), agent.id.clone());
+    Offer {
+        capacity: agent.capacity.unwrap_or_default().into(),
+        labels,
+        volumes: agent.volumes.iter().map(volume).collect(),
+        job_memory_bytes: agent.job_memory_bytes,
+        images: HashSet::new(),
+    }
 }
 
 impl From<&Reason> for v1::Reason {

@@ -74,13 +74,7 @@ impl Agents {
 
 impl Show {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let agents = Client::connect(settings).await?.agents().await?;
-        let by_id = |agent: &&v1::Agent| self.agent.len() >= 4 && agent.id.starts_with(&self.agent);
-        let found =
-            agents.iter().find(|agent| agent.name == self.agent).or_else(|| agents.iter().find(by_id));
-        let agent = found.cloned().ok_or_else(|| {
-            Error::NotFound(format!("there is no agent {:?}; `btctl agents ls` lists them", self.agent))
-        })?;
+        let agent = Client::connect(settings).await?.agent(&self.agent).await?;
         let row = row(agent.clone())?;
         let titles = columns().into_iter().map(|column| column.name);
         let mut facts: Vec<_> = titles.zip(row.cells).collect();

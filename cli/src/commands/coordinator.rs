@@ -5,7 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::logging::{self, LogFormat};
+use crate::output::say;
 use crate::signals::Signals;
+use crate::up::exposure_warning;
 
 const EXAMPLES: &str = "\
 Example:
@@ -26,12 +28,19 @@ impl Coordinator {
         logging::start(&self.log);
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();
-        let (ready, _) = oneshot::channel();
+        let (ready, mut is_ready) = oneshot::channel();
         let serving = bt_coordinator::run(self.options, ready, shutdown.clone());
         tokio::pin!(serving);
-        tokio::select! {
-            served = &mut serving => return Ok(served?),
-            () = signals.next() => shutdown.cancel(),
+        loop {
+            tokio::select! {
+                served = &mut serving => return Ok(served?),
+                () = signals.next() => break shutdown.cancel(),
+                address = &mut is_ready, if !is_ready.is_terminated() => {
+                    if let Some(warning) = address.ok().and_then(exposure_warning) {
+                        say(&warning);
+                    }
+                }
+            }
         }
         tokio::select! {
             served = serving => Ok(served?),

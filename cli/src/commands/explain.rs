@@ -9,11 +9,12 @@ use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_js
 use crate::settings::Settings;
 use crate::target::Target;
 
-/// Say why a job does not run: what holds it or its sweep back, and what each agent says to it.
+/// Say why a job does not run: what holds it or its sweep back, and what each agent says to it. Of a finished job, say how
+/// it ended and what may be done about it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  btctl explain sma-cross/17\n  btctl explain sma-cross -o json")]
 pub(crate) struct Explain {
-    /// Job; its first one if only a sweep is given.
+    /// Job; if only a sweep is given, the first job that waits, else the first that runs, else the first that failed.
     #[arg(value_name = "SWEEP[/JOB]")]
     target: Target,
     #[command(flatten)]
@@ -23,16 +24,17 @@ pub(crate) struct Explain {
 impl Explain {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let Target { sweep, job } = self.target;
-        let job = job.unwrap_or(0);
         let client = Client::connect(settings).await?;
         let explained = client.explain(v1::ExplainRequest { sweep: sweep.clone(), job }).await?;
         let state = words::job_state(explained.state())?.name();
-        let v1::ExplainReply { reasons, agents, .. } = explained;
+        let v1::ExplainReply { reasons, agents, job, next, .. } = explained;
         match self.output.output {
             Format::Json => {
                 let agents: Vec<_> =
                     agents.iter().map(|said| json!({ "agent": said.agent, "why": said.why })).collect();
-                print_json(&json!({ "job": job, "state": state, "reasons": reasons, "agents": agents }))
+                print_json(
+                    &json!({ "job": job, "state": state, "reasons": reasons, "agents": agents, "next": next }),
+                )
             }
             Format::Table | Format::Wide => {
                 print(&format!("{sweep}/{job} is {state}"))?;
@@ -45,7 +47,10 @@ impl Explain {
                         agent => print(&format!("  agent {agent}: {}", said.why))?,
                     }
                 }
-                Ok(())
+                if !next.is_empty() {
+                    print("next:")?;
+                }
+                next.iter().try_for_each(|step| print(&format!("  {step}")))
             }
             format => {
                 let all = reasons.into_iter().map(|why| (String::new(), why));

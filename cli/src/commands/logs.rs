@@ -102,7 +102,8 @@ async fn only_job(client: &Client, sweep: &str) -> Result<u32, Error> {
         1 => Ok(0),
         jobs => Err(Error::Usage(format!(
             "sweep {} has {jobs} jobs; say which one's log you want, e.g. btctl logs {}/0",
-            shown.sweep.name, shown.sweep.name
+            shown.sweep.name,
+            words::address(&shown.sweep)
         ))),
     }
 }

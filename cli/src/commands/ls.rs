@@ -1,8 +1,8 @@
 //! `btctl ls`: the sweeps.
 
-use std::collections::HashSet;
-
-use bt_proto::v1;
+use bt_proto::{convert, v1};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, civil};
 use serde_json::json;
 
 use crate::client::Client;
@@ -10,13 +10,36 @@ use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
 use crate::settings::Settings;
 
+const EXAMPLES: &str = "\
+Examples:
+  btctl ls                                   # what is queued or running
+  btctl ls --all -o json
+  btctl ls --state failed --since 2d
+  btctl ls --all --owner ann --name 'sma-*' --tag nightly";
+
 /// List sweeps, the newest first.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  btctl ls\n  btctl ls --all -o json")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Ls {
-    /// The ended ones as well.
+    /// The finished ones as well.
     #[arg(short, long)]
     all: bool,
+    /// Only sweeps in this state; may be repeated, or several separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STATE")]
+    state: Vec<State>,
+    /// Only sweeps of this owner.
+    #[arg(long)]
+    owner: Option<String>,
+    /// Only sweeps of this name; * stands for any characters.
+    #[arg(long)]
+    name: Option<String>,
+    /// Only sweeps that were submitted since then: an age such as 2d, or a time such as 2026-01-31 or
+    /// 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Only sweeps with this tag; may be repeated.
+    #[arg(long)]
+    tag: Vec<String>,
     /// How many to list.
     #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -24,9 +47,57 @@ pub(crate) struct Ls {
     output: ListArgs,
 }
 
+/// How a sweep is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum State {
+    Queued,
+    Running,
+    Paused,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl From<State> for v1::SweepState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Queued => Self::Queued,
+            State::Running => Self::Running,
+            State::Paused => Self::Paused,
+            State::Succeeded => Self::Succeeded,
+            State::Failed => Self::Failed,
+            State::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// A time ago, or a time.
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        let ago = SignedDuration::try_from(ago).map_err(|error| error.to_string())?;
+        return Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
+    }
+    let day = || text.parse::<civil::Date>().ok()?.to_zoned(TimeZone::system()).ok();
+    let time = || text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::system()).ok();
+    let local = || day().or_else(time).map(|zoned| zoned.timestamp());
+    text.parse().ok().or_else(local).ok_or_else(|| {
+        "write an age such as 2d, a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z".to_owned()
+    })
+}
+
 impl Ls {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let sweeps = Client::connect(settings).await?.sweeps(self.all, self.limit).await?;
+        let request = v1::ListSweepsRequest {
+            // Whoever asks for a state wants those sweeps that are in it.
+            all: self.all || !self.state.is_empty(),
+            limit: self.limit,
+            states: self.state.iter().map(|state| v1::SweepState::from(*state).into()).collect(),
+            owner: self.owner.unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
+            since: self.since.map(convert::timestamp),
+            tags: self.tag,
+        };
+        let v1::ListSweepsReply { sweeps, hidden } = Client::connect(settings).await?.sweeps(request).await?;
         let columns = vec![
             Column::always("name"),
             Column::always("id"),
@@ -41,22 +112,28 @@ impl Ls {
             Column::wide("owner"),
             Column::wide("priority"),
             Column::wide("image"),
+            Column::wide("tags"),
+            Column::wide("note"),
         ];
-        let mut names = HashSet::new();
-        let mut rows = Vec::with_capacity(sweeps.len());
-        for sweep in sweeps {
-            // A name means the newest of its sweeps; an older one is addressed by its id.
-            let name = if names.insert(sweep.name.clone()) { &sweep.name } else { &sweep.id }.clone();
-            rows.push(row(sweep, name)?);
+        let cut_off = sweeps.len() == self.limit as usize;
+        let rows = sweeps.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        if rows.is_empty() {
+            say("no sweep matches");
         }
-        if rows.is_empty() && !self.all {
-            say("no sweep is queued or running; `btctl ls --all` lists those that have ended");
+        View { columns, rows }.print(&self.output)?;
+        if cut_off {
+            say(&format!("these are the newest {}; -n lists more", self.limit));
         }
-        View { columns, rows }.print(&self.output)
+        match hidden {
+            0 => {}
+            1 => say("1 finished sweep is not listed; btctl ls --all lists it"),
+            hidden => say(&format!("{hidden} finished sweeps are not listed; btctl ls --all lists them")),
+        }
+        Ok(())
     }
 }
 
-fn row(sweep: v1::Sweep, name: String) -> Result<Row, Error> {
+fn row(sweep: v1::Sweep) -> Result<Row, Error> {
     let counts = sweep.counts.unwrap_or_default();
     let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
     let cells = vec![
@@ -73,8 +150,10 @@ fn row(sweep: v1::Sweep, name: String) -> Result<Row, Error> {
         Cell::text(&sweep.owner),
         Cell::number(sweep.priority),
         Cell::text(&sweep.image),
+        Cell::text(sweep.tags.join(" ")),
+        Cell::text(&sweep.note),
     ];
-    Ok(Row { cells, json: json(&sweep)?, name })
+    Ok(Row { cells, json: json(&sweep)?, name: words::address(&sweep).to_owned() })
 }
 
 /// A sweep as JSON, in `ls` and in `show`.
@@ -99,5 +178,7 @@ pub(super) fn json(sweep: &v1::Sweep) -> Result<serde_json::Value, Error> {
         },
         "created": words::time(sweep.created.as_ref())?,
         "finished": words::time(sweep.finished.as_ref())?,
+        "tags": sweep.tags,
+        "note": Some(&sweep.note).filter(|note| !note.is_empty()),
     }))
 }

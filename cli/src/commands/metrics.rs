@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Format, print_json, say};
 use crate::settings::Settings;
-use crate::target::Target;
+use crate::target::{Target, resolve_to_change};
 
 /// Outputs that are read at once.
 const AT_ONCE: usize = 8;
@@ -94,7 +94,7 @@ impl Import {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let table = self.table.as_ref().map(|path| self.read_table(path)).transpose()?;
         let client = Client::connect(settings).await?;
-        let sweep = client.show(&self.target.sweep).await?.sweep;
+        let sweep = resolve_to_change(&client, &self.target.sweep).await?;
         let (given, read) = match (&self.file, table) {
             (Some(file), _) => self.read_outputs(&client, &sweep.id, file).await?,
             (None, table) => (table.unwrap_or_default(), Ok(())),

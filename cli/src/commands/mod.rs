@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod coordinator;
 mod debug;
+mod describe;
 mod doctor;
 mod down;
 mod explain;
@@ -23,12 +24,14 @@ mod pause;
 mod rerun;
 mod results;
 mod retry;
+mod rm;
 mod run;
 mod show;
 mod submit;
 mod top;
 mod up;
 mod version;
+mod wait;
 
 use clap::{Parser, Subcommand};
 
@@ -63,6 +66,7 @@ enum Command {
     Submit(submit::Submit),
     Ls(ls::Ls),
     Show(show::Show),
+    Wait(wait::Wait),
     Jobs(jobs::Jobs),
     Logs(logs::Logs),
     #[command(subcommand)]
@@ -79,6 +83,9 @@ enum Command {
     Rerun(rerun::Rerun),
     Pause(pause::Pause),
     Resume(pause::Resume),
+    Tag(describe::Tag),
+    Note(describe::Note),
+    Rm(rm::Rm),
     Explain(explain::Explain),
     #[command(subcommand)]
     Limits(limits::Limits),
@@ -105,6 +112,7 @@ impl Cli {
             Command::Submit(command) => command.run(&settings()?).await,
             Command::Ls(command) => command.run(&settings()?).await,
             Command::Show(command) => command.run(&settings()?).await,
+            Command::Wait(command) => command.run(&settings()?).await,
             Command::Jobs(command) => command.run(&settings()?).await,
             Command::Logs(command) => command.run(&settings()?).await,
             Command::Results(command) => command.run(&settings()?).await,
@@ -119,6 +127,9 @@ impl Cli {
             Command::Rerun(command) => command.run(&settings()?).await,
             Command::Pause(command) => command.run(&settings()?).await,
             Command::Resume(command) => command.run(&settings()?).await,
+            Command::Tag(command) => command.run(&settings()?).await,
+            Command::Note(command) => command.run(&settings()?).await,
+            Command::Rm(command) => command.run(&settings()?).await,
             Command::Explain(command) => command.run(&settings()?).await,
             Command::Limits(command) => command.run(&settings()?).await,
             Command::Agents(command) => command.run(&settings()?).await,

@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
 use crate::settings::Settings;
+use crate::target::resolve_to_change;
 
 /// Start no more jobs of these sweeps; those that run go on.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,7 +28,11 @@ impl Pause {
         let client = Client::connect(settings).await?;
         let mut batch = Batch::of_named(self.sweeps.len());
         for sweep in self.sweeps {
-            match batch.note(&sweep, client.pause(&sweep).await)? {
+            let outcome = match resolve_to_change(&client, &sweep).await {
+                Ok(found) => client.pause(&found.id).await,
+                Err(error) => Err(error),
+            };
+            match batch.note(&sweep, outcome)? {
                 Some(true) => say(&format!("{sweep}: paused; btctl resume {sweep} lets it go on")),
                 Some(false) => say(&format!("{sweep}: it was paused before, or has finished")),
                 None => {}
@@ -42,7 +47,11 @@ impl Resume {
         let client = Client::connect(settings).await?;
         let mut batch = Batch::of_named(self.sweeps.len());
         for sweep in self.sweeps {
-            match batch.note(&sweep, client.resume(&sweep).await)? {
+            let outcome = match resolve_to_change(&client, &sweep).await {
+                Ok(found) => client.resume(&found.id).await,
+                Err(error) => Err(error),
+            };
+            match batch.note(&sweep, outcome)? {
                 Some(true) => say(&format!("{sweep}: it goes on")),
                 Some(false) => say(&format!("{sweep}: it was not paused")),
                 None => {}

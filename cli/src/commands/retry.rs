@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
 use crate::settings::Settings;
-use crate::target::Target;
+use crate::target::{Target, resolve_to_change};
 
 /// Queue failed or cancelled jobs again; jobs that succeeded stay as they are.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,8 +35,12 @@ impl Retry {
         let mut batch = Batch::of_named(self.targets.len());
         for target in self.targets {
             let Target { sweep, job } = &target;
+            let Some(found) = batch.note(&target.to_string(), resolve_to_change(&client, sweep).await)?
+            else {
+                continue;
+            };
             let request = v1::RetryRequest {
-                sweep: sweep.clone(),
+                sweep: found.id,
                 jobs: job.iter().copied().collect(),
                 failed_only: self.failed.is_some(),
                 reasons: reasons.clone(),

@@ -1,5 +1,8 @@
 //! `btctl show`: one sweep, or one job of it, and why it is as it is.
 
+use std::io::{IsTerminal, stdout};
+use std::time::Duration;
+
 use bt_model::secret;
 use bt_proto::v1;
 use serde_json::{Value, json};
@@ -15,12 +18,15 @@ use crate::target::Target;
 /// Show a sweep or a job: its state, why jobs wait, and what failed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  btctl show sma-cross\n  btctl show sma-cross/17\n  btctl show sma-cross -o json"
+    after_help = "Examples:\n  btctl show sma-cross\n  btctl show sma-cross -w\n  btctl show sma-cross/17\n  btctl show sma-cross -o json"
 )]
 pub(crate) struct Show {
     /// Sweep or job: NAME, ID or SWEEP/NUMBER.
     #[arg(value_name = "SWEEP[/JOB]")]
     target: Target,
+    /// Show it again whenever it changes, until the sweep has finished.
+    #[arg(short, long)]
+    watch: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -28,13 +34,16 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
+        if self.watch {
+            return self.watch(&client).await;
+        }
         if let Some(number) = self.target.job {
             return show_job(&client, &self.target.sweep, number, self.output.output).await;
         }
         let shown = client.show(&self.target.sweep).await?;
         match self.output.output {
             Format::Json => print_json(&sweep_json(&shown)?),
-            Format::Name => print(&shown.sweep.name),
+            Format::Name => print(words::address(&shown.sweep)),
             Format::Table | Format::Wide => print(&sweep_text(&shown, self.output.output == Format::Wide)?),
             Format::Csv => {
                 let Value::Object(counts) = ls::json(&shown.sweep)?["counts"].clone() else {
@@ -47,6 +56,39 @@ impl Show {
                 let mut cells = [&id, &name, &state, &image].map(Cell::text).to_vec();
                 cells.extend(counts.values().map(Cell::from));
                 View { columns, rows: vec![Row { cells, json: Value::Null, name: id }] }.print(Format::Csv)
+            }
+        }
+    }
+}
+
+/// How often a sweep that is watched is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Show {
+    /// Shows the sweep whenever it has changed: on a terminal in the same place, elsewhere one text after the other.
+    async fn watch(&self, client: &Client) -> Result<(), Error> {
+        let wide = self.output.output == Format::Wide;
+        if self.target.job.is_some() || !matches!(self.output.output, Format::Table | Format::Wide) {
+            let told = "--watch shows a sweep as text; scripts wait for one with btctl wait SWEEP";
+            return Err(Error::Usage(told.to_owned()));
+        }
+        // By its id from now on: a newer sweep may take the name meanwhile.
+        let id = client.resolve(&self.target.sweep).await?.id;
+        let clear = if stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+        let mut last = String::new();
+        loop {
+            let shown = client.show(&id).await?;
+            let text = sweep_text(&shown, wide)?;
+            if text != last {
+                print(&format!("{clear}{text}"))?;
+                last = text;
+            }
+            if shown.counts.queued + shown.counts.running == 0 {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted),
             }
         }
     }
@@ -115,8 +157,15 @@ const SHOWN: usize = 10;
 
 fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     let sweep = &shown.sweep;
+    let address = words::address(sweep);
     let mut lines = Lines::default();
     lines.add("Sweep", format_args!("{} ({})", sweep.name, sweep.id));
+    if !sweep.tags.is_empty() {
+        lines.add("Tags", sweep.tags.join(", "));
+    }
+    if !sweep.note.is_empty() {
+        lines.add("Note", &sweep.note);
+    }
     lines.add("State", words::sweep_state(sweep));
     let pin = match sweep.image_pin.as_str() {
         "" => String::new(),
@@ -145,7 +194,7 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     }
     if sweep.paused {
         let why = if sweep.pause_reason.is_empty() { "as asked" } else { &sweep.pause_reason };
-        lines.add("Paused", format_args!("{why}; btctl resume {} starts it again", sweep.name));
+        lines.add("Paused", format_args!("{why}; btctl resume {address} starts it again"));
     }
     if let Some(pace) = shown.pace {
         lines.add("Pace", words::pace(&pace, &shown.counts));
@@ -160,7 +209,7 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         }
         false => lines.add(
             "Results",
-            format_args!("{} in the store; btctl results get {} -d DIR{}", shown.store, sweep.name, until),
+            format_args!("{} in the store; btctl results get {address} -d DIR{until}", shown.store),
         ),
     }
     let limit = if all { usize::MAX } else { SHOWN };
@@ -180,8 +229,8 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         lines.add(
             "Failed",
             format_args!(
-                "{} {jobs}: {reason}; see btctl logs {}/{}",
-                failures.jobs, sweep.name, failures.first_job
+                "{} {jobs}: {reason}; see btctl logs {address}/{}",
+                failures.jobs, failures.first_job
             ),
         );
     }

@@ -62,7 +62,7 @@ impl Up {
         if up::is_background() {
             up::leave_terminal()?;
         } else if self.detach {
-            return up::detach(&place).await;
+            return up::detach(&place, self.listen).await;
         }
         logging::start(&self.log);
         let plan = Plan {

@@ -2,6 +2,7 @@
 //! remarks about it go to standard error.
 
 mod cell;
+mod confirm;
 mod out;
 mod printer;
 mod table;
@@ -14,6 +15,7 @@ use bt_model::manifest::suggestion;
 use serde_json::Value;
 
 pub(crate) use cell::Cell;
+pub(crate) use confirm::confirm;
 pub(crate) use out::{Out, reader_left};
 pub(crate) use printer::Printer;
 

@@ -28,6 +28,11 @@ pub(crate) fn sweep_state(sweep: &v1::Sweep) -> &'static str {
     }
 }
 
+/// What addresses a sweep in other commands: its name, or its id if the name means a newer sweep.
+pub(crate) fn address(sweep: &v1::Sweep) -> &str {
+    if sweep.newest { &sweep.name } else { &sweep.id }
+}
+
 pub(crate) fn total(counts: &v1::Counts) -> u32 {
     counts.queued + counts.running + counts.succeeded + counts.failed + counts.cancelled
 }

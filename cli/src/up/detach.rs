@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::Place;
 use super::lock::{Holder, holder};
 use crate::error::Error;
 use crate::output::say;
+use crate::up::exposure_warning;
 
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a start may take: a first one makes a Postgres cluster.
@@ -37,7 +39,7 @@ pub(crate) fn leave_terminal() -> Result<(), Error> {
 }
 
 /// Starts `btctl up` in the background, and returns when it serves.
-pub(crate) async fn detach(place: &Place) -> Result<(), Error> {
+pub(crate) async fn detach(place: &Place, listen: Option<SocketAddr>) -> Result<(), Error> {
     place.create()?;
     if let Some(Holder { pid, .. }) = holder(place)? {
         return Err(Error::Failed(format!(
@@ -72,6 +74,12 @@ pub(crate) async fn detach(place: &Place) -> Result<(), Error> {
                 path.display(),
                 place.down_command()
             ));
+            // What it listens on, with the port that it got.
+            let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+            let listens = listen.map(|listen| SocketAddr::new(listen.ip(), port.unwrap_or(listen.port())));
+            if let Some(warning) = listens.and_then(exposure_warning) {
+                say(&warning);
+            }
             return Ok(());
         }
         if ended.is_some() || Instant::now() > deadline {

@@ -5,6 +5,7 @@
 //! (its Postgres, its containers) the next one takes over.
 
 mod detach;
+mod exposed;
 mod lock;
 mod place;
 mod postgres;
@@ -25,6 +26,7 @@ use crate::settings::ClientFile;
 use crate::signals::Signals;
 
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
+pub(crate) use exposed::warning as exposure_warning;
 pub(crate) use place::Place;
 pub(crate) use postgres::installed as installed_postgres;
 
@@ -210,5 +212,8 @@ fn announce(plan: &Plan, address: SocketAddr, store: &Location, lock: &mut Lock)
         }
     }
     say(&told);
+    if let Some(warning) = exposure_warning(address) {
+        say(&warning);
+    }
     Ok(())
 }

@@ -100,7 +100,7 @@ impl Queue {
         let mut tx = self.pool.begin().await?;
         let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
         if held.expired {
-            return Err(Error::Expired(held.name));
+            return Err(Error::Expired { name: held.name, sweep });
         }
         let mut left_over = 0;
         if held.cancelled && *jobs == Chosen::All && ended.contains(&JobState::Cancelled) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
+use bt_model::placement::Need;
 use bt_model::resources::Resources;
 use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, query_file};
@@ -40,6 +41,11 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
+    /// What each of its jobs needs of an agent.
+    pub(crate) fn need(&self) -> Need<'_> {
+        Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes }
+    }
+
     /// True when a claim must look at what runs elsewhere.
     fn is_limited(&self) -> bool {
         self.max_parallel.is_some() || !self.limits.is_empty()

@@ -1,22 +1,28 @@
 //! What can go wrong with the queue, by what a caller does about it.
 
-use bt_model::id::{AgentId, AttemptId};
+use bt_model::id::{AgentId, AttemptId, SweepId};
 use sqlx::error::ErrorKind;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the database URL can't be read: {0}; it looks like postgres://user@host/database")]
     Url(#[source] sqlx::Error),
-    #[error("there is no sweep {0:?}")]
+    /// A sentence: which, and what may have been meant.
+    #[error("{0}")]
     NoSweep(String),
-    #[error("there is no agent {0:?}; `btctl agents ls` lists them")]
+    /// A sentence: which, and what may have been meant.
+    #[error("{0}")]
     NoAgent(String),
-    #[error("{0:?} begins the ids of several; give more of its digits")]
+    /// A sentence: what may have been meant.
+    #[error("{0}")]
     Ambiguous(String),
+    /// A sentence: why a change can't be made now, and what would help.
+    #[error("{0}")]
+    Refused(String),
     #[error("sweep {sweep} has no job {job}; its jobs are 0 to {highest}")]
     NoJob { sweep: String, job: u32, highest: u32 },
-    #[error("the results of sweep {0} have expired; submit it anew with `btctl submit --like {0}`")]
-    Expired(String),
+    #[error("the results of sweep {name} have expired; submit it anew with `btctl submit --like {sweep}`")]
+    Expired { name: String, sweep: SweepId },
     #[error("the idempotency key {0:?} was used for another sweep; choose another key")]
     KeyReused(String),
     #[error("agent {0} has opened a newer session; two agents may be using copies of one state directory")]

@@ -143,7 +143,7 @@ impl Queue {
     }
 
     /// Marks the sweeps that have no job left to run.
-    async fn end_sweeps(&self) -> Result<(), Error> {
+    pub(crate) async fn end_sweeps(&self) -> Result<(), Error> {
         let finished = query_file!("queries/finished_sweeps.sql").fetch_all(&self.pool).await?;
         for row in finished {
             let mut tx = self.pool.begin().await?;

@@ -5,8 +5,10 @@
 
 mod cancel;
 mod claim;
+mod describe;
 mod error;
 mod files;
+mod find;
 mod images;
 mod import;
 mod keep;
@@ -30,15 +32,17 @@ use sqlx::{PgConnection, PgPool, query_file};
 
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
+pub(crate) use describe::Description;
 pub(crate) use error::Error;
 pub(crate) use files::PublishedFile;
+pub(crate) use find::Found;
 pub(crate) use images::ImageRow;
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use maintain::{Documented, Published};
 pub(crate) use rank::Reported;
 pub(crate) use read::{
-    AgentRow, AttemptRow, Found, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepRow,
+    AgentRow, AttemptRow, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepFilter, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
 pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};

@@ -1,10 +1,11 @@
 //! What clients want to know. Long answers come in pages, in an order that a next page can start from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
+use bt_model::placement::{Offer, labels};
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
 use bt_model::state::{AttemptState, JobState};
@@ -14,21 +15,25 @@ use std::time::Duration;
 
 use super::claim::{Written, interval};
 use super::files::PublishedFile;
-use super::row::{Pg, from_json, reason, resources, signed, time, unsigned};
+use super::row::{Pg, from_json, offset, reason, resources, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::Measured;
 use super::{Candidate, Error, Queue};
 
-/// A sweep as clients name it, found.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) id: SweepId,
-    pub(crate) name: String,
-    pub(crate) jobs: u32,
-    /// When its results were given up.
-    pub(crate) expired: Option<Timestamp>,
-    /// Its jobs may have others' results, or wait for them.
-    pub(crate) reuses: bool,
+/// Which sweeps a list is to hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SweepFilter {
+    /// The finished ones as well.
+    pub(crate) all: bool,
+    /// Names of states; empty: all.
+    pub(crate) states: Vec<String>,
+    pub(crate) owner: Option<String>,
+    /// A pattern of names, for `like`.
+    pub(crate) name: Option<String>,
+    /// Submitted at this time or later.
+    pub(crate) since: Option<Timestamp>,
+    /// All of these tags.
+    pub(crate) tags: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +58,12 @@ pub(crate) struct SweepRow {
     /// When its results are given up, if that is known, and whether they have been.
     pub(crate) kept_until: Option<Timestamp>,
     pub(crate) expired: bool,
+    pub(crate) tags: Vec<String>,
+    pub(crate) note: String,
+    /// Its name means this one.
+    pub(crate) is_newest: bool,
+    /// Sweeps of its name.
+    pub(crate) same_name: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +109,8 @@ pub(crate) struct InQueue {
     pub(crate) agent: Option<String>,
     pub(crate) attempt_state: Option<AttemptState>,
     pub(crate) note: Option<String>,
+    /// Why it failed, if it has.
+    pub(crate) reason: Option<Reason>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -149,6 +162,19 @@ pub(crate) struct AgentRow {
     pub(crate) last_seen: Timestamp,
 }
 
+impl AgentRow {
+    /// What it offers, but for its images.
+    pub(crate) fn offer(&self) -> Offer {
+        Offer {
+            capacity: self.capacity,
+            labels: labels(self.labels.clone(), self.id),
+            volumes: self.volumes.clone(),
+            job_memory_bytes: self.job_memory_bytes,
+            images: HashSet::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct OutputRow {
     pub(crate) job: u32,
@@ -194,43 +220,52 @@ macro_rules! job_row {
 pub(super) use job_row;
 
 impl Queue {
-    /// Finds a sweep by its name (the newest of that name), its id, or a unique prefix of its id.
-    pub(crate) async fn find_sweep(&self, text: &str) -> Result<Found, Error> {
-        let digits = text.replace('-', "").to_ascii_lowercase();
-        let is_id = digits.chars().all(|digit| digit.is_ascii_hexdigit());
-        let prefix = if is_id { digits } else { String::new() };
-        let rows = query_file!("queries/resolve_sweep.sql", text, prefix).fetch_all(&self.pool).await?;
-        let by_name = rows.iter().any(|row| row.by_name);
-        if rows.len() > 1 && !by_name {
-            return Err(Error::Ambiguous(text.to_owned()));
-        }
-        let row = rows.into_iter().find(|row| row.by_name == by_name);
-        let row = row.ok_or_else(|| Error::NoSweep(text.to_owned()))?;
-        match (row.id, row.name, row.jobs) {
-            (Some(id), Some(name), Some(jobs)) => {
-                let expired = row.expired_at.map(time).transpose()?;
-                Ok(Found {
-                    id: SweepId::from_uuid(id),
-                    name,
-                    jobs: unsigned(jobs)?,
-                    expired,
-                    reuses: row.reuses,
-                })
-            }
-            _ => Err(Error::Corrupt("a sweep without a name".into())),
-        }
+    /// One sweep; none if it was removed.
+    pub(crate) async fn sweep(&self, sweep: SweepId) -> Result<Option<SweepRow>, Error> {
+        let filter = SweepFilter { all: true, ..SweepFilter::default() };
+        Ok(self.list_sweeps(Some(sweep), &filter, 1).await?.pop())
     }
 
-    /// Sweeps, newest first: one, or those that may still run, or all.
-    pub(crate) async fn sweeps(
+    /// Sweeps, newest first.
+    pub(crate) async fn sweeps(&self, filter: &SweepFilter, limit: u32) -> Result<Vec<SweepRow>, Error> {
+        self.list_sweeps(None, filter, limit).await
+    }
+
+    /// How many finished sweeps a list without them leaves out.
+    pub(crate) async fn finished_sweeps(&self, filter: &SweepFilter) -> Result<u32, Error> {
+        let SweepFilter { owner, name, since, tags, .. } = filter;
+        let row = query_file!(
+            "queries/count_finished.sql",
+            owner.as_deref(),
+            name.as_deref(),
+            since.as_ref().map(offset).transpose()?,
+            tags
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        unsigned(row.finished)
+    }
+
+    async fn list_sweeps(
         &self,
         only: Option<SweepId>,
-        all: bool,
+        filter: &SweepFilter,
         limit: u32,
     ) -> Result<Vec<SweepRow>, Error> {
-        let only = only.map(SweepId::uuid);
-        let rows =
-            query_file!("queries/list_sweeps.sql", only, all, i64::from(limit)).fetch_all(&self.pool).await?;
+        let SweepFilter { all, states, owner, name, since, tags } = filter;
+        let rows = query_file!(
+            "queries/list_sweeps.sql",
+            only.map(SweepId::uuid),
+            all,
+            i64::from(limit),
+            states,
+            owner.as_deref(),
+            name.as_deref(),
+            since.as_ref().map(offset).transpose()?,
+            tags
+        )
+        .fetch_all(&self.pool)
+        .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(SweepRow {
@@ -246,6 +281,10 @@ impl Queue {
                     finished: row.finished_at.map(time).transpose()?,
                     kept_until: row.kept_until.map(time).transpose()?,
                     expired: row.expired,
+                    tags: row.tags,
+                    note: row.note,
+                    is_newest: row.is_newest,
+                    same_name: unsigned(row.same_name)?,
                     name: row.name,
                     owner: row.owner,
                     image: row.image,
@@ -312,6 +351,12 @@ impl Queue {
             .collect()
     }
 
+    /// The job that a user asks about who names the sweep alone.
+    pub(crate) async fn job_to_explain(&self, sweep: SweepId) -> Result<u32, Error> {
+        let row = query_file!("queries/job_to_explain.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        unsigned(row.number)
+    }
+
     /// A job as it stands in the queue.
     pub(crate) async fn in_queue(&self, sweep: SweepId, job: u32) -> Result<InQueue, Error> {
         let row = query_file!("queries/job_in_queue.sql", sweep.uuid(), signed::<i32>(job)?)
@@ -326,6 +371,7 @@ impl Queue {
             agent: row.agent,
             attempt_state: row.attempt_state.map(|Pg(state)| state),
             note: row.note,
+            reason: reason(row.reason, row.reason_code, row.reason_message),
         })
     }
 

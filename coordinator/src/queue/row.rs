@@ -92,6 +92,12 @@ pub(super) fn signed<T: TryFrom<u64>>(value: impl Into<u64>) -> Result<T, Error>
     T::try_from(value).map_err(|_| Error::Corrupt(format!("{value} is too large to be stored")))
 }
 
+/// A time as sqlx wants it.
+pub(super) fn offset(time: &jiff::Timestamp) -> Result<DateTime<Utc>, Error> {
+    let converted = DateTime::from_timestamp(time.as_second(), time.subsec_nanosecond().unsigned_abs());
+    converted.ok_or_else(|| Error::Corrupt(format!("the time {time}")))
+}
+
 pub(super) fn time(time: DateTime<Utc>) -> Result<jiff::Timestamp, Error> {
     jiff::Timestamp::from_microsecond(time.timestamp_micros())
         .map_err(|_| Error::Corrupt(format!("the time {time}")))

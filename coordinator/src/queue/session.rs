@@ -197,25 +197,11 @@ impl Queue {
         pin().await?.ok_or(Error::NoAttempt(attempt))
     }
 
-    /// Finds an agent by its name (the latest of that name), its id, or a unique prefix of its id.
-    pub(crate) async fn find_agent(&self, text: &str) -> Result<AgentId, Error> {
-        let digits = text.replace('-', "").to_ascii_lowercase();
-        let is_id = digits.chars().all(|digit| digit.is_ascii_hexdigit());
-        let prefix = if is_id { digits } else { String::new() };
-        let rows = query_file!("queries/find_agents.sql", text, prefix).fetch_all(&self.pool).await?;
-        let by_name = rows.iter().any(|row| row.by_name);
-        if rows.len() > 1 && !by_name {
-            return Err(Error::Ambiguous(text.to_owned()));
-        }
-        let row = rows.into_iter().find(|row| row.by_name == by_name);
-        row.map(|row| AgentId::from_uuid(row.id)).ok_or_else(|| Error::NoAgent(text.to_owned()))
-    }
-
     /// Takes an agent out of service, or back: no job is leased to it from then on.
     pub(crate) async fn drain(&self, agent: AgentId, drain: bool) -> Result<(), Error> {
         let drained =
             query_file!("queries/drain_agent.sql", agent.uuid(), drain).fetch_optional(&self.pool).await?;
-        drained.map(drop).ok_or_else(|| Error::NoAgent(agent.to_string()))
+        drained.map(drop).ok_or_else(|| Error::NoAgent(format!("there is no agent {agent}")))
     }
 
     /// Says what an attempt waits for, for people.

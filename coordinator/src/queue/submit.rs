@@ -7,6 +7,7 @@ use bt_model::manifest::Policy;
 use bt_model::resources::Resources;
 use sqlx::{PgConnection, Postgres, Transaction, query_file};
 
+use super::describe::{Description, describe};
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue, READY, notify};
 
@@ -38,6 +39,7 @@ pub(crate) struct Submission {
     pub(crate) recipe: [u8; 32],
     /// Results of identical jobs are to be taken.
     pub(crate) reuse: bool,
+    pub(crate) description: Description,
 }
 
 /// The parameters of a sweep's jobs, in the order of their numbers.
@@ -195,7 +197,11 @@ async fn insert_sweep(tx: &mut PgConnection, sweep: &Submission) -> Result<Optio
     .fetch_optional(&mut *tx)
     .await?;
     if let (Some(_), Some(pin)) = (&inserted, &sweep.image_pin) {
-        query_file!("queries/pin_new_sweep.sql", id.uuid(), pin).execute(tx).await?;
+        query_file!("queries/pin_new_sweep.sql", id.uuid(), pin).execute(&mut *tx).await?;
+    }
+    let Description { tags, note } = &sweep.description;
+    if inserted.is_some() && (!tags.is_empty() || !note.is_empty()) {
+        describe(tx, id, tags, &[], Some(note)).await?;
     }
     Ok(inserted.map(|_| id))
 }

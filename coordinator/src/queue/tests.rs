@@ -39,6 +39,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         image_pin: None,
         recipe: [9; 32],
         reuse: false,
+        description: Description::default(),
     }
 }
 

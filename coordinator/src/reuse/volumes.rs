@@ -6,7 +6,7 @@ use bt_model::resources::Resources;
 use super::resolve::PATIENCE;
 use super::{Error, Reuse};
 use crate::queue::{AgentRow, Fingerprints, Pending};
-use crate::scheduling::{Offer, misfit};
+use crate::scheduling::misfit;
 
 /// What is known of the content of a sweep's volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +27,8 @@ impl Reuse {
         let details = self.queue.sweep_details(pending.sweep).await?;
         let mut agents = self.queue.agents(self.silence).await?;
         agents.retain(|agent| {
-            let offer = Offer {
-                capacity: agent.capacity,
-                labels: agent.labels.clone(),
-                volumes: agent.volumes.clone(),
-                job_memory_bytes: agent.job_memory_bytes,
-                images: Default::default(),
-            };
             let all = Resources { jobs: agent.capacity.jobs.max(1), ..agent.capacity };
-            !agent.offline && misfit(&offer, &all, &details.candidate).is_none()
+            !agent.offline && misfit(&agent.offer(), &all, &details.candidate).is_none()
         });
         for (volume, read_only) in &pending.volumes {
             if !read_only {

@@ -7,6 +7,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::layout::AttemptPlace;
+use bt_model::placement::{Offer, labels};
 use bt_model::reason::Reason;
 use bt_model::retry::Ending;
 use bt_model::state::AttemptEvent;
@@ -28,7 +29,6 @@ use crate::queue::{
     Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, PublishedFile, Pulse,
     Recorded, Report, Settlement,
 };
-use crate::scheduling::{Offer, labels};
 
 /// How long a new connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);

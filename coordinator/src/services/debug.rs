@@ -122,7 +122,8 @@ impl Services {
         let agent = chosen.map(|ready| ready.agent).ok_or_else(|| {
             Status::unavailable(format!(
                 "no agent that could run job {job} of sweep {} is connected; btctl explain {}/{job} says why",
-                sweep.name, sweep.name
+                sweep.name,
+                sweep.address()
             ))
         })?;
         let assignment = v1::Assignment {

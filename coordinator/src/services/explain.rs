@@ -1,12 +1,14 @@
 //! Why jobs wait, in words: what holds the sweep back, what holds the job back, and what each agent says to it.
 
+use bt_model::placement::Misfit;
+use bt_model::reason::Reason;
 use bt_model::state::JobState;
 use bt_proto::v1;
 use tonic::Status;
 
 use super::{Services, status};
 use crate::queue::{AgentRow, Candidate, Found, InQueue, SweepDetails};
-use crate::scheduling::{Misfit, Offer, labels, misfit};
+use crate::scheduling::misfit;
 
 /// How an agent is, for people and for the question why a job waits.
 pub(super) enum AgentState {
@@ -58,6 +60,8 @@ impl Services {
             state: v1::JobState::from(state).into(),
             reasons: Vec::new(),
             agents: Vec::new(),
+            job: number,
+            next: next_steps(state, &job, &format!("{}/{number}", found.address())),
         };
         if state != JobState::Queued {
             reply.reasons.push(elsewhere(state, &job));
@@ -114,10 +118,10 @@ impl Services {
             };
             reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
         }
-        let rows = self.queue.sweeps(Some(sweep.sweep), true, 1).await.map_err(status::queue)?;
-        let running = rows.first().map_or(0, |row| row.counts[1]);
+        let row = self.queue.sweep(sweep.sweep).await.map_err(status::queue)?;
+        let running = row.as_ref().map_or(0, |row| row.counts[1]);
         if let Some(canary) = sweep.canary {
-            let ended = rows.first().map_or(0, |row| row.counts[2]);
+            let ended = row.as_ref().map_or(0, |row| row.counts[2]);
             if running + ended >= canary {
                 reasons.push(format!(
                     "its first {canary} jobs, the canary, must succeed before the others start"
@@ -183,14 +187,7 @@ impl Services {
                 }
                 AgentState::Ready => {
                     let free = row.capacity.less(&used.resources);
-                    let offer = Offer {
-                        capacity: row.capacity,
-                        labels: labels(row.labels, row.id),
-                        volumes: row.volumes,
-                        job_memory_bytes: row.job_memory_bytes,
-                        images: Default::default(),
-                    };
-                    let misfit = misfit(&offer, &free, wanted);
+                    let misfit = misfit(&row.offer(), &free, wanted);
                     let lasting =
                         misfit.as_ref().is_some_and(|misfit| !matches!(misfit, Misfit::Busy { .. }));
                     (misfit.map(|misfit| misfit.to_string()).unwrap_or_default(), lasting)
@@ -216,9 +213,50 @@ fn elsewhere(state: JobState, job: &InQueue) -> String {
             let note = note.map(|note| format!(": {note}")).unwrap_or_default();
             format!("it does not wait: attempt {} is {step} on agent {agent}{note}", job.attempts)
         }
-        state => format!(
-            "it does not wait: it has {}",
-            if state == JobState::Cancelled { "been cancelled" } else { state.name() }
-        ),
+        JobState::Failed => {
+            let reason = job.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let attempts = if job.attempts == 1 { "attempt" } else { "attempts" };
+            format!("it failed after {} {attempts}, the last one on agent {agent}{reason}", job.attempts)
+        }
+        JobState::Cancelled => "it was cancelled".to_owned(),
+        JobState::Succeeded | JobState::Queued => "it succeeded".to_owned(),
     }
+}
+
+/// What a user may do about a job, a command each.
+fn next_steps(state: JobState, job: &InQueue, address: &str) -> Vec<String> {
+    let logs = format!("btctl logs {address}: what it printed");
+    let debug = format!("btctl debug {address}: a shell in a container as the job had it");
+    let retry = format!("btctl retry {address}: run it again");
+    match state {
+        JobState::Failed => {
+            let mut steps = vec![logs];
+            if let Some(remedy) = job.reason.as_ref().and_then(remedy) {
+                steps.push(remedy.to_owned());
+            }
+            steps.extend([debug, retry]);
+            steps
+        }
+        JobState::Cancelled => vec![retry],
+        JobState::Succeeded => vec![logs, format!("btctl results get {address} -d DIR: its files")],
+        JobState::Running => vec![format!("btctl logs -f {address}: what it prints")],
+        JobState::Queued => Vec::new(),
+    }
+}
+
+/// What to change before a job that failed like this is submitted again.
+fn remedy(reason: &Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::Oom => {
+            "submit it with more memory (resources: { memory: .. }, or -m); btctl submit --suggest-resources says how much"
+        }
+        Reason::Timeout => "submit it with a longer timeout (timeout: .., or --timeout)",
+        Reason::Nproc => "submit it with more pids, or let it start fewer threads",
+        Reason::Image(_) => {
+            "check the image's name and tag; btctl image push hands in one that no registry has"
+        }
+        Reason::Volume(_) => "check the manifest's volumes; btctl agents ls lists what the agents offer",
+        Reason::Outputs(_) => "check what it writes into its results directory",
+        Reason::Exit(_) | Reason::Signal(_) | Reason::Agent(_) => return None,
+    })
 }

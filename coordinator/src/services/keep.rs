@@ -40,6 +40,20 @@ impl Services {
         Ok(())
     }
 
+    /// Removes from the store what a removed sweep left. If this breaks off, the collector does it.
+    pub(super) fn collect_removed(&self, sweep: SweepId) {
+        let (collector, queue) = (self.collector(), self.queue.clone());
+        self.tasks.spawn(async move {
+            let collecting = async {
+                let sweep = queue.collectable(sweep, false).await?;
+                collector.collect(&sweep, Duration::ZERO, true).await.map(drop)
+            };
+            if let Err(error) = collecting.await {
+                tracing::warn!(error = %error, sweep.id = %sweep, "a removed sweep is left to the collector");
+            }
+        });
+    }
+
     pub(super) async fn send_verified(
         &self,
         sweep: &Found,

@@ -2,6 +2,7 @@
 
 mod agents;
 pub(crate) mod debug;
+mod describe;
 mod explain;
 mod images;
 mod import;

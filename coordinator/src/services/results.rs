@@ -54,8 +54,9 @@ impl Services {
         let published = self.queue.published(sweep.id, job).await.map_err(status::queue)?;
         published.ok_or_else(|| {
             Status::not_found(format!(
-                "job {job} of sweep {0} has no published result; btctl show {0}/{job} tells how it is",
-                sweep.name
+                "job {job} of sweep {} has no published result; btctl show {}/{job} says why",
+                sweep.name,
+                sweep.address()
             ))
         })
     }

@@ -16,7 +16,7 @@ pub(super) fn shared(error: &queue::Error) -> Status {
     let code = match error {
         Error::NoSweep(_) | Error::NoAgent(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
         Error::Ambiguous(_) => Code::InvalidArgument,
-        Error::Expired(_) => Code::FailedPrecondition,
+        Error::Expired { .. } | Error::Refused(_) => Code::FailedPrecondition,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
         Error::Unreachable(_) => Code::Unavailable,
         Error::Database(_) if error.is_transient() => Code::Unavailable,

@@ -1,11 +1,10 @@
 //! Takes a sweep: reads what the client sends, checks it, and queues all of it or nothing. A list of parameters is queued
 //! as it comes, in bounded memory, unless some of its rows are to be chosen.
 
-use std::collections::BTreeMap;
-
 use bt_model::expansion::RowCheck;
 use bt_model::manifest::Manifest;
 use bt_model::parameters::Parameters;
+use bt_model::tag::{check_note, check_tags};
 use bt_proto::convert::Malformed;
 use bt_proto::v1::{self, submit_request};
 use sha2::{Digest, Sha256};
@@ -13,7 +12,7 @@ use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::{Services, status};
-use crate::queue::{BATCH, Jobs, Submission, Submitted};
+use crate::queue::{BATCH, Description, Jobs, Submission, Submitted};
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
 const LARGEST_LIST: usize = 256 << 20;
@@ -141,6 +140,8 @@ impl Order {
                 header.image_pin
             )));
         }
+        let described = check_tags(&header.tags).and_then(|()| check_note(&header.note));
+        described.map_err(Status::invalid_argument)?;
         hash.update(header.manifest.as_bytes());
         hash.update(header.image_pin.as_bytes());
         if header.reuse {
@@ -185,11 +186,12 @@ impl Order {
             policy: manifest.policy.clone(),
             needs: manifest.resources(),
             labels: manifest.labels(),
-            volumes: volumes(manifest),
+            volumes: manifest.volumes_needed(),
             image: manifest.image.clone(),
             image_pin: Some(self.header.image_pin.clone()).filter(|pin| !pin.is_empty()),
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
+            description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }
     }
 }
@@ -199,14 +201,4 @@ fn is_pin(pin: &str) -> bool {
     let digest = pin.rsplit('@').next().and_then(|digest| digest.strip_prefix("sha256:"));
     pin.is_empty()
         || digest.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-/// The volumes that a sweep needs, each with whether read-only is enough for all its mounts.
-fn volumes(manifest: &Manifest) -> BTreeMap<String, bool> {
-    let mut needed = BTreeMap::new();
-    for mount in &manifest.volumes {
-        let read_only = needed.entry(mount.volume.clone()).or_insert(true);
-        *read_only &= mount.read_only;
-    }
-    needed
 }

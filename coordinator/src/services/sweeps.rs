@@ -1,5 +1,6 @@
 //! The clients' side. Each call finds its sweep, asks the queue, and encodes the answer.
 
+use bt_model::id::AgentId;
 use bt_model::layout::sweep_dir;
 use bt_model::manifest::{check_limit, parse_reason};
 use bt_model::resources::Resources;
@@ -14,10 +15,6 @@ use tracing::debug;
 use super::explain::{AgentState, state};
 use super::{ANSWERS, Answers, Services, images, status};
 use crate::queue::{AgentRow, Chosen, Error, Found, SweepRow, Usage};
-
-/// Sweeps that a list holds if the client names no limit, and at most.
-const SWEEPS: u32 = 100;
-const MOST_SWEEPS: u32 = 10_000;
 
 #[tonic::async_trait]
 impl v1::sweeps_server::Sweeps for Services {
@@ -38,14 +35,28 @@ impl v1::sweeps_server::Sweeps for Services {
         &self,
         request: Request<v1::ListSweepsRequest>,
     ) -> Result<Response<v1::ListSweepsReply>, Status> {
-        let request = request.into_inner();
-        let limit = match request.limit {
-            0 => SWEEPS,
-            limit => limit.min(MOST_SWEEPS),
-        };
-        let rows = self.queue.sweeps(None, request.all, limit).await;
-        let sweeps = rows.map_err(status::queue)?.into_iter().map(sweep).collect();
-        Ok(Response::new(v1::ListSweepsReply { sweeps }))
+        self.list(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn resolve_sweep(
+        &self,
+        request: Request<v1::ResolveSweepRequest>,
+    ) -> Result<Response<v1::ResolveSweepReply>, Status> {
+        self.resolve(&request.into_inner().sweep).await.map(Response::new)
+    }
+
+    async fn describe_sweep(
+        &self,
+        request: Request<v1::DescribeSweepRequest>,
+    ) -> Result<Response<v1::DescribeSweepReply>, Status> {
+        self.tag_and_note(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_sweep(
+        &self,
+        request: Request<v1::RemoveSweepRequest>,
+    ) -> Result<Response<v1::RemoveSweepReply>, Status> {
+        self.remove(request.into_inner()).await.map(Response::new)
     }
 
     async fn show_sweep(
@@ -123,8 +134,12 @@ impl v1::sweeps_server::Sweeps for Services {
     ) -> Result<Response<v1::ExplainReply>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
-        has_jobs(&found, &[request.job])?;
-        self.explain_job(&found, request.job).await.map(Response::new)
+        let job = match request.job {
+            Some(job) => job,
+            None => self.queue.job_to_explain(found.id).await.map_err(status::queue)?,
+        };
+        has_jobs(&found, &[job])?;
+        self.explain_job(&found, job).await.map(Response::new)
     }
 
     type LogsStream = Answers<v1::LogLine>;
@@ -188,9 +203,14 @@ impl v1::sweeps_server::Sweeps for Services {
 
     async fn list_agents(
         &self,
-        _request: Request<v1::ListAgentsRequest>,
+        request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsReply>, Status> {
-        let agents = self.agents().await?;
+        let only = match request.into_inner().agent.as_str() {
+            "" => None,
+            agent => Some(self.find_agent(agent).await?),
+        };
+        let mut agents = self.agents().await?;
+        agents.retain(|(row, _)| only.is_none_or(|only| row.id == only));
         let agents = agents.into_iter().map(|(row, used)| agent(row, used));
         Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
     }
@@ -242,7 +262,7 @@ impl v1::sweeps_server::Sweeps for Services {
         request: Request<v1::DrainAgentRequest>,
     ) -> Result<Response<v1::DrainAgentReply>, Status> {
         let request = request.into_inner();
-        let id = self.queue.find_agent(&request.agent).await.map_err(status::queue)?;
+        let id = self.find_agent(&request.agent).await?;
         self.queue.drain(id, !request.undrain).await.map_err(status::queue)?;
         self.sessions.drain(id, !request.undrain);
         self.work.notify_one();
@@ -332,6 +352,10 @@ impl Services {
         self.queue.find_sweep(sweep).await.map_err(status::queue)
     }
 
+    pub(super) async fn find_agent(&self, agent: &str) -> Result<AgentId, Status> {
+        self.queue.find_agent(agent, self.silence()).await.map_err(status::queue)
+    }
+
     /// Sends a long answer from a task of its own; its error, if any, ends the answer.
     pub(super) fn answer<T: Send + 'static>(
         &self,
@@ -360,9 +384,8 @@ impl Services {
     }
 
     async fn show(&self, found: &Found) -> Result<v1::ShowSweepReply, Status> {
-        let rows = self.queue.sweeps(Some(found.id), true, 1).await;
-        let row = rows.map_err(status::queue)?.pop();
-        let row = row.ok_or_else(|| status::queue(Error::NoSweep(found.name.clone())))?;
+        let row = self.queue.sweep(found.id).await.map_err(status::queue)?;
+        let row = row.ok_or_else(|| Status::not_found(format!("sweep {} was removed", found.name)))?;
         let details = self.queue.sweep_details(found.id).await.map_err(status::queue)?;
         let waiting = match row.counts[0] {
             0 => Vec::new(),
@@ -413,7 +436,7 @@ fn chosen(found: &Found, jobs: Vec<u32>) -> Result<Chosen, Status> {
     })
 }
 
-fn sweep(row: SweepRow) -> v1::Sweep {
+pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
     let [queued, running, succeeded, failed, cancelled] = row.counts;
     let ended = queued + running == 0;
     v1::Sweep {
@@ -432,6 +455,10 @@ fn sweep(row: SweepRow) -> v1::Sweep {
         canary: row.canary.map(|(jobs, passed)| v1::Canary { jobs, passed }),
         kept_until: row.kept_until.map(timestamp),
         expired: row.expired,
+        tags: row.tags,
+        note: row.note,
+        newest: row.is_newest,
+        same_name: row.same_name,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is wrong with a manifest, and where.
 
+use crate::nearest::nearest;
 use std::fmt;
 
 /// One mistake: the first that was found. Its text names the thing, what is wrong, and what would be right.
@@ -112,13 +113,8 @@ impl PartialEq for Places {
 /// `; did you mean ...?`, or the list of what there is.
 pub fn suggestion<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(wrong, name), *name))
-        .filter(|(distance, name)| *distance <= (name.chars().count().max(wrong.chars().count()) / 3).max(1))
-        .min();
-    match nearest {
-        Some((_, name)) => format!("; did you mean `{name}`?"),
+    match nearest(wrong, known.iter().copied()) {
+        Some(name) => format!("; did you mean `{name}`?"),
         None if known.is_empty() => format!("; there are no {what}"),
         None => format!("; the {what} are {}", known.join(", ")),
     }

@@ -165,6 +165,16 @@ impl Manifest {
         matches!(self.jobs, JobSource::Rows(_))
     }
 
+    /// The volumes that its jobs need, each with whether read-only is enough for all its mounts.
+    pub fn volumes_needed(&self) -> BTreeMap<String, bool> {
+        let mut needed = BTreeMap::new();
+        for mount in &self.volumes {
+            let read_only = needed.entry(mount.volume.clone()).or_insert(true);
+            *read_only &= mount.read_only;
+        }
+        needed
+    }
+
     /// What a job takes from its agent; no memory where the manifest names none, and the agent's rule decides.
     pub fn resources(&self) -> Resources {
         Resources {

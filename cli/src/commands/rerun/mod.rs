@@ -3,10 +3,10 @@
 mod compare;
 mod wait;
 
-use bt_model::manifest::{JobSource, Manifest, VolumeMount};
+use bt_model::manifest::{JobSource, Manifest};
 use bt_model::parameters::Parameters;
-use bt_model::resources::Resources;
-use bt_proto::v1;
+use bt_model::placement::{AGENT_LABEL, Misfit, Need};
+use bt_proto::{convert, v1};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,12 +16,10 @@ use super::results::record;
 use super::submit;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{OutputArgs, say};
+use crate::output::{OutputArgs, say, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
-/// By this label a sweep asks for one agent.
-const AGENT_LABEL: &str = "btctl.agent";
 /// What a rerun's name ends with, and bytes of a name at most.
 const SUFFIX: &str = "-rerun";
 const LONGEST_NAME: usize = 63;
@@ -79,8 +77,12 @@ impl Rerun {
         if let Some(recorded) = &recorded {
             warn_of_volumes(recorded, &agents);
         }
-        let chosen = match &self.on {
-            Some(name) => vec![Some(again.agent(&agents, name)?)],
+        let named = match &self.on {
+            Some(name) => Some(client.agent(name).await?),
+            None => None,
+        };
+        let chosen = match &named {
+            Some(agent) => vec![Some(again.on(agent)?)],
             None if self.everywhere => again.everywhere(&agents)?.into_iter().map(Some).collect(),
             None => vec![None],
         };
@@ -137,12 +139,12 @@ struct Again {
 impl Again {
     async fn find(client: &Client, target: &Target, owner: String) -> Result<Self, Error> {
         let shown = client.show(&target.sweep).await?;
-        let name = &shown.sweep.name;
-        let jobs = crate::output::words::total(&shown.counts);
+        let (name, address) = (&shown.sweep.name, words::address(&shown.sweep));
+        let jobs = words::total(&shown.counts);
         let job = target.job.or_else(|| (jobs == 1).then_some(0)).ok_or_else(|| {
             Error::Usage(format!(
-                "sweep {name} has {jobs} jobs; say which to run again, such as {name}/17, or submit all of them with \
-                 btctl submit --like {name}"
+                "sweep {name} has {jobs} jobs; say which to run again, such as {address}/17, or submit all of them with \
+                 btctl submit --like {address}"
             ))
         })?;
         let unreadable = |error: &dyn std::fmt::Display| {
@@ -194,16 +196,8 @@ impl Again {
         client.submit(submit::messages(&manifest, header)).await
     }
 
-    /// The agent of this name, if it could run the job.
-    fn agent<'a>(&self, agents: &'a [v1::Agent], name: &str) -> Result<&'a v1::Agent, Error> {
-        let by_id = |agent: &&v1::Agent| name.len() >= 4 && agent.id.starts_with(name);
-        let mut named: Vec<_> = agents.iter().filter(|agent| agent.name == name).collect();
-        // Of several that bore the name one is there.
-        named.sort_by_key(|agent| agent.state == "offline");
-        let found = named.first().copied().or_else(|| agents.iter().find(by_id));
-        let agent = found.ok_or_else(|| {
-            Error::NotFound(format!("there is no agent {name:?}; `btctl agents ls` lists them"))
-        })?;
+    /// This agent, if it could run the job.
+    fn on<'a>(&self, agent: &'a v1::Agent) -> Result<&'a v1::Agent, Error> {
         match self.misfit(agent) {
             None => Ok(agent),
             Some(why) => Err(Error::Refused(format!("agent {} can't run it: {why}", agent.name))),
@@ -232,28 +226,26 @@ impl Again {
         if agent.state != "ready" {
             return Some(format!("it is {}", agent.state));
         }
-        for (label, value) in self.manifest.labels() {
-            if label != AGENT_LABEL && agent.labels.get(&label) != Some(&value) {
-                return Some(format!("it has no label {label}={value}"));
+        // Which agent it is to run on is chosen here.
+        let mut labels = self.manifest.labels();
+        labels.remove(AGENT_LABEL);
+        let need = Need {
+            resources: self.manifest.resources(),
+            labels: &labels,
+            volumes: &self.manifest.volumes_needed(),
+        };
+        let misfit = convert::offer(agent).lasting_misfit(&need)?;
+        let mount = match &misfit {
+            Misfit::Volume { wanted, .. } | Misfit::ReadOnly { wanted } => {
+                self.manifest.volumes.iter().find(|mount| mount.volume == *wanted)
             }
-        }
-        if let Some(mount) = self.manifest.volumes.iter().find(|mount| !offers(agent, mount)) {
-            return Some(format!("it does not offer {mount}"));
-        }
-        let capacity = Resources::from(agent.capacity.unwrap_or_default());
-        let need = self.manifest.resources();
-        (!capacity.covers(&need)).then(|| format!("a job needs {need}, and it has {capacity} in all"))
+            _ => None,
+        };
+        Some(match mount {
+            Some(mount) => format!("it does not offer {mount}: {misfit}"),
+            None => misfit.to_string(),
+        })
     }
-}
-
-fn offers(agent: &v1::Agent, mount: &VolumeMount) -> bool {
-    agent.volumes.iter().any(|offered| {
-        let (name, read_only) =
-            offered.strip_suffix(":ro").map_or((offered.as_str(), false), |name| (name, true));
-        let rest = mount.volume.strip_prefix(name);
-        let holds = name.starts_with('/') && rest.is_some_and(|rest| rest.starts_with('/'));
-        (name == mount.volume || holds) && (mount.read_only || !read_only)
-    })
 }
 
 /// At most so many bytes of a name, which is ASCII.
@@ -297,16 +289,5 @@ mod tests {
             assert!(!ignored.is_match(path), "{path}");
         }
         assert!(globs(&["[".to_owned()]).unwrap_err().to_string().contains("no pattern of paths"));
-    }
-
-    #[test]
-    fn what_an_agent_offers_is_what_a_job_mounts() {
-        let agent = v1::Agent {
-            volumes: ["prices:ro", "scratch", "/srv/data:ro"].map(str::to_owned).into(),
-            ..v1::Agent::default()
-        };
-        let fits = |mount: &str| offers(&agent, &mount.parse().unwrap());
-        assert!(fits("prices:/data:ro") && fits("scratch:/s") && fits("/srv/data/2026:/data:ro"));
-        assert!(!fits("prices:/data") && !fits("other:/data:ro") && !fits("/srv/database:/data:ro"));
     }
 }

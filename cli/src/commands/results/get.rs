@@ -77,7 +77,7 @@ impl Get {
             return Err(Error::NotFound(format!(
                 "{what} {}; btctl show {} tells how it is",
                 self.which.none(),
-                shown.sweep.name
+                words::address(&shown.sweep)
             )));
         }
         let jobs = words::total(&shown.counts);

@@ -19,6 +19,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::flags::ManifestFlags;
+use super::describe::{note, tag};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{self, Cell, Column, Form, Format, ListArgs, Printer, Row, View};
@@ -60,6 +61,12 @@ pub(crate) struct Submit {
     /// wait for those that are queued or running. Failures are never taken.
     #[arg(long, conflicts_with = "dry_run")]
     reuse: bool,
+    /// Tag to find the sweep by (btctl ls --tag); may be repeated.
+    #[arg(long, value_name = "TAG", value_parser = tag)]
+    tag: Vec<String>,
+    /// Note on the sweep, for people.
+    #[arg(long, value_name = "TEXT", value_parser = note, default_value = "", hide_default_value = true)]
+    note: String,
     /// Queue nothing: say which resources an earlier sweep's jobs would have needed, by what they used.
     #[arg(long, value_name = "SWEEP", conflicts_with_all = ["dry_run", "wait", "file", "reuse"])]
     suggest_resources: Option<String>,
@@ -122,6 +129,8 @@ impl Submit {
             owner: settings.owner.value.clone(),
             reuse: self.reuse,
             image_pin,
+            tags: self.tag.clone(),
+            note: self.note.clone(),
             ..v1::SubmitHeader::default()
         };
         let messages = messages(&manifest, header);

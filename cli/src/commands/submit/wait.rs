@@ -26,13 +26,18 @@ pub(crate) async fn wait(client: &Client, id: &str, name: &str) -> Result<(), Er
     tokio::select! {
         ended = watch(client, id) => {
             let shown = ended?;
-            summarise(&shown, name)
+            summarise(&shown)
         }
         pressed = tokio::signal::ctrl_c() => {
             if let Err(error) = pressed {
                 return Err(Error::Failed(format!("Ctrl-C can't be heard: {error}")));
             }
-            say(&format!("\nthe sweep goes on: btctl show {name}, or btctl cancel {name} to stop it"));
+            // A newer sweep may have taken the name meanwhile.
+            let resolved = client.resolve(name).await.is_ok_and(|sweep| sweep.id == id);
+            let address = if resolved { name } else { id };
+            say(&format!(
+                "\nthe sweep goes on: btctl wait {address} shows its progress again, btctl cancel {address} stops it"
+            ));
             Err(Error::Interrupted)
         }
     }
@@ -160,7 +165,9 @@ impl Display {
 }
 
 /// Says what the sweep came to.
-fn summarise(shown: &Shown, name: &str) -> Result<(), Error> {
+fn summarise(shown: &Shown) -> Result<(), Error> {
+    let address = words::address(&shown.sweep);
+    let name = &shown.sweep.name;
     let v1::Counts { succeeded, failed, cancelled, .. } = shown.counts;
     let took = words::between(shown.sweep.created.as_ref(), shown.sweep.finished.as_ref())?;
     let mut parts = vec![format!("{succeeded} succeeded")];
@@ -169,17 +176,17 @@ fn summarise(shown: &Shown, name: &str) -> Result<(), Error> {
             parts.push(format!("{count} {word}"));
         }
     }
-    say(&format!("sweep {name} has ended after {took}: {}", parts.join(", ")));
+    say(&format!("sweep {name} finished in {took}: {}", parts.join(", ")));
     if let Some(reuse) = &shown.reuse {
         say(&format!("  {}", reuse::words(reuse, words::total(&shown.counts))));
     }
     for failures in &shown.failures {
         let reason = words::reason(failures.reason.clone())?.unwrap_or_default();
-        say(&format!("  {}: {reason}; see btctl logs {name}/{}", failures.jobs, failures.first_job));
+        say(&format!("  {}: {reason}; see btctl logs {address}/{}", failures.jobs, failures.first_job));
     }
     if shown.counts.queued > 0 {
         say(&format!(
-            "  {} are held back, because {}: btctl resume {name} runs them all the same, btctl cancel {name} drops them",
+            "  {} are held back, because {}: btctl resume {address} runs them all the same, btctl cancel {address} drops them",
             shown.counts.queued, shown.sweep.pause_reason
         ));
         return Err(Error::SweepFailed);

@@ -7,7 +7,7 @@ use super::*;
 
 /// Jobs in each state, as clients see them.
 async fn counts(bench: &Bench) -> [u32; 5] {
-    bench.queue.sweeps(Some(bench.sweep), true, 1).await.unwrap()[0].counts
+    bench.queue.sweep(bench.sweep).await.unwrap().unwrap().counts
 }
 
 async fn candidates(bench: &Bench) -> usize {
@@ -138,7 +138,7 @@ async fn a_canary_goes_first_and_decides(pool: PgPool) {
     assert!(bench.claim(10, 1).await.is_empty());
     bench.settle(bench.me(), first[1].attempt, Ending::Failed(Reason::Exit(1))).await;
     bench.queue.judge_canaries().await.unwrap();
-    let shown = bench.queue.sweeps(Some(bench.sweep), true, 1).await.unwrap().remove(0);
+    let shown = bench.queue.sweep(bench.sweep).await.unwrap().unwrap();
     assert!(shown.paused);
     assert_eq!(shown.pause_reason, "its canary failed");
     // Somebody wants the rest in spite of it.

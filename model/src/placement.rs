@@ -1,0 +1,178 @@
+//! Whether an agent's offer suits a job: the one rule that the scheduler, `explain`, `rerun`, reuse and the agent itself
+//! go by, with the words for what does not suit.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use crate::id::AgentId;
+use crate::nearest::nearest;
+use crate::resources::Resources;
+
+/// By this label a sweep can ask for one agent.
+pub const AGENT_LABEL: &str = "btctl.agent";
+
+/// What an agent has to give, for as long as it is connected.
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    pub capacity: Resources,
+    /// Its own labels, and its id as [`AGENT_LABEL`].
+    pub labels: BTreeMap<String, String>,
+    /// Name of each volume, and whether it is offered read-only.
+    pub volumes: BTreeMap<String, bool>,
+    /// What a job gets that asks for no memory.
+    pub job_memory_bytes: u64,
+    /// Images that its engine had when it connected.
+    pub images: HashSet<String>,
+}
+
+/// What a job needs of an agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Need<'n> {
+    pub resources: Resources,
+    pub labels: &'n BTreeMap<String, String>,
+    /// Name of each volume, and whether read-only is enough.
+    pub volumes: &'n BTreeMap<String, bool>,
+}
+
+/// All labels of an agent: its own, and its id.
+pub fn labels(own: BTreeMap<String, String>, agent: AgentId) -> BTreeMap<String, String> {
+    let mut labels = own;
+    labels.insert(AGENT_LABEL.to_owned(), agent.to_string());
+    labels
+}
+
+/// Which of the offered volumes a job gets that asks for `wanted`: the one of that name or, for a path, the innermost of
+/// the offered paths that it lies in.
+pub fn covering<'o>(offered: impl IntoIterator<Item = &'o str>, wanted: &str) -> Option<&'o str> {
+    let covers = |name: &str| {
+        let rest = wanted.strip_prefix(name);
+        name == wanted || name.starts_with('/') && rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    offered.into_iter().filter(|name| covers(name)).max_by_key(|name| name.len())
+}
+
+impl Offer {
+    /// What a job takes here: the agent's rule decides what the manifest leaves out.
+    pub fn needs(&self, asked: &Resources) -> Resources {
+        match asked.memory_bytes {
+            0 => Resources { memory_bytes: self.job_memory_bytes, ..*asked },
+            _ => *asked,
+        }
+    }
+
+    /// Why a job can't start here now; none if it can.
+    pub fn misfit(&self, free: &Resources, need: &Need<'_>) -> Option<Misfit> {
+        let resources = self.needs(&need.resources);
+        let busy = || (!free.covers(&resources)).then_some(Misfit::Busy { need: resources, free: *free });
+        self.lasting_misfit(need).or_else(busy)
+    }
+
+    /// Why a job can never start here, as the agent is.
+    pub fn lasting_misfit(&self, need: &Need<'_>) -> Option<Misfit> {
+        for (wanted, value) in need.labels {
+            let has = self.labels.get(wanted);
+            if has != Some(value) {
+                return Some(Misfit::Label {
+                    wanted: wanted.clone(),
+                    value: value.clone(),
+                    has: has.cloned(),
+                });
+            }
+        }
+        for (wanted, read_only) in need.volumes {
+            let names = || self.volumes.keys().map(String::as_str);
+            let Some(name) = covering(names(), wanted) else {
+                let nearest = nearest(wanted, names()).map(str::to_owned);
+                return Some(Misfit::Volume { wanted: wanted.clone(), nearest });
+            };
+            if self.volumes.get(name) == Some(&true) && !read_only {
+                return Some(Misfit::ReadOnly { wanted: wanted.clone() });
+            }
+        }
+        let (need, capacity) = (self.needs(&need.resources), self.capacity);
+        (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
+    }
+}
+
+/// Why an agent can't run a job, now or ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// It lacks a label, or has it with another value.
+    Label { wanted: String, value: String, has: Option<String> },
+    Volume {
+        wanted: String,
+        /// What it offers under a name that may have been meant.
+        nearest: Option<String>,
+    },
+    /// It offers the volume read-only, and the job wants to write.
+    ReadOnly { wanted: String },
+    /// It is smaller than the job.
+    TooSmall { need: Resources, capacity: Resources },
+    /// It is large enough but busy.
+    Busy { need: Resources, free: Resources },
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label { wanted, value, has: None } => {
+                write!(f, "it has no label {wanted}={value}")
+            }
+            Self::Label { wanted, value, has: Some(has) } => {
+                write!(f, "its label {wanted} is {has}, not {value}")
+            }
+            Self::Volume { wanted, nearest: None } => write!(f, "it offers no volume {wanted}"),
+            Self::Volume { wanted, nearest: Some(nearest) } => {
+                write!(f, "it offers no volume {wanted}; did you mean {nearest}?")
+            }
+            Self::ReadOnly { wanted } => {
+                write!(f, "it offers volume {wanted} read-only, and the job wants to write to it")
+            }
+            Self::Busy { need, free } if free.jobs < need.jobs => {
+                f.write_str("it is busy: it runs as many jobs at once as it takes")
+            }
+            Self::TooSmall { need, capacity } => {
+                write!(f, "a job needs {need}, and it has {capacity} in all")
+            }
+            Self::Busy { need, free } => {
+                write!(f, "it is busy: a job needs {need}, and {free} is free")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_offered_path_covers() {
+        let offered = ["prices", "/srv", "/srv/data", "/srv/data/eod"];
+        let found = |wanted| covering(offered, wanted);
+        assert_eq!(found("prices"), Some("prices"));
+        assert_eq!(found("/srv/data"), Some("/srv/data"));
+        assert_eq!(found("/srv/data/2026"), Some("/srv/data"));
+        assert_eq!(found("/srv/data/eod/x"), Some("/srv/data/eod"));
+        assert_eq!(found("/srv/database"), Some("/srv"));
+        assert_eq!(found("/srvx"), None);
+        assert_eq!(found("prices/eod"), None);
+    }
+
+    #[test]
+    fn an_inner_path_that_is_read_only_is_not_written_to() {
+        let offer = Offer {
+            volumes: [("/srv".to_owned(), false), ("/srv/data".to_owned(), true)].into(),
+            ..Offer::default()
+        };
+        let fits = |path: &str, read_only| {
+            let volumes = BTreeMap::from([(path.to_owned(), read_only)]);
+            let need = Need { resources: Resources::default(), labels: &BTreeMap::new(), volumes: &volumes };
+            offer.lasting_misfit(&need)
+        };
+        assert_eq!(fits("/srv/data/x", false), Some(Misfit::ReadOnly { wanted: "/srv/data/x".into() }));
+        assert_eq!(fits("/srv/data/x", true), None);
+        assert_eq!(fits("/srv/x", false), None);
+        let wrong = fits("/srw", true).unwrap().to_string();
+        assert_eq!(wrong, "it offers no volume /srw; did you mean /srv?");
+    }
+}
