@@ -26,7 +26,8 @@ fn an_agents_name_that_two_have_is_refused() {
     let mut cluster = Cluster::without_agent(Options::simulated(&[]));
     cluster.add_agent("dup");
     let state = cluster.dir().join("second").display().to_string();
-    let second = ["agent", "--name", "dup", "--engine", "simulated", "--memory", "1GiB", "--state-dir", &state];
+    let second =
+        ["agent", "--name", "dup", "--engine", "simulated", "--memory", "1GiB", "--state-dir", &state];
     let mut second = cluster.spawn("second", &second);
     wait_until("both are there", || (agent_ids(&cluster, "dup").len() == 2).then_some(()));
     let ids = agent_ids(&cluster, "dup");
