@@ -11,7 +11,7 @@ use bt_proto::v1::{self, coordinator_message};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::Health;
 use crate::manifests::{self, Manifests};
@@ -106,7 +106,15 @@ impl Dispatcher {
                 }
                 sweeps[*index].running += claimed.len() as u32;
                 sweeps[*index].queued = sweeps[*index].queued.saturating_sub(claimed.len() as u32);
-                self.assign(&sweep, claimed).await?;
+                match self.assign(&sweep, claimed).await {
+                    // Agents that never received what was leased to them give it back at no cost.
+                    Err(error @ manifests::Error::Unreadable(..)) => {
+                        error!(sweep.id = %sweep.sweep, error = %error, "the sweep is paused; the others go on");
+                        self.queue.pause(sweep.sweep).await?;
+                        dry.insert(sweep.sweep);
+                    }
+                    assigned => assigned?,
+                }
             }
             if dry.is_empty() || sent >= BATCH {
                 break;

@@ -28,8 +28,8 @@ impl Services {
             return Err(status::out_of_order("an Image"));
         };
         let place = place(&image.id).map_err(status::malformed)?;
-        if image.name.is_empty() || image.name.len() > 512 {
-            return Err(Status::invalid_argument("an image is pushed under a name, such as sma-cross:1"));
+        if let Err(why) = bt_model::image::check(&image.name) {
+            return Err(Status::invalid_argument(format!("{:?} is no image: its name {why}", image.name)));
         }
         image.name = tagged(&image.name);
         if let Some(known) = self.queue.image(&image.id).await.map_err(status::queue)? {

@@ -3,6 +3,7 @@
 
 use super::volume::MAX_NAME;
 use super::{Error, JobUser, Manifest, mounts, zone};
+use crate::image;
 
 /// A part of a cpu that Linux can give to a container: 1 ms in every 100.
 const LEAST_CPU_MILLIS: u64 = 10;
@@ -14,6 +15,10 @@ const MOST_FILES: i64 = 1 << 20;
 /// The first mistake, with the key that it belongs to.
 pub(super) fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
     let refused = |key: &str, told: String| Err((key.to_owned(), Error::new(told)));
+    if let Err(why) = image::check(&manifest.image) {
+        let short: String = manifest.image.chars().take(80).collect();
+        return refused("image", format!("{short:?} is no image: its name {why}"));
+    }
     if let Some(millis @ ..LEAST_CPU_MILLIS) = manifest.needs.cpu_millis {
         let cpus = millis as f64 / 1000.0;
         return refused("resources", format!("`cpus` is {cpus}; a container gets 0.01 of a cpu at least"));

@@ -8,8 +8,10 @@ use crate::resources::ByteSize;
 pub const MAX_RETRIES: u32 = 100;
 /// A command has no more words than this.
 pub const MAX_WORDS: usize = 1000;
-/// No word is longer: Linux takes no longer one.
-pub const MAX_WORD: usize = 128 << 10;
+/// No word is longer: Linux takes 128 KiB with the byte that ends it, for an argument as for a variable with its name.
+pub const MAX_WORD: usize = (128 << 10) - 1;
+/// No more bytes in all arguments and variables: Linux takes 2 MiB, and some are left for what the image sets.
+pub const MAX_ARGUMENTS: usize = (2 << 20) - (128 << 10);
 /// No more environment variables, labels, or volumes than these.
 pub const MAX_ENV: usize = 1000;
 pub const MAX_LABELS: usize = 64;
@@ -25,16 +27,12 @@ pub(super) fn name(name: String) -> Result<String, Error> {
     )))
 }
 
+/// The grammar of names is asked of new manifests alone.
 pub(super) fn image(image: String) -> Result<String, Error> {
-    let fits = !image.is_empty()
-        && image.len() <= 512
-        && image.chars().all(|c| c.is_ascii_graphic())
-        && image.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if fits {
-        return Ok(image);
+    match image.is_empty() || image.len() > 512 {
+        true => Err(Error::new("`image` has 1 to 512 bytes; write name:tag or name@sha256:...")),
+        false => Ok(image),
     }
-    let image: String = image.chars().take(80).collect();
-    Err(Error::new(format!("{image:?} is no image; write name:tag or name@sha256:...")))
 }
 
 pub(super) fn command(words: Vec<String>) -> Result<Vec<String>, Error> {
@@ -56,7 +54,8 @@ pub(super) fn text(owner: &str, text: &str) -> Result<(), Error> {
     }
     if text.len() > MAX_WORD {
         return Err(Error::new(format!(
-            "`{owner}` has a text of {} bytes; {MAX_WORD} are the most",
+            "`{owner}` has a text of {} bytes; {MAX_WORD} are the most that Linux passes to a program. Put it into a file \
+             or a volume",
             text.len()
         )));
     }
