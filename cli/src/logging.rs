@@ -2,6 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
+use crate::output::terminal;
+
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LogFormat {
     /// What is logged: error, warn, info, debug, or a filter such as info,bt_agent=debug.
@@ -22,10 +24,10 @@ enum Form {
 /// Starts logging; called once, by a server.
 pub(crate) fn start(format: &LogFormat) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let ansi = !no_color && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let ansi = !no_color && terminal::is_stderr();
     let logs = tracing_subscriber::fmt()
         .with_env_filter(format.log.clone())
-        .with_writer(std::io::stderr)
+        .with_writer(terminal::log)
         .with_ansi(ansi);
     match format.log_format {
         Form::Text => logs.with_target(false).init(),

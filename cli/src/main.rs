@@ -4,6 +4,7 @@
 mod batch;
 mod client;
 mod commands;
+mod docker_flags;
 mod error;
 mod logging;
 mod output;
@@ -19,7 +20,10 @@ use clap::Parser;
 use commands::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return say_usage(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -40,4 +44,20 @@ fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Prints the help that was asked for, or what is wrong with the command line.
+fn say_usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let shown = output::terminal::visible(&text);
+    if shown == text {
+        // With clap's colours. When the output is closed, nobody reads it.
+        error.print().ok();
+    } else {
+        output::say(shown.trim_end());
+    }
+    if let Some(hint) = docker_flags::hint(error) {
+        output::say(&format!("\nhint: {hint}"));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -122,3 +122,28 @@ fn libraries_stay_behind_their_doors() {
     check("bt_agent", &["cli/src"]);
     check("bt_coordinator", &["cli/src"]);
 }
+
+/// What others wrote reaches a terminal through one printer, which shows control characters.
+#[test]
+fn nothing_is_printed_past_the_printer() {
+    let prints = ["print!(", "println!(", "dbg!("];
+    for (path, text) in sources() {
+        if path.starts_with("tests") || path.ends_with("build.rs") {
+            continue;
+        }
+        let found = prints.iter().find(|print| text.contains(*print));
+        assert!(found.is_none(), "{} has {found:?}; print by cli/src/output", path.display());
+        if !path.starts_with("cli/src") || path.starts_with("cli/src/output") {
+            continue;
+        }
+        // A shell has the terminal for itself; whatever else jobs write is made harmless in the same line.
+        let is_shell = path.ends_with("commands/debug.rs");
+        for line in
+            text.lines().filter(|line| line.contains("stderr()") && !line.contains("terminal::is_stderr())"))
+        {
+            assert!(is_shell || !line.contains("stderr().lock()"), "{}: {line}", path.display());
+        }
+        let is_logs = path.ends_with("commands/logs.rs");
+        assert!(is_shell || is_logs || !text.contains("Out::unfiltered()"), "{}", path.display());
+    }
+}

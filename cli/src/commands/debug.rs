@@ -64,7 +64,7 @@ pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<()
         };
         let kind = message.and_then(|message| message.kind);
         match kind {
-            Some(debug_output::Kind::Stdout(data)) => write(&mut Out::stdout(), &data)?,
+            Some(debug_output::Kind::Stdout(data)) => write(&mut Out::unfiltered(), &data)?,
             Some(debug_output::Kind::Stderr(data)) => write(&mut stderr().lock(), &data)?,
             Some(debug_output::Kind::Note(note)) => say(&format!("{note}\r")),
             Some(debug_output::Kind::Exit(0)) => return Ok(()),

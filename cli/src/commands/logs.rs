@@ -61,7 +61,7 @@ impl Logs {
 
     async fn print(&self, client: &Client, request: v1::LogsRequest) -> Result<(), Error> {
         let mut lines = client.logs(request).await?;
-        let mut out = Out::stdout();
+        let mut out = Out::unfiltered();
         let mut last = VecDeque::new();
         while let Some(line) = lines.next().await {
             let line = LogLine::try_from(line?)?;

@@ -250,12 +250,17 @@ pub(crate) fn print_facts(
     }
     let facts: Vec<_> = facts.iter().map(|(name, value)| (name.trim_end_matches("_bytes"), value)).collect();
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines = facts.iter().map(|(name, value)| format!("{name:<width$}  {}", value.people()));
+    let lines = facts.iter().map(|(name, value)| {
+        let (name, value) = (terminal::visible(name), terminal::visible(&value.people()));
+        format!("{name:<width$}  {value}")
+    });
     print(&lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Prints a remark for people on standard error.
+/// Prints a remark for people on standard error, with control characters shown.
 pub(crate) fn say(text: &str) {
     // Standard error may be closed; nothing is left to report that on.
-    writeln!(io::stderr().lock(), "{text}").ok();
+    // A terminal that a shell has in raw mode needs the carriage return.
+    let (text, end) = text.strip_suffix('\r').map_or((text, "\n"), |text| (text, "\r\n"));
+    write!(io::stderr().lock(), "{}{end}", terminal::visible(text)).ok();
 }

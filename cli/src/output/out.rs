@@ -1,5 +1,6 @@
 //! Standard output, opened in this one place. Everything that a command prints goes through [`Out`], and an error in it
 //! through [`Error::output`]: a reader that stops reading, such as `head -1`, ends the command quietly with exit code 0.
+//! On a terminal its control characters are shown instead of obeyed.
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::tcgetwinsize;
 use rustix::time::Timespec;
 
-use super::terminal;
+use super::terminal::{self, Visible};
 use crate::error::Error;
 
 /// Bytes that are collected before they are written.
@@ -18,35 +19,60 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Buffered standard output. Call [`Out::finish`] at the end: what is left is written then, and errors are reported.
 #[derive(Debug)]
-pub(crate) struct Out(BufWriter<Stdout>);
+pub(crate) struct Out(To);
+
+#[derive(Debug)]
+enum To {
+    Bytes(BufWriter<Stdout>),
+    Terminal(Visible<BufWriter<Stdout>>),
+}
 
 impl Out {
     pub(crate) fn stdout() -> Self {
-        Self(BufWriter::with_capacity(BUFFER, io::stdout()))
+        let out = BufWriter::with_capacity(BUFFER, io::stdout());
+        match terminal::is_stdout() {
+            true => Self(To::Terminal(Visible::new(out))),
+            false => Self(To::Bytes(out)),
+        }
+    }
+
+    /// For a shell, which controls the terminal, and for logs, which are made harmless line by line.
+    pub(crate) fn unfiltered() -> Self {
+        Self(To::Bytes(BufWriter::with_capacity(BUFFER, io::stdout())))
     }
 
     /// Writes the document of a command.
     pub(crate) fn put(&mut self, text: &str) -> Result<(), Error> {
-        self.0.write_all(text.as_bytes()).map_err(Error::output)
+        self.write_all(text.as_bytes()).map_err(Error::output)
     }
 
     /// Writes what a job printed or left: byte for byte, but harmless on a terminal.
     pub(crate) fn put_from_job(&mut self, text: &[u8]) -> Result<(), Error> {
-        terminal::write(&mut self.0, text, terminal::is_stdout()).map_err(Error::output)
+        match &mut self.0 {
+            To::Bytes(out) => out.write_all(text),
+            To::Terminal(out) => terminal::write(out.inner(), text, true),
+        }
+        .map_err(Error::output)
     }
 
     pub(crate) fn finish(mut self) -> Result<(), Error> {
-        self.0.flush().map_err(Error::output)
+        self.flush().map_err(Error::output)
     }
 }
 
 impl Write for Out {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.write(data)
+        match &mut self.0 {
+            To::Bytes(out) => out.write(data),
+            To::Terminal(out) => out.write(data),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        match &mut self.0 {
+            To::Bytes(out) => out.flush(),
+            To::Terminal(out) => out.flush(),
+        }
     }
 }
 

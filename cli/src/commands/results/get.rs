@@ -1,7 +1,6 @@
 //! `btctl results get`: fetches results and proves that they are what was published.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 
 use futures_util::{StreamExt, stream};
@@ -13,7 +12,7 @@ use super::{File, Key, Listed, files};
 use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{say, words};
+use crate::output::{say, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -197,7 +196,7 @@ fn differ_in_case(files: &[File]) -> Option<(&File, &File)> {
 }
 
 fn progress(bytes: u64) -> ProgressBar {
-    if !stderr().is_terminal() {
+    if !terminal::is_stderr() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(bytes);

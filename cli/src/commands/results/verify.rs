@@ -1,7 +1,5 @@
 //! `btctl results verify`: reads results again where they are stored.
 
-use std::io::{IsTerminal, stderr};
-
 use bt_proto::v1;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -9,7 +7,7 @@ use tokio_stream::StreamExt;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Cell, Column, OutputArgs, Row, View, say, words};
+use crate::output::{Cell, Column, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -85,7 +83,7 @@ fn row(item: v1::Verified) -> Row {
 }
 
 fn progress() -> ProgressBar {
-    if !stderr().is_terminal() {
+    if !terminal::is_stderr() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{spinner} {msg}");

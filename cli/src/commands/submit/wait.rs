@@ -1,6 +1,5 @@
 //! Waiting for a sweep's end, with progress: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
 use bt_proto::v1;
@@ -10,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::reuse;
 use crate::client::{Client, Shown};
 use crate::error::Error;
-use crate::output::{say, words};
+use crate::output::{say, terminal, words};
 
 /// How often the coordinator is asked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -77,7 +76,7 @@ struct Display {
 impl Display {
     fn new() -> Self {
         Self {
-            bar: stderr().is_terminal().then(|| {
+            bar: terminal::is_stderr().then(|| {
                 let bar = ProgressBar::new(0);
                 let style =
                     ProgressStyle::with_template("[{elapsed}] {bar:30} {pos}/{len} {msg}, {eta} left");

@@ -9,6 +9,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
+use super::terminal::shown;
 use super::{Cell, Column, View};
 
 /// Characters that a cell shows in a table that is not wide.
@@ -154,9 +155,9 @@ fn list(title: &str, items: Vec<String>, width: Option<usize>, out: &mut impl Wr
     writeln!(out, "{text}")
 }
 
-/// The text on one line.
+/// The text on one line, with its control characters shown.
 fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if "\n\r\t".contains(c) { ' ' } else { shown(c) }).collect()
 }
 
 /// The beginning of a text that is wider than the limit, with a mark that it goes on.
