@@ -59,6 +59,11 @@ impl Offer {
         );
         for text in &options.labels {
             let (key, value) = label(text)?;
+            if let Some(other) = labels.get(&key) {
+                bail!(
+                    "the label {key} is {other} already; an agent has one value of each, and sets os and arch itself"
+                );
+            }
             labels.insert(key, value);
         }
         let network = if options.allow_network { "bridge" } else { "none" };

@@ -30,7 +30,7 @@ pub(crate) struct Jobs {
     #[arg(long, value_name = "STATE")]
     state: Vec<State>,
     /// Only jobs for which this expression over metrics and parameters holds; see `btctl top --help`.
-    #[arg(long = "where", value_name = "EXPRESSION")]
+    #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
     #[command(flatten)]
     output: ListArgs,

@@ -33,7 +33,7 @@ pub(crate) struct Top {
     #[arg(long, visible_alias = "asc")]
     ascending: bool,
     /// Only jobs for which this holds.
-    #[arg(long = "where", value_name = "EXPRESSION")]
+    #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
     /// How many jobs to list.
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -55,6 +55,9 @@ pub(super) const KEYS: [&str; 39] = [
     "log_limit",
     "containers",
 ];
+/// What docker's `--gpus all` would mean differs from machine to machine.
+pub const ALL_GPUS: &str =
+    "`gpus` is `all`, which differs from machine to machine; write how many each job needs";
 const NEED_KEYS: [&str; 8] = ["cpus", "cpu_millicore", "memory", "memory_gb", "gpus", "gpu", "shm", "disk"];
 /// What stands in the place of rows that travel apart.
 pub(super) const ROWS_APART: &str = "rows";
@@ -365,6 +368,9 @@ pub(super) fn read_needs(entries: &[Entry], owner: &str) -> Result<Needs, Error>
                 let gigabytes = format!("{}g", scalar_text(node, &path, "a number of GiB")?);
                 needs.memory_bytes =
                     Some(checked(node, parsed(node, &gigabytes, parse_size)?, check::memory)?);
+            }
+            "gpus" | "gpu" if matches!(&node.kind, Kind::Text(text) if text.trim() == "all") => {
+                return Err(node.error(ALL_GPUS));
             }
             "gpus" | "gpu" => needs.gpus = Some(number(node, &path, 0, 1024)? as u32),
             "shm" => needs.shm_bytes = Some(checked(node, size("a size such as 64MiB")?, check::shm)?),

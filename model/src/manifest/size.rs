@@ -14,8 +14,8 @@ const MOST_CPUS: u32 = 100_000;
 /// Longer than anyone waits for a backtest, short enough for every clock.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// `1GiB`, `1g`, `512m`, `64MiB`, `1.5g` or a number of bytes. As in docker, every unit is binary: `k`, `kb` and `kib`
-/// are all 1024.
+/// `1GiB`, `1g`, `512m`, `64MiB`, `1.5g` or a number of bytes. As in docker, every unit is binary: `k`, `ki`, `kb` and
+/// `kib` are all 1024.
 pub fn parse_size(text: &str) -> Result<u64, Error> {
     let fails = || {
         let short: String = text.chars().take(40).collect();
@@ -26,11 +26,11 @@ pub fn parse_size(text: &str) -> Result<u64, Error> {
     let (number, unit) = lower.split_at(end);
     let shift = match unit.trim_start() {
         "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        "p" | "pb" | "pib" => 50,
+        "k" | "ki" | "kb" | "kib" => 10,
+        "m" | "mi" | "mb" | "mib" => 20,
+        "g" | "gi" | "gb" | "gib" => 30,
+        "t" | "ti" | "tb" | "tib" => 40,
+        "p" | "pi" | "pb" | "pib" => 50,
         _ => return Err(fails()),
     };
     let number = Decimal::from_str(number).map_err(|_| fails())?;

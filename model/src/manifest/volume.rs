@@ -30,11 +30,8 @@ impl FromStr for VolumeMount {
         };
         let parts: Vec<&str> = text.split(':').collect();
         let (volume, target, read_only) = match parts[..] {
-            [volume, target] | [volume, target, "rw"] => (volume, target, false),
-            [volume, target, "ro"] => (volume, target, true),
-            [_, _, mode] => {
-                return Err(fails(format!("has the mode {mode:?}, and there are ro and rw")));
-            }
+            [volume, target] => (volume, target, false),
+            [volume, target, options] => (volume, target, is_read_only(options).map_err(fails)?),
             _ => return Err(fails("is not name, path and mode".to_owned())),
         };
         let target = absolute_path(target).map_err(fails)?;
@@ -49,6 +46,29 @@ impl FromStr for VolumeMount {
         };
         Ok(Self { volume, target, read_only })
     }
+}
+
+/// What the options of docker and compose after the path mean here. The error completes a sentence.
+fn is_read_only(options: &str) -> Result<bool, String> {
+    let mut mode = None;
+    for option in options.split(',') {
+        match option {
+            "ro" | "rw" => {
+                if mode.replace(option).is_some_and(|before| before != option) {
+                    return Err("is both ro and rw".to_owned());
+                }
+            }
+            // What they ask for holds: btctl relabels nothing, copies nothing, and knows one consistency.
+            "z" | "Z" | "consistent" | "cached" | "delegated" | "nocopy" | "volume-nocopy" | "private"
+            | "rprivate" => {}
+            "shared" | "rshared" | "slave" | "rslave" => {
+                return Err(format!("has the option {option:?}; mounts are private here, so leave it out"));
+            }
+            "" => return Err("has an empty option".to_owned()),
+            other => return Err(format!("has the option {other:?}, and there are ro and rw")),
+        }
+    }
+    Ok(mode == Some("ro"))
 }
 
 impl fmt::Display for VolumeMount {
@@ -140,7 +160,16 @@ mod tests {
         refused("prices:data", "does not start with `/`");
         refused("prices:/", "the root");
         refused("prices:/a/../b", "goes up");
-        refused("prices:/data:rx", "the mode \"rx\"");
+        for (options, read_only) in
+            [("ro,z", true), ("Z", false), ("rw,cached", false), ("delegated,ro,nocopy,rprivate", true)]
+        {
+            let mount: VolumeMount = format!("prices:/data:{options}").parse().unwrap();
+            assert_eq!(mount.read_only, read_only, "{options}");
+        }
+        refused("prices:/data:rx", "the option \"rx\"");
+        refused("prices:/data:ro,rw", "both ro and rw");
+        refused("prices:/data:ro,rshared", "mounts are private");
+        refused("prices:/data:", "an empty option");
         refused(":/data", "the name \"\"");
     }
 

@@ -2,14 +2,18 @@
 //! has one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt::Display;
+use std::path::PathBuf;
 
 use bt_model::manifest::{
-    Containers, Draft, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull, Retries,
-    Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_limit_flag, parse_reason,
-    parse_size, parse_timeout, parse_ulimit_flag,
+    ALL_GPUS, Containers, Draft, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull,
+    Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_limit_flag,
+    parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
+use super::env_file;
 use crate::error::Error;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +32,7 @@ pub(super) struct ManifestFlags {
     #[arg(long, value_name = "FILE")]
     params_from: Option<String>,
     /// Expression over the parameters that a job must fulfil, e.g. 'fast < slow'.
-    #[arg(long = "where", value_name = "EXPRESSION")]
+    #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
     /// Take a random choice of so many jobs.
     #[arg(long, value_name = "N")]
@@ -39,8 +43,12 @@ pub(super) struct ManifestFlags {
     /// Environment variable of the container, NAME=VALUE, or NAME to pass on the one here; may be repeated.
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
+    /// File with a variable on each line, as docker reads it: NAME=VALUE, or NAME to pass on the one here; `#` begins a
+    /// comment. Values are no templates, and --env wins; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Volume that agents offer, or a path of their machines that their owners allow, at a path of the container:
-    /// prices:/data:ro; may be repeated.
+    /// prices:/data:ro; may be repeated. Docker's other options (z, Z, cached, ...) change nothing.
     #[arg(short, long, value_name = "NAME:PATH[:ro]", value_parser = volume)]
     volume: Vec<VolumeMount>,
     /// Cpus of each job, e.g. 0.5 [default: 1].
@@ -50,7 +58,7 @@ pub(super) struct ManifestFlags {
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
     /// Gpus of each job.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = gpus)]
     gpus: Option<u32>,
     /// Size of /dev/shm, e.g. 256m.
     #[arg(long, value_name = "SIZE")]
@@ -171,7 +179,7 @@ impl ManifestFlags {
             params_from: self.params_from.clone(),
             filter: self.filter.clone(),
             sample: self.sample.map(|count| Sample { count, seed: self.seed.unwrap_or(0) }),
-            volumes: self.volume.clone(),
+            volumes: self.volumes()?,
             needs,
             timeout: self.timeout.as_deref().map(parse_timeout).transpose().map_err(at("--timeout"))?,
             policy: Policy {
@@ -204,7 +212,11 @@ impl ManifestFlags {
             text.map(|text| text.parse::<T>()).transpose().map_err(at(flag))
         }
         let ulimits = self.ulimit.iter().map(|flag| parse_ulimit_flag(flag).map_err(at("--ulimit")));
+        let ulimits = once("--ulimit", ulimits.collect::<Result<Vec<_>, _>>()?.into_iter())?;
         let tmpfs = self.tmpfs.iter().map(|flag| flag.parse::<Tmpfs>().map_err(at("--tmpfs")));
+        let tmpfs: Vec<Tmpfs> = tmpfs.collect::<Result<_, _>>()?;
+        once("--tmpfs", tmpfs.iter().map(|tmpfs| (tmpfs.path.clone(), ())))?;
+        once("--group-add", self.group_add.iter().map(|group| (*group, ())))?;
         let stop_grace = self.stop_timeout.as_deref().map(parse_timeout).transpose();
         let log_limit = self.log_limit.as_deref().map(parse_size).transpose();
         Ok(Sandbox {
@@ -215,8 +227,8 @@ impl ManifestFlags {
             platform: parsed::<Platform>("--platform", self.platform.as_ref())?,
             pull: parsed::<Pull>("--pull", self.pull.as_ref())?,
             pids: self.pids_limit,
-            ulimits: ulimits.collect::<Result<_, _>>()?,
-            tmpfs: tmpfs.collect::<Result<_, _>>()?,
+            ulimits,
+            tmpfs,
             groups: self.group_add.clone(),
             cache: self.cache.clone(),
             log_limit: log_limit.map_err(at("--log-limit"))?,
@@ -227,11 +239,13 @@ impl ManifestFlags {
     fn retry_on(&self) -> Result<Option<Vec<ReasonKind>>, Error> {
         let kinds = self.retry_on.iter().map(|name| parse_reason(name).map_err(at("--retry-on")));
         let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
+        once("--retry-on", kinds.iter().map(|kind| (kind.name(), ())))?;
         Ok(Some(kinds).filter(|kinds| !kinds.is_empty()))
     }
 
     fn limits(&self) -> Result<BTreeMap<String, u32>, Error> {
-        self.limit.iter().map(|flag| parse_limit_flag(flag).map_err(at("--limit"))).collect()
+        let limits = self.limit.iter().map(|flag| parse_limit_flag(flag).map_err(at("--limit")));
+        once("--limit", limits.collect::<Result<Vec<_>, _>>()?.into_iter())
     }
 
     fn matrix(&self) -> Result<Option<Matrix>, Error> {
@@ -246,25 +260,50 @@ impl ManifestFlags {
         Ok((!axes.is_empty()).then_some(Matrix { axes, include: Vec::new(), exclude: Vec::new() }))
     }
 
-    /// A name without a value passes on the client's own, as docker does.
+    fn volumes(&self) -> Result<Vec<VolumeMount>, Error> {
+        once("--volume", self.volume.iter().map(|mount| (mount.target.clone(), ())))?;
+        Ok(self.volume.clone())
+    }
+
+    /// The flags win over the files, and a later file over an earlier one.
     fn env(&self) -> Result<BTreeMap<String, String>, Error> {
         let mut env = BTreeMap::new();
-        for flag in &self.env {
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name.to_owned(), value.to_owned()),
-                None => {
-                    let value = std::env::var(flag).map_err(|_| {
-                        Error::Usage(format!(
-                            "--env {flag}: there is no such variable here; write {flag}=VALUE"
-                        ))
-                    })?;
-                    // It is a value, not a template, whatever it holds.
-                    (flag.clone(), bt_model::template::literal(&value))
-                }
-            };
-            env.insert(name, value);
+        for path in &self.env_file {
+            env.extend(env_file::read(path)?);
         }
+        let flag = |flag: &String| match flag.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => env_file::passed_on(flag).map_err(|why| Error::Usage(format!("--env {flag}: {why}"))),
+        };
+        let flags = self.env.iter().map(flag).collect::<Result<Vec<_>, _>>()?;
+        env.extend(once("--env", flags.into_iter())?);
         Ok(env)
+    }
+}
+
+/// The pairs as a map; a key that two flags set is refused, since one of them would have no effect.
+fn once<K: Ord + Display, V>(
+    flag: &str,
+    pairs: impl Iterator<Item = (K, V)>,
+) -> Result<BTreeMap<K, V>, Error> {
+    let mut map = BTreeMap::new();
+    for (key, value) in pairs {
+        match map.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(value);
+            }
+            Entry::Occupied(entry) => {
+                return Err(Error::Usage(format!("{flag}: {} is given twice; give it once", entry.key())));
+            }
+        }
+    }
+    Ok(map)
+}
+
+fn gpus(text: &str) -> Result<u32, String> {
+    match text.trim() {
+        "all" => Err(ALL_GPUS.to_owned()),
+        text => text.parse().map_err(|_| "write how many gpus each job needs, such as 1".to_owned()),
     }
 }
 
@@ -273,7 +312,7 @@ fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Error
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err(Error::Usage(format!("{flag} {text}: write KEY=VALUE"))),
     };
-    texts.iter().map(pair).collect()
+    once(flag, texts.iter().map(pair).collect::<Result<Vec<_>, _>>()?.into_iter())
 }
 
 fn volume(text: &str) -> Result<VolumeMount, String> {
@@ -282,4 +321,55 @@ fn volume(text: &str) -> Result<VolumeMount, String> {
 
 fn at(flag: &'static str) -> impl Fn(bt_model::manifest::Error) -> Error {
     move |error| Error::Usage(format!("{flag}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(args_override_self = true)]
+    struct Line {
+        #[command(flatten)]
+        flags: ManifestFlags,
+    }
+
+    fn draft(args: &[&str]) -> Result<Draft, String> {
+        let line = Line::try_parse_from([&["submit", "--image", "x:1"], args].concat());
+        line.map_err(|error| error.to_string())?.flags.draft().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_two_flags_set_is_refused() {
+        for (args, part) in [
+            (["-v", "a:/data", "-v", "b:/data:ro"], "--volume: /data is given twice"),
+            (["-e", "V=1", "-e", "V=2"], "--env: V is given twice"),
+            (["--agent-label", "pool=a", "--agent-label", "pool=b"], "--agent-label: pool is given twice"),
+            (["--matrix", "x=1,2", "--matrix", "x=3"], "the axis `x` is given twice"),
+            (["--limit", "nas", "--limit", "nas=2"], "--limit: nas is given twice"),
+            (["--ulimit", "nofile=10", "--ulimit", "nofile=20"], "--ulimit: nofile is given twice"),
+            (["--tmpfs", "/a", "--tmpfs", "/a:1m"], "--tmpfs: /a is given twice"),
+            (["--group-add", "5", "--group-add", "5"], "--group-add: 5 is given twice"),
+            (["--retry-on", "oom", "--retry-on", "exit,oom"], "--retry-on: oom is given twice"),
+        ] {
+            let error = draft(&args).expect_err(part);
+            assert!(error.contains(part), "{args:?}: {error}");
+        }
+        // As with docker, the last of a flag with one value counts.
+        assert_eq!(draft(&["--image", "y:1"]).unwrap().image.as_deref(), Some("y:1"));
+    }
+
+    #[test]
+    fn what_people_paste_is_taken_or_answered() {
+        assert_eq!(draft(&["-m", "512Mi"]).unwrap().needs.memory_bytes, Some(512 << 20));
+        assert_eq!(draft(&["-m", "1Gi"]).unwrap().needs.memory_bytes, Some(1 << 30));
+        assert_eq!(draft(&["--priority", "-1"]).unwrap().priority, Some(-1));
+        assert_eq!(draft(&["--where", "-x < 3"]).unwrap().filter.as_deref(), Some("-x < 3"));
+        assert!(draft(&["--matrix", "x=-5,-1"]).unwrap().matrix.is_some());
+        assert!(draft(&["-v", "/srv/p:/data:ro,z"]).unwrap().volumes[0].read_only);
+        assert!(draft(&["--gpus", "all"]).unwrap_err().contains("write how many each job needs"));
+        assert!(draft(&["--env-file", "/no/such/file"]).unwrap_err().contains("--env-file /no/such/file"));
+    }
 }

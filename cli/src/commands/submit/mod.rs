@@ -1,5 +1,6 @@
 //! `btctl submit`: from a manifest and flags to a queued sweep.
 
+mod env_file;
 mod flags;
 mod like;
 pub(super) mod reuse;
