@@ -116,7 +116,9 @@ impl Job {
         dir: &AttemptDir,
     ) -> Result<ContainerSpec, Reason> {
         let rendered = self.manifest.render(&self.parameters);
-        let rendered = rendered.map_err(|error| Reason::Agent(error.to_string()))?;
+        // An older coordinator may have taken what can not be rendered; another agent could not either.
+        let rendered =
+            rendered.map_err(|error| Reason::Manifest(format!("its command can't be made: {error}")))?;
         let Host { offer, runtime, stop_grace, gpus, mounts, inside } = *host;
         let mut env = self.environment(assignment, offer, inside);
         // The user's own come last, and win.

@@ -3,6 +3,7 @@
 //! Everything durable is in Postgres and in the store; a coordinator holds only caches and open streams, so it can be
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
+mod calculations;
 mod collector;
 mod config;
 mod document;
@@ -36,6 +37,7 @@ use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use calculations::Calculations;
 use collector::Collector;
 use ledger::Writer;
 use loops::{Dispatcher, Listener, Reconciler};
@@ -97,6 +99,7 @@ pub async fn run(
         reuse,
         publisher: publisher.clone(),
         work: work.clone(),
+        calculations: Calculations::default(),
         tasks: tasks.clone(),
         lease: options.lease,
         heartbeat: options.heartbeat,

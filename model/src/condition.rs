@@ -9,6 +9,7 @@ use crate::manifest::{Error, suggestion};
 use crate::parameters::Parameters;
 
 /// The expression, compiled.
+#[derive(Debug)]
 pub(crate) struct Condition<'e> {
     source: &'e str,
     expression: Expression,

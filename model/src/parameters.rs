@@ -13,6 +13,8 @@ pub const MAX_PARAMETERS: usize = 1000;
 const MAX_NAME: usize = 64;
 /// A text is no longer, so that a template with a few of them stays within the length of a word.
 pub(crate) const MAX_TEXT: usize = 8 << 10;
+/// Bytes that a parameter takes as a variable, `BT_PARAM_<NAME>=` and what ends it included.
+pub(crate) const MAX_VARIABLE: usize = MAX_TEXT + MAX_NAME + 19;
 
 /// Names and values (whole numbers, floats, booleans, text), in the manifest's order.
 #[derive(Clone, Debug, Default, PartialEq)]

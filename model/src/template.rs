@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::Value;
 
 use self::parts::Part;
-use crate::expression::Scope;
-use crate::manifest::{Error, MAX_WORD, Manifest, suggestion};
+use crate::expression::{JOB_BUDGET, Scope};
+use crate::manifest::{Error, MAX_ARGUMENTS, MAX_WORD, Manifest, suggestion};
 use crate::parameters::{self, Parameters, text_of, variable_of};
 
 /// The name for all parameters together.
@@ -27,7 +27,12 @@ pub struct Rendered {
 pub struct Renderer<'m> {
     command: Vec<Template<'m>>,
     env: Vec<(&'m str, Template<'m>)>,
+    /// The bytes of the entrypoint.
+    entrypoint: usize,
 }
+
+/// What Linux counts for an argument or a variable besides its text: the byte that ends it, and a pointer.
+const POINTER: usize = 9;
 
 /// One template, or a text without any braces.
 #[derive(Debug)]
@@ -38,29 +43,32 @@ struct Template<'m> {
     parts: Vec<Part<'m>>,
     /// The parameters that it names.
     names: BTreeSet<String>,
-    /// Nothing but names in braces, and so few that every result is short enough.
-    is_plain: bool,
+    /// The bytes that are passed besides the text: `NAME=`.
+    prefix: usize,
+    /// The most bytes that it makes of any parameters; none if it is more than text and names, or could be too long.
+    most: Option<usize>,
 }
 
 impl<'m> Renderer<'m> {
     pub(crate) fn new(manifest: &'m Manifest) -> Result<Self, Error> {
-        let compile = |path: String, source: &'m str| {
-            let template = Template::compile(path.clone(), source);
+        let compile = |path: String, prefix: usize, source: &'m str| {
+            let template = Template::compile(path.clone(), prefix, source);
             template.map_err(|error| error.or_at(manifest.places.of(&path)))
         };
         let mut command = Vec::with_capacity(manifest.command.len());
         for (index, word) in manifest.command.iter().enumerate() {
-            command.push(compile(format!("command.{index}"), word)?);
+            command.push(compile(format!("command.{index}"), 0, word)?);
         }
         // What names the program must not come out empty, so it is always rendered.
-        if let Some(program) = command.first_mut() {
-            program.is_plain &= program.names.is_empty();
+        if let Some(program) = command.first_mut().filter(|program| !program.names.is_empty()) {
+            program.most = None;
         }
         let mut env = Vec::with_capacity(manifest.env.len());
         for (name, value) in &manifest.env {
-            env.push((name.as_str(), compile(format!("env.{name}"), value)?));
+            env.push((name.as_str(), compile(format!("env.{name}"), name.len() + 1, value)?));
         }
-        Ok(Self { command, env })
+        let entrypoint = manifest.sandbox.entrypoint.iter().flatten().map(|word| word.len() + POINTER).sum();
+        Ok(Self { command, env, entrypoint })
     }
 
     /// One job's command and environment.
@@ -70,9 +78,16 @@ impl<'m> Renderer<'m> {
 
     /// The same; a mistake comes with its path in the manifest.
     fn render_or_path(&self, parameters: &Parameters) -> Result<Rendered, (&str, Error)> {
+        let mut budget = JOB_BUDGET;
+        let mut size = self.entrypoint;
+        let mut render = |template: &Template<'m>, size: &mut usize| {
+            let text = template.render(parameters, &mut budget)?;
+            *size += template.prefix + text.len() + POINTER;
+            Ok(text)
+        };
         let mut command = Vec::with_capacity(self.command.len());
         for template in &self.command {
-            command.push(template.render(parameters)?);
+            command.push(render(template, &mut size).map_err(|error| (template.path.as_str(), error))?);
         }
         if command.first().is_some_and(String::is_empty) {
             let message = "`command` starts with an empty word; its first word is the program";
@@ -80,20 +95,38 @@ impl<'m> Renderer<'m> {
         }
         let mut env = BTreeMap::new();
         for (name, template) in &self.env {
-            env.insert((*name).to_owned(), template.render(parameters)?);
+            let value = render(template, &mut size).map_err(|error| (template.path.as_str(), error))?;
+            env.insert((*name).to_owned(), value);
         }
-        env.extend(parameters.iter().map(|(name, value)| (variable_of(name), text_of(value))));
+        for (name, value) in parameters.iter() {
+            let (name, value) = (variable_of(name), text_of(value));
+            size += name.len() + 1 + value.len() + POINTER;
+            env.insert(name, value);
+        }
+        if size > MAX_ARGUMENTS {
+            return Err((
+                "command",
+                Error::new(format!(
+                    "command, environment and parameters are {size} bytes together; {MAX_ARGUMENTS} are the most that Linux \
+                 passes to a program. Put them into a file or a volume"
+                )),
+            ));
+        }
         Ok(Rendered { command, env })
     }
 
-    /// True when every job that has all of these parameters renders, whatever their values.
-    pub(crate) fn always_renders(&self, has: impl Fn(&str) -> bool) -> bool {
-        self.templates().all(|template| template.is_plain && template.names.iter().all(|name| has(name)))
+    /// True when every job that has these parameters, and `count` in all, renders, whatever their values.
+    pub(crate) fn always_renders(&self, count: usize, has: impl Fn(&str) -> bool) -> bool {
+        let mut most = self.entrypoint + count * parameters::MAX_VARIABLE;
+        self.templates().all(|template| {
+            most += template.most.map_or(0, |bytes| bytes + template.prefix + POINTER);
+            template.most.is_some() && template.names.iter().all(|name| has(name))
+        }) && most <= MAX_ARGUMENTS
     }
 
     /// Checks that a job renders.
     pub(crate) fn check(&self, manifest: &Manifest, parameters: &Parameters) -> Result<(), Error> {
-        if self.always_renders(|name| parameters.get(name).is_some()) {
+        if self.always_renders(parameters.len(), |name| parameters.get(name).is_some()) {
             return Ok(());
         }
         match self.render_or_path(parameters) {
@@ -108,14 +141,15 @@ impl<'m> Renderer<'m> {
 }
 
 impl<'m> Template<'m> {
-    fn compile(path: String, source: &'m str) -> Result<Self, Error> {
+    fn compile(path: String, prefix: usize, source: &'m str) -> Result<Self, Error> {
         if parts::is_text(source) {
             return Ok(Self {
                 path,
                 source,
                 parts: vec![Part::Text(source)],
                 names: BTreeSet::new(),
-                is_plain: true,
+                prefix,
+                most: Some(source.len()).filter(|most| prefix + most <= MAX_WORD),
             });
         }
         let parts = parts::parse(source)
@@ -128,40 +162,44 @@ impl<'m> Template<'m> {
         };
         let are_names =
             expressions().all(|expression| expression.as_name().is_some_and(|name| name != PARAMS));
-        let is_plain = are_names && source.len() + expressions().count() * parameters::MAX_TEXT <= MAX_WORD;
+        let most = source.len() + expressions().count() * parameters::MAX_TEXT;
+        let most = Some(most).filter(|most| are_names && prefix + most <= MAX_WORD);
         let names = expressions().flat_map(|expression| expression.names().iter().cloned());
         let names = names.filter(|name| name != PARAMS).collect();
-        Ok(Self { path, source, parts, names, is_plain })
+        Ok(Self { path, source, parts, names, prefix, most })
     }
 
-    fn render(&self, parameters: &Parameters) -> Result<String, (&str, Error)> {
-        let fails = |message: String| (self.path.as_str(), Error::new(message));
+    fn render(&self, parameters: &Parameters, budget: &mut usize) -> Result<String, Error> {
+        let fails = |message: String| Error::new(message);
         let mut rendered = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => rendered.push_str(text),
                 Part::Expression(expression) => {
-                    let text = expression.text(parameters).map_err(|fault| match &fault.undefined {
-                        Some(name) if self.names.contains(name) => {
-                            let hint = suggestion(name, parameters.names(), "parameters");
-                            fails(format!(
-                                "{} uses `{name}`, which is no parameter{hint}",
-                                show(&self.path, self.source)
-                            ))
-                        }
-                        _ => fails(format!(
-                            "{} does not render with {}: {fault}",
-                            show(&self.path, self.source),
-                            parameters.to_json()
-                        )),
-                    })?;
+                    let text =
+                        expression.text(parameters, budget).map_err(|fault| match &fault.undefined {
+                            Some(name) if self.names.contains(name) => {
+                                let hint = suggestion(name, parameters.names(), "parameters");
+                                fails(format!(
+                                    "{} uses `{name}`, which is no parameter{hint}",
+                                    show(&self.path, self.source)
+                                ))
+                            }
+                            _ => fails(format!(
+                                "{} does not render with {}: {fault}",
+                                show(&self.path, self.source),
+                                parameters.to_json()
+                            )),
+                        })?;
                     rendered.push_str(&text);
                 }
             }
-            if rendered.len() > MAX_WORD {
+            if self.prefix + rendered.len() > MAX_WORD {
                 return Err(fails(format!(
-                    "{} renders to more than {MAX_WORD} bytes, the limit, with {}",
+                    "{} renders to more than {} bytes, the most that Linux passes to a program, with {}; put it into a \
+                     file or a volume",
                     show(&self.path, self.source),
+                    MAX_WORD - self.prefix,
                     parameters.to_json()
                 )));
             }

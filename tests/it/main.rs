@@ -43,3 +43,4 @@ mod tidy;
 mod up;
 mod uploads;
 mod values;
+mod wire;

@@ -38,7 +38,9 @@ const LOG_END: Duration = Duration::from_secs(30);
 /// Bytes at the end of a log in which a failed job says why.
 const LAST_WORDS: u64 = 16 << 10;
 /// What libraries say when they may start no more processes or threads.
-const OUT_OF_PROCESSES: [&str; 8] = [
+const OUT_OF_PROCESSES: [&str; 9] = [
+    // The init of a container, which starts the command.
+    "fork failed: Resource temporarily unavailable",
     "pthread_create failed",
     "can't start new thread",
     "can't fork",

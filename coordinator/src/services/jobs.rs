@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{Services, reuse, status};
+use crate::calculations::Calculation;
 use crate::manifests::Reader;
 use crate::queue::{Found, JobFilter, JobRow, Reported, TwinRow};
 
@@ -40,7 +41,17 @@ impl Services {
             source => Some(Wanted::new(source)?),
         };
         if !request.by.is_empty() {
+            if !request.states.is_empty() || request.job.is_some() {
+                return Err(Status::invalid_argument(
+                    "a ranking (`by`) takes no `states` and no `job`; use `filter`",
+                ));
+            }
             return self.send_ranked(sweep, request, &encoder, wanted, jobs).await;
+        }
+        if request.ascending {
+            return Err(Status::invalid_argument(
+                "`ascending` is the order of a ranking; name the metric in `by`",
+            ));
         }
         let states = request.states().map(JobState::try_from);
         let filter = JobFilter {
@@ -52,6 +63,7 @@ impl Services {
             limit => limit,
         };
         let mut after = None;
+        let mut calculation = self.begin_list(sweep).await?;
         while left > 0 {
             // Of those that are looked through, few may be wanted.
             let limit = if wanted.is_some() { PAGE } else { left.min(PAGE) };
@@ -60,21 +72,23 @@ impl Services {
             let more = page.len() == limit as usize;
             after = page.last().map(|row| row.number);
             let mut twins = self.twins(sweep, &page).await?;
-            for row in page {
-                let takes = match &mut wanted {
-                    Some(wanted) => wanted.takes_row(&encoder, &row)?,
-                    None => true,
-                };
-                if !takes {
-                    continue;
-                }
-                let twin = twins.remove(&row.number);
-                if jobs.send(Ok(encoder.job(row, twin)?)).await.is_err() {
-                    return Ok(());
+            let mut rows = page.into_iter();
+            let mut found = Vec::new();
+            let step = || -> Option<Result<(), Status>> {
+                let Some(row) = rows.next().filter(|_| left > 0) else { return Some(Ok(())) };
+                match wanted.as_mut().map_or(Ok(true), |wanted| wanted.takes_row(&encoder, &row)) {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(error) => return Some(Err(error)),
                 }
                 left -= 1;
-                if left == 0 {
-                    break;
+                let twin = twins.remove(&row.number);
+                encoder.job(row, twin).map(|job| found.push(job)).err().map(Err)
+            };
+            calculation.run(step).await.map_err(status::calculation)??;
+            for job in found {
+                if jobs.send(Ok(job)).await.is_err() {
+                    return Ok(());
                 }
             }
             if !more {
@@ -139,6 +153,7 @@ impl Services {
     ) -> Result<Option<Vec<JobRow>>, Status> {
         let mut best = BinaryHeap::new();
         let mut after = None;
+        let mut calculation = self.begin_list(sweep).await?;
         loop {
             let page = self.queue.reported(sweep.id, &request.by, after, PAGE).await;
             let page = page.map_err(status::queue)?;
@@ -147,19 +162,24 @@ impl Services {
             }
             let more = page.len() == PAGE as usize;
             after = page.last().map(|row| row.number);
-            for Reported { number, parameters, metrics } in page {
-                let metrics = object(&metrics)?;
-                let Some(value) = metrics.get(&request.by).and_then(Value::as_f64) else { continue };
-                let parameters = read_map(&encoder.parameters.json(parameters)).map_err(unreadable)?;
-                if !wanted.takes(number, &parameters, metrics)? {
-                    continue;
+            let mut rows = page.into_iter();
+            let step = || -> Option<Result<(), Status>> {
+                let Some(row) = rows.next() else { return Some(Ok(())) };
+                let number = row.number;
+                match wanted.rank(row, &request.by, encoder) {
+                    Ok(None) => {}
+                    Ok(Some(value)) => {
+                        let value = if request.ascending { value } else { -value };
+                        best.push(Rank { value, number });
+                        if best.len() > limit as usize {
+                            best.pop();
+                        }
+                    }
+                    Err(error) => return Some(Err(error)),
                 }
-                let value = if request.ascending { value } else { -value };
-                best.push(Rank { value, number });
-                if best.len() > limit as usize {
-                    best.pop();
-                }
-            }
+                None
+            };
+            calculation.run(step).await.map_err(status::calculation)??;
             if !more {
                 break;
             }
@@ -167,6 +187,11 @@ impl Services {
         self.check_names(sweep, wanted).await?;
         let numbers: Vec<u32> = best.into_sorted_vec().into_iter().map(|rank| rank.number).collect();
         self.queue.jobs_by_number(sweep.id, &numbers).await.map(Some).map_err(status::queue)
+    }
+
+    /// Lists of one sweep take turns.
+    async fn begin_list(&self, sweep: &Found) -> Result<Calculation, Status> {
+        self.calculations.begin(&format!("jobs of {}", sweep.id)).await.map_err(status::calculation)
     }
 
     /// Fails if the expression names what no job has.
@@ -210,6 +235,14 @@ impl Wanted {
         }
         let taken = self.selection.takes(job, parameters, metrics);
         taken.map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+
+    /// The metric by which the job is ranked, if it is wanted and has it.
+    fn rank(&mut self, row: Reported, by: &str, encoder: &Encoder<'_>) -> Result<Option<f64>, Status> {
+        let metrics = object(&row.metrics)?;
+        let Some(value) = metrics.get(by).and_then(Value::as_f64) else { return Ok(None) };
+        let parameters = read_map(&encoder.parameters.json(row.parameters)).map_err(unreadable)?;
+        Ok(self.takes(row.number, &parameters, metrics)?.then_some(value))
     }
 
     fn takes_row(&mut self, encoder: &Encoder<'_>, row: &JobRow) -> Result<bool, Status> {

@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::calculations::Calculations;
 use crate::collector::Collector;
 use crate::ledger::Ledger;
 use crate::manifests::Manifests;
@@ -64,6 +65,7 @@ pub(crate) struct Services {
     pub(crate) publisher: Publisher,
     /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
     pub(crate) work: Arc<Notify>,
+    pub(crate) calculations: Calculations,
     pub(crate) tasks: TaskTracker,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,

@@ -4,6 +4,7 @@ use bt_proto::convert::Malformed;
 use tonic::{Code, Status};
 use tracing::{error, warn};
 
+use crate::calculations::Refused;
 use crate::{document, manifests, queue};
 
 pub(super) fn queue(error: queue::Error) -> Status {
@@ -64,6 +65,13 @@ pub(super) fn store(error: bt_store::Error) -> Status {
         warn!(error = %error, "the store failed");
     }
     Status::new(code, error.to_string())
+}
+
+pub(super) fn calculation(error: Refused) -> Status {
+    match error {
+        Refused::TooLong => Status::invalid_argument(error.to_string()),
+        Refused::Stopping(_) => Status::unavailable(error.to_string()),
+    }
 }
 
 pub(super) fn malformed(error: Malformed) -> Status {

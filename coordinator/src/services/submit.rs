@@ -1,8 +1,9 @@
 //! Takes a sweep: reads what the client sends, checks it, and queues all of it or nothing. A list of parameters is queued
 //! as it comes, in bounded memory, unless some of its rows are to be chosen.
 
-use bt_model::expansion::RowCheck;
-use bt_model::manifest::Manifest;
+use bt_model::expansion::{Expansion, RowCheck, Search};
+use bt_model::image;
+use bt_model::manifest::{JobSource, Manifest};
 use bt_model::parameters::Parameters;
 use bt_model::tag::{check_note, check_tags};
 use bt_proto::convert::Malformed;
@@ -16,6 +17,8 @@ use crate::queue::{BATCH, Description, Jobs, Submission, Submitted};
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
 const LARGEST_LIST: usize = 256 << 20;
+/// Candidates that are looked at before the clock is.
+const STEPS: u32 = 16;
 
 impl Services {
     pub(super) async fn receive_submit(
@@ -23,8 +26,11 @@ impl Services {
         incoming: Streaming<v1::SubmitRequest>,
     ) -> Result<Submitted, Status> {
         let mut order = Order::open(incoming).await?;
-        let manifest = order.manifest()?;
-        let submitted = match RowCheck::of(&manifest).map_err(invalid)? {
+        let manifest = order.manifest().await?;
+        // What the manifest lists itself is there already.
+        let comes = matches!(&manifest.jobs, JobSource::Rows(rows) if rows.is_empty());
+        let rows = if comes { RowCheck::of(&manifest).map_err(invalid)? } else { None };
+        let submitted = match rows {
             Some(rows) => self.queue_as_they_come(&mut order, &manifest, rows).await?,
             None => self.queue_when_all_are_there(&mut order, manifest).await?,
         };
@@ -54,12 +60,7 @@ impl Services {
         let mut open = self.queue.begin_submit(&submission).await.map_err(status::queue)?;
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(piece) = order.rows().await? {
-            for row in piece {
-                let parameters = Parameters::from_json(&row);
-                let parameters = parameters.map_err(|error| Status::invalid_argument(error.to_string()))?;
-                rows.check(&parameters).map_err(invalid)?;
-                batch.push(row);
-            }
+            batch.extend(self.check_rows(&order.header.owner, &mut rows, piece).await?);
             if let Some(open) = open.as_mut().filter(|_| batch.len() >= BATCH) {
                 open.add_written(&batch).await.map_err(status::queue)?;
                 batch.clear();
@@ -78,6 +79,47 @@ impl Services {
             open.add_written(&batch).await.map_err(status::queue)?;
         }
         open.finish(&fingerprint).await.map_err(status::queue)
+    }
+
+    /// Checks a piece of the list, and gives it back.
+    async fn check_rows(
+        &self,
+        owner: &str,
+        rows: &mut RowCheck<'_>,
+        piece: Vec<String>,
+    ) -> Result<Vec<String>, Status> {
+        let mut calculation = self.calculations.begin(owner).await.map_err(status::calculation)?;
+        let mut unchecked = piece.iter();
+        let check = || {
+            let Some(row) = unchecked.next() else { return Some(Ok(())) };
+            let parameters =
+                Parameters::from_json(row).map_err(|error| Status::invalid_argument(error.to_string()));
+            parameters.and_then(|parameters| rows.check(&parameters).map_err(invalid)).err().map(Err)
+        };
+        calculation.run(check).await.map_err(status::calculation)??;
+        Ok(piece)
+    }
+
+    /// Looks for the jobs of a manifest.
+    async fn expand<'m>(&self, owner: &str, manifest: &'m Manifest) -> Result<Expansion<'m>, Status> {
+        let mut calculation = self.calculations.begin(owner).await.map_err(status::calculation)?;
+        let mut search = None;
+        let step = || {
+            let search = match &mut search {
+                Some(search) => search,
+                None => match manifest.begin_expansion() {
+                    Ok(begun) => search.insert(begun),
+                    Err(error) => return Some(Err(invalid(error))),
+                },
+            };
+            match search.advance(STEPS) {
+                Ok(false) => None,
+                Ok(true) => Some(Ok(())),
+                Err(error) => Some(Err(invalid(error))),
+            }
+        };
+        calculation.run(step).await.map_err(status::calculation)??;
+        search.map(Search::finish).ok_or_else(|| Status::internal("the search for the jobs has not begun"))
     }
 
     async fn queue_when_all_are_there(
@@ -99,10 +141,10 @@ impl Services {
                 rows.push(parameters.map_err(|error| Status::invalid_argument(error.to_string()))?);
             }
         }
-        if manifest.has_rows() {
+        if matches!(&manifest.jobs, JobSource::Rows(listed) if listed.is_empty()) {
             manifest = manifest.with_rows(rows);
         }
-        let jobs = manifest.expand().map_err(invalid)?;
+        let jobs = self.expand(&order.header.owner, &manifest).await?;
         let submission = order.submission(&manifest, jobs.len(), order.fingerprint());
         let parameters = match jobs.points() {
             Some(_) if jobs.is_whole() => Jobs::Whole,
@@ -122,6 +164,8 @@ struct Order {
     header: v1::SubmitHeader,
     incoming: Streaming<v1::SubmitRequest>,
     hash: Sha256,
+    /// Rows that were looked at already.
+    first: Option<Vec<String>>,
 }
 
 impl Order {
@@ -134,7 +178,7 @@ impl Order {
             return Err(Status::invalid_argument("an idempotency key has 1 to 200 characters"));
         }
         let mut hash = Sha256::new();
-        if !is_pin(&header.image_pin) {
+        if !header.image_pin.is_empty() && !image::is_pin(&header.image_pin) {
             return Err(Status::invalid_argument(format!(
                 "{:?} does not stand for one image for good; write sha256:..., or NAME@sha256:...",
                 header.image_pin
@@ -147,17 +191,31 @@ impl Order {
         if header.reuse {
             hash.update(b"reuse");
         }
-        Ok(Self { header, incoming, hash })
+        Ok(Self { header, incoming, hash, first: None })
     }
 
-    fn manifest(&self) -> Result<Manifest, Status> {
+    /// The manifest; its jobs are the rows that follow, if any do.
+    async fn manifest(&mut self) -> Result<Manifest, Status> {
         let manifest = Manifest::from_json(&self.header.manifest).map_err(invalid)?;
         manifest.admit().map_err(invalid)?;
-        Ok(manifest)
+        self.first = self.rows().await?;
+        let has = match &manifest.jobs {
+            _ if self.first.is_none() => return Ok(manifest),
+            JobSource::One => return Ok(manifest.with_rows(Vec::new())),
+            JobSource::Rows(rows) if rows.is_empty() => return Ok(manifest),
+            JobSource::Rows(_) => "lists its `params`",
+            JobSource::Matrix(_) => "has a `matrix`",
+        };
+        Err(Status::invalid_argument(format!(
+            "rows follow the header, but the manifest {has} itself; send a manifest without it, or no rows"
+        )))
     }
 
     /// The next rows; none when all have come.
     async fn rows(&mut self) -> Result<Option<Vec<String>>, Status> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         let Some(message) = self.incoming.message().await? else { return Ok(None) };
         let Some(submit_request::Kind::Rows(piece)) = message.kind else {
             return Err(status::malformed(Malformed::Missing("rows")));
@@ -194,11 +252,4 @@ impl Order {
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }
     }
-}
-
-/// An image's id, its digest in a registry, or nothing.
-fn is_pin(pin: &str) -> bool {
-    let digest = pin.rsplit('@').next().and_then(|digest| digest.strip_prefix("sha256:"));
-    pin.is_empty()
-        || digest.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }

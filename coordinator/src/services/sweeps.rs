@@ -163,6 +163,11 @@ impl v1::sweeps_server::Sweeps for Services {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, request.job.as_slice())?;
+        if request.attempt > 0 && !request.partial {
+            return Err(Status::invalid_argument(
+                "an `attempt` is listed with `partial`; results have one attempt",
+            ));
+        }
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (services, answers) = (self.clone(), sender.clone());
         self.answer(sender, async move {
@@ -363,7 +368,11 @@ impl Services {
         sending: impl Future<Output = Result<(), Status>> + Send + 'static,
     ) {
         self.tasks.spawn(async move {
-            if let Err(error) = sending.await
+            let sent = tokio::select! {
+                sent = sending => sent,
+                () = answers.closed() => return debug!("the client left before its answer was whole"),
+            };
+            if let Err(error) = sent
                 && answers.send(Err(error)).await.is_err()
             {
                 debug!("the client left before it could be told of an error");

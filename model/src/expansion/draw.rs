@@ -9,6 +9,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 ///
 /// The stream of ChaCha8 is fixed by its specification; how numbers are made of it is fixed here, and by a test. A
 /// change would give every sweep with a `sample` other jobs.
+#[derive(Debug)]
 pub(super) struct Draw {
     stream: ChaCha8Rng,
     drawn: u128,

@@ -13,8 +13,12 @@ pub(super) fn value(node: &Node, scope: &dyn Scope) -> Result<Value, Fault> {
     Evaluation::new(scope).defined(node)
 }
 
-pub(super) fn text(node: &Node, scope: &dyn Scope) -> Result<String, Fault> {
-    Evaluation::new(scope).printed(node)
+pub(super) fn text(node: &Node, scope: &dyn Scope, bytes: &mut usize) -> Result<String, Fault> {
+    let mut evaluation = Evaluation { bytes_left: BUDGET.min(*bytes), ..Evaluation::new(scope) };
+    let before = evaluation.bytes_left;
+    let text = evaluation.printed(node);
+    *bytes -= before - evaluation.bytes_left;
+    text
 }
 
 /// The values of a call's arguments.

@@ -13,9 +13,11 @@ pub(super) const MAX_DEPTH: usize = 50;
 /// Brackets in brackets. The parser goes through a dozen functions for each.
 pub(super) const MAX_NESTING: usize = 20;
 /// Bytes of a single text, and of a list's texts.
-pub(super) const MAX_BYTES: usize = crate::manifest::MAX_WORD;
+pub(super) const MAX_BYTES: usize = 128 << 10;
 /// Bytes that one evaluation may read and write in all.
 pub(super) const BUDGET: usize = 8 * MAX_BYTES;
+/// The same of all templates of a job.
+pub(crate) const JOB_BUDGET: usize = 64 * MAX_BYTES;
 /// The numbers of `range`.
 pub(super) const MAX_RANGE: usize = 1_000;
 

@@ -18,6 +18,8 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use limits::JOB_BUDGET;
+
 use std::collections::BTreeSet;
 
 use minijinja::Value;
@@ -96,9 +98,9 @@ impl Expression {
         evaluate::value(&self.root, scope)
     }
 
-    /// The value as a template writes it.
-    pub(crate) fn text(&self, scope: &dyn Scope) -> Result<String, Fault> {
-        evaluate::text(&self.root, scope)
+    /// The value as a template writes it. `bytes` is what all expressions of a job may still read and write.
+    pub(crate) fn text(&self, scope: &dyn Scope, bytes: &mut usize) -> Result<String, Fault> {
+        evaluate::text(&self.root, scope, bytes)
     }
 
     /// The name, if the expression is a name and nothing else.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use minijinja::Value;
 
-use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_NESTING, MAX_OPERATORS, MAX_SOURCE};
+use super::limits::{BUDGET, MAX_BYTES, MAX_DEPTH, MAX_NESTING, MAX_OPERATORS, MAX_SOURCE};
 use super::{Expression, Fault, Scope};
 
 impl Scope for BTreeMap<&str, Value> {
@@ -20,7 +20,7 @@ fn text(source: &str) -> Result<String, String> {
         ("days", Value::from("2024-01-05")),
     ]);
     let fault = |fault: Fault| fault.to_string();
-    Expression::compile(source).map_err(fault)?.text(&scope).map_err(fault)
+    Expression::compile(source).map_err(fault)?.text(&scope, &mut BUDGET.clone()).map_err(fault)
 }
 
 #[track_caller]

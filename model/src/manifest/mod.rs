@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use axis_flag::parse_axis_flag;
-pub use check::{MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
+pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
 pub use choice::{Containers, JobUser, Network, OnDisconnect, Pull};
 pub use draft::Draft;
 pub use error::{Error, Place, Places, suggestion};
@@ -42,12 +42,13 @@ pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
 };
 pub use range::Range;
+pub use read::ALL_GPUS;
 pub use rows::csv_rows;
 pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, Platform, Sandbox, Tmpfs, parse_ulimit_flag};
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
 
-use crate::expansion::{Expansion, Points};
+use crate::expansion::{Expansion, Points, Search};
 use crate::parameters::Parameters;
 use crate::resources::Resources;
 use crate::template::{Rendered, Renderer};
@@ -213,6 +214,11 @@ impl Manifest {
     /// All jobs' parameters, after every check: each job that comes out of it renders.
     pub fn expand(&self) -> Result<Expansion<'_>, Error> {
         Expansion::of(self)
+    }
+
+    /// The same in steps, for a server.
+    pub fn begin_expansion(&self) -> Result<Search<'_>, Error> {
+        Search::of(self)
     }
 
     /// What to tell the user of texts that look like numbers or booleans in other languages, one line for each parameter.

@@ -4,8 +4,8 @@ use crate::manifest::Format;
 fn render(word: &str) -> Result<String, String> {
     let parameters =
         Parameters::from_json(r#"{"fast": 5, "mode": "a b", "on": true}"#).map_err(|e| e.to_string())?;
-    let template = Template::compile("command.1".to_owned(), word).map_err(|error| error.to_string())?;
-    template.render(&parameters).map_err(|(_, error)| error.to_string())
+    let template = Template::compile("command.1".to_owned(), 0, word).map_err(|error| error.to_string())?;
+    template.render(&parameters, &mut JOB_BUDGET.clone()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -139,4 +139,48 @@ fn numbers_are_written_as_the_manifest_writes_them() {
         let rendered = manifest.render(&Parameters::from_json(row).unwrap()).unwrap();
         assert_eq!(rendered.command[1], expected, "{template}");
     }
+}
+
+fn expand(yaml: &str) -> Result<u32, String> {
+    let manifest =
+        Manifest::parse(yaml.as_bytes(), Format::Yaml, "sweep.yaml").and_then(|draft| draft.finish());
+    let expanded = manifest.and_then(|manifest| manifest.expand().map(|jobs| jobs.len()));
+    expanded.map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_linux_can_not_pass_to_a_program_is_refused() {
+    let fails = |yaml: &str, part: &str| {
+        let error = expand(yaml).expect_err("too long");
+        assert!(error.contains(part), "{error:.300}");
+    };
+    let text = |length: usize| "x".repeat(length);
+    let fits = 131_071;
+    assert_eq!(expand(&format!("image: x:1\ncommand: [echo, {}]\n", text(fits))), Ok(1));
+    fails(
+        &format!("image: x:1\ncommand: [echo, {}]\n", text(fits + 1)),
+        "131071 are the most that Linux passes",
+    );
+    // The name is passed with the value.
+    assert_eq!(expand(&format!("image: x:1\nenv: {{A: {}}}\n", text(fits - 2))), Ok(1));
+    fails(
+        &format!("image: x:1\nenv: {{A: {}}}\n", text(fits - 1)),
+        "more than 131069 bytes, the most that Linux passes",
+    );
+    fails(
+        &format!(
+            "image: x:1\ncommand: [echo, '{}{{{{ a }}}}']\nparams: [{{a: 1}}, {{a: {}}}]\n",
+            text(fits - 10),
+            text(20)
+        ),
+        "renders to more than 131071 bytes",
+    );
+    let words = |count: usize| format!("image: x:1\ncommand: [{}]\n", vec![text(100_000); count].join(", "));
+    assert_eq!(expand(&words(19)), Ok(1));
+    fails(&words(20), "are 2000180 bytes together; 1966080 are the most");
+    let many: Vec<String> = (0..300).map(|n| format!("p{n}: {}", text(8_000))).collect();
+    fails(
+        &format!("image: x:1\nparams: [{{{}}}]\n", many.join(", ")),
+        "command, environment and parameters are",
+    );
 }
