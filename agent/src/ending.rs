@@ -61,6 +61,9 @@ pub(crate) struct StoredOutput {
     /// Bytes in the store, where it is not stored as it is.
     #[serde(default)]
     pub(crate) stored_size: u64,
+    /// The name that it got in the attempt's directory, where other content had its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) stored_as: String,
 }
 
 /// Why a container was stopped before it ended by itself.
@@ -180,6 +183,7 @@ impl StoredOutput {
             sha256: self.sha256.clone(),
             encoding: v1::Encoding::from(self.encoding).into(),
             stored_size: self.stored_size,
+            stored_as: self.stored_as.clone(),
         }
     }
 }
@@ -210,6 +214,7 @@ mod tests {
             small: true,
             encoding: Encoding::default(),
             stored_size: 0,
+            stored_as: String::new(),
         };
         let endings = [
             Ending::failed(&Reason::Image("no such image: x:1".into())),

@@ -40,6 +40,7 @@ mod shipping;
 mod sizing;
 mod slots;
 mod software;
+mod tenancy;
 mod threads;
 mod upload;
 mod usage;
@@ -102,7 +103,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     };
     let engine_version = engine.version().await?;
     offer.check_at(&engine, &options).await?;
-    let identity = Identity::of(state.agent_id()?);
+    let identity = Identity::of(state.agent_id());
     info!(
         agent.id = %identity.agent,
         "agent {} offers {} on {engine_version}", offer.name, offer.capacity

@@ -43,6 +43,10 @@ impl FromStr for StoreChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "relay" => Ok(Self::Relay),
+            word if !word.contains(['/', ':']) => Err(bt_store::Unreadable::Directory {
+                given: word.to_owned(),
+                why: format!("write auto, relay, or ./{word} if a directory of that name is meant"),
+            }),
             location => location.parse().map(Self::At),
         }
     }
@@ -169,6 +173,7 @@ async fn look(choice: &StoreChoice, told: &str, id: &str) -> Result<Store, Strin
     let opened = tokio::task::spawn_blocking(move || Store::open_existing(&opening)).await;
     let opened = opened.map_err(|error| error.to_string())?;
     let mut store = opened.map_err(|error| error.to_string())?;
+    store.find().await.map_err(|error| error.to_string())?;
     if !store.recognise(id).await.map_err(|error| error.to_string())? {
         return Err(format!("{location} is there, but it is not the coordinator's store"));
     }
@@ -182,6 +187,14 @@ mod tests {
 
     async fn looked(choice: StoreChoice, told: &str, id: Uuid) -> Result<Store, String> {
         look(&choice, told, &id.to_string()).await
+    }
+
+    #[test]
+    fn a_misspelt_word_is_no_directory() {
+        assert_eq!("relay".parse::<StoreChoice>().unwrap(), StoreChoice::Relay);
+        let error = "realy".parse::<StoreChoice>().unwrap_err().to_string();
+        assert!(error.contains("relay") && error.contains("./realy"), "{error}");
+        assert!(matches!("./realy".parse::<StoreChoice>(), Ok(StoreChoice::At(_))));
     }
 
     #[tokio::test]

@@ -180,6 +180,7 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
         images,
         job_memory_bytes: sizing.memory_bytes,
         about: agent.about.clone().into_iter().collect(),
+        place: agent.state.place().to_owned(),
     }
 }
 

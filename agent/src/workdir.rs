@@ -3,6 +3,8 @@
 //! ```text
 //! agent-id             made once
 //! session              the number of the latest connection
+//! agent.lock           held by the agent that runs; says which process that is
+//! machine.json         which machine the directory is used on
 //! pulled.json          the images that the agent has got, and when each was used last
 //! fingerprints/<volume>.known      what each file of a volume held when it was read last
 //! zones-<version>/                 the database of time zones, from the first job on that names one
@@ -44,25 +46,59 @@ use crate::assignment::Assignment;
 use crate::collect;
 use crate::ending::Ended;
 use crate::fingerprints::Seen;
+use crate::tenancy::{self, MachineId, Tenancy, Whereabouts};
 use crate::upload::Begun;
 
+/// Below the state directory: the agent's id, and its attempts.
+const AGENT_ID: &str = "agent-id";
+const ATTEMPTS: &str = "attempts";
 /// Below an attempt's directory: how far its large outputs have come.
 const UPLOADS: &str = "uploads";
 
 /// The agent's state directory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct StateDir {
     root: PathBuf,
+    agent: AgentId,
+    /// The machine and the directory, as coordinators are told.
+    place: String,
+    _tenancy: Tenancy,
 }
 
 impl StateDir {
-    /// Opens the directory, and makes it if it is missing.
+    /// Opens the directory for this process alone, and makes it if it is missing. One that was copied from another machine
+    /// becomes an agent of its own.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
-        let this = Self { root: std::path::absolute(root).context("find the state directory")? };
-        private_dir(&this.root)?;
-        private_dir(&this.attempts())?;
-        collect::remove_tree(&this.root.join("guests"));
-        Ok(this)
+        Self::open_on(root, MachineId::detect())
+    }
+
+    fn open_on(root: &Path, machine: MachineId) -> anyhow::Result<Self> {
+        let root = std::path::absolute(root).context("find the state directory")?;
+        private_dir(&root)?;
+        let tenancy = Tenancy::take(&root)?;
+        private_dir(&root.join(ATTEMPTS))?;
+        collect::remove_tree(&root.join("guests"));
+        let machine = match tenancy::whereabouts(&root, &machine)? {
+            Whereabouts::Here(machine) => machine,
+            Whereabouts::Copied => {
+                leave_to_the_original(&root)?;
+                machine
+            }
+        };
+        let agent = agent_id(&root)?;
+        let json = serde_json::to_vec(&machine).context("write down the machine")?;
+        write_whole(&root.join(tenancy::MACHINE), &json)?;
+        Ok(Self { agent, place: tenancy.place(&root, &machine), root, _tenancy: tenancy })
+    }
+
+    /// The agent's id.
+    pub(crate) fn agent_id(&self) -> AgentId {
+        self.agent
+    }
+
+    /// Where the agent is, as coordinators are told.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Bytes that are free where results directories are made.
@@ -75,23 +111,6 @@ impl StateDir {
     pub(crate) fn disk_bytes(&self) -> anyhow::Result<u64> {
         let disk = rustix::fs::statvfs(&self.root).context("look at the state directory's disk")?;
         Ok(disk.f_blocks.saturating_mul(disk.f_frsize))
-    }
-
-    /// The agent's id, made at the first call.
-    pub(crate) fn agent_id(&self) -> anyhow::Result<AgentId> {
-        let path = self.root.join("agent-id");
-        match fs::read_to_string(&path) {
-            Ok(text) => match text.trim().parse() {
-                Ok(id) => Ok(id),
-                Err(_) => bail!("{} does not hold an agent's id", path.display()),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let id = AgentId::random();
-                write_whole(&path, format!("{id}\n").as_bytes())?;
-                Ok(id)
-            }
-            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-        }
     }
 
     /// The number of the next connection; it is on disk before it is used.
@@ -182,7 +201,53 @@ impl StateDir {
     }
 
     fn attempts(&self) -> PathBuf {
-        self.root.join("attempts")
+        self.root.join(ATTEMPTS)
+    }
+}
+
+/// Makes a copied directory an agent of its own, with the attempts and the id of the original gone.
+fn leave_to_the_original(root: &Path) -> anyhow::Result<()> {
+    let path = root.join(AGENT_ID);
+    let original = fs::read_to_string(&path).unwrap_or_default();
+    let attempts = root.join(ATTEMPTS);
+    for entry in fs::read_dir(&attempts).context("list the attempts")? {
+        collect::remove_tree(&entry.context("list the attempts")?.path());
+    }
+    remove_if_there(&root.join("session"))?;
+    remove_if_there(&path)?;
+    let id = agent_id(root)?;
+    tracing::warn!(
+        agent.id = %id,
+        "{} was copied from another machine: this is an agent of its own, and what agent {} holds is left to it",
+        root.display(),
+        original.trim()
+    );
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The id in the directory, made at the first call.
+fn agent_id(root: &Path) -> anyhow::Result<AgentId> {
+    let path = root.join(AGENT_ID);
+    match fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(id) => Ok(id),
+            Err(_) => bail!("{} does not hold an agent's id", path.display()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = AgentId::random();
+            write_whole(&path, format!("{id}\n").as_bytes())?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
 
@@ -438,10 +503,39 @@ mod tests {
     fn the_id_stays_and_sessions_rise() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(&dir.path().join("a/b")).unwrap();
-        let id = state.agent_id().unwrap();
-        assert_eq!(StateDir::open(&dir.path().join("a/b")).unwrap().agent_id().unwrap(), id);
+        let id = state.agent_id();
+        drop(state);
+        let state = StateDir::open(&dir.path().join("a/b")).unwrap();
+        assert_eq!(state.agent_id(), id);
         let sessions = [(); 3].map(|()| state.next_session().unwrap());
         assert_eq!(sessions, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_copy_on_another_machine_is_another_agent_without_attempts() {
+        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let machine = |digits: &str| {
+            let text = format!(r#"{{"system": "{digits}", "hardware": null}}"#);
+            serde_json::from_str::<MachineId>(&text).unwrap()
+        };
+        let state = StateDir::open_on(dir.path(), machine("1")).unwrap();
+        let (id, session) = (state.agent_id(), state.next_session().unwrap());
+        fs::create_dir_all(state.attempt(AttemptId::random()).results()).unwrap();
+        for name in [AGENT_ID, "session", tenancy::MACHINE] {
+            fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let attempt = AttemptId::random().to_string();
+        fs::create_dir_all(copy.path().join(ATTEMPTS).join(&attempt)).unwrap();
+        let other = StateDir::open_on(copy.path(), machine("2")).unwrap();
+        assert!(other.agent_id() != id && !copy.path().join(ATTEMPTS).join(&attempt).exists());
+        assert_eq!(other.next_session().unwrap(), 1);
+        let new = other.agent_id();
+        drop(other);
+        let again = StateDir::open_on(copy.path(), machine("2")).unwrap();
+        assert_eq!(again.agent_id(), new, "it stays so");
+        drop(state);
+        let state = StateDir::open_on(dir.path(), machine("1")).unwrap();
+        assert_eq!((state.agent_id(), state.next_session().unwrap()), (id, session + 1));
     }
 
     #[test]

@@ -1,94 +1,71 @@
-//! Talks to a coordinator. What can be asked again without harm is asked again while the coordinator is away for a
-//! moment; nothing else in the client knows of retries or of channels.
+//! What can be asked of a coordinator. What can be asked again without harm is asked again while no coordinator answers for
+//! a moment: see `line`.
 
-use std::time::Duration;
-
-use backon::{ExponentialBuilder, Retryable};
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_proto::v1::{self, ShowSweepRequest};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 
 use crate::error::Error;
+use crate::line::Line;
 use crate::settings::Settings;
 
-const CONNECT: Duration = Duration::from_secs(5);
-const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Tries to find a coordinator before the command gives up, with rising pauses between them.
-const TRIES: usize = 3;
-/// How often a call that was under way is asked again.
-const RETRIES: usize = 8;
-/// The largest answer that is taken.
-const LARGEST_MESSAGE: usize = 64 << 20;
+pub(crate) use crate::line::{is_broken_off, waits};
 
-/// A connection to a coordinator, or to all that were named.
+/// A connection to the coordinators that were named. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    sweeps: SweepsClient<Channel>,
+    line: Line,
 }
 
-/// One call, asked again while the coordinator is away.
+/// One call, asked again while no coordinator answers.
 macro_rules! ask {
     ($client:expr, $call:ident, $request:expr) => {
-        again(|| {
-            let (mut sweeps, request) = ($client.sweeps.clone(), $request.clone());
-            async move { Ok(sweeps.$call(request).await?.into_inner()) }
-        })
-        .await
+        $client
+            .line
+            .ask(|mut sweeps| {
+                let request = $request.clone();
+                async move { Ok(sweeps.$call(request).await?.into_inner()) }
+            })
+            .await
     };
+}
+
+/// One call, asked once: whoever asks knows whether that may be done again.
+macro_rules! ask_once {
+    ($client:expr, $call:ident, $request:expr) => {{
+        let mut asked = $client.line.current();
+        let answer = $client.line.told_if_slow(asked.sweeps.$call($request)).await;
+        if answer.as_ref().is_err_and(is_broken_off) {
+            $client.line.leave(asked.number);
+        }
+        answer.map(tonic::Response::into_inner)
+    }};
 }
 
 impl Client {
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let mut endpoints = Vec::new();
-        for address in settings.coordinators() {
-            let endpoint = Endpoint::from_shared(address.clone()).map_err(|_| {
-                Error::Usage(format!(
-                    "{address:?} is no address of a coordinator; write http://host:port ({})",
-                    settings.coordinator.source
-                ))
-            })?;
-            endpoints.push(
-                endpoint
-                    .connect_timeout(CONNECT)
-                    .http2_keep_alive_interval(KEEPALIVE)
-                    .keep_alive_while_idle(true)
-                    .tcp_nodelay(true),
-            );
-        }
-        let connect = || async {
-            let mut last = "no address is given".to_owned();
-            for endpoint in &endpoints {
-                match endpoint.connect().await {
-                    Ok(channel) => return Ok(channel),
-                    Err(error) => last = root_cause(&error),
-                }
-            }
-            Err(last)
-        };
-        let channel = connect.retry(waits(TRIES - 1)).await.map_err(|cause| {
-            Error::Unreachable(format!(
-                "no coordinator answers at {} ({}): {cause}. Start one with `btctl up`, or say where it is with \
-                 --coordinator or BTCTL_COORDINATOR",
-                settings.coordinator.value, settings.coordinator.source
-            ))
-        })?;
-        // With several, a call that fails because one has gone is asked of another.
-        let channel =
-            if endpoints.len() > 1 { Channel::balance_list(endpoints.into_iter()) } else { channel };
-        let sweeps = SweepsClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
-        Ok(Self { sweeps })
+        Ok(Self { line: Line::open(settings).await? })
+    }
+
+    /// Which coordinator is asked now.
+    pub(crate) fn asked(&self) -> usize {
+        self.line.current().number
+    }
+
+    /// An answer of this coordinator broke off: the next one is asked from now on.
+    pub(crate) fn leave(&self, asked: usize) {
+        self.line.leave(asked);
     }
 
     /// Queues a sweep. The idempotency key in the header makes it safe to ask again.
     pub(crate) async fn submit(&self, messages: Vec<v1::SubmitRequest>) -> Result<v1::SubmitReply, Error> {
         let messages = std::sync::Arc::new(messages);
-        let submit = || {
-            let mut sweeps = self.sweeps.clone();
+        let submit = |mut sweeps: SweepsClient<Channel>| {
             let stream = tokio_stream::iter(messages.as_ref().clone());
             async move { Ok(sweeps.submit(stream).await?.into_inner()) }
         };
-        again(submit).await
+        self.line.ask(submit).await
     }
 
     pub(crate) async fn sweeps(&self, request: v1::ListSweepsRequest) -> Result<v1::ListSweepsReply, Error> {
@@ -113,7 +90,7 @@ impl Client {
         &self,
         request: v1::RemoveSweepRequest,
     ) -> Result<v1::RemoveSweepReply, Error> {
-        Ok(self.sweeps.clone().remove_sweep(request).await?.into_inner())
+        Ok(ask_once!(self, remove_sweep, request)?)
     }
 
     pub(crate) async fn show(&self, sweep: &str) -> Result<Shown, Error> {
@@ -143,7 +120,7 @@ impl Client {
 
     /// Asked once: jobs that failed again in the meantime must not be queued twice.
     pub(crate) async fn retry(&self, request: v1::RetryRequest) -> Result<v1::RetryReply, Error> {
-        Ok(self.sweeps.clone().retry(request).await?.into_inner())
+        Ok(ask_once!(self, retry, request)?)
     }
 
     /// False if nothing changed.
@@ -173,7 +150,7 @@ impl Client {
 
     /// Asked once: the second time it would not be there.
     pub(crate) async fn remove_limit(&self, request: v1::RemoveLimitRequest) -> Result<(), Error> {
-        self.sweeps.clone().remove_limit(request).await?;
+        ask_once!(self, remove_limit, request)?;
         Ok(())
     }
 
@@ -199,7 +176,7 @@ impl Client {
         &self,
         request: v1::DownloadRequest,
     ) -> Result<Streaming<v1::DownloadReply>, Status> {
-        Ok(self.sweeps.clone().download(request).await?.into_inner())
+        ask_once!(self, download, request)
     }
 
     /// Adds metrics to jobs. Asked again, it finds them there.
@@ -208,15 +185,14 @@ impl Client {
         messages: Vec<v1::ImportMetricsRequest>,
     ) -> Result<v1::ImportMetricsReply, Error> {
         let messages = std::sync::Arc::new(messages);
-        let import = || {
-            let mut sweeps = self.sweeps.clone();
+        let import = |mut sweeps: SweepsClient<Channel>| {
             let messages = messages.clone();
             // Piece by piece, so that no second copy of all is made.
             let stream =
                 tokio_stream::iter((0..messages.len()).filter_map(move |at| messages.get(at).cloned()));
             async move { Ok(sweeps.import_metrics(stream).await?.into_inner()) }
         };
-        again(import).await
+        self.line.ask(import).await
     }
 
     /// Garbage as it is found, and removed unless it is a dry run.
@@ -240,7 +216,7 @@ impl Client {
         messages: tokio::sync::mpsc::Receiver<v1::DebugInput>,
     ) -> Result<Streaming<v1::DebugOutput>, Error> {
         let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
-        Ok(self.sweeps.clone().debug(messages).await?.into_inner())
+        Ok(ask_once!(self, debug, messages)?)
     }
 
     /// Asked once: what was read of the image is gone.
@@ -249,7 +225,7 @@ impl Client {
         messages: tokio::sync::mpsc::Receiver<v1::PushImageRequest>,
     ) -> Result<v1::PushImageReply, Error> {
         let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
-        Ok(self.sweeps.clone().push_image(messages).await?.into_inner())
+        Ok(ask_once!(self, push_image, messages)?)
     }
 
     /// What is in an image that some job has run: a JSON object, or null.
@@ -271,7 +247,7 @@ impl Client {
 
     /// Asked once: the second time it would not be there.
     pub(crate) async fn remove_image(&self, image: &str) -> Result<(), Error> {
-        self.sweeps.clone().remove_image(v1::RemoveImageRequest { image: image.to_owned() }).await?;
+        ask_once!(self, remove_image, v1::RemoveImageRequest { image: image.to_owned() })?;
         Ok(())
     }
 
@@ -308,44 +284,4 @@ pub(crate) struct Shown {
     pub(crate) pace: Option<v1::Pace>,
     /// What it has of identical jobs, if that was asked for.
     pub(crate) reuse: Option<v1::Reuse>,
-}
-
-/// True if an answer may have broken off for a reason that passes: the coordinator went, or the connection did.
-pub(crate) fn is_broken_off(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::Unknown
-            | Code::Internal
-            | Code::Cancelled
-            | Code::Aborted
-            | Code::DeadlineExceeded
-    )
-}
-
-/// Asks, and asks again while the coordinator is away.
-async fn again<T, F>(call: impl FnMut() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Status>>,
-{
-    let is_away = |status: &Status| status.code() == Code::Unavailable;
-    Ok(call.retry(waits(RETRIES)).when(is_away).await?)
-}
-
-/// Rising pauses between so many tries.
-pub(crate) fn waits(times: usize) -> ExponentialBuilder {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(5))
-        .with_max_times(times)
-        .with_jitter()
-}
-
-/// The innermost message: `connection refused`, not `transport error`.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod docker_flags;
 mod error;
+mod line;
 mod logging;
 mod output;
 mod settings;

@@ -92,13 +92,9 @@ impl Settings {
     }
 
     /// The coordinators' addresses, at least one.
-    pub(crate) fn coordinators(&self) -> Vec<String> {
-        let addresses = self.coordinator.value.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let with_scheme = |address: &str| match address.contains("://") {
-            true => address.to_owned(),
-            false => format!("http://{address}"),
-        };
-        addresses.map(with_scheme).collect()
+    pub(crate) fn coordinators(&self) -> Result<Vec<String>, Error> {
+        bt_model::address::coordinators(&self.coordinator.value)
+            .map_err(|error| Error::Usage(format!("coordinator ({}): {error}", self.coordinator.source)))
     }
 }
 

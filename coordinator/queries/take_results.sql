@@ -24,8 +24,8 @@ with held as (
     insert into results (sweep_id, job, attempt_id, reused)
     select sweep_id, number, attempt_id, true from taken
 ), listed as (
-    insert into result_files (sweep_id, job, path, size, sha256, encoding, stored_size)
-    select t.sweep_id, t.number, f.path, f.size, f.sha256, f.encoding, f.stored_size
+    insert into result_files (sweep_id, job, path, size, sha256, encoding, stored_size, stored_as)
+    select t.sweep_id, t.number, f.path, f.size, f.sha256, f.encoding, f.stored_size, f.stored_as
     from taken t
     cross join lateral (
         select * from result_files where sweep_id = t.from_sweep and job = t.from_job offset 0

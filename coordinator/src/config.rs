@@ -19,6 +19,10 @@ pub struct Options {
     /// bucket needs besides comes from the environment, e.g. AWS_ACCESS_KEY_ID.
     #[arg(long, env = "BTCTL_STORE", value_name = "DIR|URL")]
     pub store: Location,
+    /// Use this store from now on, though the queue's results are in another one, or the store is another queue's, or one
+    /// of them was restored from a backup. Once is enough.
+    #[arg(long)]
+    pub adopt_store: bool,
     /// How outputs are sent and stored: as they are (none), or compressed (zstd).
     #[arg(long, env = "BTCTL_COMPRESS", default_value = "none", value_name = "none|zstd")]
     pub compress: Encoding,

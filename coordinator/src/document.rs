@@ -118,7 +118,7 @@ fn origin(place: &AttemptPlace) -> ReusedEntry {
 pub(crate) fn entry(file: &PublishedFile) -> FileEntry {
     let entry = FileEntry::new(&file.path, file.size, &file.sha256);
     match file.encoding {
-        Encoding::None => entry,
+        Encoding::None if file.other_name.is_none() => entry,
         encoding => entry.stored(&file.stored_as(), file.size_there(), encoding.name()),
     }
 }

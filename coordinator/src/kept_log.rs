@@ -71,6 +71,7 @@ pub(crate) async fn part(store: &Store, log: &str, stem: &str) -> Result<Vec<Fil
     for (_, name, upload) in streams {
         if let Some(upload) = upload {
             let receipt = upload.finish().await?;
+            let name = receipt.path.strip_prefix(stem).unwrap_or(name);
             written.push(FileEntry::new(name, receipt.size, &receipt.sha256));
         }
     }

@@ -7,6 +7,7 @@ mod calculations;
 mod collector;
 mod config;
 mod document;
+mod door;
 mod kept_log;
 mod ledger;
 mod loops;
@@ -32,13 +33,15 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Request;
+use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use calculations::Calculations;
 use collector::Collector;
+use door::{Door, Pass};
 use ledger::Writer;
 use loops::{Dispatcher, Listener, Reconciler};
 use manifests::Manifests;
@@ -53,6 +56,10 @@ pub use config::{Keeping, Options};
 
 /// How often an idle connection is probed, and how long the answer may take: a cut line is noticed within both.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Calls of one connection at a time; further ones wait with their caller.
+const STREAMS: u32 = 256;
+/// Bytes of a call's headers.
+const HEADERS: u32 = 16 << 10;
 /// How long open calls may take to end when the coordinator stops.
 const DRAIN: Duration = Duration::from_secs(5);
 /// The wait between two tries to reach Postgres at the start.
@@ -78,7 +85,8 @@ pub async fn run(
     let Some(queue) = connect(&options.database_url, &shutdown).await? else {
         return Ok(());
     };
-    let Some((store, store_id)) = storage::open(&options.store, &shutdown).await? else { return Ok(()) };
+    let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
+    let Some((store, store_id)) = opened else { return Ok(()) };
     let work = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
@@ -106,6 +114,9 @@ pub async fn run(
         garbage_age: options.keeping.keep_unpublished,
     };
     start_loops(&services, writer, publisher, &shutdown);
+    let telling =
+        storage::keep_telling(services.queue.clone(), services.store.clone(), store_id, shutdown.clone());
+    tasks.spawn(telling);
     let collector = Collector { queue: services.queue.clone(), store: services.store.clone() };
     let collecting = collector::run(
         collector,
@@ -117,13 +128,20 @@ pub async fn run(
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(STREAMS))
+        .http2_max_header_list_size(Some(HEADERS))
+        .layer(InterceptorLayer::new(|call: Request<()>| {
+            if let Some(pass) = call.extensions().get::<Pass>() {
+                pass.made_a_call();
+            }
+            Ok(call)
+        }))
         .add_service(AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE));
     info!("listening on {address}");
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
-    // An answer of several pieces would otherwise wait for the acknowledgement of the first.
-    let incoming = TcpIncoming::from(socket).with_nodelay(Some(true));
+    let incoming = Door::new(socket).incoming();
     let stopping = {
         let (shutdown, sessions) = (shutdown.clone(), services.sessions.clone());
         async move {

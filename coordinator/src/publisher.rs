@@ -117,6 +117,10 @@ impl Publisher {
         let place = &result.place;
         if result.reused_from.is_none() {
             document.logs = self.part_log(result).await?;
+            for file in result.files.iter().filter(|file| file.other_name.is_some()) {
+                let output = |name: &str| place.output(name);
+                self.store.also_as(&output(&file.stored_as()), &output(&file.first_name())).await?;
+            }
         }
         self.store.write_result(&place.result(), &document).await?;
         Ok(noted)

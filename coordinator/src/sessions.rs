@@ -23,6 +23,13 @@ const OUTBOX: usize = 256;
 /// Lines of a log on their way from an agent to a client.
 const LOG_LINES: usize = 256;
 
+/// What an agent pushes of a log. Without an end the line to the agent broke, or this coordinator stops.
+#[derive(Clone, Debug)]
+pub(crate) enum Pushed {
+    Line(LogLine),
+    End,
+}
+
 /// A message to an agent, as its stream wants it.
 pub(crate) type Outgoing = Result<v1::CoordinatorMessage, tonic::Status>;
 
@@ -79,7 +86,7 @@ pub(crate) struct Ready {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sessions {
     agents: Arc<Mutex<HashMap<AgentId, Session>>>,
-    logs: Arc<Mutex<HashMap<Uuid, mpsc::Sender<LogLine>>>>,
+    logs: Arc<Mutex<HashMap<Uuid, mpsc::Sender<Pushed>>>>,
     shells: Arc<Mutex<HashMap<Uuid, Line>>>,
 }
 
@@ -282,7 +289,7 @@ impl Sessions {
     }
 
     /// Opens a place where an agent can push a log to: its id, and the lines as they come.
-    pub(crate) fn expect_log(&self) -> (Uuid, mpsc::Receiver<LogLine>) {
+    pub(crate) fn expect_log(&self) -> (Uuid, mpsc::Receiver<Pushed>) {
         let request = Uuid::new_v4();
         let (sender, receiver) = mpsc::channel(LOG_LINES);
         let mut logs = lock(&self.logs);
@@ -306,7 +313,7 @@ impl Sessions {
     }
 
     /// Where the log that was asked for goes; each place is given out once.
-    pub(crate) fn take_log(&self, request: Uuid) -> Option<mpsc::Sender<LogLine>> {
+    pub(crate) fn take_log(&self, request: Uuid) -> Option<mpsc::Sender<Pushed>> {
         lock(&self.logs).remove(&request)
     }
 }

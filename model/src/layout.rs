@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <sweep name>-<short id>/<job, zero padded>/<attempt number>/<outputs...>
+//!     an output that changed after it was stored, or that something else had taken the name of, is `<name>~<8 digits>`
 //! <sweep name>-<short id>/<job, zero padded>/<attempt number>.log
 //! <sweep name>-<short id>/<job, zero padded>/stdout.log, stderr.log   of the attempt that counts
 //! <sweep name>-<short id>/<job, zero padded>/result.json
@@ -19,6 +20,34 @@ pub fn sweep_dir(name: &str, sweep: SweepId) -> String {
 pub fn job_dir(job: u32, jobs: u32) -> String {
     let highest = jobs.saturating_sub(1).max(job);
     format!("{job:0width$}", width = highest.to_string().len())
+}
+
+/// Hexadecimal digits in a file's other name.
+const OTHER: usize = 8;
+/// Bytes of a file's name in a directory.
+const LONGEST_NAME: usize = 255;
+
+/// The name that a file gets whose own name other content has: `<name>~<8 digits>`. A name that leaves no room is cut.
+pub fn other_name(path: &str, digits: &str) -> String {
+    let (dir, name) = match path.rfind('/') {
+        Some(slash) => path.split_at(slash + 1),
+        None => ("", path),
+    };
+    let name = &name[..name.floor_char_boundary(LONGEST_NAME - 1 - digits.len())];
+    format!("{dir}{name}~{digits}")
+}
+
+/// True for a name that a file may get whose own name other content has.
+pub fn is_other_name(other: &str, path: &str) -> bool {
+    let digits = other.rsplit_once('~').map_or("", |(_, digits)| digits);
+    first_name(other).is_some() && other_name(path, digits) == other
+}
+
+/// The name that was taken, of a file that has another one. A job may itself give such a name to a file.
+pub fn first_name(stored: &str) -> Option<&str> {
+    let (name, digits) = stored.rsplit_once('~')?;
+    let is_digit = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    (digits.len() == OTHER && digits.bytes().all(is_digit) && !name.is_empty()).then_some(name)
 }
 
 /// The place of one attempt.
@@ -45,6 +74,12 @@ impl AttemptPlace {
 
     pub fn output(&self, path: &str) -> String {
         format!("{}/{path}", self.dir())
+    }
+
+    /// What an output that stands there is called in the directory of the attempt.
+    pub fn name_of(&self, place: &str) -> Option<String> {
+        let name = place.strip_prefix(&self.dir())?.strip_prefix('/')?;
+        Some(name.to_owned())
     }
 
     pub fn log(&self) -> String {
@@ -99,6 +134,7 @@ impl<'p> Role<'p> {
         match name {
             "result.json" => Self::Result { job },
             "stdout.log" | "stderr.log" => Self::Beside { job },
+            _ if matches!(first_name(name), Some("stdout.log" | "stderr.log")) => Self::Beside { job },
             _ => match name.strip_suffix(".log").and_then(attempt) {
                 Some(attempt) => Self::Log { job, attempt },
                 None => Self::Unknown,
@@ -147,6 +183,21 @@ mod tests {
         {
             assert_eq!(Role::of(path, 11), Role::Unknown, "{path}");
         }
+    }
+
+    #[test]
+    fn another_name_tells_the_first() {
+        assert_eq!(other_name("a/b.pck.zst", "0123abcd"), "a/b.pck.zst~0123abcd");
+        assert_eq!(first_name("a/b.pck~0123abcd"), Some("a/b.pck"));
+        assert!(is_other_name("a/x~0123abcd", "a/x") && !is_other_name("b/x~0123abcd", "a/x"));
+        assert!(!is_other_name("a/x", "a/x"));
+        for name in ["a~b", "a", "a~0123ABCD", "a~0123abc", "~0123abcd", "a~0123abcde"] {
+            assert_eq!(first_name(name), None, "{name}");
+        }
+        let long = format!("d/{}", "ä".repeat(127));
+        let other = other_name(&long, "0123abcd");
+        assert!(is_other_name(&other, &long));
+        assert!(other.len() <= 2 + 255 && other.starts_with("d/ä"), "{other}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here reads a file, a clock or the network, and none of our other crates is imported.
 
+pub mod address;
 mod condition;
 pub mod encoding;
 pub mod expansion;

@@ -10,6 +10,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::multipart::MultipartStore;
+use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 // Named for its features: without them object_store's client has no TLS.
@@ -40,7 +41,7 @@ pub(crate) fn open(cloud: Cloud, bucket: &str, prefix: &str) -> object_store::Re
             if is_unset("AWS_TIMEOUT") {
                 builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), REQUEST);
             }
-            Ok(below(prefix, builder.build()?))
+            below(prefix, builder.build()?)
         }
         Cloud::Gcs => {
             let mut builder =
@@ -48,7 +49,7 @@ pub(crate) fn open(cloud: Cloud, bucket: &str, prefix: &str) -> object_store::Re
             if is_unset("GOOGLE_TIMEOUT") {
                 builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), REQUEST);
             }
-            Ok(below(prefix, builder.build()?))
+            below(prefix, builder.build()?)
         }
         Cloud::Azure => {
             let mut builder =
@@ -56,14 +57,21 @@ pub(crate) fn open(cloud: Cloud, bucket: &str, prefix: &str) -> object_store::Re
             if is_unset("AZURE_TIMEOUT") {
                 builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), REQUEST);
             }
-            Ok(below(prefix, builder.build()?))
+            below(prefix, builder.build()?)
         }
     }
 }
 
-fn below<T: ObjectStore + MultipartStore + Clone>(prefix: &str, bucket: T) -> Bucket {
-    let store = Arc::new(PrefixStore::new(bucket, prefix));
-    Bucket { objects: store.clone(), parts: store }
+fn below<T: ObjectStore + MultipartStore + Clone>(prefix: &str, bucket: T) -> object_store::Result<Bucket> {
+    // As it was given: made from a text without being parsed, a path gets percent signs in it.
+    let store = Arc::new(PrefixStore::new(bucket, Path::parse(prefix)?));
+    Ok(Bucket { objects: store.clone(), parts: store })
+}
+
+/// The prefix under which earlier versions of btctl wrote, where that is not the one that was given.
+pub(crate) fn earlier_prefix(prefix: &str) -> Option<String> {
+    let earlier = Path::from(prefix).to_string();
+    (earlier != prefix).then_some(earlier)
 }
 
 fn retries() -> RetryConfig {

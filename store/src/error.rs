@@ -30,6 +30,9 @@ pub enum Error {
     /// The name can't be stored as it is; no retry helps.
     #[error("{path:?} can't be the name of a stored file: {why}")]
     Name { path: String, why: String },
+    /// Another file got the name while this one was being written. Another try gives it another name.
+    #[error("{path} can't be written: {why}")]
+    Taken { path: String, why: String },
     #[error("the store failed at {path}: {why}")]
     Access { path: String, why: String },
 }
@@ -44,7 +47,11 @@ impl Error {
             | Self::Denied { .. }
             | Self::ReadOnly { .. }
             | Self::Unreachable { .. } => true,
-            Self::Full { .. } | Self::NotFound { .. } | Self::Name { .. } | Self::Access { .. } => false,
+            Self::Full { .. }
+            | Self::NotFound { .. }
+            | Self::Name { .. }
+            | Self::Taken { .. }
+            | Self::Access { .. } => false,
         }
     }
 
@@ -56,7 +63,7 @@ impl Error {
     /// True where only this file is affected: another one can be read or removed all the same.
     pub fn is_one_files(&self) -> bool {
         match self {
-            Self::NotFound { .. } | Self::Name { .. } | Self::Access { .. } => true,
+            Self::NotFound { .. } | Self::Name { .. } | Self::Taken { .. } | Self::Access { .. } => true,
             // In a directory each file has its own rights; a bucket's credentials are the same for all.
             Self::Denied { location, .. } => !location.contains("://"),
             Self::Root { .. }

@@ -73,7 +73,7 @@ fn begun(path: &str) -> Option<&str> {
     {
         return Some(whole);
     }
-    let digits = name.strip_prefix(crate::ASIDE)?;
+    let digits = name.strip_prefix(crate::create::ASIDE)?;
     (digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(path)
 }
 

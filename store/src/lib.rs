@@ -1,12 +1,17 @@
 //! The store: the shared storage that results are published to.
 //!
 //! It is a directory (local or mounted) or a bucket. A file appears whole or not at all, and is on disk when a call
-//! returns. What counts is decided elsewhere: a file that no `result.json` names is not part of any result.
+//! returns. What stands under a name is never written over: other content gets another name, and its writer hears which.
+//! Only `result.json` is replaced. What counts is decided elsewhere: a file that no `result.json` names is not part of any
+//! result.
 
 mod bucket;
 mod codec;
+mod create;
+mod directory;
 mod document;
 mod error;
+mod generation;
 mod half_written;
 mod location;
 mod marker;
@@ -23,7 +28,6 @@ use futures_util::{Stream, StreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
-use sha2::{Digest, Sha256};
 
 pub use bucket::install_tls;
 pub use codec::{Decoder, Encoder, compress};
@@ -32,16 +36,10 @@ pub use document::{
     VolumeEntry,
 };
 pub use error::Error;
+pub use generation::Generation;
 pub use half_written::HalfWritten;
 pub use location::{Cloud, Location, Unreadable};
 pub use upload::{Progress, Receipt, Upload};
-
-/// Bytes of a file's name in a directory.
-const LONGEST_NAME: usize = 255;
-/// What the name that a file has while it is written may be longer by: `#` and a number.
-const WRITING: usize = 8;
-/// Begins the name that a file with such a long name has meanwhile.
-const ASIDE: &str = ".btctl-";
 
 /// Bytes of a file's name in a bucket, the bucket's prefix included.
 const LONGEST_KEY: usize = 1024;
@@ -58,6 +56,8 @@ pub struct Store {
     parts: Option<Arc<dyn MultipartStore>>,
     /// Of a directory that is known to be the store: what must be there for it to be so.
     marker: Option<marker::Marker>,
+    /// Of a bucket that was tried: it refuses to write over an object where it is asked to.
+    keeps_conditions: bool,
 }
 
 impl Store {
@@ -71,7 +71,13 @@ impl Store {
 
     /// As [`open`](Self::open), and a directory that is missing is an error.
     pub fn open_existing(location: &Location) -> Result<Self, Error> {
-        let opened = |objects, parts| Self { location: location.clone(), objects, parts, marker: None };
+        let opened = |objects, parts| Self {
+            location: location.clone(),
+            objects,
+            parts,
+            marker: None,
+            keeps_conditions: false,
+        };
         match location {
             Location::Directory(dir) => {
                 std::fs::read_dir(dir).map_err(|error| root(dir, &error))?;
@@ -92,8 +98,8 @@ impl Store {
         &self.location
     }
 
-    /// Begins a file, of so many bytes as far as is known. It appears under its name when the upload is finished; an
-    /// older one of that name is replaced.
+    /// Begins a file, of so many bytes if that is known. It appears when the upload is finished, which says under which
+    /// name: under this one, unless other content stands there.
     pub async fn upload(&self, path: &str, expected: Option<u64>) -> Result<Upload, Error> {
         let at = self.parse(path)?;
         self.guard().await?;
@@ -103,22 +109,6 @@ impl Store {
     /// Goes on with a file that was begun in a bucket: it is written from its beginning, and what is there is not sent.
     pub async fn resume(&self, path: &str, progress: Progress) -> Result<Upload, Error> {
         Ok(self.upload(path, None).await?.resume(progress))
-    }
-
-    /// Writes a small file. It appears under its name when this returns; an older one of that name is replaced.
-    pub async fn put(&self, path: &str, data: Bytes) -> Result<(), Error> {
-        let at = self.parse(path)?;
-        let aside = self.aside(&at);
-        self.guard().await?;
-        let written = self.objects.put(aside.as_ref().unwrap_or(&at), PutPayload::from(data)).await;
-        written.map_err(|e| self.error(path, e))?;
-        match aside {
-            Some(from) => {
-                let rename = Rename { objects: self.objects.clone(), from, to: at };
-                rename.run().await.map_err(|e| self.error(path, e))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Removes a file. Fine if it is gone.
@@ -179,7 +169,15 @@ impl Store {
             move |error| store.error(&name, error)
         };
         if self.parts.is_none() && offset == 0 {
-            let pieces = self.objects.get(&at).await.map_err(&failed)?.into_stream();
+            let found = match self.objects.get(&at).await {
+                Ok(found) => found,
+                Err(error) => {
+                    // A directory that is not mounted has no file either.
+                    self.guard().await?;
+                    return Err(failed(error));
+                }
+            };
+            let pieces = found.into_stream();
             return Ok(pieces.map(move |piece| piece.map_err(&failed)).left_stream());
         }
         // In ranges, so that no request lasts as long as a slow reader takes for all of it.
@@ -215,9 +213,13 @@ impl Store {
         }
     }
 
-    /// Writes the document that makes a published result known to readers without Postgres.
+    /// Writes the document that makes a published result known to readers without Postgres. The only file that may be
+    /// replaced: Postgres says what is in it, and a writer that was late is found out there.
     pub async fn write_result(&self, path: &str, document: &ResultDocument) -> Result<(), Error> {
-        self.put(path, document.to_json().into()).await
+        let at = self.parse(path)?;
+        self.guard().await?;
+        let written = self.objects.put(&at, PutPayload::from(document.to_json())).await;
+        written.map(drop).map_err(|e| self.error(path, e))
     }
 
     /// Removes what is in a bucket of a file that nobody will go on with.
@@ -246,18 +248,6 @@ impl Store {
             return Err(refused("`#` and a number at the end stand for a file that is being written".into()));
         }
         object_store::path::Path::parse(path).map_err(|error| refused(error.to_string()))
-    }
-
-    /// Where a file is written whose own name leaves no room for that of a file being written: beside its place, so that
-    /// it can be renamed, and always at the same, so that another try replaces what an earlier one left.
-    fn aside(&self, path: &object_store::path::Path) -> Option<object_store::path::Path> {
-        if self.parts.is_some() {
-            return None;
-        }
-        let name = path.filename().filter(|name| name.len() > LONGEST_NAME - WRITING)?;
-        let dir = path.as_ref().strip_suffix(name)?;
-        let digest = upload::hex(&Sha256::digest(name.as_bytes())[..8]);
-        object_store::path::Path::parse(format!("{dir}{ASIDE}{digest}")).ok()
     }
 }
 
@@ -290,20 +280,9 @@ pub struct Stored {
 impl Stored {
     /// True for what a store keeps for itself.
     fn is_own(&self) -> bool {
-        self.path == marker::MARKER || self.path.starts_with(marker::PROBE)
-    }
-}
-
-/// The last step of writing a file whose own name leaves no room for that of a file being written.
-struct Rename {
-    objects: Arc<dyn ObjectStore>,
-    from: object_store::path::Path,
-    to: object_store::path::Path,
-}
-
-impl Rename {
-    async fn run(&self) -> object_store::Result<()> {
-        self.objects.rename(&self.from, &self.to).await
+        self.path == marker::MARKER
+            || self.path.starts_with(marker::PROBE)
+            || self.path.split('/').next() == Some(generation::GENERATIONS)
     }
 }
 

@@ -43,6 +43,8 @@ pub enum Unreadable {
     Prefix { prefix: String, why: String },
     #[error("{given:?} is no directory: {why}")]
     Directory { given: String, why: String },
+    #[error("{given:?} begins like a URL, and is none of a store: {remedy}")]
+    LikeUrl { given: String, remedy: String },
 }
 
 impl Cloud {
@@ -70,17 +72,21 @@ impl FromStr for Location {
     type Err = Unreadable;
 
     fn from_str(text: &str) -> Result<Self, Unreadable> {
-        let Some((scheme, rest)) = text.split_once("://") else { return directory(text) };
+        let Some((scheme, rest)) = scheme_of(text) else { return directory(text) };
+        let scheme = scheme.to_ascii_lowercase();
         if scheme == "file" {
-            let path = rest.strip_prefix("localhost").unwrap_or(rest);
-            if !path.starts_with('/') {
-                let why = "a file:// URL holds an absolute path, as in file:///srv/results".to_owned();
-                return Err(Unreadable::Directory { given: text.to_owned(), why });
-            }
-            return directory(path);
+            return file_url(text, rest);
         }
         let cloud = Cloud::ALL.into_iter().find(|cloud| cloud.scheme() == scheme);
-        let cloud = cloud.ok_or_else(|| Unreadable::Scheme { scheme: scheme.to_owned() })?;
+        let Some(rest) = rest.strip_prefix("//") else {
+            let right = rest.trim_start_matches('/');
+            let remedy = match cloud {
+                Some(cloud) => format!("write {}://{right}", cloud.scheme()),
+                None => format!("a directory of that name is ./{text}"),
+            };
+            return Err(Unreadable::LikeUrl { given: text.to_owned(), remedy });
+        };
+        let cloud = cloud.ok_or_else(|| Unreadable::Scheme { scheme: scheme.clone() })?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.contains('@') {
             return Err(Unreadable::Credentials { variables: cloud.credentials() });
@@ -89,6 +95,11 @@ impl FromStr for Location {
         if bucket.is_empty() || !bucket.chars().all(fits) {
             return Err(Unreadable::Bucket { bucket: bucket.to_owned(), scheme: cloud.scheme() });
         }
+        if prefix.contains(['?']) {
+            let why =
+                "a store's location has no `?` and no options; they come from the environment".to_owned();
+            return Err(Unreadable::Prefix { prefix: prefix.to_owned(), why });
+        }
         let prefix = prefix.trim_matches('/');
         object_store::path::Path::parse(prefix)
             .map_err(|error| Unreadable::Prefix { prefix: prefix.to_owned(), why: error.to_string() })?;
@@ -96,7 +107,42 @@ impl FromStr for Location {
     }
 }
 
+/// What stands before the first colon, and what follows, if that looks like a URL's scheme.
+fn scheme_of(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let first = scheme.chars().next()?;
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.');
+    (first.is_ascii_alphabetic() && scheme.chars().all(fits)).then_some((scheme, rest))
+}
+
+/// `file:/srv/x`, `file:///srv/x` and `file://localhost/srv/x`.
+fn file_url(text: &str, rest: &str) -> Result<Location, Unreadable> {
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+        None => rest,
+    };
+    let refused = |why: &str| Err(Unreadable::Directory { given: text.to_owned(), why: why.to_owned() });
+    if !path.starts_with('/') {
+        return refused("a file:// URL holds an absolute path, as in file:///srv/results");
+    }
+    if path.contains(['%', '?', '#']) {
+        return refused(
+            "a file:// URL with `%`, `?` or `#` can mean two things; write the path itself, as /srv/results",
+        );
+    }
+    directory(path)
+}
+
 fn directory(text: &str) -> Result<Location, Unreadable> {
+    let refused = |why: &str| Err(Unreadable::Directory { given: text.to_owned(), why: why.to_owned() });
+    if text.trim() != text || text.is_empty() {
+        return refused("it is empty, or begins or ends with a space");
+    }
+    if text == "~" || text.starts_with("~/") {
+        return refused(
+            "`~` is put in by shells alone, and not here; write the whole path, or ./~ if it is meant",
+        );
+    }
     let absolute = std::path::absolute(text);
     let failed =
         |error: std::io::Error| Unreadable::Directory { given: text.to_owned(), why: error.to_string() };
@@ -124,7 +170,16 @@ mod tests {
         for text in ["/srv/results", "s3://bucket", "s3://bucket/a/b", "gs://b.c/x", "az://container/p"] {
             assert_eq!(text.parse::<Location>().unwrap().to_string(), text);
         }
-        let same = [("file:///srv/x", "/srv/x"), ("s3://b/", "s3://b"), ("s3://b//p/", "s3://b/p")];
+        let same = [
+            ("file:///srv/x", "/srv/x"),
+            ("file:/srv/x", "/srv/x"),
+            ("FILE://localhost/srv/x", "/srv/x"),
+            ("s3://b/", "s3://b"),
+            ("s3://b//p/", "s3://b/p"),
+            ("S3://b/P", "s3://b/P"),
+            ("./s3:/x", &std::path::absolute("s3:/x").unwrap().display().to_string()),
+            ("s3://held/pre fix+%#/ü α", "s3://held/pre fix+%#/ü α"),
+        ];
         for (given, read) in same {
             assert_eq!(given.parse::<Location>().unwrap().to_string(), read);
         }
@@ -141,6 +196,21 @@ mod tests {
             ("s3://a b/x", "no bucket's name"),
             ("s3://bucket/a/../b", "a/../b"),
             ("file://host/x", "file:///srv/results"),
+            ("file://", "file:///srv/results"),
+            ("file:results", "file:///srv/results"),
+            ("file:///srv/a%20b", "the path itself"),
+            ("s3:/x", "write s3://x"),
+            ("s3:x/y", "write s3://x/y"),
+            ("gcs://bucket", "gs://bucket/prefix"),
+            ("azure://container", "az://container/prefix"),
+            ("s3a://bucket", "s3://bucket/prefix"),
+            (" s3://bucket", "a space"),
+            ("results:new", "./results:new"),
+            ("C:\\results", "./C:"),
+            ("s3://bucket/x?endpoint=y", "no options"),
+            ("~/results", "the whole path"),
+            ("", "empty"),
+            ("/srv/x ", "a space"),
         ];
         for (given, told) in refused {
             let error = given.parse::<Location>().unwrap_err().to_string();

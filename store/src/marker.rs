@@ -11,7 +11,7 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use uuid::Uuid;
 
 use crate::location::Location;
-use crate::{Error, Store};
+use crate::{Error, Store, bucket};
 
 /// The file's name.
 pub(crate) const MARKER: &str = ".btctl-store";
@@ -45,6 +45,22 @@ impl Marker {
 }
 
 impl Store {
+    /// Looks where the store really is: earlier versions of btctl wrote percent signs into the keys of a bucket whose
+    /// prefix has letters such as a space. A store that was made so stays where it is.
+    pub async fn find(&mut self) -> Result<(), Error> {
+        let Location::Bucket { cloud, bucket, prefix } = &self.location else { return Ok(()) };
+        let Some(earlier) = bucket::earlier_prefix(prefix) else { return Ok(()) };
+        if self.id().await?.is_some() {
+            return Ok(());
+        }
+        let location = Location::Bucket { cloud: *cloud, bucket: bucket.clone(), prefix: earlier };
+        let there = Self::open_existing(&location)?;
+        if there.id().await?.is_some() {
+            (self.objects, self.parts) = (there.objects, there.parts);
+        }
+        Ok(())
+    }
+
     /// The store's id, made if it has none yet.
     pub async fn claim(&mut self) -> Result<Uuid, Error> {
         let id = match self.id().await? {
@@ -65,7 +81,7 @@ impl Store {
     }
 
     /// The store's id, if it has one.
-    async fn id(&self) -> Result<Option<Uuid>, Error> {
+    pub async fn id(&self) -> Result<Option<Uuid>, Error> {
         let marker = object_store::path::Path::from(MARKER);
         let found = match self.objects.get(&marker).await {
             Ok(found) => found.bytes().await,
@@ -107,27 +123,28 @@ impl Store {
         known.ok_or_else(|| Error::NotFound { path: MARKER.to_owned() })
     }
 
-    /// Proves that files can be written and removed.
-    pub async fn prove_writable(&self) -> Result<(), Error> {
-        self.probe(|_| Ok(())).await
+    /// Proves that files can be written and removed, and finds out what a bucket can do.
+    pub async fn prove_writable(&mut self) -> Result<(), Error> {
+        self.probe(|_, _| Ok(())).await
     }
 
     /// Proves that as well, and that whoever made the store can use what is written: in a directory what one user makes
     /// is not another's to complete.
-    pub async fn prove_shared(&self) -> Result<(), Error> {
-        self.probe(|name| match &self.location {
-            Location::Directory(dir) => same_owner(&self.location, dir, name),
+    pub async fn prove_shared(&mut self) -> Result<(), Error> {
+        self.probe(|location, name| match location {
+            Location::Directory(dir) => same_owner(location, dir, name),
             Location::Bucket { .. } => Ok(()),
         })
         .await
     }
 
-    async fn probe(&self, look: impl Fn(&str) -> Result<(), Error>) -> Result<(), Error> {
+    async fn probe(&mut self, look: impl Fn(&Location, &str) -> Result<(), Error>) -> Result<(), Error> {
         let name = format!("{PROBE}{}", Uuid::new_v4());
-        self.put(&name, Bytes::from_static(b"btctl writes this to see that it can\n")).await?;
-        let seen = look(&name);
+        self.create(&name, Bytes::from_static(b"btctl writes this to see that it can\n")).await?;
+        let seen = look(&self.location, &name);
+        let tried = self.try_conditions(&name).await;
         self.remove(&name).await?;
-        seen
+        seen.and(tried)
     }
 
     fn watch_marker(&mut self) {
@@ -146,26 +163,6 @@ impl Store {
             is_there(&location, &marker.path).inspect(|()| marker.note(looked))
         };
         self.blocking(look).await
-    }
-
-    /// Removes what a writer of a file left that was killed. Only for files that nobody else writes now: what another one
-    /// is writing would be lost.
-    pub async fn clear(&self, path: &str) -> Result<(), Error> {
-        let Location::Directory(dir) = &self.location else { return Ok(()) };
-        let at = self.parse(path)?;
-        let place = dir.join(self.aside(&at).as_ref().unwrap_or(&at).as_ref());
-        self.blocking(move || {
-            // Names of files that are being written are counted up from 1.
-            for number in 1.. {
-                let mut left = place.clone().into_os_string();
-                left.push(format!("#{number}"));
-                if std::fs::remove_file(left).is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        })
-        .await
     }
 
     /// A directory that is mounted from elsewhere may hang, and must not hold up more than who asks.

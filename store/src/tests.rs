@@ -59,10 +59,10 @@ async fn a_directory_that_lost_its_marker_is_not_written_to() {
     store.prove_shared().await.unwrap();
     std::fs::remove_file(dir.path().join("store/.btctl-store")).unwrap();
     let begun = std::time::Instant::now();
-    while store.put("x", Bytes::new()).await.is_ok() {
+    while store.create("x", Bytes::new()).await.is_ok() {
         assert!(begun.elapsed().as_secs() < 60, "the store did not notice that its marker is gone");
     }
-    assert!(matches!(store.put("x", Bytes::new()).await, Err(Error::Gone { .. })));
+    assert!(matches!(store.create("x", Bytes::new()).await, Err(Error::Gone { .. })));
     assert!(matches!(store.upload("x", None).await, Err(Error::Gone { .. })));
     assert!(matches!(store.size("x").await, Err(Error::Gone { .. })));
     assert!(!store.recognise(id).await.unwrap());
@@ -96,25 +96,51 @@ async fn a_directory_that_cannot_be_made_is_named() {
 async fn the_longest_name_is_kept_and_nothing_else_is_left() {
     let (dir, store) = store();
     for length in [246, 247, 248, 253, 255] {
-        let name = "n".repeat(length);
-        let path = format!("s/0/1/{name}");
-        store.put(&path, Bytes::from_static(b"small")).await.unwrap();
+        let path = format!("s/0/1/{}", "n".repeat(length));
         let mut upload = store.upload(&path, None).await.unwrap();
         upload.write(Bytes::from_static(b"larger")).await.unwrap();
-        assert_eq!(store.size(&path).await.unwrap(), Some(5));
-        upload.finish().await.unwrap();
-        assert_eq!(std::fs::read(dir.path().join("store").join(&path)).unwrap(), b"larger");
+        assert_eq!(store.size(&path).await.unwrap(), None);
+        assert_eq!(upload.finish().await.unwrap().path, path);
+        let other = store.create(&path, Bytes::from_static(b"small")).await.unwrap().path;
+        let name = other.rsplit('/').next().unwrap();
+        assert!(other != path && name.len() <= 255, "{other}");
+        for (path, content) in [(path, &b"larger"[..]), (other, b"small")] {
+            assert_eq!(std::fs::read(dir.path().join("store").join(&path)).unwrap(), content);
+        }
     }
-    assert_eq!(std::fs::read_dir(dir.path().join("store/s/0/1")).unwrap().count(), 5);
-    store.put("s/0/1/a#b", Bytes::new()).await.unwrap();
+    assert_eq!(std::fs::read_dir(dir.path().join("store/s/0/1")).unwrap().count(), 10);
+    store.create("s/0/1/a#b", Bytes::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_written_over() {
+    let (dir, store) = store();
+    let begun = async |content: &'static [u8]| {
+        let mut upload = store.upload("s/0/1/x", None).await.unwrap();
+        upload.write(Bytes::from_static(content)).await.unwrap();
+        upload
+    };
+    let (late, same, large) = (begun(b"late").await, begun(b"first").await, vec![7; 3 << 20]);
+    let first = store.create("s/0/1/x", Bytes::from_static(b"first")).await.unwrap();
+    assert_eq!(first.path, "s/0/1/x");
+    assert_eq!(same.finish().await.unwrap(), first, "the same is not stored twice");
+    let late = late.finish().await.unwrap();
+    assert_eq!(bt_model::layout::first_name(&late.path), Some("s/0/1/x"));
+    let mut larger = store.upload("s/0/1/x", None).await.unwrap();
+    larger.write(Bytes::from(large.clone())).await.unwrap();
+    let larger = larger.finish().await.unwrap();
+    let read = |path: &str| std::fs::read(dir.path().join("store").join(path)).unwrap();
+    assert_eq!((read(&first.path), read(&late.path)), (b"first".to_vec(), b"late".to_vec()));
+    assert_eq!(read(&larger.path), large);
+    assert_eq!(std::fs::read_dir(dir.path().join("store/s/0/1")).unwrap().count(), 3);
 }
 
 #[tokio::test]
 async fn what_is_there_is_listed_and_what_is_being_written_is_not() {
     let (_dir, store) = store();
-    store.put("s/0/1/a", Bytes::from_static(b"12")).await.unwrap();
-    store.put("s/0/1/b/c", Bytes::from_static(b"3")).await.unwrap();
-    store.put("s/00/1/a", Bytes::new()).await.unwrap();
+    store.create("s/0/1/a", Bytes::from_static(b"12")).await.unwrap();
+    store.create("s/0/1/b/c", Bytes::from_static(b"3")).await.unwrap();
+    store.create("s/00/1/a", Bytes::new()).await.unwrap();
     let mut open = store.upload("s/0/1/open", None).await.unwrap();
     open.write(Bytes::from_static(b"half")).await.unwrap();
     let list = async |dir| {
@@ -132,8 +158,8 @@ async fn what_is_there_is_listed_and_what_is_being_written_is_not() {
 #[tokio::test]
 async fn a_directory_goes_with_its_last_file() {
     let (dir, store) = store();
-    store.put("s/0/1/a", Bytes::new()).await.unwrap();
-    store.put("s/0/2/b", Bytes::new()).await.unwrap();
+    store.create("s/0/1/a", Bytes::new()).await.unwrap();
+    store.create("s/0/2/b", Bytes::new()).await.unwrap();
     store.remove("s/0/1/a").await.unwrap();
     assert!(!dir.path().join("store/s/0/1").exists() && dir.path().join("store/s/0/2/b").exists());
     store.remove("s/0/2/b").await.unwrap();

@@ -1,19 +1,21 @@
 //! One file on its way into the store: hashed as it streams, in bounded memory.
 //!
-//! A file that fits into one part is written by one call. A larger one goes in parts; in a bucket the parts that are there
-//! can be told and gone on with later, also by another process.
+//! A file that fits into one part is written by one call. A larger one goes in parts; in a bucket, another try can use the
+//! parts that are there, also in another process. The file never takes the place of another one: see `create`.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::PutPayload;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
-use crate::{Error, Rename, Store};
+use crate::create::Unnamed;
+use crate::directory::Staged;
+use crate::{Error, Store};
 
 /// Parts that may be on their way at once; with the part that is being filled they bound an upload's memory.
 const PARTS_IN_FLIGHT: usize = 2;
@@ -29,10 +31,10 @@ const DOUBLES: u64 = 1_000;
 /// A file that is being written. Dropped unfinished, it never appears.
 pub struct Upload {
     store: Store,
+    /// The name that was asked for, and the one that it gets in a bucket.
     path: String,
     at: Path,
-    aside: Option<Path>,
-    /// Bytes that it will have, as far as is known.
+    /// Bytes that it will have, if that is known.
     expected: Option<u64>,
     /// What was not sent yet, less than a part.
     buffer: Vec<Bytes>,
@@ -42,7 +44,7 @@ pub struct Upload {
     way: Way,
     /// What was there before this began.
     there: Vec<Part>,
-    flight: JoinSet<(u64, object_store::Result<Option<PartId>>)>,
+    flight: JoinSet<(u64, object_store::Result<PartId>)>,
     hash: Sha256,
     size: u64,
 }
@@ -51,20 +53,21 @@ pub struct Upload {
 enum Way {
     /// There was none yet.
     None,
-    File(Box<dyn MultipartUpload>),
+    /// The write that is under way, or was the last.
+    File(JoinHandle<std::io::Result<Staged>>),
     Bucket {
         parts: Arc<dyn MultipartStore>,
         id: String,
-        /// The bucket's tag of what stood at this name when it was begun, if anything did.
-        replaced: Option<String>,
         /// By number; none for one that is on its way.
         sent: Vec<Option<Part>>,
     },
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
+    /// Where it stands: under the name that was asked for, or another one if that was taken.
+    pub path: String,
     /// Bytes.
     pub size: u64,
     pub sha256: [u8; 32],
@@ -75,8 +78,10 @@ pub struct Receipt {
 pub struct Progress {
     /// The bucket's name for the upload.
     id: String,
+    /// Where the file will stand; as the file is called, if it is not said.
+    #[serde(default)]
+    at: Option<String>,
     expected: Option<u64>,
-    replaced: Option<String>,
     parts: Vec<Part>,
 }
 
@@ -99,7 +104,6 @@ impl Progress {
 impl Upload {
     pub(crate) fn new(store: Store, path: &str, at: Path, expected: Option<u64>) -> Self {
         Self {
-            aside: store.aside(&at),
             store,
             path: path.to_owned(),
             at,
@@ -118,17 +122,15 @@ impl Upload {
     /// Goes on with what is there: of a file whose beginning is the same, those parts are not sent again.
     pub(crate) fn resume(mut self, progress: Progress) -> Self {
         if let Some(parts) = self.store.parts.clone() {
-            self.expected = progress.expected;
-            self.there = progress.parts;
-            let Progress { id, replaced, .. } = progress;
-            self.way = Way::Bucket { parts, id, replaced, sent: Vec::new() };
+            let Progress { id, at, expected, parts: there } = progress;
+            if let Some(at) = at.and_then(|at| self.store.parse(&at).ok()) {
+                self.at = at;
+            }
+            self.expected = expected;
+            self.there = there;
+            self.way = Way::Bucket { parts, id, sent: Vec::new() };
         }
         self
-    }
-
-    /// Where it is written before it appears.
-    fn written_at(&self) -> &Path {
-        self.aside.as_ref().unwrap_or(&self.at)
     }
 
     /// Bytes that were written so far.
@@ -152,36 +154,40 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the file appear.
+    /// Makes the file appear, under a name that nothing had.
     pub async fn finish(mut self) -> Result<Receipt, Error> {
-        if matches!(self.way, Way::None) {
-            let payload = PutPayload::from_iter(std::mem::take(&mut self.buffer));
-            self.store.objects.put(self.written_at(), payload).await.map_err(|e| self.error(e))?;
-        } else {
+        if matches!(self.way, Way::Bucket { .. }) {
             if self.buffered > 0 || self.begun == 0 {
                 self.send_part().await?;
             }
             while !self.flight.is_empty() {
                 self.one_landed().await?;
             }
-            self.complete().await?;
+            return self.complete().await;
         }
-        if let Some(from) = self.aside.take() {
-            let rename = Rename { objects: self.store.objects.clone(), from, to: self.at.clone() };
-            rename.run().await.map_err(|e| self.error(e))?;
+        if self.store.parts.is_none() && (self.buffered > 0 || self.begun == 0) {
+            self.send_part().await?;
         }
-        Ok(Receipt { size: self.size, sha256: self.hash.finalize().into() })
+        let content = match std::mem::replace(&mut self.way, Way::None) {
+            Way::File(writing) => Unnamed::Staged(self.written(writing).await?),
+            _ => Unnamed::Object(PutPayload::from_iter(std::mem::take(&mut self.buffer))),
+        };
+        let sha256 = self.hash.clone().finalize().into();
+        let path = self.store.name(&self.path, content, self.size, &sha256).await?;
+        Ok(Receipt { path, size: self.size, sha256 })
     }
 
     /// Gives the file up and removes what was written of it.
     pub async fn abort(mut self) -> Result<(), Error> {
         self.flight.shutdown().await;
-        let aborted = match &mut self.way {
+        match std::mem::replace(&mut self.way, Way::None) {
             Way::None => Ok(()),
-            Way::File(upload) => upload.abort().await,
-            Way::Bucket { parts, id, .. } => parts.abort_multipart(&self.at, id).await,
-        };
-        aborted.map_err(|e| self.error(e))
+            // Removed with what is dropped here.
+            Way::File(writing) => self.written(writing).await.map(drop),
+            Way::Bucket { parts, id, .. } => {
+                parts.abort_multipart(&self.at, &id).await.map_err(|e| self.error(e))
+            }
+        }
     }
 
     /// False while what is written is in the bucket already.
@@ -196,12 +202,13 @@ impl Upload {
 
     /// What another try can go on with; none where there is nothing, or no way to.
     pub fn progress(&self) -> Option<Progress> {
-        let Way::Bucket { id, replaced, sent, .. } = &self.way else { return None };
+        let Way::Bucket { id, sent, .. } = &self.way else { return None };
         let mut parts: Vec<_> = sent.iter().map_while(Clone::clone).collect();
         if parts.len() == sent.len() {
             parts.extend_from_slice(self.left());
         }
-        Some(Progress { id: id.clone(), expected: self.expected, replaced: replaced.clone(), parts })
+        let at = Some(self.at.to_string());
+        Some(Progress { id: id.clone(), at, expected: self.expected, parts })
     }
 
     /// Bytes of the part that is being filled. Parts are of one size where that of the file is known, as some servers
@@ -214,24 +221,24 @@ impl Upload {
     }
 
     async fn send_part(&mut self) -> Result<(), Error> {
-        let data = PutPayload::from_iter(std::mem::take(&mut self.buffer));
+        let data = std::mem::take(&mut self.buffer);
         self.buffered = 0;
         let number = self.begun;
         self.begun += 1;
-        let until = hex(&self.hash.clone().finalize());
         if matches!(self.way, Way::None) {
             self.begin().await?;
         }
         while self.flight.len() >= PARTS_IN_FLIGHT {
             self.one_landed().await?;
         }
-        match &mut self.way {
+        match std::mem::replace(&mut self.way, Way::None) {
             Way::None => {}
-            Way::File(upload) => {
-                let writing = upload.put_part(data);
-                self.flight.spawn(async move { (number, writing.await.map(|()| None)) });
+            Way::File(writing) => {
+                let mut staged = self.written(writing).await?;
+                self.way = Way::File(spawn_blocking(move || staged.write(&data).map(|()| staged)));
             }
-            Way::Bucket { parts, id, sent, .. } => {
+            Way::Bucket { parts, id, mut sent } => {
+                let until = hex(&self.hash.clone().finalize());
                 let index = sent.len();
                 match self.there.get(index).filter(|part| part.until == until) {
                     Some(part) => sent.push(Some(part.clone())),
@@ -240,29 +247,40 @@ impl Upload {
                         sent.push(None);
                         // Its place is known by now, its name only when it has arrived.
                         self.there.push(Part { id: String::new(), until });
-                        let (parts, id, at) = (parts.clone(), id.clone(), self.at.clone());
-                        self.flight.spawn(async move {
-                            (number, parts.put_part(&at, &id, index, data).await.map(Some))
-                        });
+                        let (sending, id, at) = (parts.clone(), id.clone(), self.at.clone());
+                        let data = PutPayload::from_iter(data);
+                        self.flight
+                            .spawn(async move { (number, sending.put_part(&at, &id, index, data).await) });
                     }
                 }
+                self.way = Way::Bucket { parts, id, sent };
             }
         }
         Ok(())
     }
 
+    /// Begins to send parts. In a bucket the name must be known by now: where something has it, another one is taken.
     async fn begin(&mut self) -> Result<(), Error> {
-        let at = self.written_at();
-        let begun = match &self.store.parts {
-            None => self.store.objects.put_multipart(at).await.map(Way::File),
-            Some(parts) => {
-                let replaced = self.store.tag(&self.path).await?.and_then(|(tag, _)| tag);
-                let begun = parts.create_multipart(at).await;
-                begun.map(|id| Way::Bucket { parts: parts.clone(), id, replaced, sent: Vec::new() })
-            }
+        let Some(parts) = self.store.parts.clone() else {
+            let staged = self.store.stage(&self.path).await?;
+            self.way = Way::File(spawn_blocking(move || Ok(staged)));
+            return Ok(());
         };
-        self.way = begun.map_err(|e| self.error(e))?;
+        if self.store.size(&self.path).await?.is_some() {
+            self.at = self.store.parse(&self.store.another(&self.path)?)?;
+        }
+        let id = parts.create_multipart(&self.at).await.map_err(|e| self.error(e))?;
+        self.way = Way::Bucket { parts, id, sent: Vec::new() };
         Ok(())
+    }
+
+    /// Waits for the write that is under way.
+    async fn written(&self, writing: JoinHandle<std::io::Result<Staged>>) -> Result<Staged, Error> {
+        let written = writing.await.map_err(std::io::Error::other).and_then(|written| written);
+        written.map_err(|error| {
+            let source = Box::new(error);
+            self.error(object_store::Error::Generic { store: "directory", source })
+        })
     }
 
     /// Waits for one part that is on its way.
@@ -272,41 +290,41 @@ impl Upload {
             landed.map_err(|error| Error::Access { path: self.path.clone(), why: error.to_string() })?;
         let put = put.map_err(|e| self.error(e))?;
         let index = usize::try_from(number).unwrap_or(usize::MAX);
-        if let (Way::Bucket { sent, .. }, Some(part)) = (&mut self.way, put)
+        if let Way::Bucket { sent, .. } = &mut self.way
             && let (Some(place), Some(known)) = (sent.get_mut(index), self.there.get(index))
         {
-            *place = Some(Part { id: part.content_id, until: known.until.clone() });
+            *place = Some(Part { id: put.content_id, until: known.until.clone() });
         }
         Ok(())
     }
 
-    async fn complete(&mut self) -> Result<(), Error> {
-        let path = self.path.clone();
-        let done = match &mut self.way {
-            Way::None => return Ok(()),
-            Way::File(upload) => upload.complete().await.map(drop),
-            Way::Bucket { parts, id, sent, .. } => {
-                let ids: Option<Vec<_>> = sent
-                    .iter()
-                    .map(|part| part.as_ref().map(|part| PartId { content_id: part.id.clone() }))
-                    .collect();
-                let ids = ids.ok_or_else(|| Error::Access {
-                    path: path.clone(),
-                    why: "a part of it is missing".to_owned(),
-                })?;
-                parts.complete_multipart(&self.at, id, ids).await.map(drop)
-            }
+    /// Makes one object of the parts. Buckets can't be asked to do so only where nothing has the name, so it is looked at
+    /// right before: an earlier request of this upload may have been answered too late, or another file is there by now.
+    async fn complete(mut self) -> Result<Receipt, Error> {
+        let sha256 = self.hash.clone().finalize().into();
+        let receipt = Receipt { path: self.at.to_string(), size: self.size, sha256 };
+        let Way::Bucket { parts, id, sent } = std::mem::replace(&mut self.way, Way::None) else {
+            return Ok(receipt);
         };
-        let Err(error) = done else { return Ok(()) };
-        // An earlier request may have done it, and its answer was lost: then another object stands there than before.
-        if let Way::Bucket { replaced, .. } = &self.way
-            && let Some((Some(tag), size)) = self.store.tag(&path).await?
-            && size == self.size
-            && replaced.as_ref() != Some(&tag)
-        {
-            return Ok(());
+        let is_there = async || self.store.holds(&receipt.path, receipt.size, &receipt.sha256).await;
+        if self.store.size(&receipt.path).await?.is_some() {
+            let done = is_there().await?;
+            // Nothing goes on with it. It may be complete, and then there is nothing to give up.
+            parts.abort_multipart(&self.at, &id).await.ok();
+            let why = "another file has got its name meanwhile".to_owned();
+            return if done { Ok(receipt) } else { Err(Error::Taken { path: receipt.path, why }) };
         }
-        Err(self.error(error))
+        let ids: Option<Vec<_>> = sent
+            .iter()
+            .map(|part| part.as_ref().map(|part| PartId { content_id: part.id.clone() }))
+            .collect();
+        let ids = ids.ok_or_else(|| Error::Access {
+            path: receipt.path.clone(),
+            why: "a part of it is missing".to_owned(),
+        })?;
+        let Err(error) = parts.complete_multipart(&self.at, &id, ids).await else { return Ok(receipt) };
+        // An earlier request may have done it, and its answer was lost.
+        if is_there().await? { Ok(receipt) } else { Err(self.error(error)) }
     }
 
     fn error(&self, error: object_store::Error) -> Error {

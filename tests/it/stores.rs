@@ -101,7 +101,7 @@ fn results_reach_a_directory_directly_where_it_is_from_there_and_else_relayed() 
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
     let left = std::fs::read_dir(cluster.store()).unwrap();
     let own: Vec<_> = left.flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
-    assert!(own.iter().all(|name| name == ".btctl-store" || name.starts_with("btctl-test-")), "{own:?}");
+    assert!(own.iter().all(|name| name.starts_with(".btctl-") || name.starts_with("btctl-test-")), "{own:?}");
 }
 
 #[test]

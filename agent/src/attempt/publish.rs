@@ -69,7 +69,15 @@ pub(super) async fn publish(
             room = left - data.len() as u64;
             let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
             let encoding = encoding.of(&path).map_err(|error| Reason::Outputs(error.to_string()))?;
-            stored.push(StoredOutput { path, size, sha256, small: true, encoding, stored_size: 0 });
+            stored.push(StoredOutput {
+                path,
+                size,
+                sha256,
+                small: true,
+                encoding,
+                stored_size: 0,
+                stored_as: String::new(),
+            });
             continue;
         }
         large.push((path, stamp));

@@ -182,6 +182,7 @@ mod tests {
             small: false,
             encoding: Encoding::None,
             stored_size: 0,
+            stored_as: String::new(),
         }
     }
 

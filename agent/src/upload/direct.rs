@@ -59,7 +59,13 @@ pub(super) async fn send(
         Encoding::None => (receipt.size, receipt.sha256.to_vec(), 0),
         Encoding::Zstd => (summary.size, summary.sha256, receipt.size),
     };
-    Ok(StoredOutput { path: path.to_owned(), size, sha256, small: false, encoding, stored_size })
+    // The attempt's directory is what its place has before the name.
+    let dir = place.len() - encoding.stored_as(path).len();
+    let stored_as = match receipt.path == place {
+        true => String::new(),
+        false => receipt.path.get(dir..).unwrap_or_default().to_owned(),
+    };
+    Ok(StoredOutput { path: path.to_owned(), size, sha256, small: false, encoding, stored_size, stored_as })
 }
 
 async fn write(
@@ -76,6 +82,7 @@ async fn write(
             store.resume(place, begun.progress).await?
         }
         None => {
+            // Of an earlier run of the agent.
             store.clear(place).await?;
             store.upload(place, file.metadata().map(|file| file.len()).ok()).await?
         }

@@ -7,9 +7,13 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 /// Bytes that may go out at once, however slow the throttle is: no piece is larger.
 pub(super) const LARGEST: u32 = 1 << 20;
 
+/// Bytes of a message that is still worth its envelope.
+const SMALLEST: u32 = 1 << 10;
+
 /// Lets through so many bytes a second, or all.
 pub(crate) struct Pace {
     limiter: Option<DefaultDirectRateLimiter>,
+    message: usize,
 }
 
 impl Pace {
@@ -22,7 +26,14 @@ impl Pace {
                 .max(NonZeroU32::MIN.saturating_add(LARGEST - 1));
             RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
         });
-        Self { limiter }
+        let message = rate.map_or(LARGEST, |rate| rate.get().saturating_mul(2).clamp(SMALLEST, LARGEST));
+        Self { limiter, message: message as usize }
+    }
+
+    /// Bytes that one message has at most: where the throttle is slow, a message is sent every few seconds all the same, so
+    /// that the other side does not take the sender for dead.
+    pub(super) fn message(&self) -> usize {
+        self.message
     }
 
     /// Waits until so many bytes may go out.

@@ -94,7 +94,8 @@ pub(super) async fn send(
         return Err(Trouble::Again(format!("{what} arrived as something else than was sent")));
     }
     let stored_size = if encoding == Encoding::None { 0 } else { sent };
-    Ok(StoredOutput { path: what.path().to_owned(), size, sha256, small: false, encoding, stored_size })
+    let (path, stored_as) = (what.path().to_owned(), stored.stored_as);
+    Ok(StoredOutput { path, size, sha256, small: false, encoding, stored_size, stored_as })
 }
 
 /// Sends what is not there yet, until nobody listens any more.
@@ -114,7 +115,7 @@ async fn feed(
         there -= known;
         piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
         while !piece.is_empty() {
-            let data: Bytes = piece.split_to(piece.len().min(MESSAGE));
+            let data: Bytes = piece.split_to(piece.len().min(MESSAGE).min(agent.pace.message()));
             agent.pace.wait(data.len()).await;
             if messages.send(message(upload_request::Kind::Data(data))).await.is_err() {
                 return;

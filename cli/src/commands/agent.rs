@@ -59,7 +59,7 @@ impl Agent {
         for number in 1..=self.count {
             let mut options = self.options.clone();
             let mut place = Place {
-                coordinators: settings.coordinators(),
+                coordinators: settings.coordinators()?,
                 state_dir: state_dir.clone(),
                 store: self.store.clone(),
             };

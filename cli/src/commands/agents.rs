@@ -143,6 +143,13 @@ impl Ls {
         if !self.all {
             agents.retain(is_recent);
         }
+        for agent in agents.iter().filter(|agent| !agent.contested_by.is_empty()) {
+            say(&format!(
+                "agent {}: another agent with its id was refused, from {}; one of the two has a copy of the other's state \
+                 directory: remove the file agent-id from the copy",
+                agent.name, agent.contested_by
+            ));
+        }
         if agents.is_empty() {
             say("no agent has ever connected; start one with `btctl agent`");
         }
@@ -197,6 +204,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         "default_memory_bytes": agent.job_memory_bytes,
         "about": agent.about,
         "volume_fingerprints": agent.volume_fingerprints,
+        "contested_by": Some(agent.contested_by).filter(|place| !place.is_empty()),
     });
     let cells = vec![
         Cell::text(&agent.name),

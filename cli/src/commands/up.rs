@@ -42,6 +42,13 @@ pub(crate) struct Up {
     /// STATE/store].
     #[arg(long, env = "BTCTL_STORE", value_name = "DIR|URL")]
     store: Option<Location>,
+    /// Use this store from now on, though the queue's results are in another one, or the store is another queue's, or one
+    /// of them was restored from a backup. Once is enough.
+    #[arg(long)]
+    adopt_store: bool,
+    /// Do not use the store, the volumes and the Postgres server that earlier starts in this state directory were given.
+    #[arg(long)]
+    forget: bool,
     /// How outputs are sent and stored: as they are (none), or compressed (zstd).
     #[arg(long, env = "BTCTL_COMPRESS", default_value = "none", value_name = "none|zstd")]
     compress: Encoding,
@@ -71,6 +78,8 @@ impl Up {
             database_url: self.database_url,
             postgres_bin: self.postgres_bin,
             store: self.store,
+            adopt_store: self.adopt_store,
+            forget: self.forget,
             compress: self.compress,
             listen: self.listen,
             keeping: self.keeping,

@@ -9,6 +9,7 @@ mod exposed;
 mod lock;
 mod place;
 mod postgres;
+mod remembered;
 
 use std::net::SocketAddr;
 
@@ -32,6 +33,7 @@ pub(crate) use postgres::installed as installed_postgres;
 
 use self::lock::Lock;
 use self::postgres::{Postgres, Server};
+use self::remembered::{Given, Remembered};
 
 /// What `btctl up` is to run.
 #[derive(Clone, Debug)]
@@ -44,6 +46,9 @@ pub(crate) struct Plan {
     pub(crate) postgres_bin: Option<std::path::PathBuf>,
     /// Where results are published; in its own directory if not given.
     pub(crate) store: Option<Location>,
+    pub(crate) adopt_store: bool,
+    /// Begin without what earlier starts were given.
+    pub(crate) forget: bool,
     pub(crate) compress: Encoding,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) keeping: bt_coordinator::Keeping,
@@ -55,9 +60,15 @@ const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Runs all of it until told to end.
-pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
+pub(crate) async fn run(mut plan: Plan) -> Result<(), Error> {
     plan.place.create()?;
     let mut lock = Lock::take(&plan.place)?;
+    let given = Given {
+        store: &mut plan.store,
+        database_url: plan.database_url.as_deref(),
+        volumes: plan.agent.as_mut().map(|agent| &mut agent.volumes),
+    };
+    let remembered = Remembered::add_to(given, &plan.place, plan.forget)?;
     let mut signals = Signals::listen()?;
     // What is missing is told before anything is started.
     if let Some(options) = &plan.agent {
@@ -72,7 +83,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
         (None, Some(postgres)) => postgres.url(),
         (None, None) => return Err(Error::Interrupted),
     };
-    let ended = serve(&plan, url, &mut lock, &mut signals, postgres.as_mut()).await;
+    let ended = serve(&plan, &remembered, url, &mut lock, &mut signals, postgres.as_mut()).await;
     if let Some(postgres) = postgres {
         info!("stopping Postgres");
         postgres.stop().await;
@@ -92,6 +103,7 @@ async fn start_postgres(plan: &Plan, signals: &mut Signals) -> Result<Postgres, 
 /// that it can hand back what it holds.
 async fn serve(
     plan: &Plan,
+    remembered: &Remembered,
     database_url: String,
     lock: &mut Lock,
     signals: &mut Signals,
@@ -102,6 +114,7 @@ async fn serve(
         database_url,
         listen: listen_address(plan.listen).await?,
         store: store.clone(),
+        adopt_store: plan.adopt_store,
         compress: plan.compress,
         lease: LEASE,
         heartbeat: HEARTBEAT,
@@ -129,6 +142,7 @@ async fn serve(
             () = signals.next() => stop.cancel(),
         }
     };
+    remembered.write(&plan.place)?;
     announce(plan, address, &store, lock)?;
     let shutdown = Shutdown::default();
     let agent = agent(plan, address, shutdown.clone());

@@ -94,10 +94,15 @@ impl Place {
 
     /// Writes the file that makes clients find the coordinator, whole or not at all.
     pub(crate) fn write_client_file(&self, file: &ClientFile) -> Result<(), Error> {
-        let path = self.client_file();
+        self.write_toml("client.toml", file)
+    }
+
+    /// Writes a file of settings, whole or not at all.
+    pub(super) fn write_toml(&self, name: &str, settings: &impl serde::Serialize) -> Result<(), Error> {
+        let path = self.dir.join(name);
         let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("{}: {error}", path.display()));
-        let text = toml::to_string(file).map_err(|error| failed(&error))?;
-        let new = self.dir.join("client.toml.new");
+        let text = toml::to_string(settings).map_err(|error| failed(&error))?;
+        let new = self.dir.join(format!("{name}.new"));
         fs::write(&new, text).map_err(|error| failed(&error))?;
         fs::rename(&new, &path).map_err(|error| failed(&error))
     }

@@ -27,6 +27,12 @@ pub(crate) enum Error {
     KeyReused(String),
     #[error("agent {0} has opened a newer session; two agents may be using copies of one state directory")]
     Superseded(AgentId),
+    #[error(
+        "agent {name} ({agent}) is connected already{}; two agents have copies of one state directory: remove the file \
+         agent-id from the copy, or give it a directory of its own with --state-dir",
+        from(place)
+    )]
+    Contested { agent: AgentId, name: String, place: String },
     #[error("attempt {0} is not an attempt of this agent")]
     NoAttempt(AttemptId),
     #[error("the schema can't be brought up to date: {0}")]
@@ -37,6 +43,10 @@ pub(crate) enum Error {
     Unreachable(#[source] sqlx::Error),
     #[error("Postgres refused: {0}")]
     Database(#[source] sqlx::Error),
+}
+
+fn from(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(" from {place}") }
 }
 
 impl Error {

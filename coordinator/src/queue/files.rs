@@ -18,6 +18,8 @@ pub(crate) struct PublishedFile {
     pub(crate) encoding: Encoding,
     /// Bytes in the store, where it is not stored as it is.
     pub(crate) stored_size: Option<u64>,
+    /// The name that it has in the attempt's directory, where that is not made of path and encoding.
+    pub(crate) other_name: Option<String>,
 }
 
 impl PublishedFile {
@@ -27,6 +29,7 @@ impl PublishedFile {
         digest: &[u8],
         Pg(encoding): Pg<Encoding>,
         stored_size: Option<i64>,
+        other_name: Option<String>,
     ) -> Result<Self, Error> {
         Ok(Self {
             path,
@@ -34,11 +37,17 @@ impl PublishedFile {
             sha256: sha256(digest)?,
             encoding,
             stored_size: stored_size.map(unsigned).transpose()?,
+            other_name,
         })
     }
 
     /// Where it stands in the attempt's directory.
     pub(crate) fn stored_as(&self) -> String {
+        self.other_name.clone().unwrap_or_else(|| self.first_name())
+    }
+
+    /// The name that its path and encoding make.
+    pub(crate) fn first_name(&self) -> String {
         self.encoding.stored_as(&self.path)
     }
 
@@ -66,6 +75,7 @@ pub(super) struct Files {
     hashes: Vec<Vec<u8>>,
     encodings: Vec<Pg<Encoding>>,
     stored_sizes: Vec<Option<i64>>,
+    other_names: Vec<Option<String>>,
 }
 
 impl Files {
@@ -78,6 +88,7 @@ impl Files {
             self.hashes.push(file.sha256.to_vec());
             self.encodings.push(Pg(file.encoding));
             self.stored_sizes.push(file.stored_size.map(signed).transpose()?);
+            self.other_names.push(file.other_name.clone());
         }
         Ok(())
     }
@@ -92,6 +103,7 @@ impl Files {
             &self.hashes,
             &self.encodings as _,
             &self.stored_sizes as _,
+            &self.other_names as _,
         )
         .execute(tx)
         .await?;

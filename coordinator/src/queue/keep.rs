@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_model::id::{AttemptId, SweepId};
-use bt_model::layout::AttemptPlace;
+use bt_model::layout::{AttemptPlace, first_name};
 use sqlx::query_file;
 
 use super::claim::interval;
@@ -121,7 +121,12 @@ impl Queue {
         files: &[(u32, String)],
     ) -> Result<HashSet<(u32, String)>, Error> {
         let (mut jobs, mut paths, mut encodings, mut stored) = (vec![], vec![], vec![], vec![]);
+        let (mut other_jobs, mut other_names) = (vec![], vec![]);
         for (job, place) in files {
+            if first_name(place).is_some() {
+                other_jobs.push(signed::<i32>(*job)?);
+                other_names.push(place.clone());
+            }
             for encoding in Encoding::ALL {
                 // A file of this name that is stored as it is, and one that is compressed to this name.
                 if let Some(path) = encoding.path_of(place) {
@@ -133,7 +138,16 @@ impl Queue {
             }
         }
         let id = sweep.uuid();
-        let rows = query_file!("queries/published_among.sql", id, &jobs, &paths, &encodings as _, &stored);
+        let rows = query_file!(
+            "queries/published_among.sql",
+            id,
+            &jobs,
+            &paths,
+            &encodings as _,
+            &stored,
+            &other_jobs,
+            &other_names,
+        );
         let rows = rows.fetch_all(&self.pool).await?;
         rows.into_iter().map(|row| Ok((unsigned(row.job)?, row.stored))).collect()
     }
@@ -162,8 +176,14 @@ impl Queue {
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
-            let known =
-                PublishedFile::read(file.path, file.size, &file.sha256, file.encoding, file.stored_size)?;
+            let known = PublishedFile::read(
+                file.path,
+                file.size,
+                &file.sha256,
+                file.encoding,
+                file.stored_size,
+                file.stored_as,
+            )?;
             files.entry(file.job).or_default().push(known);
         }
         rows.into_iter()

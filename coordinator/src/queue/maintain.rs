@@ -232,8 +232,14 @@ impl Queue {
             query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
-            let entry =
-                PublishedFile::read(file.path, file.size, &file.sha256, file.encoding, file.stored_size)?;
+            let entry = PublishedFile::read(
+                file.path,
+                file.size,
+                &file.sha256,
+                file.encoding,
+                file.stored_size,
+                file.stored_as,
+            )?;
             files.entry((file.sweep_id, unsigned::<u32>(file.job)?)).or_default().push(entry);
         }
         for result in results {

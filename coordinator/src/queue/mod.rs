@@ -22,6 +22,7 @@ mod row;
 mod session;
 mod settle;
 mod software;
+mod store;
 mod submit;
 mod unpublished;
 
@@ -48,6 +49,7 @@ pub(crate) use record::{News, Recorded, Report};
 pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
+pub(crate) use store::KnownStore;
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
 pub(crate) use unpublished::UnpublishedRow;
 

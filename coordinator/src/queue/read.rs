@@ -159,6 +159,10 @@ pub(crate) struct AgentRow {
     /// An operator has taken it out of service.
     pub(crate) drained: bool,
     pub(crate) offline: bool,
+    /// How long ago its stream has ended, if it has.
+    pub(crate) disconnected: Option<Duration>,
+    /// Where another agent is that claimed the same id a short time ago.
+    pub(crate) contested_by: Option<String>,
     pub(crate) last_seen: Timestamp,
 }
 
@@ -444,6 +448,12 @@ impl Queue {
                     unhealthy: row.unhealthy,
                     draining: row.draining,
                     offline: row.offline,
+                    disconnected: row
+                        .disconnected_seconds
+                        .map(unsigned)
+                        .transpose()?
+                        .map(Duration::from_secs),
+                    contested_by: row.contested_by,
                 })
             })
             .collect()
@@ -482,19 +492,20 @@ impl Queue {
                         &row.sha256,
                         row.encoding,
                         row.stored_size,
+                        row.stored_as,
                     )?,
                 })
             })
             .collect()
     }
 
-    /// The place of the attempt that published this file, if one did, and how it is stored.
+    /// Where this file stands in the store, if it is published, and how it is stored.
     pub(crate) async fn published_file(
         &self,
         sweep: SweepId,
         job: u32,
         path: &str,
-    ) -> Result<Option<(AttemptPlace, Encoding)>, Error> {
+    ) -> Result<Option<(String, Encoding)>, Error> {
         let job_number = signed::<i32>(job)?;
         let row = query_file!("queries/published_file.sql", sweep.uuid(), job_number, path)
             .fetch_optional(&self.pool)
@@ -507,7 +518,9 @@ impl Queue {
                 job: unsigned(row.job)?,
                 attempt: unsigned(row.attempt)?,
             };
-            Ok((place, row.encoding.0))
+            let encoding = row.encoding.0;
+            let stored_as = row.stored_as.unwrap_or_else(|| encoding.stored_as(path));
+            Ok((place.output(&stored_as), encoding))
         })
         .transpose()
     }

@@ -31,7 +31,19 @@ pub(crate) struct Greeting {
     /// What is only shown, by name.
     pub(crate) about: BTreeMap<String, String>,
     pub(crate) fingerprints: Fingerprints,
+    /// The machine and the state directory that it is from; empty if it does not say.
+    pub(crate) place: String,
 }
+
+/// A session that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// Another one of the same id was alive, and it was not this agent's own: what that one holds is not lost.
+    pub(crate) took_over: bool,
+}
+
+/// Sessions a minute that may take over from a living one without saying where they are from.
+const TAKEOVERS: i32 = 5;
 
 /// Of volumes whose owner asked for it: 64 hexadecimal digits by the volume's name, nothing while that is not known.
 pub(crate) type Fingerprints = BTreeMap<String, String>;
@@ -67,8 +79,10 @@ pub(crate) struct Beat {
 }
 
 impl Queue {
-    /// Opens a session. From then on nothing that an older session of this agent says has any effect.
-    pub(crate) async fn say_hello(&self, greeting: &Greeting) -> Result<(), Error> {
+    /// Opens a session. From then on nothing that an older session of this agent says has any effect. While one is alive,
+    /// heard of within `silence`, another holder of the same id is refused.
+    pub(crate) async fn say_hello(&self, greeting: &Greeting, silence: Duration) -> Result<Opened, Error> {
+        let silence = interval(silence)?;
         let opened = query_file!(
             "queries/say_hello.sql",
             greeting.agent.uuid(),
@@ -86,10 +100,30 @@ impl Queue {
             signed::<i64>(greeting.job_memory_bytes.max(1))?,
             serde_json::json!(greeting.about),
             serde_json::json!(greeting.fingerprints),
+            greeting.place,
+            silence,
+            TAKEOVERS,
         )
         .fetch_optional(&self.pool)
         .await?;
-        opened.map(drop).ok_or(Error::Superseded(greeting.agent))
+        if let Some(opened) = opened {
+            return Ok(Opened { took_over: opened.took_over });
+        }
+        let (id, place) = (greeting.agent.uuid(), &greeting.place);
+        let contested = query_file!("queries/contest_agent.sql", id, place, silence, TAKEOVERS);
+        match contested.fetch_optional(&self.pool).await? {
+            Some(holder) => {
+                Err(Error::Contested { agent: greeting.agent, name: holder.name, place: holder.place })
+            }
+            None => Err(Error::Superseded(greeting.agent)),
+        }
+    }
+
+    /// Notes that a session's stream has ended.
+    pub(crate) async fn disconnected(&self, agent: AgentId, session: u64) -> Result<(), Error> {
+        let session = signed::<i64>(session)?;
+        query_file!("queries/disconnect_agent.sql", agent.uuid(), session).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Compares the attempts that an agent says it holds with those it was leased.

@@ -3,22 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
-use bt_model::layout::AttemptPlace;
+use bt_model::layout::is_other_name;
 use bt_model::placement::{Offer, labels};
 use bt_model::reason::Reason;
 use bt_model::retry::Ending;
 use bt_model::state::AttemptEvent;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, agent_message, coordinator_message, report};
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use tokio::time::{sleep, timeout};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
@@ -32,8 +30,6 @@ use crate::queue::{
 
 /// How long a new connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
-/// The longest wait before a store that failed is asked again.
-const STORE_AGAIN: Duration = Duration::from_secs(5);
 /// Reports of one agent that may be on their way into Postgres; it is not read on before one of them has got there.
 const OPEN_REPORTS: usize = 256;
 
@@ -55,15 +51,25 @@ impl v1::agents_server::Agents for Services {
         let images = std::mem::take(&mut hello.images);
         let named = attempt_ids(&hello.attempts).map_err(status::malformed)?;
         let greeting = greeting(hello).map_err(status::malformed)?;
-        let outgoing = self.welcome(&greeting, &named, images).await?;
         let (agent, session) = (greeting.agent, greeting.session);
-        info!(agent.id = %agent, session, "agent {} is here", greeting.name);
         let services = self.clone();
+        let (welcomed, outgoing) = oneshot::channel();
+        // A task of its own: an agent that hangs up now is not left behind as one that is connected.
         self.tasks.spawn(async move {
+            match services.welcome(&greeting, &named, images).await {
+                // Who has gone hears nothing, and that ends the stream below.
+                Ok(outgoing) => drop(welcomed.send(Ok(outgoing))),
+                Err(status) => return drop(welcomed.send(Err(status))),
+            }
+            info!(agent.id = %agent, session, "agent {} is here", greeting.name);
             let why = services.listen(agent, session, incoming).await;
             services.sessions.close(agent, session);
+            if let Err(error) = services.queue.disconnected(agent, session).await {
+                warn!(agent.id = %agent, error = %error, "it is shown as connected until it has been silent for long");
+            }
             info!(agent.id = %agent, session, "agent {} is gone: {why}", greeting.name);
         });
+        let outgoing = outgoing.await.map_err(|_| Status::unavailable("the coordinator stops"))??;
         Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
     }
 
@@ -150,11 +156,16 @@ impl Services {
         images: Vec<String>,
     ) -> Result<tokio::sync::mpsc::Receiver<crate::sessions::Outgoing>, Status> {
         let agent = greeting.agent;
-        self.queue.say_hello(greeting).await.map_err(status::queue)?;
+        let opened = self.queue.say_hello(greeting, self.silence()).await.map_err(status::queue)?;
+        if opened.took_over {
+            warn!(agent.id = %agent, "agent {} takes over from one of the same id that is alive", greeting.name);
+        }
         let holding = self.queue.holding(agent, named).await.map_err(status::queue)?;
         let returned = holding.missing.iter().map(|(attempt, state)| {
             let never_received = *state == bt_model::state::AttemptState::Leased;
-            let ending = if never_received { Ending::Returned } else { Ending::Lost };
+            // What another holder of the id runs is not lost; it will hear that it is not its own any more.
+            let is_free = never_received || opened.took_over;
+            let ending = if is_free { Ending::Returned } else { Ending::Lost };
             if ending == Ending::Lost {
                 warn!(attempt.id = %attempt, agent.id = %agent, "attempt is lost: its agent does not know it");
             }
@@ -361,110 +372,6 @@ impl Services {
         self.sessions.send(agent, coordinator_message::Kind::Ack(ack));
         Ok(())
     }
-
-    /// Sees to it that all outputs are in the store before they are published: writes those that came with the report,
-    /// and looks for the others. The error is why the attempt has failed instead.
-    async fn store_what_came(&self, came: &Came, publication: &mut Publication) -> Result<(), Reason> {
-        self.store_log(came).await;
-        let unkept = |error: bt_store::Error| Reason::Outputs(error.to_string());
-        let small: HashMap<_, _> = came.files.iter().map(|file| (&file.path, &file.data)).collect();
-        for file in &mut publication.files {
-            let target = came.place.output(&file.stored_as());
-            let there = match small.get(&file.path) {
-                Some(data)
-                    if data.len() as u64 == file.size && Sha256::digest(data)[..] == file.sha256[..] =>
-                {
-                    let data = written(data, file)?;
-                    let put = || self.store.put(&target, data.clone());
-                    self.until_stored(came, put).await.map_err(unkept)?;
-                    true
-                }
-                Some(_) => false,
-                None => {
-                    let found = self.until_stored(came, || self.store.size(&target)).await;
-                    found.map_err(unkept)? == Some(file.size_there())
-                }
-            };
-            if !there {
-                let path = &file.path;
-                warn!(attempt.id = %came.attempt, "output {path} is not in the store as it was sent");
-                return Err(Reason::Agent(format!("{path} is not in the store as it was sent")));
-            }
-        }
-        Ok(())
-    }
-
-    async fn store_log(&self, came: &Came) {
-        if came.log.is_empty() {
-            return;
-        }
-        let (target, data) = (came.place.log(), Bytes::from(came.log.clone()));
-        let stored = self.until_stored(came, || self.store.put(&target, data.clone())).await;
-        if let Err(error) = stored {
-            warn!(attempt.id = %came.attempt, error = %error, "the log is not stored");
-        }
-    }
-
-    /// Asks the store until it does what it is asked, and says meanwhile what the attempt waits for: a full or broken
-    /// store holds up what is to be put there, and nothing else. Only a name that it can't keep is an error, and whatever
-    /// it says of an attempt that nobody waits for any more.
-    async fn until_stored<T, F>(&self, came: &Came, call: impl Fn() -> F) -> Result<T, bt_store::Error>
-    where
-        F: Future<Output = Result<T, bt_store::Error>>,
-    {
-        let mut waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(STORE_AGAIN)
-            .without_max_times()
-            .build();
-        loop {
-            let error = match call().await {
-                Err(error @ bt_store::Error::Name { .. }) => return Err(error),
-                Err(error) => error,
-                done => return done,
-            };
-            warn!(attempt.id = %came.attempt, error = %error, "the store is asked again");
-            let note = format!("publishing: {error}; trying again");
-            if let Err(error) = self.queue.note(came.agent, came.attempt, &note).await {
-                warn!(attempt.id = %came.attempt, error = %error, "the note is not written");
-            }
-            sleep(waits.next().unwrap_or(STORE_AGAIN)).await;
-            let gone = self.queue.taken_away(came.agent, &[came.attempt]).await;
-            if gone.is_ok_and(|gone| !gone.is_empty()) {
-                return Err(error);
-            }
-        }
-    }
-
-    /// What came, and where it belongs; none if the attempt is not this agent's, or the session was superseded.
-    async fn came(
-        &self,
-        agent: AgentId,
-        session: u64,
-        attempt: AttemptId,
-        files: Vec<v1::SmallFile>,
-        log: Vec<u8>,
-    ) -> Result<Option<Came>, Status> {
-        let place = match self.sessions.place(agent, attempt) {
-            Some(place) => place,
-            None => match self.queue.attempt_place(agent, session, attempt).await {
-                Ok((place, _, _)) => place,
-                Err(Error::NoAttempt(_)) => return Ok(None),
-                Err(error) => return Err(status::queue(error)),
-            },
-        };
-        Ok(Some(Came { agent, attempt, place, files, log }))
-    }
-}
-
-/// What came with the report of an attempt's end.
-struct Came {
-    agent: AgentId,
-    attempt: AttemptId,
-    /// Where its files belong.
-    place: AttemptPlace,
-    files: Vec<v1::SmallFile>,
-    log: Vec<u8>,
 }
 
 fn agent_id(text: &str) -> Result<AgentId, Malformed> {
@@ -494,6 +401,7 @@ fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
         job_memory_bytes: hello.job_memory_bytes,
         about: hello.about.into_iter().collect(),
         fingerprints,
+        place: hello.place,
     })
 }
 
@@ -546,19 +454,6 @@ fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {
     })
 }
 
-/// What is to be stored of a file that came with a report.
-fn written(data: &[u8], file: &mut PublishedFile) -> Result<Bytes, Reason> {
-    let data = match file.encoding {
-        Encoding::None => data.to_vec(),
-        Encoding::Zstd => {
-            let packed = bt_store::compress(data);
-            packed.map_err(|error| Reason::Agent(format!("{} can't be compressed: {error}", file.path)))?
-        }
-    };
-    file.stored_size = file.stored_size.map(|_| data.len() as u64);
-    Ok(data.into())
-}
-
 fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
     let files = succeeded.outputs.into_iter().map(|output| {
         let encoding = Encoding::from(output.encoding());
@@ -569,7 +464,19 @@ fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
             expected: "32 bytes",
         })?;
         let stored_size = (encoding != Encoding::None).then_some(output.stored_size);
-        Ok(PublishedFile { path: output.path, size: output.size, sha256, encoding, stored_size })
+        let first_name = encoding.stored_as(&output.path);
+        let other_name = Some(output.stored_as).filter(|name| !name.is_empty() && *name != first_name);
+        if let Some(name) = &other_name
+            && !is_other_name(name, &first_name)
+        {
+            return Err(Malformed::Value {
+                field: "stored_as",
+                value: name.chars().take(80).collect(),
+                expected: "the name that was given to the file when it was stored",
+            });
+        }
+        let path = output.path;
+        Ok(PublishedFile { path, size: output.size, sha256, encoding, stored_size, other_name })
     });
     let metrics = Some(succeeded.metrics).filter(|text| !text.is_empty());
     if let Some(text) = &metrics {

@@ -1,5 +1,7 @@
 //! Why jobs wait, in words: what holds the sweep back, what holds the job back, and what each agent says to it.
 
+use std::time::Duration;
+
 use bt_model::placement::Misfit;
 use bt_model::reason::Reason;
 use bt_model::state::JobState;
@@ -15,12 +17,15 @@ pub(super) enum AgentState {
     Ready,
     Draining,
     Unhealthy(String),
+    /// Its stream has ended so long ago.
+    NotConnected(Duration),
     Offline,
 }
 
 pub(super) fn state(row: &AgentRow) -> AgentState {
     match row {
         AgentRow { offline: true, .. } => AgentState::Offline,
+        AgentRow { disconnected: Some(since), .. } => AgentState::NotConnected(*since),
         AgentRow { unhealthy, .. } if !unhealthy.is_empty() => AgentState::Unhealthy(unhealthy.clone()),
         AgentRow { draining: true, .. } | AgentRow { drained: true, .. } => AgentState::Draining,
         AgentRow { .. } => AgentState::Ready,
@@ -180,6 +185,9 @@ impl Services {
         let answer = |(row, used): (AgentRow, crate::queue::Usage)| {
             let (why, lasting) = match state(&row) {
                 AgentState::Offline => ("it is offline".to_owned(), true),
+                AgentState::NotConnected(since) => {
+                    (format!("it has not been connected for {} s", since.as_secs()), true)
+                }
                 AgentState::Unhealthy(why) => (format!("it is unhealthy: {why}"), true),
                 AgentState::Draining => ("it is draining".to_owned(), true),
                 AgentState::Ready if refusals.contains_key(&row.id) => {

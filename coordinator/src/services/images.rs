@@ -5,6 +5,7 @@ use bt_model::image::tagged;
 use bt_model::resources::ByteSize;
 use bt_proto::convert::{Malformed, timestamp};
 use bt_proto::v1::{self, fetch_image_reply, push_image_request};
+use bt_store::Receipt;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -53,14 +54,26 @@ impl Services {
         if receipt.size == 0 {
             return Err(Status::invalid_argument("the image came without its data"));
         }
+        let size = self.archive_size(&place, receipt).await?;
         let row = self
             .queue
-            .add_image(&image.id, &image.name, receipt.size, &image.pushed_by)
+            .add_image(&image.id, &image.name, size, &image.pushed_by)
             .await
             .map_err(status::queue)?;
         info!(image.id = row.id, "image {} is handed in: {}", row.name, ByteSize(row.size));
         self.had_again();
         Ok(v1::PushImageReply { image: Some(wire(row)), existed: false })
+    }
+
+    /// The bytes of the archive that holds from now on. The first that came does; another one of the same image, which
+    /// somebody handed in at the same time, is removed.
+    async fn archive_size(&self, place: &str, receipt: Receipt) -> Result<u64, Status> {
+        if receipt.path == place {
+            return Ok(receipt.size);
+        }
+        self.store.remove(&receipt.path).await.map_err(status::store)?;
+        let there = self.store.size(place).await.map_err(status::store)?;
+        there.ok_or_else(|| Status::unavailable("the image was taken out meanwhile; push it again"))
     }
 
     /// Lets agents try again what they could not start, since it may be for this image.

@@ -16,11 +16,20 @@ use uuid::Uuid;
 use super::{Services, status};
 use crate::kept_log;
 use crate::queue::{AttemptRow, Found, TwinRow};
+use crate::sessions::Pushed;
 
 /// How long an agent may take to begin to push a log.
 const FIRST_LINE: Duration = Duration::from_secs(20);
 /// How often a follower looks whether a queued job has started.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// The next line that an agent pushes; none as soon as its follower has gone, and then the agent is not asked for more.
+async fn next_line(pushed: &mut mpsc::Receiver<Pushed>, lines: &Lines) -> Option<Pushed> {
+    tokio::select! {
+        line = pushed.recv() => line,
+        () = lines.closed() => None,
+    }
+}
 
 type Lines = mpsc::Sender<Result<v1::LogLine, Status>>;
 
@@ -108,10 +117,14 @@ impl Services {
                 attempt.agent_name
             )));
         }
-        let mut next = match timeout(FIRST_LINE, pushed.recv()).await {
+        let first = tokio::select! {
+            first = timeout(FIRST_LINE, pushed.recv()) => first,
+            () = lines.closed() => return Ok(true),
+        };
+        let mut next = match first {
             Ok(line) => line,
             // A job may well say nothing for a long time.
-            Err(_) if self.sessions.take_log(request).is_none() => pushed.recv().await,
+            Err(_) if self.sessions.take_log(request).is_none() => next_line(&mut pushed, lines).await,
             Err(_) => {
                 return Err(Status::unavailable(format!(
                     "agent {} did not answer within {} s",
@@ -120,18 +133,24 @@ impl Services {
                 )));
             }
         };
-        if next.is_none() {
+        if matches!(next, Some(Pushed::End)) {
             // Either it wrote nothing yet, or the attempt ended a moment ago and the log is in the store by now.
             let holds = self.queue.taken_away(attempt.agent, &[attempt.id]).await;
             return Ok(holds.map_err(status::queue)?.is_empty());
         }
-        while let Some(line) = next {
+        while let Some(Pushed::Line(line)) = next {
             if lines.send(Ok(line.into())).await.is_err() {
-                break;
+                return Ok(true);
             }
-            next = pushed.recv().await;
+            next = next_line(&mut pushed, lines).await;
         }
-        Ok(true)
+        match next {
+            None if !lines.is_closed() => Err(Status::unavailable(format!(
+                "the line to agent {} broke; the log goes on when it is back",
+                attempt.agent_name
+            ))),
+            _ => Ok(true),
+        }
     }
 
     async fn read_log(&self, path: &str, attempt: &AttemptRow, lines: &Lines) -> Result<(), Status> {
@@ -184,12 +203,16 @@ impl Services {
                 message = incoming.message() => message?,
                 () = listener.closed() => None,
             };
-            let Some(message) = message else { break };
+            let Some(message) = message else {
+                // Whoever has gone needs no end.
+                listener.send(Pushed::End).await.ok();
+                break;
+            };
             let Some(push_log_request::Kind::Line(line)) = message.kind else {
                 return Err(status::malformed(Malformed::Missing("line")));
             };
             let line = LogLine::try_from(line).map_err(status::malformed)?;
-            if listener.send(line).await.is_err() {
+            if listener.send(Pushed::Line(line)).await.is_err() {
                 break;
             }
         }

@@ -1,8 +1,11 @@
 //! What attempts that are not published have in the store: unfinished, failed and lost ones. It is never listed together
 //! with a result of the same job.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use bt_model::encoding::Encoding;
-use bt_model::layout::AttemptPlace;
+use bt_model::layout::{AttemptPlace, first_name};
 use bt_proto::v1;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
@@ -88,8 +91,11 @@ impl Services {
         let attempt = self.unpublished(sweep, request.job, request.attempt).await?;
         let encoding = attempt.encoding.of(&request.path);
         let encoding = encoding.map_err(|error| Status::not_found(error.to_string()))?;
-        let place = place(sweep, attempt).output(&encoding.stored_as(&request.path));
-        self.stored_content(&place, encoding, 0).await
+        let (_, files) = self.stored(sweep, attempt).await?;
+        let file = files.unwrap_or_default().into_iter().find(|file| file.path == request.path);
+        let stored_as = file.map(|file| file.stored_as).filter(|name| !name.is_empty());
+        let stored_as = stored_as.unwrap_or_else(|| encoding.stored_as(&request.path));
+        self.stored_content(&place(sweep, attempt).output(&stored_as), encoding, 0).await
     }
 
     /// The numbered attempt of a job, if it is not its result.
@@ -108,8 +114,8 @@ impl Services {
         })
     }
 
-    /// What an attempt has in the store, in the order of its paths, or why its directory can't be read. An error is the
-    /// whole store's.
+    /// What an attempt has in the store, in the order of its paths, or why its directory can't be read. Of a file that was
+    /// stored again after it had changed the latest is meant. An error is the whole store's.
     async fn stored(
         &self,
         sweep: &Found,
@@ -118,17 +124,35 @@ impl Services {
         let dir = place(sweep, attempt).dir();
         let listed = self.store.list(&dir).try_filter_map(|file| {
             let path = file.path.strip_prefix(&dir).and_then(|path| path.strip_prefix('/'));
-            std::future::ready(Ok(path.map(|path| output(attempt.encoding, path, file.size))))
+            let named = path.map(|path| (path.to_owned(), (file.modified, file.size)));
+            std::future::ready(Ok(named))
         });
-        match listed.try_collect::<Vec<_>>().await {
-            Ok(mut files) => {
-                files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-                Ok((attempt, Ok(files)))
-            }
+        match listed.try_collect::<BTreeMap<_, _>>().await {
+            Ok(all) => Ok((attempt, Ok(latest(attempt.encoding, &all)))),
             Err(error) if error.is_one_files() => Ok((attempt, Err(error.to_string()))),
             Err(error) => Err(status::store(error)),
         }
     }
+}
+
+/// The latest of each file among all that were stored, by name, time and size, in the order of their paths.
+fn latest(encoding: Encoding, all: &BTreeMap<String, (SystemTime, u64)>) -> Vec<v1::OutputFile> {
+    let mut latest: BTreeMap<&str, (&str, (SystemTime, u64))> = BTreeMap::new();
+    for (stored, known) in all {
+        // A name that looks like another's may be the job's own.
+        let name = first_name(stored).filter(|first| all.contains_key(*first)).unwrap_or(stored);
+        let file = latest.entry(name).or_insert((stored, *known));
+        if file.1.0 <= known.0 {
+            *file = (stored, *known);
+        }
+    }
+    let outputs = latest.into_iter().map(|(name, (stored, (_, size)))| {
+        let stored_as = if stored == name { String::new() } else { stored.to_owned() };
+        v1::OutputFile { stored_as, ..output(encoding, name, size) }
+    });
+    let mut files: Vec<_> = outputs.collect();
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    files
 }
 
 /// What stands under this name in the directory of an attempt whose outputs are stored so.

@@ -88,7 +88,7 @@ impl Services {
         let (place, encoding) = place
             .map_err(status::queue)?
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
-        self.stored_content(&place.output(&encoding.stored_as(path)), encoding, offset).await
+        self.stored_content(&place, encoding, offset).await
     }
 
     /// Streams a file that stands there: from the offset if it is stored as it is, else from its beginning.
@@ -126,13 +126,14 @@ pub(super) fn not_expired(sweep: &Found) -> Result<(), Status> {
 }
 
 fn output(row: OutputRow) -> v1::JobOutput {
-    let PublishedFile { path, size, sha256, encoding, stored_size } = row.file;
+    let PublishedFile { path, size, sha256, encoding, stored_size, other_name } = row.file;
     let file = v1::OutputFile {
         path,
         size,
         sha256: sha256.into(),
         encoding: v1::Encoding::from(encoding).into(),
         stored_size: stored_size.unwrap_or_default(),
+        stored_as: other_name.unwrap_or_default(),
     };
     v1::JobOutput { job: row.job, attempt: row.attempt, file: Some(file), ..v1::JobOutput::default() }
 }

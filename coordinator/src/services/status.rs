@@ -17,7 +17,7 @@ pub(super) fn shared(error: &queue::Error) -> Status {
     let code = match error {
         Error::NoSweep(_) | Error::NoAgent(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
         Error::Ambiguous(_) => Code::InvalidArgument,
-        Error::Expired { .. } | Error::Refused(_) => Code::FailedPrecondition,
+        Error::Expired { .. } | Error::Refused(_) | Error::Contested { .. } => Code::FailedPrecondition,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
         Error::Unreachable(_) => Code::Unavailable,
         Error::Database(_) if error.is_transient() => Code::Unavailable,
@@ -59,6 +59,7 @@ pub(super) fn store(error: bt_store::Error) -> Status {
         | Error::Denied { .. }
         | Error::ReadOnly { .. }
         | Error::Unreachable { .. }
+        | Error::Taken { .. }
         | Error::Access { .. } => Code::Unavailable,
     };
     if code != Code::InvalidArgument {

@@ -471,15 +471,19 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
     }
 }
 
+/// Begins the state of an agent whose stream has ended.
+const NOT_CONNECTED: &str = "not connected";
+
 fn agent(row: AgentRow, used: Usage) -> v1::Agent {
     let state = match state(&row) {
         AgentState::Ready => "ready".to_owned(),
         AgentState::Draining => "draining".to_owned(),
         AgentState::Unhealthy(why) => format!("unhealthy: {why}"),
         AgentState::Offline => "offline".to_owned(),
+        AgentState::NotConnected(since) => format!("{NOT_CONNECTED} {}", humantime::format_duration(since)),
     };
     let free = match state.as_str() {
-        "offline" => Resources::default(),
+        state if state == "offline" || state.starts_with(NOT_CONNECTED) => Resources::default(),
         _ => row.capacity.less(&used.resources),
     };
     let offered = |(name, read_only): (String, bool)| match read_only {
@@ -501,5 +505,6 @@ fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         job_memory_bytes: row.job_memory_bytes,
         about: row.about.into_iter().collect(),
         volume_fingerprints: row.fingerprints.into_iter().collect(),
+        contested_by: row.contested_by.unwrap_or_default(),
     }
 }

@@ -4,12 +4,13 @@
 //! coordinator knows nothing of it, and there the agent begins anew.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::layout::AttemptPlace;
+use bt_model::state::AttemptState;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, upload_header, upload_request};
 use bt_store::Upload;
@@ -23,6 +24,10 @@ use super::{Services, status};
 
 /// Files that are received at once; each may take three parts of memory where the store is slower than its senders.
 const AT_ONCE: usize = 64;
+/// Of these, so many of one agent: no agent can keep the others out.
+const AT_ONCE_OF_AGENT: usize = 16;
+/// How long a sender may be silent before it has to begin another call, and to begin its first one.
+const SILENCE: Duration = Duration::from_secs(20);
 /// How long a file that broke off is kept, and how many of them.
 const KEPT: Duration = Duration::from_secs(600);
 const MOST_KEPT: usize = 256;
@@ -35,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Uploads {
     begun: Arc<Mutex<HashMap<String, Begun>>>,
     room: Arc<Semaphore>,
+    /// The shares of the agents that send something.
+    shares: Arc<Mutex<HashMap<AgentId, Weak<Semaphore>>>>,
 }
 
 enum Begun {
@@ -45,7 +52,7 @@ enum Begun {
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self { begun: Arc::default(), room: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { begun: Arc::default(), room: Arc::new(Semaphore::new(AT_ONCE)), shares: Arc::default() }
     }
 }
 
@@ -55,14 +62,15 @@ impl Services {
         &self,
         mut incoming: Streaming<v1::UploadRequest>,
     ) -> Result<v1::UploadReply, Status> {
-        let first = incoming.message().await?.and_then(|message| message.kind);
+        let first = timeout(SILENCE, incoming.message()).await.map_err(|_| silent())??;
+        let first = first.and_then(|message| message.kind);
         let Some(upload_request::Kind::Header(header)) = first else {
             return Err(status::out_of_order("an UploadHeader"));
         };
-        let path = self.upload_path(&header).await?;
+        let path = self.upload_path(&header).await?.path;
         if header.ask {
             let size = self.uploads.let_go(&path).await?;
-            return Ok(v1::UploadReply { size, sha256: Vec::new(), place: path });
+            return Ok(v1::UploadReply { size, place: path, ..v1::UploadReply::default() });
         }
         // A task of its own: a caller that is cut off takes only itself away.
         let services = self.clone();
@@ -77,6 +85,9 @@ impl Services {
         mut incoming: Streaming<v1::UploadRequest>,
     ) -> Result<v1::UploadReply, Status> {
         let closed = |_| Status::unavailable("the coordinator stops");
+        // First of its own, so that who waits for that keeps nobody else waiting.
+        let share = self.uploads.share(agent_of(header)?);
+        let _share = share.acquire().await.map_err(closed)?;
         let _room = self.uploads.room.acquire().await.map_err(closed)?;
         self.uploads.let_go(path).await?;
         let kept = self.uploads.take(path, header.offset).await;
@@ -95,12 +106,7 @@ impl Services {
         match copy(&mut upload, &mut incoming, &superseded).await {
             Ok(()) => {
                 self.uploads.forget(path);
-                let receipt = upload.finish().await.map_err(status::store)?;
-                Ok(v1::UploadReply {
-                    size: receipt.size,
-                    sha256: receipt.sha256.into(),
-                    ..Default::default()
-                })
+                self.store_upload(header, upload).await
             }
             Err(Broken::Line(status)) => {
                 self.uploads.keep(path, upload).await;
@@ -114,21 +120,57 @@ impl Services {
         }
     }
 
+    /// Makes a file appear that has come whole, if it still may: its attempt may have ended since its first byte. Should
+    /// the attempt end now, the file gets a name that nothing has, and so is no part of what was published.
+    async fn store_upload(
+        &self,
+        header: &v1::UploadHeader,
+        upload: Upload,
+    ) -> Result<v1::UploadReply, Status> {
+        let target = match self.upload_path(header).await {
+            Ok(target) => target,
+            Err(status) => {
+                give_up(upload).await;
+                return Err(status);
+            }
+        };
+        let receipt = upload.finish().await.map_err(status::store)?;
+        let mut stored_as = String::new();
+        if receipt.path != target.path {
+            match header.what {
+                Some(upload_header::What::Log(_)) => {
+                    self.keep_first_log(target.attempt, &target.path, &receipt).await;
+                }
+                _ => stored_as = target.place.name_of(&receipt.path).unwrap_or_default(),
+            }
+        }
+        Ok(v1::UploadReply {
+            size: receipt.size,
+            sha256: receipt.sha256.into(),
+            stored_as,
+            ..v1::UploadReply::default()
+        })
+    }
+
     /// Where a file belongs. Outputs are taken while the attempt is live, and how they are stored is noted then. Its log is
-    /// wanted whatever became of it.
-    async fn upload_path(&self, header: &v1::UploadHeader) -> Result<String, Status> {
-        let agent: AgentId = parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)?;
+    /// taken until it has said itself how it ended: before that it hands in the log.
+    async fn upload_path(&self, header: &v1::UploadHeader) -> Result<Target, Status> {
+        let agent = agent_of(header)?;
         let attempt: AttemptId = parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
         let place = self.queue.attempt_place(agent, header.session, attempt).await;
         let (place, state, known) = place.map_err(status::queue)?;
+        let target = |path, place| Ok(Target { path, place, attempt });
         match &header.what {
-            Some(upload_header::What::Log(_)) => Ok(AttemptPlace::log(&place)),
+            Some(upload_header::What::Log(_)) if takes_log(state) => target(place.log(), place),
+            Some(upload_header::What::Log(_)) => {
+                Err(Status::failed_precondition(format!("attempt {attempt} is {state}; it has its log")))
+            }
             Some(upload_header::What::Path(path)) if state.is_live() => {
                 let told = Encoding::from(header.attempt_encoding());
                 if told != known {
                     self.queue.note_encoding(attempt, told).await.map_err(status::queue)?;
                 }
-                Ok(place.output(&Encoding::from(header.encoding()).stored_as(path)))
+                target(place.output(&Encoding::from(header.encoding()).stored_as(path)), place)
             }
             Some(upload_header::What::Path(_)) => Err(Status::failed_precondition(format!(
                 "attempt {attempt} is {state}; its outputs are not wanted any more"
@@ -136,6 +178,19 @@ impl Services {
             None => Err(status::malformed(Malformed::Missing("what"))),
         }
     }
+}
+
+/// Where a file belongs.
+struct Target {
+    /// From the store's root.
+    path: String,
+    place: AttemptPlace,
+    attempt: AttemptId,
+}
+
+/// True while an attempt's log may come: one that has ended by its agent's word has handed it in.
+pub(super) fn takes_log(state: AttemptState) -> bool {
+    !matches!(state, AttemptState::Succeeded | AttemptState::Failed)
 }
 
 /// Why a file did not arrive whole.
@@ -153,7 +208,9 @@ async fn copy(
 ) -> Result<(), Broken> {
     loop {
         let message = tokio::select! {
-            message = incoming.message() => message.map_err(Broken::Line)?,
+            message = timeout(SILENCE, incoming.message()) => {
+                message.map_err(|_| Broken::Line(silent()))?.map_err(Broken::Line)?
+            }
             () = superseded.cancelled() => {
                 return Err(Broken::Line(Status::aborted("its sender has come back by another call")));
             }
@@ -166,6 +223,15 @@ async fn copy(
     }
 }
 
+fn agent_of(header: &v1::UploadHeader) -> Result<AgentId, Status> {
+    parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)
+}
+
+/// What is there of the file is kept; its sender may go on.
+fn silent() -> Status {
+    Status::deadline_exceeded(format!("nothing came for {} s", SILENCE.as_secs()))
+}
+
 async fn give_up(upload: Upload) {
     if let Err(error) = upload.abort().await {
         debug!(error = %error, "an unfinished upload is left behind");
@@ -173,6 +239,18 @@ async fn give_up(upload: Upload) {
 }
 
 impl Uploads {
+    /// An agent's share of the room, as long as it sends something.
+    fn share(&self, agent: AgentId) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&agent).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Semaphore::new(AT_ONCE_OF_AGENT));
+        shares.insert(agent, Arc::downgrade(&share));
+        share
+    }
+
     /// Bytes that are there of a file that broke off. A call that is still at it is ended first: its sender has come back.
     async fn let_go(&self, path: &str) -> Result<u64, Status> {
         let since = Instant::now();

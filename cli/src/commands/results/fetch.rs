@@ -194,6 +194,7 @@ impl Fetch<'_> {
         let mut pauses = rise();
         loop {
             let before = part.size;
+            let asked = self.client.asked();
             let came = self.pieces(file, part).await;
             // What has come is kept, whatever became of the rest.
             part.out.flush().await.map_err(|error| failed(&part.path, &error))?;
@@ -201,6 +202,7 @@ impl Fetch<'_> {
                 Ok(()) => return Ok(()),
                 Err(Broken::Here(error)) => return Err(error),
                 Err(Broken::There(status)) if is_broken_off(&status) => {
+                    self.client.leave(asked);
                     if part.size > before {
                         pauses = rise();
                     }

@@ -1,0 +1,1 @@
+select queue_id, store_id, location, generation, confirmed from queue_store

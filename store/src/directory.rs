@@ -1,0 +1,175 @@
+//! Files on their way into a directory. Each is written under a name of its own, `<name>#<number>`, and gets its real name
+//! when it is whole. A name that is taken is never taken over: the writer hears of it and keeps what it has written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+/// Writers of one file at a time, those that were killed included. More can't be right.
+const MOST_WRITERS: u32 = 1_000;
+
+/// A file that is being written. It is removed when it is dropped without having been named.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    file: File,
+    at: PathBuf,
+    is_named: bool,
+}
+
+/// What became of a file that was to be named.
+#[derive(Debug)]
+pub(crate) enum Naming {
+    Done,
+    /// Another file has this name.
+    Taken(Staged),
+}
+
+impl Staged {
+    /// Begins a file that is named by a number after `base` while it is written.
+    pub(crate) fn begin(base: &Path) -> io::Result<Self> {
+        for number in 1..=MOST_WRITERS {
+            let at = numbered(base, number);
+            let mut made = create(&at);
+            if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+                && let Some(parent) = at.parent()
+            {
+                make_dirs(parent)?;
+                made = create(&at);
+            }
+            match made {
+                Ok(file) => return Ok(Self { file, at, is_named: false }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(ErrorKind::AlreadyExists, format!("{MOST_WRITERS} writers have begun this file")))
+    }
+
+    pub(crate) fn write(&mut self, pieces: &[Bytes]) -> io::Result<()> {
+        pieces.iter().try_for_each(|piece| self.file.write_all(piece))
+    }
+
+    /// Gives the file its name, if that is free; then it is on disk with it.
+    pub(crate) fn name(mut self, name: &Path) -> io::Result<Naming> {
+        self.file.sync_all()?;
+        if !name_file(&self.at, name)? {
+            return Ok(Naming::Taken(self));
+        }
+        self.is_named = true;
+        sync_parent(name)?;
+        Ok(Naming::Done)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // What can't be removed now is removed as a file that was never finished.
+            fs::remove_file(&self.at).ok();
+        }
+    }
+}
+
+/// Removes what writers of this file left that were killed. Their numbers are counted up from 1.
+pub(crate) fn clear(base: &Path) {
+    for number in 1..=MOST_WRITERS {
+        if fs::remove_file(numbered(base, number)).is_err() {
+            return;
+        }
+    }
+}
+
+fn create(at: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(at)
+}
+
+fn numbered(base: &Path, number: u32) -> PathBuf {
+    let mut name = base.to_path_buf().into_os_string();
+    name.push(format!("#{number}"));
+    name.into()
+}
+
+/// Moves a file to a name that nothing has. False if something has it. File systems differ in what they can do: the first
+/// way is one step, the second needs hard links, and the third claims the name with an empty file.
+fn name_file(from: &Path, to: &Path) -> io::Result<bool> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => return Ok(true),
+        Err(Errno::EXIST) => return Ok(false),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match fs::hard_link(from, to) {
+        Ok(()) => {
+            fs::remove_file(from)?;
+            return Ok(true);
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            // NFS may send a request twice, and then the answer is the second one's.
+            if !is_same_file(from, to) {
+                return Ok(false);
+            }
+            fs::remove_file(from)?;
+            return Ok(true);
+        }
+        Err(error) if is_unsupported(&error) => {}
+        Err(error) => return Err(error),
+    }
+    match create(to) {
+        Ok(_) => fs::rename(from, to).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Linux says EPERM where a file system knows no hard links.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied | ErrorKind::TooManyLinks)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let known = |path: &Path| path.symlink_metadata().map(|file| (file.dev(), file.ino()));
+    matches!((known(one), known(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Makes a directory and those above it, on disk when this returns.
+fn make_dirs(dir: &Path) -> io::Result<()> {
+    let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).map(Path::to_path_buf).collect();
+    fs::create_dir_all(dir)?;
+    missing.iter().try_for_each(|made| sync_parent(made))
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_given_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().join("a/b/x");
+        let staged = |text: &'static str| {
+            let mut staged = Staged::begin(&name).unwrap();
+            staged.write(&[Bytes::from_static(text.as_bytes())]).unwrap();
+            staged
+        };
+        let (first, second, third) = (staged("first"), staged("second"), staged("third"));
+        assert!(matches!(second.name(&name).unwrap(), Naming::Done));
+        let Naming::Taken(first) = first.name(&name).unwrap() else { panic!("it took the name over") };
+        assert!(matches!(first.name(&dir.path().join("a/b/y")).unwrap(), Naming::Done));
+        drop(third);
+        let read = |name: &str| fs::read_to_string(dir.path().join("a/b").join(name)).unwrap();
+        assert_eq!((read("x"), read("y")), ("second".to_owned(), "first".to_owned()));
+        assert_eq!(fs::read_dir(dir.path().join("a/b")).unwrap().count(), 2, "nothing else is left");
+    }
+}
