@@ -29,25 +29,45 @@ pub(crate) const VARIABLES: [(&str, &str); 5] = [
     ("CUDA_CACHE_PATH", "cuda"),
 ];
 
-/// When each sweep's cache was used last.
+/// The caches of the sweeps that have had jobs here.
 #[derive(Debug, Default)]
-pub(crate) struct Caches(Mutex<HashMap<SweepId, Instant>>);
+pub(crate) struct Caches(Mutex<HashMap<SweepId, Cache>>);
+
+#[derive(Debug)]
+struct Cache {
+    last_used: Instant,
+    /// This run of the agent has made its directory, which need not be made again.
+    is_made: bool,
+}
 
 impl Caches {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SweepId, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SweepId, Cache>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn used(&self, sweep: SweepId) {
-        self.lock().insert(sweep, Instant::now());
+    /// True if the sweep's directory is there; then it counts as used now.
+    pub(crate) fn has(&self, sweep: SweepId) -> bool {
+        match self.lock().get_mut(&sweep) {
+            Some(cache) => {
+                cache.last_used = Instant::now();
+                cache.is_made
+            }
+            None => false,
+        }
+    }
+
+    /// Notes that the sweep's directory was made.
+    pub(crate) fn made(&self, sweep: SweepId) {
+        self.lock().insert(sweep, Cache { last_used: Instant::now(), is_made: true });
     }
 
     /// True if the sweep's cache was used so long ago that it may go. One that an earlier run of the agent has left counts
     /// from now on.
     fn is_old(&self, sweep: SweepId) -> bool {
-        let mut used = self.lock();
-        let last = *used.entry(sweep).or_insert_with(Instant::now);
-        last.elapsed() > KEPT && used.remove(&sweep).is_some()
+        let mut caches = self.lock();
+        let cache =
+            caches.entry(sweep).or_insert_with(|| Cache { last_used: Instant::now(), is_made: false });
+        cache.last_used.elapsed() > KEPT && caches.remove(&sweep).is_some()
     }
 }
 

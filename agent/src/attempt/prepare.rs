@@ -256,8 +256,12 @@ async fn complete(
     let (dir, target) = match &job.manifest.sandbox.cache {
         Some(path) => (agent.state.cache(&job.manifest.image, uid, gid), path.as_str()),
         None => {
-            agent.caches.used(assignment.sweep);
-            (agent.state.shared_cache(assignment.sweep, uid, gid), SHARED_CACHE)
+            let sweep = assignment.sweep;
+            let dir = match agent.caches.has(sweep) {
+                true => Ok(agent.state.shared_cache_dir(sweep, uid, gid)),
+                false => agent.state.shared_cache(sweep, uid, gid).inspect(|_| agent.caches.made(sweep)),
+            };
+            (dir, SHARED_CACHE)
         }
     };
     let source = Source::Path(dir.map_err(agents_fault)?);

@@ -53,6 +53,15 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
     if let Some(name) = &manifest.timezone {
         zone::check(name).map_err(|error| ("timezone".to_owned(), error))?;
     }
+    // POSIX knows rules too, such as EST5EDT,M3.2.0,M11.1.0 and :/path; a name of two parts is a zone's.
+    let names_a_zone =
+        |name: &&String| name.contains('/') && !name.starts_with(['/', ':']) && !name.contains(['{', ',']);
+    if let Some(name) = manifest.env.get("TZ").filter(names_a_zone) {
+        zone::check(name).map_err(|error| {
+            let told = error.message.replacen("`timezone`", "`TZ` in `env`", 1);
+            ("env.TZ".to_owned(), Error::new(told))
+        })?;
+    }
     long_names(manifest)?;
     mounts::check(manifest)
 }
@@ -87,6 +96,8 @@ mod tests {
     fn what_no_engine_starts_is_refused_with_its_place() {
         let long = "a".repeat(256);
         for (lines, words) in [
+            ("timezone: America/NewYork", "did you mean America/New_York?"),
+            ("env: { TZ: America/NewYork }", "`TZ` in `env` is \"America/NewYork\""),
             ("resources: { cpus: 0.005 }", "`cpus` is 0.005; a container gets 0.01"),
             ("resources: { cpu_millicore: 9 }", "`cpus` is 0.009"),
             ("ulimits: { nofile: 2000000 }", "nofile is 2000000; 1048576 is the most"),
@@ -110,6 +121,10 @@ mod tests {
     fn the_bounds_themselves_are_taken() {
         for lines in [
             "resources: { cpus: 0.01 }",
+            "env: { TZ: Asia/Tokyo }",
+            "env: { TZ: 'EST5EDT,M3.2.0/2,M11.1.0/2' }",
+            "env: { TZ: ':/etc/localtime' }",
+            "env: { TZ: '{{ region }}/{{ city }}' }\nparams: [{ region: Asia, city: Tokyo }]",
             "ulimits: { nofile: 1048576, core: -1 }",
             "user: '2147483647:2147483647'",
             "groups: [2147483647]",
