@@ -10,7 +10,7 @@ use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
 use bt_proto::v1;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::assignment::{Assignment, Manifests};
 use crate::caches;
@@ -96,13 +96,14 @@ impl Job {
     /// What `ALGORITHM_INPUT_PATH` names, as JSON.
     pub(crate) fn input(&self) -> Vec<u8> {
         let data = self.manifest.volumes.first();
-        let input = json!({
+        let mut input = json!({
             "version": "1.0",
             "input_data_path": data.map_or("", |mount| mount.target.as_str()),
             "output_path": self.manifest.results,
-            "config": { "parameters": self.parameters.as_map() },
+            "config": { "parameters": null },
             "input_data": [],
         });
+        input["config"]["parameters"] = Value::Object(self.parameters.as_map().clone());
         input.to_string().into_bytes()
     }
 

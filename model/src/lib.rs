@@ -20,7 +20,7 @@ pub mod placement;
 pub mod reason;
 pub mod resources;
 pub mod retry;
-mod rfc4180;
+pub mod rfc4180;
 mod scalar;
 pub mod secret;
 pub mod selection;

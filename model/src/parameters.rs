@@ -11,6 +11,8 @@ use crate::scalar;
 /// A job has no more parameters than this.
 pub const MAX_PARAMETERS: usize = 1000;
 const MAX_NAME: usize = 64;
+/// Deeper values are read by serde_json itself.
+const MAX_DEPTH: usize = 16;
 /// A text is no longer, so that a template with a few of them stays within the length of a word.
 pub(crate) const MAX_TEXT: usize = 8 << 10;
 /// Bytes that a parameter takes as a variable, `BT_PARAM_<NAME>=` and what ends it included.
@@ -101,10 +103,35 @@ impl Parameters {
 }
 
 /// Reads the JSON of parameters that were checked before. Numbers keep their spelling, which serde_json's own reader would
-/// change: it writes `1e5` as `1e+5`.
+/// change: it writes `1e5` as `1e+5`. So does its macro `json!`: put the map into a finished value.
 pub fn read_map(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
     let Fields(fields) = serde_json::from_str(text)?;
     spelled(fields)
+}
+
+/// Reads JSON with parameters in it, at most [`MAX_DEPTH`] deep. Numbers keep their spelling.
+pub fn read_value(text: &str) -> Result<Value, serde_json::Error> {
+    value_of_raw(serde_json::from_str(text)?, 0)
+}
+
+fn value_of_raw(raw: &RawValue, depth: usize) -> Result<Value, serde_json::Error> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') if depth < MAX_DEPTH => {
+            let Fields(fields) = serde_json::from_str(text)?;
+            let fields = fields.into_iter().map(|(name, raw)| Ok((name, value_of_raw(raw, depth + 1)?)));
+            fields.collect::<Result<_, _>>().map(Value::Object)
+        }
+        Some(b'[') if depth < MAX_DEPTH => {
+            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            let items = items.into_iter().map(|raw| value_of_raw(raw, depth + 1));
+            items.collect::<Result<_, _>>().map(Value::Array)
+        }
+        _ => match scalar::number_of_raw(raw) {
+            Some(number) => Ok(Value::Number(number)),
+            None => serde_json::from_str(text),
+        },
+    }
 }
 
 fn spelled(fields: Vec<(String, &RawValue)>) -> Result<Map<String, Value>, serde_json::Error> {
@@ -260,6 +287,8 @@ mod tests {
         let parameters = Parameters::from_json(text).unwrap();
         assert_eq!(parameters.to_json(), text);
         assert_eq!(text_of(parameters.get("a").unwrap()), "1.10");
+        let document = format!(r#"{{"list":[1e5,"x"],"parameters":{text}}}"#);
+        assert_eq!(read_value(&document).unwrap().to_string(), document);
         refused(r#"{"a": 12345678901234567890123}"#, "`a` is 12345678901234567890123, which is too large");
         refused(r#"{"a": 1e400}"#, "write it as a text");
         refused(r#"{"a": 9223372036854775808}"#, "too large");

@@ -4,46 +4,46 @@
 
 /// The cells of one line (of several, where a quoted cell has line breaks).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     /// Where it begins, counted from 1.
-    pub(crate) line: u32,
-    pub(crate) cells: Vec<Cell>,
+    pub line: u32,
+    pub cells: Vec<Cell>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cell {
-    pub(crate) text: String,
-    pub(crate) quoted: bool,
+pub struct Cell {
+    pub text: String,
+    pub quoted: bool,
 }
 
 /// What is wrong, and on which line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed {
-    pub(crate) line: u32,
-    pub(crate) message: String,
+pub struct Malformed {
+    pub line: u32,
+    pub message: String,
 }
 
 /// Reads a text record by record.
-pub(crate) struct Reader<'t> {
+pub struct Reader<'t> {
     rest: &'t str,
     line: u32,
 }
 
 impl Cell {
     /// True for a cell of which nothing was written, not even quotes.
-    pub(crate) fn is_missing(&self) -> bool {
+    pub fn is_missing(&self) -> bool {
         self.text.is_empty() && !self.quoted
     }
 }
 
 impl<'t> Reader<'t> {
     /// A byte order mark at the beginning is no part of the first cell.
-    pub(crate) fn new(text: &'t str) -> Self {
+    pub fn new(text: &'t str) -> Self {
         Self { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 }
     }
 
     /// The next record; none at the end. Empty lines may only stand at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Record>, Malformed> {
+    pub fn next(&mut self) -> Result<Option<Record>, Malformed> {
         if self.rest.trim_matches(['\n', '\r']).is_empty() {
             return Ok(None);
         }
@@ -134,7 +134,7 @@ fn breaks(text: &str) -> u32 {
 }
 
 /// Another separator than the comma, if the header of one cell is full of it.
-pub(crate) fn other_separator(header: &str) -> Option<&'static str> {
+pub fn other_separator(header: &str) -> Option<&'static str> {
     [(';', "`;`"), ('\t', "tabs"), ('|', "`|`")]
         .into_iter()
         .find_map(|(separator, name)| header.contains(separator).then_some(name))

@@ -56,7 +56,7 @@ command: [sh, -c, "test {{ n }} = 3 && exit 7; echo '{\"sharpe\": {{ n }}.5, \"t
         "{csv}"
     );
     assert!(
-        lines[3].starts_with(&format!("table,{sweep},2,failed,3,2.0,slow,true,,,,,1,agent,exit(7),20")),
+        lines[3].starts_with(&format!("table,{sweep},2,failed,3,2,slow,true,,,,,1,agent,exit(7),20")),
         "{csv}"
     );
 

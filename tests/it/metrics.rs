@@ -136,3 +136,37 @@ fn jobs_are_ranked_among_those_that_are_wanted() {
     assert_eq!(unknown.code, 2);
     assert!(unknown.stderr.contains("reported are: Net Profit, dd.max, sharpe, trades"), "{unknown:?}");
 }
+
+#[test]
+fn goals_decide_which_way_a_metric_is_better() {
+    let cluster = Cluster::start();
+    let script = r#"echo "{\"dd_days\": {{ n }}, \"sharpe\": {{ n }}}" > /results/metrics.json"#;
+    let goals = ["--goal", "dd_days=minimize", "--goal", "sharpe=maximize"];
+    let submit = |axis: &'static str, goals: &[&'static str]| {
+        let sweep = cluster.submit(&[&["--matrix", axis], goals].concat(), script);
+        cluster.wait_ended(&sweep);
+        sweep
+    };
+    let first = submit("n=3,1,2", &goals);
+    let top = |more: &[&str]| numbers(&cluster.json(&[&["top", &first, "--by"], more].concat()));
+    assert_eq!(top(&["dd_days"]), [1, 2, 0]);
+    assert_eq!(top(&["dd_days", "--where", "n < 3"]), [1, 2]);
+    assert_eq!(top(&["dd_days", "--descending"]), [0, 2, 1]);
+    assert_eq!(top(&["sharpe"]), [0, 2, 1]);
+    assert_eq!(top(&["sharpe", "--ascending"]), [1, 2, 0]);
+
+    let second = submit("n=3,1,2", &["--name", "second", "--goal", "dd_days=minimize"]);
+    let compared = cluster.json(&["compare", &first, &second]);
+    let goal = |metric: &str| {
+        let all = compared["metrics"].as_array().unwrap();
+        all.iter().find(|summary| summary["metric"] == metric).unwrap().clone()
+    };
+    assert_eq!((&goal("dd_days")["goal"], &goal("dd_days")["best"]["a"]), (&json!("minimize"), &json!(1.0)));
+    assert_eq!((&goal("sharpe")["goal"], &goal("sharpe")["best"]["a"]), (&json!("maximize"), &json!(3.0)));
+
+    let third = submit("n=3", &["--name", "third", "--goal", "dd_days=maximize"]);
+    let refused = cluster.run(&["compare", &first, &third]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("contradict"), "{refused:?}");
+    cluster.ok(&["compare", &first, &third, "--ascending"]);
+}

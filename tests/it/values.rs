@@ -126,3 +126,62 @@ fn a_job_and_all_that_tells_of_it_have_what_was_written() {
         assert_eq!(told, words());
     }
 }
+
+#[test]
+fn expressions_over_mixed_types_name_the_job_and_the_values() {
+    let cluster = Cluster::without_agent(Options::default());
+    let manifest = |rest: &str| {
+        let text = format!("name: mixed\nimage: btctl-test:1\ncommand: [\"true\"]\n{rest}\n");
+        std::fs::write(cluster.dir().join("mixed.yaml"), text).unwrap();
+    };
+    for (axis, condition, part) in [
+        (r#"["5", 7, 12]"#, "a < 10", r#"the text "5" is compared with the number 10"#),
+        (r#"["5", 7, 12]"#, "a == 7", r#"the text "5" is compared with the number 7"#),
+        (r#"["5", 7]"#, "a in [5, 7]", r#"the text "5""#),
+        ("[2024-01-05]", "a > 20240101", r#"the text "2024-01-05""#),
+        ("[true]", "a == 1", "true is compared with the number 1"),
+        ("[000001]", "a != 1", r#"the text "000001""#),
+    ] {
+        manifest(&format!("matrix: {{a: {axis}}}\nwhere: '{condition}'"));
+        let refused = cluster.run(&["submit", "-f", "mixed.yaml"]);
+        assert_eq!(refused.code, 2, "{condition}: {refused:?}");
+        assert!(refused.stderr.contains("mixed.yaml:5") && refused.stderr.contains(part), "{refused:?}");
+    }
+    manifest(r#"matrix: {a: ["5", 7, 12]}"#);
+    cluster.ok(&["submit", "-f", "mixed.yaml"]);
+    let refused = cluster.run(&["jobs", "mixed", "--where", "a < 10"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("job 0") && refused.stderr.contains(r#"the text "5""#), "{refused:?}");
+    assert_eq!(cluster.json(&["jobs", "mixed", "--where", "a | int < 10"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn files_and_flags_that_are_not_clearly_meant_are_refused_with_a_place() {
+    let cluster = Cluster::without_agent(Options::default());
+    let submit = |flags: &[&str]| {
+        let args = [&["submit", "--image", "btctl-test:1"], flags, &["--", "true"]].concat();
+        let refused = cluster.run(&args);
+        assert_eq!(refused.code, 2, "{flags:?}: {refused:?}");
+        refused.stderr
+    };
+    for (csv, parts) in [
+        ("a,b\n1,\"2\n3,4\n5,6\n", ["rows.csv:2", "nothing closes it"]),
+        ("a,b\n1,2\n,\n", ["rows.csv:3", "write \"\""]),
+        ("a;b\n1;2\n", ["rows.csv:1", "separated by `;`"]),
+        (",a\n0,1\n", ["rows.csv:1", "index=False"]),
+    ] {
+        std::fs::write(cluster.dir().join("rows.csv"), csv).unwrap();
+        let told = submit(&["--params-from", "rows.csv"]);
+        assert!(parts.iter().all(|part| told.contains(part)), "{csv:?}: {told}");
+    }
+    for (flags, part) in [
+        (&["--matrix", "x=1,2,"][..], "write \"\" if an empty text is meant"),
+        (&["--timeout", "10M"], "minutes or months"),
+        (&["--agent-label", "arch=x86_64"], "did you mean amd64?"),
+        (&["--goal", "sharpe=maximise"], "did you mean `maximize`?"),
+    ] {
+        let told = submit(flags);
+        assert!(told.contains(part), "{flags:?}: {told}");
+    }
+    assert_eq!(cluster.database.query("select count(*) from sweeps"), ["0"]);
+}

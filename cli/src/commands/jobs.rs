@@ -105,10 +105,10 @@ fn name(list: &List<'_>, job: &v1::Job) -> String {
 /// A job as JSON.
 pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
     let agent = Some(&job.agent).filter(|agent| !agent.is_empty());
-    Ok(json!({
+    let mut json = json!({
         "job": job.number,
         "state": words::job_state(job.state())?.name(),
-        "params": parameters_of(&job.parameters)?,
+        "params": null,
         "metrics": object(&job.metrics)?,
         "attempts": job.attempts,
         "agent": agent,
@@ -119,7 +119,9 @@ pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
         "reused_from": reuse::twin(job.reused_from.as_ref()),
         "attached_to": reuse::twin(job.attached_to.as_ref()),
         "image_id": Some(&job.image_id).filter(|image| !image.is_empty()),
-    }))
+    });
+    json["params"] = Value::Object(parameters_of(&job.parameters)?);
+    Ok(json)
 }
 
 /// What is to be said of a job that has not failed.

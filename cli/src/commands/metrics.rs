@@ -1,10 +1,10 @@
 //! `btctl metrics`: metrics that jobs have not reported in a form that btctl reads by itself.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
 
 use bt_model::metrics::{MAX_TEXT, Mapping, check_name, number_in_text, plain_number, read_csv, read_json};
+use bt_model::rfc4180;
 use bt_proto::v1::{self, import_metrics_request::Kind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
@@ -27,7 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   btctl metrics import lean --output stats.json
   btctl metrics import lean --output stats.json --map 'sharpe=Statistics.Sharpe Ratio' --map 'dd=Statistics.Drawdown'
-  btctl metrics import lean/17 --output summary.csv        # two columns, name and value
+  btctl metrics import lean/17 --output summary.csv        # a name and a number on each line, or names above numbers
   btctl metrics import lean --table metrics.csv            # the column job, and one for each metric
 
 Without --map, every number in the file becomes a metric: numbers within objects and lists have names joined by dots.
@@ -216,12 +216,24 @@ impl Import {
         if self.target.job.is_some() {
             return Err(Error::Usage("--table has a row for each job; name the sweep alone".to_owned()));
         }
-        let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-        let mut reader = csv::Reader::from_reader(file);
-        let columns = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let mut reader = rfc4180::Reader::new(&text);
+        let malformed =
+            |wrong: rfc4180::Malformed| Error::Usage(format!("{shown}:{}: {}", wrong.line, wrong.message));
+        let header = reader.next().map_err(malformed)?;
+        let columns: Vec<String> =
+            header.into_iter().flat_map(|header| header.cells).map(|cell| cell.text).collect();
+        let separator = match &columns[..] {
+            [only] => rfc4180::other_separator(only),
+            _ => None,
+        };
+        if let Some(separator) = separator {
+            return Err(wrong(format!(
+                "the columns are separated by {separator}; write the file with commas"
+            )));
+        }
         let at = columns.iter().position(|column| column.trim() == "job");
-        let at =
-            at.ok_or_else(|| wrong("it has no column `job`, which tells the jobs' numbers".to_owned()))?;
+        let at = at.ok_or_else(|| wrong("it has no column `job` for the jobs' numbers".to_owned()))?;
         // Which columns are metrics, under which names, and whether texts are taken.
         let mut metrics: Vec<(usize, &str, bool)> = Vec::new();
         for (index, column) in columns.iter().enumerate().filter(|(index, _)| *index != at) {
@@ -245,15 +257,21 @@ impl Import {
             }
         }
         let mut given = Vec::new();
-        for row in reader.records() {
-            let row = row.map_err(|error| wrong(error.to_string()))?;
-            let line = row.position().map_or(0, csv::Position::line);
+        while let Some(rfc4180::Record { line, cells }) = reader.next().map_err(malformed)? {
             let wrong = |why: String| wrong(format!("line {line}: {why}"));
-            let number = row.get(at).unwrap_or_default().trim();
+            if cells.len() != columns.len() {
+                return Err(wrong(format!(
+                    "it has {} columns, and the header has {}",
+                    cells.len(),
+                    columns.len()
+                )));
+            }
+            let cell = |index: usize| cells.get(index).map_or("", |cell| cell.text.trim());
+            let number = cell(at);
             let job = number.parse().map_err(|_| wrong(format!("{number:?} is no number of a job")))?;
             let mut numbers = Map::new();
             for (index, name, texts) in &metrics {
-                let cell = row.get(*index).unwrap_or_default().trim();
+                let cell = cell(*index);
                 if ["", "nan", "none", "null"].contains(&cell.to_ascii_lowercase().as_str()) {
                     continue;
                 }

@@ -18,7 +18,7 @@ Examples:
 --where is an expression over metrics and parameters, by their names: dd.max is written as it is, metrics[\"Sharpe Ratio\"]
 where a name is no word, metrics.x or params.x where both have one. Jobs that lack what it names are left out.";
 
-/// Rank a sweep's jobs by a metric, the highest first.
+/// Rank a sweep's jobs by a metric, the best first: the highest, or the lowest if that is the metric's goal.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES
@@ -29,9 +29,12 @@ pub(crate) struct Top {
     /// Metric to rank by. Jobs that did not report it are left out.
     #[arg(long, value_name = "METRIC")]
     by: String,
-    /// The lowest first.
+    /// The lowest first, whatever the goal in the manifest is.
     #[arg(long, visible_alias = "asc")]
     ascending: bool,
+    /// The highest first, whatever the goal in the manifest is.
+    #[arg(long, visible_alias = "desc", conflicts_with = "ascending")]
+    descending: bool,
     /// Only jobs for which this holds.
     #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
@@ -47,7 +50,7 @@ impl Top {
         let request = v1::ListJobsRequest {
             sweep: self.sweep.clone(),
             by: self.by.clone(),
-            ascending: self.ascending,
+            ascending: direction(self.ascending, self.descending),
             limit: self.limit,
             filter: self.filter.clone().unwrap_or_default(),
             ..v1::ListJobsRequest::default()
@@ -56,4 +59,9 @@ impl Top {
         let list = jobs::List { sweep: &self.sweep, by: &self.by };
         jobs::print(jobs, &list, &self.output).await
     }
+}
+
+/// What the flags say of a metric's direction; nothing where the manifest's goal decides.
+pub(super) fn direction(ascending: bool, descending: bool) -> Option<bool> {
+    (ascending || descending).then_some(ascending)
 }

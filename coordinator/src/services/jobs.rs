@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, BinaryHeap};
 
+use bt_model::manifest::Goal;
 use bt_model::parameters::{Parameters, read_map};
 use bt_model::selection::Selection;
 use bt_model::state::JobState;
@@ -35,6 +36,9 @@ impl Services {
         let encoder = Encoder {
             parameters: known.reader().map_err(status::manifest)?,
             renderer: known.manifest.renderer().map_err(unreadable)?,
+            ascending: request.ascending.unwrap_or_else(|| {
+                known.manifest.goals.get(&request.by).is_some_and(|goal| *goal == Goal::Minimize)
+            }),
         };
         let mut wanted = match request.filter.as_str() {
             "" => None,
@@ -48,7 +52,7 @@ impl Services {
             }
             return self.send_ranked(sweep, request, &encoder, wanted, jobs).await;
         }
-        if request.ascending {
+        if request.ascending.is_some() {
             return Err(Status::invalid_argument(
                 "`ascending` is the order of a ranking; name the metric in `by`",
             ));
@@ -116,7 +120,7 @@ impl Services {
         };
         let ranked = match wanted {
             None => {
-                let ranked = self.queue.ranked(sweep.id, &request.by, request.ascending, limit);
+                let ranked = self.queue.ranked(sweep.id, &request.by, encoder.ascending, limit);
                 let ranked = ranked.await.map_err(status::queue)?;
                 (!ranked.is_empty()).then_some(ranked)
             }
@@ -169,7 +173,7 @@ impl Services {
                 match wanted.rank(row, &request.by, encoder) {
                     Ok(None) => {}
                     Ok(Some(value)) => {
-                        let value = if request.ascending { value } else { -value };
+                        let value = if encoder.ascending { value } else { -value };
                         best.push(Rank { value, number });
                         if best.len() > limit as usize {
                             best.pop();
@@ -289,6 +293,8 @@ fn object(text: &str) -> Result<Map<String, Value>, Status> {
 struct Encoder<'m> {
     parameters: Reader<'m>,
     renderer: Renderer<'m>,
+    /// The lowest metric is the best.
+    ascending: bool,
 }
 
 impl Encoder<'_> {

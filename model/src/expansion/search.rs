@@ -5,7 +5,7 @@ use super::draw::Draw;
 use super::space::Space;
 use super::{Chosen, Expansion, MAX_LOOKED_AT};
 use crate::condition::Condition;
-use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, effects};
+use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, check, effects};
 use crate::parameters;
 use crate::template::Renderer;
 
@@ -47,6 +47,7 @@ enum Order {
 impl<'m> Search<'m> {
     pub(crate) fn of(manifest: &'m Manifest) -> Result<Self, Error> {
         let at = |path: &'static str| move |error: Error| error.or_at(manifest.places.of(path));
+        check::machine_labels(&manifest.agents).map_err(at("agents"))?;
         let space = Space::of(&manifest.jobs).map_err(at("matrix"))?;
         if let JobSource::Matrix(matrix) = &manifest.jobs {
             let idle = space.idle_include().map(|index| effects::adds_nothing(index, &matrix.include[index]));

@@ -6,8 +6,8 @@ use super::document::Node;
 use super::error::Error;
 use super::matrix::{Axis, Matrix};
 use super::read::{self, ROWS_APART};
-use super::reported;
 use super::{Draft, Format, JobSource, Manifest};
+use super::{goals, reported};
 use crate::parameters::Parameters;
 
 /// Names the text in errors: there is no file.
@@ -50,6 +50,9 @@ pub(super) fn write(manifest: &Manifest) -> String {
     put("user", manifest.user.to_string().into());
     put("results", manifest.results.as_str().into());
     put("metrics", reported::write(manifest));
+    if !manifest.goals.is_empty() {
+        put("goals", goals::write(&manifest.goals));
+    }
     if let Some(timezone) = &manifest.timezone {
         put("timezone", timezone.as_str().into());
     }

@@ -1,5 +1,7 @@
 //! The bounds of single values, wherever they come from: a file, a flag, the wire.
 
+use std::collections::BTreeMap;
+
 use super::error::Error;
 use super::size::LEAST_MEMORY;
 use super::volume;
@@ -82,6 +84,30 @@ pub(super) fn label(name: &str, value: &str) -> Result<(), Error> {
         return Err(Error::new(format!(
             "{name:?}: {value:?} is no label; name and value have no `=` and no `,`, and 128 bytes at most"
         )));
+    }
+    Ok(())
+}
+
+/// Refuses values that no agent has for the labels that btctl gives to agents. Sweeps that were queued before are read without
+/// this check.
+pub(crate) fn machine_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
+    for (name, value) in labels {
+        let (known, right): (&[&str], _) = match (name.as_str(), value.to_ascii_lowercase().as_str()) {
+            ("arch", "x86_64" | "x86-64" | "x64" | "amd64") => (&["amd64", "arm64"], Some("amd64")),
+            ("arch", "aarch64" | "arm64" | "armv8") => (&["amd64", "arm64"], Some("arm64")),
+            ("arch", _) => (&["amd64", "arm64"], None),
+            ("os", "linux") => (&["linux"], Some("linux")),
+            ("os", _) => (&["linux"], None),
+            _ => continue,
+        };
+        if known.contains(&value.as_str()) {
+            continue;
+        }
+        let hint = match right {
+            Some(right) => format!("; did you mean {right}?"),
+            None => format!("; agents have {}", known.join(" or ")),
+        };
+        return Err(Error::new(format!("`agents` asks for {name}: {value:?}, which no agent has{hint}")));
     }
     Ok(())
 }

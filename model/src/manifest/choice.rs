@@ -31,6 +31,14 @@ pub enum Pull {
     Never,
 }
 
+/// Which way a metric is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goal {
+    #[default]
+    Maximize,
+    Minimize,
+}
+
 /// How many containers a sweep's jobs get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Containers {
@@ -89,6 +97,7 @@ macro_rules! words {
 
 words!(Network, "network", "networks": None => "none", Bridge => "bridge");
 words!(OnDisconnect, "on_disconnect", "choices": Keep => "keep", Stop => "stop");
+words!(Goal, "goals", "goals": Maximize => "maximize", Minimize => "minimize");
 words!(Pull, "pull", "policies": Missing => "missing", Always => "always", Never => "never");
 words!(Containers, "containers", "choices": Each => "each", Reuse => "reuse");
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::error::{Error, Places};
 use super::matrix::Matrix;
 use super::{
-    DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network, OnDisconnect,
-    Policy, Sample, Sandbox, VolumeMount, check, reported,
+    DEFAULT_METRICS, DEFAULT_RESULTS, Goal, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network,
+    OnDisconnect, Policy, Sample, Sandbox, VolumeMount, check, goals, reported,
 };
 use crate::image;
 use crate::parameters::Parameters;
@@ -40,6 +40,7 @@ pub struct Draft {
     pub metrics: Option<String>,
     /// Metrics that a job must report.
     pub require: Vec<String>,
+    pub goals: BTreeMap<String, Goal>,
     pub timezone: Option<String>,
     pub places: Places,
 }
@@ -54,6 +55,7 @@ impl Draft {
         self.merge_jobs(&mut flags);
         self.env.append(&mut flags.env);
         self.agents.append(&mut flags.agents);
+        self.goals.append(&mut flags.goals);
         for mount in flags.volumes {
             self.volumes.retain(|known| known.target != mount.target);
             self.volumes.push(mount);
@@ -184,6 +186,7 @@ impl Draft {
             results: check::results(results)?,
             metrics: self.metrics.unwrap_or_else(|| DEFAULT_METRICS.to_owned()),
             require: self.require,
+            goals: self.goals,
             timezone: self.timezone,
             places: self.places,
         })
@@ -208,6 +211,7 @@ impl Draft {
             }
         }
         reported::check_required(&self.require).map_err(key("metrics"))?;
+        goals::check(&self.goals).map_err(key("goals"))?;
         if let Some(words) = &self.command {
             check::command(words.clone()).map_err(key("command"))?;
         }

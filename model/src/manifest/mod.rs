@@ -8,12 +8,13 @@ mod admit;
 mod algorithm;
 mod axis_flag;
 mod canonical;
-mod check;
+pub(crate) mod check;
 mod choice;
 mod document;
 mod draft;
 pub(crate) mod effects;
 mod error;
+mod goals;
 mod look_alike;
 mod matrix;
 mod mounts;
@@ -33,9 +34,10 @@ use std::time::Duration;
 
 pub use axis_flag::parse_axis_flag;
 pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
-pub use choice::{Containers, JobUser, Network, OnDisconnect, Pull};
+pub use choice::{Containers, Goal, JobUser, Network, OnDisconnect, Pull};
 pub use draft::Draft;
 pub use error::{Error, Place, Places, suggestion};
+pub use goals::parse_goal_flag;
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
 pub use mounts::{INPUT_DIR, ZONES_DIR};
 pub use policy::{
@@ -93,6 +95,8 @@ pub struct Manifest {
     pub metrics: String,
     /// The metrics without which a job has failed.
     pub require: Vec<String>,
+    /// Which way metrics are better; without a goal, higher is.
+    pub goals: BTreeMap<String, Goal>,
     /// An IANA name such as `Asia/Kolkata`; absent: UTC.
     pub timezone: Option<String>,
     pub places: Places,

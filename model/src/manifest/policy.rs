@@ -12,6 +12,7 @@ use super::check;
 use super::document::{Kind, Node};
 use super::error::{Error, suggestion};
 use super::read::{list, map, number, text};
+use super::size;
 use crate::reason::ReasonKind;
 use crate::retry::{LOSS_LIMIT, PREEMPTION_LIMIT};
 
@@ -66,7 +67,7 @@ impl FromStr for Keep {
         let fails = |why: String| {
             Error::new(format!("{short:?} is no time to keep results for: {why}; write 30d, 12h or forever"))
         };
-        let time = humantime::parse_duration(text).map_err(|error| fails(error.to_string()))?;
+        let time = size::parse_time(text).map_err(fails)?;
         if !(SHORTEST_KEEP..=LONGEST_KEEP).contains(&time) {
             return Err(fails("it goes from a second to a hundred years".to_owned()));
         }

@@ -10,11 +10,11 @@ use super::error::{Error, suggestion};
 use super::matrix::{Axis, Matrix};
 use super::range::Range;
 use super::size::{parse_cpus, parse_size, parse_timeout};
-use super::{Needs, Sample, algorithm, check, policy, reported, sandbox};
+use super::{Needs, Sample, algorithm, check, goals, policy, reported, sandbox};
 use crate::parameters::Parameters;
 use crate::scalar as word;
 
-pub(super) const KEYS: [&str; 39] = [
+pub(super) const KEYS: [&str; 40] = [
     "name",
     "image",
     "command",
@@ -40,6 +40,7 @@ pub(super) const KEYS: [&str; 39] = [
     "user",
     "results",
     "metrics",
+    "goals",
     "timezone",
     "entrypoint",
     "working_dir",
@@ -123,6 +124,7 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
         "on_disconnect" => draft.on_disconnect = Some(parsed(node, &text(node, key)?, str::parse)?),
         "user" => draft.user = Some(user(node)?),
         "results" => draft.results = Some(checked(node, text(node, key)?, check::results)?),
+        "goals" => draft.goals = goals::read(node)?,
         "metrics" => (draft.metrics, draft.require) = reported::read(node)?,
         _ => draft.timezone = Some(checked(node, text(node, key)?, check::timezone)?),
     }

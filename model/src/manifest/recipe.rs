@@ -32,6 +32,8 @@ pub(super) fn of(manifest: &Manifest) -> String {
         // The image and the parameters are compared by themselves.
         image: _,
         jobs: _,
+        // How results are ranked.
+        goals: _,
         // Which jobs there are.
         filter: _,
         sample: _,
@@ -169,6 +171,7 @@ mod tests {
             "limits: { nas: 1 }",
             "canary: 1",
             "priority: 7",
+            "goals: { sharpe: minimize }",
             "agents: { pool: spot }",
             "on_disconnect: stop",
             "timezone: UTC",

@@ -69,7 +69,7 @@ pub fn parse_timeout(text: &str) -> Result<Duration, Error> {
     let text = text.trim();
     let timeout = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| fails("it can't be waited for"))?,
-        Err(_) => humantime::parse_duration(text).map_err(|error| fails(&error.to_string()))?,
+        Err(_) => parse_time(text).map_err(|why| fails(&why))?,
     };
     if timeout < Duration::from_millis(1) {
         return Err(fails("it is no time at all"));
@@ -78,6 +78,15 @@ pub fn parse_timeout(text: &str) -> Result<Duration, Error> {
         return Err(fails("a year is the longest"));
     }
     Ok(timeout)
+}
+
+/// A time with units. `M` is refused: it is a month in some programs and a minute in others.
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    let units = text.split(|c: char| !c.is_ascii_alphabetic());
+    if units.into_iter().any(|unit| unit == "M") {
+        return Err("M may be minutes or months; write m for minutes, or days as in 30d".to_owned());
+    }
+    humantime::parse_duration(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -123,7 +132,7 @@ mod tests {
         assert_eq!(parse_timeout("15m"), Ok(Duration::from_secs(900)));
         assert_eq!(parse_timeout("1h 30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(parse_timeout("1.5"), Ok(Duration::from_millis(1500)));
-        for text in ["0", "0s", "-5", "NaN", "inf", "15 parsecs", "900000h"] {
+        for text in ["0", "0s", "-5", "NaN", "inf", "15 parsecs", "900000h", "10M", "1h 5M", "5 M"] {
             assert!(parse_timeout(text).is_err(), "{text}");
         }
     }

@@ -3,13 +3,16 @@
 //! Jobs with equal parameters are the same point. Parameters that a sweep has more than once are matched in the order of
 //! their jobs, so that none is folded into another.
 
+mod goals;
 mod points;
 
 use bt_proto::v1;
 use serde_json::{Map, Value, json};
 use tokio_stream::StreamExt;
 
+use self::goals::Goals;
 use self::points::{Matched, Points, Summary};
+use super::top::direction;
 use crate::client::{Client, Shown};
 use crate::error::Error;
 use crate::output::{Cell, Column, Format, ListArgs, Row, View, print_json, say};
@@ -22,7 +25,8 @@ Examples:
   btctl compare sma-cross sma-cross-v2 --by sharpe -n 20   # the points that have changed most
   btctl compare 3f2a 91bc --by max_drawdown --ascending -o csv
 
-A is the first sweep, B the second; better is what is higher in B, or lower with --ascending. What differs between their
+A is the first sweep, B the second; better is what is higher in B, or lower if the manifest has the goal
+`minimize` for the metric, or with --ascending. What differs between their
 manifests, images and agents is told on standard error, and stands in the JSON.";
 
 /// Keys of a manifest that say which points there are, and not what becomes of them.
@@ -41,9 +45,12 @@ pub(crate) struct Compare {
     /// List the points by how much this metric differs, the largest difference first.
     #[arg(long, value_name = "METRIC")]
     by: Option<String>,
-    /// Lower is better.
+    /// Lower is better, whatever the goals in the manifests are.
     #[arg(long, visible_alias = "asc")]
     ascending: bool,
+    /// Higher is better, whatever the goals in the manifests are.
+    #[arg(long, visible_alias = "desc", conflicts_with = "ascending")]
+    descending: bool,
     /// How many points to list [default: all].
     #[arg(short = 'n', long, value_name = "N", requires = "by")]
     limit: Option<usize>,
@@ -70,7 +77,8 @@ impl Compare {
                 points.take(side, &job.map_err(Error::broken_off)?)?;
             }
         }
-        let found = points.finish(self.ascending);
+        let goals = Goals::of(direction(self.ascending, self.descending), [&a, &b])?;
+        let found = points.finish(&goals);
         let differences = differences(&a, &b, &found)?;
         if self.output.format() == Format::Json {
             return self.print_json(&a, &b, &found, &differences);
@@ -156,12 +164,12 @@ fn by_metric(found: &Matched) -> View {
     );
     columns.extend(["only_a", "only_b"].map(Column::wide));
     let row = |summary: &Summary| {
-        let Summary { metric, points, best, median, mean, better, worse, same, only } = summary;
+        let Summary { metric, goal, points, best, median, mean, better, worse, same, only } = summary;
         let mut cells = vec![Cell::text(metric), Cell::number(points)];
         cells.extend([best, median, mean].into_iter().flatten().map(|value| Cell::Number(rounded(*value))));
         cells.extend([better, worse, same, &only[0], &only[1]].map(Cell::number));
         let json = json!({
-            "metric": metric, "points": points,
+            "metric": metric, "goal": goal.name(), "points": points,
             "best": {"a": best[0], "b": best[1]},
             "median": {"a": median[0], "b": median[1]},
             "mean": {"a": mean[0], "b": mean[1]},
@@ -197,9 +205,10 @@ fn by_point(found: &Matched, limit: Option<usize>) -> View {
         cells.extend(names.iter().map(|name| pair.parameters.get(name).map(Cell::from).unwrap_or_default()));
         cells.extend([a, b].map(Cell::number));
         cells.push(Cell::Number(rounded(b - a)));
-        let json = json!({
-            "job_a": pair.jobs[0], "job_b": pair.jobs[1], "params": pair.parameters, "a": a, "b": b, "difference": b - a,
+        let mut json = json!({
+            "job_a": pair.jobs[0], "job_b": pair.jobs[1], "params": null, "a": a, "b": b, "difference": b - a,
         });
+        json["params"] = Value::Object(pair.parameters.clone());
         Row { cells, json, name: format!("{}", pair.jobs[0]) }
     });
     View { columns, rows: rows.collect() }

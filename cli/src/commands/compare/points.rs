@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use bt_model::manifest::Goal;
 use bt_proto::v1;
 use serde_json::{Map, Value};
 
+use super::goals::Goals;
 use crate::commands::jobs::{object, parameters_of};
 use crate::error::Error;
 
@@ -48,6 +50,8 @@ pub(super) struct Summary {
     pub(super) best: [f64; 2],
     pub(super) median: [f64; 2],
     pub(super) mean: [f64; 2],
+    /// Which of two values is better.
+    pub(super) goal: Goal,
     pub(super) better: usize,
     pub(super) worse: usize,
     pub(super) same: usize,
@@ -115,7 +119,7 @@ impl Points {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, ascending: bool) -> Matched {
+    pub(super) fn finish(mut self, goals: &Goals) -> Matched {
         let only_first = self.first.values().map(|jobs| jobs.len() as u64).sum();
         self.pairs.sort_by(|one, other| {
             let size = |pair: &Pair| (pair.values[1] - pair.values[0]).abs();
@@ -123,7 +127,8 @@ impl Points {
         });
         let metrics = self.names.into_iter().filter_map(|(metric, place)| {
             let all = std::mem::take(self.values.get_mut(place)?);
-            summary(metric, &all, ascending)
+            let goal = goals.of_metric(&metric);
+            summary(metric, &all, goal)
         });
         Matched {
             matched: self.matched,
@@ -137,7 +142,8 @@ impl Points {
 }
 
 /// None where no point has both values.
-fn summary(metric: String, all: &[[f64; 2]], ascending: bool) -> Option<Summary> {
+fn summary(metric: String, all: &[[f64; 2]], goal: Goal) -> Option<Summary> {
+    let ascending = goal == Goal::Minimize;
     let both: Vec<[f64; 2]> =
         all.iter().filter(|pair| !pair.iter().any(|value| value.is_nan())).copied().collect();
     if both.is_empty() {
@@ -157,6 +163,7 @@ fn summary(metric: String, all: &[[f64; 2]], ascending: bool) -> Option<Summary>
     let only = [1, 0].map(|missing| all.iter().filter(|pair| pair[missing].is_nan()).count());
     Some(Summary {
         metric,
+        goal,
         points: both.len(),
         best: side(|sorted, ascending| match ascending {
             true => sorted[0],
@@ -222,7 +229,7 @@ mod tests {
         for (side, jobs) in [first, second].iter().enumerate() {
             jobs.iter().for_each(|job| points.take(side, job).unwrap());
         }
-        let found = points.finish(false);
+        let found = points.finish(&Goals::default());
         assert_eq!((found.matched, found.only), (4, [1, 1]));
         let pairs: Vec<_> = found.pairs.iter().map(|pair| (pair.jobs, pair.values)).collect();
         assert_eq!(pairs, [([2, 1], [5.0, 1.0]), ([1, 0], [4.0, 4.5]), ([0, 2], [1.0, 1.0])]);

@@ -1,5 +1,6 @@
 //! `btctl results show`: how one result came about.
 
+use bt_model::parameters::read_value;
 use serde_json::Value;
 
 use crate::client::Client;
@@ -39,7 +40,7 @@ impl Show {
 /// The record of a job's published result.
 pub(crate) async fn record(client: &Client, sweep: &str, job: u32) -> Result<Value, Error> {
     let text = client.result(sweep, job).await?;
-    serde_json::from_str(&text)
+    read_value(&text)
         .map_err(|error| Error::Failed(format!("the record of job {job} of {sweep} can't be read: {error}")))
 }
 

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    ALL_GPUS, Containers, Draft, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull,
-    Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_limit_flag,
+    ALL_GPUS, Containers, Draft, Goal, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull,
+    Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag,
     parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
@@ -111,6 +111,9 @@ pub(super) struct ManifestFlags {
     /// Metric that a job must report, or else it has failed; may be repeated.
     #[arg(long, value_name = "METRIC")]
     require_metric: Vec<String>,
+    /// Which way a metric is better: METRIC=maximize (as without a goal) or METRIC=minimize; may be repeated.
+    #[arg(long, value_name = "METRIC=GOAL")]
+    goal: Vec<String>,
     /// Time zone of the containers, e.g. America/New_York [default: UTC].
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
@@ -199,6 +202,7 @@ impl ManifestFlags {
             results: self.results.clone(),
             metrics: self.metrics.clone(),
             require: self.require_metric.clone(),
+            goals: self.goals()?,
             timezone: self.timezone.clone(),
             ..Draft::default()
         })
@@ -241,6 +245,10 @@ impl ManifestFlags {
         let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
         once("--retry-on", kinds.iter().map(|kind| (kind.name(), ())))?;
         Ok(Some(kinds).filter(|kinds| !kinds.is_empty()))
+    }
+
+    fn goals(&self) -> Result<BTreeMap<String, Goal>, Error> {
+        self.goal.iter().map(|flag| parse_goal_flag(flag).map_err(at("--goal"))).collect()
     }
 
     fn limits(&self) -> Result<BTreeMap<String, u32>, Error> {

@@ -16,7 +16,7 @@ use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format as ManifestFormat, Manifest, csv_rows};
 use bt_proto::v1::{self, submit_request};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::flags::ManifestFlags;
@@ -290,12 +290,16 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result
             cells.push(Cell::text(command_line(&rendered.command)));
         }
         let json = match form.format() {
-            Format::Json => json!({
-                "job": job,
-                "params": parameters.as_map(),
-                "command": rendered.command,
-                "env": rendered.env,
-            }),
+            Format::Json => {
+                let mut json = json!({
+                    "job": job,
+                    "params": null,
+                    "command": rendered.command,
+                    "env": rendered.env,
+                });
+                json["params"] = Value::Object(parameters.as_map().clone());
+                json
+            }
             _ => json!(null),
         };
         printer.row(Row { cells, json, name: format!("{}/{job}", manifest.name) })?;
