@@ -43,7 +43,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The next record; none at the end. Empty lines may only stand at the end.
-    pub fn next(&mut self) -> Result<Option<Record>, Malformed> {
+    pub fn record(&mut self) -> Result<Option<Record>, Malformed> {
         if self.rest.trim_matches(['\n', '\r']).is_empty() {
             return Ok(None);
         }
@@ -147,7 +147,7 @@ mod tests {
     fn read(text: &str) -> Result<Vec<Record>, Malformed> {
         let mut reader = Reader::new(text);
         let mut records = Vec::new();
-        while let Some(record) = reader.next()? {
+        while let Some(record) = reader.record()? {
             records.push(record);
         }
         Ok(records)

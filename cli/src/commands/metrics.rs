@@ -220,7 +220,7 @@ impl Import {
         let mut reader = rfc4180::Reader::new(&text);
         let malformed =
             |wrong: rfc4180::Malformed| Error::Usage(format!("{shown}:{}: {}", wrong.line, wrong.message));
-        let header = reader.next().map_err(malformed)?;
+        let header = reader.record().map_err(malformed)?;
         let columns: Vec<String> =
             header.into_iter().flat_map(|header| header.cells).map(|cell| cell.text).collect();
         let separator = match &columns[..] {
@@ -257,7 +257,7 @@ impl Import {
             }
         }
         let mut given = Vec::new();
-        while let Some(rfc4180::Record { line, cells }) = reader.next().map_err(malformed)? {
+        while let Some(rfc4180::Record { line, cells }) = reader.record().map_err(malformed)? {
             let wrong = |why: String| wrong(format!("line {line}: {why}"));
             if cells.len() != columns.len() {
                 return Err(wrong(format!(

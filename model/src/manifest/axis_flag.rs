@@ -91,9 +91,9 @@ fn list_of(name: &str, text: &str) -> Result<Vec<Value>, Error> {
         return Err(fails(format!("is {text:?}; write a range as {name}={from}:{to}")));
     }
     let mut reader = Reader::new(text);
-    let record = reader.next().map_err(|malformed| fails(format!("is {text:?}: {}", malformed.message)))?;
+    let record = reader.record().map_err(|malformed| fails(format!("is {text:?}: {}", malformed.message)))?;
     let cells = record.map(|record| record.cells).unwrap_or_default();
-    if reader.next().is_ok_and(|more| more.is_some()) {
+    if reader.record().is_ok_and(|more| more.is_some()) {
         return Err(fails("has a line break outside of quotes; put the value into quotes".to_owned()));
     }
     let mut values = Vec::with_capacity(cells.len());

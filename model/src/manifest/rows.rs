@@ -20,13 +20,13 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
     };
     let malformed = |Malformed { line, message }: Malformed| at(line, message);
     let mut reader = Reader::new(text);
-    let Some(header) = reader.next().map_err(malformed)? else {
+    let Some(header) = reader.record().map_err(malformed)? else {
         return Err(at(1, "the file is empty; its first row names the parameters".to_owned()));
     };
     let names: Vec<String> = header.cells.into_iter().map(|cell| cell.text).collect();
     check_header(&names).map_err(|message| at(1, message))?;
     let mut rows = Vec::new();
-    while let Some(Record { line, cells }) = reader.next().map_err(malformed)? {
+    while let Some(Record { line, cells }) = reader.record().map_err(malformed)? {
         if cells.len() != names.len() {
             let message =
                 format!("the row has {}, and the header has {}", fields(cells.len()), fields(names.len()));

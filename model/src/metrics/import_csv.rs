@@ -32,7 +32,7 @@ fn records(text: &str) -> Result<Vec<Record>, MetricsError> {
     let mut reader = Reader::new(text);
     let mut records = Vec::new();
     loop {
-        let next = reader.next();
+        let next = reader.record();
         match next.map_err(|wrong| MetricsError(format!("line {}: {}", wrong.line, wrong.message)))? {
             Some(_) if records.len() > MAX_METRICS => {
                 let message = format!("it has more than {MAX_METRICS} lines, the limit");
