@@ -98,7 +98,8 @@ fn list_of(name: &str, text: &str) -> Result<Vec<Value>, Error> {
     }
     let mut values = Vec::with_capacity(cells.len());
     for (index, cell) in cells.into_iter().enumerate() {
-        if !cell.quoted && cell.text.contains(':') && range_of(name, &cell.text)?.is_some() {
+        let parts: Vec<_> = cell.text.split(':').map(end_of).collect();
+        if !cell.quoted && (2..=3).contains(&parts.len()) && parts.iter().all(Option::is_some) {
             return Err(fails(format!(
                 "has {:?} in a list; write a range alone, or put a text into quotes: \"{0}\"",
                 cell.text
@@ -130,6 +131,7 @@ mod tests {
         assert_eq!(values("x=  a"), ["\"  a\""]);
         assert_eq!(values("x=EUR:USD,a=b"), ["\"EUR:USD\"", "\"a=b\""]);
         assert_eq!(values("x=\"1:3\""), ["\"1:3\""]);
+        assert_eq!(values("x=12:30:00,09:00"), ["\"12:30:00\"", "\"09:00\""]);
         assert_eq!(values("t=http://host:80/x"), ["\"http://host:80/x\""]);
     }
 
