@@ -67,7 +67,10 @@ impl Services {
         let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
         let document = Writer::new(&known).and_then(|writer| writer.document(&published));
         let document = document.map_err(status::document)?;
-        let json = serde_json::to_value(&document).map_err(|error| Status::internal(error.to_string()))?;
+        let mut json =
+            serde_json::to_value(&document).map_err(|error| Status::internal(error.to_string()))?;
+        // `to_value` writes numbers anew; these keep the manifest's spelling.
+        json["parameters"] = document.parameters.clone();
         let serde_json::Value::Object(mut json) = json else {
             return Err(Status::internal("a record is a JSON object"));
         };

@@ -7,9 +7,9 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    ALL_GPUS, Containers, Draft, Goal, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy, Pull,
-    Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag,
-    parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
+    ALL_GPUS, Containers, Draft, Goal, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy,
+    Pull, Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_goal_flag,
+    parse_limit_flag, parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
