@@ -131,7 +131,7 @@ fn a_client_made_from_the_proto_files_submits_every_form_of_a_list() {
         ..Default::default()
     };
     refused(client.jobs(ranked), "takes no `states` and no `job`");
-    let ordered = v1::ListJobsRequest { sweep: reply.id, ascending: true, ..Default::default() };
+    let ordered = v1::ListJobsRequest { sweep: reply.id, ascending: Some(true), ..Default::default() };
     refused(client.jobs(ordered), "`ascending` is the order of a ranking");
 }
 
