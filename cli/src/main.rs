@@ -4,6 +4,7 @@
 mod batch;
 mod client;
 mod commands;
+mod completion;
 mod docker_flags;
 mod error;
 mod line;
@@ -21,6 +22,7 @@ use clap::Parser;
 use commands::Cli;
 
 fn main() -> ExitCode {
+    completion::answer_shell();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return say_usage(&error),

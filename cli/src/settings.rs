@@ -25,7 +25,7 @@ pub(crate) struct ClientFile {
 }
 
 /// What the command line says of the settings; the environment's word is told apart by [`Source`].
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct SettingFlags {
     /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, parted by commas, are tried in turn.
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]

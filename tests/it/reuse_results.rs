@@ -246,3 +246,15 @@ fn what_was_taken_over_outlives_the_sweep_that_made_it() {
     assert_eq!(taken(&cluster, &third), 2);
     assert_eq!(cluster.json(&["jobs", &third])[0]["attempts"], 1);
 }
+
+#[test]
+fn a_sweep_for_one_agent_knows_what_its_volumes_hold() {
+    let (cluster, _) = with_prices(",fingerprint");
+    let agent = cluster.json(&["agents", "ls"])[0]["id"].as_str().unwrap().to_owned();
+    let label = format!("btctl.agent={agent}");
+    let flags = ["-v", "prices:/data:ro", "--agent-label", &label];
+    succeeds(&cluster, &flags, "cat /data/* > /results/x");
+    let again = succeeds(&cluster, &[&flags[..], &["--reuse"]].concat(), "cat /data/* > /results/x");
+    let settled = cluster.json(&["show", &again]);
+    assert_eq!(settled["reuse"]["state"], "settled", "{settled}");
+}

@@ -1,25 +1,28 @@
 //! `btctl completions`: what a shell needs to complete command lines.
 
-use clap::CommandFactory;
-use clap_complete::{Shell, generate};
+use clap_complete::Shell;
 
-use super::Cli;
+use crate::completion;
 use crate::error::Error;
 use crate::output::print;
 
+const EXAMPLES: &str = "\
+Examples:
+  echo 'source <(btctl completions bash)' >> ~/.bashrc
+  echo 'source <(btctl completions zsh)' >> ~/.zshrc
+  btctl completions fish > ~/.config/fish/completions/btctl.fish
+Names of sweeps, jobs, agents, metrics, volumes and tags are completed too; the coordinator is asked for them, and has
+1.5 s to answer.";
+
 /// Print a script that makes a shell complete btctl's command lines.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  btctl completions bash > ~/.local/share/bash-completion/completions/btctl"
-)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Completions {
     shell: Shell,
 }
 
 impl Completions {
     pub(crate) fn run(self) -> Result<(), Error> {
-        let mut script = Vec::new();
-        generate(self.shell, &mut Cli::command(), "btctl", &mut script);
-        print(String::from_utf8_lossy(&script).trim_end())
+        print(completion::script(self.shell)?.trim_end())
     }
 }

@@ -7,6 +7,7 @@ mod out;
 mod printer;
 mod table;
 pub(crate) mod terminal;
+mod ticker;
 pub(crate) mod words;
 
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ pub(crate) use cell::Cell;
 pub(crate) use confirm::confirm;
 pub(crate) use out::{Out, reader_left};
 pub(crate) use printer::Printer;
+pub(crate) use ticker::Ticker;
 
 use self::table::Extent;
 use crate::error::Error;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, BinaryHeap};
 
 use bt_model::manifest::Goal;
+use bt_model::nearest::nearest;
 use bt_model::parameters::{Parameters, read_map};
 use bt_model::selection::Selection;
 use bt_model::state::JobState;
@@ -130,7 +131,11 @@ impl Services {
             let names = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
             let there = match names.is_empty() {
                 true => "no job has reported any metrics yet".to_owned(),
-                false => format!("reported are: {}", names.join(", ")),
+                false => {
+                    let near = nearest(&request.by, names.iter().map(String::as_str));
+                    let near = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                    format!("reported are: {}{near}", names.join(", "))
+                }
             };
             let told = format!("no job of sweep {} reported {:?}; {there}", sweep.name, request.by);
             return Err(Status::invalid_argument(told));

@@ -23,7 +23,7 @@ pub(super) async fn until_published(client: &Client, submitted: &v1::SubmitReply
             if let Err(error) = pressed {
                 return Err(Error::Failed(format!("Ctrl-C can't be heard: {error}")));
             }
-            say(&format!("\nit goes on: btctl show {0}, or btctl cancel {0} to stop it", submitted.id));
+            say(&format!("\nit goes on: btctl wait {0} shows its progress, btctl cancel {0} stops it", submitted.id));
             Err(Error::Interrupted)
         }
     }

@@ -23,7 +23,7 @@ use self::flags::ManifestFlags;
 use super::describe::{note, tag};
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{self, Cell, Column, Form, Format, ListArgs, Printer, Row, View};
+use crate::output::{self, Cell, Column, Form, Format, ListArgs, Printer, Row, Ticker, View};
 use crate::settings::Settings;
 
 /// Rows of parameters in one message.
@@ -119,7 +119,9 @@ impl Submit {
         if image_pin.is_empty() {
             warn_of_tag(&manifest.image);
         }
+        let checking = Ticker::start("checking the jobs".to_owned());
         let jobs = manifest.expand()?;
+        drop(checking);
         manifest.look_alikes().iter().for_each(|note| output::say(note));
         if self.dry_run {
             return dry_run(&manifest, &jobs, &self.output);
@@ -134,8 +136,9 @@ impl Submit {
             note: self.note.clone(),
             ..v1::SubmitHeader::default()
         };
-        let messages = messages(&manifest, header);
-        let submitted = client.submit(messages).await?;
+        let queueing = Ticker::start(format!("queueing {} jobs", jobs.len()));
+        let submitted = client.submit(messages(&manifest, header)).await?;
+        drop(queueing);
         if self.wait {
             tell(&submitted);
             if self.reuse {
@@ -153,9 +156,10 @@ impl Submit {
                 if self.reuse {
                     reuse::tell(&client, &submitted).await;
                 }
+                // One that was queued before may not be the newest of its name.
+                let address = if submitted.existed { &submitted.id } else { &submitted.name };
                 output::say(&format!(
-                    "btctl show {0} tells how it goes, btctl results get {0} -d DIR fetches what it made",
-                    submitted.name
+                    "btctl wait {address} shows its progress, btctl results get {address} -d DIR fetches its results"
                 ));
                 Ok(())
             }
