@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
+use crate::batch::Batch;
 use crate::client::{Client, is_broken_off};
 use crate::error::Error;
-use crate::output::{Out, reader_left, terminal, words};
+use crate::output::{Out, print, reader_left, say, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -21,10 +22,11 @@ use crate::target::Target;
 const AWAY: Duration = Duration::from_secs(600);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Print a job's log, byte for byte.
+/// Print a job's log, byte for byte: what it wrote to standard error on standard error.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  btctl logs sma-cross/17\n  btctl logs -f sma-cross/17\n  btctl logs --attempt 1 sma-cross/17"
+    after_help = "Examples:\n  btctl logs sma-cross/17\n  btctl logs -f -n 20 sma-cross/17\n  btctl logs --since 10m sma-cross/17\n  \
+                  btctl logs --failed -n 20 sma-cross\n  btctl logs --attempt 1 sma-cross/17"
 )]
 pub(crate) struct Logs {
     /// Job; the number may be left out if the sweep has one job only.
@@ -36,9 +38,15 @@ pub(crate) struct Logs {
     /// Attempt, counted from 1; the latest if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     attempt: Option<u32>,
-    /// Only the last so many lines.
-    #[arg(short = 'n', long, value_name = "N", conflicts_with = "follow")]
+    /// Only the last so many lines of what is there; with --follow, and then what comes.
+    #[arg(short = 'n', long, value_name = "N")]
     tail: Option<usize>,
+    /// Only lines from then on: a time such as 2026-11-26T08:00:00Z, or how long ago, such as 10m.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// The logs of all failed jobs of the sweep, one after the other, each below its name and reason.
+    #[arg(long, conflicts_with_all = ["follow", "attempt"])]
+    failed: bool,
     /// Begin each line with its time.
     #[arg(short, long)]
     timestamps: bool,
@@ -47,16 +55,14 @@ pub(crate) struct Logs {
 impl Logs {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
+        if self.failed {
+            return self.print_failed(&client).await;
+        }
         let job = match self.target.job {
             Some(job) => job,
             None => only_job(&client, &self.target.sweep).await?,
         };
-        let request = v1::LogsRequest {
-            sweep: self.target.sweep.clone(),
-            job,
-            attempt: self.attempt.unwrap_or(0),
-            follow: self.follow,
-        };
+        let request = self.request(job);
         tokio::select! {
             printed = self.print(&client, request) => printed,
             left = reader_left(), if self.follow => Err(left),
@@ -67,12 +73,51 @@ impl Logs {
         }
     }
 
+    fn request(&self, job: u32) -> v1::LogsRequest {
+        let (attempt, follow) = (self.attempt.unwrap_or(0), self.follow);
+        v1::LogsRequest { sweep: self.target.sweep.clone(), job, attempt, follow }
+    }
+
     async fn print(&self, client: &Client, request: v1::LogsRequest) -> Result<(), Error> {
+        let mut out = Out::unfiltered();
+        let mut place = Place::default();
+        if let Some(count) = self.tail {
+            let now = v1::LogsRequest { follow: false, ..request.clone() };
+            let mut last = VecDeque::new();
+            let read = self.each(client, now, &mut place, |line| {
+                if last.len() == count {
+                    last.pop_front();
+                }
+                // None at all are wanted of what is there.
+                if count > 0 {
+                    last.push_back(line);
+                }
+                Ok(())
+            });
+            match read.await {
+                // It is waited for, and then all that comes is new.
+                Err(Error::NotFound(_)) if self.follow => {}
+                read => read?,
+            }
+            last.iter().try_for_each(|line| self.write(&mut out, line))?;
+            if !self.follow {
+                return Ok(());
+            }
+            place.begin_again();
+        }
+        self.each(client, request, &mut place, |line| self.write(&mut out, &line)).await
+    }
+
+    /// Takes each line that is wanted and lies behind the place, to the end of the log.
+    async fn each(
+        &self,
+        client: &Client,
+        request: v1::LogsRequest,
+        place: &mut Place,
+        mut take: impl FnMut(LogLine) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut lines = client.logs(request.clone()).await?;
         let mut asked = client.asked();
-        let mut out = Out::unfiltered();
-        let mut last = VecDeque::new();
-        let mut place = Place::default();
         let mut heard = Instant::now();
         while let Some(line) = lines.next().await {
             let line = match line {
@@ -89,21 +134,38 @@ impl Logs {
                 Err(status) => return Err(Error::broken_off(status)),
             };
             heard = Instant::now();
-            if place.has_passed(&line) {
-                continue;
-            }
-            match self.tail {
-                None => self.write(&mut out, &line)?,
-                Some(0) => {}
-                Some(count) => {
-                    if last.len() == count {
-                        last.pop_front();
-                    }
-                    last.push_back(line);
-                }
+            if !place.has_passed(&line) && self.since.is_none_or(|since| line.time >= since) {
+                take(line)?;
             }
         }
-        last.iter().try_for_each(|line| self.write(&mut out, line))
+        Ok(())
+    }
+
+    /// The logs of all jobs that failed, each below a heading as `tail` writes it. One that can't be had is told, and the
+    /// others follow.
+    async fn print_failed(&self, client: &Client) -> Result<(), Error> {
+        let sweep = &self.target.sweep;
+        let request = v1::ListJobsRequest {
+            sweep: sweep.clone(),
+            states: vec![v1::JobState::Failed.into()],
+            job: self.target.job,
+            ..v1::ListJobsRequest::default()
+        };
+        let mut jobs = client.jobs(request).await?;
+        let mut failed = Vec::new();
+        while let Some(job) = jobs.message().await? {
+            failed.push((job.number, words::reason(job.reason)?.unwrap_or_default()));
+        }
+        if failed.is_empty() {
+            say(&format!("no job of {sweep} has failed"));
+        }
+        let mut batch = Batch::of_named(failed.len());
+        for (job, reason) in failed {
+            let name = format!("{sweep}/{job}");
+            print(&format!("==> {name}: {reason} <=="))?;
+            batch.note(&name, self.print(client, self.request(job)).await)?;
+        }
+        batch.finish()
     }
 
     async fn ask_again(
@@ -170,6 +232,16 @@ impl Place {
     }
 }
 
+/// A time, or how long ago it was.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
+    }
+    text.parse().map_err(|_| {
+        format!("{text:?} is no time; write one such as 2026-11-26T08:00:00Z, or how long ago, such as 10m")
+    })
+}
+
 async fn only_job(client: &Client, sweep: &str) -> Result<u32, Error> {
     let shown = client.show(sweep).await?;
     match words::total(&shown.counts) {
@@ -206,5 +278,13 @@ mod tests {
             printed.extend(log.iter().filter(|line| !place.has_passed(line)));
             assert_eq!(printed, log.iter().collect::<Vec<_>>(), "cut after {cut}");
         }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago() {
+        assert_eq!(moment("1970-01-01T00:00:07Z"), Ok(Timestamp::from_second(7).unwrap()));
+        let ago = moment("10m").unwrap();
+        assert!(ago < Timestamp::now() && moment("1h").unwrap() < ago);
+        assert!(moment("yesterday").unwrap_err().contains("10m"));
     }
 }
