@@ -10,10 +10,11 @@ use bt_model::id::AttemptId;
 use bt_model::manifest::parse_size;
 use bt_model::resources::ByteSize;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
 
 use crate::assignment::Manifests;
 use crate::blame::Starts;
@@ -89,6 +90,8 @@ pub(crate) struct Agent {
     pub(crate) about: BTreeMap<String, String>,
     disk_reserve: u64,
     unhealthy: Mutex<Health>,
+    /// Coordinators should hear of its health now.
+    pub(crate) health_news: Notify,
 }
 
 /// Why the machine can't run containers now; empty where it can.
@@ -96,6 +99,8 @@ pub(crate) struct Agent {
 struct Health {
     engine: String,
     disk: String,
+    /// Its own directory can't be written to.
+    state: String,
     wedged: Option<Wedged>,
 }
 
@@ -156,6 +161,7 @@ impl Agent {
             draining,
             preempted: AtomicBool::new(false),
             unhealthy: Mutex::default(),
+            health_news: Notify::new(),
         })
     }
 
@@ -164,7 +170,7 @@ impl Agent {
         let health = lock(&self.unhealthy);
         let wedged = health.wedged.as_ref().filter(|wedged| wedged.until > Instant::now());
         let wedged = wedged.map_or("", |wedged| wedged.why.as_str());
-        let all = [health.engine.as_str(), wedged, health.disk.as_str()];
+        let all = [health.engine.as_str(), wedged, health.disk.as_str(), health.state.as_str()];
         all.into_iter().filter(|why| !why.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
@@ -194,6 +200,26 @@ impl Agent {
             Err(engine::Error::DiskFull { .. }) => self.engine_is_full.store(true, Ordering::Relaxed),
             Err(_) => {}
         }
+    }
+
+    /// Sees whether a job could be taken: that needs a directory to write to and descriptors to do it by. True if it is
+    /// news.
+    pub(crate) fn look_at_state(&self) -> bool {
+        let why = match self.state.try_to_write() {
+            Ok(()) => String::new(),
+            Err(error) => format!("it can't write to its state directory: {error:#}"),
+        };
+        let mut health = lock(&self.unhealthy);
+        if health.state == why {
+            return false;
+        }
+        match why.as_str() {
+            "" => info!("the state directory can be written to again"),
+            why => warn!("no work is taken: {why}"),
+        }
+        health.state = why;
+        self.health_news.notify_one();
+        true
     }
 
     /// Looks at the disk that results directories are made on.

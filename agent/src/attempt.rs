@@ -80,7 +80,12 @@ impl From<engine::Error> for Stop {
 /// Lives an attempt to its end.
 pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
     let outcome = match held.dir.ended() {
-        Ok(Some(ended)) => Outcome::End(ended.ending),
+        Ok(Some(ended)) => {
+            if !ended.remark.is_empty() {
+                held.remark(ended.remark);
+            }
+            Outcome::End(ended.ending)
+        }
         Ok(None) => match work(&agent, &held).await {
             Ok(outcome) => outcome,
             Err(stop) => match stopped(stop) {
@@ -126,7 +131,7 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         Ok(files) => (ending, files),
         Err(reason) => (Ending::failed(&reason), Vec::new()),
     };
-    let ended = Ended { ending, usage: held.usage() };
+    let ended = Ended { ending, usage: held.usage(), remark: held.remarks() };
     if let Err(error) = held.dir.write_ended(&ended) {
         // It is reported all the same; only a restart before the acknowledgement would lose it.
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
@@ -139,6 +144,7 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         usage: ended.usage.to_wire(),
         volumes: held.dir.volumes_told(),
         given: given(agent, held),
+        remark: ended.remark.clone(),
     };
     let acknowledged = agent.outbox.end(held.id(), ended.ending.report(), attached);
     let answered = async {
@@ -280,7 +286,8 @@ async fn after_the_end(
     match outcome(exit, halt.or(too_much.as_ref())) {
         Outcome::Publish => publish::publish(agent, held, job, shipped).await,
         Outcome::End(ending) => {
-            let ending = run::out_of_processes(held, run::out_of_disk(agent, held, ending));
+            let ending = run::out_of_disk(agent, held, ending);
+            let ending = run::explained(held, &job.manifest, ending);
             // Before the end is reported: after it the attempt may not write any more.
             shipping::rest(agent, held, &ending, shipped).await;
             Ok(Outcome::End(ending))

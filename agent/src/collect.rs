@@ -24,6 +24,8 @@ pub(crate) use tree::{make_results_dir, remove_tree, size_of_files, size_on_disk
 const MOST_ENTRIES: usize = 100_000;
 /// Bytes of all paths together: they travel in one message, which has its limit.
 const MOST_NAMING: usize = 8 << 20;
+/// Left out outputs that are named to the job's owner.
+const NAMED: usize = 5;
 /// Bytes of a path, counted from the results directory: what an S3 key allows.
 const LONGEST_PATH: usize = 1024;
 
@@ -41,6 +43,21 @@ pub(crate) struct Listing {
 pub(crate) struct Output {
     /// Relative to the results directory, `/` between its parts.
     pub(crate) path: String,
+}
+
+/// What was left out, in a sentence; nothing if nothing was.
+pub(crate) fn told(skipped: &[Skipped]) -> Option<String> {
+    let shown: Vec<_> =
+        skipped.iter().take(NAMED).map(|skipped| format!("{} ({})", skipped.path, skipped.why)).collect();
+    let outputs = match skipped.len() {
+        0 => return None,
+        1 => "1 output is left out",
+        _ => "outputs are left out",
+    };
+    let count = if skipped.len() > 1 { format!("{} ", skipped.len()) } else { String::new() };
+    let more = skipped.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!("{count}{outputs}, since only regular files are kept: {}{more}", shown.join(", ")))
 }
 
 /// Lists the outputs below `root`.

@@ -19,6 +19,7 @@ use crate::inside::{Inside, SHARED_CACHE};
 use crate::machine::ARCHITECTURE;
 use crate::offer::Offer;
 use crate::threads;
+use crate::usage::Limits;
 use crate::volumes::Source;
 use crate::workdir::AttemptDir;
 
@@ -176,6 +177,12 @@ impl Job {
             0 => Resources { memory_bytes: offer.sizing.memory_bytes, ..asked },
             _ => asked,
         }
+    }
+
+    /// What its container may use.
+    pub(crate) fn limits(&self, offer: &Offer) -> Limits {
+        let Resources { memory_bytes, cpu_millis, .. } = self.resources(offer);
+        Limits { memory_bytes, cpu_millis }
     }
 
     fn shm_bytes(&self, offer: &Offer) -> u64 {

@@ -45,6 +45,9 @@ pub(crate) struct Ended {
     pub(crate) ending: Ending,
     #[serde(default)]
     pub(crate) usage: Usage,
+    /// What its owner should know besides how it ended.
+    #[serde(default)]
+    pub(crate) remark: String,
 }
 
 /// An output that is in the store, or will be with the report.
@@ -222,7 +225,11 @@ mod tests {
             Ending::Released { why: "it drains".into(), preempted: true, refused: false },
         ];
         for ending in endings {
-            let ended = Ended { ending, usage: Usage { wall_millis: Some(7), ..Usage::default() } };
+            let ended = Ended {
+                ending,
+                usage: Usage { wall_millis: Some(7), ..Usage::default() },
+                remark: "x".into(),
+            };
             let read: Ended = serde_json::from_slice(&serde_json::to_vec(&ended).unwrap()).unwrap();
             assert_eq!(read, ended);
         }

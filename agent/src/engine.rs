@@ -101,6 +101,14 @@ impl Engine {
         }
     }
 
+    /// Gives an image a name.
+    pub(crate) async fn tag(&self, id: &str, name: &str) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.tag(id, name).await,
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
     /// What an image of this machine is, for people.
     pub(crate) async fn describe(&self, image: &str) -> Result<Option<ImageDetails>, Error> {
         match self {
@@ -245,7 +253,7 @@ impl Engine {
     pub(crate) fn logs(
         &self,
         attempt: AttemptId,
-        since: Option<LogMark>,
+        since: Option<LogPlace>,
     ) -> impl Stream<Item = Result<LogLine, Error>> + Send + 'static {
         match self {
             Self::Docker(docker) => docker.logs(attempt, since).boxed(),
@@ -552,23 +560,48 @@ pub(crate) enum FoundState {
     Exited,
 }
 
-/// A place in a container's log: behind `seen` lines, of which the first is the first one with this time, the latest that
-/// came before. Pieces of one long line carry the same time, and times step back a little where two streams meet, so
-/// the time of the last line alone is no place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogMark {
-    pub(crate) time: Timestamp,
-    /// At least 1.
-    pub(crate) seen: u64,
+/// A place in a container's log: behind so many bytes of each stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogPlace {
+    pub(crate) stdout: Taken,
+    pub(crate) stderr: Taken,
+    /// When the last line was taken.
+    pub(crate) last: Timestamp,
 }
 
-impl LogMark {
-    /// The place behind a line with time `time` that follows the place `mark`.
-    pub(crate) fn after(mark: Option<Self>, time: Timestamp) -> Self {
-        match mark {
-            Some(mark) if mark.time >= time => Self { time: mark.time, seen: mark.seen + 1 },
-            _ => Self { time, seen: 1 },
+/// What is known of one stream of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) bytes: u64,
+    /// How it begins, up to [`HEAD`](Self::HEAD) bytes.
+    pub(crate) head: Vec<u8>,
+}
+
+impl Taken {
+    /// So many bytes tell whether an engine still has a log from its beginning.
+    pub(crate) const HEAD: usize = 256;
+
+    pub(crate) fn take(&mut self, text: &[u8]) {
+        self.bytes += text.len() as u64;
+        let missing = Self::HEAD.saturating_sub(self.head.len());
+        // What comes after a gap is not how it begins.
+        if self.head.len() as u64 + text.len() as u64 >= self.bytes {
+            self.head.extend_from_slice(&text[..text.len().min(missing)]);
         }
+    }
+}
+
+impl LogPlace {
+    pub(crate) fn side(&mut self, stream: bt_model::log::Stream) -> &mut Taken {
+        match stream {
+            bt_model::log::Stream::Stdout => &mut self.stdout,
+            bt_model::log::Stream::Stderr => &mut self.stderr,
+        }
+    }
+
+    pub(crate) fn take(&mut self, line: &LogLine) {
+        self.side(line.stream).take(&line.text);
+        self.last = line.time;
     }
 }
 
@@ -705,15 +738,5 @@ mod tests {
     fn an_end_that_the_engine_complains_of_is_no_success() {
         let exit = Exit { code: 0, oom: false, error: "shim died".to_owned(), interrupted: false, ran: None };
         assert_eq!(classify(&exit), Some(Reason::Agent("shim died".to_owned())));
-    }
-
-    #[test]
-    fn a_mark_counts_lines_of_one_time() {
-        let (first, second) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
-        let mark = LogMark::after(None, first);
-        assert_eq!(mark.seen, 1);
-        let mark = LogMark::after(Some(mark), first);
-        assert_eq!(mark.seen, 2);
-        assert_eq!(LogMark::after(Some(mark), second), LogMark { time: second, seen: 1 });
     }
 }

@@ -16,6 +16,9 @@ use crate::engine::Sample;
 use crate::usage::Usage;
 use crate::workdir::AttemptDir;
 
+/// Bytes of what is said of an attempt besides how it ended.
+const LONGEST_REMARK: usize = 2000;
+
 /// An attempt that the agent holds.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -31,6 +34,7 @@ pub(crate) struct Held {
     pub(crate) prefix: OnceLock<String>,
     encoding: OnceCell<Encoding>,
     usage: Mutex<Usage>,
+    remarks: Mutex<Vec<String>>,
     /// Bytes in its results directory when that was last measured; 0 if it asked for the room that it takes.
     disk: AtomicU64,
 }
@@ -68,6 +72,20 @@ impl Held {
     /// Adds to what its container has used.
     pub(crate) fn used(&self, sample: &Sample) {
         lock(&self.usage).add(sample);
+    }
+
+    /// Says something to its owner besides how it ends; each thing once.
+    pub(crate) fn remark(&self, remark: String) {
+        let mut remarks = lock(&self.remarks);
+        if !remarks.contains(&remark) {
+            remarks.push(remark);
+        }
+    }
+
+    pub(crate) fn remarks(&self) -> String {
+        let mut remarks = lock(&self.remarks).join("; ");
+        remarks.truncate(remarks.floor_char_boundary(LONGEST_REMARK));
+        remarks
     }
 
     /// Notes how long its container ran.
@@ -157,6 +175,7 @@ impl Holdings {
             prefix: OnceLock::new(),
             encoding: OnceCell::new(),
             usage: Mutex::new(usage),
+            remarks: Mutex::default(),
             disk: AtomicU64::new(0),
         });
         attempts.insert(held.id(), held.clone());

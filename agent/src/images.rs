@@ -19,6 +19,7 @@ use tonic::Code;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::archive;
 use crate::engine::{Error, ImageFacts};
 use crate::machine::ARCHITECTURE;
 
@@ -230,11 +231,19 @@ impl Agent {
                 progress.send_replace(seen);
             })
             .boxed();
+        let (data, refusal) = archive::only(&head.id, data);
         let loading = self.engine.load(image, data);
         tokio::pin!(loading);
         loop {
             tokio::select! {
-                loaded = &mut loading => break loaded?,
+                loaded = &mut loading => match (loaded, refusal.why()) {
+                    (Ok(()), _) => break,
+                    (Err(_), Some(why)) => {
+                        let message = format!("the archive that was handed in is refused: {why}");
+                        return Err(Error::NoSuchImage { image: image.to_owned(), message });
+                    }
+                    (Err(error), None) => return Err(error),
+                },
                 Ok(()) = changes.changed() => {
                     let seen = *changes.borrow_and_update();
                     if seen - told > 4 << 20 {
@@ -244,12 +253,18 @@ impl Agent {
                 }
             }
         }
-        self.engine.image(&head.id).await.map(|found| {
-            found.or_else(|| {
-                warn!(image, "what was handed in as {image} holds something else");
-                None
-            })
-        })
+        let found = self.engine.image(&head.id).await?;
+        match &found {
+            None => warn!(image, "what was handed in as {image} holds something else"),
+            // So that people find it; what bears the name here keeps it.
+            Some(_) if !is_id(image) && self.engine.image(image).await?.is_none() => {
+                if let Err(error) = self.engine.tag(&head.id, image).await {
+                    warn!(image, %error, "the image is here without its name");
+                }
+            }
+            Some(_) => {}
+        }
+        Ok(found)
     }
 }
 

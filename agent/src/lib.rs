@@ -5,6 +5,7 @@
 //! `attempt`.
 
 mod agent;
+mod archive;
 mod assignment;
 mod attempt;
 mod blame;
@@ -18,6 +19,7 @@ mod ending;
 mod engine;
 mod fetched;
 mod fingerprints;
+mod hints;
 mod holdings;
 mod images;
 mod inside;
@@ -112,6 +114,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let draining = shutdown.drain.clone();
     let agent = Arc::new(Agent::new(options, identity, offer, engine, state, place.store, draining)?);
     agent.look_at_disk();
+    agent.look_at_state();
     reconcile::take_back(&agent).context("take back the attempts of an earlier run")?;
     let end = CancellationToken::new();
     agent.tasks.spawn(reconcile::run(agent.clone(), end.clone()));

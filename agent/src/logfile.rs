@@ -4,6 +4,8 @@
 //! All that is known about a log is in its file, so a reader needs nothing but the path. A file that its owner may not
 //! write is finished; one that has been removed is too.
 
+mod kept;
+
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -17,7 +19,8 @@ use jiff::Timestamp;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use crate::engine::LogMark;
+use crate::engine::LogPlace;
+use kept::{Kept, Note, after_zeros};
 
 /// How often a reader that has caught up looks for more. Also how late a line may reach `logs -f`.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -45,6 +48,8 @@ pub(crate) struct LogFile {
     hole: Option<Hole>,
     /// No hole can be made here: the limit was reached and told, and nothing more is kept.
     cut: bool,
+    /// What was taken so far, whatever of it is kept.
+    taken: LogPlace,
     encoded: Vec<u8>,
 }
 
@@ -57,9 +62,9 @@ struct Hole {
 }
 
 impl LogFile {
-    /// Opens the log, or begins it. The mark is the place behind its last line; a line that was only half written is
-    /// cut off before.
-    pub(crate) fn open(path: &Path, limit: u64) -> io::Result<(Self, Option<LogMark>)> {
+    /// Opens the log, or begins it. The place is behind its last line; a line that was only half written is cut off
+    /// before.
+    pub(crate) fn open(path: &Path, limit: u64) -> io::Result<(Self, Option<LogPlace>)> {
         let file = OpenOptions::new().read(true).append(true).create(true).mode(GROWING).open(path);
         let file = match file {
             // It was finished before the agent restarted, and is now to be compared with what the engine has.
@@ -70,10 +75,11 @@ impl LogFile {
             file => file?,
         };
         file.set_permissions(Permissions::from_mode(GROWING))?;
-        let kept = Kept::read(&file, limit)?;
+        let kept = Kept::read(path, &file, limit)?;
         file.set_len(kept.size)?;
-        let Kept { size, mark, hole, cut } = kept;
-        Ok((Self { path: path.to_owned(), file, size, limit, hole, cut, encoded: Vec::new() }, mark))
+        let Kept { size, place, hole, cut } = kept;
+        let taken = place.clone().unwrap_or_default();
+        Ok((Self { path: path.to_owned(), file, size, limit, hole, cut, taken, encoded: Vec::new() }, place))
     }
 
     /// Keeps a line; readers see it at once.
@@ -93,6 +99,7 @@ impl LogFile {
             return Err(error);
         }
         self.size += self.encoded.len() as u64;
+        self.taken.take(line);
         self.make_hole(line.time)
     }
 
@@ -104,6 +111,7 @@ impl LogFile {
         if to < hole.to + piece {
             return Ok(());
         }
+        self.note(&self.file, self.size)?;
         let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match rustix::fs::fallocate(&self.file, punch, hole.from, to - hole.from) {
             Ok(()) => {
@@ -118,6 +126,12 @@ impl LogFile {
             }
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn note(&self, file: &File, size: u64) -> io::Result<()> {
+        let inode = file.metadata()?.ino();
+        Note { inode, size, stdout: self.taken.stdout.bytes, stderr: self.taken.stderr.bytes }
+            .write(&self.path)
     }
 
     /// Ends the log: readers that have read it all end too. One with a hole is written anew without it.
@@ -148,6 +162,7 @@ impl LogFile {
         whole.write_all(&line)?;
         io::copy(&mut rest, &mut whole)?;
         whole.set_permissions(Permissions::from_mode(FINISHED))?;
+        self.note(&whole, whole.metadata()?.len())?;
         fs::rename(&new, &self.path)
     }
 }
@@ -162,69 +177,6 @@ fn left_out(time: Timestamp, bytes: u64, limit: u64) -> LogLine {
     let (bytes, limit) = (ByteSize(bytes), ByteSize(limit));
     let text = format!("btctl: {bytes} of the log are cut out here; log_limit is {limit}\n").into_bytes();
     LogLine { time, stream: Source::Stderr, text }
-}
-
-/// What an earlier run left in a log.
-struct Kept {
-    /// Bytes up to the end of the last whole line.
-    size: u64,
-    mark: Option<LogMark>,
-    hole: Option<Hole>,
-    cut: bool,
-}
-
-impl Kept {
-    fn read(file: &File, limit: u64) -> io::Result<Self> {
-        let mut kept = Self { size: 0, mark: None, hole: None, cut: false };
-        let mut file = file;
-        let mut reader = BufReader::with_capacity(PIECE, file);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = (&mut reader).take(LONGEST_LINE as u64).read_until(b'\n', &mut line)?;
-            if kept.hole.is_none() && line.first() == Some(&0) {
-                let to = after_zeros(file, kept.size)?;
-                kept.hole = Some(Hole { from: kept.size, to });
-                file.seek(SeekFrom::Start(to))?;
-                reader = BufReader::with_capacity(PIECE, file);
-                line.clear();
-                kept.size = to + reader.read_until(b'\n', &mut line)? as u64;
-                continue;
-            }
-            if read == 0 || line.last() != Some(&b'\n') {
-                return Ok(kept);
-            }
-            // What follows a line that can't be read, as a power cut may leave it, can't be trusted either.
-            let Ok(decoded) = LogLine::decode(&line) else {
-                return Ok(kept);
-            };
-            kept.size += read as u64;
-            kept.cut = decoded == cut_line(decoded.time, limit);
-            if !kept.cut {
-                kept.mark = Some(LogMark::after(kept.mark, decoded.time));
-            }
-        }
-    }
-}
-
-/// The place of the first byte at or behind `from` that is no zero; the file's end if there is none.
-fn after_zeros(mut file: &File, from: u64) -> io::Result<u64> {
-    let mut at = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)) {
-        Ok(at) => at,
-        Err(Errno::NXIO) => return Ok(file.metadata()?.len()),
-        // Not every file system knows of holes; zeros are read then.
-        Err(_) => from,
-    };
-    let mut piece = vec![0; PIECE];
-    loop {
-        file.seek(SeekFrom::Start(at))?;
-        let read = file.read(&mut piece)?;
-        match piece[..read].iter().position(|byte| *byte != 0) {
-            Some(place) => return Ok(at + place as u64),
-            None if read == 0 => return Ok(at),
-            None => at += read as u64,
-        }
-    }
 }
 
 /// What the job said last: the texts of the lines in the last `bytes` of its log.
@@ -383,8 +335,8 @@ mod tests {
     async fn a_follower_sees_what_is_written_before_and_after_it_came() {
         let (_dir, path) = place();
         let early = tokio::task::JoinSet::from_iter([all(follow(&path))]);
-        let (mut log, mark) = LogFile::open(&path, LIMIT).unwrap();
-        assert_eq!(mark, None);
+        let (mut log, place) = LogFile::open(&path, LIMIT).unwrap();
+        assert_eq!(place, None);
         log.append(&line(1, "a\n")).unwrap();
         assert_eq!(all(read(&path)).await, ["a\n"]);
         let mut late = follow(&path);
@@ -406,14 +358,15 @@ mod tests {
         drop(log);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"1970-01-01T00:00:03.000000000Z stdout F tor").unwrap();
-        let (mut log, mark) = LogFile::open(&path, LIMIT).unwrap();
-        let two = Timestamp::from_second(2).unwrap();
-        assert_eq!(mark, Some(LogMark { time: two, seen: 2 }));
+        let (mut log, found) = LogFile::open(&path, LIMIT).unwrap();
+        let found = found.unwrap();
+        assert_eq!((found.stdout.bytes, found.stderr.bytes, found.last.as_second()), (12, 0, 2));
+        assert_eq!(found.stdout.head, b"a\npiecepiece");
         log.append(&line(3, "whole\n")).unwrap();
         log.finish().unwrap();
         assert_eq!(all(follow(&path)).await, ["a\n", "piece", "piece", "whole\n"]);
-        let (_, mark) = LogFile::open(&path, LIMIT).unwrap();
-        assert_eq!(mark, Some(LogMark { time: Timestamp::from_second(3).unwrap(), seen: 1 }));
+        let (_, found) = LogFile::open(&path, LIMIT).unwrap();
+        assert_eq!(found.unwrap().stdout.bytes, 18);
     }
 
     /// Lines that tell their number, and how many bytes of disk they may take.
@@ -435,8 +388,12 @@ mod tests {
         assert!(on_disk < limit + limit / 4, "{on_disk} bytes on the disk");
         // An agent that restarts finds its place behind the hole.
         drop(log);
-        let (mut log, mark) = LogFile::open(&path, limit).unwrap();
-        assert_eq!(mark.unwrap().time, Timestamp::from_second(NUMBERED / 2 - 1).unwrap());
+        let (mut log, found) = LogFile::open(&path, limit).unwrap();
+        let bytes =
+            |lines: i64| (0..lines).map(|number| format!("line {number}\n").len() as u64).sum::<u64>();
+        let found = found.unwrap();
+        assert_eq!(found.last, Timestamp::from_second(NUMBERED / 2 - 1).unwrap());
+        assert_eq!(found.stdout.bytes, bytes(NUMBERED / 2), "what was cut out counts");
         numbered(&mut log, NUMBERED / 2..NUMBERED);
         let live = all(read(&path)).await;
         assert_eq!(live.last().unwrap(), &format!("line {}\n", NUMBERED - 1));
@@ -450,6 +407,8 @@ mod tests {
         let whole = |text: &&String| text.starts_with("line ") || text.starts_with("btctl: ");
         assert!(lines.iter().all(|text| whole(&text)));
         assert_eq!(lines.len() - 1, live.len(), "a reader of the growing log sees the same lines");
+        let (_, found) = LogFile::open(&path, limit).unwrap();
+        assert_eq!(found.unwrap().stdout.bytes, bytes(NUMBERED), "so it does when the log was written anew");
     }
 
     #[tokio::test]

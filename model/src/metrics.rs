@@ -5,6 +5,7 @@
 mod import;
 mod import_csv;
 mod read;
+mod spellings;
 
 use std::collections::HashSet;
 
@@ -42,7 +43,7 @@ pub struct Metrics {
 
 /// Reads metrics: finite numbers by name; those in nested objects get names joined by `.`.
 ///
-/// Python writes `NaN`, `Infinity` and `-Infinity`, which are no JSON: they are taken, and left out, as `null` is. What
+/// Programs write `NaN`, `-Infinity`, `-nan` and `inf`, which are no JSON: they are taken, and left out, as `null` is. What
 /// stands under `series` at the top is looked at, and left out too: named lists of numbers, or of `[time, number]`.
 pub fn parse(text: &[u8]) -> Result<Metrics, MetricsError> {
     if text.len() > MAX_TEXT {
@@ -51,12 +52,11 @@ pub fn parse(text: &[u8]) -> Result<Metrics, MetricsError> {
         );
         return Err(MetricsError(message));
     }
-    let text = std::str::from_utf8(text)
-        .map_err(|error| MetricsError(format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
+    let text = crate::text::decode(text).map_err(|error| MetricsError(error.to_string()))?;
     if text.trim().is_empty() {
         return Err(MetricsError("it is empty; an object of numbers belongs there".to_owned()));
     }
-    read::read(text)
+    read::read(&text)
 }
 
 impl Metrics {

@@ -90,3 +90,84 @@ fn a_job_that_prints_without_end_harms_nobody_else() {
     let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kib < 200 << 10, "the agent took {peak} at its peak");
 }
+
+/// Bytes that must not be changed, whatever an engine's log does with them: invalid UTF-8, NUL, carriage returns, a line of
+/// 200 kB whose characters lie across any place where it could be cut, and no newline at the end.
+const STRANGE: &str = r"printf 'caf\351\n\0\r\n\377\376'; printf x; yes é | head -n 100000 | tr -d '\n'; echo; printf 'end\303'";
+
+fn strange() -> Vec<u8> {
+    [b"caf\xe9\n\0\r\n\xff\xfex", "é".repeat(100_000).as_bytes(), b"\nend\xc3"].concat()
+}
+
+/// What a job wrote to standard output, as it is published.
+fn published(cluster: &Cluster, sweep: &str, job: &str) -> Vec<u8> {
+    let place = cluster.store().join(format!("btctl-test-{}/{job}/1/stdout.log", &sweep[..8]));
+    bt_tests::wait_until("the log is published", || std::fs::read(&place).ok())
+}
+
+#[test]
+fn the_bytes_of_many_short_jobs_are_in_their_logs() {
+    let cluster = Cluster::start();
+    let sweep = cluster.submit(&["--matrix", "n=0:39"], &format!("printf $BT_PARAM_N; {STRANGE}"));
+    cluster.wait_count(&sweep, "succeeded", 40);
+    for job in 0..40 {
+        let log = published(&cluster, &sweep, &format!("{job:02}"));
+        let expected = [job.to_string().into_bytes(), strange()].concat();
+        assert!(log == expected, "job {job}: {} of {} bytes", log.len(), expected.len());
+    }
+}
+
+#[test]
+fn a_log_has_each_byte_once_when_the_agent_dies_in_the_middle_of_it() {
+    let mut cluster = Cluster::start();
+    let wait = "until [ -e /results/$NAME ]; do sleep 0.05; done";
+    let wait_for = |name: &str| wait.replace("$NAME", name);
+    let script =
+        format!("{STRANGE}; seq 1 20000; {}; {STRANGE}; {}; {STRANGE}", wait_for("go"), wait_for("end"));
+    let sweep = cluster.submit(&[], &script);
+    bt_tests::wait_until("the first part is in the log", || {
+        let log = cluster.run(&["logs", &sweep]);
+        log.stdout.ends_with("20000\n").then_some(())
+    });
+    cluster.agent().kill();
+    cluster.touch(&sweep, "/results/go");
+    cluster.add_agent("agent");
+    bt_tests::wait_until("the second part is in the log", || {
+        cluster.run(&["logs", &sweep]).stdout.matches("end").nth(1).map(drop)
+    });
+    cluster.touch(&sweep, "/results/end");
+    cluster.wait_ended(&sweep);
+    let count = (1..=20_000).map(|n| format!("{n}\n")).collect::<String>().into_bytes();
+    let log = published(&cluster, &sweep, "0");
+    assert!(log == [strange(), count, strange(), strange()].concat(), "{} bytes", log.len());
+}
+
+#[test]
+fn a_log_is_shown_as_dockers_is() {
+    let cluster = Cluster::start();
+    let script = "seq 1 9; echo problem >&2; until [ -e /results/go ]; do sleep 0.05; done; echo 10";
+    let sweep = cluster.submit(&[], script);
+    bt_tests::wait_until("the first lines are there", || {
+        (cluster.run(&["logs", &sweep]).stdout.lines().count() == 9).then_some(())
+    });
+    let last = cluster.run(&["logs", "-n", "3", &sweep]);
+    assert_eq!((last.stdout.as_str(), last.stderr.as_str()), ("8\n9\n", "problem\n"));
+    assert_eq!(cluster.ok(&["logs", "--since", "1h", &sweep]).lines().count(), 9);
+    assert_eq!(cluster.ok(&["logs", "--since", "2200-01-01T00:00:00Z", &sweep]), "");
+    let mut follower = cluster.spawn("follower", &["logs", "-f", "-n", "2", &sweep]);
+    bt_tests::wait_until("the last lines are shown", || follower.log().contains("9\n").then_some(()));
+    cluster.touch(&sweep, "/results/go");
+    assert_eq!(follower.wait(), 0);
+    let followed = follower.log();
+    assert!(followed.contains("9\n") && followed.contains("10\n") && !followed.contains("8\n"), "{followed}");
+}
+
+#[test]
+fn the_logs_of_all_failed_jobs_come_at_once() {
+    let cluster = Cluster::start();
+    let sweep = cluster.submit(&["--matrix", "n=1:4"], "echo job $BT_PARAM_N; exit $((BT_PARAM_N % 2))");
+    cluster.wait_ended(&sweep);
+    let logs = cluster.ok(&["logs", "--failed", &sweep]);
+    let expected = format!("==> {sweep}/0: exit(1) <==\njob 1\n==> {sweep}/2: exit(1) <==\njob 3\n");
+    assert_eq!(logs, expected);
+}

@@ -32,6 +32,7 @@ mod options;
 mod order;
 mod output;
 mod provenance;
+mod remarks;
 mod rerun;
 mod results;
 mod reuse_results;

@@ -45,8 +45,14 @@ pub(super) async fn publish(
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
     let metrics = metrics_of(held, job).await?;
     let listing = collect::list(&root).map_err(outputs_reason)?;
-    for skipped in &listing.skipped {
-        warn!(attempt.id = %held.id(), "output {} is left out: {}", skipped.path, skipped.why);
+    let left_out = listing.skipped.iter().find(|skipped| skipped.path == job.manifest.metrics);
+    if let Some(skipped) = left_out {
+        held.remark(format!("no metrics are reported: {} is {}", skipped.path, skipped.why));
+    }
+    if let Some(told) = collect::told(&listing.skipped) {
+        warn!(attempt.id = %held.id(), "{told}");
+        say_in_log(held, job, &told);
+        held.remark(told);
     }
     let encoding = upload::encoding(agent, held).await;
     let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
@@ -119,17 +125,19 @@ async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
     let Some(metrics) = metrics else { return Ok(String::new()) };
     if !metrics.left_out.is_empty() {
         let told = format!(
-            "btctl: {}: NaN, infinite or null, and so not reported: {}\n",
+            "{}: NaN, infinite or null, and so not reported: {}",
             job.manifest.metrics,
             metrics::listed(metrics.left_out.iter())
         );
-        say_in_log(held, job, told);
+        say_in_log(held, job, &told);
+        held.remark(told);
     }
     Ok(serde_json::Value::Object(metrics.numbers).to_string())
 }
 
-fn say_in_log(held: &Held, job: &Job, text: String) {
-    let line = LogLine { time: Timestamp::now(), stream: Stream::Stderr, text: text.into_bytes() };
+fn say_in_log(held: &Held, job: &Job, text: &str) {
+    let text = format!("btctl: {text}\n").into_bytes();
+    let line = LogLine { time: Timestamp::now(), stream: Stream::Stderr, text };
     let said = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
         .and_then(|(mut log, _)| log.append(&line).and_then(|()| log.finish()));
     if let Err(error) = said {
@@ -177,7 +185,12 @@ pub(crate) fn read_metrics(root: &Path, manifest: &Manifest) -> Result<Option<Me
     let name = &manifest.metrics;
     let file = match collect::open(root, name) {
         Ok(file) => file,
-        Err(collect::Error::NotFound { .. }) if manifest.require.is_empty() => return Ok(None),
+        // What is no regular file is left out as other outputs are, and told with them.
+        Err(collect::Error::NotFound { .. } | collect::Error::NotRegular { .. })
+            if manifest.require.is_empty() =>
+        {
+            return Ok(None);
+        }
         Err(collect::Error::NotFound { .. }) => {
             let required = metrics::listed(manifest.require.iter());
             return Err(Reason::Outputs(format!(

@@ -136,7 +136,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
             agent.engine.stop(slot.id, job.stop_grace(agent.options.stop_grace)).await?;
             Ok((Exit { code: 143, oom: false, error: String::new(), interrupted: false, ran: None }, Some(halt)))
         }
-        () = usage::measure(agent, held, slot.id, before) => unreachable!("measuring has no end"),
+        () = usage::measure(agent, held, slot.id, job.limits(&agent.offer), before) => unreachable!("measuring has no end"),
     };
     held.ran(began.elapsed());
     run::finish_log(held, log);

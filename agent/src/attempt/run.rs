@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bt_model::log::LogLine;
-use bt_model::manifest::OnDisconnect;
+use bt_model::manifest::{Manifest, OnDisconnect};
 use bt_model::reason::Reason;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ending, Halt, disk_is_short};
 use crate::engine::{Error, Exit, Sample};
+use crate::hints;
 use crate::holdings::Held;
 use crate::logfile::{self, LogFile};
 use crate::usage;
@@ -63,7 +64,7 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, 
                 agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
                 Ok((agent.engine.wait(held.id()).await?, Some(halt)))
             }
-            () = usage::measure(agent, held, held.id(), Sample::default()) => unreachable!("measuring has no end"),
+            () = usage::measure(agent, held, held.id(), job.limits(&agent.offer), Sample::default()) => unreachable!("measuring has no end"),
         }
     };
     tokio::pin!(logging, waiting);
@@ -240,14 +241,18 @@ pub(super) fn out_of_disk(agent: &Agent, held: &Held, ending: Ending) -> Ending 
     }
 }
 
-/// A job that failed and whose last words are that it could start no process or thread failed of that.
-pub(super) fn out_of_processes(held: &Held, ending: Ending) -> Ending {
+/// A job that failed and whose last words are that it could start no process or thread failed of that. What other last
+/// words mean is said beside the reason.
+pub(super) fn explained(held: &Held, manifest: &Manifest, ending: Ending) -> Ending {
     let Some(reason) = ending.reason() else { return ending };
     let words = logfile::last_words(&held.dir.log(), LAST_WORDS);
-    match is_out_of_processes(&reason, &words) {
-        true => Ending::failed(&Reason::Nproc),
-        false => ending,
+    if is_out_of_processes(&reason, &words) {
+        return Ending::failed(&Reason::Nproc);
     }
+    if let Some(hint) = hints::hint(&reason, &words, manifest) {
+        held.remark(hint);
+    }
+    ending
 }
 
 /// True if a job that ended by itself said last that it could start no process or thread.

@@ -12,8 +12,13 @@ mod fault;
 mod follow;
 mod image;
 mod kernel_log;
+mod memory;
+mod mend;
+mod oom;
+mod output;
 mod peek;
 mod podman;
+mod resume;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -22,11 +27,12 @@ mod wait;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummaryStateEnum,
+    SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
@@ -35,9 +41,10 @@ use bollard::query_parameters::{
 use bt_model::id::{AgentId, AttemptId};
 use tokio::sync::Semaphore;
 
-use crate::engine::docker::cgroup::Group;
+use crate::engine::docker::cgroup::{Group, Seen};
 use crate::engine::docker::fault::within;
-use crate::engine::docker::kernel_log::KernelLog;
+use crate::engine::docker::memory::Memory;
+use crate::engine::docker::output::Output;
 use crate::engine::{ContainerSpec, Error, Found, FoundState};
 
 /// How long a call that only reads may take.
@@ -62,7 +69,11 @@ pub(crate) struct Docker {
     deadline: Duration,
     /// Control groups of containers that run, where they can be seen from here.
     groups: Arc<Mutex<HashMap<AttemptId, Group>>>,
-    kernel: Arc<KernelLog>,
+    memory: Arc<Memory>,
+    /// What containers write whose log is not read yet.
+    outputs: Arc<Mutex<HashMap<AttemptId, Output>>>,
+    /// Its log driver leaves out the newline of a line that it keeps in pieces.
+    forgets_newlines: bool,
 }
 
 impl Docker {
@@ -101,13 +112,19 @@ impl Docker {
         if podman {
             podman::warn(&version);
         }
+        let info = within("info", READ_DEADLINE, None, client.info()).await?;
+        let is_watched = !podman
+            && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS)
+            && info.cgroup_version != Some(SystemInfoCgroupVersionEnum::_2);
         Ok(Self {
             client,
             podman,
             starts: Arc::new(Semaphore::new(starts_at_once as usize)),
             deadline,
             groups: Arc::default(),
-            kernel: Arc::new(KernelLog::open()),
+            memory: Arc::new(Memory::new(is_watched)),
+            outputs: Arc::default(),
+            forgets_newlines: !podman && version.api_version.as_deref().is_some_and(is_before_docker_23),
         })
     }
 
@@ -165,14 +182,34 @@ impl Docker {
     ///
     /// Must not race with [`stop`](Self::stop) for the same attempt: a stop that comes first finds nothing to stop.
     pub(crate) async fn start(&self, attempt: AttemptId) -> Result<(), Error> {
-        let state = self.inspect(attempt).await?.state.unwrap_or_default();
-        if state.status != Some(ContainerStateStatusEnum::CREATED) {
+        let found = self.inspect(attempt).await?;
+        if found.state.unwrap_or_default().status != Some(ContainerStateStatusEnum::CREATED) {
             return Ok(());
         }
         let _turn = self.turn().await;
+        self.memory.watch(attempt, &found.id.unwrap_or_default());
+        // Podman's log is as exact, and its attached readers can miss lines.
+        if !self.podman {
+            match self.attach(attempt).await {
+                Ok(output) => {
+                    self.outputs().insert(attempt, output);
+                }
+                Err(error) => {
+                    tracing::warn!(%attempt, %error, "the log is read from the engine's copy");
+                }
+            }
+        }
+        self.start_unattached(attempt).await
+    }
+
+    async fn start_unattached(&self, attempt: AttemptId) -> Result<(), Error> {
         let name = name(attempt);
         let call = self.client.start_container(&name, None::<StartContainerOptions>);
         within("start", self.deadline, Some(attempt), call).await
+    }
+
+    fn outputs(&self) -> MutexGuard<'_, HashMap<AttemptId, Output>> {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the container by the signal that it was made with, and SIGKILL if it still runs after `grace`. Fine if it has
@@ -191,7 +228,9 @@ impl Docker {
 
     /// Removes the container, killing it first if it runs, and its anonymous volumes. Fine if it is gone.
     pub(crate) async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
+        self.groups().remove(&attempt);
+        self.outputs().remove(&attempt);
+        self.memory.forget(attempt);
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let name = name(attempt);
         let call = self.client.remove_container(&name, Some(options));
@@ -244,18 +283,24 @@ impl Docker {
         }
     }
 
-    /// The control group of a container that runs, if it can be seen from here.
-    async fn group(&self, attempt: AttemptId) -> Result<Option<Group>, Error> {
-        let known = self.groups.lock().unwrap_or_else(PoisonError::into_inner).get(&attempt).cloned();
-        if known.is_some() {
-            return Ok(known);
+    /// The control group of a container that runs.
+    async fn group(&self, attempt: AttemptId) -> Result<Seen, Error> {
+        let known = self.groups().get(&attempt).cloned();
+        if let Some(group) = known {
+            return Ok(Seen::Group(group));
         }
-        let pid = self.inspect(attempt).await?.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
-        let group = pid.and_then(Group::of);
-        if let Some(group) = &group {
-            self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt, group.clone());
+        let found = self.inspect(attempt).await?;
+        let pid = found.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+        let Some(pid) = pid else { return Ok(Seen::NotYet) };
+        let seen = Group::of(pid, &found.id.unwrap_or_default());
+        if let Seen::Group(group) = &seen {
+            self.groups().insert(attempt, group.clone());
         }
-        Ok(group)
+        Ok(seen)
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashMap<AttemptId, Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn inspect(&self, attempt: AttemptId) -> Result<ContainerInspectResponse, Error> {
@@ -274,4 +319,10 @@ impl Docker {
 /// The name of an attempt's container. It is what makes `create` idempotent.
 fn name(attempt: AttemptId) -> String {
     format!("btctl-{attempt}")
+}
+
+/// True of an API version before 1.42, that of Docker 23.
+fn is_before_docker_23(api: &str) -> bool {
+    let minor = api.strip_prefix("1.").and_then(|minor| minor.parse::<u32>().ok());
+    minor.is_some_and(|minor| minor < 42)
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::volumes;
 
-use super::{ContainerSpec, Error, Exit, Found, FoundState, LogMark};
+use super::{ContainerSpec, Error, Exit, Found, FoundState, LogPlace};
 
 /// The image that every image is.
 const IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
@@ -174,7 +174,7 @@ impl Simulated {
     }
 
     /// The one line that the container prints when it starts, if it prints any; nothing if it was read before.
-    pub(crate) async fn log(&self, attempt: AttemptId, since: Option<LogMark>) -> Option<LogLine> {
+    pub(crate) async fn log(&self, attempt: AttemptId, since: Option<LogPlace>) -> Option<LogLine> {
         let (time, mut ended, text) = {
             let containers = self.lock();
             let container = containers.get(&attempt)?;

@@ -1,5 +1,9 @@
 //! `btctl image`: images without a registry, and what is in one.
 
+mod source;
+
+use std::path::{Path, PathBuf};
+
 use bt_agent::LocalImage;
 use bt_proto::v1::{self, push_image_request};
 use futures_util::StreamExt;
@@ -7,6 +11,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use self::source::Source;
 use super::results::pairs;
 use crate::batch::Batch;
 use crate::client::Client;
@@ -18,7 +23,10 @@ use crate::settings::Settings;
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Image {
     /// Hand in an image of this machine: agents that need it load it from the coordinator, once each.
-    #[command(after_help = "Example:\n  btctl image push sma-cross:1")]
+    #[command(
+        after_help = "Examples:\n  btctl image push sma-cross:1\n  docker save -o image.tar sma-cross:1\n  \
+                      btctl image push --file image.tar sma-cross:1"
+    )]
     Push(Push),
     /// List the images that were handed in.
     Ls(Ls),
@@ -33,6 +41,9 @@ pub(crate) struct Push {
     /// Names of images, here and in manifests.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
+    /// Take them from an archive that `docker save` or `podman save` wrote; no container engine is needed then.
+    #[arg(long, value_name = "TAR")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -80,22 +91,26 @@ impl Push {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let mut batch = Batch::of_named(self.images.len());
         for image in &self.images {
-            batch.note(image, push(image, settings).await)?;
+            batch.note(image, push(image, self.file.as_deref(), settings).await)?;
         }
         batch.finish()
     }
 }
 
-async fn push(name: &str, settings: &Settings) -> Result<(), Error> {
-    let image = LocalImage::find(name).await?;
+async fn push(name: &str, file: Option<&Path>, settings: &Settings) -> Result<(), Error> {
+    let source = match file {
+        Some(path) => Source::open(path, name)?,
+        None => Source::Engine(LocalImage::find(name).await?),
+    };
     let client = Client::connect(settings).await?;
+    let id = source.id().to_owned();
     let head = v1::Image {
-        id: image.id.clone(),
+        id: id.clone(),
         name: name.to_owned(),
         pushed_by: settings.owner.value.clone(),
         ..v1::Image::default()
     };
-    let known = client.images().await?.into_iter().any(|known| known.id == image.id);
+    let known = client.images().await?.into_iter().any(|known| known.id == id);
     let bar = match terminal::is_stderr() {
         true => ProgressBar::new_spinner(),
         false => ProgressBar::hidden(),
@@ -109,10 +124,10 @@ async fn push(name: &str, settings: &Settings) -> Result<(), Error> {
             if sender.send(message(push_image_request::Kind::Image(head))).await.is_err() || known {
                 return Ok(());
             }
-            let mut data = Box::pin(image.save());
+            let mut data = source.data().await?;
             let mut sent = 0;
             while let Some(piece) = data.next().await {
-                let mut piece = piece.map_err(Error::from)?;
+                let mut piece = piece?;
                 while !piece.is_empty() {
                     let part = piece.split_to(piece.len().min(1 << 20));
                     sent += part.len() as u64;

@@ -31,6 +31,8 @@ pub(crate) enum News {
         image_id: Option<String>,
         measured: Measured,
         given: Box<Given>,
+        /// What its owner should know besides how it ended.
+        remark: String,
     },
 }
 
@@ -115,7 +117,7 @@ impl Batch {
                     advance.image_id.clone_from(image_id);
                 }
             }
-            News::Ended { ending, publication, image_id, measured, given } => {
+            News::Ended { ending, publication, image_id, measured, given, remark } => {
                 // What has ended needs no steps on the way; that its container ran is kept.
                 let advance = self.advances.remove(&report.attempt);
                 self.ended.insert(report.attempt);
@@ -123,6 +125,7 @@ impl Batch {
                     publication: publication.clone(),
                     measured: *measured,
                     given: given.as_ref().clone(),
+                    remark: remark.clone(),
                     image_id: image_id.clone().or(advance.and_then(|advance| advance.image_id)),
                     ..Settlement::of(report.attempt, Fence::Agent(report.agent), ending.clone())
                 });

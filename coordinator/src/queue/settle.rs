@@ -51,6 +51,8 @@ pub(crate) struct Settlement {
     pub(crate) image_id: Option<String>,
     pub(crate) measured: Measured,
     pub(crate) given: Given,
+    /// What its owner should know besides how it ended.
+    pub(crate) remark: String,
 }
 
 /// What an attempt was given that is not the same everywhere, where its agent said so.
@@ -83,6 +85,7 @@ impl Settlement {
             image_id: None,
             measured: Measured::default(),
             given: Given::default(),
+            remark: String::new(),
         }
     }
 }
@@ -266,6 +269,7 @@ struct AttemptEnds {
     wall: Vec<Option<i64>>,
     fingerprints: Vec<Option<Value>>,
     circumstances: Vec<Option<Value>>,
+    remarks: Vec<String>,
 }
 
 impl AttemptEnds {
@@ -282,6 +286,7 @@ impl AttemptEnds {
         self.wall.push(amount(wall_millis));
         self.fingerprints.push(settlement.given.fingerprints.clone());
         self.circumstances.push(settlement.given.circumstances.clone());
+        self.remarks.push(settlement.remark.clone());
         self.reasons.push(match &settlement.ending {
             Ending::Failed(reason) | Ending::Hindered(reason) => Some(reason),
             _ => None,
@@ -303,6 +308,7 @@ impl AttemptEnds {
             &self.wall as _,
             &self.fingerprints as _,
             &self.circumstances as _,
+            &self.remarks,
         )
         .execute(tx)
         .await?;

@@ -271,6 +271,7 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         image_id: None,
         measured: Measured::default(),
         given: Box::default(),
+        remark: String::new(),
     };
     let steps = [
         (attempt, advanced(AttemptEvent::Prepares, None)),
@@ -290,6 +291,7 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         image_id: None,
         measured: Measured::default(),
         given: Box::default(),
+        remark: String::new(),
     };
     assert_eq!(bench.report(1, [(attempt, failed)]).await, [Recorded::Done(false)]);
 }
@@ -345,6 +347,7 @@ async fn an_older_session_is_refused(pool: PgPool) {
         image_id: None,
         measured: Measured::default(),
         given: Box::default(),
+        remark: String::new(),
     };
     assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
     assert_eq!(bench.attempt_state().await, AttemptState::Leased);

@@ -32,6 +32,8 @@ use crate::queue::{
 const HELLO: Duration = Duration::from_secs(10);
 /// Reports of one agent that may be on their way into Postgres; it is not read on before one of them has got there.
 const OPEN_REPORTS: usize = 256;
+/// Bytes of what an agent may say of an attempt besides how it ended.
+const LONGEST_REMARK: usize = 2000;
 
 #[tonic::async_trait]
 impl v1::agents_server::Agents for Services {
@@ -172,6 +174,10 @@ impl Services {
             Settlement::of(*attempt, Fence::None, ending)
         });
         let returned: Vec<_> = returned.collect();
+        if returned.iter().any(|settlement| settlement.ending == Ending::Returned) {
+            // Its line may have broken, or it can't keep what it is given.
+            self.sessions.handed_back(agent, "it came back without jobs that were sent to it");
+        }
         self.queue.settle(&returned).await.map_err(status::queue)?;
 
         let ruling = |attempt: &AttemptId| match holding.known.get(attempt) {
@@ -279,6 +285,7 @@ impl Services {
                 |attempt: &AttemptId| Settlement::of(*attempt, Fence::Unreceived, Ending::Returned);
             let returned: Vec<_> = unreceived.iter().map(returned).collect();
             self.queue.settle(&returned).await.map_err(status::queue)?;
+            self.sessions.handed_back(agent, "it did not take jobs that were sent to it");
             for attempt in unreceived {
                 self.sessions.stopped(agent, attempt);
             }
@@ -307,12 +314,18 @@ impl Services {
         }
         let measured = report.usage.map_or_else(Measured::default, measured);
         let given = Box::new(given(report.volume_fingerprints, report.given));
+        let remark = match &kind {
+            report::Kind::Released(released) if report.remark.is_empty() => &released.why,
+            _ => &report.remark,
+        };
+        let remark = remark_of(remark);
         let ended_with = |ending, publication| News::Ended {
             ending,
             publication,
             image_id: image_id.clone(),
             measured,
             given: given.clone(),
+            remark: remark.clone(),
         };
         let ended = |ending| ended_with(ending, Publication::default());
         let came = || self.came(agent, session, attempt, report.files, report.log);
@@ -353,6 +366,8 @@ impl Services {
                 if refused {
                     info!(attempt.id = %attempt, agent.id = %agent, "the agent can't start it: {why}");
                     self.sessions.refused(agent, attempt, &why);
+                } else if !preempted {
+                    self.sessions.handed_back(agent, &why);
                 }
                 if let Some(came) = came().await? {
                     self.store_log(&came).await;
@@ -434,6 +449,12 @@ fn given(mut fingerprints: HashMap<String, String>, given: Option<v1::Given>) ->
             })
         }),
     }
+}
+
+/// What an agent says of an attempt besides how it ended, as Postgres can keep it.
+fn remark_of(said: &str) -> String {
+    let end = said.floor_char_boundary(LONGEST_REMARK);
+    said[..end].replace('\0', "\u{fffd}")
 }
 
 fn measured(usage: v1::Usage) -> Measured {

@@ -13,7 +13,8 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::read::{float_of, without_non_finite};
+use super::read::float_of;
+use super::spellings::without_non_finite;
 use super::{MAX_DEPTH, MAX_METRICS, MetricsError, check_name, joined};
 use crate::scalar;
 
@@ -39,8 +40,8 @@ impl FromStr for Mapping {
 
 /// Takes numbers out of JSON of any shape.
 pub fn read_json(text: &[u8], mappings: &[Mapping]) -> Result<Map<String, Value>, MetricsError> {
-    let text = utf8(text)?;
-    let json = without_non_finite(text);
+    let text = decoded(text)?;
+    let json = without_non_finite(&text);
     let mut found = Found::new(mappings);
     let mut deserializer = serde_json::Deserializer::from_str(&json);
     let walk = Walk { found: &mut found, name: "", depth: 0 };
@@ -112,11 +113,8 @@ fn is_grouped(whole: &str) -> bool {
         && groups.all(|group| group.len() == 3 && digits(group))
 }
 
-pub(super) fn utf8(text: &[u8]) -> Result<&str, MetricsError> {
-    let text = std::str::from_utf8(text)
-        .map_err(|error| MetricsError(format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
-    // Some programs begin a file with a mark.
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+pub(super) fn decoded(text: &[u8]) -> Result<Cow<'_, str>, MetricsError> {
+    crate::text::decode(text).map_err(|error| MetricsError(error.to_string()))
 }
 
 /// The numbers that were taken so far.

@@ -3,13 +3,14 @@
 
 use serde_json::{Map, Value};
 
-use super::import::{Found, Mapping, plain_number, utf8};
+use super::import::{Found, Mapping, decoded, plain_number};
 use super::{MAX_METRICS, MetricsError};
 use crate::rfc4180::{self, Cell, Reader, Record};
 
 /// Takes numbers out of CSV of either form.
 pub fn read_csv(text: &[u8], mappings: &[Mapping]) -> Result<Map<String, Value>, MetricsError> {
-    let records = records(utf8(text)?)?;
+    let text = decoded(text)?;
+    let records = records(&text)?;
     let mut found = Found::new(mappings);
     let Some((first, rest)) = records.split_first() else {
         return found.finish();

@@ -7,11 +7,9 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::spellings::without_non_finite;
 use super::{MAX_DEPTH, Metrics, MetricsError, SERIES, Seen, joined};
 use crate::scalar;
-
-/// What non-finite numbers become before the text is read as JSON.
-const NULL: &str = "null";
 
 pub(super) fn read(text: &str) -> Result<Metrics, MetricsError> {
     let json = without_non_finite(text);
@@ -89,7 +87,7 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         match self.name {
-            "" => self.wrong(NULL),
+            "" => self.wrong("null"),
             name => {
                 self.into.metrics.left_out.push(name.to_owned());
                 Ok(())
@@ -285,54 +283,4 @@ impl<'de> Visitor<'de> for Point<'_> {
             _ => Err(A::Error::custom(format!("a list in `{series}` is no pair of a time and a number"))),
         }
     }
-}
-
-/// The text with `null` for Python's non-finite numbers; what stands in quotes stays. Columns may shift behind one, lines
-/// do not.
-pub(super) fn without_non_finite(text: &str) -> Cow<'_, str> {
-    if !text.contains("NaN") && !text.contains("Infinity") {
-        return Cow::Borrowed(text);
-    }
-    let mut json = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        // Up to the next quote no token is part of a text.
-        let quote = rest.find('"').unwrap_or(rest.len());
-        let (mut outside, quoted) = rest.split_at(quote);
-        while let Some(at) = outside.find(['N', 'I']) {
-            let (before, from) = outside.split_at(at);
-            let after = ["NaN", "Infinity"].into_iter().find_map(|token| from.strip_prefix(token));
-            match after {
-                Some(after) => {
-                    json.push_str(before.strip_suffix('-').unwrap_or(before));
-                    json.push_str(NULL);
-                    outside = after;
-                }
-                None => {
-                    json.push_str(&outside[..=at]);
-                    outside = &outside[at + 1..];
-                }
-            }
-        }
-        json.push_str(outside);
-        let end = end_of_text(quoted);
-        json.push_str(&quoted[..end]);
-        rest = &quoted[end..];
-    }
-    Cow::Owned(json)
-}
-
-/// Where the text in quotes at the beginning ends.
-fn end_of_text(quoted: &str) -> usize {
-    let mut escaped = true;
-    for (at, byte) in quoted.bytes().enumerate() {
-        match byte {
-            // The opening quote counts as escaped.
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    quoted.len()
 }

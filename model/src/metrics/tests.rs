@@ -28,7 +28,7 @@ fn pythons_non_finite_numbers_are_left_out_by_name() {
     read(text, r#"{"NaN \"NaN":1,"e":-1}"#);
     assert_eq!(parse(text.as_bytes()).unwrap().left_out, ["a", "b", "c", "d"]);
     read(r#"{"a\\": NaN, "b": 2, "Name": 3, "I": 4}"#, r#"{"b":2,"Name":3,"I":4}"#);
-    refused("{\"a\": Nan}", "not JSON");
+    refused("{\"a\": Nano}", "not JSON");
 }
 
 #[test]

@@ -134,3 +134,38 @@ fn an_image_with_two_names_is_kept_until_the_last_is_removed() {
     cluster.ok(&["image", "rm", &one]);
     assert_eq!(archives(), 0);
 }
+
+/// An archive can name what it likes: only the image that was asked for is loaded, and a name that another image bears here
+/// stays with that one.
+#[test]
+fn an_archive_moves_no_name_of_this_machine() {
+    let images = Images::new();
+    let cluster = Cluster::start();
+    let (mine, victim) = (images.name("mine:1"), images.name("victim:1"));
+    let attackers = images.build_large(&mine, 1 << 20);
+    docker(&["tag", &mine, &victim]);
+    let tar = cluster.dir().join("image.tar");
+    docker(&["save", "-o", tar.to_str().unwrap(), &mine, &victim]);
+    images.remove(&mine);
+    images.remove(&victim);
+    let victims = images.build_large(&victim, 1 << 10);
+
+    let other = cluster.run(&["image", "push", "--file", tar.to_str().unwrap(), &mine]);
+    assert_eq!(other.code, 0, "{other:?}");
+    let sweep = submit(&cluster, &mine, &[], "true");
+    succeeds(&cluster, &sweep);
+    assert_eq!(pin(&cluster, &sweep), attackers);
+    let id_of = |name: &str| docker(&["inspect", "-f", "{{.Id}}", name]).trim().to_owned();
+    assert_eq!(id_of(&victim), victims, "the name stays where it was");
+    assert_eq!(id_of(&mine), attackers, "a name that was free is given");
+}
+
+#[test]
+fn an_archive_that_is_none_is_refused_before_anything_is_sent() {
+    let cluster = Cluster::start();
+    let tar = cluster.dir().join("image.tar");
+    std::fs::write(&tar, "no archive").unwrap();
+    let said = cluster.run(&["image", "push", "--file", tar.to_str().unwrap(), "x:1"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("image.tar"), "{said:?}");
+}

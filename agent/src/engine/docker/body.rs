@@ -16,7 +16,7 @@ use crate::volumes::Source;
 
 /// The most that a `/tmp` holds. It counts as the job's memory, of which it takes half at most.
 const TMP_BYTES_MAX: u64 = 1 << 30;
-/// Files of log that the Engine keeps: the one that is written and the one before.
+/// Files of log that the Engine keeps for an agent that is away: the one that is written and the one before.
 const LOG_FILES: u32 = 2;
 /// The least that each of them holds, however little of the log is kept in the end: what is overwritten before the agent
 /// has read it would be missing from the log's beginning.
@@ -84,10 +84,12 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         init: Some(true),
         log_config: Some(HostConfigLogConfig {
-            typ: Some("json-file".to_owned()),
+            // The one driver of Docker that keeps any byte.
+            typ: Some("local".to_owned()),
             config: Some(HashMap::from([
                 ("max-size".to_owned(), spec.log_limit.max(LOG_FILE_LEAST).to_string()),
                 ("max-file".to_owned(), LOG_FILES.to_string()),
+                ("compress".to_owned(), "false".to_owned()),
             ])),
         }),
         ..Default::default()

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use crate::engine::Sample;
 
 const ROOT: &str = "/sys/fs/cgroup";
+/// The controllers of version 1 that are read.
+const ACCOUNTS: [&str; 4] = ["memory", "cpuacct", "blkio", "pids"];
 
 /// Where a container's accounts are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +20,40 @@ pub(super) enum Group {
     V1(HashMap<String, PathBuf>),
 }
 
+/// What can be seen of a container's control group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Group(Group),
+    /// It has none yet, or none any more.
+    NotYet,
+    /// It can't be seen from here: the Engine must be asked.
+    Hidden,
+}
+
 impl Group {
-    /// That of a process, by what `/proc/PID/cgroup` says; nothing if it can't be seen from here.
-    pub(super) fn of(pid: i64) -> Option<Self> {
-        let group = Self::parse(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)?;
-        group.oom_kills().map(|_| group)
+    /// The group of a container's first process, by what `/proc/PID/cgroup` says; nothing if it can't be seen from here.
+    ///
+    /// A group is the container's if it bears the container's id. Another one is the one in which the process was made
+    /// and which it is about to leave, or another process's that got the same number since: the figures of the whole
+    /// machine, or a stranger's.
+    pub(super) fn of(pid: i64, container: &str) -> Seen {
+        let Ok(groups) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return Seen::NotYet };
+        let Some(group) = Self::parse(&groups) else { return Seen::Hidden };
+        match (group.is_of(container), group.oom_kills()) {
+            (true, Some(_)) => Seen::Group(group),
+            (true, None) => Seen::Hidden,
+            (false, _) if groups.lines().all(|line| line.ends_with(":/")) && is_own_root() => Seen::Hidden,
+            (false, _) => Seen::NotYet,
+        }
+    }
+
+    /// Whether all accounts that are read are the container's.
+    fn is_of(&self, container: &str) -> bool {
+        let bears = |dir: &PathBuf| !container.is_empty() && dir.to_string_lossy().contains(container);
+        match self {
+            Self::V2(dir) => bears(dir),
+            Self::V1(dirs) => ACCOUNTS.iter().all(|name| dirs.get(*name).is_none_or(bears)),
+        }
     }
 
     fn parse(groups: &str) -> Option<Self> {
@@ -84,6 +115,11 @@ impl Group {
     }
 }
 
+/// True if this process sees itself at the root of its control groups, as in a container: it sees others there as well.
+fn is_own_root() -> bool {
+    fs::read_to_string("/proc/self/cgroup").is_ok_and(|own| own.lines().all(|line| line.ends_with(":/")))
+}
+
 fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
@@ -114,6 +150,26 @@ mod tests {
         let Some(Group::V1(dirs)) = Group::parse(hybrid) else { panic!("it counts by the old controllers") };
         assert_eq!(dirs["cpuacct"], PathBuf::from("/sys/fs/cgroup/cpuacct/docker/ab"));
         assert_eq!(Group::parse(""), None);
+    }
+
+    #[test]
+    fn only_a_group_with_the_containers_id_is_the_containers() {
+        let is_of = |groups: &str| Group::parse(groups).unwrap().is_of("ab12");
+        assert!(is_of("0::/system.slice/docker-ab12.scope\n"));
+        assert!(is_of(
+            "0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ab12.scope/container\n"
+        ));
+        assert!(is_of("5:memory:/docker/ab12\n3:cpu,cpuacct:/docker/ab12\n1:name=systemd:/\n"));
+        for other in [
+            "0::/\n",
+            "0::/system.slice/docker.service\n",
+            "5:memory:/\n3:cpu,cpuacct:/\n",
+            "5:memory:/docker/ab12\n3:cpu,cpuacct:/\n",
+            "5:memory:/docker/cd34\n3:cpu,cpuacct:/docker/cd34\n",
+        ] {
+            assert!(!is_of(other), "{other}");
+        }
+        assert!(!Group::parse("0::/x\n").unwrap().is_of(""));
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! Commands in a container that is there already.
 
-use bollard::container::LogOutput;
 use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
 use bt_model::id::AttemptId;
-use bt_model::log::{LogLine, Stream as Source};
 use futures_util::StreamExt;
-use jiff::Timestamp;
 
+use crate::engine::docker::cgroup::{Group, Seen};
 use crate::engine::docker::fault::{self, within};
+use crate::engine::docker::output::lines;
 use crate::engine::docker::{Docker, READ_DEADLINE, name};
 use crate::engine::{Error, Exit, Running, Task};
 
@@ -36,18 +35,7 @@ impl Docker {
             let message = "the command was started without its output".to_owned();
             return Err(Error::Engine { call: "exec", status: None, message });
         };
-        let lines = output.map(|piece| match piece {
-            Ok(LogOutput::StdErr { message }) => Ok((Source::Stderr, message)),
-            Ok(piece) => Ok((Source::Stdout, piece.into_bytes())),
-            Err(fault) => Err(fault::of("exec", None, fault)),
-        });
-        let lines = lines.flat_map(|piece| {
-            let lines: Vec<_> = match piece {
-                Ok((source, text)) => LogLine::split(Timestamp::now(), source, &text).map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            };
-            futures_util::stream::iter(lines)
-        });
+        let lines = lines(output).map(|line| line.map_err(|fault| fault::of("exec", None, fault)));
         Ok(Running { id, lines: lines.boxed() })
     }
 
@@ -68,12 +56,19 @@ impl Docker {
     /// Processes of a running container that the kernel has killed for memory, as its control group counts them: the
     /// Engine tells only when the container has ended. Nothing if that can't be read here.
     pub(crate) async fn oom_kills(&self, container: AttemptId) -> Result<Option<u64>, Error> {
-        Ok(self.group(container).await?.and_then(|group| group.oom_kills()))
+        Ok(self.seen_group(container).await?.and_then(|group| group.oom_kills()))
     }
 
     /// True if no process but its own is in the container, so that the next command is alone in it.
     pub(crate) async fn is_at_rest(&self, container: AttemptId) -> Result<bool, Error> {
-        let group = self.group(container).await?;
+        let group = self.seen_group(container).await?;
         Ok(group.and_then(|group| group.processes()).is_some_and(|processes| processes <= AT_REST))
+    }
+
+    async fn seen_group(&self, container: AttemptId) -> Result<Option<Group>, Error> {
+        Ok(match self.group(container).await? {
+            Seen::Group(group) => Some(group),
+            Seen::NotYet | Seen::Hidden => None,
+        })
     }
 }

@@ -1,7 +1,10 @@
-//! Reading a container's log while it is written, without losing or doubling a line.
+//! Reading a container's log while it is written, without losing or doubling a byte.
 //!
-//! The end of the Engine's stream is a hint, as in `wait`: only when the container has ended too, and a last look finds
-//! nothing new, has the log ended. A stream that breaks before is opened again behind the last line that was read.
+//! What the container writes comes through the connection that was attached before it started. Where there is none (the
+//! agent was started anew), or it broke (the Engine was), the Engine's own log is read, behind the bytes that are known.
+//! The end of a stream is a hint, as in `wait`: only when the container has ended too, and the Engine was there all the
+//! time, or a last look at its log finds nothing new, has the log ended. A log that breaks off is opened again behind the
+//! last line that was read.
 //!
 //! Podman leaves lines out of a stream that it still writes when the container has ended. So what comes from it is given
 //! out when an inspection has shown that the container had not ended by then, and is read again otherwise.
@@ -21,9 +24,12 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::engine::docker::fault;
+use crate::engine::docker::mend::Mender;
+use crate::engine::docker::output::Output;
+use crate::engine::docker::resume::{Mark, Resume};
 use crate::engine::docker::wait::{AWAY_LIMIT, AWAY_PAUSE};
 use crate::engine::docker::{Docker, name};
-use crate::engine::{Error, LogMark};
+use crate::engine::{Error, LogPlace};
 
 /// After this much silence the container is inspected: has it ended without the stream's saying so?
 const QUIET_INTERVAL: Duration = Duration::from_secs(15);
@@ -32,25 +38,34 @@ const UNPROVED_TIME: Duration = Duration::from_millis(500);
 const UNPROVED_LINES: usize = 1000;
 /// How long the last look at an ended container's log may be silent.
 const LAST_LOOK_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a container may go on after its output has ended, and how long to wait before it is looked at again.
+const ENDING_LIMIT: Duration = Duration::from_secs(5);
+const ENDING_PAUSE: Duration = Duration::from_millis(20);
 
 impl Docker {
-    /// The container's log behind `since`, both streams in the order in which the Engine received them, until the
-    /// container has ended. An error is the last item.
+    /// The container's log behind `since`, both streams in the order in which they came, until the container has ended.
+    /// An error is the last item.
     pub(crate) fn logs(
         &self,
         attempt: AttemptId,
-        since: Option<LogMark>,
+        since: Option<LogPlace>,
     ) -> impl Stream<Item = Result<LogLine, Error>> + Send + 'static {
+        let attached = self.outputs().remove(&attempt);
         let follower = Follower {
             docker: self.clone(),
             attempt,
-            mark: since,
-            skip: since,
+            // What a container wrote while no one was attached is in the Engine's log alone.
+            attached: attached.filter(|_| since.is_none()),
+            resume: Resume::at(since),
+            mender: Mender::new(self.forgets_newlines),
+            mark: None,
+            skip: None,
             at_mark: 0,
             lines: None,
             unproved: Vec::new(),
             unproved_since: Instant::now(),
             proved: VecDeque::new(),
+            ready: VecDeque::new(),
             last_look: false,
             away_since: None,
         };
@@ -63,18 +78,23 @@ impl Docker {
 struct Follower {
     docker: Docker,
     attempt: AttemptId,
-    /// Behind the last line that was given out.
-    mark: Option<LogMark>,
+    attached: Option<Output>,
+    /// The bytes of the Engine's log that are known already.
+    resume: Resume,
+    mender: Mender,
+    /// Behind the last line of the Engine's log that was given out.
+    mark: Option<Mark>,
     /// What the open stream must skip up to: the Engine's `since` counts whole seconds and includes them.
-    skip: Option<LogMark>,
+    skip: Option<Mark>,
     /// How many of the lines that `skip` counts the open stream has shown.
     at_mark: u64,
     lines: Option<BoxStream<'static, Result<LogOutput, Fault>>>,
     /// Lines of a stream that may have left some out before them.
     unproved: Vec<LogLine>,
     unproved_since: Instant,
-    /// Lines that are to be given out before any other.
+    /// Lines that are certain, and those of them that are not known yet.
     proved: VecDeque<LogLine>,
+    ready: VecDeque<LogLine>,
     /// The container has ended, and the open stream only shows what was missed.
     last_look: bool,
     away_since: Option<Instant>,
@@ -94,18 +114,62 @@ enum Seen {
 impl Follower {
     async fn next(&mut self) -> Result<Option<LogLine>, Error> {
         loop {
-            if let Some(line) = self.proved.pop_front() {
-                self.mark = Some(LogMark::after(self.mark, line.time));
+            if let Some(attached) = self.attached.as_mut() {
+                match attached.next().await {
+                    Some(Ok(line)) => {
+                        self.resume.took(&line);
+                        return Ok(Some(line));
+                    }
+                    end => {
+                        self.attached = None;
+                        if end.is_none() && self.has_ended().await? {
+                            return Ok(None);
+                        }
+                        tracing::debug!(attempt = %self.attempt, "its output broke off; the engine's log is read");
+                    }
+                }
+            }
+            if let Some(line) = self.ready.pop_front() {
                 return Ok(Some(line));
+            }
+            if let Some(line) = self.proved.pop_front() {
+                self.mark = Some(Mark::after(self.mark, line.time));
+                self.ready.extend(self.resume.rest_of(line));
+                continue;
             }
             match self.read().await? {
                 Seen::Line(line) => {
                     self.away_since = None;
-                    self.take(line).await?;
+                    for line in self.mender.take(line).collect::<Vec<_>>() {
+                        self.take(line).await?;
+                    }
                 }
                 Seen::Skipped => {}
-                Seen::Paused { broken: None, .. } if self.last_look => return Ok(None),
+                Seen::Paused { broken: None, .. } if self.last_look => {
+                    self.proved.extend(self.mender.end());
+                    if self.proved.is_empty() {
+                        return Ok(None);
+                    }
+                }
                 Seen::Paused { open, broken } => self.look_around(open, broken).await?,
+            }
+        }
+    }
+
+    /// True if the container has ended, as its output has. One that is still there after a while has closed its output
+    /// or lost its connection, and an Engine that is away may have broken it.
+    async fn has_ended(&mut self) -> Result<bool, Error> {
+        let began = Instant::now();
+        let mut pause = ENDING_PAUSE;
+        loop {
+            match self.docker.end_of(self.attempt).await {
+                Ok(Some(_)) => return Ok(true),
+                Ok(None) if began.elapsed() < ENDING_LIMIT => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Ok(None) | Err(Error::Unreachable { .. } | Error::Timeout { .. }) => return Ok(false),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -142,7 +206,10 @@ impl Follower {
             Err(_) => Ok(Seen::Paused { open: true, broken: None }),
             Ok(None) => Ok(Seen::Paused { open: false, broken: None }),
             Ok(Some(Ok(frame))) => Ok(match parse(frame) {
-                Some(line) if self.is_old(&line) => Seen::Skipped,
+                Some(line) if self.is_old(&line) => {
+                    self.mender.skip(&line);
+                    Seen::Skipped
+                }
                 Some(line) => Seen::Line(line),
                 None => Seen::Paused { open: false, broken: Some(torn()) },
             }),
@@ -195,6 +262,7 @@ impl Follower {
     fn open(&mut self) -> BoxStream<'static, Result<LogOutput, Fault>> {
         self.skip = self.mark;
         self.at_mark = 0;
+        self.mender = Mender::new(self.docker.forgets_newlines);
         // A second earlier, for lines whose times step back.
         let since = self.mark.map_or(0, |mark| mark.time.as_second() - 1);
         let options = LogsOptionsBuilder::new()

@@ -8,7 +8,7 @@ use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Fault;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveImageOptionsBuilder,
+    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use bt_model::image::has_tag;
 use bt_model::resources::ByteSize;
@@ -143,6 +143,16 @@ impl Docker {
                 Some(Err(fault)) => return Err(pull_refused(image, fault)),
             }
         }
+    }
+
+    /// Gives an image a name, which another image must not bear.
+    pub(crate) async fn tag(&self, id: &str, name: &str) -> Result<(), Error> {
+        let (repository, tag) = match has_tag(name) {
+            true => name.rsplit_once(':').unwrap_or((name, "latest")),
+            false => (name, "latest"),
+        };
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        within("tag", READ_DEADLINE, None, self.client.tag_image(id, Some(options))).await
     }
 
     /// Removes an image by its id, with all its names, unless a container needs it. Fine if it is gone.

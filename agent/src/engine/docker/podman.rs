@@ -57,10 +57,15 @@ pub(super) async fn check(spec: &ContainerSpec) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names what is mounted in the form of `-v`. The newer form it writes into a list with commas, where a path with a comma
+/// Names its log driver, and what is mounted in the form of `-v`. The newer form it writes into a list with commas, where a path with a comma
 /// could name another source, and it forgets that what the image has at that path is not to be copied into a volume.
 pub(super) fn adapt(body: &mut ContainerCreateBody) {
     let Some(host) = &mut body.host_config else { return };
+    // Its name for Podman's own driver, which keeps any byte; it has no other of Docker's.
+    if let Some(log) = &mut host.log_config {
+        log.typ = Some("json-file".to_owned());
+        log.config.iter_mut().for_each(|config| drop(config.remove("compress")));
+    }
     let bind = |mount: Mount| {
         let mode = if mount.read_only == Some(true) { "ro" } else { "rw" };
         let more = if mount.typ == Some(MountType::VOLUME) { ",nocopy" } else { "" };

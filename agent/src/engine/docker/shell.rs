@@ -23,7 +23,8 @@ impl Docker {
         let name = name(spec.attempt);
         let attaching = self.client.attach_container(&name, Some(options));
         let attached = within("attach", self.deadline, Some(spec.attempt), attaching).await?;
-        self.start(spec.attempt).await?;
+        let _turn = self.turn().await;
+        self.start_unattached(spec.attempt).await?;
         let output = attached.output.map(|piece| match piece {
             Ok(LogOutput::StdErr { message }) => Ok(ShellOutput::Stderr(message.into())),
             Ok(piece) => Ok(ShellOutput::Stdout(piece.into_bytes().into())),

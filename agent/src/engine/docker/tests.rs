@@ -11,10 +11,10 @@ use bollard::query_parameters::{
 };
 use bt_model::id::SweepId;
 use bt_model::log::{LogLine, Stream as Source};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 
 use super::*;
-use crate::engine::{Bind, Exit, LogMark, Network, Stop, classify};
+use crate::engine::{Bind, Exit, LogPlace, Network, Stop, classify};
 use crate::volumes::Source as Place;
 
 const IMAGE: &str = "btctl-test-busybox:1";
@@ -110,7 +110,7 @@ async fn run(docker: &Docker, spec: &ContainerSpec) -> (Result<Exit, Error>, Vec
     }
 }
 
-async fn all_lines(docker: &Docker, attempt: AttemptId, since: Option<LogMark>) -> Vec<LogLine> {
+async fn all_lines(docker: &Docker, attempt: AttemptId, since: Option<LogPlace>) -> Vec<LogLine> {
     docker.logs(attempt, since).map(Result::unwrap).collect().await
 }
 
@@ -160,24 +160,58 @@ async fn a_log_comes_whole() {
     assert!(text(&lines, Source::Stdout) == "x".repeat(100_000));
 }
 
+/// Bytes of every kind that an engine's log has been seen to change: invalid and cut UTF-8, NUL, carriage returns, a long
+/// line whose characters lie across the places where it is cut, and an end without a newline.
+const STRANGE: &str = "printf 'caf\\351\\n\\0\\r\\n\\377\\376'; seq 1 50; printf x; yes \u{e9} | head -n 40000 | busybox tr -d '\\n'; \
+                       echo; seq 51 60 >&2; printf 'no newline\\303'";
+
+fn strange() -> (Vec<u8>, Vec<u8>) {
+    let count = |range: std::ops::RangeInclusive<u32>| range.map(|n| format!("{n}\n")).collect::<String>();
+    let head = [b"caf\xe9\n\0\r\n\xff\xfe", count(1..=50).as_bytes(), b"x"].concat();
+    let stdout = [&head, "\u{e9}".repeat(40_000).as_bytes(), b"\nno newline\xc3"].concat();
+    (stdout, count(51..=60).into_bytes())
+}
+
+fn bytes(lines: &[LogLine]) -> (Vec<u8>, Vec<u8>) {
+    let of =
+        |stream| lines.iter().filter(move |line| line.stream == stream).flat_map(|line| line.text.clone());
+    (of(Source::Stdout).collect(), of(Source::Stderr).collect())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_goes_on_from_any_mark() {
+async fn a_log_has_the_jobs_bytes_and_goes_on_from_any_of_them() {
     let docker = docker().await;
-    let spec = sh("seq 1 50; head -c 70000 /dev/zero | busybox tr '\\0' x; echo; seq 51 60 >&2");
+    let spec = sh(STRANGE);
     docker.create(&spec).await.unwrap();
     docker.start(spec.attempt).await.unwrap();
-    let whole = all_lines(&docker, spec.attempt, None).await;
-    let mut mark = None;
+    let attached = all_lines(&docker, spec.attempt, None).await;
+    // It was read once by the connection that was attached; from now on by the engine's own copy.
+    let copied = all_lines(&docker, spec.attempt, None).await;
+    let (stdout, stderr) = strange();
+    let mut place = LogPlace::default();
     let mut wrong = Vec::new();
-    for (n, line) in whole.iter().enumerate() {
-        mark = Some(LogMark::after(mark, line.time));
-        if n % 9 == 0 && all_lines(&docker, spec.attempt, mark).await != whole[n + 1..] {
+    for (n, line) in attached.iter().enumerate() {
+        place.take(line);
+        let rest = bytes(&all_lines(&docker, spec.attempt, Some(place.clone())).await);
+        let is_right = rest.0 == stdout[place.stdout.bytes as usize..]
+            && rest.1 == stderr[place.stderr.bytes as usize..];
+        if n % 9 == 0 && !is_right {
             wrong.push(n);
         }
     }
     docker.remove(spec.attempt).await.unwrap();
-    assert!(whole.len() > 60, "{}", whole.len());
+    assert!(bytes(&attached) == (stdout.clone(), stderr.clone()), "as attached");
+    assert!(bytes(&copied) == (stdout, stderr), "as the engine keeps it");
+    assert!(attached.len() > 60, "{}", attached.len());
     assert_eq!(wrong, Vec::<usize>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_outgrows_the_engines_copy_comes_whole() {
+    let docker = docker().await;
+    let (_, lines) = run(&docker, &sh("yes 0123456789abcdefghijklmnopqrstuvwxyz | head -n 2000000")).await;
+    let expected = b"0123456789abcdefghijklmnopqrstuvwxyz\n".repeat(2_000_000);
+    assert!(bytes(&lines).0 == expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +236,22 @@ async fn a_killed_container_and_one_out_of_memory_are_told_apart() {
     hog.command = vec!["sh".to_owned(), "-c".to_owned(), "tail /dev/zero; exit 0".to_owned()];
     let (exit, _) = run(&docker, &hog).await;
     assert_eq!(reason(exit).as_deref(), Some("oom"), "a child was killed");
+}
+
+/// The kernel's log tells of ten kills in five seconds at most, and the Engine misses some of jobs that end at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_short_jobs_that_lost_a_process_for_memory_is_told() {
+    let docker = docker().await;
+    let one = async |n: usize| {
+        let loses = !n.is_multiple_of(3);
+        let script = if loses { "busybox tail /dev/zero; exit 0" } else { "exit 0" };
+        let spec = ContainerSpec { memory_bytes: 8 << 20, ..sh(script) };
+        let (exit, _) = run(&docker, &spec).await;
+        (loses, exit.unwrap())
+    };
+    let ended: Vec<_> = stream::iter(0..60).map(one).buffer_unordered(4).collect().await;
+    let wrong: Vec<_> = ended.iter().filter(|(loses, exit)| exit.oom != *loses || exit.code != 0).collect();
+    assert!(wrong.is_empty(), "{} wrong: {wrong:?}", wrong.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use bollard::query_parameters::StatsOptionsBuilder;
 use bt_model::id::AttemptId;
 use futures_util::StreamExt;
 
+use crate::engine::docker::cgroup::Seen;
 use crate::engine::docker::fault::within;
 use crate::engine::docker::{Docker, READ_DEADLINE, name};
 use crate::engine::{Error, Sample};
@@ -13,8 +14,13 @@ use crate::engine::{Error, Sample};
 impl Docker {
     /// What the container uses now; nothing if it does not run.
     pub(crate) async fn sample(&self, attempt: AttemptId) -> Result<Option<Sample>, Error> {
-        if let Some(group) = self.group(attempt).await? {
-            return Ok(group.sample());
+        match self.group(attempt).await? {
+            Seen::Group(group) => {
+                self.memory.note(attempt, group.oom_kills().unwrap_or(0));
+                return Ok(group.sample());
+            }
+            Seen::NotYet => return Ok(None),
+            Seen::Hidden => {}
         }
         let stats = self.stats(attempt).await?;
         Ok(stats.map(|stats| read(&stats)).filter(|sample| sample.cpu_micros > 0))

@@ -52,6 +52,7 @@ impl Docker {
                 patience = INSPECT_INTERVAL;
                 match self.end_of(attempt).await {
                     Ok(Some(mut exit)) => {
+                        exit.oom = exit.oom || self.memory.was_told_of_kill(attempt).await;
                         exit.interrupted |= was_away || self.goes_away_after(&exit).await;
                         return self.checked(attempt, exit).await;
                     }
@@ -87,7 +88,7 @@ impl Docker {
     pub(super) async fn end_of(&self, attempt: AttemptId) -> Result<Option<Exit>, Error> {
         let found = self.inspect(attempt).await?;
         let state = found.state.unwrap_or_default();
-        let killed = || found.id.is_some_and(|id| self.kernel.killed_in(&id));
+        let killed = || self.memory.killed_in(attempt, &found.id.unwrap_or_default());
         let error = state.error.unwrap_or_default();
         let started = state.started_at.map(|started| started.to_string()).unwrap_or_default();
         match state.status {

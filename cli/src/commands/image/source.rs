@@ -1,0 +1,110 @@
+//! Where an image that is handed in comes from: the container engine of this machine, or an archive.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use bt_agent::LocalImage;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio_util::io::ReaderStream;
+
+use crate::error::Error;
+
+/// The archive's index of images.
+const INDEX: &str = "manifest.json";
+/// Bytes of an index, or of an image's configuration.
+const LARGEST: u64 = 4 << 20;
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+
+pub(super) enum Source {
+    Engine(LocalImage),
+    Archive { path: PathBuf, id: String },
+}
+
+impl Source {
+    /// An archive, and the image in it that has this name; without one of that name the only one.
+    pub(super) fn open(path: &Path, name: &str) -> Result<Self, Error> {
+        let config = config_of(path, name)?;
+        let text = entry(path, &config)?;
+        let digest = Sha256::digest(&text);
+        let id = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Ok(Self::Archive { path: path.to_owned(), id: format!("sha256:{id}") })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Engine(image) => &image.id,
+            Self::Archive { id, .. } => id,
+        }
+    }
+
+    /// The image as `docker save` writes it.
+    pub(super) async fn data(self) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        match self {
+            Self::Engine(image) => Ok(image.save().map_err(Error::from).boxed()),
+            Self::Archive { path, .. } => {
+                let file = tokio::fs::File::open(&path).await.map_err(|error| unreadable(&path, &error))?;
+                let pieces = ReaderStream::with_capacity(file, PIECE);
+                Ok(pieces.map_err(move |error| unreadable(&path, &error)).boxed())
+            }
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Usage(format!("{} can't be read: {error}", path.display()))
+}
+
+/// The place of the configuration of the image with this name.
+fn config_of(path: &Path, name: &str) -> Result<String, Error> {
+    let text = entry(path, INDEX)?;
+    let index: Value = serde_json::from_slice(&text)
+        .map_err(|error| unreadable(path, &format!("its {INDEX} is no index of images: {error}")))?;
+    let images = index.as_array().map(Vec::as_slice).unwrap_or_default();
+    let name = bt_model::image::tagged(name);
+    let bears = |image: &&Value| {
+        let names = image["RepoTags"].as_array().map(Vec::as_slice).unwrap_or_default();
+        names.iter().filter_map(Value::as_str).any(|tag| tag == name || tag == format!("localhost/{name}"))
+    };
+    let image = match (images.iter().find(bears), images) {
+        (Some(image), _) | (None, [image]) => image,
+        (None, []) => return Err(unreadable(path, &"it holds no image")),
+        (None, images) => {
+            let names = images.iter().filter_map(|image| image["RepoTags"][0].as_str());
+            let names = names.take(10).collect::<Vec<_>>().join(", ");
+            let told = format!(
+                "{} holds {} images ({names}), and none is called {name}",
+                path.display(),
+                images.len()
+            );
+            return Err(Error::Usage(told));
+        }
+    };
+    let config = image["Config"].as_str();
+    config.map(str::to_owned).ok_or_else(|| unreadable(path, &format!("its {INDEX} names no configuration")))
+}
+
+/// What is in one file of an archive.
+fn entry(path: &Path, name: &str) -> Result<Vec<u8>, Error> {
+    let broken = |error: std::io::Error| unreadable(path, &error);
+    let file = File::open(path).map_err(broken)?;
+    let mut archive = tar::Archive::new(BufReader::new(file));
+    for entry in archive.entries().map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        let place = entry.path().map_err(broken)?.into_owned();
+        if place.strip_prefix(".").unwrap_or(&place) == Path::new(name) {
+            let mut text = Vec::new();
+            entry.take(LARGEST).read_to_end(&mut text).map_err(broken)?;
+            return Ok(text);
+        }
+    }
+    Err(unreadable(
+        path,
+        &format!("it has no {name}; `docker save -o {} IMAGE` writes one that has", path.display()),
+    ))
+}
