@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo build install test soak fresh bench check fmt sqlx advisories clean
+.PHONY: help setup demo build install test soak fresh bench check fmt docs sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ check: ## Prove what can be proved: format, lints, licences, who depends on whom
 
 fmt: ## Format the code
 	cargo fmt
+
+docs: ## Write the pages of docs/ that are made from the code: SETTINGS.md and schemas/
+	cargo build --locked -p btctl
+	target/debug/btctl reference --dir docs
 
 sqlx: ## Write the offline data of the compile-time checked queries
 	scripts/sqlx-prepare

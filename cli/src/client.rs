@@ -114,6 +114,18 @@ impl Client {
         ask!(self, list_jobs, request)
     }
 
+    /// All attempts of a job, the first one first.
+    pub(crate) async fn attempts(&self, sweep: &str, job: u32) -> Result<Vec<v1::Attempt>, Error> {
+        let request = v1::ListAttemptsRequest { sweep: sweep.to_owned(), job };
+        Ok(ask!(self, list_attempts, request)?.attempts)
+    }
+
+    /// The jobs that run now, on one agent or (without an id) on all.
+    pub(crate) async fn running(&self, agent: String) -> Result<v1::ListRunningReply, Error> {
+        let request = v1::ListRunningRequest { agent };
+        ask!(self, list_running, request)
+    }
+
     pub(crate) async fn cancel(&self, request: v1::CancelRequest) -> Result<v1::CancelReply, Error> {
         ask!(self, cancel, request)
     }

@@ -24,6 +24,45 @@ pub(crate) struct ClientFile {
     pub(crate) owner: Option<String>,
 }
 
+/// A key of the client's file, as docs/SETTINGS.md shows it.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) flag: Option<&'static str>,
+    pub(crate) variable: &'static str,
+    pub(crate) default: &'static str,
+    pub(crate) meaning: &'static str,
+}
+
+/// All keys of the client's file.
+pub(crate) const KEYS: [Key; 2] = [
+    Key {
+        name: "coordinator",
+        flag: Some("--coordinator"),
+        variable: "BTCTL_COORDINATOR",
+        default: "`http://127.0.0.1:7600`",
+        meaning: "Address of the coordinator; several, separated by commas, are tried in turn",
+    },
+    Key {
+        name: "owner",
+        flag: None,
+        variable: "BTCTL_OWNER",
+        default: "the user's name",
+        meaning: "Whose sweeps a submit makes",
+    },
+];
+
+/// Variables that no flag and no key stands for.
+pub(crate) const VARIABLES: [(&str, &str); 4] = [
+    ("BTCTL_CONFIG", "The client's file, instead of those in their usual places"),
+    (
+        "BTCTL_METADATA_URL",
+        "Address of the cloud's metadata service, which tells an agent that its machine will stop",
+    ),
+    ("COLUMNS", "Width of tables in characters where standard output is not a terminal"),
+    ("NO_COLOR", "If it is set, nothing has colours"),
+];
+
 /// What the command line says of the settings; the environment's word is told apart by [`Source`].
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct SettingFlags {
@@ -82,10 +121,10 @@ impl Settings {
         };
         Ok(Self {
             coordinator: coordinator
-                .or_else(|| variable("BTCTL_COORDINATOR"))
+                .or_else(|| variable(KEYS[0].variable))
                 .or_else(|| of_files(|file| file.coordinator.as_ref()))
                 .unwrap_or(Setting { value: DEFAULT_COORDINATOR.to_owned(), source: Source::Default }),
-            owner: variable("BTCTL_OWNER")
+            owner: variable(KEYS[1].variable)
                 .or_else(|| of_files(|file| file.owner.as_ref()))
                 .unwrap_or_else(user),
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Packages of one image at most, and bytes of a name or a version.
@@ -9,7 +10,7 @@ const MOST_PACKAGES: usize = 10_000;
 const LONGEST_WORD: usize = 200;
 
 /// The software of an image.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Software {
     /// The interpreter's version; absent in an image without one.
     pub python: Option<String>,

@@ -5,21 +5,25 @@ use std::collections::BTreeMap;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::software::Software;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::upload::hex;
 
 /// The content of `result.json`. Only the files that it names are the result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResultDocument {
+    #[schemars(with = "String")]
     pub sweep: SweepId,
     pub sweep_name: String,
     pub job: u32,
     /// The number of the attempt that counts; its files are in the directory of that name beside this document. 0 if
     /// another job's attempt counts: then [`Self::reused_from`] names it.
     pub attempt: u32,
+    #[schemars(with = "String")]
     pub attempt_id: AttemptId,
+    #[schemars(with = "String")]
     pub agent: AgentId,
     /// The machine that it ran on.
     #[serde(default)]
@@ -74,7 +78,7 @@ pub struct ResultDocument {
 }
 
 /// The machine that a job ran on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineEntry {
     /// The agent's name.
     pub name: Option<String>,
@@ -83,7 +87,7 @@ pub struct MachineEntry {
 }
 
 /// A volume as it was mounted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeEntry {
     pub volume: String,
     pub target: String,
@@ -95,7 +99,7 @@ pub struct VolumeEntry {
 }
 
 /// What the job was given that is not the same on every machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GivenEntry {
     pub threads: Option<u64>,
     pub cpus: Option<f64>,
@@ -108,7 +112,7 @@ pub struct GivenEntry {
 }
 
 /// What it was run by.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionsEntry {
     /// btctl's on the agent, and on the coordinator that wrote this.
     pub agent: Option<String>,
@@ -117,7 +121,7 @@ pub struct VersionsEntry {
 }
 
 /// What the container used, as its engine measured it; absent where it ran too short.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageEntry {
     pub peak_memory_bytes: Option<u64>,
     pub cpu_seconds: Option<f64>,
@@ -128,8 +132,9 @@ pub struct UsageEntry {
 }
 
 /// Whose result it is, and where its files are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReusedEntry {
+    #[schemars(with = "String")]
     pub sweep: SweepId,
     pub sweep_name: String,
     pub job: u32,
@@ -139,7 +144,7 @@ pub struct ReusedEntry {
 }
 
 /// One file of a result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileEntry {
     /// Relative to the attempt's directory.
     pub path: String,
@@ -154,7 +159,7 @@ pub struct FileEntry {
 }
 
 /// How a file is stored that is not stored as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredEntry {
     pub stored_as: String,
     pub stored_size: u64,

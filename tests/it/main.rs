@@ -37,6 +37,7 @@ mod rerun;
 mod results;
 mod reuse_results;
 mod reuse_twins;
+mod schemas;
 mod setup;
 mod several;
 mod shipping;

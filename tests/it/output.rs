@@ -1,6 +1,7 @@
 //! What commands print, in the forms that people and scripts ask for.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use bt_tests::{Cluster, Options, btctl_path};
@@ -166,4 +167,89 @@ fn a_wide_sweep_fits_a_narrow_terminal() {
     let wrong = cluster.run(&["jobs", "narrow", "--columns", "slw"]);
     assert_eq!(wrong.code, 2, "{wrong:?}");
     assert!(wrong.stderr.contains("no column \"slw\"; did you mean `slow`?"), "{wrong:?}");
+}
+
+#[test]
+fn a_dash_is_standard_input_or_output_and_never_a_file() {
+    let cluster = Cluster::without_agent(Options::default());
+    cluster.submit_simulated(&["--name", "dash", "--matrix", "n=1:3"]);
+    assert_eq!(cluster.ok(&["export", "dash", "--file", "-"]).lines().count(), 4);
+    assert!(cluster.ok(&["export", "dash", "--file", "-", "-o", "json"]).starts_with("[\n{"));
+    for ending in ["xlsx", "XLSX", "tsv", "parquet.gz", "txt"] {
+        let refused = cluster.run(&["export", "dash", "--file", &format!("jobs.{ending}")]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.stderr.contains("there are .csv, .json and .parquet"), "{refused:?}");
+    }
+    let contradictory = cluster.run(&["export", "dash", "--file", "jobs.json", "-o", "csv"]);
+    assert_eq!(contradictory.code, 2, "{contradictory:?}");
+    cluster.ok(&["export", "dash", "--file", "jobs.txt", "-o", "csv"]);
+    for args in [
+        &["results", "get", "dash", "-d", "-"][..],
+        &["run", "--local", "--image", "x:1", "-d", "-", "--", "true"],
+        &["up", "--state-dir", "-"],
+    ] {
+        let refused = cluster.run(args);
+        assert_eq!(refused.code, 2, "{args:?}: {refused:?}");
+        assert!(refused.stderr.contains("this is a directory"), "{args:?}: {refused:?}");
+    }
+    let both = cluster.run(&["submit", "-f", "-", "--params-from", "-", "--dry-run"]);
+    assert_eq!(both.code, 2, "{both:?}");
+    let (stdin, mut text) = (File::open(cluster.dir().join("jobs.txt")).unwrap(), String::new());
+    let mut command = Command::new(btctl_path());
+    command.args(["submit", "--image", "x:1", "--params-from", "-", "--dry-run", "-o", "csv", "--", "x"]);
+    let mut child = command.stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(text.lines().count(), 4, "{text}");
+    assert!(!cluster.dir().join("-").exists());
+}
+
+#[test]
+fn reasons_of_many_agents_are_grouped_and_the_true_one_is_seen() {
+    let mut cluster = Cluster::with(Options::simulated(&["--cpus", "2"]));
+    let sweep = cluster.submit_simulated(&["--name", "stuck", "--cpus", "64"]);
+    cluster.database.query(
+        "insert into agents (id, name, session, cpu_millis, memory_bytes, gpus, labels, volumes, version, engine, \
+         last_seen_at) select gen_random_uuid(), 'gone' || n, 1, 1000, 1, 0, '{}', '{}', '', '', now() - interval \
+         '2 days' from generate_series(1, 30) n",
+    );
+    let shown = cluster.ok(&["show", &sweep]);
+    assert!(shown.contains("agent agent: ") && shown.contains("64 cpus"), "{shown}");
+    assert!(!shown.contains("gone"), "{shown}");
+    let explained = cluster.ok(&["explain", &sweep]);
+    assert!(explained.contains("64 cpus") && !explained.contains("gone"), "{explained}");
+    assert_eq!(cluster.json(&["explain", &sweep])["agents"].as_array().unwrap().len(), 31);
+    cluster.agent().kill();
+    cluster.database.query("update agents set last_seen_at = now() - interval '2 days'");
+    let shown = cluster.ok(&["show", &sweep]);
+    assert!(shown.contains("31 agents ("), "{shown}");
+    let listed = cluster.run(&["agents", "ls"]);
+    assert!(listed.stderr.contains("all 31 agents were not heard of for more than a day"), "{listed:?}");
+}
+
+#[test]
+fn one_file_or_those_that_match_are_fetched() {
+    let cluster = Cluster::start();
+    let script =
+        "mkdir /results/plots; cd /results; for f in a.csv plots/b.csv stats.pkl; do echo $f > $f; done";
+    let sweep = cluster.submit(&["--name", "pick", "--matrix", "n=1,2"], script);
+    cluster.wait_ended(&sweep);
+    let get = |wanted: &str, dir: &str, flags: &[&str]| {
+        cluster.ok(&[&["results", "get", wanted, "-d", dir], flags].concat());
+        let mut found = Vec::new();
+        for path in ["0/a.csv", "0/plots/b.csv", "0/stats.pkl", "1/a.csv", "1/plots/b.csv", "1/stats.pkl"] {
+            if cluster.dir().join(dir).join(path).exists() {
+                found.push(path);
+            }
+        }
+        found
+    };
+    assert_eq!(get("pick/1/stats.pkl", "one", &[]), ["1/stats.pkl"]);
+    assert_eq!(get("pick/0/plots", "plots", &[]), ["0/plots/b.csv"]);
+    let csv = ["0/a.csv", "0/plots/b.csv", "1/a.csv", "1/plots/b.csv"];
+    assert_eq!(get("pick", "csv", &["--include", "*.csv"]), csv);
+    assert_eq!(get("pick", "rest", &["--exclude", "*.csv"]), ["0/stats.pkl", "1/stats.pkl"]);
+    let missing = cluster.run(&["results", "get", "pick/1/stat.pkl", "-d", "none"]);
+    assert_eq!(missing.code, 3, "{missing:?}");
+    assert!(missing.stderr.contains("did you mean `stats.pkl`?"), "{missing:?}");
 }

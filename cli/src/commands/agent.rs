@@ -7,6 +7,7 @@ use bt_agent::{EngineKind, Place, Shutdown, StoreChoice};
 use tokio::task::JoinSet;
 
 use crate::error::Error;
+use crate::files;
 use crate::logging::{self, LogFormat};
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -27,7 +28,7 @@ pub(crate) struct Agent {
     options: bt_agent::Options,
     /// Directory of the agent's id, logs, and outputs that are not published yet [default:
     /// $XDG_STATE_HOME/btctl/agent, as root /var/lib/btctl/agent].
-    #[arg(long, env = "BTCTL_AGENT_STATE_DIR", value_name = "DIR")]
+    #[arg(long, env = "BTCTL_AGENT_STATE_DIR", value_name = "DIR", value_parser = files::directory)]
     state_dir: Option<PathBuf>,
     /// How outputs get into the store: `auto` (this agent writes them itself if it reaches the store where the coordinator
     /// says that it is), `relay` (through the coordinator), or where the store is from here, e.g. a mount at another path.

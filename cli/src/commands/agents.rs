@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bt_proto::{convert, v1};
 use jiff::Timestamp;
-use serde_json::json;
 
+use super::ps;
 use crate::batch::Batch;
 use crate::client::Client;
+use crate::documents::{self, Json, ShownAgent};
 use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, words};
 use crate::settings::Settings;
@@ -74,10 +75,24 @@ impl Agents {
 
 impl Show {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let agent = Client::connect(settings).await?.agent(&self.agent).await?;
+        let client = Client::connect(settings).await?;
+        let agent = client.agent(&self.agent).await?;
+        let running = client.running(agent.id.clone()).await?.jobs;
+        let running_jobs = running.iter().map(ps::document).collect::<Result<Vec<_>, _>>()?;
         let row = row(agent.clone())?;
         let titles = columns().into_iter().map(|column| column.name);
         let mut facts: Vec<_> = titles.zip(row.cells).collect();
+        let json = Json::of(&ShownAgent { agent: document(&agent)?, running_jobs });
+        facts.extend(running.iter().map(|job| {
+            let since = job.started.as_ref().or(job.leased.as_ref());
+            let time =
+                words::instant(since).ok().flatten().map(|time| Cell::Time(time).people().into_owned());
+            let since = time.map(|time| format!(" since {time}")).unwrap_or_default();
+            (
+                "job".to_owned(),
+                Cell::text(format!("{}/{}, attempt {}{since}", job.sweep_name, job.job, job.attempt)),
+            )
+        }));
         let mut about: Vec<_> = agent.about.into_iter().collect();
         about.sort_unstable();
         facts.extend(about.into_iter().map(|(name, value)| (name, Cell::text(value))));
@@ -87,7 +102,7 @@ impl Show {
             let shown = if digits.is_empty() { Cell::Remark("not known yet") } else { Cell::Text(digits) };
             (format!("fingerprint of {volume}"), shown)
         }));
-        crate::output::print_facts(facts.into_iter(), &row.json, self.output.output)
+        crate::output::print_facts(facts.into_iter(), &json, self.output.output)
     }
 }
 
@@ -140,6 +155,7 @@ impl Undrain {
 impl Ls {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let mut agents = Client::connect(settings).await?.agents().await?;
+        let known = agents.len();
         if !self.all {
             agents.retain(is_recent);
         }
@@ -150,8 +166,15 @@ impl Ls {
                 agent.name, agent.contested_by
             ));
         }
-        if agents.is_empty() {
-            say("no agent has ever connected; start one with `btctl agent`");
+        match (agents.is_empty(), known) {
+            (false, _) => {}
+            (true, 0) => say("no agent has ever connected; start one with `btctl agent`"),
+            (true, 1) => {
+                say("the only agent was not heard of for more than a day; `btctl agents ls --all` lists it")
+            }
+            (true, known) => say(&format!(
+                "all {known} agents were not heard of for more than a day; `btctl agents ls --all` lists them"
+            )),
         }
         let rows = agents.into_iter().map(row).collect::<Result<_, _>>()?;
         View { columns: columns(), rows }.print(&self.output)
@@ -189,23 +212,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
     let (capacity, free) = (agent.capacity.unwrap_or_default(), agent.free.unwrap_or_default());
     let mut labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     labels.sort_unstable();
-    let json = json!({
-        "id": agent.id,
-        "name": agent.name,
-        "state": agent.state,
-        "capacity": words::resources_json(agent.capacity),
-        "free": words::resources_json(agent.free),
-        "running": agent.running,
-        "labels": agent.labels,
-        "volumes": agent.volumes,
-        "version": agent.version,
-        "engine": agent.engine,
-        "last_seen": words::time(agent.last_seen.as_ref())?,
-        "default_memory_bytes": agent.job_memory_bytes,
-        "about": agent.about,
-        "volume_fingerprints": agent.volume_fingerprints,
-        "contested_by": Some(agent.contested_by).filter(|place| !place.is_empty()),
-    });
+    let json = Json::of(&document(&agent)?);
     let cells = vec![
         Cell::text(&agent.name),
         Cell::text(agent.state),
@@ -226,4 +233,24 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         Cell::Bytes(free.disk_bytes),
     ];
     Ok(Row { cells, json, name: agent.name })
+}
+
+fn document(agent: &v1::Agent) -> Result<documents::Agent, Error> {
+    Ok(documents::Agent {
+        id: agent.id.clone(),
+        name: agent.name.clone(),
+        state: agent.state.clone(),
+        capacity: words::resources(agent.capacity),
+        free: words::resources(agent.free),
+        running: agent.running,
+        labels: agent.labels.clone(),
+        volumes: agent.volumes.clone(),
+        version: agent.version.clone(),
+        engine: agent.engine.clone(),
+        last_seen: words::instant(agent.last_seen.as_ref())?,
+        default_memory_bytes: agent.job_memory_bytes,
+        about: agent.about.clone(),
+        volume_fingerprints: agent.volume_fingerprints.clone(),
+        contested_by: words::some(&agent.contested_by),
+    })
 }

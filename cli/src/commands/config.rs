@@ -1,7 +1,6 @@
 //! `btctl config`: the client's settings.
 
-use serde_json::json;
-
+use crate::documents::{self, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, OutputArgs, Row, View};
 use crate::settings::{Setting, Settings};
@@ -26,7 +25,11 @@ impl Config {
         let row = |name: &str, setting: &Setting| {
             let source = setting.source.to_string();
             Row {
-                json: json!({ "setting": name, "value": setting.value, "source": source }),
+                json: Json::of(&documents::Setting {
+                    setting: name.to_owned(),
+                    value: setting.value.clone(),
+                    source: source.clone(),
+                }),
                 cells: [name, &setting.value, &source].map(Cell::text).into(),
                 name: name.to_owned(),
             }

@@ -1,8 +1,7 @@
 //! `btctl doctor`: what an agent would make of this machine, and what stands in the way.
 
-use serde_json::json;
-
 use crate::client::Client;
+use crate::documents::{Json, Machine, Sizing};
 use crate::error::Error;
 use crate::output::{Cell, OutputArgs, print_facts};
 use crate::settings::Settings;
@@ -29,25 +28,25 @@ impl Doctor {
             Some(agents) => format!("{address} ({agents} agents)"),
             None => format!("none answers at {address}"),
         };
-        let json = json!({
-            "host": found.host,
-            "platform": found.platform,
-            "cpus": found.cpus,
-            "memory_bytes": found.memory_bytes,
-            "offered_memory_bytes": found.offered_memory_bytes,
-            "gpus": found.gpus,
-            "cgroup": found.cgroup,
-            "engine": found.engine,
-            "sizing": {
-                "threads": found.default_threads,
-                "memory_bytes": found.default_memory_bytes,
-                "shm_bytes": found.default_shm_bytes,
-                "max_jobs": found.max_jobs,
+        let json = Json::of(&Machine {
+            host: found.host.clone(),
+            platform: found.platform.clone(),
+            cpus: found.cpus,
+            memory_bytes: found.memory_bytes,
+            offered_memory_bytes: found.offered_memory_bytes,
+            gpus: found.gpus,
+            cgroup: found.cgroup.to_owned(),
+            engine: found.engine.clone(),
+            sizing: Sizing {
+                threads: found.default_threads,
+                memory_bytes: found.default_memory_bytes,
+                shm_bytes: found.default_shm_bytes,
+                max_jobs: found.max_jobs,
             },
-            "postgres": postgres,
-            "coordinator": coordinator,
-            "coordinator_agents": agents,
-            "troubles": found.troubles,
+            postgres: postgres.clone(),
+            coordinator: coordinator.clone(),
+            coordinator_agents: agents,
+            troubles: found.troubles.clone(),
         });
         let facts = [
             ("host", Cell::text(found.host)),

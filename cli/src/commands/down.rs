@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::files;
 use crate::up::{self, Place};
 
 /// End a `btctl up`; the queue and the results are kept.
@@ -10,7 +11,7 @@ use crate::up::{self, Place};
 #[command(after_help = "Examples:\n  btctl down\n  btctl down --now --state-dir /data/btctl")]
 pub(crate) struct Down {
     /// Directory that was given to `btctl up`.
-    #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR")]
+    #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR", value_parser = files::directory)]
     state_dir: Option<PathBuf>,
     /// Stop running jobs at once; they go back to the queue.
     #[arg(long)]

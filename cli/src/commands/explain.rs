@@ -1,11 +1,11 @@
 //! `btctl explain`: why a job does not run, agent by agent, in words.
 
 use bt_proto::v1;
-use serde_json::json;
 
 use crate::client::Client;
+use crate::documents::{AgentReason, Explained, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_json, words};
+use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_json, reasons, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -30,23 +30,15 @@ impl Explain {
         let v1::ExplainReply { reasons, agents, job, next, .. } = explained;
         match self.output.output {
             Format::Json => {
-                let agents: Vec<_> =
-                    agents.iter().map(|said| json!({ "agent": said.agent, "why": said.why })).collect();
-                print_json(
-                    &json!({ "job": job, "state": state, "reasons": reasons, "agents": agents, "next": next }),
-                )
+                let agents = agents.into_iter().map(|said| AgentReason { agent: said.agent, why: said.why });
+                print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next }))
             }
             Format::Table | Format::Wide => {
                 print(&format!("{sweep}/{job} is {state}"))?;
                 for reason in reasons {
                     print(&format!("  {reason}"))?;
                 }
-                for said in agents {
-                    match said.agent.as_str() {
-                        "" => print(&format!("  {}", said.why))?,
-                        agent => print(&format!("  agent {agent}: {}", said.why))?,
-                    }
-                }
+                reasons::lines(&agents).iter().try_for_each(|line| print(&format!("  {line}")))?;
                 if !next.is_empty() {
                     print("next:")?;
                 }
@@ -58,7 +50,7 @@ impl Explain {
                 let row = |(agent, why): (String, String)| Row {
                     name: why.clone(),
                     cells: [agent, why].map(Cell::text).into(),
-                    json: json!(null),
+                    json: Json::none(),
                 };
                 let columns = ["agent", "why"].map(Column::always).into();
                 View { columns, rows: all.map(row).collect() }.print(format)

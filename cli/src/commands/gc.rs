@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bt_proto::v1;
-use serde_json::json;
 use tokio_stream::StreamExt;
 
 use crate::client::Client;
+use crate::documents::{self, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
 use crate::settings::Settings;
@@ -74,14 +74,14 @@ impl Gc {
 fn row(garbage: &v1::Garbage) -> Row {
     let attempt = Some(garbage.attempt).filter(|attempt| *attempt > 0);
     Row {
-        json: json!({
-            "sweep": garbage.sweep_name,
-            "sweep_id": garbage.sweep,
-            "job": garbage.job,
-            "attempt": attempt,
-            "why": garbage.why,
-            "files": garbage.files,
-            "size": garbage.bytes,
+        json: Json::of(&documents::Garbage {
+            sweep: garbage.sweep_name.clone(),
+            sweep_id: garbage.sweep.clone(),
+            job: garbage.job,
+            attempt,
+            why: garbage.why.clone(),
+            files: garbage.files,
+            size: garbage.bytes,
         }),
         cells: vec![
             Cell::text(&garbage.sweep_name),

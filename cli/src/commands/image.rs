@@ -8,13 +8,14 @@ use bt_agent::LocalImage;
 use bt_proto::v1::{self, push_image_request};
 use futures_util::StreamExt;
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use self::source::Source;
 use super::results::pairs;
 use crate::batch::Batch;
 use crate::client::Client;
+use crate::documents::{self, InspectedImage, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
@@ -162,21 +163,21 @@ impl Ls {
             say("no image was handed in; btctl image push IMAGE does it");
         }
         let row = |image: v1::Image| {
-            let pushed = words::time(image.pushed.as_ref())?;
+            let pushed = words::instant(image.pushed.as_ref())?;
             Ok::<_, Error>(Row {
                 cells: vec![
                     Cell::text(&image.name),
                     Cell::text(&image.id),
                     Cell::Bytes(image.size),
                     Cell::text(&image.pushed_by),
-                    Cell::time(words::instant(image.pushed.as_ref())?),
+                    Cell::time(pushed),
                 ],
-                json: json!({
-                    "name": image.name,
-                    "id": image.id,
-                    "size": image.size,
-                    "pushed_by": image.pushed_by,
-                    "pushed": pushed,
+                json: Json::of(&documents::Image {
+                    name: image.name.clone(),
+                    id: image.id.clone(),
+                    size: image.size,
+                    pushed_by: image.pushed_by.clone(),
+                    pushed,
                 }),
                 name: image.name,
             })
@@ -195,17 +196,19 @@ impl Inspect {
             Ok(client) => client.software(&image.id).await.unwrap_or_default(),
             Err(_) => Value::Null,
         };
-        let mut json = serde_json::Map::from_iter([("id".to_owned(), json!(image.id))]);
-        json.insert("size_bytes".to_owned(), json!(image.size_bytes));
-        json.extend(image.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-        json.insert("warnings".to_owned(), json!(image.warnings));
         let python = words::text(&software["python"]);
         let packages = pairs(&software["packages"], usize::MAX);
-        json.insert("software".to_owned(), software);
+        let json = Json::of(&InspectedImage {
+            id: image.id.clone(),
+            size_bytes: image.size_bytes,
+            facts: image.facts.iter().cloned().collect(),
+            warnings: image.warnings.clone(),
+            software,
+        });
         let first = [("id", Cell::text(&image.id)), ("size_bytes", Cell::Bytes(image.size_bytes))];
         let texts = image.facts.into_iter().chain([("python", python), ("packages", packages)]);
         let warnings = image.warnings.into_iter().map(|warning| ("warning", warning));
         let texts = texts.chain(warnings).map(|(name, text)| (name, Cell::text(text)));
-        crate::output::print_facts(first.into_iter().chain(texts), &json.into(), self.output.output)
+        crate::output::print_facts(first.into_iter().chain(texts), &json, self.output.output)
     }
 }

@@ -2,12 +2,13 @@
 
 use bt_model::parameters::read_map;
 use bt_proto::v1;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
 use super::submit::reuse;
 use crate::client::Client;
+use crate::documents::{self, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, Format, ListArgs, Printer, Row, View, words};
 use crate::settings::Settings;
@@ -93,7 +94,7 @@ pub(super) async fn print(
     let mut printer = Printer::new(Vec::new(), form)?;
     while let Some(job) = jobs.next().await {
         let job = job.map_err(Error::broken_off)?;
-        printer.row(Row { cells: Vec::new(), json: json(&job)?, name: name(list, &job) })?;
+        printer.row(Row { cells: Vec::new(), json: Json::of(&document(&job)?), name: name(list, &job) })?;
     }
     printer.finish()
 }
@@ -103,25 +104,22 @@ fn name(list: &List<'_>, job: &v1::Job) -> String {
 }
 
 /// A job as JSON.
-pub(super) fn json(job: &v1::Job) -> Result<Value, Error> {
-    let agent = Some(&job.agent).filter(|agent| !agent.is_empty());
-    let mut json = json!({
-        "job": job.number,
-        "state": words::job_state(job.state())?.name(),
-        "params": null,
-        "metrics": object(&job.metrics)?,
-        "attempts": job.attempts,
-        "agent": agent,
-        "reason": words::reason(job.reason.clone())?,
-        "started": words::time(job.started.as_ref())?,
-        "finished": words::time(job.finished.as_ref())?,
-        "usage": usage(job),
-        "reused_from": reuse::twin(job.reused_from.as_ref()),
-        "attached_to": reuse::twin(job.attached_to.as_ref()),
-        "image_id": Some(&job.image_id).filter(|image| !image.is_empty()),
-    });
-    json["params"] = Value::Object(parameters_of(&job.parameters)?);
-    Ok(json)
+pub(super) fn document(job: &v1::Job) -> Result<documents::Job, Error> {
+    Ok(documents::Job {
+        job: job.number,
+        state: words::job_state(job.state())?.name(),
+        params: parameters_of(&job.parameters)?,
+        metrics: object(&job.metrics)?,
+        attempts: job.attempts,
+        agent: words::some(&job.agent),
+        reason: words::reason(job.reason.clone())?,
+        started: words::instant(job.started.as_ref())?,
+        finished: words::instant(job.finished.as_ref())?,
+        usage: usage(job),
+        reused_from: job.reused_from.as_ref().map(reuse::twin),
+        attached_to: job.attached_to.as_ref().map(reuse::twin),
+        image_id: words::some(&job.image_id),
+    })
 }
 
 /// What is to be said of a job that has not failed.
@@ -134,15 +132,15 @@ fn told(job: &v1::Job) -> String {
     }
 }
 
-/// What the latest attempt used; null where it was not measured.
-fn usage(job: &v1::Job) -> Value {
+/// What the latest attempt used.
+fn usage(job: &v1::Job) -> documents::Usage {
     let usage = job.usage.unwrap_or_default();
-    json!({
-        "peak_memory_bytes": usage.peak_memory_bytes,
-        "cpu_seconds": usage.cpu_micros.map(|micros| micros as f64 / 1e6),
-        "written_bytes": usage.written_bytes,
-        "wall_seconds": ran(job),
-    })
+    documents::Usage {
+        peak_memory_bytes: usage.peak_memory_bytes,
+        cpu_seconds: usage.cpu_micros.map(|micros| micros as f64 / 1e6),
+        written_bytes: usage.written_bytes,
+        wall_seconds: ran(job),
+    }
 }
 
 /// Seconds that the latest attempt's container ran.
@@ -250,7 +248,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.push(Cell::seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));
         cells.push(Cell::bytes(usage.written_bytes));
         cells.push(Cell::seconds(ran(&job)));
-        rows.push(Row { cells, json: json(&job)?, name: name(list, &job) });
+        rows.push(Row { cells, json: Json::of(&document(&job)?), name: name(list, &job) });
     }
     Ok(View { columns, rows })
 }

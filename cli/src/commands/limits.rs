@@ -1,9 +1,9 @@
 //! `btctl limits`: capacities that jobs of all sweeps share.
 
 use bt_proto::v1;
-use serde_json::json;
 
 use crate::client::Client;
+use crate::documents::{self, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, Row, View, say};
 use crate::settings::Settings;
@@ -69,7 +69,11 @@ impl Ls {
             let capacity_json = limit.set.then_some(limit.capacity);
             Row {
                 cells: vec![Cell::text(&limit.name), capacity, Cell::number(limit.used)],
-                json: json!({ "name": limit.name, "capacity": capacity_json, "used": limit.used }),
+                json: Json::of(&documents::Limit {
+                    name: limit.name.clone(),
+                    capacity: capacity_json,
+                    used: limit.used,
+                }),
                 name: limit.name,
             }
         };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write, stderr};
+use std::time::Duration;
 
 use bt_model::log::{LogLine, Stream};
 use bt_proto::v1;

@@ -3,9 +3,9 @@
 use bt_proto::{convert, v1};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
-use serde_json::json;
 
 use crate::client::Client;
+use crate::documents::{self, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
 use crate::settings::Settings;
@@ -139,7 +139,7 @@ fn row(sweep: v1::Sweep) -> Result<Row, Error> {
     let cells = vec![
         Cell::text(&sweep.name),
         Cell::text(sweep.id.chars().take(8).collect::<String>()),
-        Cell::text(words::sweep_state(&sweep)),
+        Cell::text(words::sweep_state(&sweep).name()),
         Cell::number(words::total(&counts)),
         Cell::number(queued),
         Cell::number(running),
@@ -153,32 +153,25 @@ fn row(sweep: v1::Sweep) -> Result<Row, Error> {
         Cell::text(sweep.tags.join(" ")),
         Cell::text(&sweep.note),
     ];
-    Ok(Row { cells, json: json(&sweep)?, name: words::address(&sweep).to_owned() })
+    Ok(Row { cells, json: Json::of(&document(&sweep)?), name: words::address(&sweep).to_owned() })
 }
 
 /// A sweep as JSON, in `ls` and in `show`.
-pub(super) fn json(sweep: &v1::Sweep) -> Result<serde_json::Value, Error> {
+pub(super) fn document(sweep: &v1::Sweep) -> Result<documents::Sweep, Error> {
     let counts = sweep.counts.unwrap_or_default();
     let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
-    let pin = Some(&sweep.image_pin).filter(|pin| !pin.is_empty());
-    Ok(json!({
-        "id": sweep.id,
-        "name": sweep.name,
-        "state": words::sweep_state(sweep),
-        "image": sweep.image,
-        "image_pin": pin,
-        "owner": sweep.owner,
-        "priority": sweep.priority,
-        "counts": {
-            "queued": queued,
-            "running": running,
-            "succeeded": succeeded,
-            "failed": failed,
-            "cancelled": cancelled,
-        },
-        "created": words::time(sweep.created.as_ref())?,
-        "finished": words::time(sweep.finished.as_ref())?,
-        "tags": sweep.tags,
-        "note": Some(&sweep.note).filter(|note| !note.is_empty()),
-    }))
+    Ok(documents::Sweep {
+        id: sweep.id.clone(),
+        name: sweep.name.clone(),
+        state: words::sweep_state(sweep),
+        image: sweep.image.clone(),
+        image_pin: words::some(&sweep.image_pin),
+        owner: sweep.owner.clone(),
+        priority: sweep.priority,
+        counts: documents::Counts { queued, running, succeeded, failed, cancelled },
+        created: words::instant(sweep.created.as_ref())?,
+        finished: words::instant(sweep.finished.as_ref())?,
+        tags: sweep.tags.clone(),
+        note: words::some(&sweep.note),
+    })
 }

@@ -7,12 +7,14 @@ use bt_model::metrics::{MAX_TEXT, Mapping, check_name, number_in_text, plain_num
 use bt_model::rfc4180;
 use bt_proto::v1::{self, import_metrics_request::Kind};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::results;
 use crate::batch::Batch;
 use crate::client::Client;
+use crate::documents::{ImportedMetrics, Json};
 use crate::error::Error;
+use crate::files;
 use crate::output::{Format, print_json, say};
 use crate::settings::Settings;
 use crate::target::{Target, resolve_to_change};
@@ -51,7 +53,7 @@ pub(crate) struct Import {
     /// Output of each job that holds its metrics, as `btctl results ls` names it: JSON, or CSV if it ends with .csv.
     #[arg(id = "from_output", long = "output", value_name = "PATH")]
     file: Option<String>,
-    /// CSV file on this machine with a row for each job: the column `job`, and one for each metric.
+    /// CSV file on this machine with a row for each job: the column `job`, and one for each metric; - is standard input.
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
     /// Name in the file that becomes a metric; may be repeated.
@@ -71,7 +73,8 @@ pub(crate) struct Import {
     dry_run: bool,
     /// table, or json.
     #[arg(
-        short,
+        short = 'o',
+        short_alias = 'f',
         long = "output-format",
         value_enum,
         default_value_t,
@@ -108,12 +111,12 @@ impl Import {
 
     fn tell(&self, reply: &v1::ImportMetricsReply) -> Result<(), Error> {
         if self.format == Format::Json {
-            return print_json(&json!({
-                "changed": reply.changed,
-                "unchanged": reply.unchanged,
-                "added": reply.added,
-                "overwritten": reply.overwritten,
-                "dry_run": self.dry_run,
+            return print_json(&Json::of(&ImportedMetrics {
+                changed: reply.changed,
+                unchanged: reply.unchanged,
+                added: reply.added.clone(),
+                overwritten: reply.overwritten.clone(),
+                dry_run: self.dry_run,
             }));
         }
         let would = if self.dry_run { "would get" } else { "got" };
@@ -211,12 +214,12 @@ impl Import {
 
     /// Reads a table with a row for each job.
     fn read_table(&self, path: &PathBuf) -> Result<Given, Error> {
-        let shown = path.display();
+        let shown = files::called(path);
         let wrong = |why: String| Error::Usage(format!("{shown}: {why}"));
         if self.target.job.is_some() {
             return Err(Error::Usage("--table has a row for each job; name the sweep alone".to_owned()));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text = String::from_utf8(files::read(path)?).map_err(|error| wrong(error.to_string()))?;
         let mut reader = rfc4180::Reader::new(&text);
         let malformed =
             |wrong: rfc4180::Malformed| Error::Usage(format!("{shown}:{}: {}", wrong.line, wrong.message));

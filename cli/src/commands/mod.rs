@@ -21,6 +21,8 @@ mod logs;
 mod ls;
 mod metrics;
 mod pause;
+mod ps;
+mod reference;
 mod rerun;
 mod results;
 mod retry;
@@ -68,6 +70,7 @@ enum Command {
     Show(show::Show),
     Wait(wait::Wait),
     Jobs(jobs::Jobs),
+    Ps(ps::Ps),
     Logs(logs::Logs),
     #[command(subcommand)]
     Results(results::Results),
@@ -103,6 +106,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Version(version::Version),
+    Reference(reference::Reference),
 }
 
 impl Cli {
@@ -114,6 +118,7 @@ impl Cli {
             Command::Show(command) => command.run(&settings()?).await,
             Command::Wait(command) => command.run(&settings()?).await,
             Command::Jobs(command) => command.run(&settings()?).await,
+            Command::Ps(command) => command.run(&settings()?).await,
             Command::Logs(command) => command.run(&settings()?).await,
             Command::Results(command) => command.run(&settings()?).await,
             Command::Top(command) => command.run(&settings()?).await,
@@ -143,6 +148,7 @@ impl Cli {
             Command::Doctor(command) => command.run(&settings()?).await,
             Command::Completions(command) => command.run(),
             Command::Version(command) => command.run(),
+            Command::Reference(command) => command.run(),
         }
     }
 }
@@ -150,6 +156,33 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The leaves of the command line that print JSON, by their names in a row.
+    fn with_json(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        for inner in command.get_subcommands() {
+            with_json(inner, format!("{path} {}", inner.get_name()).trim(), found);
+        }
+        let is_json =
+            |arg: &clap::Arg| arg.get_possible_values().iter().any(|value| value.get_name() == "json");
+        let prints = command.get_arguments().any(|arg| arg.get_short() == Some('o') && is_json(arg));
+        if prints {
+            found.push(path.to_owned());
+        }
+    }
+
+    #[test]
+    fn each_command_that_prints_json_has_a_schema() {
+        let mut printing = Vec::new();
+        with_json(&<Cli as clap::CommandFactory>::command(), "", &mut printing);
+        let described = crate::documents::described();
+        let known: Vec<_> = described.iter().flat_map(|described| described.commands).collect();
+        for command in &printing {
+            assert!(known.contains(&&command.as_str()), "btctl {command} -o json has no schema");
+        }
+        for command in known {
+            assert!(printing.iter().any(|name| name == command), "btctl {command} prints no JSON");
+        }
+    }
 
     #[test]
     fn the_command_line_is_sound() {

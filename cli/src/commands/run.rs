@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use bt_agent::{LocalEvent, LocalJob};
 use bt_model::log::Stream;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::submit::ManifestArgs;
+use crate::documents::{Json, LocalOutput, LocalRun};
 use crate::error::Error;
+use crate::files;
 use crate::output::{self, Cell, Column, Format, Out, OutputArgs, Row, View, say, terminal, words};
 
 /// Outputs that are shown as they are, if they are small.
@@ -38,13 +40,13 @@ pub(crate) struct Run {
     #[arg(long, default_value_t = 0, value_name = "N")]
     job: u32,
     /// Directory that the job reads as its input data.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = files::directory)]
     input: Option<PathBuf>,
     /// Where a volume of the manifest lies on this machine; may be repeated.
     #[arg(long, value_name = "NAME=SOURCE[:ro]")]
     offer: Vec<String>,
     /// Where the outputs are left; shown and thrown away if not given.
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = files::directory)]
     directory: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
@@ -110,17 +112,17 @@ impl Run {
         }
         let reason = ended.reason.as_ref().map(ToString::to_string);
         if format == Format::Json {
-            let outputs: Vec<_> =
-                ended.outputs.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect();
-            output::print_json(&json!({
-                "job": self.job,
-                "state": if reason.is_none() { "succeeded" } else { "failed" },
-                "reason": reason,
-                "outputs": outputs,
-                "metrics": metrics(&out),
-                "peak_memory_bytes": ended.peak_memory_bytes,
-                "cpu_seconds": ended.cpu_micros.map(|micros| micros as f64 / 1e6),
-                "image_id": ended.image_id,
+            let outputs = ended.outputs.iter();
+            let outputs = outputs.map(|(path, size)| LocalOutput { path: path.clone(), size: *size });
+            output::print_json(&Json::of(&LocalRun {
+                job: self.job,
+                state: if reason.is_none() { "succeeded" } else { "failed" },
+                reason: reason.clone(),
+                outputs: outputs.collect(),
+                metrics: metrics(&out),
+                peak_memory_bytes: ended.peak_memory_bytes,
+                cpu_seconds: ended.cpu_micros.map(|micros| micros as f64 / 1e6),
+                image_id: ended.image_id.clone(),
             }))?;
         } else {
             show(&out, &ended.outputs, format)?;
@@ -151,7 +153,7 @@ fn show(out: &Path, outputs: &[(String, u64)], format: Format) -> Result<(), Err
     if !format.is_for_people() {
         let row = |(path, size): &(String, u64)| Row {
             cells: vec![Cell::text(path), Cell::Bytes(*size)],
-            json: Value::Null,
+            json: Json::none(),
             name: path.clone(),
         };
         let columns = ["path", "size"].map(Column::always).into();

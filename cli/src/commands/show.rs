@@ -1,17 +1,21 @@
 //! `btctl show`: one sweep, or one job of it, and why it is as it is.
 
-use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
 use bt_model::secret;
+use bt_model::state::AttemptState;
 use bt_proto::v1;
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::Value;
 
 use super::submit::{command_line, reuse};
 use super::{jobs, ls};
 use crate::client::{Client, Shown};
+use crate::documents::{self, Json, ShownJob, ShownSweep};
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_json, words};
+use crate::output::{
+    Cell, Column, Format, OutputArgs, Row, View, print, print_json, reasons, terminal, words,
+};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -42,20 +46,19 @@ impl Show {
         }
         let shown = client.show(&self.target.sweep).await?;
         match self.output.output {
-            Format::Json => print_json(&sweep_json(&shown)?),
+            Format::Json => print_json(&Json::of(&sweep_document(&shown)?)),
             Format::Name => print(words::address(&shown.sweep)),
             Format::Table | Format::Wide => print(&sweep_text(&shown, self.output.output == Format::Wide)?),
             Format::Csv => {
-                let Value::Object(counts) = ls::json(&shown.sweep)?["counts"].clone() else {
-                    return Ok(());
-                };
-                let mut columns = ["id", "name", "state", "image"].map(Column::always).to_vec();
-                columns.extend(counts.keys().map(Column::always));
-                let state = words::sweep_state(&shown.sweep).to_owned();
+                let names = ["id", "name", "state", "image"];
+                let states = ["queued", "running", "succeeded", "failed", "cancelled"];
+                let columns = names.iter().chain(&states).map(|name| Column::always(*name)).collect();
+                let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
+                let state = words::sweep_state(&shown.sweep).name().to_owned();
                 let v1::Sweep { id, name, image, .. } = shown.sweep;
                 let mut cells = [&id, &name, &state, &image].map(Cell::text).to_vec();
-                cells.extend(counts.values().map(Cell::from));
-                View { columns, rows: vec![Row { cells, json: Value::Null, name: id }] }.print(Format::Csv)
+                cells.extend([queued, running, succeeded, failed, cancelled].map(Cell::number));
+                View { columns, rows: vec![Row { cells, json: Json::none(), name: id }] }.print(Format::Csv)
             }
         }
     }
@@ -74,7 +77,7 @@ impl Show {
         }
         // By its id from now on: a newer sweep may take the name meanwhile.
         let id = client.resolve(&self.target.sweep).await?.id;
-        let clear = if stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+        let clear = if terminal::is_stdout() { "\x1b[H\x1b[2J" } else { "" };
         let mut last = String::new();
         loop {
             let shown = client.show(&id).await?;
@@ -100,42 +103,62 @@ async fn show_job(client: &Client, sweep: &str, number: u32, format: Format) -> 
     let job = client.jobs(request).await?.message().await?;
     let job = job.ok_or_else(|| Error::NotFound(format!("sweep {sweep} has no job {number}")))?;
     match format {
-        Format::Json => print_json(&jobs::json(&job)?),
         Format::Name => print(&format!("{sweep}/{number}")),
         Format::Csv => jobs::view(vec![job], &jobs::List { sweep, by: "" })?.print(format),
-        Format::Table | Format::Wide => print(&job_text(job, sweep)?),
+        Format::Json => {
+            let history = history(&client.attempts(sweep, number).await?)?;
+            print_json(&Json::of(&ShownJob { job: jobs::document(&job)?, history }))
+        }
+        Format::Table | Format::Wide => {
+            let history = history(&client.attempts(sweep, number).await?)?;
+            print(&job_text(job, sweep, &history)?)
+        }
     }
 }
 
-fn sweep_json(shown: &Shown) -> Result<Value, Error> {
-    let mut value = ls::json(&shown.sweep)?;
+fn history(attempts: &[v1::Attempt]) -> Result<Vec<documents::Attempt>, Error> {
+    let document = |attempt: &v1::Attempt| {
+        Ok(documents::Attempt {
+            attempt: attempt.number,
+            state: AttemptState::try_from(attempt.state())?.name(),
+            agent: attempt.agent.clone(),
+            reason: words::reason(attempt.reason.clone())?,
+            note: words::some(&attempt.note),
+            leased: words::instant(attempt.leased.as_ref())?,
+            started: words::instant(attempt.started.as_ref())?,
+            ended: words::instant(attempt.ended.as_ref())?,
+        })
+    };
+    attempts.iter().map(document).collect()
+}
+
+fn sweep_document(shown: &Shown) -> Result<ShownSweep, Error> {
     let mut manifest: Value = serde_json::from_str(&shown.manifest)
         .map_err(|error| Error::Failed(format!("the sweep's manifest can't be read: {error}")))?;
     secret::redact_manifest(&mut manifest);
-    let mut failures = Vec::new();
-    for failure in &shown.failures {
-        failures.push(json!({
-            "reason": words::reason(failure.reason.clone())?,
-            "jobs": failure.jobs,
-            "first_job": failure.first_job,
-        }));
-    }
-    let waiting = shown.waiting.iter().map(|waiting| {
-        let agent = Some(&waiting.agent).filter(|agent| !agent.is_empty());
-        json!({ "agent": agent, "why": waiting.why })
+    let failures = shown.failures.iter().map(|failure| {
+        let reason = words::reason(failure.reason.clone())?;
+        Ok(documents::Failures { reason, jobs: failure.jobs, first_job: failure.first_job })
     });
-    value["store"] = json!(shown.store);
-    value["kept_until"] = words::time(shown.sweep.kept_until.as_ref())?;
-    value["expired"] = json!(shown.sweep.expired);
-    value["pace"] =
-        shown.pace.map_or(Value::Null, |pace| {
-        json!({ "jobs": pace.jobs, "seconds": pace.seconds, "peak_memory_bytes": pace.peak_memory_bytes })
-    });
-    value["waiting"] = waiting.collect();
-    value["reuse"] = shown.reuse.as_ref().map_or(Value::Null, reuse::json);
-    value["failures"] = failures.into();
-    value["manifest"] = manifest;
-    Ok(value)
+    let waiting = shown
+        .waiting
+        .iter()
+        .map(|waiting| documents::Waiting { agent: words::some(&waiting.agent), why: waiting.why.clone() });
+    Ok(ShownSweep {
+        sweep: ls::document(&shown.sweep)?,
+        store: shown.store.clone(),
+        kept_until: words::instant(shown.sweep.kept_until.as_ref())?,
+        expired: shown.sweep.expired,
+        pace: shown.pace.map(|pace| documents::Pace {
+            jobs: pace.jobs,
+            seconds: pace.seconds,
+            peak_memory_bytes: pace.peak_memory_bytes,
+        }),
+        waiting: waiting.collect(),
+        reuse: shown.reuse.as_ref().map(reuse::document),
+        failures: failures.collect::<Result<_, Error>>()?,
+        manifest,
+    })
 }
 
 /// Lines of a title and a text.
@@ -166,7 +189,7 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     if !sweep.note.is_empty() {
         lines.add("Note", &sweep.note);
     }
-    lines.add("State", words::sweep_state(sweep));
+    lines.add("State", words::sweep_state(sweep).name());
     let pin = match sweep.image_pin.as_str() {
         "" => String::new(),
         pin => format!(" (pinned to {pin})"),
@@ -213,11 +236,10 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         ),
     }
     let limit = if all { usize::MAX } else { SHOWN };
-    for waiting in shown.waiting.iter().take(limit) {
-        match waiting.agent.as_str() {
-            "" => lines.add("Waiting", &waiting.why),
-            agent => lines.add("Waiting", format_args!("agent {agent}: {}", waiting.why)),
-        }
+    let (reasons, more) = reasons::first(reasons::lines(&shown.waiting), limit);
+    reasons.iter().for_each(|reason| lines.add("Waiting", reason));
+    if more > 0 {
+        lines.add("", format_args!("and {more} more reasons; -o wide shows all"));
     }
     let noted = shown.progressing.iter().filter(|attempt| !attempt.note.is_empty());
     for attempt in noted.take(limit) {
@@ -237,20 +259,21 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     Ok(lines.end())
 }
 
-fn job_text(job: v1::Job, sweep: &str) -> Result<String, Error> {
-    let value = jobs::json(&job)?;
+fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result<String, Error> {
+    let document = jobs::document(&job)?;
     let mut lines = Lines::default();
     lines.add("Job", format_args!("{sweep}/{}", job.number));
-    lines.add("State", words::text(&value["state"]));
-    if !value["reason"].is_null() {
-        lines.add("Reason", words::text(&value["reason"]));
+    lines.add("State", document.state);
+    if let Some(reason) = &document.reason {
+        lines.add("Reason", reason);
     }
-    lines.add("Params", &value["params"]);
+    lines.add("Params", Value::Object(document.params));
     lines.add("Command", command_line(&job.command));
     if !job.metrics.is_empty() {
-        lines.add("Metrics", &value["metrics"]);
+        lines.add("Metrics", Value::Object(document.metrics));
     }
     lines.add("Attempts", job.attempts);
+    history.iter().for_each(|attempt| lines.add("", attempt_text(attempt)));
     if let Some(twin) = &job.reused_from {
         lines.add("Result", format_args!("of {}/{} (sweep {})", twin.sweep_name, twin.job, twin.sweep));
     }
@@ -267,4 +290,20 @@ fn job_text(job: v1::Job, sweep: &str) -> Result<String, Error> {
         lines.add("Note", &job.note);
     }
     Ok(lines.end())
+}
+
+/// `2 failed on agent node7, 2026-01-02T03:04:05Z, ran 1m 2s: exit(1)`
+fn attempt_text(attempt: &documents::Attempt) -> String {
+    let mut text = format!("{} {} on agent {}", attempt.attempt, attempt.state, attempt.agent);
+    if let Some(time) = attempt.started.or(attempt.leased) {
+        text += &format!(", {}", Cell::Time(time).people());
+    }
+    if let Some(started) = attempt.started {
+        let until = attempt.ended.unwrap_or_else(Timestamp::now);
+        text += &format!(", ran {}", Cell::Seconds(until.duration_since(started).as_secs_f64()).people());
+    }
+    match attempt.reason.as_ref().or(attempt.note.as_ref()) {
+        Some(why) => text + ": " + why,
+        None => text,
+    }
 }

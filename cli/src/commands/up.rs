@@ -7,6 +7,7 @@ use bt_model::encoding::Encoding;
 use bt_store::Location;
 
 use crate::error::Error;
+use crate::files;
 use crate::logging::{self, LogFormat};
 use crate::up::{self, Place, Plan};
 
@@ -24,7 +25,7 @@ hands them back at once. The queue and the results are kept.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Up {
     /// Directory that keeps everything [default: $XDG_STATE_HOME/btctl, as root /var/lib/btctl].
-    #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR")]
+    #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR", value_parser = files::directory)]
     state_dir: Option<PathBuf>,
     /// Go to the background once everything runs.
     #[arg(short, long)]

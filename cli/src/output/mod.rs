@@ -3,8 +3,10 @@
 
 mod cell;
 mod confirm;
+mod indent;
 mod out;
 mod printer;
+pub(crate) mod reasons;
 mod table;
 pub(crate) mod terminal;
 mod ticker;
@@ -13,8 +15,6 @@ pub(crate) mod words;
 use std::io::{self, Write};
 
 use bt_model::manifest::suggestion;
-use serde_json::Value;
-
 pub(crate) use cell::Cell;
 pub(crate) use confirm::confirm;
 pub(crate) use out::{Out, reader_left};
@@ -22,6 +22,7 @@ pub(crate) use printer::Printer;
 pub(crate) use ticker::Ticker;
 
 use self::table::Extent;
+use crate::documents::Json;
 use crate::error::Error;
 
 /// The form of a command's output.
@@ -154,7 +155,7 @@ pub(crate) struct View {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) cells: Vec<Cell>,
-    pub(crate) json: Value,
+    pub(crate) json: Json,
     pub(crate) name: String,
 }
 
@@ -225,15 +226,15 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 }
 
 /// Prints one thing as JSON.
-pub(crate) fn print_json(value: &Value) -> Result<(), Error> {
-    print(&format!("{value:#}"))
+pub(crate) fn print_json(document: &Json) -> Result<(), Error> {
+    print(&indent::indented(document.text()))
 }
 
 /// Prints one thing's names and values, for people as lines. A name of a number of bytes ends with `_bytes`, which
 /// people don't read, because the size that they read has its unit.
 pub(crate) fn print_facts(
     facts: impl Iterator<Item = (impl Into<String>, Cell)>,
-    json: &Value,
+    json: &Json,
     format: Format,
 ) -> Result<(), Error> {
     if format == Format::Json {
@@ -245,7 +246,7 @@ pub(crate) fn print_facts(
         let columns = ["name", "value"].map(Column::always).into();
         let row = |(name, value): (String, Cell)| Row {
             cells: vec![Cell::text(name.clone()), value],
-            json: Value::Null,
+            json: Json::none(),
             name,
         };
         return View { columns, rows: facts.into_iter().map(row).collect() }.print(format);

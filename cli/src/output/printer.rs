@@ -46,7 +46,7 @@ impl Printer {
             To::Json(out, rows) => {
                 let before = if *rows == 0 { "[\n" } else { ",\n" };
                 *rows += 1;
-                write!(out, "{before}{}", row.json).map_err(Error::output)?;
+                write!(out, "{before}{}", row.json.text()).map_err(Error::output)?;
             }
             To::Csv(csv, shown) => {
                 let cells = shown.iter().map(|index| row.cells[*index].machine());

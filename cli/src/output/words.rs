@@ -10,21 +10,22 @@ use bt_proto::v1;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::documents::{self, SweepState};
 use crate::error::Error;
 
 type WireTime = prost_types::Timestamp;
 
 /// How a sweep is, told from its jobs.
-pub(crate) fn sweep_state(sweep: &v1::Sweep) -> &'static str {
+pub(crate) fn sweep_state(sweep: &v1::Sweep) -> SweepState {
     let v1::Counts { queued, running, succeeded, failed, cancelled } = sweep.counts.unwrap_or_default();
     let ended = succeeded + failed + cancelled;
     match (queued, running) {
-        (1.., _) if sweep.paused => "paused",
-        (0, 0) if failed > 0 => "failed",
-        (0, 0) if cancelled > 0 => "cancelled",
-        (0, 0) => "succeeded",
-        (_, 0) if ended == 0 => "queued",
-        _ => "running",
+        (1.., _) if sweep.paused => SweepState::Paused,
+        (0, 0) if failed > 0 => SweepState::Failed,
+        (0, 0) if cancelled > 0 => SweepState::Cancelled,
+        (0, 0) => SweepState::Succeeded,
+        (_, 0) if ended == 0 => SweepState::Queued,
+        _ => SweepState::Running,
     }
 }
 
@@ -97,15 +98,20 @@ pub(crate) fn cpus(millis: u64) -> String {
     (millis as f64 / 1000.0).to_string()
 }
 
-pub(crate) fn resources_json(resources: Option<v1::Resources>) -> Value {
+pub(crate) fn resources(resources: Option<v1::Resources>) -> documents::Resources {
     let resources = Resources::from(resources.unwrap_or_default());
-    json!({
-        "cpus": resources.cpu_millis as f64 / 1000.0,
-        "memory_bytes": resources.memory_bytes,
-        "gpus": resources.gpus,
-        "disk_bytes": resources.disk_bytes,
-        "jobs": resources.jobs,
-    })
+    documents::Resources {
+        cpus: resources.cpu_millis as f64 / 1000.0,
+        memory_bytes: resources.memory_bytes,
+        gpus: resources.gpus,
+        disk_bytes: resources.disk_bytes,
+        jobs: resources.jobs,
+    }
+}
+
+/// The text, where there is one.
+pub(crate) fn some(text: &str) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// How long a job takes, and how long the rest takes if as many run on as do now.
@@ -149,7 +155,7 @@ mod tests {
     fn a_sweeps_state_is_told_from_its_jobs() {
         let state = |queued, running, succeeded, failed, cancelled| {
             let counts = Some(v1::Counts { queued, running, succeeded, failed, cancelled });
-            sweep_state(&v1::Sweep { counts, ..v1::Sweep::default() })
+            sweep_state(&v1::Sweep { counts, ..v1::Sweep::default() }).name()
         };
         assert_eq!(state(3, 0, 0, 0, 0), "queued");
         assert_eq!(state(3, 0, 1, 0, 0), "running");
@@ -158,7 +164,8 @@ mod tests {
         assert_eq!(state(0, 0, 3, 1, 1), "failed");
         assert_eq!(state(0, 0, 3, 0, 1), "cancelled");
         let counts = Some(v1::Counts { queued: 1, running: 1, ..v1::Counts::default() });
-        assert_eq!(sweep_state(&v1::Sweep { counts, paused: true, ..v1::Sweep::default() }), "paused");
+        let paused = v1::Sweep { counts, paused: true, ..v1::Sweep::default() };
+        assert_eq!(sweep_state(&paused).name(), "paused");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every move is made by a statement that names the state it expects, so a stale actor changes nothing. Rows are
 //! locked in one order everywhere: agent, sweep, job, attempt. All times are Postgres's.
 
+mod attempts;
 mod cancel;
 mod claim;
 mod describe;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, query_file};
 
+pub(crate) use attempts::{LiveAttempt, PastAttempt};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use describe::Description;

@@ -179,6 +179,7 @@ impl Services {
                 agent: String::new(),
                 why: "no agent has ever connected; start one with `btctl agent`".into(),
                 lasting: true,
+                offline: false,
             }]);
         }
         let refusals = self.sessions.refusals(wanted.sweep);
@@ -201,14 +202,14 @@ impl Services {
                     (misfit.map(|misfit| misfit.to_string()).unwrap_or_default(), lasting)
                 }
             };
-            waits(row.name, why, lasting)
+            v1::Waiting { agent: row.name, why, lasting, offline: row.offline }
         };
         Ok(agents.into_iter().map(answer).collect())
     }
 }
 
 fn waits(agent: String, why: String, lasting: bool) -> v1::Waiting {
-    v1::Waiting { agent, why, lasting }
+    v1::Waiting { agent, why, lasting, offline: false }
 }
 
 /// Where a job is that does not wait.

@@ -220,6 +220,23 @@ impl v1::sweeps_server::Sweeps for Services {
         Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
     }
 
+    async fn list_attempts(
+        &self,
+        request: Request<v1::ListAttemptsRequest>,
+    ) -> Result<Response<v1::ListAttemptsReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        self.history(&found, request.job).await.map(Response::new)
+    }
+
+    async fn list_running(
+        &self,
+        request: Request<v1::ListRunningRequest>,
+    ) -> Result<Response<v1::ListRunningReply>, Status> {
+        self.running(&request.into_inner().agent).await.map(Response::new)
+    }
+
     type DebugStream = Answers<v1::DebugOutput>;
 
     async fn debug(

@@ -7,15 +7,18 @@ mod goals;
 mod points;
 
 use bt_proto::v1;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_stream::StreamExt;
 
 use self::goals::Goals;
-use self::points::{Matched, Points, Summary};
+use self::points::{Matched, Pair, Points, Summary};
 use super::top::direction;
 use crate::client::{Client, Shown};
+use crate::documents::{
+    self, ComparedMetric, ComparedPoint, ComparedPoints, ComparedSweep, Comparison, Difference, Json,
+};
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, ListArgs, Row, View, print_json, say};
+use crate::output::{Cell, Column, Format, ListArgs, Row, View, print_json, say, words};
 use crate::settings::Settings;
 use crate::target;
 
@@ -108,35 +111,26 @@ impl Compare {
         found: &Matched,
         differences: &[Difference],
     ) -> Result<(), Error> {
-        let sweep = |shown: &Shown, side: usize| {
-            json!({
-                "id": shown.sweep.id,
-                "name": shown.sweep.name,
-                "image": shown.sweep.image,
-                "image_pin": Some(&shown.sweep.image_pin).filter(|pin| !pin.is_empty()),
-                "agents": found.agents[side],
-            })
+        let sweep = |shown: &Shown, side: usize| ComparedSweep {
+            id: shown.sweep.id.clone(),
+            name: shown.sweep.name.clone(),
+            image: shown.sweep.image.clone(),
+            image_pin: words::some(&shown.sweep.image_pin),
+            agents: found.agents[side].iter().cloned().collect(),
         };
-        let differences: Vec<Value> = differences
-            .iter()
-            .map(|difference| json!({"what": difference.what, "a": difference.a, "b": difference.b}))
-            .collect();
-        let mut json = json!({
-            "a": sweep(a, 0),
-            "b": sweep(b, 1),
-            "points": {"both": found.matched, "only_a": found.only[0], "only_b": found.only[1]},
-            "differences": differences,
-        });
-        match &self.by {
-            Some(metric) => {
-                self.check_metric(metric, found)?;
-                let rows = by_point(found, self.limit).rows.into_iter().map(|row| row.json);
-                json["by"] = metric.as_str().into();
-                json["values"] = rows.collect();
-            }
-            None => json["metrics"] = by_metric(found).rows.into_iter().map(|row| row.json).collect(),
+        if let Some(metric) = &self.by {
+            self.check_metric(metric, found)?;
         }
-        print_json(&json)
+        let points = chosen(found, self.limit).iter().map(point);
+        print_json(&Json::of(&Comparison {
+            a: sweep(a, 0),
+            b: sweep(b, 1),
+            points: ComparedPoints { both: found.matched, only_a: found.only[0], only_b: found.only[1] },
+            differences: differences.to_vec(),
+            by: self.by.clone(),
+            values: self.by.is_some().then(|| points.collect()),
+            metrics: self.by.is_none().then(|| found.metrics.iter().map(metric).collect()),
+        }))
     }
 
     fn check_metric(&self, metric: &str, found: &Matched) -> Result<(), Error> {
@@ -164,26 +158,45 @@ fn by_metric(found: &Matched) -> View {
     );
     columns.extend(["only_a", "only_b"].map(Column::wide));
     let row = |summary: &Summary| {
-        let Summary { metric, goal, points, best, median, mean, better, worse, same, only } = summary;
+        let Summary { metric, goal: _, points, best, median, mean, better, worse, same, only } = summary;
         let mut cells = vec![Cell::text(metric), Cell::number(points)];
         cells.extend([best, median, mean].into_iter().flatten().map(|value| Cell::Number(rounded(*value))));
         cells.extend([better, worse, same, &only[0], &only[1]].map(Cell::number));
-        let json = json!({
-            "metric": metric, "goal": goal.name(), "points": points,
-            "best": {"a": best[0], "b": best[1]},
-            "median": {"a": median[0], "b": median[1]},
-            "mean": {"a": mean[0], "b": mean[1]},
-            "better": better, "worse": worse, "same": same,
-            "only_a": only[0], "only_b": only[1],
-        });
-        Row { cells, json, name: metric.clone() }
+        Row { cells, json: Json::none(), name: metric.clone() }
     };
     View { columns, rows: found.metrics.iter().map(row).collect() }
 }
 
+fn metric(summary: &Summary) -> ComparedMetric {
+    let pair = |[a, b]: [f64; 2]| documents::Pair { a, b };
+    ComparedMetric {
+        metric: summary.metric.clone(),
+        goal: summary.goal.name(),
+        points: summary.points,
+        best: pair(summary.best),
+        median: pair(summary.median),
+        mean: pair(summary.mean),
+        better: summary.better,
+        worse: summary.worse,
+        same: summary.same,
+        only_a: summary.only[0],
+        only_b: summary.only[1],
+    }
+}
+
+fn point(pair: &Pair) -> ComparedPoint {
+    let ([job_a, job_b], [a, b]) = (pair.jobs, pair.values);
+    ComparedPoint { job_a, job_b, params: pair.parameters.clone(), a, b, difference: b - a }
+}
+
+/// The points that are listed.
+fn chosen(found: &Matched, limit: Option<usize>) -> &[Pair] {
+    &found.pairs[..limit.unwrap_or(usize::MAX).min(found.pairs.len())]
+}
+
 fn by_point(found: &Matched, limit: Option<usize>) -> View {
     let mut names: Vec<String> = Vec::new();
-    let pairs = &found.pairs[..limit.unwrap_or(usize::MAX).min(found.pairs.len())];
+    let pairs = chosen(found, limit);
     for pair in pairs {
         for name in pair.parameters.keys() {
             if !names.contains(name) {
@@ -205,11 +218,7 @@ fn by_point(found: &Matched, limit: Option<usize>) -> View {
         cells.extend(names.iter().map(|name| pair.parameters.get(name).map(Cell::from).unwrap_or_default()));
         cells.extend([a, b].map(Cell::number));
         cells.push(Cell::Number(rounded(b - a)));
-        let mut json = json!({
-            "job_a": pair.jobs[0], "job_b": pair.jobs[1], "params": null, "a": a, "b": b, "difference": b - a,
-        });
-        json["params"] = Value::Object(pair.parameters.clone());
-        Row { cells, json, name: format!("{}", pair.jobs[0]) }
+        Row { cells, json: Json::none(), name: format!("{}", pair.jobs[0]) }
     });
     View { columns, rows: rows.collect() }
 }
@@ -218,14 +227,6 @@ fn by_point(found: &Matched, limit: Option<usize>) -> View {
 fn rounded(value: f64) -> String {
     let text = format!("{value:.6e}");
     text.parse::<f64>().map_or(text, |value| value.to_string())
-}
-
-/// What may be why equal parameters have other metrics.
-#[derive(Debug, PartialEq, Eq)]
-struct Difference {
-    what: String,
-    a: String,
-    b: String,
 }
 
 fn differences(a: &Shown, b: &Shown, found: &Matched) -> Result<Vec<Difference>, Error> {

@@ -13,7 +13,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bt_proto::v1;
-use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio_stream::StreamExt;
 use tonic::Streaming;
@@ -22,7 +21,9 @@ use self::columns::{Columns, Export as Exported};
 use self::spool::Spool;
 use super::jobs;
 use crate::client::Client;
+use crate::documents::{ExportedJob, Json};
 use crate::error::Error;
+use crate::files;
 use crate::output::{Out as Stdout, say, terminal};
 use crate::settings::Settings;
 use crate::target;
@@ -46,7 +47,7 @@ pub(crate) struct Export {
     /// Form of the output [default: by the file's ending, else csv].
     #[arg(short, long, value_enum, value_name = "FORM")]
     output: Option<Form>,
-    /// File to write, in place of standard output; it appears when it is whole.
+    /// File to write, which appears when it is whole; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -60,12 +61,12 @@ enum Form {
 
 impl Export {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let form = self.form();
-        if form == Form::Parquet && self.file.is_none() && terminal::is_stdout() {
+        let form = self.form()?;
+        if form == Form::Parquet && self.named().is_none() && terminal::is_stdout() {
             let told = "Parquet is for programs, not for a terminal; name a file with --file, or send it on with > or |";
             return Err(Error::Usage(told.to_owned()));
         }
-        let mut out = Out::open(self.file.as_deref())?;
+        let mut out = Out::open(self.named())?;
         let client = Client::connect(settings).await?;
         let sweep = client.show(&self.sweep).await?.sweep;
         // By its id from now on: a newer sweep may take the name meanwhile.
@@ -74,7 +75,7 @@ impl Export {
         let rows = match form {
             Form::Json => write_json(&sweep, jobs, &mut out).await?,
             Form::Csv | Form::Parquet => {
-                let mut spool = Spool::new(self.file.as_deref())?;
+                let mut spool = Spool::new(self.named())?;
                 let mut columns = Columns::default();
                 let mut jobs = jobs;
                 while let Some(job) = jobs.next().await {
@@ -90,34 +91,73 @@ impl Export {
             }
         };
         out.finish()?;
-        if let Some(file) = &self.file {
+        if let Some(file) = self.named() {
             say(&format!("{rows} jobs in {}", file.display()));
         }
         Ok(())
     }
 
-    fn form(&self) -> Form {
-        let ending = self.file.as_deref().and_then(Path::extension).map(|ending| ending.to_ascii_lowercase());
-        match (self.output, ending.as_deref().and_then(|ending| ending.to_str())) {
-            (Some(form), _) => form,
-            (None, Some("parquet")) => Form::Parquet,
-            (None, Some("json")) => Form::Json,
-            (None, _) => Form::Csv,
+    /// The file that is written; none for standard output.
+    fn named(&self) -> Option<&Path> {
+        self.file.as_deref().filter(|file| !files::is_standard(file))
+    }
+
+    /// The form that was asked for, or that the file's ending means. A file must not hold another form than its name
+    /// says.
+    fn form(&self) -> Result<Form, Error> {
+        let file = self.named();
+        let ending = file.and_then(Path::extension).map(|ending| ending.to_string_lossy().to_lowercase());
+        let meant = match ending.as_deref() {
+            None => None,
+            Some("csv") => Some(Form::Csv),
+            Some("json") => Some(Form::Json),
+            Some("parquet") => Some(Form::Parquet),
+            Some(other) if self.output.is_none() || NOT_WRITTEN.contains(&other) => {
+                return Err(Error::Usage(format!(
+                    "--file {}: .{other} is no form of an export; there are .csv, .json and .parquet. -o csv, json or \
+                     parquet chooses the form of a file with another ending",
+                    file.unwrap_or(Path::new("")).display()
+                )));
+            }
+            Some(_) => None,
+        };
+        match (self.output, meant) {
+            (Some(form), Some(meant)) if form != meant => Err(Error::Usage(format!(
+                "--file {} and -o {} are different forms; leave out -o, or give the file the other ending",
+                file.unwrap_or(Path::new("")).display(),
+                form.name()
+            ))),
+            (form, meant) => Ok(form.or(meant).unwrap_or(Form::Csv)),
         }
     }
 }
 
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// Endings of forms that people may expect and that are not written; no `-o` makes such a file.
+const NOT_WRITTEN: [&str; 12] =
+    ["arrow", "db", "feather", "gz", "h5", "hdf5", "ods", "pkl", "sqlite", "tsv", "xls", "xlsx"];
+
 async fn write_json(sweep: &v1::Sweep, mut jobs: Streaming<v1::Job>, out: &mut Out) -> Result<u64, Error> {
     let mut rows = 0;
     while let Some(job) = jobs.next().await {
-        let mut row = jobs::json(&job.map_err(Error::broken_off)?)?;
-        row["sweep"] = sweep.name.as_str().into();
-        row["sweep_id"] = sweep.id.as_str().into();
-        row["image"] = sweep.image.as_str().into();
-        row["image_pin"] =
-            Some(&sweep.image_pin).filter(|pin| !pin.is_empty()).cloned().map_or(Value::Null, Into::into);
+        let row = Json::of(&ExportedJob {
+            job: jobs::document(&job.map_err(Error::broken_off)?)?,
+            sweep: &sweep.name,
+            sweep_id: &sweep.id,
+            image: &sweep.image,
+            image_pin: Some(sweep.image_pin.as_str()).filter(|pin| !pin.is_empty()),
+        });
         let before = if rows == 0 { "[\n" } else { ",\n" };
-        write!(out, "{before}{row}").map_err(Error::output)?;
+        write!(out, "{before}{}", row.text()).map_err(Error::output)?;
         rows += 1;
     }
     let end = if rows == 0 { "[]" } else { "\n]" };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use globset::GlobSet;
 use serde_json::{Value, json};
 
+use crate::documents::{Json, RerunFinding};
 use crate::error::Error;
 use crate::output::{Cell, Column, Format, Row, View, say, words};
 
@@ -113,14 +114,14 @@ impl<'r> Comparison<'r> {
                 cell(&row.now, row.kind),
                 Cell::text(&row.sweep),
             ],
-            json: json!({
-                "agent": row.agent,
-                "sweep": row.sweep,
-                "kind": row.kind,
-                "name": row.name,
-                "verdict": row.verdict,
-                "recorded": row.recorded,
-                "now": row.now,
+            json: Json::of(&RerunFinding {
+                agent: row.agent.clone(),
+                sweep: row.sweep.clone(),
+                kind: row.kind,
+                name: row.name.clone(),
+                verdict: row.verdict,
+                recorded: row.recorded.clone(),
+                now: row.now.clone(),
             }),
             name: format!("{} {}", row.verdict, row.name),
         });

@@ -7,12 +7,11 @@ use bt_model::manifest::{JobSource, Manifest};
 use bt_model::parameters::Parameters;
 use bt_model::placement::{AGENT_LABEL, Misfit, Need};
 use bt_proto::{convert, v1};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 use uuid::Uuid;
 
 use self::compare::Comparison;
-use super::results::record;
+use super::results::{globs, record};
 use super::submit;
 use crate::client::Client;
 use crate::error::Error;
@@ -66,7 +65,7 @@ impl Rerun {
                 "--ignore says what --verify does not compare; give --verify too".to_owned(),
             ));
         }
-        let ignored = globs(&self.ignore)?;
+        let ignored = globs("--ignore", &self.ignore, false)?;
         let client = Client::connect(settings).await?;
         let again = Again::find(&client, &self.target, settings.owner.value.clone()).await?;
         let agents = client.agents().await?;
@@ -110,18 +109,6 @@ impl Rerun {
         }
         comparison.print(self.output.output)
     }
-}
-
-fn globs(patterns: &[String]) -> Result<GlobSet, Error> {
-    let unusable = |pattern: &str, error: globset::Error| {
-        Error::Usage(format!("--ignore {pattern:?} is no pattern of paths: {}", error.kind()))
-    };
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-        set.add(glob.map_err(|error| unusable(pattern, error))?);
-    }
-    set.build().map_err(|error| unusable(&patterns.join(" "), error))
 }
 
 /// A job that is to be run again.
@@ -281,13 +268,18 @@ mod tests {
 
     #[test]
     fn patterns_are_those_of_shells() {
-        let ignored = globs(&["*.log".to_owned(), "plots/**".to_owned()]).unwrap();
+        let ignored = globs("--ignore", &["*.log".to_owned(), "plots/**".to_owned()], false).unwrap();
         for path in ["run.log", "plots/a.png", "plots/a/b.png"] {
             assert!(ignored.is_match(path), "{path}");
         }
         for path in ["a/run.log", "stats.pkl", "plots"] {
             assert!(!ignored.is_match(path), "{path}");
         }
-        assert!(globs(&["[".to_owned()]).unwrap_err().to_string().contains("no pattern of paths"));
+        assert!(
+            globs("--ignore", &["[".to_owned()], false)
+                .unwrap_err()
+                .to_string()
+                .contains("no pattern of paths")
+        );
     }
 }

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::choice::{Patterns, Wanted, choose};
 use super::fetch::{Fetch, Place, There};
 use super::partial::{Which, keep_apart, tell};
 use super::{File, Key, Listed, files};
 use crate::batch::Batch;
 use crate::client::Client;
 use crate::error::Error;
+use crate::files;
 use crate::output::{say, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
@@ -25,6 +27,8 @@ const EXAMPLES: &str = "\
 Examples:
   btctl results get sma-cross -d results         # results/00/stats.pkl, results/01/stats.pkl, ...
   btctl results get sma-cross/17 -d results
+  btctl results get sma-cross/17/stats.pkl -d results         # one file
+  btctl results get sma-cross --include '*.csv' -d results    # --exclude leaves files out
   btctl results get sma-cross --partial -d unfinished         # what attempts have stored that are not published
   btctl results get sma-cross/17 --partial --attempt 1 -d lost
 Files that are there already, with the right SHA-256, are not fetched again, and a fetch that broke off continues where
@@ -36,11 +40,14 @@ that is there with another content stops the fetch before anything is written, u
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Get {
-    #[arg(value_name = "SWEEP[/JOB]")]
-    target: Target,
+    /// Sweep, job, or a file or directory of a job.
+    #[arg(value_name = "SWEEP[/JOB[/PATH]]")]
+    wanted: Wanted,
     /// Directory to fetch into; made if it is missing.
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = files::directory)]
     dir: PathBuf,
+    #[command(flatten)]
+    patterns: Patterns,
     /// Replace files that are there with another content.
     #[arg(long)]
     overwrite: bool,
@@ -64,9 +71,9 @@ impl Get {
 
     async fn fetch(&self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let shown = client.show(&self.target.sweep).await?;
+        let shown = client.show(&self.wanted.target.sweep).await?;
         // By its id from now on: a newer sweep may take the name meanwhile.
-        let target = Target { sweep: shown.sweep.id.clone(), job: self.target.job };
+        let target = Target { sweep: shown.sweep.id.clone(), job: self.wanted.target.job };
         let Listed { files, unlisted } = files(&client, &target, &self.which).await?;
         if files.is_empty() && unlisted.is_empty() {
             let what = match target.job {
@@ -79,6 +86,7 @@ impl Get {
                 words::address(&shown.sweep)
             )));
         }
+        let files = choose(files, self.wanted.path.as_deref(), &self.patterns, &shown.sweep.name)?;
         let jobs = words::total(&shown.counts);
         keep_apart(&self.dir, &target.sweep, jobs, &files).await?;
         let place = Place::open(&self.dir, jobs)?;

@@ -1,5 +1,6 @@
 //! `btctl results`: what the jobs left.
 
+mod choice;
 mod content;
 mod fetch;
 mod get;
@@ -8,6 +9,7 @@ mod partial;
 mod show;
 mod verify;
 
+pub(crate) use choice::globs;
 pub(crate) use show::{pairs, record};
 
 use std::fmt;
@@ -16,7 +18,6 @@ use backon::Retryable;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
 use partial::Which;
-use serde_json::json;
 use tokio_stream::StreamExt;
 use tonic::{Code, Streaming};
 
@@ -24,6 +25,7 @@ use self::content::Content;
 use self::fetch::Broken;
 use crate::batch::Batch;
 use crate::client::{Client, is_broken_off, waits};
+use crate::documents::{Json, Output};
 use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, Printer, Row, View, words};
 use crate::settings::Settings;
@@ -106,21 +108,25 @@ impl Ls {
 
 fn row(file: File) -> Row {
     let File { job, attempt, path, size, compressed, sha256, state } = file;
-    let mut json = json!({ "job": job, "path": path, "size": size, "sha256": sha256, "attempt": attempt });
     let mut cells = vec![Cell::number(job), Cell::text(&path)];
     let plain = (!compressed).then_some(size);
     cells.push(Cell::bytes(plain));
-    if compressed {
-        json["size"] = serde_json::Value::Null;
-        json["stored_size"] = size.into();
-    }
+    let stored_size = compressed.then_some(size);
+    let state_name = sha256.is_none().then(|| state.map_or("", AttemptState::name));
+    let json = Json::of(&Output {
+        job,
+        path: path.clone(),
+        size: plain,
+        stored_size,
+        sha256: sha256.clone(),
+        attempt,
+        state: state_name,
+    });
     match sha256 {
         Some(sha256) => cells.extend([Cell::Text(sha256), Cell::number(attempt)]),
         None => {
-            let state = state.map_or("", AttemptState::name);
-            json["state"] = state.into();
-            cells.push(Cell::bytes(compressed.then_some(size)));
-            cells.extend([Cell::number(attempt), Cell::text(state)]);
+            cells.push(Cell::bytes(stored_size));
+            cells.extend([Cell::number(attempt), Cell::text(state_name.unwrap_or_default())]);
         }
     }
     Row { json, cells, name: format!("{job}/{path}") }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::commands::submit::command_line;
+use crate::documents::Json;
 use crate::error::Error;
 use crate::output::{Cell, OutputArgs, print_facts, words};
 use crate::settings::Settings;
@@ -33,7 +34,7 @@ impl Show {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
         let record = record(&client, &self.target.sweep, self.target.job.unwrap_or(0)).await?;
-        print_facts(facts(&record).into_iter(), &record, self.output.output)
+        print_facts(facts(&record).into_iter(), &Json::record(&record), self.output.output)
     }
 }
 

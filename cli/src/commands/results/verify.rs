@@ -2,10 +2,10 @@
 
 use bt_proto::v1;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 use tokio_stream::StreamExt;
 
 use crate::client::Client;
+use crate::documents::{Damage, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
@@ -76,7 +76,12 @@ impl Verify {
 fn row(item: v1::Verified) -> Row {
     let path = if item.path.is_empty() { "result.json" } else { &item.path };
     Row {
-        json: json!({ "job": item.job, "path": path, "document": item.path.is_empty(), "fault": item.fault }),
+        json: Json::of(&Damage {
+            job: item.job,
+            path: path.to_owned(),
+            document: item.path.is_empty(),
+            fault: item.fault.clone(),
+        }),
         cells: vec![Cell::number(item.job), Cell::text(path), Cell::text(&item.fault)],
         name: format!("{}/{path}", item.job),
     }

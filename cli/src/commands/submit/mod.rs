@@ -9,20 +9,20 @@ mod wait;
 
 pub(crate) use self::wait::wait;
 
-use std::io::{self, Read};
 use std::path::Path;
 
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format as ManifestFormat, Manifest, csv_rows};
 use bt_proto::v1::{self, submit_request};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::flags::ManifestFlags;
 use super::describe::{note, tag};
 use crate::client::Client;
+use crate::documents::{Json, PlannedJob, Submitted};
 use crate::error::Error;
+use crate::files;
 use crate::output::{self, Cell, Column, Form, Format, ListArgs, Printer, Row, Ticker, View};
 use crate::settings::Settings;
 
@@ -212,36 +212,22 @@ fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into
     let v1::SubmitReply { id, name, jobs, existed } = submitted;
     match form.format() {
         Format::Json => {
-            let mut value = json!({ "id": id, "name": name, "jobs": jobs, "existed": existed });
-            if let Some(reuse) = reuse {
-                value["reuse"] = reuse::json(reuse);
-            }
-            output::print_json(&value)
+            let (id, name, jobs, existed) = (id.clone(), name.clone(), *jobs, *existed);
+            let reuse = reuse.map(reuse::document);
+            output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse }))
         }
         Format::Name => output::print(id),
         Format::Table | Format::Wide | Format::Csv => {
             let columns = ["id", "name", "jobs"].map(Column::always).into();
             let cells = vec![Cell::text(id), Cell::text(name), Cell::number(jobs)];
-            View { columns, rows: vec![Row { cells, json: json!(null), name: id.clone() }] }.print(form)
+            View { columns, rows: vec![Row { cells, json: Json::none(), name: id.clone() }] }.print(form)
         }
     }
 }
 
 fn read_manifest(path: &str) -> Result<Draft, Error> {
-    let (text, origin) = match path {
-        "-" => {
-            let mut text = Vec::new();
-            let read = io::stdin().lock().read_to_end(&mut text);
-            read.map_err(|error| Error::Usage(format!("standard input can't be read: {error}")))?;
-            (text, "<stdin>")
-        }
-        path => (read_file(Path::new(path))?, path),
-    };
-    Ok(Manifest::parse(&text, ManifestFormat::of_path(path), origin)?)
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| Error::Usage(format!("{} can't be read: {error}", path.display())))
+    let file = Path::new(path);
+    Ok(Manifest::parse(&files::read(file)?, ManifestFormat::of_path(path), &files::called(file))?)
 }
 
 /// Reads the rows that the draft names, and checks all of it. A file that a manifest names lies beside the manifest.
@@ -251,7 +237,13 @@ fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
         let base =
             manifest.filter(|path| !from_flag && *path != "-").and_then(|path| Path::new(path).parent());
         let path = base.map_or_else(|| named.clone().into(), |base| base.join(&named));
-        let rows = csv_rows(&read_file(&path)?, &path.display().to_string())?;
+        if files::is_standard(&path) && manifest == Some(files::STANDARD) {
+            return Err(Error::Usage(
+                "the manifest and its parameters can't both come from standard input; give one of them as a file"
+                    .to_owned(),
+            ));
+        }
+        let rows = csv_rows(&files::read(&path)?, &files::called(&path))?;
         if draft.matrix.is_some() || draft.params.is_some() {
             let other = if draft.matrix.is_some() { "matrix" } else { "params" };
             return Err(Error::Usage(format!(
@@ -294,17 +286,13 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result
             cells.push(Cell::text(command_line(&rendered.command)));
         }
         let json = match form.format() {
-            Format::Json => {
-                let mut json = json!({
-                    "job": job,
-                    "params": null,
-                    "command": rendered.command,
-                    "env": rendered.env,
-                });
-                json["params"] = Value::Object(parameters.as_map().clone());
-                json
-            }
-            _ => json!(null),
+            Format::Json => Json::of(&PlannedJob {
+                job: job as u32,
+                params: parameters.as_map().clone(),
+                command: &rendered.command,
+                env: rendered.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
+            }),
+            _ => Json::none(),
         };
         printer.row(Row { cells, json, name: format!("{}/{job}", manifest.name) })?;
     }

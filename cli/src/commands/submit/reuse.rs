@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bt_proto::v1;
-use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
-use crate::output::say;
+use crate::documents;
+use crate::output::{self, say};
 
 /// How long a submit waits for what is found. It goes on being looked for.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
@@ -77,35 +77,35 @@ fn from(reuse: &v1::Reuse, count: impl Fn(&v1::ReuseSource) -> u32) -> String {
     format!(" ({}{more})", named.collect::<Vec<_>>().join(", "))
 }
 
-pub(in crate::commands) fn json(reuse: &v1::Reuse) -> Value {
-    let state = match reuse.state() {
-        v1::ReuseState::Pending => "pending",
-        v1::ReuseState::Declined => "declined",
-        v1::ReuseState::Settled | v1::ReuseState::Unspecified => "settled",
-    };
-    let sources = reuse.sources.iter().map(|source| {
-        json!({ "id": source.sweep, "name": source.name, "taken": source.taken, "attached": source.attached })
+pub(in crate::commands) fn document(reuse: &v1::Reuse) -> documents::Reuse {
+    let sources = reuse.sources.iter().map(|source| documents::ReuseSource {
+        id: source.sweep.clone(),
+        name: source.name.clone(),
+        taken: source.taken,
+        attached: source.attached,
     });
-    json!({
-        "state": state,
-        "note": Some(&reuse.note).filter(|note| !note.is_empty()),
-        "taken": reuse.taken,
-        "attached": reuse.attached,
-        "differing": reuse.differing,
-        "sources": sources.collect::<Value>(),
-    })
+    documents::Reuse {
+        state: match reuse.state() {
+            v1::ReuseState::Pending => documents::ReuseState::Pending,
+            v1::ReuseState::Declined => documents::ReuseState::Declined,
+            v1::ReuseState::Settled | v1::ReuseState::Unspecified => documents::ReuseState::Settled,
+        },
+        note: output::words::some(&reuse.note),
+        taken: reuse.taken,
+        attached: reuse.attached,
+        differing: reuse.differing,
+        sources: sources.collect(),
+    }
 }
 
 /// A job whose result is taken, or that is waited for.
-pub(in crate::commands) fn twin(twin: Option<&v1::Twin>) -> Value {
-    twin.map_or(Value::Null, |twin| {
-        json!({
-            "id": twin.sweep,
-            "name": twin.sweep_name,
-            "job": twin.job,
-            "attempt": Some(twin.attempt).filter(|attempt| *attempt > 0),
-        })
-    })
+pub(in crate::commands) fn twin(twin: &v1::Twin) -> documents::Twin {
+    documents::Twin {
+        id: twin.sweep.clone(),
+        name: twin.sweep_name.clone(),
+        job: twin.job,
+        attempt: Some(twin.attempt).filter(|attempt| *attempt > 0),
+    }
 }
 
 #[cfg(test)]

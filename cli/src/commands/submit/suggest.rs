@@ -1,12 +1,12 @@
 //! `btctl submit --suggest-resources SWEEP`: what its jobs would have needed, by what they used.
 
 use futures_util::StreamExt;
-use serde_json::json;
 
 use bt_model::resources::ByteSize;
 use bt_proto::v1;
 
 use crate::client::Client;
+use crate::documents::{Json, Measured, SuggestedResources};
 use crate::error::Error;
 use crate::output::{self, Format, say};
 use crate::settings::Settings;
@@ -65,14 +65,14 @@ pub(super) async fn suggest(settings: &Settings, sweep: &str, format: Format) ->
     }
     let (memory, cpus) = (ByteSize(used.memory()), used.cpus());
     if format == Format::Json {
-        return output::print_json(&json!({
-            "cpus": cpus,
-            "memory_bytes": used.memory(),
-            "measured": {
-                "jobs": used.jobs,
-                "peak_memory_bytes": used.peak_memory_bytes,
-                "cpus": used.cpus,
-                "longest_seconds": used.seconds,
+        return output::print_json(&Json::of(&SuggestedResources {
+            cpus,
+            memory_bytes: used.memory(),
+            measured: Measured {
+                jobs: used.jobs,
+                peak_memory_bytes: used.peak_memory_bytes,
+                cpus: used.cpus,
+                longest_seconds: used.seconds,
             },
         }));
     }

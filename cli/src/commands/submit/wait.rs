@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::reuse;
 use crate::client::{Client, Shown};
 use crate::error::Error;
-use crate::output::{say, terminal, words};
+use crate::output::{reasons, say, terminal, words};
 
 /// How often the coordinator is asked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -17,6 +17,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const LINE: Duration = Duration::from_secs(10);
 /// How long nothing may run before the reasons are told.
 const QUIET: Duration = Duration::from_secs(3);
+/// Reasons that a line names.
+const REASONS: usize = 3;
 /// How long the coordinator may be away.
 const AWAY: Duration = Duration::from_secs(600);
 
@@ -129,11 +131,15 @@ impl Display {
         let why = match noted {
             Some(attempt) => format!("job {} on agent {}: {}", attempt.job, attempt.agent, attempt.note),
             None => {
-                let whys = shown.waiting.iter().map(|waiting| match waiting.agent.as_str() {
-                    "" => waiting.why.clone(),
-                    agent => format!("agent {agent}: {}", waiting.why),
-                });
-                whys.collect::<Vec<_>>().join("; ")
+                let (whys, more) = reasons::first(reasons::lines(&shown.waiting), REASONS);
+                match more {
+                    0 => whys.join("; "),
+                    more => format!(
+                        "{}; and {more} more reasons, as btctl explain {} says",
+                        whys.join("; "),
+                        shown.sweep.name
+                    ),
+                }
             }
         };
         if !why.is_empty() && why != self.told {

@@ -1,6 +1,4 @@
-use serde_json::Value;
-
-use super::super::Row;
+use super::super::{Json, Row};
 use super::*;
 
 fn view() -> View {
@@ -20,7 +18,7 @@ fn view() -> View {
             Cell::text(reason),
             Cell::text("node1"),
         ],
-        json: Value::Null,
+        json: Json::none(),
         name: job.to_string(),
     };
     View { columns, rows: vec![row(9, "1.23456789", 5, ""), row(10, "-0.5", 20, "")] }

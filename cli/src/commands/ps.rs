@@ -1,0 +1,76 @@
+//! `btctl ps`: the jobs that run now, over all sweeps.
+
+use bt_model::state::AttemptState;
+use bt_proto::v1;
+
+use crate::client::Client;
+use crate::documents::{self, Json};
+use crate::error::Error;
+use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
+use crate::settings::Settings;
+
+/// List the jobs that agents work on now, over all sweeps, the oldest first.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  btctl ps\n  btctl ps -o name | xargs -n 1 btctl logs")]
+pub(crate) struct Ps {
+    #[command(flatten)]
+    output: ListArgs,
+}
+
+impl Ps {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let reply = Client::connect(settings).await?.running(String::new()).await?;
+        if reply.jobs.is_empty() {
+            say("no job runs now; `btctl ls` lists the sweeps that are queued");
+        }
+        if reply.cut {
+            say(&format!("only the oldest {} are listed", reply.jobs.len()));
+        }
+        let columns = vec![
+            Column::always("job").rank(0),
+            Column::always("state").rank(1),
+            Column::always("agent").rank(1),
+            Column::always("attempt"),
+            Column::always("started").headed("running").rank(2),
+            Column::always("owner"),
+            Column::always("note").optional().rank(3),
+            Column::wide("leased"),
+            Column::wide("sweep_id"),
+        ];
+        let rows = reply.jobs.into_iter().map(row).collect::<Result<_, _>>()?;
+        View { columns, rows }.print(&self.output)
+    }
+}
+
+fn row(job: v1::RunningJob) -> Result<Row, Error> {
+    let document = document(&job)?;
+    let cells = vec![
+        Cell::text(format!("{}/{}", job.sweep_name, job.job)),
+        Cell::text(document.state),
+        Cell::text(&job.agent),
+        Cell::number(job.attempt),
+        Cell::ago(document.started),
+        Cell::text(&job.owner),
+        Cell::text(&job.note),
+        Cell::time(document.leased),
+        Cell::text(&job.sweep),
+    ];
+    // By the sweep's id: a newer sweep may have the name.
+    Ok(Row { cells, json: Json::of(&document), name: format!("{}/{}", job.sweep, job.job) })
+}
+
+/// A running job as JSON.
+pub(super) fn document(job: &v1::RunningJob) -> Result<documents::RunningJob, Error> {
+    Ok(documents::RunningJob {
+        sweep: job.sweep_name.clone(),
+        sweep_id: job.sweep.clone(),
+        job: job.job,
+        attempt: job.attempt,
+        state: AttemptState::try_from(job.state())?.name(),
+        agent: job.agent.clone(),
+        owner: job.owner.clone(),
+        note: words::some(&job.note),
+        leased: words::instant(job.leased.as_ref())?,
+        started: words::instant(job.started.as_ref())?,
+    })
+}

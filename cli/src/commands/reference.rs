@@ -1,0 +1,178 @@
+//! `btctl reference`: writes the pages of docs/ that are made from the code, so that they can't differ from it.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, CommandFactory};
+
+use super::Cli;
+use crate::documents::described;
+use crate::error::Error;
+use crate::files;
+use crate::output::say;
+use crate::settings;
+
+/// Write the pages of docs/ that are made from the code: settings and JSON schemas.
+#[derive(Clone, Debug, clap::Args)]
+#[command(hide = true)]
+pub(crate) struct Reference {
+    /// Directory that holds SETTINGS.md and schemas/.
+    #[arg(short, long, value_name = "DIR", default_value = "docs", value_parser = files::directory)]
+    dir: PathBuf,
+}
+
+impl Reference {
+    pub(crate) fn run(self) -> Result<(), Error> {
+        let schemas = self.dir.join("schemas");
+        std::fs::create_dir_all(&schemas).map_err(|error| failed(&schemas, &error))?;
+        write(&self.dir.join("SETTINGS.md"), &settings_page()?)?;
+        write(&schemas.join("README.md"), &schemas_page()?)?;
+        for described in described() {
+            let text = format!("{:#}\n", described.schema.as_value());
+            write(&schemas.join(format!("{}.json", described.name)), &text)?;
+        }
+        say(&format!("SETTINGS.md and schemas/ are written in {}", self.dir.display()));
+        Ok(())
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    Error::Failed(format!("{} can't be written: {error}", path.display()))
+}
+
+fn formatted(error: std::fmt::Error) -> Error {
+    Error::Failed(error.to_string())
+}
+
+const SCHEMAS: &str = "\
+# Schemas of the JSON that commands print
+
+Each file is a JSON Schema (2020-12) of what commands print with `-o json`. `btctl reference` writes this directory from
+the types that the commands print; [OUTPUT.md](../OUTPUT.md) says what may change.
+
+| command | schema |
+| --- | --- |
+";
+
+fn schemas_page() -> Result<String, Error> {
+    let mut page = SCHEMAS.to_owned();
+    for described in described() {
+        for command in described.commands {
+            let when = if described.when.is_empty() { String::new() } else { format!(" {}", described.when) };
+            writeln!(page, "| `btctl {command}`{when} | [{0}.json]({0}.json) |", described.name)
+                .map_err(formatted)?;
+        }
+    }
+    Ok(page)
+}
+
+const SETTINGS: &str = "\
+# Settings
+
+`btctl reference` writes this page from the code. A flag wins over an environment variable, a variable over a file, and a
+file over the default. `btctl config show` prints the settings of the client and where each comes from.
+
+## Files
+
+The client reads the file that `BTCTL_CONFIG` names. Without it, it reads `btctl/client.toml` in the user's configuration
+directory (`$XDG_CONFIG_HOME`, else `~/.config`), and then the one that `btctl up` writes into its state directory.
+
+| key | flag | variable | default | meaning |
+| --- | --- | --- | --- | --- |
+";
+
+fn settings_page() -> Result<String, Error> {
+    let mut page = SETTINGS.to_owned();
+    for key in settings::KEYS {
+        let flag = key.flag.map(|flag| format!("`{flag}`")).unwrap_or_default();
+        let settings::Key { name, variable, default, meaning, .. } = key;
+        writeln!(page, "| `{name}` | {flag} | `{variable}` | {default} | {meaning} |").map_err(formatted)?;
+    }
+    page.push_str("\n## Variables without a flag\n\n| variable | meaning |\n| --- | --- |\n");
+    for (variable, meaning) in settings::VARIABLES {
+        writeln!(page, "| `{variable}` | {meaning} |").map_err(formatted)?;
+    }
+    page.push_str(
+        "\nA program that a job runs finds other variables; [MANIFEST.md](MANIFEST.md) lists them.\n",
+    );
+    let mut command = Cli::command();
+    command.build();
+    for inner in command.get_subcommands() {
+        command_section(inner, "btctl", &mut page)?;
+    }
+    Ok(page)
+}
+
+/// A section for each command that is not hidden.
+fn command_section(command: &clap::Command, above: &str, page: &mut String) -> Result<(), Error> {
+    if command.is_hide_set() || command.get_name() == "help" {
+        return Ok(());
+    }
+    let path = format!("{above} {}", command.get_name());
+    if command.has_subcommands() {
+        return command.get_subcommands().try_for_each(|inner| command_section(inner, &path, page));
+    }
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    write!(page, "\n## {path}\n\n{about}.\n").map_err(formatted)?;
+    let is_own = |arg: &&Arg| {
+        !arg.is_hide_set() && !arg.is_global_set() && !["help", "version"].contains(&arg.get_id().as_str())
+    };
+    let mut args = command.get_arguments().filter(is_own).peekable();
+    if args.peek().is_some() {
+        page.push_str("\n| flag | variable | default | meaning |\n| --- | --- | --- | --- |\n");
+    }
+    args.try_for_each(|arg| page.write_str(&row(arg))).map_err(formatted)
+}
+
+fn row(arg: &Arg) -> String {
+    let values = arg.get_value_names().unwrap_or_default().iter().map(|name| name.to_string());
+    let value = match arg.get_action().takes_values() {
+        true => values.collect::<Vec<_>>().join(" "),
+        false => String::new(),
+    };
+    let names =
+        [arg.get_short().map(|short| format!("-{short}")), arg.get_long().map(|long| format!("--{long}"))];
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    let name = match names.is_empty() {
+        true => value,
+        false => format!("{} {value}", names.join(", ")),
+    };
+    let variable = arg.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+    let default = match arg.get_action().takes_values() {
+        true => {
+            arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        }
+        false => String::new(),
+    };
+    let default = if default.is_empty() { default } else { format!("`{}`", cell(&default)) };
+    let choices: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .filter(|value| !value.is_hide_set())
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    let choices = match choices.as_slice() {
+        [] => String::new(),
+        [yes, no] if yes == "true" && no == "false" => String::new(),
+        choices => format!(" ({})", choices.join(", ")),
+    };
+    let meaning = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    // A default that depends on something stands in the help's words.
+    let (meaning, default) = match meaning.split_once("[default: ").and_then(|(meaning, rest)| {
+        let (said, after) = rest.split_once(']')?;
+        Some((format!("{meaning}{after}"), cell(said)))
+    }) {
+        Some(split) => split,
+        None => (meaning, default),
+    };
+    format!("| `{}` | {variable} | {default} | {}{choices} |\n", cell(name.trim()), cell(&meaning))
+}
+
+/// The text as it stands in a cell of a table.
+fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|").replace('<', "&lt;")
+}
