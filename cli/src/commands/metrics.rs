@@ -1,7 +1,7 @@
 //! `btctl metrics`: metrics that jobs have not reported in a form that btctl reads by itself.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bt_model::metrics::{MAX_TEXT, Mapping, check_name, number_in_text, plain_number, read_csv, read_json};
 use bt_model::rfc4180;
@@ -213,7 +213,7 @@ impl Import {
     }
 
     /// Reads a table with a row for each job.
-    fn read_table(&self, path: &PathBuf) -> Result<Given, Error> {
+    fn read_table(&self, path: &Path) -> Result<Given, Error> {
         let shown = files::called(path);
         let wrong = |why: String| Error::Usage(format!("{shown}: {why}"));
         if self.target.job.is_some() {
