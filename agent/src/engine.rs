@@ -4,9 +4,10 @@
 //! has at most one container, and a container that has run is never started again.
 
 mod docker;
+mod facts;
 mod simulated;
+mod spec;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -14,18 +15,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use docker::Docker;
+pub(crate) use facts::{Abilities, ImageFacts, ImageFile, Peek};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use simulated::Simulated;
+pub(crate) use spec::{Bind, ContainerSpec, Network, Stop};
 
-use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId};
 use bt_model::log::LogLine;
 use bt_model::reason::Reason;
 use jiff::Timestamp;
 use tokio::io::AsyncWrite;
 
 use crate::config::Options;
-use crate::volumes::Source;
 
 /// What runs containers. Clones share one connection's settings and limits.
 #[derive(Clone)]
@@ -296,70 +298,6 @@ impl Engine {
     }
 }
 
-/// What an engine says that it can do. What it does not say is absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Abilities {
-    pub(crate) cpus: Option<u32>,
-    pub(crate) memory_bytes: Option<u64>,
-    /// Names of OCI runtimes.
-    pub(crate) runtimes: Vec<String>,
-    /// It has the network that jobs may ask for.
-    pub(crate) has_bridge: bool,
-    /// It can give gpus to containers.
-    pub(crate) has_gpus: bool,
-}
-
-/// An image that is on this machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ImageFacts {
-    pub(crate) id: String,
-    /// By which registries know it: `name@sha256:...`.
-    pub(crate) digests: Vec<String>,
-    /// What it is made for, as `linux` and `amd64`; empty if it does not say.
-    pub(crate) os: String,
-    pub(crate) arch: String,
-    /// What it runs by itself.
-    pub(crate) entrypoint: Vec<String>,
-    pub(crate) command: Vec<String>,
-    /// Where it runs it; empty if it does not say.
-    pub(crate) working_dir: String,
-    /// Paths where the engine mounts an empty volume, if nothing else is mounted there (`VOLUME`).
-    pub(crate) volumes: Vec<String>,
-    /// The variables that it sets (`ENV`).
-    pub(crate) env: BTreeMap<String, String>,
-    /// The user that it names, as it names it; empty if it names none (`USER`).
-    pub(crate) user: String,
-}
-
-/// A file of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ImageFile {
-    Absent,
-    Text(String),
-    /// It is there, and is a link, too large, or no text.
-    Unreadable,
-}
-
-impl ImageFile {
-    /// What is in it, nothing if it is absent; `None` if that can't be known.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Absent => Some(""),
-            Self::Text(text) => Some(text),
-            Self::Unreadable => None,
-        }
-    }
-}
-
-/// What was seen in an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peek {
-    pub(crate) passwd: ImageFile,
-    pub(crate) group: ImageFile,
-    /// It has the path that was asked for.
-    pub(crate) has_path: bool,
-}
-
 /// A command for a container that is there already.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -408,122 +346,6 @@ pub(crate) struct Sample {
     /// Millionths of a second.
     pub(crate) cpu_micros: u64,
     pub(crate) written_bytes: u64,
-}
-
-/// All that an engine must know to make one attempt's container.
-///
-/// [`plain`](Self::plain) makes one that only says whether the engine starts containers of an image.
-#[derive(Clone, Debug)]
-pub(crate) struct ContainerSpec {
-    pub(crate) attempt: AttemptId,
-    pub(crate) agent: AgentId,
-    pub(crate) sweep: SweepId,
-    pub(crate) job: u32,
-    /// The sweep's pin: `name@sha256:...` or `sha256:...`.
-    pub(crate) image: String,
-    /// In place of the image's own.
-    pub(crate) entrypoint: Option<Vec<String>>,
-    /// Arguments to the entrypoint, as in `docker run`; the image's own when empty.
-    pub(crate) command: Vec<String>,
-    /// The image's own when absent.
-    pub(crate) working_dir: Option<String>,
-    pub(crate) env: Vec<(String, String)>,
-    /// The container's own name, which it can resolve.
-    pub(crate) hostname: String,
-    /// Uid and gid; the image's user when absent.
-    pub(crate) user: Option<(u32, u32)>,
-    /// Supplementary groups.
-    pub(crate) groups: Vec<u32>,
-    pub(crate) cpu_millis: u64,
-    /// Memory and swap together.
-    pub(crate) memory_bytes: u64,
-    /// The engine's numbers of the gpus that it gets.
-    pub(crate) gpus: Vec<u32>,
-    /// Size of `/dev/shm`.
-    pub(crate) shm_bytes: u64,
-    /// Most processes and threads.
-    pub(crate) pids: u32,
-    /// Soft and hard limit by name.
-    pub(crate) ulimits: Vec<(String, i64, i64)>,
-    /// Directories in memory besides `/tmp`, with their sizes.
-    pub(crate) tmpfs: Vec<(String, u64)>,
-    pub(crate) binds: Vec<Bind>,
-    pub(crate) network: Network,
-    /// Such as `linux/amd64`; any when absent.
-    pub(crate) platform: Option<String>,
-    /// The engine's default when absent.
-    pub(crate) runtime: Option<String>,
-    pub(crate) stop: Stop,
-    /// Bytes of the log that are kept; the engine keeps more for a reader that is behind.
-    pub(crate) log_limit: u64,
-}
-
-impl ContainerSpec {
-    /// A container of the same image by the same runtime, with nothing else of what was asked for. It runs nothing of the
-    /// image: its command is not there.
-    pub(crate) fn plain(&self) -> Self {
-        Self {
-            platform: self.platform.clone(),
-            runtime: self.runtime.clone(),
-            ..Self::of_nothing(AttemptId::random(), self.agent, &self.image)
-        }
-    }
-
-    /// A container of an image for which nothing is asked.
-    pub(crate) fn of_nothing(id: AttemptId, agent: AgentId, image: &str) -> Self {
-        Self {
-            attempt: id,
-            agent,
-            sweep: SweepId::random(),
-            job: 0,
-            image: image.to_owned(),
-            hostname: "btctl".to_owned(),
-            entrypoint: Some(vec!["/btctl/nothing".to_owned()]),
-            command: Vec::new(),
-            working_dir: Some("/".to_owned()),
-            env: Vec::new(),
-            user: Some((65534, 65534)),
-            groups: Vec::new(),
-            cpu_millis: 100,
-            memory_bytes: 64 << 20,
-            gpus: Vec::new(),
-            shm_bytes: 1 << 20,
-            pids: 64,
-            ulimits: Vec::new(),
-            tmpfs: Vec::new(),
-            binds: Vec::new(),
-            network: Network::None,
-            platform: None,
-            runtime: None,
-            stop: Stop { signal: "SIGKILL".to_owned(), grace: Duration::ZERO },
-            log_limit: 4 << 10,
-        }
-    }
-}
-
-/// How a container is ended: a signal, and SIGKILL if it still runs after the grace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stop {
-    pub(crate) signal: String,
-    pub(crate) grace: Duration,
-}
-
-/// A directory or file of the machine, or a volume of the engine, shown to a container. It must exist: an engine never
-/// makes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Bind {
-    pub(crate) source: Source,
-    /// Absolute path in the container.
-    pub(crate) target: String,
-    pub(crate) read_only: bool,
-}
-
-/// What a container can reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Network {
-    #[default]
-    None,
-    Bridge,
 }
 
 /// How a container ended, as the engine tells it; [`classify`] says what it means.
