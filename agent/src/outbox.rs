@@ -14,6 +14,12 @@ use tokio::sync::{Notify, oneshot};
 /// How long a report of a step on the way may wait for others, or for the attempt's end, which makes it needless.
 pub(crate) const STEP_WAIT: Duration = Duration::from_millis(50);
 
+/// Reports that are sent without an answer to any of them. A coordinator reads far more before it stops reading, so that a
+/// heartbeat never waits behind reports.
+const UNANSWERED: usize = 1_000;
+/// Bytes of small outputs and logs in them; a single report may have more.
+const UNANSWERED_BYTES: usize = 16 << 20;
+
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     reports: Mutex<Reports>,
@@ -102,15 +108,25 @@ impl Outbox {
         reports.unsent = reports.waiting.keys().copied().collect();
     }
 
-    /// The reports that this session has not sent, in order; steps on the way only if asked for.
+    /// The reports that this session has not sent, in order, up to the limit of unanswered ones; steps on the way only if
+    /// asked for.
     pub(crate) fn take(&self, steps: bool) -> Vec<v1::Report> {
         let mut reports = self.lock();
         let Reports { waiting, unsent, .. } = &mut *reports;
+        if unsent.is_empty() {
+            return Vec::new();
+        }
+        let unanswered = waiting.iter().filter(|(sequence, _)| !unsent.contains(sequence));
+        let (mut open, mut bytes) = unanswered
+            .fold((0, 0), |(open, bytes), (_, waiting)| (open + 1, bytes + waiting.attached.bytes()));
         let mut taken = Vec::new();
         unsent.retain(|sequence| {
             let Some(waiting) = waiting.get(sequence) else { return false };
-            let take = steps || !is_step(&waiting.kind);
+            let has_room = open == 0 || (open < UNANSWERED && bytes < UNANSWERED_BYTES);
+            let take = has_room && (steps || !is_step(&waiting.kind));
             if take {
+                open += 1;
+                bytes += waiting.attached.bytes();
                 taken.push(waiting.report(*sequence));
             }
             !take
@@ -135,6 +151,11 @@ impl Outbox {
             // Nobody waits for the reports of steps on the way.
             waiting.acknowledged.send(()).ok();
         }
+        if !reports.unsent.is_empty() {
+            // There is room for those now.
+            self.added.notify_one();
+            self.step_added.notify_one();
+        }
     }
 
     /// Drops an attempt's reports: nobody wants them any more.
@@ -145,6 +166,12 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, Reports> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attached {
+    fn bytes(&self) -> usize {
+        self.files.iter().map(|(_, data)| data.len()).sum::<usize>() + self.log.len()
     }
 }
 
@@ -200,6 +227,32 @@ mod tests {
         outbox.forget(a);
         outbox.rewind();
         assert!(outbox.take(true).is_empty());
+    }
+
+    #[test]
+    fn no_more_is_sent_than_may_be_unanswered() {
+        let outbox = Outbox::default();
+        let released = || report::Kind::Released(v1::Released::default());
+        for _ in 0..UNANSWERED + 5 {
+            drop(outbox.end(AttemptId::random(), released(), Attached::default()));
+        }
+        assert_eq!(outbox.take(true).len(), UNANSWERED);
+        assert!(outbox.take(true).is_empty());
+        outbox.acknowledge(1);
+        outbox.acknowledge(2);
+        assert_eq!(sequences(outbox.take(true)), [UNANSWERED as u64 + 1, UNANSWERED as u64 + 2]);
+        outbox.rewind();
+        let again = outbox.take(true);
+        assert_eq!((again.len(), again[0].sequence), (UNANSWERED, 3));
+        let large = Outbox::default();
+        for _ in 0..3 {
+            let log = Bytes::from(vec![0; UNANSWERED_BYTES]);
+            drop(large.end(AttemptId::random(), released(), Attached { log, ..Attached::default() }));
+        }
+        for sequence in 1..=3 {
+            assert_eq!(sequences(large.take(true)), [sequence]);
+            large.acknowledge(sequence);
+        }
     }
 
     #[test]

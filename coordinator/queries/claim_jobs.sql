@@ -1,13 +1,14 @@
 -- Leases ready jobs of a sweep, from number $5 on, to agents: $2[i] in session $3[i], named once for each job that it
 -- wants. Two callers never get the same job: rows that another one has locked are passed over. The agents' rows are
--- locked against newer sessions, whose reconciliation must see these leases or find that they were never made.
+-- locked against newer sessions, whose reconciliation must see these leases or find that they were never made. An agent or
+-- a sweep that somebody else holds gets nothing this time: no claim waits for who does not move.
 -- Rows are found again by their places (ctid): they are locked, so they stay where they are. The state that the update
 -- expects is written so that no index seems to help: one that holds all queued jobs would be read from end to end.
 with held as (
     select a.id from agents a
     where (a.id, a.session) in (select * from unnest($2::uuid[], $3::bigint[])) and a.drained_at is null
     order by a.id
-    for share
+    for share skip locked
 ), slots as (
     select array(
         select agent from unnest($2::uuid[]) as agent where agent in (select id from held)
@@ -16,7 +17,7 @@ with held as (
     select id, case when canary > 0 and canary_passed_at is null then canary else jobs end as jobs
     from sweeps
     where id = $1 and cancelled_at is null and paused_at is null
-    for share
+    for share skip locked
 ), ready as (
     select j.ctid from jobs j
     where j.sweep_id = $1 and j.state = 'queued' and j.attached_sweep is null and j.ready_at <= now()

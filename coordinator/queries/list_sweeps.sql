@@ -39,7 +39,11 @@ select
     cancelled_at is not null as "cancelled!", paused_at is not null as "paused!", pause_reason,
     queued as "queued!", running as "running!", succeeded as "succeeded!", failed as "failed!",
     cancelled_jobs as "cancelled_jobs!",
-    coalesce(ended_at, cancelled_at) as finished_at,
+    -- The reconciler writes it down a moment after the last job has ended.
+    coalesce(
+        ended_at, cancelled_at,
+        case when queued + running = 0 then (select max(finished_at) from jobs j where j.sweep_id = s.id) end
+    ) as finished_at,
     canary, canary_passed_at is not null as "canary_passed!",
     ended_at + keep_seconds * interval '1 second' as kept_until, expired_at is not null as "expired!",
     tags, note,

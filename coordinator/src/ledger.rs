@@ -2,9 +2,11 @@
 //! transaction has committed; while one commits, the next fills.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bt_model::retry::Ending;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::publisher::Publisher;
@@ -16,6 +18,8 @@ use crate::sessions::Sessions;
 const WAITING: usize = 8_192;
 /// Reports of one transaction.
 const BATCH: usize = 2_000;
+/// How long reports are written one by one where they can't be written together; those left are sent again.
+const ONE_BY_ONE: Duration = Duration::from_secs(15);
 
 /// What became of a report; an error is everybody's whose report was in that transaction.
 pub(crate) type Answer = Result<Recorded, Arc<queue::Error>>;
@@ -72,10 +76,17 @@ impl Writer {
                 entries.drain(..).map(|entry: Entry| (entry.report, entry.answer)).unzip();
             match self.queue.record(&reports).await {
                 Ok(recorded) => self.done(&reports, answers, &recorded),
-                // One report that Postgres refuses must not hold up the others.
-                Err(error) if !error.is_transient() && reports.len() > 1 => {
+                // One report that Postgres refuses, or whose agent or sweep somebody else holds, must not hold up the
+                // others.
+                Err(error) if error.is_one_items() && reports.len() > 1 => {
                     warn!(error = %error, "reports are written one by one");
+                    let deadline = Instant::now() + ONE_BY_ONE;
+                    let error = Arc::new(error);
                     for (report, answer) in reports.into_iter().zip(answers) {
+                        if Instant::now() > deadline {
+                            drop(answer.send(Err(error.clone())));
+                            continue;
+                        }
                         let report = [report];
                         match self.queue.record(&report).await {
                             Ok(recorded) => self.done(&report, vec![answer], &recorded),

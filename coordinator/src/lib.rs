@@ -25,12 +25,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Request;
@@ -43,7 +43,7 @@ use calculations::Calculations;
 use collector::Collector;
 use door::{Door, Pass};
 use ledger::Writer;
-use loops::{Dispatcher, Listener, Reconciler};
+use loops::{Dispatcher, Listener, PutOff, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
@@ -62,8 +62,9 @@ const STREAMS: u32 = 256;
 const HEADERS: u32 = 16 << 10;
 /// How long open calls may take to end when the coordinator stops.
 const DRAIN: Duration = Duration::from_secs(5);
-/// The wait between two tries to reach Postgres at the start.
+/// The wait between two tries to reach Postgres at the start, and how long a start tries on in all.
 const POSTGRES_AGAIN: Duration = Duration::from_secs(1);
+const POSTGRES_WAIT: Duration = Duration::from_secs(60);
 /// The largest message a client or an agent may send.
 const LARGEST_MESSAGE: usize = 16 << 20;
 
@@ -82,7 +83,7 @@ pub async fn run(
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
     let address = socket.local_addr().context("read the listening address")?;
-    let Some(queue) = connect(&options.database_url, &shutdown).await? else {
+    let Some(queue) = connect(&options, &shutdown).await? else {
         return Ok(());
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
@@ -158,6 +159,8 @@ pub async fn run(
         served = serving => served.context("serve")?,
         () = bounded => warn!("open calls are cut off"),
     }
+    // The ledger ends when nothing can hand reports in any more.
+    drop(services);
     tasks.close();
     if timeout(DRAIN, tasks.wait()).await.is_err() {
         warn!(tasks = tasks.len(), "tasks are left unfinished");
@@ -165,19 +168,30 @@ pub async fn run(
     Ok(())
 }
 
-/// Connects to Postgres, and waits for it if it is not there yet. None if it is time to stop.
-async fn connect(url: &str, shutdown: &CancellationToken) -> anyhow::Result<Option<Queue>> {
-    let mut told = false;
+/// Connects to Postgres, and waits for a while if it may be there soon. What only a person can put right ends the start
+/// at once. None if it is time to stop.
+async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Option<Queue>> {
+    let began = Instant::now();
+    let mut told = String::new();
     loop {
-        match Queue::connect(url).await {
+        let connected = tokio::select! {
+            connected = Queue::connect(&options.database_url, options.lease) => connected,
+            () = shutdown.cancelled() => return Ok(None),
+        };
+        match connected {
             Ok(queue) => return Ok(Some(queue)),
-            Err(error) if error.is_transient() => {
-                if !told {
-                    warn!(error = %error, "waiting for Postgres");
-                    told = true;
+            Err(error) if error.is_transient() && began.elapsed() < POSTGRES_WAIT => {
+                // Once for each cause.
+                let cause = error.to_string();
+                if cause != told {
+                    warn!("waiting for Postgres, for {} s at most: {cause}", POSTGRES_WAIT.as_secs());
+                    told = cause;
                 }
             }
-            Err(error) => return Err(error).context("open the queue"),
+            Err(error) if error.is_transient() => {
+                bail!("{error} (tried for {} s)", POSTGRES_WAIT.as_secs())
+            }
+            Err(error) => return Err(error.into()),
         }
         if timeout(POSTGRES_AGAIN, shutdown.cancelled()).await.is_ok() {
             return Ok(None);
@@ -197,6 +211,7 @@ fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdo
         queue: services.queue.clone(),
         manifests: services.manifests.clone(),
         memory: Default::default(),
+        put_off: PutOff::new("starting jobs of sweep"),
         sessions: services.sessions.clone(),
         work: services.work.clone(),
         lease: services.lease,

@@ -2,10 +2,12 @@
 
 mod dispatcher;
 mod listener;
+mod put_off;
 mod reconciler;
 
 pub(crate) use dispatcher::Dispatcher;
 pub(crate) use listener::Listener;
+pub(crate) use put_off::PutOff;
 pub(crate) use reconciler::Reconciler;
 
 use tracing::{info, warn};

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_store::{FileEntry, ResultDocument, Store};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use bt_model::id::SweepId;
+use bt_store::{FileEntry, Store};
+use futures_util::{StreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,11 +17,11 @@ use tracing::warn;
 
 use crate::document::{self, Writer};
 use crate::kept_log;
-use crate::loops::Health;
-use crate::manifests::{self, Manifests};
-use crate::queue::{self, Documented, Place, Published, Queue, Written};
+use crate::loops::{Health, PutOff};
+use crate::manifests::{self, Known, Manifests};
+use crate::queue::{self, Documented, Place, Published, Queue, Unwritten, Written};
 
-/// Results that one pass makes good.
+/// Results that are read and noted together.
 const BATCH: u32 = 500;
 /// Documents that are written at once.
 const AT_ONCE: usize = 8;
@@ -37,6 +38,21 @@ pub(crate) enum Error {
     Store(#[from] bt_store::Error),
     #[error(transparent)]
     Document(#[from] document::Error),
+}
+
+impl Error {
+    /// True if only this result is affected, so that others can be written.
+    fn is_one_results(&self) -> bool {
+        match self {
+            Self::Queue(error)
+            | Self::Manifest(manifests::Error::Queue(error))
+            | Self::Document(document::Error::Manifest(manifests::Error::Queue(error))) => {
+                !error.is_transient()
+            }
+            Self::Store(error) => error.is_one_files(),
+            Self::Manifest(_) | Self::Document(_) => true,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -59,12 +75,10 @@ impl Publisher {
 
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut health = Health::new("writing result.json");
+        let mut put_off = PutOff::new("writing the result.json of");
         loop {
             let woken = self.work.notified();
-            let written = health.note(self.run_once().await).unwrap_or(0);
-            if written == BATCH as usize {
-                continue;
-            }
+            health.note(self.run_once(&mut put_off).await);
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = timeout(POLL, woken) => {}
@@ -72,49 +86,74 @@ impl Publisher {
         }
     }
 
-    /// One pass: says how many documents it wrote.
-    pub(crate) async fn run_once(&self) -> Result<usize, Error> {
-        let unwritten = self.queue.unwritten(BATCH).await?;
-        if unwritten.is_empty() {
-            return Ok(0);
-        }
-        let mut by_sweep: HashMap<_, Vec<_>> = HashMap::new();
-        for result in &unwritten {
-            by_sweep.entry(result.place.sweep).or_default().push(result);
-        }
-        let mut documents = Vec::with_capacity(unwritten.len());
-        for (sweep, results) in by_sweep {
-            let known = self.manifests.get(sweep).await?;
-            let writer = Writer::new(&known)?;
-            for result in results {
-                let document = writer.document(result)?;
-                let is_point = matches!(result.parameters, Written::Point(_));
-                let parameters = is_point.then(|| document.parameters.to_string());
-                let noted = Documented {
-                    result: Place { sweep, job: result.place.job },
-                    revision: result.revision,
-                    parameters,
-                };
-                documents.push((result, document, noted));
+    /// One pass over all results without a document: says how many it wrote. A result that fails is put off by itself;
+    /// an error is not one result's alone.
+    pub(crate) async fn run_once(&self, put_off: &mut PutOff<Place>) -> Result<usize, Error> {
+        let (mut after, mut written): (Option<Unwritten>, _) = (None, 0);
+        loop {
+            let page = self.queue.unwritten(after.as_ref(), BATCH).await?;
+            let more = page.len() == BATCH as usize;
+            after = page.last().copied();
+            let due = page.into_iter().map(|unwritten| unwritten.result);
+            let due: Vec<_> = due.filter(|result| put_off.is_due(result)).collect();
+            written += self.write_all(&due, put_off).await?;
+            if !more {
+                return Ok(written);
             }
         }
-        let writing: Vec<_> = documents
-            .into_iter()
-            .map(|(result, document, noted)| self.write(result, document, noted))
-            .collect();
-        let written: Vec<_> = stream::iter(writing).buffer_unordered(AT_ONCE).try_collect().await?;
+    }
+
+    async fn write_all(&self, due: &[Place], put_off: &mut PutOff<Place>) -> Result<usize, Error> {
+        let mut by_sweep: HashMap<SweepId, Vec<Published>> = HashMap::new();
+        for result in self.queue.published_of(due).await? {
+            by_sweep.entry(result.place.sweep).or_default().push(result);
+        }
+        let mut written = Vec::with_capacity(due.len());
+        let mut outcome = Ok(());
+        for (sweep, results) in by_sweep {
+            let known = match self.manifests.get(sweep).await {
+                Ok(known) => known,
+                Err(error) => {
+                    let error = Error::from(error);
+                    if !error.is_one_results() {
+                        return Err(error);
+                    }
+                    for result in &results {
+                        put_off.note(&Place { sweep, job: result.place.job }, Err::<(), _>(&error));
+                    }
+                    continue;
+                }
+            };
+            let writing = results.iter().map(|result| async {
+                let place = Place { sweep, job: result.place.job };
+                (place, self.write(&known, result).await)
+            });
+            let writing: Vec<_> = writing.collect();
+            let mut writing = stream::iter(writing).buffer_unordered(AT_ONCE);
+            while let Some((place, result)) = writing.next().await {
+                match result {
+                    Err(error) if !error.is_one_results() => outcome = Err(error),
+                    result => written.extend(put_off.note(&place, result)),
+                }
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
         self.queue.mark_written(&written).await?;
-        Ok(written.len())
+        outcome.map(|()| written.len())
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(
-        &self,
-        result: &Published,
-        mut document: ResultDocument,
-        noted: Documented,
-    ) -> Result<Documented, Error> {
+    async fn write(&self, known: &Known, result: &Published) -> Result<Documented, Error> {
+        let mut document = Writer::new(known)?.document(result)?;
         let place = &result.place;
+        let is_point = matches!(result.parameters, Written::Point(_));
+        let noted = Documented {
+            result: Place { sweep: place.sweep, job: place.job },
+            revision: result.revision,
+            parameters: is_point.then(|| document.parameters.to_string()),
+        };
         if result.reused_from.is_none() {
             document.logs = self.part_log(result).await?;
             for file in result.files.iter().filter(|file| file.other_name.is_some()) {

@@ -21,7 +21,7 @@ use tracing::info;
 
 use self::resolve::Asked;
 use self::volumes::Content;
-use crate::loops::Health;
+use crate::loops::{Health, PutOff};
 use crate::manifests::{self, Manifests};
 use crate::publisher::Publisher;
 use crate::queue::{self, Followed, Pending, Queue};
@@ -95,10 +95,11 @@ impl Reuse {
     /// Settles sweeps as they come.
     pub(crate) async fn run_settling(self, shutdown: CancellationToken) {
         let mut health = Health::new("looking for identical jobs");
+        let mut put_off = PutOff::new("looking for jobs identical to those of sweep");
         loop {
             // Armed before the pass, so that what happens during the pass is not missed.
             let woken = self.pending.notified();
-            health.note(self.settle_once().await);
+            health.note(self.settle_once(&mut put_off).await);
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = timeout(POLL, woken) => {}
@@ -127,15 +128,15 @@ impl Reuse {
         }
     }
 
-    /// One pass over the sweeps that wait. One that fails does not hold up the others.
-    pub(crate) async fn settle_once(&self) -> Result<(), Error> {
+    /// One pass over the sweeps that wait. One that fails is put off by itself.
+    pub(crate) async fn settle_once(&self, put_off: &mut PutOff<SweepId>) -> Result<(), Error> {
         let pending = self.queue.pending_reuse().await?;
         self.forget_all_but(&pending);
-        let mut outcome = Ok(());
-        for sweep in &pending {
-            outcome = outcome.and(self.advance(sweep).await);
+        put_off.keep(|id| pending.iter().any(|pending| pending.sweep == *id));
+        for sweep in pending.iter().filter(|pending| put_off.is_due(&pending.sweep)).collect::<Vec<_>>() {
+            put_off.note(&sweep.sweep, self.advance(sweep).await);
         }
-        outcome
+        Ok(())
     }
 
     async fn advance(&self, pending: &Pending) -> Result<(), Error> {

@@ -19,15 +19,8 @@ fn what_must_hold_holds_under_random_faults() {
     driver.come_to_rest();
     let checked = check(&driver.postgres, &driver.store(), &driver.run_log(), &driver.seen);
     let stakes = checked.unwrap_or_else(|wrong| panic!("seed {seed}:\n{wrong}"));
-    let seen = &driver.seen;
-    println!(
-        "killed: {} agents, {} coordinators, {} times Postgres; stopped {} agents, cut {} lines, {} times all \
-         connections to Postgres\n{stakes}",
-        seen.agent_kills,
-        seen.coordinator_kills,
-        seen.postgres_kills,
-        seen.agent_stops,
-        seen.cuts,
-        seen.connections_cut,
-    );
+    for (fault, times) in driver.seen.faults_done() {
+        println!("  {fault}: {times}");
+    }
+    println!("{stakes}");
 }

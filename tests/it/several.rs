@@ -82,11 +82,11 @@ fn what_notifications_lose_the_poll_finds() {
     // The agent knows the first coordinator only, and all is asked of the second.
     cluster.add_coordinator();
     let other = cluster.address_of(1);
-    // From now on every notification is swallowed: the function that is found first does nothing.
+    // From now on every notification is swallowed: the function of that name does nothing.
     for sql in [
-        "create function public.pg_notify(text, text) returns void language sql as 'select'",
-        "do $$ begin execute format(
-             'alter database %I set search_path = public, pg_catalog', current_database()); end $$",
+        "set allow_system_table_mods = on;
+         update pg_catalog.pg_proc set proname = 'pg_notify_that_works' where proname = 'pg_notify';
+         create function pg_catalog.pg_notify(text, text) returns void language sql as 'select'",
         "select pg_terminate_backend(pid) from pg_stat_activity
          where datname = current_database() and pid <> pg_backend_pid()",
     ] {

@@ -25,7 +25,7 @@ pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
 pub use faulty_http::{Fault, FaultyHttp};
 pub use postgres::PostgresServer;
-pub use process::{Finished, Process, btctl_path};
+pub use process::{Finished, Process, btctl_path, free_port};
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;

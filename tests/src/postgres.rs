@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use crate::database::psql;
+use crate::process::free_port;
 use crate::wait_until;
 
 /// A running server. It is gone when it is dropped.
@@ -14,13 +15,51 @@ use crate::wait_until;
 pub struct PostgresServer {
     bin: PathBuf,
     child: Option<Child>,
+    /// 0: it listens on no port.
+    port: u16,
+    settings: Vec<String>,
     dir: TempDir,
 }
 
 impl PostgresServer {
+    /// One that is reached by a socket only.
     pub fn start() -> Self {
+        let mut this = Self::make(0);
+        this.start_again();
+        this
+    }
+
+    /// One that listens on a port of this machine too, and asks for passwords there.
+    pub fn listening(settings: &[&str]) -> Self {
+        let mut this = Self::make(free_port());
+        this.settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let access = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        std::fs::write(this.data().join("pg_hba.conf"), access).expect("write pg_hba.conf");
+        this.start_again();
+        this
+    }
+
+    /// One that listens on a port of this machine, with this key and certificate.
+    pub fn with_certificate(key: &Path, certificate: &Path) -> Self {
+        let mut this = Self::listening(&[]);
+        this.kill();
+        for (from, name) in [(key, "server.key"), (certificate, "server.crt")] {
+            let to = this.data().join(name);
+            std::fs::copy(from, &to).expect("copy into the cluster");
+            std::fs::set_permissions(&to, PermissionsExt::from_mode(0o600)).expect("close it");
+            if is_root() {
+                let owned = Command::new("chown").arg("postgres").arg(&to).status();
+                assert!(owned.is_ok_and(|status| status.success()), "give {name} to the user postgres");
+            }
+        }
+        this.settings = ["-c", "ssl=on"].map(str::to_owned).into();
+        this.start_again();
+        this
+    }
+
+    fn make(port: u16) -> Self {
         let dir = tempfile::tempdir().expect("make a directory");
-        let mut this = Self { bin: installed(), child: None, dir };
+        let this = Self { bin: installed(), child: None, port, settings: Vec::new(), dir };
         if is_root() {
             // Postgres refuses to run as root.
             let owned = Command::new("chown").arg("postgres").arg(this.dir.path()).status();
@@ -36,7 +75,6 @@ impl PostgresServer {
             .stdout(Stdio::null())
             .status();
         assert!(made.is_ok_and(|status| status.success()), "make a Postgres cluster");
-        this.start_again();
         this
     }
 
@@ -50,7 +88,12 @@ impl PostgresServer {
             .arg(self.data())
             .arg("-k")
             .arg(self.dir.path())
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
+            .args(match self.port {
+                0 => ["-c".to_owned(), "listen_addresses=".to_owned()],
+                port => ["-c".to_owned(), format!("port={port}")],
+            })
+            .args(["-c", "max_connections=200"])
+            .args(&self.settings)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
@@ -71,7 +114,27 @@ impl PostgresServer {
     }
 
     pub fn url(&self) -> String {
-        format!("postgres://btctl@localhost/postgres?host={}", self.dir.path().display())
+        self.url_of("postgres")
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        let port = if self.port == 0 { String::new() } else { format!("&port={}", self.port) };
+        format!("postgres://btctl@localhost/{database}?host={}{port}", self.dir.path().display())
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// As [`query`](Self::query), in another database.
+    pub fn query_in(&self, database: &str, sql: &str) -> Result<Vec<String>, String> {
+        psql(&self.url_of(database), sql)
+    }
+
+    /// A program that is run as the server is, for those that refuse to run as root.
+    pub fn as_its_user(&self, program: &str) -> Command {
+        as_postgres(Path::new(program))
     }
 
     /// The rows of a query, one line each, columns parted by `|`.
@@ -84,15 +147,7 @@ impl PostgresServer {
     }
 
     fn program(&self, name: &str) -> Command {
-        let program = self.bin.join(name);
-        let mut command = match is_root() {
-            true => {
-                let mut command = Command::new("setpriv");
-                command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]).arg(program);
-                command
-            }
-            false => Command::new(program),
-        };
+        let mut command = as_postgres(&self.bin.join(name));
         command.current_dir("/").env_remove("PGHOST").env_remove("PGDATABASE").stdin(Stdio::null());
         command
     }
@@ -102,6 +157,15 @@ impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn as_postgres(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]).arg(program);
+    command
 }
 
 fn is_root() -> bool {

@@ -68,7 +68,7 @@ pub(crate) fn isolate(command: &mut Command, home: &Path) {
 }
 
 /// A port that nobody listens on now.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
     socket.local_addr().expect("a bound socket has an address").port()
 }

@@ -91,6 +91,16 @@ impl ScriptedAgent {
         }
     }
 
+    /// True if the answer to a heartbeat comes.
+    pub async fn renewed(&mut self) -> bool {
+        loop {
+            let Ok(Ok(Some(message))) = timeout(MESSAGE, self.incoming.message()).await else { return false };
+            if matches!(message.kind, Some(coordinator_message::Kind::Renewed(_))) {
+                return true;
+            }
+        }
+    }
+
     /// Waits for an assignment.
     pub async fn assignment(&mut self) -> v1::Assignment {
         loop {

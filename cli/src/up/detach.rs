@@ -22,6 +22,11 @@ const START: Duration = Duration::from_secs(120);
 const END: Duration = Duration::from_secs(120);
 /// Bytes of the log that are shown when a start fails.
 const SHOWN: u64 = 4096;
+/// How long a start may take before it is said what it waits for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What begins the words that a start waits with, and those that it ends with.
+const WAITING: &str = "waiting for ";
+const LAST_WORDS: &str = "btctl: ";
 
 /// Set for the process that stays in the background; its command line is the one that started it.
 const IN_BACKGROUND: &str = "BTCTL_UP_IN_BACKGROUND";
@@ -62,7 +67,8 @@ pub(crate) async fn detach(place: &Place, listen: Option<SocketAddr>) -> Result<
         .stderr(log.try_clone().map_err(failed)?)
         .spawn()
         .map_err(|error| Error::Failed(format!("btctl can't be started: {error}")))?;
-    let deadline = Instant::now() + START;
+    let (began_at, mut told) = (Instant::now(), String::new());
+    let deadline = began_at + START;
     loop {
         let ended = child.try_wait().map_err(failed)?;
         if ended.is_none()
@@ -82,12 +88,44 @@ pub(crate) async fn detach(place: &Place, listen: Option<SocketAddr>) -> Result<
             }
             return Ok(());
         }
-        if ended.is_some() || Instant::now() > deadline {
+        if let Some(status) = ended {
+            return Err(ended_with(status.code(), &tail(&mut log, began).map_err(failed)?));
+        }
+        if Instant::now() > deadline {
+            signal(child.id())?;
             let said = tail(&mut log, began).map_err(failed)?;
-            let what = if ended.is_some() { "ended" } else { "does not serve yet" };
-            return Err(Error::Failed(format!("btctl up {what}; it said:\n{}", said.trim_end())));
+            return Err(Error::Failed(format!(
+                "btctl up did not serve within {} s and is stopped; it said:\n{}",
+                START.as_secs(),
+                said.trim_end()
+            )));
+        }
+        if began_at.elapsed() > PATIENCE {
+            let said = tail(&mut log, began).map_err(failed)?;
+            let waits = said.lines().filter_map(|line| Some(&line[line.find(WAITING)?..])).next_back();
+            if let Some(waits) = waits.filter(|waits| *waits != told) {
+                say(waits);
+                told = waits.to_owned();
+            }
         }
         sleep(LOOK).await;
+    }
+}
+
+/// The error of a start that has ended: its own last words and exit code.
+fn ended_with(code: Option<i32>, said: &str) -> Error {
+    let lines: Vec<_> = said.lines().collect();
+    let last = lines.iter().rposition(|line| line.starts_with(LAST_WORDS));
+    let words = match last {
+        Some(last) => lines[last..].join("\n").trim_start_matches(LAST_WORDS).to_owned(),
+        None => format!("btctl up ended; it said:\n{}", said.trim_end()),
+    };
+    match code {
+        Some(2) => Error::Usage(words),
+        Some(3) => Error::NotFound(words),
+        Some(4) => Error::Refused(words),
+        Some(5) => Error::Unreachable(words),
+        _ => Error::Failed(words),
     }
 }
 

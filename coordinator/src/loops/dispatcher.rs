@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::Health;
+use super::{Health, PutOff};
 use crate::manifests::{self, Manifests};
 use crate::queue::{Candidate, Claimed, Queue, Want};
 use crate::scheduling::{State, plan};
@@ -35,6 +35,8 @@ pub(crate) struct Dispatcher {
     pub(crate) work: Arc<Notify>,
     pub(crate) lease: Duration,
     pub(crate) memory: Memory,
+    /// Sweeps that this coordinator can't read.
+    pub(crate) put_off: PutOff<SweepId>,
 }
 
 /// What makes passes faster and fairer; losing it does no harm.
@@ -73,6 +75,15 @@ impl Dispatcher {
             return Ok(0);
         }
         let mut sweeps = self.queue.candidates().await?;
+        // Before anything is leased that could not be sent.
+        let mut readable = Vec::with_capacity(sweeps.len());
+        self.put_off.keep(|id| sweeps.iter().any(|sweep| sweep.sweep == *id));
+        for sweep in sweeps {
+            if self.put_off.is_due(&sweep.sweep) && self.is_readable(sweep.sweep).await? {
+                readable.push(sweep);
+            }
+        }
+        sweeps = readable;
         if sweeps.is_empty() {
             self.memory.waiting.clear();
             return Ok(0);
@@ -91,7 +102,16 @@ impl Dispatcher {
             for (index, wants) in &plan.claims {
                 let sweep = sweeps[*index].clone();
                 let wanted = wants.iter().map(|(agent, jobs)| agents[*agent].want(*jobs)).collect::<Vec<_>>();
-                let claimed = self.claim(&sweep, &wanted).await?;
+                let claimed = match self.claim(&sweep, &wanted).await {
+                    // Its limits are held by who does not move, say.
+                    Err(manifests::Error::Queue(error)) if error.is_one_items() => {
+                        self.put_off.note(&sweep.sweep, Err::<(), _>(error));
+                        dry.insert(sweep.sweep);
+                        continue;
+                    }
+                    claimed => claimed?,
+                };
+                self.put_off.note(&sweep.sweep, Ok::<_, manifests::Error>(()));
                 let planned = wanted.iter().map(|want| want.jobs).sum::<u32>();
                 if claimed.len() < planned as usize {
                     dry.insert(sweep.sweep);
@@ -143,6 +163,19 @@ impl Dispatcher {
             self.memory.cursors.insert(sweep.sweep, last + 1);
         }
         Ok(claimed)
+    }
+
+    /// True if a sweep's manifest can be read; else the sweep is put off by itself.
+    async fn is_readable(&mut self, sweep: SweepId) -> Result<bool, manifests::Error> {
+        let read = match self.manifests.get(sweep).await {
+            Err(error @ manifests::Error::Queue(_)) => return Err(error),
+            Err(error) => Err(error),
+            Ok(known) => known.reader().map(drop),
+        };
+        match read {
+            Ok(()) => Ok(true),
+            Err(error) => Ok(self.put_off.note(&sweep, Err::<(), _>(error)).is_some()),
+        }
     }
 
     /// What is left of the limits, if any sweep asks for one.

@@ -37,9 +37,9 @@ impl Reconciler {
     }
 
     async fn tend_once(&self) -> Result<bool, queue::Error> {
-        let more = self.queue.tend_sweeps().await?;
+        let more = self.queue.tend_sweeps().await;
         self.queue.refresh_statistics().await?;
-        Ok(more)
+        more
     }
 
     /// One pass. A stamp older than a heartbeat and a half means that no coordinator was there to renew leases. False if

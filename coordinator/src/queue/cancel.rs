@@ -41,7 +41,7 @@ impl Queue {
     /// Cancels a sweep's jobs. Jobs that have ended stay as they are.
     pub(crate) async fn cancel(&self, sweep: SweepId, jobs: &Chosen) -> Result<Cancelled, Error> {
         let numbers = jobs.numbers()?;
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.patient().begin().await?;
         let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
         let counted = query_file!("queries/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
         let live = query_file!("queries/live_attempts_of_jobs.sql", sweep.uuid(), numbers.as_deref())
@@ -97,7 +97,7 @@ impl Queue {
         let numbers = jobs.numbers()?;
         let states: Vec<_> = ended.iter().map(|state| Pg(*state)).collect();
         let reasons: Vec<_> = reasons.iter().map(|reason| Pg(*reason)).collect();
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.patient().begin().await?;
         let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
         if held.expired {
             return Err(Error::Expired { name: held.name, sweep });

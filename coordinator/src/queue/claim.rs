@@ -8,13 +8,16 @@ use bt_model::layout::AttemptPlace;
 use bt_model::placement::Need;
 use bt_model::resources::Resources;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, query_file};
+use sqlx::query_file;
 
+use super::connections::Connection;
 use super::row::{from_json, resources, signed, unsigned};
 use super::{Error, Queue};
 
 /// Sweeps that one pass of the dispatcher looks at, best first.
 const CANDIDATES: i64 = 1_000;
+/// Milliseconds that a claim waits for who else starts jobs under the same limits.
+const HURRY: &str = "1000";
 
 /// A sweep that has jobs waiting.
 #[derive(Clone, Debug)]
@@ -185,6 +188,7 @@ impl Queue {
             return claim_in(&mut connection, sweep.sweep, wants, from, term).await;
         }
         let mut tx = self.pool.begin().await?;
+        query_file!("queries/hurry.sql", HURRY).fetch_one(&mut *tx).await?;
         let mut room = room(&mut tx, sweep).await?;
         let mut allowed = Vec::with_capacity(wants.len());
         for want in wants {
@@ -200,7 +204,7 @@ impl Queue {
 }
 
 /// How many more jobs of the sweep may start, and holds everybody else off from starting any.
-async fn room(tx: &mut PgConnection, sweep: &Candidate) -> Result<u32, Error> {
+async fn room(tx: &mut Connection, sweep: &Candidate) -> Result<u32, Error> {
     let names: Vec<_> = sweep.limits.keys().cloned().collect();
     let mut room = u32::MAX;
     if !names.is_empty() {
@@ -224,7 +228,7 @@ async fn room(tx: &mut PgConnection, sweep: &Candidate) -> Result<u32, Error> {
 }
 
 async fn claim_in(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     sweep: SweepId,
     wants: &[Want],
     from: u32,

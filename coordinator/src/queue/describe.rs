@@ -3,8 +3,9 @@
 
 use bt_model::id::SweepId;
 use bt_model::tag::MOST_TAGS;
-use sqlx::{PgConnection, query_file};
+use sqlx::query_file;
 
+use super::connections::Connection;
 use super::row::unsigned;
 use super::{Error, Found, Queue};
 
@@ -86,7 +87,7 @@ impl Queue {
 
 /// The same within a transaction; nothing if the sweep is not there.
 pub(super) async fn describe(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     sweep: SweepId,
     add: &[String],
     remove: &[String],

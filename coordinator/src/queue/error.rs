@@ -1,12 +1,15 @@
 //! What can go wrong with the queue, by what a caller does about it.
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
-use sqlx::error::ErrorKind;
+use sqlx::error::DatabaseError;
+
+use super::connections::{Trouble, is_about_session, reason};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("the database URL can't be read: {0}; it looks like postgres://user@host/database")]
-    Url(#[source] sqlx::Error),
+    /// Nothing but a change by a person can make this start.
+    #[error("{0}")]
+    NoStart(String),
     /// A sentence: which, and what may have been meant.
     #[error("{0}")]
     NoSweep(String),
@@ -35,14 +38,17 @@ pub(crate) enum Error {
     Contested { agent: AgentId, name: String, place: String },
     #[error("attempt {0} is not an attempt of this agent")]
     NoAttempt(AttemptId),
-    #[error("the schema can't be brought up to date: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("Postgres holds what can't be read: {0}")]
     Corrupt(String),
     #[error("Postgres can't be reached: {0}")]
-    Unreachable(#[source] sqlx::Error),
+    Unreachable(String),
+    #[error("Postgres is read-only: {0}")]
+    ReadOnly(String),
+    /// A lock, a time limit, a shortage: the same may succeed in a moment.
+    #[error("Postgres is busy: {0}")]
+    Busy(String),
     #[error("Postgres refused: {0}")]
-    Database(#[source] sqlx::Error),
+    Database(String),
 }
 
 fn from(place: &str) -> String {
@@ -50,36 +56,46 @@ fn from(place: &str) -> String {
 }
 
 impl Error {
+    /// True where a batch may have failed for one of its items alone.
+    pub(crate) fn is_one_items(&self) -> bool {
+        !matches!(self, Self::Unreachable(_) | Self::ReadOnly(_))
+    }
+
     /// True where the same call may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreachable(_) => true,
-            Self::Database(error) => error.as_database_error().is_some_and(|error| {
-                // Serialization failure, deadlock, and all of "operator intervention" and "insufficient resources".
-                error.code().is_some_and(|code| {
-                    code == "40001" || code == "40P01" || code.starts_with("57") || code.starts_with("53")
-                })
-            }),
-            _ => false,
-        }
+        matches!(self, Self::Unreachable(_) | Self::ReadOnly(_) | Self::Busy(_))
     }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unreachable(error),
-            sqlx::Error::Database(inner)
-                if inner.kind() == ErrorKind::Other
-                    && inner.code().is_some_and(|code| code.starts_with("57P")) =>
-            {
-                Self::Unreachable(error)
-            }
-            _ => Self::Database(error),
+        let reason = reason(&error);
+        if let sqlx::Error::Configuration(inner) = &error
+            && let Some(Trouble::ReadOnly(_)) = inner.downcast_ref()
+        {
+            return Self::ReadOnly(reason);
+        }
+        let Some(code) = error.as_database_error().and_then(DatabaseError::code) else {
+            return match error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::Configuration(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed => Self::Unreachable(reason),
+                _ => Self::Database(reason),
+            };
+        };
+        match &*code {
+            "25006" => Self::ReadOnly(reason),
+            // Serialization failure, deadlock, a lock that was not to be had in time.
+            "40001" | "40P01" | "55P03" => Self::Busy(reason),
+            // All of "insufficient resources", and a statement that took too long.
+            code if code.starts_with("53") || code == "57014" => Self::Busy(reason),
+            code if code.starts_with("57") || code.starts_with("08") => Self::Unreachable(reason),
+            _ if is_about_session(&error) => Self::Unreachable(reason),
+            _ => Self::Database(reason),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The files of results: what each is, and how it is stored.
 
 use bt_model::encoding::Encoding;
-use sqlx::{PgConnection, query_file};
+use sqlx::query_file;
 use uuid::Uuid;
 
 use super::Error;
+use super::connections::Connection;
 use super::row::{Named, Pg, sha256, signed, unsigned};
 
 /// A file of a result.
@@ -93,7 +94,7 @@ impl Files {
         Ok(())
     }
 
-    pub(super) async fn write(&self, tx: &mut PgConnection) -> Result<(), Error> {
+    pub(super) async fn write(&self, tx: &mut Connection) -> Result<(), Error> {
         query_file!(
             "queries/insert_result_files.sql",
             &self.sweeps,

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use bt_model::id::SweepId;
 use bt_model::state::JobState;
 use serde_json::{Map, Value};
-use sqlx::{Postgres, Transaction, query_file};
+use sqlx::query_file;
 
+use super::connections::Transaction;
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue};
 
@@ -15,7 +16,7 @@ pub(crate) type JobMetrics = (u32, Map<String, Value>);
 
 /// Metrics on their way to the jobs of a sweep: all of them, or none.
 pub(crate) struct Import {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     sweep: SweepId,
 }
 
@@ -32,7 +33,7 @@ pub(crate) enum Change {
 
 impl Queue {
     pub(crate) async fn begin_import(&self, sweep: SweepId) -> Result<Import, Error> {
-        Ok(Import { tx: self.pool.begin().await?, sweep })
+        Ok(Import { tx: self.pool.patient().begin().await?, sweep })
     }
 }
 

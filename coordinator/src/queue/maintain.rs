@@ -11,6 +11,8 @@ use bt_model::software::Software;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::query_file;
+use sqlx::types::chrono::{DateTime, Utc};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::claim::Written;
@@ -59,6 +61,13 @@ pub(crate) struct Published {
     pub(crate) revision: i32,
 }
 
+/// A result whose document does not stand in the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) result: Place,
+    published: DateTime<Utc>,
+}
+
 /// A result whose document stands in the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Documented {
@@ -100,8 +109,29 @@ impl Queue {
                 Settlement::of(AttemptId::from_uuid(row.id), Fence::Expired, ending)
             })
             .collect();
-        let settled = settle_in(&mut tx, &settlements).await?;
-        tx.commit().await?;
+        let settled = match settle_in(&mut tx, &settlements).await {
+            // What one of them has wrong must not keep the others' jobs from being run again.
+            Err(error) if settlements.len() > 1 && error.is_one_items() => {
+                tx.rollback().await?;
+                query_file!("queries/stamp.sql", coordinator).execute(&self.pool).await?;
+                let mut settled = Vec::with_capacity(settlements.len());
+                for settlement in &settlements {
+                    match self.settle(std::slice::from_ref(settlement)).await {
+                        Ok(mut answer) => settled.append(&mut answer),
+                        Err(error) => {
+                            warn!(attempt.id = %settlement.attempt, error = %error, "a lease can't be taken away");
+                            settled.push(Settled::Unknown);
+                        }
+                    }
+                }
+                settled
+            }
+            settled => {
+                let settled = settled?;
+                tx.commit().await?;
+                settled
+            }
+        };
         let lost = settlements.iter().zip(settled).filter(|(_, settled)| matches!(settled, Settled::Now(_)));
         Ok(Some(lost.map(|(settlement, _)| settlement.attempt).collect()))
     }
@@ -110,11 +140,19 @@ impl Queue {
     /// whose canary has ended, ends those without a job left, and folds counts. It does no harm if two coordinators do
     /// it at once. True if there is more to do at once.
     pub(crate) async fn tend_sweeps(&self) -> Result<bool, Error> {
-        let cancelled = query_file!("queries/cancel_left_over.sql", CANCEL_BATCH).execute(&self.pool).await?;
-        self.judge_canaries().await?;
-        self.end_sweeps().await?;
-        query_file!("queries/fold_counts.sql", MANY_CHANGES).execute(&self.pool).await?;
-        Ok(cancelled.rows_affected() >= CANCEL_BATCH.unsigned_abs())
+        let cancelled = query_file!("queries/cancel_left_over.sql", CANCEL_BATCH).execute(&self.pool).await;
+        // One that fails, for a lock that is held, does not keep the others from being done.
+        let others = [
+            self.judge_canaries().await,
+            self.end_sweeps().await,
+            query_file!("queries/fold_counts.sql", MANY_CHANGES)
+                .execute(&self.pool)
+                .await
+                .map(drop)
+                .map_err(Error::from),
+        ];
+        others.into_iter().collect::<Result<(), _>>()?;
+        Ok(cancelled?.rows_affected() >= CANCEL_BATCH.unsigned_abs())
     }
 
     /// Has statistics made of tables that have changed by more than they held. Postgres does so by itself once a minute,
@@ -122,48 +160,73 @@ impl Queue {
     pub(crate) async fn refresh_statistics(&self) -> Result<bool, Error> {
         let grown = query_file!("queries/grown_tables.sql").fetch_one(&self.pool).await?.grown;
         if grown {
-            query_file!("queries/analyze.sql").execute(&self.pool).await?;
+            query_file!("queries/analyze.sql").execute(&self.pool.patient()).await?;
         }
         Ok(grown)
     }
 
     /// Releases the sweeps whose canary has succeeded, and pauses those whose canary has failed.
     pub(crate) async fn judge_canaries(&self) -> Result<(), Error> {
+        let mut outcome = Ok(());
         for row in query_file!("queries/judged_canaries.sql").fetch_all(&self.pool).await? {
-            let mut tx = self.pool.begin().await?;
-            if row.passed {
-                query_file!("queries/pass_canary.sql", row.id).execute(&mut *tx).await?;
-                notify(&mut tx, READY).await?;
-            } else {
-                query_file!("queries/fail_canary.sql", row.id).execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
+            outcome = outcome.and(self.judge_canary(row.id, row.passed).await);
         }
-        Ok(())
+        outcome
+    }
+
+    async fn judge_canary(&self, sweep: Uuid, passed: bool) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        if passed {
+            query_file!("queries/pass_canary.sql", sweep).execute(&mut *tx).await?;
+            notify(&mut tx, READY).await?;
+        } else {
+            query_file!("queries/fail_canary.sql", sweep).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Marks the sweeps that have no job left to run.
     pub(crate) async fn end_sweeps(&self) -> Result<(), Error> {
-        let finished = query_file!("queries/finished_sweeps.sql").fetch_all(&self.pool).await?;
-        for row in finished {
-            let mut tx = self.pool.begin().await?;
-            // Held first, looked at then: a retry that came before is seen, one that comes later opens it again.
-            query_file!("queries/lock_sweep.sql", row.id).fetch_one(&mut *tx).await?;
-            query_file!("queries/end_sweep.sql", row.id).execute(&mut *tx).await?;
-            tx.commit().await?;
+        let mut outcome = Ok(());
+        for row in query_file!("queries/finished_sweeps.sql").fetch_all(&self.pool).await? {
+            outcome = outcome.and(self.end_sweep(row.id).await);
         }
-        Ok(())
+        outcome
     }
 
-    /// Published results without a `result.json`, oldest first.
-    pub(crate) async fn unwritten(&self, limit: u32) -> Result<Vec<Published>, Error> {
-        let rows =
-            query_file!("queries/unwritten_results.sql", i64::from(limit)).fetch_all(&self.pool).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (sweeps, jobs): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.sweep_id, row.job)).unzip();
-        self.published_results(&sweeps, &jobs).await
+    async fn end_sweep(&self, sweep: Uuid) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        // Held first, looked at then: a retry that came before is seen, one that comes later opens it again.
+        query_file!("queries/lock_sweep.sql", sweep).fetch_one(&mut *tx).await?;
+        query_file!("queries/end_sweep.sql", sweep).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// A page of published results without a `result.json`, oldest first, after one that was seen (none: from the first).
+    pub(crate) async fn unwritten(
+        &self,
+        after: Option<&Unwritten>,
+        limit: u32,
+    ) -> Result<Vec<Unwritten>, Error> {
+        let (published, sweep, job) = match after {
+            Some(last) => (last.published, last.result.sweep.uuid(), signed::<i32>(last.result.job)?),
+            None => (DateTime::<Utc>::UNIX_EPOCH, Uuid::nil(), 0),
+        };
+        let rows = query_file!("queries/unwritten_results.sql", published, sweep, job, i64::from(limit));
+        let rows = rows.fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|row| {
+                let result = Place { sweep: SweepId::from_uuid(row.sweep_id), job: unsigned(row.job)? };
+                Ok(Unwritten { result, published: row.published_at })
+            })
+            .collect()
+    }
+
+    /// Published results, as far as they are there.
+    pub(crate) async fn published_of(&self, results: &[Place]) -> Result<Vec<Published>, Error> {
+        let sweeps: Vec<_> = results.iter().map(|result| result.sweep.uuid()).collect();
+        let jobs = results.iter().map(|result| signed::<i32>(result.job));
+        self.published_results(&sweeps, &jobs.collect::<Result<Vec<_>, _>>()?).await
     }
 
     /// The published result of a job, if it has one.

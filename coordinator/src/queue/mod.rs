@@ -6,6 +6,7 @@
 mod attempts;
 mod cancel;
 mod claim;
+mod connections;
 mod describe;
 mod error;
 mod files;
@@ -29,8 +30,11 @@ mod unpublished;
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, query_file};
+use sqlx::postgres::PgListener;
+use sqlx::query_file;
+use tokio::time::timeout;
+
+use connections::{Connection, Connections};
 
 pub(crate) use attempts::{LiveAttempt, PastAttempt};
 pub(crate) use cancel::Chosen;
@@ -42,7 +46,7 @@ pub(crate) use find::Found;
 pub(crate) use images::ImageRow;
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
-pub(crate) use maintain::{Documented, Published};
+pub(crate) use maintain::{Documented, Published, Unwritten};
 pub(crate) use rank::Reported;
 pub(crate) use read::{
     AgentRow, AttemptRow, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepFilter, SweepRow,
@@ -60,41 +64,29 @@ const READY: &str = "btctl_ready";
 /// The channel of [`Heard::Taken`].
 const TAKEN: &str = "btctl_taken";
 
-/// Connections a coordinator holds at most.
-const CONNECTIONS: u32 = 16;
-/// How long a statement may wait for a connection.
-const ACQUIRE: Duration = Duration::from_secs(10);
+/// How long nothing may be heard before it is tried whether the session still listens.
+const SILENCE: Duration = Duration::from_secs(30);
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// The queue's connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
-    pool: PgPool,
+    pool: Connections,
 }
 
 impl Queue {
-    /// Connects, and brings the schema up to date under an advisory lock.
-    pub(crate) async fn connect(url: &str) -> Result<Self, Error> {
-        let options: PgConnectOptions = url.parse().map_err(Error::Url)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    query_file!("queries/plan_by_keys.sql").fetch_all(connection).await?;
-                    Ok(())
-                })
-            })
-            .connect_with(options.application_name("btctl"))
-            .await?;
-        MIGRATOR.run(&pool).await?;
+    /// Connects, refuses what it can't work with, and brings the schema up to date under an advisory lock.
+    pub(crate) async fn connect(url: &str, lease: Duration) -> Result<Self, Error> {
+        let options = connections::read_url(url).map_err(Error::NoStart)?;
+        let pool = Connections::new(options, lease);
+        pool.prepare(&MIGRATOR).await?;
         Ok(Self { pool })
     }
 
-    /// A connection of its own that hears of what other coordinators and clients did.
+    /// A session of its own that hears of what other coordinators and clients did.
     pub(crate) async fn listen(&self) -> Result<Notifications, Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = self.pool.listener().await?;
         listener.listen_all([READY, TAKEN]).await?;
         Ok(Notifications { listener })
     }
@@ -116,15 +108,25 @@ pub(crate) enum Heard {
 
 impl Notifications {
     pub(crate) async fn next(&mut self) -> Result<Heard, Error> {
-        let notification = self.listener.try_recv().await?;
-        Ok(match notification {
-            Some(notification) if notification.channel() == READY => Heard::Ready,
-            Some(_) | None => Heard::Taken,
-        })
+        loop {
+            return match timeout(SILENCE, self.listener.try_recv()).await {
+                Ok(Ok(Some(notification))) if notification.channel() == READY => Ok(Heard::Ready),
+                Ok(Ok(_)) => Ok(Heard::Taken),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => {
+                    let look = query_file!("queries/look_at_session.sql").fetch_one(&mut self.listener);
+                    match timeout(SILENCE, look).await {
+                        Ok(Ok(_)) => continue,
+                        Ok(Err(error)) => Err(error.into()),
+                        Err(_) => Err(Error::Unreachable("the session that listens does not answer".into())),
+                    }
+                }
+            };
+        }
     }
 }
 
-async fn notify(connection: &mut PgConnection, channel: &str) -> Result<(), Error> {
+async fn notify(connection: &mut Connection, channel: &str) -> Result<(), Error> {
     query_file!("queries/notify.sql", channel, "").fetch_all(connection).await?;
     Ok(())
 }

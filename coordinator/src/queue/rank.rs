@@ -32,7 +32,7 @@ impl Queue {
         limit: u32,
     ) -> Result<Vec<JobRow>, Error> {
         let rows = query_file!("queries/rank_jobs.sql", sweep.uuid(), by, ascending, i64::from(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.pool.patient())
             .await?;
         let best = rows.into_iter().map(|row| unsigned(row.number)).collect::<Result<Vec<u32>, _>>()?;
         self.jobs_by_number(sweep, &best).await
@@ -74,7 +74,8 @@ impl Queue {
 
     /// The metrics that a sweep's jobs reported.
     pub(crate) async fn metric_names(&self, sweep: SweepId) -> Result<Vec<String>, Error> {
-        let rows = query_file!("queries/metric_names.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        let rows =
+            query_file!("queries/metric_names.sql", sweep.uuid()).fetch_all(&self.pool.patient()).await?;
         Ok(rows.into_iter().map(|row| row.name).collect())
     }
 }

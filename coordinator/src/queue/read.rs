@@ -343,7 +343,7 @@ impl Queue {
 
     /// The commonest failures of a sweep's jobs.
     pub(crate) async fn failures(&self, sweep: SweepId) -> Result<Vec<Failure>, Error> {
-        let rows = query_file!("queries/failures.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/failures.sql", sweep.uuid()).fetch_all(&self.pool.patient()).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Failure {

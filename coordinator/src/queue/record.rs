@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::retry::Ending;
 use bt_model::state::{AttemptEvent, AttemptState};
-use sqlx::{PgConnection, query_file};
+use sqlx::query_file;
 
+use super::connections::Connection;
 use super::row::{Pg, signed};
 use super::settle::{Fence, Given, Measured, Publication, Settlement, settle_in};
 use super::{Error, Queue};
@@ -74,7 +75,7 @@ impl Queue {
 
 /// The newest sessions among these reports, where Postgres knows none that is newer; they stay so until the end of the
 /// transaction.
-async fn hold_sessions(tx: &mut PgConnection, reports: &[Report]) -> Result<HashMap<AgentId, u64>, Error> {
+async fn hold_sessions(tx: &mut Connection, reports: &[Report]) -> Result<HashMap<AgentId, u64>, Error> {
     let mut sessions = BTreeMap::new();
     for report in reports {
         let newest = sessions.entry(report.agent.uuid()).or_insert(report.session);
@@ -133,7 +134,7 @@ impl Batch {
         }
     }
 
-    async fn advance(&self, tx: &mut PgConnection) -> Result<(), Error> {
+    async fn advance(&self, tx: &mut Connection) -> Result<(), Error> {
         if self.advances.is_empty() {
             return Ok(());
         }

@@ -5,16 +5,18 @@
 //! is not given up at the same moment (`expire_sweeps.sql` passes over what is held).
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, SweepId};
 use bt_model::state::{JobState, ReuseState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{PgConnection, Postgres, Transaction, query_file};
+use sqlx::query_file;
 use uuid::Uuid;
 
 use super::claim::Written;
+use super::connections::{Connection, Transaction};
 use super::row::{Pg, from_json, sha256, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::{Error, Queue, READY, notify};
@@ -81,9 +83,15 @@ pub(crate) struct Place {
     pub(crate) job: u32,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.sweep, self.job)
+    }
+}
+
 /// A sweep that is being settled: nothing of it counts before it is finished, and it stays pending if this is dropped.
 pub(crate) struct Settling {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     sweep: SweepId,
     /// What its volumes hold, if it has any.
     volumes: Option<Value>,
@@ -190,7 +198,7 @@ impl Queue {
         identity: i64,
     ) -> Result<Option<Settling>, Error> {
         query_file!("queries/pin_alike.sql", sweep.uuid()).execute(&self.pool).await?;
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.patient().begin().await?;
         query_file!("queries/lock_identity.sql", identity).fetch_one(&mut *tx).await?;
         query_file!("queries/share_attachments.sql").fetch_one(&mut *tx).await?;
         let held = query_file!("queries/hold_pending.sql", sweep.uuid(), known_image);
@@ -209,9 +217,10 @@ impl Queue {
         }
         let sweeps: Vec<_> = leaders.iter().map(|row| row.sweep_id).collect();
         let jobs: Vec<_> = leaders.iter().map(|row| row.job).collect();
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.patient().begin().await?;
         let lock = query_file!("queries/lead_attachments.sql").fetch_one(&mut *tx).await?;
         if !lock.locked {
+            tx.rollback().await?;
             return Ok(Followed::default());
         }
         query_file!("queries/hold_attached.sql", &sweeps, &jobs).fetch_all(&mut *tx).await?;
@@ -406,7 +415,7 @@ impl Takes {
         self.from_jobs.push(from_job);
     }
 
-    async fn write(&self, tx: &mut PgConnection) -> Result<u64, Error> {
+    async fn write(&self, tx: &mut Connection) -> Result<u64, Error> {
         let mut taken = 0;
         for from in (0..self.jobs.len()).step_by(BATCH) {
             let batch = from..self.jobs.len().min(from + BATCH);

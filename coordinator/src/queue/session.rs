@@ -8,9 +8,10 @@ use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::resources::Resources;
 use bt_model::state::AttemptState;
-use sqlx::{PgConnection, query_file};
+use sqlx::query_file;
 
 use super::claim::interval;
+use super::connections::Connection;
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue};
 
@@ -257,7 +258,7 @@ impl Queue {
 }
 
 async fn note_progress(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     agent: AgentId,
     notes: &[(AttemptId, String)],
 ) -> Result<(), Error> {

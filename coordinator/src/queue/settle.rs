@@ -11,9 +11,10 @@ use bt_model::reason::{Reason, ReasonKind};
 use bt_model::retry::{self, Budget, Ending, Spent};
 use bt_model::state::{AttemptState, JobState};
 use serde_json::Value;
-use sqlx::{PgConnection, query_file};
+use sqlx::query_file;
 use uuid::Uuid;
 
+use super::connections::Connection;
 use super::files::{Files, PublishedFile};
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue, READY, TAKEN, notify};
@@ -152,7 +153,7 @@ struct Locked {
 }
 
 pub(super) async fn settle_in(
-    tx: &mut PgConnection,
+    tx: &mut Connection,
     settlements: &[Settlement],
 ) -> Result<Vec<Settled>, Error> {
     if settlements.is_empty() {
@@ -206,10 +207,7 @@ pub(super) async fn settle_in(
     Ok(answers)
 }
 
-async fn lock(
-    tx: &mut PgConnection,
-    settlements: &[Settlement],
-) -> Result<HashMap<AttemptId, Locked>, Error> {
+async fn lock(tx: &mut Connection, settlements: &[Settlement]) -> Result<HashMap<AttemptId, Locked>, Error> {
     let ids: Vec<_> = settlements.iter().map(|s| s.attempt.uuid()).collect();
     query_file!("queries/hold_sweeps.sql", &ids).fetch_all(&mut *tx).await?;
     let rows = query_file!("queries/lock_attempts.sql", &ids).fetch_all(tx).await?;
@@ -293,7 +291,7 @@ impl AttemptEnds {
         });
     }
 
-    async fn write(&self, tx: &mut PgConnection) -> Result<(), Error> {
+    async fn write(&self, tx: &mut Connection) -> Result<(), Error> {
         let ended = query_file!(
             "queries/end_attempts.sql",
             &self.ids,
@@ -355,7 +353,7 @@ impl JobEnds {
         Ok(())
     }
 
-    async fn write(&self, tx: &mut PgConnection) -> Result<(), Error> {
+    async fn write(&self, tx: &mut Connection) -> Result<(), Error> {
         let ended = query_file!(
             "queries/end_jobs.sql",
             &self.sweeps,
@@ -397,7 +395,7 @@ impl Reasons {
 }
 
 /// Writes the results of attempts that succeeded, with their files.
-async fn publish(tx: &mut PgConnection, published: &[(&Locked, &Publication)]) -> Result<(), Error> {
+async fn publish(tx: &mut Connection, published: &[(&Locked, &Publication)]) -> Result<(), Error> {
     if published.is_empty() {
         return Ok(());
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bt_model::id::SweepId;
 use bt_model::manifest::Policy;
 use bt_model::resources::Resources;
-use sqlx::{PgConnection, Postgres, Transaction, query_file};
+use sqlx::query_file;
 
+use super::connections::{Connection, Transaction};
 use super::describe::{Description, describe};
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue, READY, notify};
@@ -64,7 +65,7 @@ pub(crate) struct Submitted {
 
 /// A sweep that is being queued; nobody sees it before it is finished, and it is gone if it is dropped.
 pub(crate) struct OpenSubmit {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     id: SweepId,
     name: String,
     jobs: i32,
@@ -98,7 +99,7 @@ impl Queue {
 
     /// Begins to queue a sweep whose jobs are added as they come. None if there is one with its key.
     pub(crate) async fn begin_submit(&self, sweep: &Submission) -> Result<Option<OpenSubmit>, Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.patient().begin().await?;
         let id = insert_sweep(&mut tx, sweep).await?;
         Ok(id.map(|id| OpenSubmit { tx, id, name: sweep.name.clone(), jobs: 0 }))
     }
@@ -161,7 +162,7 @@ impl OpenSubmit {
 }
 
 /// Inserts the sweep's row, unless one with its key is there.
-async fn insert_sweep(tx: &mut PgConnection, sweep: &Submission) -> Result<Option<SweepId>, Error> {
+async fn insert_sweep(tx: &mut Connection, sweep: &Submission) -> Result<Option<SweepId>, Error> {
     let id = SweepId::random();
     let policy = &sweep.policy;
     let retried: Vec<_> = policy.retried().into_iter().map(Pg).collect();

@@ -17,6 +17,7 @@ use super::settle::Settled;
 use super::*;
 
 mod order;
+mod sessions;
 
 const TERM: Duration = Duration::from_secs(60);
 const SIZE: Resources =
@@ -62,6 +63,11 @@ fn pulse(attempts: &[AttemptId]) -> Pulse {
     }
 }
 
+/// The queue with the sessions that a coordinator has.
+fn queue(pool: &PgPool) -> Queue {
+    Queue { pool: Connections::new(pool.connect_options().as_ref().clone(), TERM) }
+}
+
 /// A queue with one sweep and one agent in session 1.
 struct Bench {
     queue: Queue,
@@ -75,7 +81,7 @@ impl Bench {
     }
 
     async fn with(pool: PgPool, submission: Submission) -> Self {
-        let queue = Queue { pool };
+        let queue = queue(&pool);
         let submitted = queue.submit(&submission, parameters(submission.jobs)).await.unwrap();
         let bench = Self { queue, sweep: submitted.id, agent: AgentId::random() };
         bench.hello(1).await.unwrap();
@@ -157,7 +163,7 @@ impl Bench {
 
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn fifty_submits_with_one_key_make_one_sweep(pool: PgPool) {
-    let queue = Queue { pool };
+    let queue = queue(&pool);
     let order = submission("same", 20);
     let submits = (0..50).map(|_| queue.submit(&order, parameters(20)));
     let submitted = futures_util::future::join_all(submits).await;
@@ -370,7 +376,7 @@ async fn another_agents_attempt_is_unknown(pool: PgPool) {
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn cancel_and_completion_have_one_winner(pool: PgPool) {
     for first_cancels in [true, false] {
-        let queue = Queue { pool: pool.clone() };
+        let queue = queue(&pool);
         let key = format!("race {first_cancels}");
         let sweep = queue.submit(&submission(&key, 1), parameters(1)).await.unwrap().id;
         let bench = Bench { queue, sweep, agent: AgentId::random() };
@@ -436,7 +442,10 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
         ..Settlement::of(attempt, bench.me(), Ending::Published)
     };
     bench.queue.settle(&[settlement]).await.unwrap();
-    let unwritten = bench.queue.unwritten(10).await.unwrap();
+    let listed = bench.queue.unwritten(None, 10).await.unwrap();
+    assert!(bench.queue.unwritten(listed.last(), 10).await.unwrap().is_empty());
+    let places: Vec<_> = listed.iter().map(|unwritten| unwritten.result).collect();
+    let unwritten = bench.queue.published_of(&places).await.unwrap();
     assert_eq!(unwritten[0].files.len(), 2);
     assert_eq!(
         (unwritten[0].files[1].stored_as().as_str(), unwritten[0].files[1].size_there()),
@@ -448,7 +457,7 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
         parameters: None,
     };
     bench.queue.mark_written(&[written]).await.unwrap();
-    assert!(bench.queue.unwritten(10).await.unwrap().is_empty());
+    assert!(bench.queue.unwritten(None, 10).await.unwrap().is_empty());
     let ranked = bench.queue.ranked(bench.sweep, "sharpe", false, 10).await.unwrap();
     assert_eq!(ranked.len(), 1);
     assert_eq!(ranked[0].number, 1);

@@ -12,8 +12,6 @@ use bt_model::retry::Ending;
 use bt_model::state::AttemptEvent;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1::{self, agent_message, coordinator_message, report};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -30,8 +28,6 @@ use crate::queue::{
 
 /// How long a new connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
-/// Reports of one agent that may be on their way into Postgres; it is not read on before one of them has got there.
-const OPEN_REPORTS: usize = 256;
 /// Bytes of what an agent may say of an attempt besides how it ended.
 const LONGEST_REMARK: usize = 2000;
 
@@ -228,49 +224,12 @@ impl Services {
         Ok(outgoing)
     }
 
-    /// Takes what an agent says until its stream ends or something fails; the agent then says hello again, and sends
-    /// again what was not acknowledged. Reports are read on while earlier ones are being committed. Returns why it
-    /// ended.
-    async fn listen(
+    pub(super) async fn heartbeat(
         &self,
         agent: AgentId,
         session: u64,
-        mut incoming: Streaming<v1::AgentMessage>,
-    ) -> String {
-        let mut reports = FuturesUnordered::new();
-        loop {
-            // Heartbeats come even when nothing happens; an agent that sends none for a lease's time is cut off.
-            let message = tokio::select! {
-                Some(handled) = reports.next() => match handled {
-                    Ok(()) => continue,
-                    Err(error) => return Status::message(&error).to_owned(),
-                },
-                message = timeout(self.lease, incoming.message()), if reports.len() < OPEN_REPORTS => message,
-            };
-            let message = match message {
-                Err(_) => return "it was silent".into(),
-                Ok(Err(error)) => return error.message().to_owned(),
-                Ok(Ok(None)) => return "it hung up".into(),
-                Ok(Ok(Some(message))) => message,
-            };
-            let handled = match message.kind {
-                Some(agent_message::Kind::Heartbeat(beat)) => self.heartbeat(agent, session, beat).await,
-                Some(agent_message::Kind::Report(report)) => {
-                    reports.push(self.clone().take_report(agent, session, report));
-                    Ok(())
-                }
-                Some(agent_message::Kind::Hello(_)) => {
-                    Err(Status::invalid_argument("a second Hello came on one stream"))
-                }
-                None => Ok(()),
-            };
-            if let Err(error) = handled {
-                return error.message().to_owned();
-            }
-        }
-    }
-
-    async fn heartbeat(&self, agent: AgentId, session: u64, beat: v1::Heartbeat) -> Result<(), Status> {
+        beat: v1::Heartbeat,
+    ) -> Result<(), Status> {
         let pulse = pulse(beat).map_err(status::malformed)?;
         let beat = self.queue.heartbeat(agent, session, &pulse, self.lease).await.map_err(status::queue)?;
         let Beat { gone, drained } = beat;
@@ -303,7 +262,12 @@ impl Services {
     }
 
     /// Puts into the store what came with a report, hands the report in, and acknowledges it after its commit.
-    async fn take_report(self, agent: AgentId, session: u64, report: v1::Report) -> Result<(), Status> {
+    pub(super) async fn take_report(
+        self,
+        agent: AgentId,
+        session: u64,
+        report: v1::Report,
+    ) -> Result<(), Status> {
         let attempt = attempt_id(&report.attempt).map_err(status::malformed)?;
         let kind = report.kind.ok_or(Malformed::Missing("report.kind"));
         let kind = kind.map_err(status::malformed)?;

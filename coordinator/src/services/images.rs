@@ -5,14 +5,14 @@ use bt_model::image::tagged;
 use bt_model::resources::ByteSize;
 use bt_proto::convert::{Malformed, timestamp};
 use bt_proto::v1::{self, fetch_image_reply, push_image_request};
-use bt_store::Receipt;
+use bt_store::{Receipt, Upload};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use tracing::info;
+use tracing::{debug, info};
 
-use super::{Answers, Services, status};
+use super::{Answers, Services, incoming as stream, status};
 use crate::queue::ImageRow;
 
 /// Pieces of an image on their way to an agent; of 1 MiB at most.
@@ -24,7 +24,7 @@ impl Services {
         &self,
         mut incoming: Streaming<v1::PushImageRequest>,
     ) -> Result<v1::PushImageReply, Status> {
-        let first = incoming.message().await?.and_then(|message| message.kind);
+        let first = stream::next(&mut incoming).await?.and_then(|message| message.kind);
         let Some(push_image_request::Kind::Image(mut image)) = first else {
             return Err(status::out_of_order("an Image"));
         };
@@ -44,11 +44,11 @@ impl Services {
             return Ok(v1::PushImageReply { image: Some(wire(row)), existed: true });
         }
         let mut upload = self.store.upload(&place, None).await.map_err(status::store)?;
-        while let Some(message) = incoming.message().await? {
-            let Some(push_image_request::Kind::Data(data)) = message.kind else {
-                return Err(status::malformed(Malformed::Missing("data")));
-            };
-            upload.write(data).await.map_err(status::store)?;
+        if let Err(broken) = copy(&mut incoming, &mut upload).await {
+            if let Err(error) = upload.abort().await {
+                debug!(error = %error, "an unfinished upload is left behind");
+            }
+            return Err(broken);
         }
         let receipt = upload.finish().await.map_err(status::store)?;
         if receipt.size == 0 {
@@ -89,23 +89,22 @@ impl Services {
         let place = place(&row.id).map_err(status::malformed)?;
         let mut data = Box::pin(self.store.read(&place).await.map_err(status::store)?);
         let (sender, receiver) = mpsc::channel(PIECES);
-        self.tasks.spawn(async move {
+        let answers = sender.clone();
+        self.answer(sender, async move {
             let reply = |kind| Ok(v1::FetchImageReply { kind: Some(kind) });
-            if sender.send(reply(fetch_image_reply::Kind::Image(wire(row)))).await.is_err() {
-                return;
+            if answers.send(reply(fetch_image_reply::Kind::Image(wire(row)))).await.is_err() {
+                return Ok(());
             }
             while let Some(piece) = data.next().await {
-                let piece = match piece {
-                    Ok(piece) => piece,
-                    Err(error) => return drop(sender.send(Err(status::store(error))).await),
-                };
+                let piece = piece.map_err(status::store)?;
                 for start in (0..piece.len()).step_by(PIECE) {
                     let part = piece.slice(start..piece.len().min(start + PIECE));
-                    if sender.send(reply(fetch_image_reply::Kind::Data(part))).await.is_err() {
-                        return;
+                    if answers.send(reply(fetch_image_reply::Kind::Data(part))).await.is_err() {
+                        return Ok(());
                     }
                 }
             }
+            Ok(())
         });
         Ok(Box::pin(ReceiverStream::new(receiver)))
     }
@@ -123,6 +122,16 @@ impl Services {
         }
         Ok(removed.len() as u32)
     }
+}
+
+async fn copy(incoming: &mut Streaming<v1::PushImageRequest>, upload: &mut Upload) -> Result<(), Status> {
+    while let Some(message) = stream::next(incoming).await? {
+        let Some(push_image_request::Kind::Data(data)) = message.kind else {
+            return Err(status::malformed(Malformed::Missing("data")));
+        };
+        upload.write(data).await.map_err(status::store)?;
+    }
+    Ok(())
 }
 
 /// Where the archive is in the store.

@@ -8,7 +8,8 @@ use bt_proto::v1::{self, import_metrics_request};
 use tonic::{Status, Streaming};
 use tracing::info;
 
-use super::{Services, status};
+use super::spool::Spool;
+use super::{Services, incoming as stream, status};
 use crate::queue::{Change, Error, Found, Import, JobMetrics};
 
 /// What was found out while metrics came in.
@@ -28,18 +29,25 @@ impl Services {
         &self,
         mut incoming: Streaming<v1::ImportMetricsRequest>,
     ) -> Result<v1::ImportMetricsReply, Status> {
-        let first = incoming.message().await?.and_then(|message| message.kind);
+        let first = stream::next(&mut incoming).await?.and_then(|message| message.kind);
         let Some(import_metrics_request::Kind::Header(header)) = first else {
             return Err(status::out_of_order("an ImportMetricsHeader"));
         };
         let sweep = self.queue.find_sweep(&header.sweep).await.map_err(status::queue)?;
-        let mut import = self.queue.begin_import(sweep.id).await.map_err(status::queue)?;
         let mut account = Account::default();
-        while let Some(message) = incoming.message().await? {
+        let mut spool = Spool::default();
+        let unkept = |error: serde_json::Error| Status::internal(format!("metrics can't be kept: {error}"));
+        while let Some(message) = stream::next(&mut incoming).await? {
             let Some(import_metrics_request::Kind::Jobs(piece)) = message.kind else {
                 return Err(status::malformed(Malformed::Missing("jobs")));
             };
             let given = account.read(&sweep, piece)?;
+            spool.push(&serde_json::to_vec(&given).map_err(unkept)?).await?;
+        }
+        let mut spooled = spool.finish().await?;
+        let mut import = self.queue.begin_import(sweep.id).await.map_err(status::queue)?;
+        while let Some(given) = spooled.next().await? {
+            let given: Vec<JobMetrics> = serde_json::from_slice(&given).map_err(unkept)?;
             let changed = account.take(&mut import, given).await?;
             import.write(&changed).await.map_err(status::queue)?;
         }

@@ -19,13 +19,12 @@ pub(super) fn shared(error: &queue::Error) -> Status {
         Error::Ambiguous(_) => Code::InvalidArgument,
         Error::Expired { .. } | Error::Refused(_) | Error::Contested { .. } => Code::FailedPrecondition,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
-        Error::Unreachable(_) => Code::Unavailable,
-        Error::Database(_) if error.is_transient() => Code::Unavailable,
-        Error::Url(_) | Error::Migrate(_) | Error::Corrupt(_) | Error::Database(_) => Code::Internal,
+        Error::Unreachable(_) | Error::ReadOnly(_) | Error::Busy(_) => Code::Unavailable,
+        Error::NoStart(_) | Error::Corrupt(_) | Error::Database(_) => Code::Internal,
     };
     match code {
         Code::Internal => error!(error = %error, "a call failed"),
-        Code::Unavailable => warn!(error = %error, "a call found Postgres away"),
+        Code::Unavailable => warn!(error = %error, "a call could not use Postgres"),
         _ => {}
     }
     Status::new(code, error.to_string())

@@ -1,5 +1,5 @@
-//! Takes a sweep: reads what the client sends, checks it, and queues all of it or nothing. A list of parameters is queued
-//! as it comes, in bounded memory, unless some of its rows are to be chosen.
+//! Takes a sweep: reads what the client sends, checks it, and queues all of it or nothing. A list of parameters is kept in
+//! bounded memory until all of it has come, so that no transaction waits for a client.
 
 use bt_model::expansion::{Expansion, RowCheck, Search};
 use bt_model::image;
@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use tonic::{Status, Streaming};
 use tracing::info;
 
-use super::{Services, status};
+use super::spool::Spool;
+use super::{Services, incoming, status};
 use crate::queue::{BATCH, Description, Jobs, Submission, Submitted};
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
@@ -31,7 +32,7 @@ impl Services {
         let comes = matches!(&manifest.jobs, JobSource::Rows(rows) if rows.is_empty());
         let rows = if comes { RowCheck::of(&manifest).map_err(invalid)? } else { None };
         let submitted = match rows {
-            Some(rows) => self.queue_as_they_come(&mut order, &manifest, rows).await?,
+            Some(rows) => self.queue_rows(&mut order, &manifest, rows).await?,
             None => self.queue_when_all_are_there(&mut order, manifest).await?,
         };
         if !submitted.existed {
@@ -49,32 +50,37 @@ impl Services {
     }
 
     /// Every row is a job: none is kept.
-    async fn queue_as_they_come(
+    async fn queue_rows(
         &self,
         order: &mut Order,
         manifest: &Manifest,
         mut rows: RowCheck<'_>,
     ) -> Result<Submitted, Status> {
-        // How many there are is known at the end.
-        let submission = order.submission(manifest, 1, [0; 32]);
-        let mut open = self.queue.begin_submit(&submission).await.map_err(status::queue)?;
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut spool = Spool::default();
         while let Some(piece) = order.rows().await? {
-            batch.extend(self.check_rows(&order.header.owner, &mut rows, piece).await?);
-            if let Some(open) = open.as_mut().filter(|_| batch.len() >= BATCH) {
-                open.add_written(&batch).await.map_err(status::queue)?;
-                batch.clear();
-            } else if open.is_none() {
-                // It is queued already; only its fingerprint is of interest.
-                batch.clear();
+            for row in self.check_rows(&order.header.owner, &mut rows, piece).await? {
+                spool.push(row.as_bytes()).await?;
             }
         }
         rows.finish().map_err(invalid)?;
+        let mut spooled = spool.finish().await?;
         let fingerprint = order.fingerprint();
+        // How many there are is known at the end.
+        let submission = order.submission(manifest, 1, fingerprint);
+        let open = self.queue.begin_submit(&submission).await.map_err(status::queue)?;
         let Some(mut open) = open else {
             let before = self.queue.submitted_before(&submission.idempotency_key, &fingerprint).await;
             return before.map_err(status::queue);
         };
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(row) = spooled.next().await? {
+            let row = String::from_utf8(row);
+            batch.push(row.map_err(|error| Status::internal(format!("a row has changed: {error}")))?);
+            if batch.len() >= BATCH {
+                open.add_written(&batch).await.map_err(status::queue)?;
+                batch.clear();
+            }
+        }
         if !batch.is_empty() {
             open.add_written(&batch).await.map_err(status::queue)?;
         }
@@ -170,7 +176,7 @@ struct Order {
 
 impl Order {
     async fn open(mut incoming: Streaming<v1::SubmitRequest>) -> Result<Self, Status> {
-        let first = incoming.message().await?.and_then(|message| message.kind);
+        let first = incoming::next(&mut incoming).await?.and_then(|message| message.kind);
         let Some(submit_request::Kind::Header(header)) = first else {
             return Err(status::out_of_order("a SubmitHeader"));
         };
@@ -216,7 +222,7 @@ impl Order {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        let Some(message) = self.incoming.message().await? else { return Ok(None) };
+        let Some(message) = incoming::next(&mut self.incoming).await? else { return Ok(None) };
         let Some(submit_request::Kind::Rows(piece)) = message.kind else {
             return Err(status::malformed(Malformed::Missing("rows")));
         };

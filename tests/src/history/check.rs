@@ -1,7 +1,7 @@
 //! The proof: reads Postgres, the store and the run log of the simulated engines after all has come to rest, and holds
 //! them against what must always hold (docs/ARCHITECTURE.md). It shares no code with what it checks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::process::Command;
@@ -46,6 +46,7 @@ pub fn check(postgres: &PostgresServer, store: &Path, run_log: &Path, seen: &See
     proof.containers_are_stopped(&runs);
     proof.capacity_is_kept(&runs);
     proof.only_faults_cost_attempts();
+    proof.all_was_at_stake(&runs);
     match proof.wrong.is_empty() {
         true => Ok(proof.stakes),
         false => Err(proof.wrong),
@@ -310,7 +311,8 @@ impl Proof<'_> {
     /// True while this machine, or all that it could talk to, was not well.
     fn was_ill(&self, machine: &str, from: u64, to: u64) -> bool {
         let own = self.seen.faults.get(machine).into_iter().flatten();
-        own.chain(&self.seen.outages).any(|(since, until)| *since < to + AROUND && from < until + AROUND)
+        let away = self.seen.outages.iter().chain(&self.seen.freezes);
+        own.chain(away).any(|(since, until)| *since < to + AROUND && from < until + AROUND)
     }
 
     fn containers_are_stopped(&mut self, runs: &[Run]) {
@@ -381,6 +383,34 @@ impl Proof<'_> {
         self.stake(7, "an agent was full to the brim (0 or 1)", full);
     }
 
+    /// Nothing is proved by what never happened.
+    fn all_was_at_stake(&mut self, runs: &[Run]) {
+        let logged: HashSet<_> = runs.iter().map(|run| run.attempt.as_str()).collect();
+        let missing = self.attempts.iter().filter(|a| a.started && !logged.contains(a.id.as_str())).count();
+        if missing > 0 || runs.is_empty() {
+            self.violated(
+                6,
+                &format!("the run log has {} runs, and lacks {missing} attempts that have run", runs.len()),
+            );
+        }
+        let always = [1, 2, 5];
+        let never: Vec<_> = self
+            .stakes
+            .0
+            .iter()
+            .filter(|(number, (_, times))| *times == 0 && (self.seen.is_long || always.contains(*number)))
+            .map(|(number, (what, _))| (*number, *what))
+            .collect();
+        for (number, what) in never {
+            self.violated(number, &format!("was never at stake: {what}"));
+        }
+        for (fault, times) in self.seen.faults_done() {
+            if times == 0 {
+                self.violated(0, &format!("a fault was never done: {fault}"));
+            }
+        }
+    }
+
     fn only_faults_cost_attempts(&mut self) {
         let mut times = 0;
         for attempt in self.attempts.clone() {
@@ -389,7 +419,7 @@ impl Proof<'_> {
             if lost || machines {
                 times += 1;
                 let own = self.seen.faults.get(&attempt.machine).into_iter().flatten();
-                let caused = own.into_iter().any(|(since, until)| {
+                let caused = own.chain(&self.seen.freezes).any(|(since, until)| {
                     *since < attempt.finished_at + AROUND && attempt.leased_at < until + AROUND
                 });
                 if !caused {

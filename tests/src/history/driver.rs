@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::peers::Peers;
 use super::random::Random;
 use super::{Seen, now};
 use crate::postgres::PostgresServer;
@@ -24,6 +25,8 @@ pub(super) const CPUS: u64 = 4;
 /// How long things break, and how long nothing does before what is late has no excuse.
 const STORM: Duration = Duration::from_secs(15);
 const CALM: Duration = Duration::from_secs(7);
+/// A history of this length puts everything at stake.
+const LONG: Duration = Duration::from_secs(60);
 /// How long the cluster may take to come to rest.
 const REST: Duration = Duration::from_secs(180);
 
@@ -53,6 +56,36 @@ enum Ailment {
     Cut,
 }
 
+/// What can be broken, in the order in which each is done at least once.
+const KINDS: [Kind; 11] = [
+    Kind::Ail(Ailment::Killed),
+    Kind::FreezeCoordinator,
+    Kind::SilentClients,
+    Kind::Ail(Ailment::Stopped),
+    Kind::FreezeBackend,
+    Kind::KillCoordinator,
+    Kind::ReadOnly,
+    Kind::Ail(Ailment::Cut),
+    Kind::StoppedReaders,
+    Kind::CutConnections,
+    Kind::KillPostgres,
+];
+/// Clients that fall silent together: more than a coordinator has sessions with Postgres.
+const SILENT: u32 = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ail(Ailment),
+    KillCoordinator,
+    FreezeCoordinator,
+    KillPostgres,
+    FreezeBackend,
+    ReadOnly,
+    CutConnections,
+    SilentClients,
+    StoppedReaders,
+}
+
 /// A cluster under load and faults.
 pub struct Driver {
     plan: Plan,
@@ -62,6 +95,9 @@ pub struct Driver {
     pub postgres: PostgresServer,
     pub seen: Seen,
     sweeps: Vec<String>,
+    /// Faults that are still to be done once.
+    due: Vec<Kind>,
+    peers: Peers,
     dir: TempDir,
 }
 
@@ -73,8 +109,10 @@ impl Driver {
             random: Random(plan.seed),
             coordinators: (0..plan.coordinators).map(|_| (free_address(), None)).collect(),
             machines: Vec::new(),
-            seen: Seen::default(),
+            seen: Seen { is_long: plan.length >= LONG, ..Seen::default() },
             sweeps: Vec::new(),
+            due: KINDS.to_vec(),
+            peers: Peers::new(),
             plan,
             postgres,
             dir,
@@ -106,7 +144,7 @@ impl Driver {
     /// Loads and breaks the cluster for the plan's time, with a calm now and then.
     pub fn run(&mut self) {
         let began = Instant::now();
-        while began.elapsed() < self.plan.length {
+        while began.elapsed() < self.plan.length || !self.due.is_empty() {
             let storm = Instant::now();
             while storm.elapsed() < STORM.min(self.plan.length) {
                 self.load();
@@ -279,26 +317,121 @@ impl Driver {
     }
 
     fn break_something(&mut self) {
-        match self.random.below(40) {
-            0 => self.restart_coordinator(),
-            1 => self.restart_postgres(),
-            2 => self.cut_connections(),
-            3 | 4 => self.ail(Ailment::Killed),
-            5 => self.ail(Ailment::Stopped),
-            6 => self.ail(Ailment::Cut),
-            _ => {}
+        let kind = match self.due.first().copied() {
+            Some(kind) if self.random.once_in(4) => kind,
+            Some(_) => return,
+            None => match self.random.below(60) {
+                at @ 0..11 => KINDS[at as usize],
+                11 | 12 => Kind::Ail(Ailment::Killed),
+                _ => return,
+            },
+        };
+        let done = match kind {
+            Kind::Ail(ailment) => self.ail(ailment),
+            Kind::KillCoordinator => self.restart_coordinator(),
+            Kind::FreezeCoordinator => self.freeze_coordinator(),
+            Kind::KillPostgres => self.restart_postgres(),
+            Kind::FreezeBackend => self.freeze_backend(),
+            Kind::ReadOnly => self.spell_read_only(),
+            Kind::CutConnections => self.cut_connections(),
+            Kind::SilentClients => self.silent_clients(),
+            Kind::StoppedReaders => self.stopped_readers(),
+        };
+        if done {
+            self.due.retain(|due| *due != kind);
         }
     }
 
-    fn ail(&mut self, ailment: Ailment) {
+    fn some_coordinator(&mut self) -> usize {
+        self.random.below(self.coordinators.len() as u64) as usize
+    }
+
+    /// For less than a lease, or for more: a paused machine.
+    fn freeze_coordinator(&mut self) -> bool {
+        let number = self.some_coordinator();
+        let Some(process) = &self.coordinators[number].1 else { return false };
+        let since = now();
+        process.signal("STOP");
+        std::thread::park_timeout(Duration::from_millis(200 + self.random.below(2 * LEASE)));
+        process.signal("CONT");
+        self.seen.coordinators_frozen += 1;
+        self.seen.freezes.push((since, now()));
+        true
+    }
+
+    /// One of a coordinator's sessions stands still, with all that it holds. Rather one that is at work.
+    fn freeze_backend(&mut self) -> bool {
+        let sql =
+            "select pid from pg_stat_activity where application_name = 'btctl' and pid <> pg_backend_pid()
+            order by state = 'idle', random() limit 1";
+        let Some(pid) = self.postgres.query(sql).ok().and_then(|rows| rows.first().cloned()) else {
+            return false;
+        };
+        let signal =
+            |signal: &str| Command::new("kill").args([signal, &pid]).status().is_ok_and(|s| s.success());
+        let since = now();
+        if !signal("-STOP") {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(200 + self.random.below(LEASE)));
+        signal("-CONT");
+        self.seen.backends_frozen += 1;
+        self.seen.freezes.push((since, now()));
+        true
+    }
+
+    /// Sessions that are opened meanwhile can never write, also afterwards.
+    fn spell_read_only(&mut self) -> bool {
+        let set = |how: &str| {
+            let sql = format!(
+                "begin; set transaction read write; alter database postgres {how}; commit;
+                select count(pg_terminate_backend(pid)) from pg_stat_activity
+                where application_name = 'btctl' and pid <> pg_backend_pid() and random() < 0.7"
+            );
+            self.postgres.query(&sql).is_ok()
+        };
+        let since = now();
+        if !set("set default_transaction_read_only = on") {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(200 + self.random.below(1_500)));
+        let reset = "begin; set transaction read write;
+            alter database postgres reset default_transaction_read_only; commit";
+        wait_until("the spell is over", || self.postgres.query(reset).ok().map(drop));
+        self.seen.read_only_spells += 1;
+        self.seen.outages.push((since, now()));
+        true
+    }
+
+    fn silent_clients(&mut self) -> bool {
+        let coordinator = self.some_coordinator();
+        let address = self.coordinators[coordinator].0;
+        for _ in 0..SILENT {
+            let key = self.random.next().to_string();
+            self.seen.silent_clients += u32::from(self.peers.submit(address, &key));
+        }
+        self.seen.silent_clients > 0
+    }
+
+    fn stopped_readers(&mut self) -> bool {
+        let Some(sweep) = self.sweeps.last().cloned() else { return false };
+        let coordinator = self.some_coordinator();
+        let address = self.coordinators[coordinator].0;
+        for _ in 0..SILENT {
+            self.seen.stopped_readers += u32::from(self.peers.list(address, &sweep));
+        }
+        self.seen.stopped_readers > 0
+    }
+
+    fn ail(&mut self, ailment: Ailment) -> bool {
         let number = self.random.below(self.machines.len() as u64) as usize;
         // For less than a lease, or for more.
         let millis = 200 + self.random.below(2 * LEASE);
         let machine = &mut self.machines[number];
         if machine.recovers.is_some() {
-            return;
+            return false;
         }
-        let Some(process) = &mut machine.process else { return };
+        let Some(process) = &mut machine.process else { return false };
         match ailment {
             Ailment::Killed => {
                 process.kill();
@@ -314,6 +447,7 @@ impl Driver {
             }
         }
         machine.recovers = Some((Instant::now() + Duration::from_millis(millis), now(), ailment));
+        true
     }
 
     fn heal(&mut self, all: bool) {
@@ -338,8 +472,8 @@ impl Driver {
         }
     }
 
-    fn restart_coordinator(&mut self) {
-        let number = self.random.below(self.coordinators.len() as u64) as usize;
+    fn restart_coordinator(&mut self) -> bool {
+        let number = self.some_coordinator();
         if let Some(process) = &mut self.coordinators[number].1 {
             process.kill();
         }
@@ -348,23 +482,25 @@ impl Driver {
         std::thread::park_timeout(Duration::from_millis(self.random.below(1_000)));
         self.start_coordinator(number);
         self.seen.outages.push((since, now()));
+        true
     }
 
-    fn restart_postgres(&mut self) {
+    fn restart_postgres(&mut self) -> bool {
         self.postgres.kill();
         self.seen.postgres_kills += 1;
         let since = now();
         std::thread::park_timeout(Duration::from_millis(self.random.below(1_500)));
         self.postgres.start_again();
         self.seen.outages.push((since, now()));
+        true
     }
 
-    fn cut_connections(&mut self) {
+    fn cut_connections(&mut self) -> bool {
         self.seen.connections_cut += 1;
         let sql =
             "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid()
             and application_name = 'btctl'";
-        drop(self.postgres.query(sql));
+        self.postgres.query(sql).is_ok()
     }
 
     fn start_coordinator(&mut self, number: usize) {

@@ -192,7 +192,7 @@ async fn a_lease_that_never_reached_its_agent_costs_nothing(pool: PgPool) {
 
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn points_of_a_matrix_take_the_place_of_parameters(pool: PgPool) {
-    let queue = Queue { pool };
+    let queue = queue(&pool);
     let whole = queue.submit(&submission("whole", 250_000), Jobs::Whole).await.unwrap();
     let points = Jobs::Points(Box::new([7, 1 << 40, 9].into_iter()));
     let some = queue.submit(&submission("some", 3), points).await.unwrap();
