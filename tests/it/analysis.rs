@@ -186,7 +186,7 @@ fn metrics_are_taken_from_what_jobs_have_written_in_their_way() {
             "other values of n (job 0",
         ),
         (&["--output", "none.json", "--skip-missing"], 3, "3 of 3 jobs"),
-        (&["--table", "none.csv"], 2, "none.csv: No such file"),
+        (&["--table", "none.csv"], 2, "none.csv can't be read: No such file"),
         (&[], 2, "--output"),
     ] {
         let run = import(args);

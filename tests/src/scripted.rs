@@ -54,6 +54,7 @@ impl ScriptedAgent {
                 jobs: 100,
             }),
             attempts: held.iter().map(|attempt| (*attempt).to_owned()).collect(),
+            place: "the scripted agent's".into(),
             ..v1::Hello::default()
         };
         let hello = v1::AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) };
