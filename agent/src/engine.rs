@@ -5,6 +5,7 @@
 
 mod docker;
 mod facts;
+mod place;
 mod simulated;
 mod spec;
 
@@ -18,13 +19,13 @@ use docker::Docker;
 pub(crate) use facts::{Abilities, ImageFacts, ImageFile, Peek};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
+pub(crate) use place::LogPlace;
 use simulated::Simulated;
 pub(crate) use spec::{Bind, ContainerSpec, Network, Stop};
 
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::log::LogLine;
 use bt_model::reason::Reason;
-use jiff::Timestamp;
 use tokio::io::AsyncWrite;
 
 use crate::config::Options;
@@ -380,51 +381,6 @@ pub(crate) enum FoundState {
     Created,
     Running,
     Exited,
-}
-
-/// A place in a container's log: behind so many bytes of each stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LogPlace {
-    pub(crate) stdout: Taken,
-    pub(crate) stderr: Taken,
-    /// When the last line was taken.
-    pub(crate) last: Timestamp,
-}
-
-/// What is known of one stream of a log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) bytes: u64,
-    /// How it begins, up to [`HEAD`](Self::HEAD) bytes.
-    pub(crate) head: Vec<u8>,
-}
-
-impl Taken {
-    /// So many bytes tell whether an engine still has a log from its beginning.
-    pub(crate) const HEAD: usize = 256;
-
-    pub(crate) fn take(&mut self, text: &[u8]) {
-        self.bytes += text.len() as u64;
-        let missing = Self::HEAD.saturating_sub(self.head.len());
-        // What comes after a gap is not how it begins.
-        if self.head.len() as u64 + text.len() as u64 >= self.bytes {
-            self.head.extend_from_slice(&text[..text.len().min(missing)]);
-        }
-    }
-}
-
-impl LogPlace {
-    pub(crate) fn side(&mut self, stream: bt_model::log::Stream) -> &mut Taken {
-        match stream {
-            bt_model::log::Stream::Stdout => &mut self.stdout,
-            bt_model::log::Stream::Stderr => &mut self.stderr,
-        }
-    }
-
-    pub(crate) fn take(&mut self, line: &LogLine) {
-        self.side(line.stream).take(&line.text);
-        self.last = line.time;
-    }
 }
 
 /// Why an engine did not do what it was asked.

@@ -33,7 +33,7 @@ fn a_failure_that_the_log_explains_comes_with_a_hint() {
     let cluster = Cluster::start();
     for (script, reason, hint) in [
         ("echo x > /data.csv", "exit(1)", "read-only: write to /results (kept), to /tmp (not kept)"),
-        ("head -c 900000000 /dev/zero > /tmp/x", "exit(1)", "`tmpfs`"),
+        ("dd if=/dev/zero of=/tmp/x bs=1M count=4000", "exit(1)", "`tmpfs`"),
         ("nosuchprogram", "exit(127)", "not in the image"),
         ("echo 'ValueError: no'; exit 3", "exit(3)", ""),
     ] {

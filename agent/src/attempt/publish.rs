@@ -185,9 +185,10 @@ pub(crate) fn read_metrics(root: &Path, manifest: &Manifest) -> Result<Option<Me
     let name = &manifest.metrics;
     let file = match collect::open(root, name) {
         Ok(file) => file,
-        // What is no regular file is left out as other outputs are, and told with them.
-        Err(collect::Error::NotFound { .. } | collect::Error::NotRegular { .. })
-            if manifest.require.is_empty() =>
+        Err(collect::Error::NotFound { .. }) if manifest.require.is_empty() => return Ok(None),
+        // What is left out among outputs is left out here, and told with them.
+        Err(collect::Error::NotRegular { why, .. })
+            if manifest.require.is_empty() && why != collect::Why::Directory =>
         {
             return Ok(None);
         }

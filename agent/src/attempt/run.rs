@@ -214,6 +214,8 @@ pub(super) async fn copy_lines(
 ) {
     tokio::pin!(lines);
     while let Some(line) = lines.next().await {
+        // A job that prints without end must not keep its own end, and its timeout, from being heard.
+        tokio::task::consume_budget().await;
         let kept = line.map_err(|error| error.to_string());
         let kept = kept.and_then(|line| file.append(&line).map_err(|error| error.to_string()));
         if let Err(error) = kept {

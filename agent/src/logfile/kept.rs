@@ -15,6 +15,9 @@ use rustix::io::Errno;
 use super::{GROWING, Hole, LONGEST_LINE, PIECE, cut_line};
 use crate::engine::LogPlace;
 
+/// Bytes of notes that are kept.
+const MOST_NOTES: u64 = 16 << 10;
+
 /// What an earlier run left in a log.
 pub(super) struct Kept {
     /// Bytes up to the end of the last whole line.
@@ -103,7 +106,13 @@ impl Note {
     }
 
     pub(super) fn write(&self, log: &Path) -> io::Result<()> {
-        let mut notes = OpenOptions::new().append(true).create(true).mode(GROWING).open(Self::path(log))?;
+        let path = Self::path(log);
+        // A log without end makes notes without end, and the last ones are all that is needed.
+        let begin_anew = std::fs::metadata(&path).is_ok_and(|notes| notes.len() > MOST_NOTES);
+        let mut notes = match begin_anew {
+            true => OpenOptions::new().write(true).truncate(true).open(&path)?,
+            false => OpenOptions::new().append(true).create(true).mode(GROWING).open(&path)?,
+        };
         let Self { inode, size, stdout, stderr } = self;
         // The dot tells that a death left it whole.
         notes.write_all(format!("{inode} {size} {stdout} {stderr} .\n").as_bytes())

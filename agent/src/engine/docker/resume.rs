@@ -4,7 +4,8 @@
 use bt_model::log::{LogLine, Stream as Source};
 use jiff::Timestamp;
 
-use crate::engine::{LogPlace, Taken};
+use crate::engine::LogPlace;
+use crate::engine::place::Taken;
 
 /// A place in the Engine's log: behind `seen` lines, of which the first is the first one with this time, the latest that
 /// came before. Pieces of one long line carry the same time, and times step back a little where two streams meet, so
