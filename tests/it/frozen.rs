@@ -77,7 +77,7 @@ fn a_frozen_coordinator_holds_up_neither_the_other_nor_its_agents() {
 async fn silent_submit(address: String) -> tonic::Status {
     let mut client = SweepsClient::connect(address).await.unwrap();
     let (sender, receiver) = mpsc::channel(4);
-    let manifest = r#"{"name":"silent","image":"x","command":["x","{{ n }}"],"params":[]}"#;
+    let manifest = r#"{"name":"silent","image":"x","command":["x","{{ n }}"]}"#;
     let header = v1::SubmitHeader {
         idempotency_key: uuid::Uuid::new_v4().to_string(),
         manifest: manifest.to_owned(),

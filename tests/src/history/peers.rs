@@ -23,7 +23,7 @@ impl Peers {
     pub(super) fn submit(&self, coordinator: SocketAddr, key: &str) -> bool {
         let header = v1::SubmitHeader {
             idempotency_key: format!("silent-{key}"),
-            manifest: r#"{"name":"silent","image":"x","command":["x","{{ n }}"],"params":[]}"#.to_owned(),
+            manifest: r#"{"name":"silent","image":"x","command":["x","{{ n }}"]}"#.to_owned(),
             owner: "silent".to_owned(),
             ..v1::SubmitHeader::default()
         };
