@@ -58,7 +58,7 @@ impl Names {
     fn of(value_name: &str) -> Option<Self> {
         Some(match value_name {
             "SWEEP" => Self::Sweeps,
-            "SWEEP[/JOB]" | "SWEEP/JOB" => Self::SweepsAndJobs,
+            "SWEEP[/JOB]" | "SWEEP/JOB" | "SWEEP[/JOB[/PATH]]" => Self::SweepsAndJobs,
             "AGENT" => Self::Agents,
             "METRIC" => Self::Metrics,
             "NAME:PATH[:ro]" => Self::Volumes,
