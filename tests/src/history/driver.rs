@@ -400,6 +400,9 @@ impl Driver {
         wait_until("the spell is over", || self.postgres.query(reset).ok().map(drop));
         self.seen.read_only_spells += 1;
         self.seen.outages.push((since, now()));
+        // One coordinator may have sessions that can write while another has none: it can't renew leases that the first
+        // takes away.
+        self.seen.freezes.push((since, now()));
         true
     }
 
