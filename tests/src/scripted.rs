@@ -11,6 +11,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
+/// Where these agents say that they are, so that one that comes back is known to be the same.
+const PLACE: &str = "a test";
 /// How long a message may take.
 const MESSAGE: Duration = Duration::from_secs(10);
 
@@ -28,13 +30,24 @@ pub struct ScriptedAgent {
 impl ScriptedAgent {
     /// A new agent's first session.
     pub async fn first(address: &str) -> Self {
-        Self::connect(address, &Uuid::new_v4().to_string(), 1, &[])
+        Self::connect_from(PLACE, address, &Uuid::new_v4().to_string(), 1, &[])
             .await
             .expect("the coordinator says Welcome")
     }
 
-    /// Opens a session, as an agent that holds these attempts. A coordinator that is starting is waited for.
+    /// Opens a session, as an agent that holds these attempts and does not say where it is.
     pub async fn connect(address: &str, id: &str, session: u64, held: &[&str]) -> Result<Self, Status> {
+        Self::connect_from("", address, id, session, held).await
+    }
+
+    /// Opens a session from a place. A coordinator that is starting is waited for.
+    async fn connect_from(
+        place: &str,
+        address: &str,
+        id: &str,
+        session: u64,
+        held: &[&str],
+    ) -> Result<Self, Status> {
         let mut client = loop {
             match AgentsClient::connect(address.to_owned()).await {
                 Ok(client) => break client,
@@ -54,7 +67,7 @@ impl ScriptedAgent {
                 jobs: 100,
             }),
             attempts: held.iter().map(|attempt| (*attempt).to_owned()).collect(),
-            place: "the scripted agent's".into(),
+            place: place.to_owned(),
             ..v1::Hello::default()
         };
         let hello = v1::AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) };
@@ -72,7 +85,7 @@ impl ScriptedAgent {
     pub async fn again(self, address: &str, held: &[&str]) -> Self {
         let (id, session) = (self.id.clone(), self.session + 1);
         drop(self);
-        Self::connect(address, &id, session, held).await.expect("the coordinator says Welcome")
+        Self::connect_from(PLACE, address, &id, session, held).await.expect("the coordinator says Welcome")
     }
 
     /// The verdict on an attempt that was named.
