@@ -169,6 +169,10 @@ fn what_has_the_name_of_a_published_file_does_not_stand_for_it() {
             if bucket.is_none() {
                 unharmed(&cluster, &sweep);
             }
+            wait_until("result.json is written", || {
+                (cluster.database.query("select count(*) from results where not written") == ["0"])
+                    .then_some(())
+            });
             cluster.ok(&["results", "verify", &sweep]);
             let fetched = cluster.dir().join("fetched");
             cluster.ok(&["results", "get", &sweep, "-d", fetched.to_str().unwrap()]);
