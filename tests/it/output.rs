@@ -194,7 +194,8 @@ fn a_dash_is_standard_input_or_output_and_never_a_file() {
     }
     let both = cluster.run(&["submit", "-f", "-", "--params-from", "-", "--dry-run"]);
     assert_eq!(both.code, 2, "{both:?}");
-    let (stdin, mut text) = (File::open(cluster.dir().join("jobs.txt")).unwrap(), String::new());
+    std::fs::write(cluster.dir().join("params.csv"), "n\n1\n2\n3\n").unwrap();
+    let (stdin, mut text) = (File::open(cluster.dir().join("params.csv")).unwrap(), String::new());
     let mut command = Command::new(btctl_path());
     command.args(["submit", "--image", "x:1", "--params-from", "-", "--dry-run", "-o", "csv", "--", "x"]);
     let mut child = command.stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();
