@@ -73,7 +73,7 @@ pub struct ResultDocument {
     pub usage: UsageEntry,
     pub files: Vec<FileEntry>,
     /// What the job printed, beside this document: `stdout.log` and `stderr.log`, if anything was.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<FileEntry>,
 }
 

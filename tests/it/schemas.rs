@@ -32,7 +32,7 @@ fn the_pages_that_are_made_from_the_code_are_up_to_date() {
 fn every_variable_is_on_the_page_of_settings() {
     let page = fs::read_to_string(docs().join("SETTINGS.md")).unwrap();
     // A mark between two processes of `btctl up`, and the simulated engine's log for tests.
-    let internal = ["BTCTL_UP_IN_BACKGROUND", "BTCTL_SIM_LOG"];
+    let internal = ["BTCTL_UP_IN_BACKGROUND", "BTCTL_SIM_LOG", "BTCTL_COMPLETE"];
     let mut found = BTreeSet::new();
     let mut dirs: Vec<PathBuf> =
         ["cli", "agent", "coordinator", "store"].map(|name| docs().with_file_name(name).join("src")).into();
