@@ -128,7 +128,7 @@ fn a_job_is_explained_agent_by_agent() {
     assert_eq!(json["state"], "queued");
     cluster.ok(&["cancel", &busy]);
     cluster.wait_count(&waits, "succeeded", 5);
-    explained(&cluster, &job, "it does not wait: it has succeeded");
+    explained(&cluster, &job, "it succeeded");
 }
 
 #[test]

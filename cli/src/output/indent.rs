@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn it_is_laid_out_as_serde_does_and_keeps_numbers() {
-        let json = r#"{"a":[1.10,{"b, \\"{\"\\\\":"[x:y]","c":{}},[],[[null]]],"d":-0.0}"#;
+        let json = r#"{"a":[1.10,{"b, \"{\\":"[x:y]","c":{}},[],[[null]]],"d":-0.0}"#;
         let value: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(indented(json), format!("{value:#}"));
         assert_eq!(indented(r#"{"a":1e5}"#), "{\n  \"a\": 1e5\n}");
