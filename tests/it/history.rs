@@ -17,7 +17,7 @@ fn what_must_hold_holds_under_random_faults() {
     let mut driver = Driver::start(Plan { seed, length, coordinators: 2, machines: 3 });
     driver.run();
     driver.come_to_rest();
-    let checked = check(&driver.postgres, &driver.store(), &driver.run_log(), &driver.seen);
+    let checked = check(&driver.postgres, &driver.store(), &driver.run_logs(), &driver.seen);
     let stakes = checked.unwrap_or_else(|wrong| panic!("seed {seed}:\n{wrong}"));
     for (fault, times) in driver.seen.faults_done() {
         println!("  {fault}: {times}");

@@ -29,6 +29,8 @@ pub struct Seen {
     pub agent_kills: u32,
     pub agent_stops: u32,
     pub cuts: u32,
+    /// Machines that began once more on a copy of their state.
+    pub copies: u32,
     pub connections_cut: u32,
     pub coordinators_frozen: u32,
     pub backends_frozen: u32,
@@ -41,11 +43,12 @@ pub struct Seen {
 
 impl Seen {
     /// How often each fault was done, by its name.
-    pub fn faults_done(&self) -> [(&'static str, u32); 11] {
+    pub fn faults_done(&self) -> [(&'static str, u32); 12] {
         [
             ("agents killed", self.agent_kills),
             ("agents stopped", self.agent_stops),
             ("lines cut", self.cuts),
+            ("agents copied", self.copies),
             ("coordinators killed", self.coordinator_kills),
             ("coordinators frozen", self.coordinators_frozen),
             ("Postgres killed", self.postgres_kills),

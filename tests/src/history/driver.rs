@@ -1,8 +1,8 @@
 //! The driver: starts a cluster, loads it, breaks it, and brings it to rest.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,8 +16,9 @@ use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_clie
 use crate::proxy::Proxy;
 use crate::wait_until;
 
-/// How long a lease holds, in milliseconds.
-const LEASE: u64 = 3_000;
+/// How long a lease holds, in milliseconds: an agent that hears nothing from one coordinator for two seconds asks another,
+/// and on a loaded machine that takes its time.
+const LEASE: u64 = 6_000;
 /// Simulated agents in one process.
 const IN_PROCESS: u32 = 3;
 /// Cpus of each agent.
@@ -47,6 +48,14 @@ struct Machine {
     proxy: Proxy,
     /// When it will be well again, and since when it is not.
     recovers: Option<(Instant, u64, Ailment)>,
+    copy: Option<Copied>,
+}
+
+/// Agents on a copy of a machine's state directory.
+struct Copied {
+    process: Process,
+    ends: Instant,
+    since: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +66,7 @@ enum Ailment {
 }
 
 /// What can be broken, in the order in which each is done at least once.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Ail(Ailment::Killed),
     Kind::FreezeCoordinator,
     Kind::SilentClients,
@@ -65,6 +74,7 @@ const KINDS: [Kind; 11] = [
     Kind::FreezeBackend,
     Kind::KillCoordinator,
     Kind::ReadOnly,
+    Kind::Copy,
     Kind::Ail(Ailment::Cut),
     Kind::StoppedReaders,
     Kind::CutConnections,
@@ -76,6 +86,7 @@ const SILENT: u32 = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Ail(Ailment),
+    Copy,
     KillCoordinator,
     FreezeCoordinator,
     KillPostgres,
@@ -126,7 +137,7 @@ impl Driver {
         let addresses: Vec<_> = this.coordinators.iter().map(|(address, _)| *address).collect();
         for number in 0..plan.machines {
             let proxy = Proxy::start(addresses.clone());
-            this.machines.push(Machine { name: format!("m{number}"), process: None, proxy, recovers: None });
+            this.machines.push(Machine { name: format!("m{number}"), process: None, proxy, recovers: None, copy: None });
             this.start_machine(number);
         }
         this
@@ -136,9 +147,9 @@ impl Driver {
         self.dir.path().join("store")
     }
 
-    /// What the simulated engines ran.
-    pub fn run_log(&self) -> PathBuf {
-        self.dir.path().join("runs.log")
+    /// What the simulated engines ran: those of the machines, and those of their copies.
+    pub fn run_logs(&self) -> [PathBuf; 2] {
+        ["runs.log", "runs-of-copies.log"].map(|name| self.dir.path().join(name))
     }
 
     /// Loads and breaks the cluster for the plan's time, with a calm now and then.
@@ -321,13 +332,14 @@ impl Driver {
             Some(kind) if self.random.once_in(4) => kind,
             Some(_) => return,
             None => match self.random.below(60) {
-                at @ 0..11 => KINDS[at as usize],
-                11 | 12 => Kind::Ail(Ailment::Killed),
+                at @ 0..12 => KINDS[at as usize],
+                12 | 13 => Kind::Ail(Ailment::Killed),
                 _ => return,
             },
         };
         let done = match kind {
             Kind::Ail(ailment) => self.ail(ailment),
+            Kind::Copy => self.copy_machine(),
             Kind::KillCoordinator => self.restart_coordinator(),
             Kind::FreezeCoordinator => self.freeze_coordinator(),
             Kind::KillPostgres => self.restart_postgres(),
@@ -400,9 +412,6 @@ impl Driver {
         wait_until("the spell is over", || self.postgres.query(reset).ok().map(drop));
         self.seen.read_only_spells += 1;
         self.seen.outages.push((since, now()));
-        // One coordinator may have sessions that can write while another has none: it can't renew leases that the first
-        // takes away.
-        self.seen.freezes.push((since, now()));
         true
     }
 
@@ -453,7 +462,36 @@ impl Driver {
         true
     }
 
+    /// Another process begins as the same agents, as where a virtual machine's image was taken of a running one.
+    fn copy_machine(&mut self) -> bool {
+        let number = self.random.below(self.machines.len() as u64) as usize;
+        let ends = Instant::now() + Duration::from_millis(1_000 + self.random.below(2 * LEASE));
+        if self.machines[number].copy.is_some() {
+            return false;
+        }
+        self.seen.copies += 1;
+        let name = &self.machines[number].name;
+        let [from, to] = [name.clone(), format!("{name}-copy{}", self.seen.copies)]
+            .map(|name| self.dir.path().join(name));
+        // Files that go while it copies are no matter.
+        let _ = Command::new("cp").arg("-r").args([&from, &to]).stderr(Stdio::null()).status();
+        let (since, [_, log]) = (now(), self.run_logs());
+        let process = self.start_agents(number, &to, &log);
+        self.machines[number].copy = Some(Copied { process, ends, since });
+        true
+    }
+
+    fn end_copies(&mut self, all: bool) {
+        for machine in &mut self.machines {
+            if let Some(mut copy) = machine.copy.take_if(|copy| all || copy.ends <= Instant::now()) {
+                copy.process.kill();
+                self.seen.faults.entry(machine.name.clone()).or_default().push((copy.since, now()));
+            }
+        }
+    }
+
     fn heal(&mut self, all: bool) {
+        self.end_copies(all);
         for number in 0..self.machines.len() {
             let machine = &mut self.machines[number];
             let Some((due, since, ailment)) = machine.recovers else { continue };
@@ -521,22 +559,26 @@ impl Driver {
     }
 
     fn start_machine(&mut self, number: usize) {
-        let machine = &mut self.machines[number];
+        let state = self.dir.path().join(&self.machines[number].name);
+        let [log, _] = self.run_logs();
+        self.machines[number].process = Some(self.start_agents(number, &state, &log));
+    }
+
+    /// Agents of a machine, on its state directory or on a copy of it.
+    fn start_agents(&self, number: usize, state: &Path, log: &Path) -> Process {
+        let machine = &self.machines[number];
+        let [count, cpus] = [IN_PROCESS.to_string(), CPUS.to_string()];
+        let coordinator = format!("http://{}", machine.proxy.address());
         let mut command = Command::new(btctl_path());
         command
-            .args(["agent", "--engine", "simulated", "--name", &machine.name, "--count"])
-            .arg(IN_PROCESS.to_string())
-            .args([
-                "--coordinator",
-                &format!("http://{}", machine.proxy.address()),
-                "--cpus",
-                &CPUS.to_string(),
-            ])
-            .args(["--memory", "64GiB", "--disk", "64GiB", "--log", "warn", "--state-dir"])
-            .arg(self.dir.path().join(&machine.name))
-            .env("BTCTL_SIM_LOG", self.dir.path().join("runs.log"));
+            .args(["agent", "--engine", "simulated", "--name", &machine.name, "--count", &count])
+            .args(["--coordinator", &coordinator, "--cpus", &cpus, "--memory", "64GiB", "--disk", "64GiB"])
+            .args(["--log", "warn", "--state-dir"])
+            .arg(state)
+            .env("BTCTL_SIM_LOG", log);
         isolate(&mut command, self.dir.path());
-        machine.process = Some(Process::start(&machine.name, self.dir.path(), &mut command));
+        let name = state.file_name().map(|name| name.to_string_lossy().into_owned());
+        Process::start(&name.unwrap_or_default(), self.dir.path(), &mut command)
     }
 
     /// Runs a client's command; it asks any of the coordinators.
