@@ -32,7 +32,7 @@ use crate::reach;
 use crate::resolve;
 use crate::volumes::Fingerprint;
 
-/// How long a connection, and the answer to a Hello, may take.
+/// How long a connection, and the answer to a Hello, may take; less where leases are short.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often an idle connection is probed, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -118,13 +118,14 @@ fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>> {
 
 /// One session, from Hello to its end. Returns why it ended.
 async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Status> {
-    let connected = timeout(CONNECT, endpoint.connect()).await;
+    let patience = connect_within(agent.link.lease());
+    let connected = timeout(patience, endpoint.connect()).await;
     let channel = match connected {
         Ok(Ok(channel)) => channel,
         Ok(Err(error)) => {
             return Err(Status::unavailable(format!("{:#}", anyhow::Error::from(error))));
         }
-        Err(_) => return Err(Status::unavailable("no connection within 10 s")),
+        Err(_) => return Err(Status::unavailable(format!("no connection within {patience:?}"))),
     };
     let number = agent.state.next_session();
     let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;
@@ -137,9 +138,9 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
     send(&outgoing, agent_message::Kind::Hello(hello(agent, number, images))).await?;
     let greeted = Instant::now();
     let opening = client.session(ReceiverStream::new(receiver));
-    let late = |_| Status::unavailable("no answer to the Hello within 10 s");
-    let mut incoming = timeout(CONNECT, opening).await.map_err(late)??.into_inner();
-    let first = timeout(CONNECT, incoming.message()).await.map_err(late)??;
+    let late = |_| Status::unavailable(format!("no answer to the Hello within {patience:?}"));
+    let mut incoming = timeout(patience, opening).await.map_err(late)??.into_inner();
+    let first = timeout(patience, incoming.message()).await.map_err(late)??;
     let Some(coordinator_message::Kind::Welcome(welcome)) = first.and_then(|first| first.kind) else {
         return Err(Status::unavailable("the coordinator did not say Welcome"));
     };
@@ -155,6 +156,17 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
     agent.link.up(connection, lease);
     let pace = Duration::from_millis(u64::from(welcome.heartbeat_ms).max(50));
     converse(agent, &channel, pace, &mut incoming, &outgoing).await
+}
+
+/// How long a heartbeat may go without an answer: a coordinator that does not move is left while there is time to find
+/// another one before the leases run out.
+fn answer_within(lease: Duration) -> Duration {
+    (lease / 3).max(Duration::from_secs(1))
+}
+
+/// How long it may take to connect: several coordinators can be tried before the leases run out.
+fn connect_within(lease: Duration) -> Duration {
+    (lease / 6).clamp(Duration::from_secs(1), CONNECT)
 }
 
 fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
@@ -208,7 +220,8 @@ async fn converse(
 ) -> Result<String, Status> {
     let mut beats = interval(pace);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut unanswered = VecDeque::new();
+    let mut unanswered: VecDeque<Instant> = VecDeque::new();
+    let patience = answer_within(agent.link.lease());
     let mut drain_told = false;
     let mut decisions = agent.reach.decisions();
     // When reports of steps are due; what an earlier session left is due at once.
@@ -244,10 +257,10 @@ async fn converse(
             Ok(()) = decisions.changed() => beats.reset_immediately(),
             () = agent.fingerprints.news() => beats.reset_immediately(),
             () = agent.health_news.notified() => beats.reset_immediately(),
+            () = sleep_until(unanswered.front().map(|sent| *sent + patience)) => {
+                return Ok("the coordinator answers no heartbeats".into());
+            }
             _ = beats.tick() => {
-                if unanswered.len() >= 4 {
-                    return Ok("the coordinator answers no heartbeats".into());
-                }
                 unanswered.push_back(Instant::now());
                 send(outgoing, agent_message::Kind::Heartbeat(heartbeat(agent))).await?;
             }

@@ -156,7 +156,7 @@ impl Scene<'_> {
                 let ending = attempts.flatten().next()?.path().join("ending.json");
                 (ending.exists() && self.stored("b")).then_some(())
             }),
-            Step::BeforeTheCommit => database.wait_for_waiter(),
+            Step::BeforeTheCommit => database.wait_for_waiter("insert into results"),
             Step::BeforeResultJson => wait_until("it is committed", || {
                 let sql = format!("select written from results where sweep_id = '{}'", self.sweep);
                 (database.query(&sql) == ["f"]).then_some(())

@@ -69,12 +69,14 @@ impl Database {
         HeldTable(child)
     }
 
-    /// Waits until somebody waits for a table that is held.
+    /// Waits until a statement that begins like this waits for a lock.
     #[track_caller]
-    pub fn wait_for_waiter(&self) {
-        let sql = "select count(*) > 0 from pg_locks where not granted
-                   and database = (select oid from pg_database where datname = current_database())";
-        wait_until("somebody waits for the table", || (self.query(sql) == ["t"]).then_some(()));
+    pub fn wait_for_waiter(&self, statement: &str) {
+        let sql = format!(
+            "select count(*) > 0 from pg_stat_activity where datname = current_database()
+             and wait_event_type = 'Lock' and query like '{statement}%'"
+        );
+        wait_until("the statement waits", || (self.query(&sql) == ["t"]).then_some(()));
     }
 }
 

@@ -25,7 +25,7 @@ const IN_PROCESS: u32 = 3;
 pub(super) const CPUS: u64 = 4;
 /// How long things break, and how long nothing does before what is late has no excuse.
 const STORM: Duration = Duration::from_secs(15);
-const CALM: Duration = Duration::from_secs(7);
+const CALM: Duration = Duration::from_secs(10);
 /// A history of this length puts everything at stake.
 const LONG: Duration = Duration::from_secs(60);
 /// How long the cluster may take to come to rest.
