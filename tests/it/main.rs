@@ -47,6 +47,7 @@ mod stores;
 mod submit;
 mod tending;
 mod tidy;
+mod tries;
 mod up;
 mod uploads;
 mod values;

@@ -36,7 +36,7 @@ use tokio::time::timeout;
 
 use connections::{Connection, Connections};
 
-pub(crate) use attempts::{LiveAttempt, PastAttempt};
+pub(crate) use attempts::{LastFailure, LiveAttempt, PastAttempt};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use describe::Description;

@@ -209,7 +209,7 @@ async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
             bench
                 .execute(
                     "update jobs set state = 'queued', finished_at = null, reason = null, reason_code = null,
-                 metrics = null, failures = 0, losses = 0, attempts = 0, ready_at = now()",
+                 metrics = null, failures = 0, losses = 0, attempts = 0, returned = 0, ready_at = now()",
                 )
                 .await;
             let attempt = bench.lease().await;
@@ -244,6 +244,7 @@ async fn drive(bench: &Bench, attempt: AttemptId, state: AttemptState) -> (Attem
                 AttemptState::Succeeded => Ending::Published,
                 AttemptState::Failed => Ending::Failed(Reason::Oom),
                 AttemptState::Cancelled => Ending::Cancelled,
+                AttemptState::Returned => Ending::Returned,
                 _ => Ending::Lost,
             };
             bench.settle(Fence::None, attempt, ending).await;
