@@ -13,6 +13,7 @@ mod engine;
 mod example;
 mod faults;
 mod fetch;
+mod followers;
 mod frozen;
 mod history;
 mod hostile;
