@@ -21,15 +21,8 @@ fn open_logs(pid: u32) -> usize {
         .count()
 }
 
-fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-/// Resident memory in KiB.
-fn memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+fn tell(cluster: &mut Cluster, when: &str) {
+    println!("{when}: coordinator {}; agent {}", cluster.coordinator().figures(), cluster.agent().figures());
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -65,13 +58,7 @@ fn a_thousand_followers_cost_the_agent_one_stream_and_each_reads_every_line_once
         cluster.run(&["logs", &sweep]).stdout.ends_with("100\n").then_some(())
     });
     let agent = cluster.agent().pid();
-    let coordinator = cluster.coordinator().pid();
-    let told = |when: &str| {
-        let figures =
-            [coordinator, agent].map(|pid| format!("{} fds, {} KiB", descriptors(pid), memory(pid)));
-        println!("{when}: coordinator {}; agent {}", figures[0], figures[1]);
-    };
-    told("before");
+    tell(&mut cluster, "before");
     let runtime = runtime();
     let address = cluster.address();
     let (all_there, opened) = (Arc::new(Barrier::new(FOLLOWERS + 1)), Arc::new(Barrier::new(FOLLOWERS + 1)));
@@ -92,7 +79,7 @@ fn a_thousand_followers_cost_the_agent_one_stream_and_each_reads_every_line_once
         }
     }
     runtime.block_on(all_there.wait());
-    told("followed");
+    tell(&mut cluster, "followed");
     // The one that writes it, and one that reads it for all.
     assert_eq!(open_logs(agent), 2);
     // Half of them leave.
@@ -112,7 +99,7 @@ fn a_thousand_followers_cost_the_agent_one_stream_and_each_reads_every_line_once
     }
     cluster.wait_count(&sweep, "succeeded", 1);
     wait_until("the agent reads no log any more", || (open_logs(agent) == 0).then_some(()));
-    told("after");
+    tell(&mut cluster, "after");
 }
 
 #[test]
@@ -153,7 +140,6 @@ fn slow_and_late_followers_hold_up_nobody_and_read_every_line_once() {
     let sweep = cluster.submit(&flags, &script);
     cluster.wait_attempts("running", 1);
     let agent = cluster.agent().pid();
-    let coordinator = cluster.coordinator().pid();
     let runtime = runtime();
     runtime.block_on(async {
         let address = cluster.address();
@@ -170,7 +156,6 @@ fn slow_and_late_followers_hold_up_nobody_and_read_every_line_once() {
         slow_read.extend(read(&mut slow, LINES as usize / 2 - 10).await);
         assert!(slow_read == counted(1, LINES / 2), "the slow one has {} bytes", slow_read.len());
         wait_until("all read the same stream", || (open_logs(agent) == 2).then_some(()));
-        println!("coordinator {} KiB, agent {} KiB", memory(coordinator), memory(agent));
         cluster.open_gate();
         let (fast, late) = tokio::join!(read(&mut fast, usize::MAX), read(&mut late, usize::MAX));
         fast_read.extend(fast);

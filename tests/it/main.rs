@@ -6,6 +6,7 @@ mod analysis;
 mod bad_input;
 mod batches;
 mod blame;
+mod bounds;
 mod completion;
 mod container;
 mod cuts;
