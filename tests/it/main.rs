@@ -30,6 +30,7 @@ mod metrics;
 mod mounts;
 mod naming;
 mod offers;
+mod one_bad;
 mod open;
 mod options;
 mod order;

@@ -69,6 +69,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
+/// What a batch found of each of its items: one that can't be read fails alone.
+type OneByOne<K, T> = Vec<(K, Result<T, Error>)>;
+
 /// The queue's connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {

@@ -446,15 +446,13 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     let listed = bench.queue.unwritten(None, 10).await.unwrap();
     assert!(bench.queue.unwritten(listed.last(), 10).await.unwrap().is_empty());
     let places: Vec<_> = listed.iter().map(|unwritten| unwritten.result).collect();
-    let unwritten = bench.queue.published_of(&places).await.unwrap();
-    assert_eq!(unwritten[0].files.len(), 2);
-    assert_eq!(
-        (unwritten[0].files[1].stored_as().as_str(), unwritten[0].files[1].size_there()),
-        ("c.zst", 20)
-    );
+    let (_, unwritten) = bench.queue.published_of(&places).await.unwrap().remove(0);
+    let unwritten = unwritten.unwrap();
+    assert_eq!(unwritten.files.len(), 2);
+    assert_eq!((unwritten.files[1].stored_as().as_str(), unwritten.files[1].size_there()), ("c.zst", 20));
     let written = Documented {
         result: Place { sweep: bench.sweep, job: 1 },
-        revision: unwritten[0].revision,
+        revision: unwritten.revision,
         parameters: None,
     };
     bench.queue.mark_written(&[written]).await.unwrap();

@@ -167,7 +167,8 @@ impl Services {
     /// Sweeps whose jobs are started before this one's.
     async fn others_first(&self, found: &Found, sweep: &Candidate) -> Result<Vec<String>, Status> {
         let all = self.queue.candidates().await.map_err(status::queue)?;
-        let others = || all.iter().filter(|other| other.sweep != found.id);
+        let readable = || all.iter().filter_map(|(_, other)| other.as_ref().ok());
+        let others = || readable().filter(|other| other.sweep != found.id);
         let mut reasons = Vec::new();
         let higher: Vec<_> = others().filter(|other| other.priority > sweep.priority).collect();
         if !higher.is_empty() {
