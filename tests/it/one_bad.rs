@@ -86,3 +86,20 @@ fn results_of_other_sweeps_are_written_and_its_own_when_it_is_mended() {
     let mended: Vec<_> = bad.iter().chain([&odd[1]]).collect();
     wait_until("those that were mended are written too", || are_there(&mended));
 }
+
+#[test]
+fn an_agent_that_comes_back_goes_on_with_what_it_can_read() {
+    let mut cluster = Cluster::with(Options { lease: "60s", ..Options::default() });
+    let sweep = cluster.submit_waiting(&["--matrix", "n=1:3"], "echo {{ n }} > /results/n");
+    cluster.wait_attempts("running", 3);
+    cluster.agent().kill();
+    let attempt = cluster.database.query("select id from attempts where job = 1").remove(0);
+    let dir = cluster.dir().join("agent/attempts").join(attempt);
+    std::fs::write(dir.join("assignment.json"), "{}").unwrap();
+    cluster.add_agent("agent");
+    cluster.open_gate();
+    cluster.wait_count(&sweep, "succeeded", 3);
+    let tries = "select j.number, j.attempts from jobs j order by j.number";
+    assert_eq!(cluster.database.query(tries), ["0|1", "1|2", "2|1"], "only the one is run again");
+    wait_until("no container is left", || cluster.containers(&sweep).is_empty().then_some(()));
+}
