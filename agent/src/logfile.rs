@@ -5,25 +5,23 @@
 //! write is finished; one that has been removed is too.
 
 mod kept;
+mod read;
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bt_model::log::{LogLine, Stream as Source};
 use bt_model::resources::ByteSize;
-use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use crate::engine::LogPlace;
-use kept::{Kept, Note, after_zeros};
+use kept::{Kept, Note};
+pub(crate) use read::{Placed, Start, lines};
 
-/// How often a reader that has caught up looks for more. Also how late a line may reach `logs -f`.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes that a reader takes at once.
 const PIECE: usize = 256 << 10;
 /// The longest line that is read back. Docker cuts lines at 16 KiB, so a longer one is no line of ours.
@@ -195,123 +193,21 @@ pub(crate) fn last_words(path: &Path, bytes: u64) -> String {
     String::from_utf8_lossy(&words).into_owned()
 }
 
-/// The log from its beginning, as far as it is written now.
-pub(crate) fn read(path: &Path) -> BoxStream<'static, LogLine> {
-    lines(path, false)
-}
-
-/// The log from its beginning, and what comes, until it is finished or removed. Waits for a log that is not begun, as
-/// long as its directory is there.
-pub(crate) fn follow(path: &Path) -> BoxStream<'static, LogLine> {
-    lines(path, true)
-}
-
-fn lines(path: &Path, follow: bool) -> BoxStream<'static, LogLine> {
-    let reader = Reader { path: path.to_owned(), file: None, torn: Vec::new(), in_hole: false, follow };
-    let pieces = stream::unfold(reader, |mut reader| async move {
-        loop {
-            // The disk may stall, so it is read where that blocks nobody.
-            let (back, piece) = tokio::task::spawn_blocking(move || {
-                let piece = reader.piece();
-                (reader, piece)
-            })
-            .await
-            .ok()?;
-            reader = back;
-            match piece {
-                Ok(Piece::Lines(lines)) => return Some((stream::iter(lines), reader)),
-                Ok(Piece::NotYet) => tokio::time::sleep(LOOK_INTERVAL).await,
-                Ok(Piece::End) => return None,
-                Err(error) => {
-                    tracing::warn!(log = %reader.path.display(), %error, "a log can't be read");
-                    return None;
-                }
-            }
-        }
-    });
-    pieces.flatten().boxed()
-}
-
-struct Reader {
-    path: PathBuf,
-    file: Option<File>,
-    /// The beginning of a line that is not whole yet.
-    torn: Vec<u8>,
-    /// A hole was met, and the line that it cuts through is to be left out.
-    in_hole: bool,
-    follow: bool,
-}
-
-enum Piece {
-    Lines(Vec<LogLine>),
-    NotYet,
-    End,
-}
-
-impl Reader {
-    fn piece(&mut self) -> io::Result<Piece> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => match File::open(&self.path) {
-                Ok(file) => none.insert(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let awaited = self.follow && self.path.parent().is_some_and(Path::exists);
-                    return Ok(if awaited { Piece::NotYet } else { Piece::End });
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        // Looked at before reading, so that nothing written before the end is missed.
-        let state = file.metadata()?;
-        let ended = !self.follow || state.mode() & 0o200 == 0 || state.nlink() == 0;
-        let mut piece = vec![0; PIECE];
-        let read = file.read(&mut piece)?;
-        if read == 0 {
-            return Ok(if ended { Piece::End } else { Piece::NotYet });
-        }
-        let mut fresh = &piece[..read];
-        if self.in_hole {
-            let line = fresh.iter().position(|byte| *byte == b'\n');
-            let Some(line) = line else { return Ok(Piece::Lines(Vec::new())) };
-            fresh = &fresh[line + 1..];
-            self.in_hole = false;
-        }
-        self.torn.extend_from_slice(fresh);
-        let lines = self.whole_lines();
-        // Lines begin with a time; only what was taken out is zeros.
-        if self.torn.first() == Some(&0) {
-            let here = file_place(&self.file)?;
-            self.skip_hole(here - self.torn.len() as u64)?;
-        }
-        Ok(Piece::Lines(lines))
-    }
-
-    fn skip_hole(&mut self, from: u64) -> io::Result<()> {
-        self.torn.clear();
-        self.in_hole = true;
-        if let Some(mut file) = self.file.as_ref() {
-            let to = after_zeros(file, from)?;
-            file.seek(SeekFrom::Start(to))?;
-        }
-        Ok(())
-    }
-
-    fn whole_lines(&mut self) -> Vec<LogLine> {
-        let end = self.torn.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let rest = self.torn.split_off(end);
-        let whole = std::mem::replace(&mut self.torn, rest);
-        let lines = whole.split_inclusive(|byte| *byte == b'\n');
-        lines.filter_map(|line| LogLine::decode(line).ok()).collect()
-    }
-}
-
-fn file_place(file: &Option<File>) -> io::Result<u64> {
-    file.as_ref().map_or(Ok(0), |mut file| file.stream_position())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures_util::stream::{BoxStream, StreamExt};
+
     use super::*;
+
+    fn read(path: &Path) -> BoxStream<'static, LogLine> {
+        lines(path, Start::default(), false).map(|placed| placed.line).boxed()
+    }
+
+    fn follow(path: &Path) -> BoxStream<'static, LogLine> {
+        lines(path, Start::default(), true).map(|placed| placed.line).boxed()
+    }
 
     const LIMIT: u64 = 1 << 20;
 
@@ -423,6 +319,28 @@ mod tests {
         let rest = all(slow).await;
         assert_eq!(rest.last().unwrap(), &format!("line {}\n", NUMBERED - 1));
         assert!(rest.iter().all(|text| text.starts_with("line ")));
+    }
+
+    #[tokio::test]
+    async fn a_reader_goes_on_where_another_one_was() {
+        let (_dir, path) = place();
+        let (mut log, _) = LogFile::open(&path, 256 << 10).unwrap();
+        numbered(&mut log, 0..NUMBERED);
+        let all: Vec<_> = lines(&path, Start::default(), false).collect().await;
+        // Before the hole, at the line behind it, and at the end.
+        let behind =
+            all.windows(2).position(|two| two[1].line.time.as_second() > two[0].line.time.as_second() + 1);
+        for index in [0, 10, behind.unwrap(), behind.unwrap() + 1, all.len() - 1] {
+            let start = Start { file: all[index].file, at: all[index].end };
+            let rest: Vec<_> = lines(&path, start, false).collect().await;
+            assert_eq!(rest, all[index + 1..], "from line {index}");
+        }
+        // The file that is written anew is another one, and read from its beginning.
+        let start = Start { file: all[10].file, at: all[10].end };
+        log.finish().unwrap();
+        let anew: Vec<_> = lines(&path, start, true).collect().await;
+        assert_eq!(anew[0].line.text, b"line 0\n");
+        assert_ne!(anew[0].file, start.file);
     }
 
     #[test]

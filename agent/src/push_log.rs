@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bt_model::id::AttemptId;
-use bt_model::log::LogLine;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, push_log_request};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
@@ -14,15 +13,17 @@ use tracing::debug;
 
 use crate::agent::Agent;
 use crate::holdings::Held;
-use crate::logfile;
+use crate::logfile::{self, Placed, Start};
 
 /// Answers one request. What goes wrong ends the answer; the client asks again if it still wants the log.
 pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>, request: v1::LogRequest) {
     let lines = match held(&agent, &request) {
         // Not held any more: an empty answer makes the coordinator look in the store.
         None => stream::empty().boxed(),
-        Some(held) if request.follow => logfile::follow(&held.dir.log()),
-        Some(held) => logfile::read(&held.dir.log()),
+        Some(held) => {
+            let start = Start { file: request.file, at: request.from };
+            logfile::lines(&held.dir.log(), start, request.follow)
+        }
     };
     if let Err(error) = client.push_log(messages(request.request, lines)).await {
         debug!(error = %error.message(), "a log could not be pushed");
@@ -44,9 +45,16 @@ impl Stream for Messages {
     }
 }
 
-fn messages(request: String, lines: BoxStream<'static, LogLine>) -> Messages {
-    let header = stream::iter([push_log_request::Kind::Request(request)]);
-    let lines = lines.map(|line| push_log_request::Kind::Line(line.into()));
-    let messages = header.chain(lines);
-    Messages(messages.map(|kind| v1::PushLogRequest { kind: Some(kind) }).boxed())
+fn messages(request: String, lines: BoxStream<'static, Placed>) -> Messages {
+    let header = v1::PushLogRequest {
+        kind: Some(push_log_request::Kind::Request(request)),
+        ..v1::PushLogRequest::default()
+    };
+    let lines = lines.enumerate().map(|(number, Placed { line, end, file })| v1::PushLogRequest {
+        kind: Some(push_log_request::Kind::Line(line.into())),
+        end,
+        // It stays the same.
+        file: if number == 0 { file } else { 0 },
+    });
+    Messages(stream::iter([header]).chain(lines).boxed())
 }

@@ -107,6 +107,7 @@ impl Client {
             store: reply.store,
             pace: reply.pace,
             reuse: reply.reuse,
+            retrying: reply.retrying,
         })
     }
 
@@ -296,4 +297,5 @@ pub(crate) struct Shown {
     pub(crate) pace: Option<v1::Pace>,
     /// What it has of identical jobs, if that was asked for.
     pub(crate) reuse: Option<v1::Reuse>,
+    pub(crate) retrying: Vec<v1::Retrying>,
 }

@@ -1,7 +1,7 @@
 -- What became of attempts that have files in the store, attempt $2[i] of job $1[i] of sweep $3: whether nothing more can come
 -- of one, whether that is so for long enough, and whether its outputs count, for this sweep or for another one.
 select e.job as "job!", e.number as "number!",
-    a.state in ('succeeded', 'failed', 'cancelled', 'lost') as "ended!",
+    a.state in ('succeeded', 'failed', 'cancelled', 'lost', 'returned') as "ended!",
     coalesce(a.finished_at < now() - $4::interval, false) as "old!",
     exists (
         select from results r join sweeps s on s.id = r.sweep_id

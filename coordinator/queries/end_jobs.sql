@@ -5,15 +5,16 @@ set state = e.state,
     ooms = j.ooms + e.ooms,
     losses = j.losses + e.losses,
     preemptions = j.preemptions + e.preemptions,
+    returned = j.returned + e.returned,
     ready_at = now() + e.wait_ms * interval '1 millisecond',
     finished_at = case when e.state = 'queued' then null else now() end,
     metrics = e.metrics::jsonb,
     reason = e.reason, reason_code = e.reason_code, reason_message = e.reason_message
 from unnest(
     $1::uuid[], $2::int[], $3::job_state[], $4::job_state[], $5::int[], $6::int[], $7::int[], $8::int[],
-    $9::bigint[], $10::text[], $11::reason_kind[], $12::int[], $13::text[]
+    $9::bigint[], $10::text[], $11::reason_kind[], $12::int[], $13::text[], $14::int[]
 ) as e (
     sweep_id, number, expected, state, failures, ooms, losses, preemptions, wait_ms, metrics,
-    reason, reason_code, reason_message
+    reason, reason_code, reason_message, returned
 )
 where j.sweep_id = e.sweep_id and j.number = e.number and j.state = e.expected

@@ -1,6 +1,6 @@
 -- What holds a queued job back as such: its own wait, and the jobs of its sweep that go first.
 select
-    j.state as "state: Pg<JobState>", j.attempts,
+    j.state as "state: Pg<JobState>", j.attempts, j.returned,
     case when j.attached_sweep is null then greatest(extract(epoch from j.ready_at - now())::float8, 0) else 0 end
         as "wait_seconds!",
     (

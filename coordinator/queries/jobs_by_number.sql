@@ -1,7 +1,7 @@
 -- These jobs of a sweep, each with its latest attempt.
 select
     j.number, j.state as "state: Pg<JobState>", j.parameters::text as parameters, j.point,
-    j.metrics::text as metrics, j.attempts, j.finished_at,
+    j.metrics::text as metrics, j.attempts - j.returned as "attempts!", j.finished_at,
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
     a.started_at as "started_at?", a.finished_at as "ended_at?", a.note as "note?",
     a.peak_memory_bytes as "peak_memory_bytes?", a.cpu_micros as "cpu_micros?", a.written_bytes as "written_bytes?",

@@ -3,7 +3,7 @@
 select
     a.id, a.sweep_id, a.job, a.agent_id, a.number,
     a.state as "state: Pg<AttemptState>",
-    a.lease_expires_at < now() as "expired",
+    a.lease_expires_at < now() as "expired", a.started_at is not null as "started!",
     j.state as "job_state: Pg<JobState>",
     j.failures, j.ooms, j.losses, j.preemptions,
     s.retries, s.oom_retries, s.loss_retries, s.preemption_retries,

@@ -8,6 +8,7 @@ mod collector;
 mod config;
 mod document;
 mod door;
+mod followed;
 mod kept_log;
 mod ledger;
 mod loops;
@@ -42,6 +43,7 @@ use uuid::Uuid;
 use calculations::Calculations;
 use collector::Collector;
 use door::{Door, Pass};
+use followed::Followed;
 use ledger::Writer;
 use loops::{Dispatcher, Listener, PutOff, Reconciler};
 use manifests::Manifests;
@@ -97,6 +99,7 @@ pub async fn run(
     let others = ledger::Others { publisher: publisher.clone(), reuse: reuse.clone(), work: work.clone() };
     let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), others);
     let services = Services {
+        followed: Followed::default(),
         queue,
         store,
         store_id,

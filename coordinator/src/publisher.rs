@@ -105,8 +105,11 @@ impl Publisher {
 
     async fn write_all(&self, due: &[Place], put_off: &mut PutOff<Place>) -> Result<usize, Error> {
         let mut by_sweep: HashMap<SweepId, Vec<Published>> = HashMap::new();
-        for result in self.queue.published_of(due).await? {
-            by_sweep.entry(result.place.sweep).or_default().push(result);
+        for (result, published) in self.queue.published_of(due).await? {
+            match published {
+                Ok(published) => by_sweep.entry(result.sweep).or_default().push(published),
+                Err(error) => drop(put_off.note(&result, Err::<(), _>(error))),
+            }
         }
         let mut written = Vec::with_capacity(due.len());
         let mut outcome = Ok(());

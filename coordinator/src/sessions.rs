@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
-use bt_model::log::LogLine;
 use bt_model::placement::Offer;
 use bt_model::resources::Resources;
 use bt_proto::v1;
@@ -17,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::followed::Placed;
 use crate::scheduling::Seat;
 use crate::services::debug::Line;
 use rest::Rests;
@@ -29,7 +29,7 @@ const LOG_LINES: usize = 256;
 /// What an agent pushes of a log. Without an end the line to the agent broke, or this coordinator stops.
 #[derive(Clone, Debug)]
 pub(crate) enum Pushed {
-    Line(LogLine),
+    Line(Placed),
     End,
 }
 

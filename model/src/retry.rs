@@ -73,7 +73,8 @@ impl Ending {
         match self {
             Self::Published => AttemptEvent::Published,
             Self::Failed(_) | Self::Hindered(_) => AttemptEvent::Failed,
-            Self::Lost | Self::Preempted | Self::Returned => AttemptEvent::Lost,
+            Self::Lost | Self::Preempted => AttemptEvent::Lost,
+            Self::Returned => AttemptEvent::Returned,
             Self::Cancelled => AttemptEvent::Cancelled,
         }
     }

@@ -7,7 +7,7 @@
 //!              └─────────────────────retried──────────────────────┘   (queued ──cancelled──▶ cancelled)
 //!
 //! attempt   leased ─▶ preparing ─▶ running ─▶ publishing ─▶ succeeded
-//!              └───────────┴──────────┴────────────┴──────▶ failed | cancelled | lost
+//!              └───────────┴──────────┴────────────┴──────▶ failed | cancelled | lost | returned
 //! ```
 //!
 //! A report of an earlier step may be lost with an agent's restart, so an attempt may skip steps, but it never goes back.
@@ -127,8 +127,10 @@ pub enum AttemptState {
     Succeeded,
     Failed,
     Cancelled,
-    /// The agent was not heard of until the lease had run out, or handed the attempt back.
+    /// The agent was not heard of until the lease had run out, or its machine was taken back.
     Lost,
+    /// The agent never received it, or handed it back of its own will.
+    Returned,
 }
 
 /// What moves an attempt.
@@ -141,10 +143,11 @@ pub enum AttemptEvent {
     Failed,
     Cancelled,
     Lost,
+    Returned,
 }
 
 impl AttemptState {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Leased,
         Self::Preparing,
         Self::Running,
@@ -153,6 +156,7 @@ impl AttemptState {
         Self::Failed,
         Self::Cancelled,
         Self::Lost,
+        Self::Returned,
     ];
 
     pub fn next(self, event: AttemptEvent) -> Result<Self, IllegalMove<Self, AttemptEvent>> {
@@ -164,6 +168,7 @@ impl AttemptState {
             (live, AttemptEvent::Failed) if live.is_live() => Ok(Self::Failed),
             (live, AttemptEvent::Cancelled) if live.is_live() => Ok(Self::Cancelled),
             (live, AttemptEvent::Lost) if live.is_live() => Ok(Self::Lost),
+            (live, AttemptEvent::Returned) if live.is_live() => Ok(Self::Returned),
             (from, event) => Err(IllegalMove { from, event }),
         }
     }
@@ -183,6 +188,7 @@ impl AttemptState {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
+            Self::Returned => "returned",
         }
     }
 }

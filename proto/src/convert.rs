@@ -142,6 +142,7 @@ impl From<AttemptState> for v1::AttemptState {
             AttemptState::Failed => Self::Failed,
             AttemptState::Cancelled => Self::Cancelled,
             AttemptState::Lost => Self::Lost,
+            AttemptState::Returned => Self::Returned,
         }
     }
 }
@@ -160,6 +161,7 @@ impl TryFrom<v1::AttemptState> for AttemptState {
             v1::AttemptState::Failed => Ok(Self::Failed),
             v1::AttemptState::Cancelled => Ok(Self::Cancelled),
             v1::AttemptState::Lost => Ok(Self::Lost),
+            v1::AttemptState::Returned => Ok(Self::Returned),
         }
     }
 }

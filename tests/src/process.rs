@@ -95,6 +95,24 @@ impl Process {
         self.child.id()
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("list its descriptors").count()
+    }
+
+    /// The memory that it takes, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("read its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kib.expect("the kernel says what it takes")
+    }
+
+    /// What it takes, for the output of tests that measure.
+    pub fn figures(&self) -> String {
+        format!("{} descriptors, {} KiB", self.descriptors(), self.memory_kib())
+    }
+
     /// All that it has said so far, and what earlier processes of the same name said.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -10,7 +10,7 @@ use super::submit::reuse;
 use crate::client::Client;
 use crate::documents::{self, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, ListArgs, Printer, Row, View, words};
+use crate::output::{Cell, Column, Format, ListArgs, Printer, Row, View, tries, words};
 use crate::settings::Settings;
 use crate::target;
 
@@ -119,17 +119,19 @@ pub(super) fn document(job: &v1::Job) -> Result<documents::Job, Error> {
         reused_from: job.reused_from.as_ref().map(reuse::twin),
         attached_to: job.attached_to.as_ref().map(reuse::twin),
         image_id: words::some(&job.image_id),
+        last_failure: job.last_failure.as_ref().map(tries::last_failure).transpose()?,
     })
 }
 
 /// What is to be said of a job that has not failed.
-fn told(job: &v1::Job) -> String {
+fn told(job: &v1::Job) -> Result<String, Error> {
     let name = |twin: &v1::Twin| format!("{}/{}", twin.sweep_name, twin.job);
-    match (&job.reused_from, &job.attached_to) {
-        (Some(twin), _) => format!("the result of {}", name(twin)),
-        (None, Some(twin)) => format!("waits for {}, which is the same", name(twin)),
-        (None, None) => job.note.clone(),
-    }
+    Ok(match (&job.reused_from, &job.attached_to, &job.last_failure) {
+        (Some(twin), _, _) => format!("the result of {}", name(twin)),
+        (None, Some(twin), _) => format!("waits for {}, which is the same", name(twin)),
+        (None, None, Some(failure)) if job.state() == v1::JobState::Queued => tries::again(failure)?,
+        (None, None, _) => job.note.clone(),
+    })
 }
 
 /// What the latest attempt used.
@@ -240,7 +242,8 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.extend(metrics.iter().map(|name| cell(&reported, name)));
         cells.push(Cell::number(job.attempts));
         cells.push(Cell::text(&job.agent));
-        cells.push(Cell::text(words::reason(job.reason.clone())?.unwrap_or_else(|| told(&job))));
+        let reason = words::reason(job.reason.clone())?;
+        cells.push(Cell::text(reason.map_or_else(|| told(&job), Ok)?));
         cells.push(Cell::time(words::instant(job.started.as_ref())?));
         cells.push(Cell::time(words::instant(job.finished.as_ref())?));
         let usage = job.usage.unwrap_or_default();

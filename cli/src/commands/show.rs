@@ -14,7 +14,7 @@ use crate::client::{Client, Shown};
 use crate::documents::{self, Json, ShownJob, ShownSweep};
 use crate::error::Error;
 use crate::output::{
-    Cell, Column, Format, OutputArgs, Row, View, print, print_json, reasons, terminal, words,
+    Cell, Column, Format, OutputArgs, Row, View, print, print_json, reasons, terminal, tries, words,
 };
 use crate::settings::Settings;
 use crate::target::Target;
@@ -156,6 +156,7 @@ fn sweep_document(shown: &Shown) -> Result<ShownSweep, Error> {
         }),
         waiting: waiting.collect(),
         reuse: shown.reuse.as_ref().map(reuse::document),
+        retrying: shown.retrying.iter().map(tries::retrying).collect::<Result<_, Error>>()?,
         failures: failures.collect::<Result<_, Error>>()?,
         manifest,
     })
@@ -245,6 +246,9 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
     for attempt in noted.take(limit) {
         lines.add("Job", format_args!("{} on agent {}: {}", attempt.job, attempt.agent, attempt.note));
     }
+    if let (Some(line), [first, ..]) = (tries::line(&shown.retrying)?, &shown.retrying[..]) {
+        lines.add("Retrying", format_args!("{line}; see btctl explain {address}/{}", first.first_job));
+    }
     for failures in shown.failures.iter().take(limit) {
         let reason = words::reason(failures.reason.clone())?.unwrap_or_default();
         let jobs = if failures.jobs == 1 { "job" } else { "jobs" };
@@ -267,12 +271,19 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
     if let Some(reason) = &document.reason {
         lines.add("Reason", reason);
     }
+    if let Some(failure) = job.last_failure.as_ref().filter(|_| job.state() == v1::JobState::Queued) {
+        lines.add("Retrying", tries::again(failure)?);
+    }
     lines.add("Params", Value::Object(document.params));
     lines.add("Command", command_line(&job.command));
     if !job.metrics.is_empty() {
         lines.add("Metrics", Value::Object(document.metrics));
     }
-    lines.add("Attempts", job.attempts);
+    let returned = |attempt: &&documents::Attempt| attempt.state == "returned" && attempt.started.is_none();
+    match history.iter().filter(returned).count() {
+        0 => lines.add("Attempts", job.attempts),
+        returned => lines.add("Attempts", format_args!("{}, and {returned} handed back", job.attempts)),
+    }
     history.iter().for_each(|attempt| lines.add("", attempt_text(attempt)));
     if let Some(twin) = &job.reused_from {
         lines.add("Result", format_args!("of {}/{} (sweep {})", twin.sweep_name, twin.job, twin.sweep));
@@ -294,7 +305,15 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
 
 /// `2 failed on agent node7, 2026-01-02T03:04:05Z, ran 1m 2s: exit(1)`
 fn attempt_text(attempt: &documents::Attempt) -> String {
-    let mut text = format!("{} {} on agent {}", attempt.attempt, attempt.state, attempt.agent);
+    let did = match attempt.state {
+        "returned" => "handed back by",
+        "lost" => "lost with",
+        _ => "",
+    };
+    let mut text = match did {
+        "" => format!("{} {} on agent {}", attempt.attempt, attempt.state, attempt.agent),
+        did => format!("{} {did} agent {}", attempt.attempt, attempt.agent),
+    };
     if let Some(time) = attempt.started.or(attempt.leased) {
         text += &format!(", {}", Cell::Time(time).people());
     }

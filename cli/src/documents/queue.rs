@@ -17,7 +17,7 @@ pub(crate) struct Job {
     pub(crate) params: Object,
     /// Numbers that the job reported.
     pub(crate) metrics: Object,
-    /// How many attempts it has had.
+    /// How many attempts it has had, without those that were handed back before their containers had started.
     pub(crate) attempts: u32,
     /// Name of the agent of the latest attempt.
     pub(crate) agent: Option<String>,
@@ -33,6 +33,24 @@ pub(crate) struct Job {
     pub(crate) attached_to: Option<Twin>,
     /// What the latest attempt's container ran.
     pub(crate) image_id: Option<String>,
+    /// How the last attempt ended that failed or was lost; null where there is none, or the job has finished.
+    pub(crate) last_failure: Option<LastFailure>,
+}
+
+/// How a job's last attempt ended that did not succeed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LastFailure {
+    /// Its number, counted from 1.
+    pub(crate) attempt: u32,
+    /// failed or lost.
+    pub(crate) state: &'static str,
+    /// The agent's name.
+    pub(crate) agent: String,
+    /// Such as `exit(1)`; null where it was lost.
+    pub(crate) reason: Option<String>,
+    pub(crate) ended: Option<Timestamp>,
+    /// The job is not tried again before this time; null where it runs.
+    pub(crate) next_try: Option<Timestamp>,
 }
 
 /// What the latest attempt used; null where it was not measured.
@@ -70,7 +88,8 @@ pub(crate) struct ShownJob {
 pub(crate) struct Attempt {
     /// Counted from 1.
     pub(crate) attempt: u32,
-    /// leased, preparing, running, publishing, succeeded, failed, cancelled or lost.
+    /// leased, preparing, running, publishing, succeeded, failed, cancelled, lost, or returned: its agent never got it, or
+    /// handed it back.
     pub(crate) state: &'static str,
     /// The agent's name.
     pub(crate) agent: String,

@@ -120,6 +120,8 @@ pub(crate) struct ShownSweep {
     /// Why jobs wait.
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) reuse: Option<Reuse>,
+    /// Queued jobs whose last attempt failed or was lost, by the reasons.
+    pub(crate) retrying: Vec<Retrying>,
     /// Jobs that failed, by their reasons.
     pub(crate) failures: Vec<Failures>,
     /// As it was submitted, with secrets as `***`.
@@ -142,6 +144,20 @@ pub(crate) struct Waiting {
     /// The agent whose reason it is; null: the reason is not an agent's.
     pub(crate) agent: Option<String>,
     pub(crate) why: String,
+}
+
+/// Queued jobs whose last attempt ended for one reason.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Retrying {
+    /// failed or lost.
+    pub(crate) state: &'static str,
+    /// Such as `exit(1)`; null where the attempts were lost.
+    pub(crate) reason: Option<String>,
+    pub(crate) jobs: u32,
+    /// The smallest number of these jobs.
+    pub(crate) first_job: u32,
+    /// None of them is tried again before this time.
+    pub(crate) next_try: Option<Timestamp>,
 }
 
 /// Jobs that failed for one reason.

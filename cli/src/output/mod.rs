@@ -10,6 +10,7 @@ pub(crate) mod reasons;
 mod table;
 pub(crate) mod terminal;
 mod ticker;
+pub(crate) mod tries;
 pub(crate) mod words;
 
 use std::io::{self, Write};

@@ -74,16 +74,20 @@ impl Dispatcher {
         if agents.is_empty() {
             return Ok(0);
         }
-        let mut sweeps = self.queue.candidates().await?;
-        // Before anything is leased that could not be sent.
-        let mut readable = Vec::with_capacity(sweeps.len());
-        self.put_off.keep(|id| sweeps.iter().any(|sweep| sweep.sweep == *id));
-        for sweep in sweeps {
-            if self.put_off.is_due(&sweep.sweep) && self.is_readable(sweep.sweep).await? {
-                readable.push(sweep);
+        let candidates = self.queue.candidates().await?;
+        self.put_off.keep(|id| candidates.iter().any(|(sweep, _)| sweep == id));
+        let mut sweeps = Vec::with_capacity(candidates.len());
+        for (id, candidate) in candidates {
+            if !self.put_off.is_due(&id) {
+                continue;
+            }
+            match candidate {
+                // Before anything is leased that could not be sent.
+                Ok(sweep) if self.is_readable(id).await? => sweeps.push(sweep),
+                Ok(_) => {}
+                Err(error) => drop(self.put_off.note(&id, Err::<(), _>(error))),
             }
         }
-        sweeps = readable;
         if sweeps.is_empty() {
             self.memory.waiting.clear();
             return Ok(0);

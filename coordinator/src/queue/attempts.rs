@@ -1,4 +1,6 @@
-//! Attempts as clients see them: the history of a job, and what runs now.
+//! Attempts as clients see them: the history of a job, why it is tried again, and what runs now.
+
+use std::collections::HashMap;
 
 use bt_model::id::{AgentId, SweepId};
 use bt_model::reason::{Reason, ReasonKind};
@@ -20,6 +22,29 @@ pub(crate) struct PastAttempt {
     pub(crate) leased: Timestamp,
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
+}
+
+/// How a job's latest attempt ended that failed or was lost.
+#[derive(Clone, Debug)]
+pub(crate) struct LastFailure {
+    pub(crate) number: u32,
+    pub(crate) state: AttemptState,
+    pub(crate) agent: String,
+    pub(crate) note: String,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) ended: Option<Timestamp>,
+    /// When a queued job may be tried again.
+    pub(crate) next_try: Option<Timestamp>,
+}
+
+/// Queued jobs whose last attempt ended for one reason.
+#[derive(Clone, Debug)]
+pub(crate) struct Retrying {
+    pub(crate) state: AttemptState,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) jobs: u32,
+    pub(crate) first_job: u32,
+    pub(crate) next_try: Timestamp,
 }
 
 /// A job that an agent works on now.
@@ -60,6 +85,50 @@ impl Queue {
                     leased: time(row.leased_at)?,
                     started: row.started_at.map(time).transpose()?,
                     ended: row.finished_at.map(time).transpose()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Of these jobs, how those ended lately that have failed or were lost.
+    pub(crate) async fn last_failures(
+        &self,
+        sweep: SweepId,
+        jobs: &[u32],
+    ) -> Result<HashMap<u32, LastFailure>, Error> {
+        let jobs = jobs.iter().map(|job| signed::<i32>(*job)).collect::<Result<Vec<_>, _>>()?;
+        if jobs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows =
+            query_file!("queries/last_failures.sql", sweep.uuid(), &jobs).fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|row| {
+                let failure = LastFailure {
+                    number: unsigned(row.number)?,
+                    state: row.state.0,
+                    agent: row.agent,
+                    note: row.note,
+                    reason: reason(row.reason, row.reason_code, row.reason_message),
+                    ended: row.finished_at.map(time).transpose()?,
+                    next_try: row.ready_at.map(time).transpose()?,
+                };
+                Ok((unsigned(row.job)?, failure))
+            })
+            .collect()
+    }
+
+    /// The commonest reasons why queued jobs of a sweep are tried again.
+    pub(crate) async fn retrying(&self, sweep: SweepId) -> Result<Vec<Retrying>, Error> {
+        let rows = query_file!("queries/retrying.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Retrying {
+                    state: row.state.0,
+                    reason: reason(row.reason, row.reason_code, row.reason_message),
+                    jobs: unsigned(row.jobs)?,
+                    first_job: unsigned(row.first_job)?,
+                    next_try: time(row.ready_at)?,
                 })
             })
             .collect()

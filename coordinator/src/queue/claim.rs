@@ -12,7 +12,7 @@ use sqlx::query_file;
 
 use super::connections::Connection;
 use super::row::{from_json, resources, signed, unsigned};
-use super::{Error, Queue};
+use super::{Error, OneByOne, Queue};
 
 /// Sweeps that one pass of the dispatcher looks at, best first.
 const CANDIDATES: i64 = 1_000;
@@ -101,12 +101,13 @@ impl Written {
 
 impl Queue {
     /// The sweeps with jobs waiting that nothing holds back: highest priority first, then oldest.
-    pub(crate) async fn candidates(&self) -> Result<Vec<Candidate>, Error> {
+    pub(crate) async fn candidates(&self) -> Result<OneByOne<SweepId, Candidate>, Error> {
         let rows = query_file!("queries/candidates.sql", CANDIDATES).fetch_all(&self.pool).await?;
-        rows.into_iter()
-            .map(|row| {
+        let candidates = rows.into_iter().map(|row| {
+            let sweep = SweepId::from_uuid(row.id);
+            let candidate = || {
                 Ok(Candidate {
-                    sweep: SweepId::from_uuid(row.id),
+                    sweep,
                     name: row.name,
                     jobs: unsigned(row.jobs)?,
                     needs: resources(
@@ -127,8 +128,10 @@ impl Queue {
                     owner: row.owner,
                     priority: row.priority,
                 })
-            })
-            .collect()
+            };
+            (sweep, candidate())
+        });
+        Ok(candidates.collect())
     }
 
     /// Running jobs of each owner that may have any.

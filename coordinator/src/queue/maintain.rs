@@ -22,7 +22,7 @@ use super::reuse::Place;
 use super::row::{Pg, from_json, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
-use super::{Error, Queue, READY, notify};
+use super::{Error, OneByOne, Queue, READY, notify};
 
 /// Attempts that one pass takes away at most.
 const EXPIRE_BATCH: i64 = 500;
@@ -223,7 +223,7 @@ impl Queue {
     }
 
     /// Published results, as far as they are there.
-    pub(crate) async fn published_of(&self, results: &[Place]) -> Result<Vec<Published>, Error> {
+    pub(crate) async fn published_of(&self, results: &[Place]) -> Result<OneByOne<Place, Published>, Error> {
         let sweeps: Vec<_> = results.iter().map(|result| result.sweep.uuid()).collect();
         let jobs = results.iter().map(|result| signed::<i32>(result.job));
         self.published_results(&sweeps, &jobs.collect::<Result<Vec<_>, _>>()?).await
@@ -231,63 +231,73 @@ impl Queue {
 
     /// The published result of a job, if it has one.
     pub(crate) async fn published(&self, sweep: SweepId, job: u32) -> Result<Option<Published>, Error> {
-        Ok(self.published_results(&[sweep.uuid()], &[signed(job)?]).await?.pop())
+        let found = self.published_results(&[sweep.uuid()], &[signed(job)?]).await?.pop();
+        found.map(|(_, published)| published).transpose()
     }
 
-    async fn published_results(&self, sweeps: &[Uuid], jobs: &[i32]) -> Result<Vec<Published>, Error> {
+    async fn published_results(
+        &self,
+        sweeps: &[Uuid],
+        jobs: &[i32],
+    ) -> Result<OneByOne<Place, Published>, Error> {
         let rows = query_file!("queries/published_results.sql", sweeps, jobs).fetch_all(&self.pool).await?;
         let results = rows.into_iter().map(|row| {
-            Ok(Published {
-                attempt: AttemptId::from_uuid(row.attempt_id),
-                agent: AgentId::from_uuid(row.agent_id),
-                agent_name: row.agent,
-                place: AttemptPlace {
-                    sweep_name: row.name,
-                    sweep: SweepId::from_uuid(row.sweep_id),
-                    jobs: unsigned(row.jobs)?,
-                    job: unsigned(row.job)?,
-                    attempt: unsigned(row.attempt)?,
-                },
-                reused_from: match row.reused {
-                    false => None,
-                    true => Some(AttemptPlace {
-                        sweep_name: row.origin_name,
-                        sweep: SweepId::from_uuid(row.origin_id),
-                        jobs: unsigned(row.origin_jobs)?,
-                        job: unsigned(row.origin_job)?,
+            let result = Place { sweep: SweepId::from_uuid(row.sweep_id), job: unsigned(row.job)? };
+            let published = || {
+                Ok(Published {
+                    attempt: AttemptId::from_uuid(row.attempt_id),
+                    agent: AgentId::from_uuid(row.agent_id),
+                    agent_name: row.agent,
+                    place: AttemptPlace {
+                        sweep_name: row.name,
+                        sweep: SweepId::from_uuid(row.sweep_id),
+                        jobs: unsigned(row.jobs)?,
+                        job: unsigned(row.job)?,
                         attempt: unsigned(row.attempt)?,
-                    }),
-                },
-                published: time(row.published_at)?,
-                image: row.image,
-                image_pin: row.image_pin,
-                parameters: Written::of(row.parameters, row.point, row.job)?,
-                metrics: row.metrics,
-                image_id: row.image_id,
-                started: row.started_at.map(time).transpose()?,
-                ended: row.finished_at.map(time).transpose()?,
-                measured: Measured::read([
-                    row.peak_memory_bytes,
-                    row.cpu_micros,
-                    row.written_bytes,
-                    row.wall_millis,
-                ])?,
-                fingerprints: match row.volume_fingerprints {
-                    Some(told) => from_json("a volume's fingerprint", told)?,
-                    None => Fingerprints::new(),
-                },
-                given: row.given,
-                revision: row.revision,
-                software: row.software.map(|told| from_json("what is in an image", told)).transpose()?,
-                files: Vec::new(),
-            })
+                    },
+                    reused_from: match row.reused {
+                        false => None,
+                        true => Some(AttemptPlace {
+                            sweep_name: row.origin_name,
+                            sweep: SweepId::from_uuid(row.origin_id),
+                            jobs: unsigned(row.origin_jobs)?,
+                            job: unsigned(row.origin_job)?,
+                            attempt: unsigned(row.attempt)?,
+                        }),
+                    },
+                    published: time(row.published_at)?,
+                    image: row.image,
+                    image_pin: row.image_pin,
+                    parameters: Written::of(row.parameters, row.point, row.job)?,
+                    metrics: row.metrics,
+                    image_id: row.image_id,
+                    started: row.started_at.map(time).transpose()?,
+                    ended: row.finished_at.map(time).transpose()?,
+                    measured: Measured::read([
+                        row.peak_memory_bytes,
+                        row.cpu_micros,
+                        row.written_bytes,
+                        row.wall_millis,
+                    ])?,
+                    fingerprints: match row.volume_fingerprints {
+                        Some(told) => from_json("a volume's fingerprint", told)?,
+                        None => Fingerprints::new(),
+                    },
+                    given: row.given,
+                    revision: row.revision,
+                    software: row.software.map(|told| from_json("what is in an image", told)).transpose()?,
+                    files: Vec::new(),
+                })
+            };
+            Ok((result, published()))
         });
-        let mut results: Vec<_> = results.collect::<Result<_, Error>>()?;
-        self.add_files(&mut results).await?;
+        let mut results: OneByOne<_, _> = results.collect::<Result<_, Error>>()?;
+        let readable = results.iter_mut().filter_map(|(_, published)| published.as_mut().ok());
+        self.add_files(readable.collect()).await?;
         Ok(results)
     }
 
-    async fn add_files(&self, results: &mut [Published]) -> Result<(), Error> {
+    async fn add_files(&self, results: Vec<&mut Published>) -> Result<(), Error> {
         let sweeps: Vec<_> = results.iter().map(|result| result.place.sweep.uuid()).collect();
         let jobs = results.iter().map(|result| signed::<i32>(result.place.job));
         let jobs = jobs.collect::<Result<Vec<_>, _>>()?;

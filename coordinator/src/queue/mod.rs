@@ -36,7 +36,7 @@ use tokio::time::timeout;
 
 use connections::{Connection, Connections};
 
-pub(crate) use attempts::{LiveAttempt, PastAttempt};
+pub(crate) use attempts::{LastFailure, LiveAttempt, PastAttempt};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use describe::Description;
@@ -68,6 +68,9 @@ const TAKEN: &str = "btctl_taken";
 const SILENCE: Duration = Duration::from_secs(30);
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// What a batch found of each of its items: one that can't be read fails alone.
+type OneByOne<K, T> = Vec<(K, Result<T, Error>)>;
 
 /// The queue's connections. Cheap to clone.
 #[derive(Clone, Debug)]

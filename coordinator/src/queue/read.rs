@@ -98,6 +98,9 @@ pub(crate) struct Progressing {
 #[derive(Clone, Debug)]
 pub(crate) struct InQueue {
     pub(crate) state: JobState,
+    /// The number of the latest attempt.
+    pub(crate) latest: u32,
+    /// Without those that were handed back before they had started.
     pub(crate) attempts: u32,
     /// How long it still waits before it is tried again.
     pub(crate) wait: Duration,
@@ -126,6 +129,7 @@ pub(crate) struct JobRow {
     pub(crate) state: JobState,
     pub(crate) parameters: Written,
     pub(crate) metrics: Option<String>,
+    /// Without those that were handed back before they had started.
     pub(crate) attempts: u32,
     pub(crate) reason: Option<Reason>,
     pub(crate) started: Option<Timestamp>,
@@ -368,7 +372,8 @@ impl Queue {
             .await?;
         Ok(InQueue {
             state: row.state.0,
-            attempts: unsigned(row.attempts)?,
+            latest: unsigned(row.attempts)?,
+            attempts: unsigned(row.attempts - row.returned)?,
             wait: Duration::try_from_secs_f64(row.wait_seconds).unwrap_or_default(),
             before: unsigned(row.before)?,
             is_attached: row.is_attached,

@@ -148,6 +148,8 @@ struct Locked {
     agent: AgentId,
     state: AttemptState,
     expired: bool,
+    /// Its container has started.
+    started: bool,
     job_state: JobState,
     budget: Budget,
 }
@@ -186,6 +188,8 @@ pub(super) async fn settle_in(
         attempts.push(settlement, attempt_state);
         let metrics = settlement.publication.metrics.clone();
         jobs.push(row, job_state, &verdict, metrics)?;
+        let started = row.started || settlement.image_id.is_some();
+        jobs.returned.push(i32::from(settlement.ending == Ending::Returned && !started));
         if settlement.ending == Ending::Published {
             published.push((row, &settlement.publication));
         }
@@ -221,6 +225,7 @@ async fn lock(tx: &mut Connection, settlements: &[Settlement]) -> Result<HashMap
                 agent: AgentId::from_uuid(row.agent_id),
                 state: row.state.0,
                 expired: row.expired.unwrap_or(false),
+                started: row.started,
                 job_state: row.job_state.0,
                 budget: Budget {
                     spent: Spent {
@@ -328,6 +333,8 @@ struct JobEnds {
     waits: Vec<i64>,
     metrics: Vec<Option<String>>,
     reasons: Reasons,
+    /// 1 for an attempt that was handed back before it had started, else 0.
+    returned: Vec<i32>,
 }
 
 impl JobEnds {
@@ -369,6 +376,7 @@ impl JobEnds {
             &self.reasons.kinds as _,
             &self.reasons.codes as _,
             &self.reasons.messages as _,
+            &self.returned,
         )
         .execute(tx)
         .await?;

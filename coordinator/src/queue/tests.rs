@@ -209,7 +209,7 @@ async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
             bench
                 .execute(
                     "update jobs set state = 'queued', finished_at = null, reason = null, reason_code = null,
-                 metrics = null, failures = 0, losses = 0, attempts = 0, ready_at = now()",
+                 metrics = null, failures = 0, losses = 0, attempts = 0, returned = 0, ready_at = now()",
                 )
                 .await;
             let attempt = bench.lease().await;
@@ -244,6 +244,7 @@ async fn drive(bench: &Bench, attempt: AttemptId, state: AttemptState) -> (Attem
                 AttemptState::Succeeded => Ending::Published,
                 AttemptState::Failed => Ending::Failed(Reason::Oom),
                 AttemptState::Cancelled => Ending::Cancelled,
+                AttemptState::Returned => Ending::Returned,
                 _ => Ending::Lost,
             };
             bench.settle(Fence::None, attempt, ending).await;
@@ -445,15 +446,13 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     let listed = bench.queue.unwritten(None, 10).await.unwrap();
     assert!(bench.queue.unwritten(listed.last(), 10).await.unwrap().is_empty());
     let places: Vec<_> = listed.iter().map(|unwritten| unwritten.result).collect();
-    let unwritten = bench.queue.published_of(&places).await.unwrap();
-    assert_eq!(unwritten[0].files.len(), 2);
-    assert_eq!(
-        (unwritten[0].files[1].stored_as().as_str(), unwritten[0].files[1].size_there()),
-        ("c.zst", 20)
-    );
+    let (_, unwritten) = bench.queue.published_of(&places).await.unwrap().remove(0);
+    let unwritten = unwritten.unwrap();
+    assert_eq!(unwritten.files.len(), 2);
+    assert_eq!((unwritten.files[1].stored_as().as_str(), unwritten.files[1].size_there()), ("c.zst", 20));
     let written = Documented {
         result: Place { sweep: bench.sweep, job: 1 },
-        revision: unwritten[0].revision,
+        revision: unwritten.revision,
         parameters: None,
     };
     bench.queue.mark_written(&[written]).await.unwrap();

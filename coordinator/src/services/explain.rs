@@ -1,13 +1,15 @@
 //! Why jobs wait, in words: what holds the sweep back, what holds the job back, and what each agent says to it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bt_model::placement::Misfit;
 use bt_model::reason::Reason;
-use bt_model::state::JobState;
+use bt_model::state::{AttemptState, JobState};
 use bt_proto::v1;
 use tonic::Status;
 
+use super::attempts::how_it_ended;
 use super::{Services, status};
 use crate::queue::{AgentRow, Candidate, Found, InQueue, SweepDetails};
 use crate::scheduling::misfit;
@@ -68,8 +70,14 @@ impl Services {
             job: number,
             next: next_steps(state, &job, &format!("{}/{number}", found.address())),
         };
+        let failure = match state {
+            JobState::Queued | JobState::Running => self.queue.last_failures(found.id, &[number]).await,
+            _ => Ok(HashMap::new()),
+        };
+        let failure = failure.map_err(status::queue)?.remove(&number);
         if state != JobState::Queued {
             reply.reasons.push(elsewhere(state, &job));
+            reply.reasons.extend(failure.as_ref().map(how_it_ended));
             return Ok(reply);
         }
         if job.is_attached {
@@ -77,12 +85,14 @@ impl Services {
             return Ok(reply);
         }
         reply.reasons = self.held_back(&details).await?;
-        if !job.wait.is_zero() {
-            let seconds = job.wait.as_secs_f64().ceil();
-            reply
-                .reasons
-                .push(format!("attempt {} failed; the next try is due in {seconds} s", job.attempts));
+        if let Some(failure) = failure {
+            let next = match job.wait.as_secs_f64().ceil() {
+                0.0 => "it may be tried again now".to_owned(),
+                seconds => format!("the next try is due in {seconds} s"),
+            };
+            reply.reasons.push(format!("{}; {next}", how_it_ended(&failure)));
         }
+        reply.reasons.extend(handed_back(&job));
         if job.before > 0 {
             let jobs = if job.before == 1 { "job" } else { "jobs" };
             reply.reasons.push(format!("{} queued {jobs} of its sweep go first", job.before));
@@ -157,7 +167,8 @@ impl Services {
     /// Sweeps whose jobs are started before this one's.
     async fn others_first(&self, found: &Found, sweep: &Candidate) -> Result<Vec<String>, Status> {
         let all = self.queue.candidates().await.map_err(status::queue)?;
-        let others = || all.iter().filter(|other| other.sweep != found.id);
+        let readable = || all.iter().filter_map(|(_, other)| other.as_ref().ok());
+        let others = || readable().filter(|other| other.sweep != found.id);
         let mut reasons = Vec::new();
         let higher: Vec<_> = others().filter(|other| other.priority > sweep.priority).collect();
         if !higher.is_empty() {
@@ -220,7 +231,7 @@ fn elsewhere(state: JobState, job: &InQueue) -> String {
             let step = job.attempt_state.map_or("leased", |state| state.name());
             let note = job.note.as_deref().filter(|note| !note.is_empty());
             let note = note.map(|note| format!(": {note}")).unwrap_or_default();
-            format!("it does not wait: attempt {} is {step} on agent {agent}{note}", job.attempts)
+            format!("it does not wait: attempt {} is {step} on agent {agent}{note}", job.latest)
         }
         JobState::Failed => {
             let reason = job.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -230,6 +241,14 @@ fn elsewhere(state: JobState, job: &InQueue) -> String {
         JobState::Cancelled => "it was cancelled".to_owned(),
         JobState::Succeeded | JobState::Queued => "it succeeded".to_owned(),
     }
+}
+
+/// What a queued job's latest agent did with it that did not try it.
+fn handed_back(job: &InQueue) -> Option<String> {
+    let agent = job.agent.as_ref().filter(|_| job.attempt_state == Some(AttemptState::Returned))?;
+    let why = job.note.as_deref().filter(|note| !note.is_empty());
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Some(format!("agent {agent} handed it back, which is no attempt{why}"))
 }
 
 /// What a user may do about a job, a command each.

@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{Services, reuse, status};
+use super::{Services, attempts, reuse, status};
 use crate::calculations::Calculation;
 use crate::manifests::Reader;
-use crate::queue::{Found, JobFilter, JobRow, Reported, TwinRow};
+use crate::queue::{Found, JobFilter, JobRow, LastFailure, Reported, TwinRow};
 
 /// Jobs in a page.
 const PAGE: u32 = 1_000;
@@ -77,6 +77,7 @@ impl Services {
             let more = page.len() == limit as usize;
             after = page.last().map(|row| row.number);
             let mut twins = self.twins(sweep, &page).await?;
+            let mut failures = self.last_failures(sweep, &page).await?;
             let mut rows = page.into_iter();
             let mut found = Vec::new();
             let step = || -> Option<Result<(), Status>> {
@@ -87,8 +88,8 @@ impl Services {
                     Err(error) => return Some(Err(error)),
                 }
                 left -= 1;
-                let twin = twins.remove(&row.number);
-                encoder.job(row, twin).map(|job| found.push(job)).err().map(Err)
+                let (twin, failure) = (twins.remove(&row.number), failures.remove(&row.number));
+                encoder.job(row, twin, failure).map(|job| found.push(job)).err().map(Err)
             };
             calculation.run(step).await.map_err(status::calculation)??;
             for job in found {
@@ -143,7 +144,7 @@ impl Services {
         let mut twins = self.twins(sweep, &ranked).await?;
         for row in ranked {
             let twin = twins.remove(&row.number);
-            if jobs.send(Ok(encoder.job(row, twin)?)).await.is_err() {
+            if jobs.send(Ok(encoder.job(row, twin, None)?)).await.is_err() {
                 break;
             }
         }
@@ -303,7 +304,12 @@ struct Encoder<'m> {
 }
 
 impl Encoder<'_> {
-    fn job(&self, row: JobRow, twin: Option<TwinRow>) -> Result<v1::Job, Status> {
+    fn job(
+        &self,
+        row: JobRow,
+        twin: Option<TwinRow>,
+        failure: Option<LastFailure>,
+    ) -> Result<v1::Job, Status> {
         let (reused_from, attached_to) = reuse::wire(twin);
         let text = self.parameters.json(row.parameters);
         let parameters = Parameters::from_json(&text).map_err(unreadable)?;
@@ -336,6 +342,7 @@ impl Encoder<'_> {
             image_id: row.image_id.unwrap_or_default(),
             reused_from,
             attached_to,
+            last_failure: failure.map(attempts::last_failure),
         })
     }
 }

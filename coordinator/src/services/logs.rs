@@ -1,5 +1,6 @@
 //! Logs: of ended attempts from the store, of live ones from their agent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::layout::AttemptPlace;
@@ -14,6 +15,7 @@ use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{Services, status};
+use crate::followed::{Log, Next, Over, Place, Placed};
 use crate::kept_log;
 use crate::queue::{AttemptRow, Found, TwinRow};
 use crate::sessions::Pushed;
@@ -23,15 +25,54 @@ const FIRST_LINE: Duration = Duration::from_secs(20);
 /// How often a follower looks whether a queued job has started.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The next line that an agent pushes; none as soon as its follower has gone, and then the agent is not asked for more.
-async fn next_line(pushed: &mut mpsc::Receiver<Pushed>, lines: &Lines) -> Option<Pushed> {
-    tokio::select! {
-        line = pushed.recv() => line,
-        () = lines.closed() => None,
-    }
-}
+/// Bytes that a follower who is behind reads from the agent at once.
+const PIECE: usize = 64 << 10;
 
 type Lines = mpsc::Sender<Result<v1::LogLine, Status>>;
+
+/// A log that an agent was asked for.
+struct Pushing<'a> {
+    services: &'a Services,
+    /// The agent's name.
+    agent: &'a str,
+    request: Uuid,
+    pushed: mpsc::Receiver<Pushed>,
+    has_begun: bool,
+}
+
+/// A follower must ask again: it is sent the log from its beginning, from wherever that is by now.
+fn again(why: &str) -> Status {
+    Status::unavailable(format!("the log can't be followed on from here, because {why}; ask again"))
+}
+
+impl Pushing<'_> {
+    /// The next line; none at the log's end.
+    async fn next(&mut self) -> Result<Option<Placed>, Status> {
+        let next = match self.has_begun {
+            true => self.pushed.recv().await,
+            false => match timeout(FIRST_LINE, self.pushed.recv()).await {
+                Ok(next) => next,
+                // A job may well say nothing for a long time.
+                Err(_) if self.services.sessions.take_log(self.request).is_none() => self.pushed.recv().await,
+                Err(_) => {
+                    let (agent, seconds) = (self.agent, FIRST_LINE.as_secs());
+                    return Err(Status::unavailable(format!(
+                        "agent {agent} did not answer within {seconds} s"
+                    )));
+                }
+            },
+        };
+        self.has_begun = true;
+        match next {
+            Some(Pushed::Line(placed)) => Ok(Some(placed)),
+            Some(Pushed::End) => Ok(None),
+            None => Err(Status::unavailable(format!(
+                "the line to agent {} broke; the log goes on when it is back",
+                self.agent
+            ))),
+        }
+    }
+}
 
 impl Services {
     /// Sends a job's log until its end or until nobody listens.
@@ -108,49 +149,152 @@ impl Services {
 
     /// Passes on what the agent has of a live attempt. False if it turns out to hold nothing of it any more.
     async fn relay(&self, attempt: &AttemptRow, follow: bool, lines: &Lines) -> Result<bool, Status> {
-        let (request, mut pushed) = self.sessions.expect_log();
-        let ask = v1::LogRequest { attempt: attempt.id.to_string(), request: request.to_string(), follow };
-        let ask = coordinator_message::Kind::LogRequest(ask);
-        if !self.sessions.send(attempt.agent, ask) {
+        if !follow {
+            return self.pass_on(attempt, false, lines).await;
+        }
+        let (follower, is_first) = self.followed.join(attempt.id);
+        if is_first {
+            let (services, attempt, log) = (self.clone(), attempt.clone(), follower.log.clone());
+            self.tasks.spawn(async move { services.fill(&attempt, &log).await });
+        }
+        let mut place = Place::default();
+        let mut changes = follower.log.changes();
+        loop {
+            changes.borrow_and_update();
+            let some = match follower.log.next(place) {
+                Next::Lines(some, next) => {
+                    place = next;
+                    some
+                }
+                Next::NotYet => {
+                    tokio::select! {
+                        changed = changes.changed() => if changed.is_err() { return Ok(true) },
+                        () = lines.closed() => return Ok(true),
+                    }
+                    continue;
+                }
+                Next::Behind if follower.log.has_places() => {
+                    match self.catch_up(attempt, &follower.log, &mut place).await? {
+                        some if some.is_empty() => return Ok(false),
+                        some => some,
+                    }
+                }
+                // An agent of an earlier version sends all from the beginning only.
+                Next::Behind if place.at == 0 => return self.pass_on(attempt, true, lines).await,
+                Next::Behind => return Err(again("it was read too slowly")),
+                Next::Over(Over::End) if place.at == 0 => return self.is_held(attempt).await,
+                Next::Over(Over::End) => return Ok(true),
+                Next::Over(Over::Broken(why)) => return Err(Status::unavailable(why)),
+            };
+            for line in some {
+                if lines.send(Ok(line.into())).await.is_err() {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Lets the agent send a log for all who follow it, until its end or until nobody does.
+    async fn fill(&self, attempt: &AttemptRow, log: &Arc<Log>) {
+        let filling = async {
+            let mut pushing = self.ask_for_log(attempt, Place::default(), true)?;
+            while let Some(placed) = pushing.next().await? {
+                log.push(placed).await;
+            }
+            Ok::<_, Status>(())
+        };
+        let filled = tokio::select! {
+            filled = filling => filled,
+            () = log.abandoned() => Ok(()),
+        };
+        let over = match filled {
+            Ok(()) => Over::End,
+            Err(error) => Over::Broken(error.message().to_owned()),
+        };
+        self.followed.end(attempt.id, log, over);
+    }
+
+    /// The next lines for a follower that is behind what is kept for all, read from the agent for it alone; none if the
+    /// agent holds nothing of the log any more. Few read at once, and none while its client is slow.
+    async fn catch_up(
+        &self,
+        attempt: &AttemptRow,
+        log: &Log,
+        place: &mut Place,
+    ) -> Result<Vec<LogLine>, Status> {
+        let _turn = log.turn().await;
+        let began = *place;
+        let mut pushing = self.ask_for_log(attempt, began, false)?;
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        while bytes < PIECE && !log.meets(*place) {
+            let Some(Placed { line, end, file }) = pushing.next().await? else { break };
+            if lines.is_empty() {
+                if began.at > 0 && file != began.file {
+                    return Err(again("it was written anew"));
+                }
+                place.file = file;
+            }
+            place.at = end;
+            bytes += line.text.len();
+            lines.push(line);
+        }
+        match lines.is_empty() && (began.at > 0 || self.is_held(attempt).await?) {
+            true => Err(again("the job has ended")),
+            false => Ok(lines),
+        }
+    }
+
+    /// Passes on what the agent sends for one client alone. False if it holds nothing of the log any more.
+    async fn pass_on(&self, attempt: &AttemptRow, follow: bool, lines: &Lines) -> Result<bool, Status> {
+        let mut pushing = self.ask_for_log(attempt, Place::default(), follow)?;
+        let mut is_first = true;
+        loop {
+            let next = tokio::select! {
+                next = pushing.next() => next?,
+                // The agent is not asked for more.
+                () = lines.closed() => return Ok(true),
+            };
+            match next {
+                Some(placed) => {
+                    is_first = false;
+                    if lines.send(Ok(placed.line.into())).await.is_err() {
+                        return Ok(true);
+                    }
+                }
+                // Either it wrote nothing yet, or the attempt ended a moment ago.
+                None if is_first => return self.is_held(attempt).await,
+                None => return Ok(true),
+            }
+        }
+    }
+
+    /// False if an attempt ended a moment ago, and its log is in the store by now.
+    async fn is_held(&self, attempt: &AttemptRow) -> Result<bool, Status> {
+        let gone = self.queue.taken_away(attempt.agent, &[attempt.id]).await;
+        Ok(gone.map_err(status::queue)?.is_empty())
+    }
+
+    fn ask_for_log<'a>(
+        &'a self,
+        attempt: &'a AttemptRow,
+        from: Place,
+        follow: bool,
+    ) -> Result<Pushing<'a>, Status> {
+        let (request, pushed) = self.sessions.expect_log();
+        let ask = v1::LogRequest {
+            attempt: attempt.id.to_string(),
+            request: request.to_string(),
+            follow,
+            from: from.at,
+            file: from.file,
+        };
+        if !self.sessions.send(attempt.agent, coordinator_message::Kind::LogRequest(ask)) {
             return Err(Status::unavailable(format!(
                 "agent {} is not connected; the log can be had when it is back",
                 attempt.agent_name
             )));
         }
-        let first = tokio::select! {
-            first = timeout(FIRST_LINE, pushed.recv()) => first,
-            () = lines.closed() => return Ok(true),
-        };
-        let mut next = match first {
-            Ok(line) => line,
-            // A job may well say nothing for a long time.
-            Err(_) if self.sessions.take_log(request).is_none() => next_line(&mut pushed, lines).await,
-            Err(_) => {
-                return Err(Status::unavailable(format!(
-                    "agent {} did not answer within {} s",
-                    attempt.agent_name,
-                    FIRST_LINE.as_secs()
-                )));
-            }
-        };
-        if matches!(next, Some(Pushed::End)) {
-            // Either it wrote nothing yet, or the attempt ended a moment ago and the log is in the store by now.
-            let holds = self.queue.taken_away(attempt.agent, &[attempt.id]).await;
-            return Ok(holds.map_err(status::queue)?.is_empty());
-        }
-        while let Some(Pushed::Line(line)) = next {
-            if lines.send(Ok(line.into())).await.is_err() {
-                return Ok(true);
-            }
-            next = next_line(&mut pushed, lines).await;
-        }
-        match next {
-            None if !lines.is_closed() => Err(Status::unavailable(format!(
-                "the line to agent {} broke; the log goes on when it is back",
-                attempt.agent_name
-            ))),
-            _ => Ok(true),
-        }
+        Ok(Pushing { services: self, agent: &attempt.agent_name, request, pushed, has_begun: false })
     }
 
     async fn read_log(&self, path: &str, attempt: &AttemptRow, lines: &Lines) -> Result<(), Status> {
@@ -212,7 +356,8 @@ impl Services {
                 return Err(status::malformed(Malformed::Missing("line")));
             };
             let line = LogLine::try_from(line).map_err(status::malformed)?;
-            if listener.send(Pushed::Line(line)).await.is_err() {
+            let placed = Placed { line, end: message.end, file: message.file };
+            if listener.send(Pushed::Line(placed)).await.is_err() {
                 break;
             }
         }

@@ -38,6 +38,7 @@ use uuid::Uuid;
 
 use crate::calculations::Calculations;
 use crate::collector::Collector;
+use crate::followed::Followed;
 use crate::ledger::Ledger;
 use crate::manifests::Manifests;
 use crate::publisher::Publisher;
@@ -64,6 +65,7 @@ pub(crate) struct Services {
     pub(crate) encoding: Encoding,
     pub(crate) uploads: Uploads,
     pub(crate) sessions: Sessions,
+    pub(crate) followed: Followed,
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,
     pub(crate) reuse: Reuse,

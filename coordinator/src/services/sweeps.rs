@@ -440,6 +440,10 @@ impl Services {
             0 => Vec::new(),
             queued => self.waiting(&details, queued).await?,
         };
+        let retrying = match row.counts[0] {
+            0 => Vec::new(),
+            _ => self.retrying(found).await?,
+        };
         let failures = self.queue.failures(found.id).await.map_err(status::queue)?;
         let failures = failures.into_iter().map(|failure| v1::Failures {
             reason: Some((&failure.reason).into()),
@@ -464,6 +468,7 @@ impl Services {
             failures: failures.collect(),
             progressing: progressing.collect(),
             reuse: self.show_reuse(found).await?,
+            retrying,
         })
     }
 }

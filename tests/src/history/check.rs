@@ -233,7 +233,7 @@ impl Proof<'_> {
         );
         let late = self.query(
             "select count(*) from attempts a join jobs j on j.sweep_id = a.sweep_id and j.number = a.job
-            where a.state in ('lost', 'cancelled') and a.started_at is not null",
+            where a.state in ('lost', 'returned', 'cancelled') and a.started_at is not null",
         );
         self.stake(4, "an attempt that had run was taken away", number(&late));
     }
