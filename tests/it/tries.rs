@@ -85,6 +85,9 @@ fn what_is_handed_back_before_it_starts_is_no_attempt_and_is_not_lost() {
         assert!(!text.contains("lost"), "{text}");
     }
 
+    let log = cluster.run(&["logs", &sweep]);
+    assert!(log.code == 3 && log.stderr.contains("has not started yet"), "{log:?}");
+
     // One that has run is an attempt, whoever ended it.
     let mut second = runtime.block_on(async {
         let mut agent = ScriptedAgent::first(&address).await;

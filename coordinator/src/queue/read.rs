@@ -195,6 +195,8 @@ pub(crate) struct AttemptRow {
     pub(crate) id: AttemptId,
     pub(crate) number: u32,
     pub(crate) state: AttemptState,
+    /// Its container has started.
+    pub(crate) started: bool,
     pub(crate) agent: AgentId,
     pub(crate) agent_name: String,
 }
@@ -550,6 +552,7 @@ impl Queue {
                 id: AttemptId::from_uuid(row.id),
                 number: unsigned(row.number)?,
                 state: row.state.0,
+                started: row.started,
                 agent: AgentId::from_uuid(row.agent_id),
                 agent_name: row.agent,
             })

@@ -130,7 +130,11 @@ impl Services {
         loop {
             let (job, number) = (request.job, request.attempt);
             let found = self.queue.find_attempt(sweep.id, job, number).await;
-            if let Some(attempt) = found.map_err(status::queue)? {
+            // What was handed back before it started has no log; the next one will have.
+            let has_log = |attempt: &AttemptRow| {
+                number > 0 || attempt.started || attempt.state != AttemptState::Returned
+            };
+            if let Some(attempt) = found.map_err(status::queue)?.filter(has_log) {
                 return Ok(Some(attempt));
             }
             if number > 0 {
