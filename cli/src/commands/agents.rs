@@ -82,7 +82,7 @@ impl Show {
         let row = row(agent.clone())?;
         let titles = columns().into_iter().map(|column| column.name);
         let mut facts: Vec<_> = titles.zip(row.cells).collect();
-        let json = Json::of(&ShownAgent { agent: document(&agent)?, running_jobs });
+        let json = Json::of(&ShownAgent { agent: document(&agent)?, running_jobs })?;
         facts.extend(running.iter().map(|job| {
             let since = job.started.as_ref().or(job.leased.as_ref());
             let time =
@@ -212,7 +212,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
     let (capacity, free) = (agent.capacity.unwrap_or_default(), agent.free.unwrap_or_default());
     let mut labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     labels.sort_unstable();
-    let json = Json::of(&document(&agent)?);
+    let json = Json::of(&document(&agent)?)?;
     let cells = vec![
         Cell::text(&agent.name),
         Cell::text(agent.state),

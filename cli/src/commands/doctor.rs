@@ -47,7 +47,7 @@ impl Doctor {
             coordinator: coordinator.clone(),
             coordinator_agents: agents,
             troubles: found.troubles.clone(),
-        });
+        })?;
         let facts = [
             ("host", Cell::text(found.host)),
             ("platform", Cell::text(found.platform)),

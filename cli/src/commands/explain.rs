@@ -31,7 +31,7 @@ impl Explain {
         match self.output.output {
             Format::Json => {
                 let agents = agents.into_iter().map(|said| AgentReason { agent: said.agent, why: said.why });
-                print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next }))
+                print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next })?)
             }
             Format::Table | Format::Wide => {
                 print(&format!("{sweep}/{job} is {state}"))?;

@@ -59,7 +59,7 @@ impl Gc {
             }
             files += garbage.files;
             bytes += garbage.bytes;
-            rows.push(row(&garbage));
+            rows.push(row(&garbage)?);
         }
         View { columns, rows }.print_unless_empty(&self.output)?;
         let what = if self.dry_run { "would be removed" } else { "removed" };
@@ -71,9 +71,9 @@ impl Gc {
     }
 }
 
-fn row(garbage: &v1::Garbage) -> Row {
+fn row(garbage: &v1::Garbage) -> Result<Row, Error> {
     let attempt = Some(garbage.attempt).filter(|attempt| *attempt > 0);
-    Row {
+    Ok(Row {
         json: Json::of(&documents::Garbage {
             sweep: garbage.sweep_name.clone(),
             sweep_id: garbage.sweep.clone(),
@@ -82,7 +82,7 @@ fn row(garbage: &v1::Garbage) -> Row {
             why: garbage.why.clone(),
             files: garbage.files,
             size: garbage.bytes,
-        }),
+        })?,
         cells: vec![
             Cell::text(&garbage.sweep_name),
             Cell::number(garbage.job),
@@ -92,5 +92,5 @@ fn row(garbage: &v1::Garbage) -> Row {
             Cell::Bytes(garbage.bytes),
         ],
         name: format!("{}/{}", garbage.sweep_name, garbage.job),
-    }
+    })
 }

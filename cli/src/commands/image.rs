@@ -178,7 +178,7 @@ impl Ls {
                     size: image.size,
                     pushed_by: image.pushed_by.clone(),
                     pushed,
-                }),
+                })?,
                 name: image.name,
             })
         };
@@ -204,7 +204,7 @@ impl Inspect {
             facts: image.facts.iter().cloned().collect(),
             warnings: image.warnings.clone(),
             software,
-        });
+        })?;
         let first = [("id", Cell::text(&image.id)), ("size_bytes", Cell::Bytes(image.size_bytes))];
         let texts = image.facts.into_iter().chain([("python", python), ("packages", packages)]);
         let warnings = image.warnings.into_iter().map(|warning| ("warning", warning));

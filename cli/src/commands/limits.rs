@@ -67,17 +67,17 @@ impl Ls {
         let row = |limit: v1::Limit| {
             let capacity = if limit.set { Cell::number(limit.capacity) } else { Cell::Remark("not set") };
             let capacity_json = limit.set.then_some(limit.capacity);
-            Row {
+            Ok::<_, Error>(Row {
                 cells: vec![Cell::text(&limit.name), capacity, Cell::number(limit.used)],
                 json: Json::of(&documents::Limit {
                     name: limit.name.clone(),
                     capacity: capacity_json,
                     used: limit.used,
-                }),
+                })?,
                 name: limit.name,
-            }
+            })
         };
         let columns = ["name", "capacity", "used"].map(Column::always).into();
-        View { columns, rows: limits.into_iter().map(row).collect() }.print(&self.output)
+        View { columns, rows: limits.into_iter().map(row).collect::<Result<_, _>>()? }.print(&self.output)
     }
 }

@@ -117,7 +117,7 @@ impl Import {
                 added: reply.added.clone(),
                 overwritten: reply.overwritten.clone(),
                 dry_run: self.dry_run,
-            }));
+            })?);
         }
         let would = if self.dry_run { "would get" } else { "got" };
         let names = |names: &[String]| match names.is_empty() {

@@ -123,7 +123,7 @@ impl Run {
                 peak_memory_bytes: ended.peak_memory_bytes,
                 cpu_seconds: ended.cpu_micros.map(|micros| micros as f64 / 1e6),
                 image_id: ended.image_id.clone(),
-            }))?;
+            })?)?;
         } else {
             show(&out, &ended.outputs, format)?;
         }

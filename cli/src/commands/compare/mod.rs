@@ -130,7 +130,7 @@ impl Compare {
             by: self.by.clone(),
             values: self.by.is_some().then(|| points.collect()),
             metrics: self.by.is_none().then(|| found.metrics.iter().map(metric).collect()),
-        }))
+        })?)
     }
 
     fn check_metric(&self, metric: &str, found: &Matched) -> Result<(), Error> {

@@ -155,7 +155,7 @@ async fn write_json(sweep: &v1::Sweep, mut jobs: Streaming<v1::Job>, out: &mut O
             sweep_id: &sweep.id,
             image: &sweep.image,
             image_pin: Some(sweep.image_pin.as_str()).filter(|pin| !pin.is_empty()),
-        });
+        })?;
         let before = if rows == 0 { "[\n" } else { ",\n" };
         write!(out, "{before}{}", row.text()).map_err(Error::output)?;
         rows += 1;

@@ -51,7 +51,7 @@ impl Verify {
             bar.set_message(format!("{files} files, {}", words::size(bytes)));
             bar.tick();
             if !item.fault.is_empty() {
-                rows.push(row(item));
+                rows.push(row(item)?);
             }
         }
         bar.finish_and_clear();
@@ -73,18 +73,18 @@ impl Verify {
     }
 }
 
-fn row(item: v1::Verified) -> Row {
+fn row(item: v1::Verified) -> Result<Row, Error> {
     let path = if item.path.is_empty() { "result.json" } else { &item.path };
-    Row {
+    Ok(Row {
         json: Json::of(&Damage {
             job: item.job,
             path: path.to_owned(),
             document: item.path.is_empty(),
             fault: item.fault.clone(),
-        }),
+        })?,
         cells: vec![Cell::number(item.job), Cell::text(path), Cell::text(&item.fault)],
         name: format!("{}/{path}", item.job),
-    }
+    })
 }
 
 fn progress() -> ProgressBar {

@@ -214,7 +214,7 @@ fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into
         Format::Json => {
             let (id, name, jobs, existed) = (id.clone(), name.clone(), *jobs, *existed);
             let reuse = reuse.map(reuse::document);
-            output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse }))
+            output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse })?)
         }
         Format::Name => output::print(id),
         Format::Table | Format::Wide | Format::Csv => {
@@ -291,7 +291,7 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result
                 params: parameters.as_map().clone(),
                 command: &rendered.command,
                 env: rendered.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
-            }),
+            })?,
             _ => Json::none(),
         };
         printer.row(Row { cells, json, name: format!("{}/{job}", manifest.name) })?;

@@ -74,7 +74,7 @@ pub(super) async fn suggest(settings: &Settings, sweep: &str, format: Format) ->
                 cpus: used.cpus,
                 longest_seconds: used.seconds,
             },
-        }));
+        })?);
     }
     say(&format!(
         "{} jobs were measured: at most {} of memory and {:.2} cpus, {:.0} s for the longest",
