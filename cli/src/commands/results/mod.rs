@@ -48,7 +48,7 @@ const EXAMPLES: &str = "\
 Examples:
   btctl results ls sma-cross
   btctl results ls sma-cross/17 -o json
-  btctl results ls sma-cross --partial                  # what attempts have stored that are not published
+  btctl results ls sma-cross --partial                  # files of unpublished attempts
   btctl results ls sma-cross/17 --partial --attempt 1   # those of one attempt";
 
 /// List the published files with their sizes and SHA-256.
@@ -158,6 +158,12 @@ impl fmt::Display for File {
 }
 
 impl File {
+    /// An empty one, for tests that look at names.
+    #[cfg(test)]
+    fn called(job: u32, path: &str) -> Self {
+        Self { job, attempt: 1, path: path.to_owned(), size: 0, compressed: false, sha256: None, state: None }
+    }
+
     fn key(&self) -> Key<'_> {
         (self.job, &self.path)
     }
