@@ -14,12 +14,12 @@ use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, words};
 use crate::settings::Settings;
 
-/// Look at the agents, and take them out of service.
+/// Show the agents, and take them out of service.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Agents {
-    /// List the agents: what each offers, what is free, and how it is.
+    /// List the agents: what each offers, what is free, and its state.
     Ls(Ls),
-    /// Show all of one agent: what it offers, and what its jobs get that ask for nothing.
+    /// Show one agent in full: what it offers, and what jobs get that ask for nothing.
     Show(Show),
     /// Give agents no new jobs, even after a restart; running jobs continue.
     #[command(after_help = "Example:\n  btctl agents drain node7 --wait && ssh node7 sudo poweroff")]
@@ -41,7 +41,7 @@ pub(crate) struct Drain {
     /// Names, ids or beginnings of ids.
     #[arg(required = true, value_name = "AGENT")]
     agents: Vec<String>,
-    /// Return when none of their jobs runs any more.
+    /// Wait until none of their jobs is running.
     #[arg(long)]
     wait: bool,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Undrain {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// Those as well that were not heard of for more than a day.
+    /// Include agents that have been silent for more than a day.
     #[arg(short, long)]
     all: bool,
     #[command(flatten)]
@@ -170,10 +170,10 @@ impl Ls {
             (false, _) => {}
             (true, 0) => say("no agent has ever connected; start one with `btctl agent`"),
             (true, 1) => {
-                say("the only agent was not heard of for more than a day; `btctl agents ls --all` lists it")
+                say("the only agent has been silent for more than a day; `btctl agents ls --all` lists it")
             }
             (true, known) => say(&format!(
-                "all {known} agents were not heard of for more than a day; `btctl agents ls --all` lists them"
+                "all {known} agents have been silent for more than a day; `btctl agents ls --all` lists them"
             )),
         }
         let rows = agents.into_iter().map(row).collect::<Result<_, _>>()?;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::output::{Cell, Column, OutputArgs, Row, View};
 use crate::settings::{Setting, Settings};
 
-/// Look at the settings.
+/// Show the settings.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Config {
     /// Show each setting's value and where it comes from: a flag, the environment, a file or the default.

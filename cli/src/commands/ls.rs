@@ -21,7 +21,7 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Ls {
-    /// The finished ones as well.
+    /// List finished sweeps too.
     #[arg(short, long)]
     all: bool,
     /// Only sweeps in this state; may be repeated, or several separated by commas.

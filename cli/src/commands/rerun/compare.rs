@@ -189,7 +189,7 @@ fn explanations(recorded: &Value, now: &Value) -> Vec<String> {
         if then != now {
             notes.push(format!("volume {name} {then}, and now {now}"));
         } else if volume["fingerprint"].is_null() {
-            notes.push(format!("volume {name} {then}, so nobody knows whether it holds the same"));
+            notes.push(format!("volume {name} {then}, so it is unknown whether it holds the same"));
         }
     }
     let facts = [
