@@ -14,76 +14,78 @@ pub struct Options {
     /// Name that people know the agent by; the host's name if not given.
     #[arg(long, env = "BTCTL_AGENT_NAME", value_name = "NAME")]
     pub name: Option<String>,
-    /// Cpus offered to jobs, fractions allowed; all of the machine's if not given.
+    /// Cpus offered to jobs, fractions allowed; all cpus of the machine if not given.
     #[arg(long, env = "BTCTL_AGENT_CPUS", value_name = "N")]
     pub cpus: Option<f64>,
-    /// Memory offered to jobs, e.g. 8GiB; the machine's less a reserve if not given.
+    /// Memory offered to jobs, e.g. 8GiB; the machine's memory less a reserve if not given.
     #[arg(long, env = "BTCTL_AGENT_MEMORY", value_name = "SIZE")]
     pub memory: Option<String>,
-    /// Disk space offered to jobs' results, e.g. 100GiB; what is free in the state directory less a tenth if not given.
+    /// Disk space offered for jobs' results, e.g. 100GiB; the free space of the state directory less a tenth if not
+    /// given.
     #[arg(long, env = "BTCTL_AGENT_DISK", value_name = "SIZE")]
     pub disk: Option<String>,
-    /// Gpus offered to jobs, each to one job at a time; all that NVIDIA's driver lists if not given.
+    /// Gpus offered to jobs, one job at a time on each; all that NVIDIA's driver lists if not given.
     #[arg(long, env = "BTCTL_AGENT_GPUS", value_name = "N")]
     pub gpus: Option<u32>,
-    /// Jobs at once, whatever they take; by the machine's size if not given.
+    /// Most jobs at once, whatever they need; depends on the machine's size if not given.
     #[arg(long, env = "BTCTL_AGENT_MAX_JOBS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_jobs: Option<u32>,
-    /// Memory of a job that asks for none, e.g. 512MiB; by the machine's size if not given.
+    /// Memory of a job that does not ask for any, e.g. 512MiB; depends on the machine's size if not given.
     #[arg(long, env = "BTCTL_AGENT_JOB_MEMORY", value_name = "SIZE")]
     pub job_memory: Option<String>,
     /// Label that sweeps can ask for, e.g. pool=spot; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
     /// Directory or file offered to jobs under a name, e.g. prices=/srv/prices:ro, or a volume of the container engine,
-    /// e.g. prices=nfs-prices:ro; may be repeated. Of what is :ro each result records what a directory or file held: the agent
-    /// reads every file once when it starts, beside its other work. With :ro,fingerprint jobs wait for that, with
-    /// :ro,nofingerprint it is left out.
+    /// e.g. prices=nfs-prices:ro; may be repeated. For a directory or file with :ro, each result records a fingerprint
+    /// of its content: the agent reads every file once after it starts, while jobs run. With :ro,fingerprint jobs wait
+    /// until that is done; with :ro,nofingerprint no fingerprint is made.
     #[arg(long = "volume", value_name = "NAME=SOURCE[:ro[,fingerprint|,nofingerprint]]")]
     pub volumes: Vec<String>,
-    /// Directory that jobs may mount anything of by its absolute path, e.g. /srv/data:ro; may be repeated.
+    /// Directory from which jobs may mount any path by its absolute name, e.g. /srv/data:ro; may be repeated.
     #[arg(long = "allow-host-path", value_name = "DIR[:ro]")]
     pub host_paths: Vec<String>,
-    /// Let jobs reach a network that ask for one (`network: bridge`).
+    /// Give jobs a network if they ask for one (`network: bridge`).
     #[arg(long, env = "BTCTL_AGENT_ALLOW_NETWORK")]
     pub allow_network: bool,
     /// OCI runtime that the container engine runs jobs with, e.g. runsc; the engine's default if not given.
     #[arg(long, env = "BTCTL_AGENT_OCI_RUNTIME", value_name = "NAME")]
     pub oci_runtime: Option<String>,
-    /// How long running jobs may finish after a first SIGTERM; then they are handed back.
+    /// How long running jobs have to finish after a first SIGTERM; then they are handed back.
     #[arg(long, env = "BTCTL_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub drain_timeout: Duration,
-    /// How long a container may take to end by itself after SIGTERM before it is killed, if its manifest does not say.
+    /// How long a container has to stop after SIGTERM before it is killed, if its manifest does not say.
     #[arg(long, env = "BTCTL_STOP_GRACE", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub stop_grace: Duration,
-    /// Where the notice comes from that this machine is being taken back, as spot machines are: aws, gcp, azure,
-    /// file:/PATH (it appears), or url:http://... (it answers with success). The agent drains in the time left, and what it
-    /// can't finish counts as preempted.
+    /// Source of the notice that this machine will be taken back, as spot machines are: aws, gcp, azure, file:/PATH
+    /// (the file appears), or url:http://... (it answers with success). The agent then drains in the time left, and
+    /// jobs that it can't finish count as preempted.
     #[arg(long, env = "BTCTL_PREEMPT_NOTICE", value_name = "SOURCE")]
     pub preempt_notice: Option<Notice>,
-    /// End when there was nothing to do for so long, e.g. 10m.
+    /// Stop after this time without work, e.g. 10m.
     #[arg(long, env = "BTCTL_EXIT_WHEN_IDLE", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub exit_when_idle: Option<Duration>,
-    /// Drain and end after so long, e.g. 12h.
+    /// Drain and stop after this time, e.g. 12h.
     #[arg(long, env = "BTCTL_LIFETIME", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub lifetime: Option<Duration>,
-    /// Image to get before any job asks for it; may be repeated.
+    /// Image to pull before any job asks for it; may be repeated.
     #[arg(long, value_name = "IMAGE")]
     pub prefetch: Vec<String>,
-    /// Disk space that jobs never take, e.g. 20GiB: near it the agent takes no new jobs, at it a job that writes without
-    /// having asked for the room is stopped; the lesser of 5GiB and a twentieth of the disk if not given.
+    /// Disk space to keep free, e.g. 20GiB. When little more is free, the agent takes no new jobs; when no more is
+    /// free, it stops a job that writes without a `disk` of its own. If not given, 5GiB or a twentieth of the disk,
+    /// whichever is less.
     #[arg(long, env = "BTCTL_AGENT_DISK_RESERVE", value_name = "SIZE")]
     pub disk_reserve: Option<String>,
-    /// How long the container engine may take to make, start, stop or remove one container before it counts as wedged.
+    /// How long the container engine may take to make, start, stop or remove one container before it counts as hung.
     #[arg(long, env = "BTCTL_AGENT_ENGINE_DEADLINE", default_value = "2m", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub engine_deadline: Duration,
-    /// Containers that are made and started at once.
+    /// How many containers are made and started at once.
     #[arg(long, env = "BTCTL_AGENT_STARTS_AT_ONCE", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub starts_at_once: u32,
-    /// Outputs that are sent at once, of all jobs together.
+    /// How many outputs are sent at once, of all jobs together.
     #[arg(long, env = "BTCTL_AGENT_UPLOADS_AT_ONCE", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub uploads_at_once: u32,
-    /// Bytes a second that outputs may take of the network, all together, e.g. 50MiB; as many as go if not given.
+    /// Most bytes a second that all outputs together are sent at, e.g. 50MiB; no limit if not given.
     #[arg(long, env = "BTCTL_AGENT_UPLOAD_RATE", value_parser = parse_rate, value_name = "SIZE")]
     pub upload_rate: Option<u64>,
     /// What runs containers. `simulated` runs none: it is for scale and fault tests.

@@ -4,6 +4,8 @@
 //! has at most one container, and a container that has run is never started again.
 
 mod docker;
+mod error;
+mod exit;
 mod facts;
 mod place;
 mod simulated;
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use docker::Docker;
+pub(crate) use error::Error;
+pub(crate) use exit::{Exit, classify};
 pub(crate) use facts::{Abilities, ImageFacts, ImageFile, Peek};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -25,7 +29,6 @@ pub(crate) use spec::{Bind, ContainerSpec, Network, Stop};
 
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::log::LogLine;
-use bt_model::reason::Reason;
 use tokio::io::AsyncWrite;
 
 use crate::config::Options;
@@ -349,20 +352,6 @@ pub(crate) struct Sample {
     pub(crate) written_bytes: u64,
 }
 
-/// How a container ended, as the engine tells it; [`classify`] says what it means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Exit {
-    pub(crate) code: i64,
-    /// The kernel killed a process of the container for exceeding its memory; not always the first process.
-    pub(crate) oom: bool,
-    /// The engine's own words about a failure; mostly empty.
-    pub(crate) error: String,
-    /// The engine, or the machine, was stopped while it ran, and may have ended it.
-    pub(crate) interrupted: bool,
-    /// How long it ran, by the engine's clock, if it tells.
-    pub(crate) ran: Option<Duration>,
-}
-
 /// A container of this agent, met on the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -383,138 +372,6 @@ pub(crate) enum FoundState {
     Exited,
 }
 
-/// Why an engine did not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("the container engine did not answer `{call}` within {}", humantime::format_duration(*.after))]
-    Timeout { call: &'static str, after: Duration },
-    /// The engine is not there, or hung up. It may come back.
-    #[error("{message}")]
-    Unreachable { message: String },
-    /// The image is not on this machine and its registry does not have it either.
-    #[error("no such image: {image}: {message}")]
-    NoSuchImage { image: String, message: String },
-    /// The registry did not give the image; perhaps it would later, or to another agent.
-    #[error("image {image} can't be pulled: {message}")]
-    ImageRefused { image: String, message: String },
-    /// The image has nothing to run, or the command is not in it or is not executable.
-    #[error("{message}")]
-    NoSuchCommand { message: String },
-    /// The image has a file where a directory is to be mounted, or a directory where a file is.
-    #[error("{message}")]
-    Unmountable { message: String },
-    #[error("{message}")]
-    Volume { message: String },
-    #[error("the disk of the container engine is full: {message}")]
-    DiskFull { message: String },
-    /// The container is not there any more; someone else removed it.
-    #[error("the container of attempt {attempt} is gone; something other than this agent removed it")]
-    Gone { attempt: AttemptId },
-    /// The container was never started, so it can't be waited for.
-    #[error("the container of attempt {attempt} was never started: {message}")]
-    NotStarted { attempt: AttemptId, message: String },
-    /// Anything else that the engine refused, in its own words.
-    #[error("the container engine refused `{call}`: {message}")]
-    Engine { call: &'static str, status: Option<u16>, message: String },
-}
-
-impl Error {
-    /// True when the engine, not the request, is at fault, so that the same call may succeed later.
-    pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Timeout { .. } | Self::Unreachable { .. } | Self::DiskFull { .. } => true,
-            Self::ImageRefused { .. } => true,
-            Self::Engine { status, .. } => status.is_none_or(|status| status >= 500),
-            Self::NoSuchImage { .. }
-            | Self::NoSuchCommand { .. }
-            | Self::Unmountable { .. }
-            | Self::Volume { .. }
-            | Self::Gone { .. }
-            | Self::NotStarted { .. } => false,
-        }
-    }
-
-    /// What an attempt that ends by this error failed of.
-    pub(crate) fn reason(&self) -> Reason {
-        match self {
-            Self::NoSuchImage { .. }
-            | Self::ImageRefused { .. }
-            | Self::NoSuchCommand { .. }
-            | Self::Unmountable { .. } => Reason::Image(self.to_string()),
-            Self::Volume { .. } => Reason::Volume(self.to_string()),
-            Self::Timeout { .. }
-            | Self::Unreachable { .. }
-            | Self::DiskFull { .. }
-            | Self::Gone { .. }
-            | Self::NotStarted { .. }
-            | Self::Engine { .. } => Reason::Agent(self.to_string()),
-        }
-    }
-}
-
 fn shared_by_none() -> Error {
     Error::NoSuchCommand { message: "the simulated engine has no containers to share".to_owned() }
-}
-
-/// The highest signal of Linux (`SIGRTMAX`).
-const SIGNAL_MAX: i64 = 64;
-
-/// What a container's end means; `None` is success.
-///
-/// A process that the kernel killed for memory makes the attempt `oom` whatever the exit code says, 0 included: a
-/// worker of a pool was lost, so what the rest computed can't be trusted. An exit code of 128+n stands for signal n,
-/// as shells and the container's init pass it on; 137 without the kernel's word is a kill, not `oom`.
-pub(crate) fn classify(exit: &Exit) -> Option<Reason> {
-    if exit.oom {
-        return Some(Reason::Oom);
-    }
-    match exit.code {
-        1.. if exit.interrupted => {
-            let told = "the container engine or the machine was stopped while the job ran";
-            Some(Reason::Agent(told.to_owned()))
-        }
-        0 if exit.error.is_empty() => None,
-        0 => Some(Reason::Agent(exit.error.clone())),
-        code @ 129.. if code - 128 <= SIGNAL_MAX => Some(Reason::Signal((code - 128) as i32)),
-        code => Some(Reason::Exit(i32::try_from(code).unwrap_or(i32::MAX))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ended(code: i64, oom: bool) -> Option<String> {
-        classify(&Exit { code, oom, error: String::new(), interrupted: false, ran: None })
-            .map(|reason| reason.to_string())
-    }
-
-    #[test]
-    fn an_end_is_told_by_code_and_memory() {
-        assert_eq!(ended(0, false), None);
-        assert_eq!(ended(1, false).as_deref(), Some("exit(1)"));
-        assert_eq!(ended(127, false).as_deref(), Some("exit(127)"));
-        assert_eq!(ended(128, false).as_deref(), Some("exit(128)"));
-        assert_eq!(ended(129, false).as_deref(), Some("signal(1)"));
-        assert_eq!(ended(137, false).as_deref(), Some("signal(9)"));
-        assert_eq!(ended(143, false).as_deref(), Some("signal(15)"));
-        assert_eq!(ended(192, false).as_deref(), Some("signal(64)"));
-        assert_eq!(ended(193, false).as_deref(), Some("exit(193)"));
-        assert_eq!(ended(255, false).as_deref(), Some("exit(255)"));
-        assert_eq!(ended(137, true).as_deref(), Some("oom"));
-        assert_eq!(ended(0, true).as_deref(), Some("oom"));
-    }
-
-    #[test]
-    fn an_end_that_the_machine_may_have_made_is_its_fault() {
-        let exit = |code| Exit { code, oom: false, error: String::new(), interrupted: true, ran: None };
-        assert!(matches!(classify(&exit(143)), Some(Reason::Agent(_))));
-        assert_eq!(classify(&exit(0)), None);
-    }
-
-    #[test]
-    fn an_end_that_the_engine_complains_of_is_no_success() {
-        let exit = Exit { code: 0, oom: false, error: "shim died".to_owned(), interrupted: false, ran: None };
-        assert_eq!(classify(&exit), Some(Reason::Agent("shim died".to_owned())));
-    }
 }

@@ -89,7 +89,7 @@ impl Open {
         let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
         ensure!(
             !file.path.is_empty() && relative.components().all(is_plain),
-            "{:?} is no path of an output",
+            "{:?} is not a path of an output",
             file.path
         );
         let mut parent = dir.to_owned();
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(fs::read(root.join("a/b/x.pkl")).unwrap(), b"x");
         for path in ["../x", "/etc/x", "a/../../x", ""] {
             let told = written(root, file(path, b"x"), b"x").unwrap_err();
-            assert!(told.contains("no path of an output"), "{path}: {told}");
+            assert!(told.contains("not a path of an output"), "{path}: {told}");
         }
         assert!(written(root, file("short", b"abc"), b"ab").unwrap_err().contains("not what was published"));
         assert!(written(root, file("long", b"abc"), b"abcd").unwrap_err().contains("too long"));

@@ -91,7 +91,7 @@ const HINTS: &[Hint] = &[
         when: When::Always,
         means: |manifest| {
             format!(
-                "it may write to {} and /tmp, and to volumes as far as its user (`user`) may; all capabilities are dropped",
+                "it may write to {} and /tmp, and to volumes if its user (`user`) has permission; all capabilities are dropped",
                 manifest.results
             )
         },
@@ -192,7 +192,7 @@ mod tests {
             ("exec /app/run: exec format error", "another kind of machine"),
             ("ModuleNotFoundError: No module named 'pandas'", "build it into the image"),
             ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "network: bridge"),
-            ("PermissionError: [Errno 13] Permission denied: '/data/x'", "as far as its user"),
+            ("PermissionError: [Errno 13] Permission denied: '/data/x'", "if its user"),
             ("/bin/sh: pyton: not found", "not in the image"),
             ("terminate called after throwing an instance of 'std::bad_alloc'", "see `memory`"),
         ] {

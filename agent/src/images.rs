@@ -239,7 +239,7 @@ impl Agent {
                 loaded = &mut loading => match (loaded, refusal.why()) {
                     (Ok(()), _) => break,
                     (Err(_), Some(why)) => {
-                        let message = format!("the archive that was handed in is refused: {why}");
+                        let message = format!("the pushed archive is refused: {why}");
                         return Err(Error::NoSuchImage { image: image.to_owned(), message });
                     }
                     (Err(error), None) => return Err(error),
@@ -255,7 +255,7 @@ impl Agent {
         }
         let found = self.engine.image(&head.id).await?;
         match &found {
-            None => warn!(image, "what was handed in as {image} holds something else"),
+            None => warn!(image, "the archive that was pushed as {image} holds something else"),
             // So that people find it; what bears the name here keeps it.
             Some(_) if !is_id(image) && self.engine.image(image).await?.is_none() => {
                 if let Err(error) = self.engine.tag(&head.id, image).await {

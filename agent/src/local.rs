@@ -291,7 +291,7 @@ impl LocalImage {
         let engine = Engine::connect(&Options::unset()).await?;
         let details = engine.describe(name).await?;
         let details = details.with_context(|| {
-            format!("there is no image {name} on this machine; `docker images` lists them")
+            format!("there is not an image {name} on this machine; `docker images` lists them")
         })?;
         Ok(Self {
             engine,

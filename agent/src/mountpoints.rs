@@ -148,7 +148,7 @@ fn check_one(mounts: &[Mounted], goes: &Goes<'_>) -> Result<(), Misplaced> {
     };
     let why = match beneath(place, &rest) {
         Ok(found) if found.is_dir() == *is_dir => return Ok(()),
-        Ok(_) => format!("{rest} is no {kind}"),
+        Ok(_) => format!("{rest} is not a {kind}"),
         Err(why) => why,
     };
     Err(Misplaced::Volume(format!(
@@ -207,8 +207,8 @@ mod tests {
         {
             assert!(missing.contains(word), "{missing}");
         }
-        assert!(told("/data/list.csv", &q, None).contains("list.csv is no directory"));
-        assert!(told("/data/there", &file, None).contains("there is no file"));
+        assert!(told("/data/list.csv", &q, None).contains("list.csv is not a directory"));
+        assert!(told("/data/there", &file, None).contains("there is not a file"));
         assert!(told("/data/link", &q, None).contains("links are not followed"));
         // The innermost decides.
         assert!(told("/data/there", &q, Some("/data/there/x")).contains("volume q"));

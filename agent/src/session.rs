@@ -103,7 +103,7 @@ fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>> {
     let endpoint = |address: &String| {
         let endpoint = Endpoint::from_shared(address.clone());
         let endpoint = endpoint.with_context(|| {
-            format!("{address:?} is no coordinator's address; it looks like http://host:7600")
+            format!("{address:?} is not a coordinator's address; it looks like http://host:7600")
         })?;
         let endpoint = endpoint
             .connect_timeout(CONNECT)

@@ -64,7 +64,7 @@ impl Line {
         for address in &addresses {
             let endpoint = Endpoint::from_shared(address.clone()).map_err(|error| {
                 let source = &settings.coordinator.source;
-                Error::Usage(format!("coordinator ({source}): {address:?} is no address: {error}"))
+                Error::Usage(format!("coordinator ({source}): {address:?} is not an address: {error}"))
             })?;
             endpoints.push(
                 endpoint

@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7600";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClientFile {
-    /// `http://host:port`; several, parted by commas, are tried in turn.
+    /// `http://host:port`; several, separated by commas, are tried in turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) coordinator: Option<String>,
     /// Whose sweeps a submit makes.
@@ -66,7 +66,7 @@ pub(crate) const VARIABLES: [(&str, &str); 4] = [
 /// What the command line says of the settings; the environment's word is told apart by [`Source`].
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct SettingFlags {
-    /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, parted by commas, are tried in turn.
+    /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, separated by commas, are tried in turn.
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     coordinator: Option<String>,
 }

@@ -26,7 +26,7 @@ impl FromStr for Target {
                 let job = number.parse().ok().filter(|_| number.bytes().all(|b| b.is_ascii_digit()));
                 let job = job.ok_or_else(|| {
                     format!(
-                        "{number:?} is no number of a job; write SWEEP or SWEEP/NUMBER, such as sma-cross/17"
+                        "{number:?} is not a number of a job; write SWEEP or SWEEP/NUMBER, such as sma-cross/17"
                     )
                 })?;
                 (sweep, Some(job))

@@ -15,15 +15,15 @@ pub struct Options {
     /// Address that clients and agents connect to.
     #[arg(long, env = "BTCTL_LISTEN", default_value = "127.0.0.1:7600", value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
-    /// Where results are published: a directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix. What a
-    /// bucket needs besides comes from the environment, e.g. AWS_ACCESS_KEY_ID.
+    /// Where results are published: a directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix. A
+    /// bucket's credentials come from the environment, e.g. AWS_ACCESS_KEY_ID.
     #[arg(long, env = "BTCTL_STORE", value_name = "DIR|URL")]
     pub store: Location,
-    /// Use this store from now on, though the queue's results are in another one, or the store is another queue's, or one
-    /// of them was restored from a backup. Once is enough.
+    /// Use this store from now on, even if the queue's results are in another store, the store belongs to another
+    /// queue, or one of them was restored from a backup. Give it once only.
     #[arg(long)]
     pub adopt_store: bool,
-    /// How outputs are sent and stored: as they are (none), or compressed (zstd).
+    /// How outputs are sent and stored: uncompressed (none), or compressed (zstd).
     #[arg(long, env = "BTCTL_COMPRESS", default_value = "none", value_name = "none|zstd")]
     pub compress: Encoding,
     /// How long a lease holds after its last renewal.
@@ -39,17 +39,17 @@ pub struct Options {
 /// When the store is cleaned, and of what.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Keeping {
-    /// How long outputs are kept that attempts left which failed or were lost.
+    /// How long outputs of failed and lost attempts are kept.
     #[arg(long, env = "BTCTL_KEEP_UNPUBLISHED", default_value = "7d", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub keep_unpublished: Duration,
-    /// How often the store is cleaned of those, and of sweeps that were kept for as long as their manifest says.
+    /// How often the store is cleaned of such outputs, and of sweeps that were kept as long as their manifest says.
     #[arg(long, env = "BTCTL_GC_EVERY", default_value = "1h", value_parser = some_time, value_name = "TIME")]
     pub gc_every: Duration,
 }
 
 fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it is no time at all; write 1h".to_owned()),
+        Ok(Duration::ZERO) => Err("it must be greater than zero, such as 1h".to_owned()),
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }

@@ -15,11 +15,11 @@ pub enum BadAddress {
     Rest { address: String, rest: String, right: String },
     #[error("{0:?}: an address holds no user and no password; write http://host:port")]
     User(String),
-    #[error("{address:?}: {port:?} is no port; write http://host:port with a port from 1 to 65535")]
+    #[error("{address:?}: {port:?} is not a port; write http://host:port with a port from 1 to 65535")]
     Port { address: String, port: String },
     #[error("{address:?} has no port; write http://{host}:7600")]
     NoPort { address: String, host: String },
-    #[error("{0:?} is no address of a coordinator; write http://host:port")]
+    #[error("{0:?} is not an address of a coordinator; write http://host:port")]
     Host(String),
     #[error("no address is given; write http://host:port")]
     None,

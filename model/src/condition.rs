@@ -29,7 +29,7 @@ impl<'e> Condition<'e> {
                 String::new()
             };
             return Err(Error::new(format!(
-                "`where` ({source:?}) uses `{name}`, which is no parameter{hint}{list}"
+                "`where` ({source:?}) uses `{name}`, which is not a parameter{hint}{list}"
             )));
         }
         Ok(Self { source, expression })
@@ -62,7 +62,7 @@ pub(crate) fn compile(source: &str) -> Result<Expression, Error> {
         let hint = hint(source).map_or_else(|| fault.to_string(), str::to_owned);
         let short: String = source.chars().take(200).collect();
         let dots = if short.len() < source.len() { "..." } else { "" };
-        Error::new(format!("`where` ({short:?}{dots}) is no expression: {hint}"))
+        Error::new(format!("`where` ({short:?}{dots}) is not an expression: {hint}"))
     })
 }
 

@@ -31,7 +31,7 @@ pub struct NoName {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no encoding of stored files; these are: none, zstd")]
+#[error("{0:?} is not an encoding of stored files; these are: none, zstd")]
 pub struct Unknown(String);
 
 impl Encoding {

@@ -96,11 +96,11 @@ fn check_domain(domain: &str) -> Result<(), String> {
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
     if !is_address && !host.split('.').all(is_label) {
-        return Err(format!("has the registry {domain:?}, which is no host"));
+        return Err(format!("has the registry {domain:?}, which is not a host"));
     }
     match port {
         Some(port) if port.parse::<u16>().is_err() => {
-            Err(format!("has the registry {domain:?}; {port:?} is no port"))
+            Err(format!("has the registry {domain:?}; {port:?} is not a port"))
         }
         _ => Ok(()),
     }
@@ -219,9 +219,9 @@ mod tests {
             ("-bt", "the part"),
             ("b___t", "the part"),
             ("b..t", "the part"),
-            ("reg:port/bt", "is no port"),
-            ("reg:99999/bt", "is no port"),
-            ("re_g.io/bt", "is no host"),
+            ("reg:port/bt", "is not a port"),
+            ("reg:99999/bt", "is not a port"),
+            ("re_g.io/bt", "is not a host"),
             ("sha256:0123", "a digest of 4 signs"),
             ("bt@sha256:0123", "a digest of 4 signs"),
             ("bt@sha256:", "a digest of 0 signs"),

@@ -107,7 +107,7 @@ pub fn check_name(name: &str) -> Result<(), MetricsError> {
     if name.len() > MAX_NAME || name.contains('\0') {
         let short: String = name.chars().take(40).collect();
         return Err(MetricsError(format!(
-            "{short:?}... is no name for a metric; {MAX_NAME} bytes are the most"
+            "{short:?}... is not a name for a metric; {MAX_NAME} bytes are the most"
         )));
     }
     Ok(())

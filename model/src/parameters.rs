@@ -178,7 +178,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), NotParameters> {
     }
     let name: String = name.chars().take(80).collect();
     Err(NotParameters(format!(
-        "{name:?} is no name for a parameter: letters, digits, `_` and `-`, a letter or `_` first, {MAX_NAME} at most"
+        "{name:?} is not a name for a parameter: letters, digits, `_` and `-`, a letter or `_` first, {MAX_NAME} at most"
     )))
 }
 
@@ -257,7 +257,7 @@ mod tests {
         refused("[1]", "a JSON object");
         refused(r#"{"a": [1]}"#, "`a` is a list");
         refused(r#"{"a": null}"#, "`a` has no value");
-        refused(r#"{"1a": 1}"#, "\"1a\" is no name");
+        refused(r#"{"1a": 1}"#, "\"1a\" is not a name");
         refused(r#"{"fast-ma": 1, "fast_ma": 2}"#, "`fast_ma` is named like another, `fast-ma`");
         refused(r#"{"Fast": 1, "fast": 2}"#, "both would be BT_PARAM_FAST");
     }

@@ -306,7 +306,7 @@ mod tests {
                 takes(source, json!({"mode": "x", "a": 1}), json!({"a": 2, "b": 1, "b.c": 2})).unwrap_err();
             assert!(error.contains(part), "{source}: {error}");
         };
-        fails("a >", "is no expression");
+        fails("a >", "is not an expression");
         fails("a = 3", "write == to compare");
         fails("b && mode", "write `and`");
         fails("b + 1", "gives 2 for job 7; it must be true or false");

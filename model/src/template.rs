@@ -153,7 +153,7 @@ impl<'m> Template<'m> {
             });
         }
         let parts = parts::parse(source)
-            .map_err(|why| Error::new(format!("{} is no template: {why}", show(&path, source))))?;
+            .map_err(|why| Error::new(format!("{} is not a template: {why}", show(&path, source))))?;
         let expressions = || {
             parts.iter().filter_map(|part| match part {
                 Part::Expression(expression) => Some(expression),
@@ -181,7 +181,7 @@ impl<'m> Template<'m> {
                             Some(name) if self.names.contains(name) => {
                                 let hint = suggestion(name, parameters.names(), "parameters");
                                 fails(format!(
-                                    "{} uses `{name}`, which is no parameter{hint}",
+                                    "{} uses `{name}`, which is not a parameter{hint}",
                                     show(&self.path, self.source)
                                 ))
                             }

@@ -53,7 +53,7 @@ pub struct ResultDocument {
     /// As it ran; empty: the image's own.
     #[serde(default)]
     pub command: Vec<String>,
-    /// In place of the image's.
+    /// Instead of the image's.
     #[serde(default)]
     pub entrypoint: Option<Vec<String>>,
     /// As the manifest and the parameters make it; the values of names that look like secrets are `***`.
@@ -72,7 +72,7 @@ pub struct ResultDocument {
     #[serde(default)]
     pub usage: UsageEntry,
     pub files: Vec<FileEntry>,
-    /// What the job printed, beside this document: `stdout.log` and `stderr.log`, if anything was.
+    /// What the job printed, beside this document: `stdout.log` and `stderr.log`. Absent if it printed nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<FileEntry>,
 }
@@ -92,9 +92,9 @@ pub struct VolumeEntry {
     pub volume: String,
     pub target: String,
     pub read_only: bool,
-    /// Of what it held, 64 hexadecimal digits, where the agent's owner asked for it and it stayed as it was.
+    /// Of its content, 64 hexadecimal digits; null if it has none, or if it changed while the job ran.
     pub fingerprint: Option<String>,
-    /// It has changed while the job ran, so that nobody knows what the job has read.
+    /// It changed while the job ran, so what the job read is unknown.
     pub changed: bool,
 }
 
@@ -152,8 +152,8 @@ pub struct FileEntry {
     pub size: u64,
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
-    /// Where it stands in place of `path`, in how many bytes, and what they are to be decoded by, where it is not stored
-    /// as it is. `size` and `sha256` are those of the decoded file.
+    /// Its name in the store instead of `path`, its size there, and how to decode it, if it is not stored as it is.
+    /// `size` and `sha256` are those of the decoded file.
     #[serde(flatten)]
     pub stored: Option<StoredEntry>,
 }

@@ -31,17 +31,17 @@ pub enum Cloud {
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     #[error(
-        "{scheme}:// is no store; give a directory, file:///srv/results, s3://bucket/prefix, gs://bucket/prefix or \
+        "{scheme}:// is not a store; give a directory, file:///srv/results, s3://bucket/prefix, gs://bucket/prefix or \
          az://container/prefix"
     )]
     Scheme { scheme: String },
     #[error("a store's location holds no credentials; they come from the environment ({variables})")]
     Credentials { variables: &'static str },
-    #[error("{bucket:?} is no bucket's name; a store looks like {scheme}://bucket/prefix")]
+    #[error("{bucket:?} is not a bucket's name; a store looks like {scheme}://bucket/prefix")]
     Bucket { bucket: String, scheme: &'static str },
     #[error("{prefix:?} can't be the prefix of stored files: {why}")]
     Prefix { prefix: String, why: String },
-    #[error("{given:?} is no directory: {why}")]
+    #[error("{given:?} is not a directory: {why}")]
     Directory { given: String, why: String },
     #[error("{given:?} begins like a URL, and is none of a store: {remedy}")]
     LikeUrl { given: String, remedy: String },
@@ -193,7 +193,7 @@ mod tests {
         let refused = [
             ("http://host/x", "s3://bucket/prefix"),
             ("s3://", "s3://bucket/prefix"),
-            ("s3://a b/x", "no bucket's name"),
+            ("s3://a b/x", "not a bucket's name"),
             ("s3://bucket/a/../b", "a/../b"),
             ("file://host/x", "file:///srv/results"),
             ("file://", "file:///srv/results"),

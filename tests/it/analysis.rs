@@ -217,11 +217,11 @@ fn metrics_are_taken_from_what_jobs_have_written_in_their_way() {
     let table = |text: &str| fs::write(cluster.dir().join("t.csv"), text).unwrap();
     for (text, part) in [
         ("jobs,x\n0,1\n", "it has no column `job`"),
-        ("job,x\n0,abc\n", "line 2: \"abc\" for `x` is no number"),
+        ("job,x\n0,abc\n", "line 2: \"abc\" for `x` is not a number"),
         ("job,x\n0,1\n0,2\n", "job 0 is given twice"),
         ("job,x\n3,1\n", "job 3 is failed; only jobs that have succeeded"),
         ("job,x\n9,1\n", "has no job 9"),
-        ("job,x\n0,1\nx,2\n", "line 3: \"x\" is no number of a job"),
+        ("job,x\n0,1\nx,2\n", "line 3: \"x\" is not a number of a job"),
         ("job,n\n0,1\n1,7\n", "other values of n (job 1 is the first)"),
     ] {
         table(text);

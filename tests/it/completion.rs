@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use bt_tests::{Cluster, Options, btctl_path, wait_until};
+use bt_tests::{Cluster, Options, btctl_path};
 
 /// What bash offers for the last of these words.
 fn complete(coordinator: &str, home: &std::path::Path, words: &[&str]) -> Vec<String> {
@@ -32,12 +32,7 @@ fn names_are_completed_from_the_coordinator() {
     let id = cluster.submit_simulated(&["--name", "sma-cross", "--matrix", "n=0:11:1", "--tag", "nightly"]);
     cluster.submit_simulated(&["--name", "sma-slow"]);
     cluster.wait_ended(&id);
-    // The shell waits no longer than a moment for a coordinator, which a busy machine may need.
-    let complete = |words: &[&str]| {
-        wait_until(&format!("{words:?} are completed"), || {
-            Some(complete(&cluster.address(), cluster.dir(), words)).filter(|names| !names.is_empty())
-        })
-    };
+    let complete = |words: &[&str]| complete(&cluster.address(), cluster.dir(), words);
     assert_eq!(complete(&["show", "sma"]), ["sma-cross", "sma-slow"]);
     assert_eq!(complete(&["results", "get", &id[..6]]), [id.as_str()]);
     assert_eq!(complete(&["logs", "sma-cross/1"]), ["sma-cross/1", "sma-cross/10", "sma-cross/11"]);

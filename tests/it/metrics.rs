@@ -125,7 +125,7 @@ fn jobs_are_ranked_among_those_that_are_wanted() {
         (vec!["--where", "trades > 3"], "`trades` is a metric and a parameter"),
         (vec!["--where", "metrics.trade > 3"], "did you mean `trades`?"),
         (vec!["--where", "fats > 3"], "which no job has; did you mean `fast`?"),
-        (vec!["--where", "fast >"], "is no expression"),
+        (vec!["--where", "fast >"], "is not an expression"),
         (vec!["--where", "fast + 1"], "it must be true or false"),
     ] {
         let run = cluster.run(&[&["top", &sweep, "--by", "sharpe"], &flags[..]].concat());

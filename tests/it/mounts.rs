@@ -92,7 +92,7 @@ fn nothing_is_ever_made_in_a_volume() {
     waits(plain, &["-v", "p:/data:ro", "-v", "q:/data/cache:ro"], &["volume p", "volume q", missing]);
     waits(plain, &["-v", "p:/data", "-v", "new:/data/new.csv:ro"], &["no file new.csv"]);
     waits(plain, &["-v", "p:/data", "-w", "/data/out"], &["the working directory", "no directory out"]);
-    waits(plain, &["-v", "p:/data:ro", "-w", "/data/list.csv"], &["list.csv is no directory"]);
+    waits(plain, &["-v", "p:/data:ro", "-w", "/data/list.csv"], &["list.csv is not a directory"]);
     waits(&image("workdir"), &["-v", "p:/data"], &["the working directory", "no directory out"]);
     waits(&image("declares"), &["-v", "p:/data"], &["VOLUME /data/cache", "no directory cache"]);
 

@@ -178,7 +178,7 @@ fn a_dash_is_standard_input_or_output_and_never_a_file() {
     for ending in ["xlsx", "XLSX", "tsv", "parquet.gz", "txt"] {
         let refused = cluster.run(&["export", "dash", "--file", &format!("jobs.{ending}")]);
         assert_eq!(refused.code, 2, "{refused:?}");
-        assert!(refused.stderr.contains("there are .csv, .json and .parquet"), "{refused:?}");
+        assert!(refused.stderr.contains("write .csv, .json or .parquet"), "{refused:?}");
     }
     let contradictory = cluster.run(&["export", "dash", "--file", "jobs.json", "-o", "csv"]);
     assert_eq!(contradictory.code, 2, "{contradictory:?}");
@@ -225,7 +225,7 @@ fn reasons_of_many_agents_are_grouped_and_the_true_one_is_seen() {
     let shown = cluster.ok(&["show", &sweep]);
     assert!(shown.contains("31 agents ("), "{shown}");
     let listed = cluster.run(&["agents", "ls"]);
-    assert!(listed.stderr.contains("all 31 agents were not heard of for more than a day"), "{listed:?}");
+    assert!(listed.stderr.contains("all 31 agents have been silent for more than a day"), "{listed:?}");
 }
 
 #[test]

@@ -28,6 +28,23 @@ fn outputs_that_are_left_out_are_named() {
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
 }
 
+/// Nothing ever writes into the pipe: whoever opened it to read would wait for ever.
+#[test]
+fn metrics_that_are_a_pipe_are_left_out_and_hold_nothing_up() {
+    let cluster = Cluster::start();
+    let pipe = "mkfifo /results/metrics.json; echo x > /results/kept";
+    let sweep = cluster.submit(&[], pipe);
+    cluster.wait_count(&sweep, "succeeded", 1);
+    let shown = cluster.ok(&["show", &format!("{sweep}/0")]);
+    assert!(shown.contains("no metrics are reported: metrics.json is a named pipe"), "{shown}");
+    assert_eq!(cluster.ok(&["results", "ls", &sweep, "-o", "name"]), "0/kept\n");
+    let sweep = cluster.submit(&["--require-metric", "sharpe"], pipe);
+    cluster.wait_ended(&sweep);
+    let jobs = cluster.json(&["jobs", &sweep]);
+    let reason = jobs[0]["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("outputs(") && reason.contains("named pipe"), "{jobs}");
+}
+
 #[test]
 fn a_failure_that_the_log_explains_comes_with_a_hint() {
     let cluster = Cluster::start();

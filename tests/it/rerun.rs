@@ -173,7 +173,7 @@ fn what_can_not_be_run_again_is_refused_before_anything_is_queued() {
     check(&["rerun", "nobody/1"], 3, "nobody");
     check(&["rerun", "--verify", "failing/0"], 3, "has no published result");
     check(&["rerun", "failing/0", "--ignore", "x"], 2, "--verify");
-    check(&["rerun", "--verify", "failing/0", "--ignore", "["], 2, "no pattern of paths");
+    check(&["rerun", "--verify", "failing/0", "--ignore", "["], 2, "not a pattern of paths");
     assert_eq!(cluster.database.query("select count(*) from sweeps"), ["1"]);
     // Without --verify a failure can be had again.
     check(&["rerun", "failing/0", "--wait"], 1, "exit(3)");

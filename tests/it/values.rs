@@ -156,6 +156,25 @@ fn expressions_over_mixed_types_name_the_job_and_the_values() {
 }
 
 #[test]
+fn top_over_mixed_types_names_the_job_and_both_values() {
+    let cluster = Cluster::with(Options::simulated(&[]));
+    let sweep =
+        cluster.submit_simulated(&["--name", "mixed", "--matrix", "fast=7,\"5\",12", "--matrix", "slow=10"]);
+    cluster.wait_count(&sweep, "succeeded", 3);
+    let top = |condition: &str| {
+        cluster.run(&["top", "mixed", "--by", "sharpe", "--where", condition, "-o", "name"])
+    };
+    cluster.database.query("update jobs set metrics = '{\"sharpe\": 1}' where number <> 1");
+    assert_eq!(top("fast < slow").stdout, "mixed/0\n", "a job that is not ranked is not compared");
+    cluster.database.query("update jobs set metrics = '{\"sharpe\": 1}'");
+    let refused = top("fast < slow");
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
+    let why = r#"the text "5" is compared with the number 10"#;
+    assert!(refused.stderr.contains("job 1") && refused.stderr.contains(why), "{refused:?}");
+    assert_eq!(top("fast | int < slow").stdout, "mixed/0\nmixed/1\n");
+}
+
+#[test]
 fn files_and_flags_that_are_not_clearly_meant_are_refused_with_a_place() {
     let cluster = Cluster::without_agent(Options::default());
     let submit = |flags: &[&str]| {

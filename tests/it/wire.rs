@@ -121,7 +121,7 @@ fn a_client_made_from_the_proto_files_submits_every_form_of_a_list() {
     refused(client.submit("c", &with(r#""params": "rows""#), &[]), "there are no jobs");
     refused(client.submit("d", bare, &["[1]"]), "parameters are a JSON object");
     refused(client.submit("e", bare, &[r#"{"fast": [1]}"#]), "`fast` is a list");
-    refused(client.submit("f", bare, &[r#"{"slow": 1}"#]), "uses `fast`, which is no parameter");
+    refused(client.submit("f", bare, &[r#"{"slow": 1}"#]), "uses `fast`, which is not a parameter");
     refused(client.submit("", bare, &rows), "1 to 200 characters");
     refused(client.submit(&"k".repeat(201), bare, &rows), "1 to 200 characters");
     let ranked = v1::ListJobsRequest {

@@ -17,8 +17,9 @@ const EXAMPLES: &str = "\
 Example:
   btctl agent --coordinator http://10.0.0.5:7600 --volume prices=/srv/prices:ro --label pool=spot
 
-A first SIGTERM or Ctrl-C lets running jobs finish for the drain timeout, then hands them back; a second hands them
-back at once. SIGUSR1 upgrades it: it goes on as the program that is installed now, and keeps its containers.";
+After a first SIGTERM or Ctrl-C, running jobs have the drain timeout to finish, and are then handed back; a second one \
+hands them back at once. SIGUSR1 upgrades the agent: it restarts as the program that is installed now, and keeps its \
+containers.";
 
 /// Run an agent: it takes jobs from the coordinator and runs them in containers on this machine.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,12 +27,13 @@ back at once. SIGUSR1 upgrades it: it goes on as the program that is installed n
 pub(crate) struct Agent {
     #[command(flatten)]
     options: bt_agent::Options,
-    /// Directory of the agent's id, logs, and outputs that are not published yet [default:
+    /// Directory for the agent's id, logs, and outputs that are not published yet [default:
     /// $XDG_STATE_HOME/btctl/agent, as root /var/lib/btctl/agent].
     #[arg(long, env = "BTCTL_AGENT_STATE_DIR", value_name = "DIR", value_parser = files::directory)]
     state_dir: Option<PathBuf>,
-    /// How outputs get into the store: `auto` (this agent writes them itself if it reaches the store where the coordinator
-    /// says that it is), `relay` (through the coordinator), or where the store is from here, e.g. a mount at another path.
+    /// How outputs get into the store: `auto` (the agent writes them itself if it reaches the store at the
+    /// coordinator's address, else through the coordinator), `relay` (through the coordinator), or the store's address
+    /// on this machine, e.g. a mount at another path.
     #[arg(long, env = "BTCTL_AGENT_STORE", default_value = "auto", value_name = "auto|relay|DIR|URL")]
     store: StoreChoice,
     /// So many agents in one process, each with a directory and a name of its own; only with the simulated engine.

@@ -14,12 +14,12 @@ use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, words};
 use crate::settings::Settings;
 
-/// Look at the agents, and take them out of service.
+/// Show the agents, and take them out of service.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Agents {
-    /// List the agents: what each offers, what is free, and how it is.
+    /// List the agents: what each offers, what is free, and its state.
     Ls(Ls),
-    /// Show all of one agent: what it offers, and what its jobs get that ask for nothing.
+    /// Show one agent in full: what it offers, and what jobs get that ask for nothing.
     Show(Show),
     /// Give agents no new jobs, even after a restart; running jobs continue.
     #[command(after_help = "Example:\n  btctl agents drain node7 --wait && ssh node7 sudo poweroff")]
@@ -41,7 +41,7 @@ pub(crate) struct Drain {
     /// Names, ids or beginnings of ids.
     #[arg(required = true, value_name = "AGENT")]
     agents: Vec<String>,
-    /// Return when none of their jobs runs any more.
+    /// Wait until none of their jobs is running.
     #[arg(long)]
     wait: bool,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Undrain {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// Those as well that were not heard of for more than a day.
+    /// Include agents that have been silent for more than a day.
     #[arg(short, long)]
     all: bool,
     #[command(flatten)]
@@ -82,7 +82,7 @@ impl Show {
         let row = row(agent.clone())?;
         let titles = columns().into_iter().map(|column| column.name);
         let mut facts: Vec<_> = titles.zip(row.cells).collect();
-        let json = Json::of(&ShownAgent { agent: document(&agent)?, running_jobs });
+        let json = Json::of(&ShownAgent { agent: document(&agent)?, running_jobs })?;
         facts.extend(running.iter().map(|job| {
             let since = job.started.as_ref().or(job.leased.as_ref());
             let time =
@@ -170,10 +170,10 @@ impl Ls {
             (false, _) => {}
             (true, 0) => say("no agent has ever connected; start one with `btctl agent`"),
             (true, 1) => {
-                say("the only agent was not heard of for more than a day; `btctl agents ls --all` lists it")
+                say("the only agent has been silent for more than a day; `btctl agents ls --all` lists it")
             }
             (true, known) => say(&format!(
-                "all {known} agents were not heard of for more than a day; `btctl agents ls --all` lists them"
+                "all {known} agents have been silent for more than a day; `btctl agents ls --all` lists them"
             )),
         }
         let rows = agents.into_iter().map(row).collect::<Result<_, _>>()?;
@@ -212,7 +212,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
     let (capacity, free) = (agent.capacity.unwrap_or_default(), agent.free.unwrap_or_default());
     let mut labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     labels.sort_unstable();
-    let json = Json::of(&document(&agent)?);
+    let json = Json::of(&document(&agent)?)?;
     let cells = vec![
         Cell::text(&agent.name),
         Cell::text(agent.state),

@@ -22,7 +22,7 @@ Examples:
 pub(crate) struct Cancel {
     #[arg(required_unless_present = "all", value_name = "SWEEP[/JOB]")]
     targets: Vec<Target>,
-    /// All of your sweeps that have not finished.
+    /// Cancel all of your sweeps that have not finished.
     #[arg(long, conflicts_with = "targets")]
     all: bool,
     /// With --all: the sweeps of this owner instead of yours.

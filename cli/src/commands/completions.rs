@@ -11,10 +11,10 @@ Examples:
   echo 'source <(btctl completions bash)' >> ~/.bashrc
   echo 'source <(btctl completions zsh)' >> ~/.zshrc
   btctl completions fish > ~/.config/fish/completions/btctl.fish
-Names of sweeps, jobs, agents, metrics, volumes and tags are completed too; the coordinator is asked for them, and has
-1.5 s to answer.";
+Names of sweeps, jobs, agents, metrics, volumes and tags are completed too: btctl asks the coordinator for them, and \
+waits at most 1.5 s for the answer.";
 
-/// Print a script that makes a shell complete btctl's command lines.
+/// Print a script that completes btctl's command lines in a shell.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Completions {

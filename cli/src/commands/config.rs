@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::output::{Cell, Column, OutputArgs, Row, View};
 use crate::settings::{Setting, Settings};
 
-/// Look at the settings.
+/// Show the settings.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Config {
     /// Show each setting's value and where it comes from: a flag, the environment, a file or the default.
@@ -24,17 +24,17 @@ impl Config {
         let columns = ["setting", "value", "source"].map(Column::always).into();
         let row = |name: &str, setting: &Setting| {
             let source = setting.source.to_string();
-            Row {
+            Ok::<_, Error>(Row {
                 json: Json::of(&documents::Setting {
                     setting: name.to_owned(),
                     value: setting.value.clone(),
                     source: source.clone(),
-                }),
+                })?,
                 cells: [name, &setting.value, &source].map(Cell::text).into(),
                 name: name.to_owned(),
-            }
+            })
         };
-        let rows = vec![row("coordinator", &settings.coordinator), row("owner", &settings.owner)];
+        let rows = vec![row("coordinator", &settings.coordinator)?, row("owner", &settings.owner)?];
         View { columns, rows }.print(show.output.output)
     }
 }

@@ -16,8 +16,8 @@ use crate::target::Target;
 /// What is typed and not sent yet.
 const MESSAGES: usize = 64;
 
-/// Open a shell in the same image, mounts, environment and limits as a job has, on the agent where it was last. What it
-/// leaves in the results directory is thrown away.
+/// Open a shell with a job's image, mounts, environment and limits, on the agent that ran it last. What you write to
+/// the results directory is thrown away.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  btctl debug sma-cross/17\n  echo 'env; ls -l /data' | btctl debug sma-cross/17"

@@ -9,7 +9,7 @@ use crate::output::say;
 use crate::settings::Settings;
 use crate::target::{self, resolve_to_change};
 
-/// Add tags to a sweep, or take them away; `btctl ls --tag` lists by them.
+/// Add tags to a sweep, or remove them; `btctl ls --tag` finds sweeps by tag.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  btctl tag sma-cross nightly desk:fx\n  btctl tag sma-cross --remove nightly"
@@ -20,12 +20,12 @@ pub(crate) struct Tag {
     /// Tags to add.
     #[arg(value_name = "TAG", value_parser = tag)]
     add: Vec<String>,
-    /// Tag to take away; may be repeated.
+    /// Tag to remove; may be repeated.
     #[arg(long, value_name = "TAG")]
     remove: Vec<String>,
 }
 
-/// Write a note on a sweep, in place of an earlier one; an empty text removes it.
+/// Write a note on a sweep; it replaces an earlier one, and an empty text removes it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  btctl note sma-cross 'for the committee on Friday'")]
 pub(crate) struct Note {

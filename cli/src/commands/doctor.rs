@@ -7,7 +7,7 @@ use crate::output::{Cell, OutputArgs, print_facts};
 use crate::settings::Settings;
 use crate::up;
 
-/// Look at this machine as an agent would: its size and what jobs get of it, its container engine, the coordinator.
+/// Check this machine as an agent would: its size and what jobs get of it, its container engine, the coordinator.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
@@ -26,7 +26,7 @@ impl Doctor {
         };
         let coordinator = match agents {
             Some(agents) => format!("{address} ({agents} agents)"),
-            None => format!("none answers at {address}"),
+            None => format!("no coordinator answers at {address}"),
         };
         let json = Json::of(&Machine {
             host: found.host.clone(),
@@ -47,7 +47,7 @@ impl Doctor {
             coordinator: coordinator.clone(),
             coordinator_agents: agents,
             troubles: found.troubles.clone(),
-        });
+        })?;
         let facts = [
             ("host", Cell::text(found.host)),
             ("platform", Cell::text(found.platform)),

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::files;
 use crate::up::{self, Place};
 
-/// End a `btctl up`; the queue and the results are kept.
+/// Stop what `btctl up` started; the queue and the results are kept.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  btctl down\n  btctl down --now --state-dir /data/btctl")]
 pub(crate) struct Down {

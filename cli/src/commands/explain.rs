@@ -9,8 +9,8 @@ use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_js
 use crate::settings::Settings;
 use crate::target::Target;
 
-/// Say why a job does not run: what holds it or its sweep back, and what each agent says to it. Of a finished job, say how
-/// it ended and what may be done about it.
+/// Say why a job does not run: what holds it or its sweep back, and why each agent can't take it. For a finished job,
+/// say how it ended and what can be done about it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  btctl explain sma-cross/17\n  btctl explain sma-cross -o json")]
 pub(crate) struct Explain {
@@ -31,7 +31,7 @@ impl Explain {
         match self.output.output {
             Format::Json => {
                 let agents = agents.into_iter().map(|said| AgentReason { agent: said.agent, why: said.why });
-                print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next }))
+                print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next })?)
             }
             Format::Table | Format::Wide => {
                 print(&format!("{sweep}/{job} is {state}"))?;

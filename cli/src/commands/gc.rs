@@ -14,24 +14,24 @@ use crate::target;
 
 const EXAMPLES: &str = "\
 Examples:
-  btctl gc --dry-run                     # what would go, and how much it is
+  btctl gc --dry-run                     # what would be removed, and its size
   btctl gc
   btctl gc sma-cross --older-than 1h
-A coordinator does it by itself as well (--gc-every, --keep-unpublished). Removed are outputs of attempts that failed or
-were lost and of sweeps that were kept for as long as their manifest's `keep` says; never a result, and never anything
-that btctl does not know.";
+A coordinator also does this by itself (--gc-every, --keep-unpublished). It removes outputs of failed and lost attempts, \
+and of sweeps that were kept as long as their manifest's `keep` says. It never removes other results, nor files that \
+btctl did not write.";
 
-/// Remove from the store what attempts left that failed or were lost, and results whose time has passed.
+/// Remove outputs of failed and lost attempts from the store, and results that were kept for their full time.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Gc {
-    /// Only of this sweep.
+    /// Only outputs of this sweep.
     #[arg(value_name = "SWEEP", value_parser = target::sweep)]
     sweep: Option<String>,
-    /// Only tell what would be removed.
+    /// Only print what would be removed.
     #[arg(long)]
     dry_run: bool,
-    /// How long ago an attempt must have ended for its outputs to go [default: the coordinator's --keep-unpublished].
+    /// Remove outputs of attempts that finished longer ago than this [default: the coordinator's --keep-unpublished].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ impl Gc {
             }
             files += garbage.files;
             bytes += garbage.bytes;
-            rows.push(row(&garbage));
+            rows.push(row(&garbage)?);
         }
         View { columns, rows }.print_unless_empty(&self.output)?;
         let what = if self.dry_run { "would be removed" } else { "removed" };
@@ -71,9 +71,9 @@ impl Gc {
     }
 }
 
-fn row(garbage: &v1::Garbage) -> Row {
+fn row(garbage: &v1::Garbage) -> Result<Row, Error> {
     let attempt = Some(garbage.attempt).filter(|attempt| *attempt > 0);
-    Row {
+    Ok(Row {
         json: Json::of(&documents::Garbage {
             sweep: garbage.sweep_name.clone(),
             sweep_id: garbage.sweep.clone(),
@@ -82,7 +82,7 @@ fn row(garbage: &v1::Garbage) -> Row {
             why: garbage.why.clone(),
             files: garbage.files,
             size: garbage.bytes,
-        }),
+        })?,
         cells: vec![
             Cell::text(&garbage.sweep_name),
             Cell::number(garbage.job),
@@ -92,5 +92,5 @@ fn row(garbage: &v1::Garbage) -> Row {
             Cell::Bytes(garbage.bytes),
         ],
         name: format!("{}/{}", garbage.sweep_name, garbage.job),
-    }
+    })
 }

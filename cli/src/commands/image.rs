@@ -20,20 +20,20 @@ use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
 
-/// Hand images in that no registry has, and look at them.
+/// Push images that are in no registry, and show them.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Image {
-    /// Hand in an image of this machine: agents that need it load it from the coordinator, once each.
+    /// Push an image of this machine: each agent that needs it loads it once from the coordinator.
     #[command(
         after_help = "Examples:\n  btctl image push sma-cross:1\n  docker save -o image.tar sma-cross:1\n  \
                       btctl image push --file image.tar sma-cross:1"
     )]
     Push(Push),
-    /// List the images that were handed in.
+    /// List the images that were pushed.
     Ls(Ls),
-    /// Remove an image that was handed in. Agents that have it keep it.
+    /// Remove an image that was pushed. Agents that have it keep it.
     Rm(Rm),
-    /// Show what an image of this machine is, and what a careful owner would change.
+    /// Show an image of this machine, and what to improve in it.
     Inspect(Inspect),
 }
 
@@ -151,7 +151,7 @@ async fn push(name: &str, file: Option<&Path>, settings: &Settings) -> Result<()
     }
     let pushed = pushed?;
     let image = pushed.image.unwrap_or_default();
-    let became = if pushed.existed { "was handed in before" } else { "is handed in" };
+    let became = if pushed.existed { "was pushed before" } else { "is pushed" };
     say(&format!("{} ({}): it {became}, {}", image.name, image.id, words::size(image.size)));
     Ok(())
 }
@@ -160,7 +160,7 @@ impl Ls {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let images = Client::connect(settings).await?.images().await?;
         if images.is_empty() {
-            say("no image was handed in; btctl image push IMAGE does it");
+            say("no image was pushed; btctl image push IMAGE pushes one");
         }
         let row = |image: v1::Image| {
             let pushed = words::instant(image.pushed.as_ref())?;
@@ -178,7 +178,7 @@ impl Ls {
                     size: image.size,
                     pushed_by: image.pushed_by.clone(),
                     pushed,
-                }),
+                })?,
                 name: image.name,
             })
         };
@@ -204,7 +204,7 @@ impl Inspect {
             facts: image.facts.iter().cloned().collect(),
             warnings: image.warnings.clone(),
             software,
-        });
+        })?;
         let first = [("id", Cell::text(&image.id)), ("size_bytes", Cell::Bytes(image.size_bytes))];
         let texts = image.facts.into_iter().chain([("python", python), ("packages", packages)]);
         let warnings = image.warnings.into_iter().map(|warning| ("warning", warning));

@@ -94,7 +94,7 @@ pub(super) async fn print(
     let mut printer = Printer::new(Vec::new(), form)?;
     while let Some(job) = jobs.next().await {
         let job = job.map_err(Error::broken_off)?;
-        printer.row(Row { cells: Vec::new(), json: Json::of(&document(&job)?), name: name(list, &job) })?;
+        printer.row(Row { cells: Vec::new(), json: Json::of(&document(&job)?)?, name: name(list, &job) })?;
     }
     printer.finish()
 }
@@ -251,7 +251,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.push(Cell::seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));
         cells.push(Cell::bytes(usage.written_bytes));
         cells.push(Cell::seconds(ran(&job)));
-        rows.push(Row { cells, json: Json::of(&document(&job)?), name: name(list, &job) });
+        rows.push(Row { cells, json: Json::of(&document(&job)?)?, name: name(list, &job) });
     }
     Ok(View { columns, rows })
 }

@@ -8,15 +8,15 @@ use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, Row, View, say};
 use crate::settings::Settings;
 
-/// Look at and set limits that jobs of all sweeps share, such as readers of one file server.
+/// Show and set limits that jobs of all sweeps share, such as readers of one file server.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Limits {
-    /// List the limits, and what running jobs take of them.
+    /// List the limits, and how much of them running jobs use.
     Ls(Ls),
-    /// Set a limit. Running jobs stay, even if they take more.
+    /// Set a limit. Running jobs continue, even if they use more.
     #[command(after_help = "Example:\n  btctl limits set nas-io 4")]
     Set(Set),
-    /// Remove a limit; jobs that count against it wait until it is set again.
+    /// Remove a limit; jobs that need it wait until it is set again.
     Rm(Rm),
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Ls {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Set {
     name: String,
-    /// What running jobs may take of it together.
+    /// How much of it running jobs may use together.
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     capacity: u32,
 }
@@ -67,17 +67,17 @@ impl Ls {
         let row = |limit: v1::Limit| {
             let capacity = if limit.set { Cell::number(limit.capacity) } else { Cell::Remark("not set") };
             let capacity_json = limit.set.then_some(limit.capacity);
-            Row {
+            Ok::<_, Error>(Row {
                 cells: vec![Cell::text(&limit.name), capacity, Cell::number(limit.used)],
                 json: Json::of(&documents::Limit {
                     name: limit.name.clone(),
                     capacity: capacity_json,
                     used: limit.used,
-                }),
+                })?,
                 name: limit.name,
-            }
+            })
         };
         let columns = ["name", "capacity", "used"].map(Column::always).into();
-        View { columns, rows: limits.into_iter().map(row).collect() }.print(&self.output)
+        View { columns, rows: limits.into_iter().map(row).collect::<Result<_, _>>()? }.print(&self.output)
     }
 }

@@ -22,7 +22,7 @@ use crate::target::Target;
 const AWAY: Duration = Duration::from_secs(600);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Print a job's log, byte for byte: what it wrote to standard error on standard error.
+/// Print a job's log, byte for byte. What it wrote to standard error goes to standard error.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  btctl logs sma-cross/17\n  btctl logs -f -n 20 sma-cross/17\n  btctl logs --since 10m sma-cross/17\n  \
@@ -32,19 +32,19 @@ pub(crate) struct Logs {
     /// Job; the number may be left out if the sweep has one job only.
     #[arg(value_name = "SWEEP/JOB")]
     target: Target,
-    /// Go on until the job has ended; wait for it if it has not started.
+    /// Continue until the job has finished; wait for it if it has not started.
     #[arg(short, long)]
     follow: bool,
     /// Attempt, counted from 1; the latest if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     attempt: Option<u32>,
-    /// Only the last so many lines of what is there; with --follow, and then what comes.
+    /// Only the last N lines; with --follow, new lines follow them.
     #[arg(short = 'n', long, value_name = "N")]
     tail: Option<usize>,
-    /// Only lines from then on: a time such as 2026-11-26T08:00:00Z, or how long ago, such as 10m.
+    /// Only lines since then: a time such as 2026-11-26T08:00:00Z, or an age such as 10m.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
-    /// The logs of all failed jobs of the sweep, one after the other, each below its name and reason.
+    /// Print the logs of all failed jobs of the sweep, one after another, each below its name and reason.
     #[arg(long, conflicts_with_all = ["follow", "attempt"])]
     failed: bool,
     /// Begin each line with its time.
@@ -278,7 +278,9 @@ fn moment(text: &str) -> Result<Timestamp, String> {
         return Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
     }
     text.parse().map_err(|_| {
-        format!("{text:?} is no time; write one such as 2026-11-26T08:00:00Z, or how long ago, such as 10m")
+        format!(
+            "{text:?} is not a time; write one such as 2026-11-26T08:00:00Z, or how long ago, such as 10m"
+        )
     })
 }
 

@@ -21,7 +21,7 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Ls {
-    /// The finished ones as well.
+    /// List finished sweeps too.
     #[arg(short, long)]
     all: bool,
     /// Only sweeps in this state; may be repeated, or several separated by commas.
@@ -153,7 +153,7 @@ fn row(sweep: v1::Sweep) -> Result<Row, Error> {
         Cell::text(sweep.tags.join(" ")),
         Cell::text(&sweep.note),
     ];
-    Ok(Row { cells, json: Json::of(&document(&sweep)?), name: words::address(&sweep).to_owned() })
+    Ok(Row { cells, json: Json::of(&document(&sweep)?)?, name: words::address(&sweep).to_owned() })
 }
 
 /// A sweep as JSON, in `ls` and in `show`.

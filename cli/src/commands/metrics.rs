@@ -32,12 +32,12 @@ Examples:
   btctl metrics import lean/17 --output summary.csv        # a name and a number on each line, or names above numbers
   btctl metrics import lean --table metrics.csv            # the column job, and one for each metric
 
-Without --map, every number in the file becomes a metric: numbers within objects and lists have names joined by dots.
-With it, those that are mapped and no others, also from texts: \"$1,234.50\" is 1234.5, and \"12.5%\" is 0.125.
-All files are read and checked before anything is written, and each that is wrong is listed. Then all jobs get their
-metrics, or none; with --keep-going those whose file is right.";
+Without --map, every number in the file becomes a metric; names within objects and lists are joined by dots. With --map, \
+only the mapped values become metrics, and texts are read as numbers: \"$1,234.50\" is 1234.5, and \"12.5%\" is 0.125. \
+All files are read and checked before anything is written, and each bad file is listed. If any is bad, no job gets its \
+metrics; with --keep-going, the jobs with good files do.";
 
-/// Add metrics to the jobs that have succeeded.
+/// Add metrics to jobs that succeeded.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Metrics {
     Import(Import),
@@ -59,16 +59,17 @@ pub(crate) struct Import {
     /// Name in the file that becomes a metric; may be repeated.
     #[arg(long, value_name = "METRIC=NAME")]
     map: Vec<Mapping>,
-    /// Leave out the jobs that have no such output.
+    /// Skip jobs that have no such output.
     #[arg(long, requires = "from_output")]
     skip_missing: bool,
-    /// List the jobs whose output is missing, damaged or no metrics, and import those of all other jobs; exit with 1.
+    /// List the jobs whose output is missing, damaged or not metrics, import the metrics of all others, and exit with
+    /// 1.
     #[arg(long, requires = "from_output")]
     keep_going: bool,
-    /// Replace metrics that a job has with another value.
+    /// Replace existing metrics that have another value.
     #[arg(long)]
     overwrite: bool,
-    /// Only say what would change.
+    /// Only print what would change.
     #[arg(long)]
     dry_run: bool,
     /// table, or json.
@@ -117,7 +118,7 @@ impl Import {
                 added: reply.added.clone(),
                 overwritten: reply.overwritten.clone(),
                 dry_run: self.dry_run,
-            }));
+            })?);
         }
         let would = if self.dry_run { "would get" } else { "got" };
         let names = |names: &[String]| match names.is_empty() {
@@ -271,7 +272,7 @@ impl Import {
             }
             let cell = |index: usize| cells.get(index).map_or("", |cell| cell.text.trim());
             let number = cell(at);
-            let job = number.parse().map_err(|_| wrong(format!("{number:?} is no number of a job")))?;
+            let job = number.parse().map_err(|_| wrong(format!("{number:?} is not a number of a job")))?;
             let mut numbers = Map::new();
             for (index, name, texts) in &metrics {
                 let cell = cell(*index);
@@ -279,7 +280,7 @@ impl Import {
                     continue;
                 }
                 let number = if *texts { number_in_text(cell) } else { plain_number(cell) };
-                let number = number.ok_or_else(|| wrong(format!("{cell:?} for `{name}` is no number")))?;
+                let number = number.ok_or_else(|| wrong(format!("{cell:?} for `{name}` is not a number")))?;
                 numbers.insert((*name).to_owned(), Value::Number(number));
             }
             if !numbers.is_empty() {

@@ -7,7 +7,7 @@ use crate::output::say;
 use crate::settings::Settings;
 use crate::target::resolve_to_change;
 
-/// Start no more jobs of these sweeps; those that run go on.
+/// Start no more jobs of these sweeps; running jobs continue.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  btctl pause sma-cross")]
 pub(crate) struct Pause {
@@ -15,7 +15,7 @@ pub(crate) struct Pause {
     sweeps: Vec<String>,
 }
 
-/// Start jobs of these paused sweeps again, also if a canary's failure paused them.
+/// Start jobs of these paused sweeps again, even if a failed canary paused them.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  btctl resume sma-cross")]
 pub(crate) struct Resume {

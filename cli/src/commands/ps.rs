@@ -56,7 +56,7 @@ fn row(job: v1::RunningJob) -> Result<Row, Error> {
         Cell::text(&job.sweep),
     ];
     // By the sweep's id: a newer sweep may have the name.
-    Ok(Row { cells, json: Json::of(&document), name: format!("{}/{}", job.sweep, job.job) })
+    Ok(Row { cells, json: Json::of(&document)?, name: format!("{}/{}", job.sweep, job.job) })
 }
 
 /// A running job as JSON.

@@ -18,8 +18,8 @@ use crate::target::{Target, resolve_to_change};
 pub(crate) struct Retry {
     #[arg(required = true, value_name = "SWEEP[/JOB]")]
     targets: Vec<Target>,
-    /// Leave the cancelled ones; with reasons (exit, signal, oom, timeout, nproc, image, outputs), only those that
-    /// failed for one of these.
+    /// Retry failed jobs only, not cancelled ones; with reasons (exit, signal, oom, timeout, nproc, image, outputs),
+    /// only jobs that failed for one of them.
     #[arg(long, value_name = "REASON,...", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     failed: Option<String>,
 }

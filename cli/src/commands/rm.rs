@@ -14,8 +14,9 @@ Examples:
   btctl rm sma-cross --dry-run
   btctl rm sma-cross --yes
   btctl ls --all --owner ann --state failed -o name | xargs btctl rm --yes
-A sweep that has not finished is refused (btctl cancel stops it), and one whose results other sweeps have taken over with
---reuse. Its files go from the store at once, or with the coordinator's next collection if that breaks off.";
+A sweep that has not finished is refused (btctl cancel stops it), and so is a sweep whose results other sweeps took with \
+--reuse. Its files are removed from the store at once; if that is interrupted, the coordinator's next collection \
+removes the rest.";
 
 /// Remove finished sweeps: their jobs, metrics, logs and results.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +24,7 @@ A sweep that has not finished is refused (btctl cancel stops it), and one whose 
 pub(crate) struct Rm {
     #[arg(required = true, value_name = "SWEEP", value_parser = target::sweep)]
     sweeps: Vec<String>,
-    /// Only say what would be removed.
+    /// Only print what would be removed.
     #[arg(long)]
     dry_run: bool,
     /// Do not ask.

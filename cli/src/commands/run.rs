@@ -23,12 +23,12 @@ Examples:
   btctl run --local -f sweep.yaml --job 17 --offer prices=/srv/prices:ro
   btctl run --local manifest.json --input sample/";
 
-/// Run one job of a manifest on this machine, in the same container as an agent would make, without a coordinator, and
-/// show what it leaves.
+/// Run one job of a manifest on this machine, in a container as an agent would make it, without a coordinator, and show
+/// its outputs.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Run {
-    /// Here, and not on an agent; there is no other way yet to run without a queue.
+    /// Run here instead of on an agent; required, since `run` can't do anything else yet.
     #[arg(long, required = true)]
     local: bool,
     /// Manifest, as with -f.
@@ -42,10 +42,10 @@ pub(crate) struct Run {
     /// Directory that the job reads as its input data.
     #[arg(long, value_name = "DIR", value_parser = files::directory)]
     input: Option<PathBuf>,
-    /// Where a volume of the manifest lies on this machine; may be repeated.
+    /// Path of one of the manifest's volumes on this machine; may be repeated.
     #[arg(long, value_name = "NAME=SOURCE[:ro]")]
     offer: Vec<String>,
-    /// Where the outputs are left; shown and thrown away if not given.
+    /// Directory to keep the outputs in; shown and thrown away if not given.
     #[arg(short, long, value_name = "DIR", value_parser = files::directory)]
     directory: Option<PathBuf>,
     #[command(flatten)]
@@ -123,7 +123,7 @@ impl Run {
                 peak_memory_bytes: ended.peak_memory_bytes,
                 cpu_seconds: ended.cpu_micros.map(|micros| micros as f64 / 1e6),
                 image_id: ended.image_id.clone(),
-            }))?;
+            })?)?;
         } else {
             show(&out, &ended.outputs, format)?;
         }

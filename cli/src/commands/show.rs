@@ -46,7 +46,7 @@ impl Show {
         }
         let shown = client.show(&self.target.sweep).await?;
         match self.output.output {
-            Format::Json => print_json(&Json::of(&sweep_document(&shown)?)),
+            Format::Json => print_json(&Json::of(&sweep_document(&shown)?)?),
             Format::Name => print(words::address(&shown.sweep)),
             Format::Table | Format::Wide => print(&sweep_text(&shown, self.output.output == Format::Wide)?),
             Format::Csv => {
@@ -107,7 +107,7 @@ async fn show_job(client: &Client, sweep: &str, number: u32, format: Format) -> 
         Format::Csv => jobs::view(vec![job], &jobs::List { sweep, by: "" })?.print(format),
         Format::Json => {
             let history = history(&client.attempts(sweep, number).await?)?;
-            print_json(&Json::of(&ShownJob { job: jobs::document(&job)?, history }))
+            print_json(&Json::of(&ShownJob { job: jobs::document(&job)?, history })?)
         }
         Format::Table | Format::Wide => {
             let history = history(&client.attempts(sweep, number).await?)?;

@@ -15,8 +15,9 @@ Examples:
   btctl top sma-cross --by max_drawdown --ascending -n 5
   btctl top sma-cross --by sharpe --where 'trades > 30 and fast < 20'
 
---where is an expression over metrics and parameters, by their names: dd.max is written as it is, metrics[\"Sharpe Ratio\"]
-where a name is no word, metrics.x or params.x where both have one. Jobs that lack what it names are left out.";
+--where is an expression over metrics and parameters. Write a name as it is (sharpe, dd.max); write \
+metrics[\"Sharpe Ratio\"] if the name is not one word, and metrics.x or params.x if a metric and a parameter have the same \
+name. Jobs without a value that the expression names are left out.";
 
 /// Rank a sweep's jobs by a metric, the best first: the highest, or the lowest if that is the metric's goal.
 #[derive(Clone, Debug, clap::Args)]

@@ -17,17 +17,17 @@ Examples:
   btctl up --detach --state-dir /data/btctl
   btctl up --listen 0.0.0.0:7600          # lets agents on other machines join
 
-A first Ctrl-C or SIGTERM lets running jobs finish for the drain timeout, then hands them back to the queue; a second
-hands them back at once. The queue and the results are kept.";
+After a first Ctrl-C or SIGTERM, running jobs have the drain timeout to finish, and then go back to the queue; after a \
+second, they go back at once. The queue and the results are kept.";
 
 /// Run everything on this machine: a private Postgres, a coordinator and an agent.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Up {
-    /// Directory that keeps everything [default: $XDG_STATE_HOME/btctl, as root /var/lib/btctl].
+    /// Directory for everything that is kept [default: $XDG_STATE_HOME/btctl, as root /var/lib/btctl].
     #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR", value_parser = files::directory)]
     state_dir: Option<PathBuf>,
-    /// Go to the background once everything runs.
+    /// Return once everything runs, and keep it running in the background.
     #[arg(short, long)]
     detach: bool,
     /// Start no agent.
@@ -36,21 +36,22 @@ pub(crate) struct Up {
     /// Use this Postgres instead of a private one.
     #[arg(long, env = "BTCTL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Directory of the Postgres server's programs; found by itself if not given.
+    /// Directory of the Postgres server's programs; looked for in the usual places if not given.
     #[arg(long, env = "BTCTL_POSTGRES_BIN", value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
     /// Where results are published: a directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix [default:
     /// STATE/store].
     #[arg(long, env = "BTCTL_STORE", value_name = "DIR|URL")]
     store: Option<Location>,
-    /// Use this store from now on, though the queue's results are in another one, or the store is another queue's, or one
-    /// of them was restored from a backup. Once is enough.
+    /// Use this store from now on, even if the queue's results are in another store, the store belongs to another
+    /// queue, or one of them was restored from a backup. Give it once only.
     #[arg(long)]
     adopt_store: bool,
-    /// Do not use the store, the volumes and the Postgres server that earlier starts in this state directory were given.
+    /// Do not use the store, the volumes and the Postgres server that were given at earlier starts in this state
+    /// directory.
     #[arg(long)]
     forget: bool,
-    /// How outputs are sent and stored: as they are (none), or compressed (zstd).
+    /// How outputs are sent and stored: uncompressed (none), or compressed (zstd).
     #[arg(long, env = "BTCTL_COMPRESS", default_value = "none", value_name = "none|zstd")]
     compress: Encoding,
     /// Address that clients and agents connect to [default: 127.0.0.1:7600, or a free port].

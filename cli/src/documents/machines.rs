@@ -64,7 +64,7 @@ pub(crate) struct Limit {
     pub(crate) used: u32,
 }
 
-/// An image that was handed in.
+/// An image that was pushed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Image {
     pub(crate) name: String,

@@ -13,6 +13,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::error::Error;
+
 pub(crate) use machines::*;
 pub(crate) use queue::*;
 pub(crate) use results::*;
@@ -23,8 +25,9 @@ pub(crate) use sweeps::*;
 pub(crate) struct Json(String);
 
 impl Json {
-    pub(crate) fn of(document: &(impl Serialize + JsonSchema)) -> Self {
-        Self(serde_json::to_string(document).expect("documents hold text, numbers and lists of them"))
+    pub(crate) fn of(document: &(impl Serialize + JsonSchema)) -> Result<Self, Error> {
+        let text = serde_json::to_string(document);
+        text.map(Self).map_err(|error| Error::Failed(format!("the JSON can't be written: {error}")))
     }
 
     /// Of a thing that is printed in other forms only.

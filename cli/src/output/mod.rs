@@ -38,7 +38,7 @@ pub(crate) enum Format {
     Json,
     /// All columns, with the values of json.
     Csv,
-    /// What addresses each thing in other commands, one a line.
+    /// Names to pass to other commands, one on each line.
     Name,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct OutputArgs {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     form: OutputArgs,
-    /// Columns of a table or CSV, in this order; CSV's first line names all there are.
+    /// Columns of a table or CSV, in this order; the first line of `-o csv` names all columns.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     columns: Vec<String>,
 }

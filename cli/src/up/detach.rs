@@ -166,7 +166,7 @@ pub(crate) async fn down(place: &Place, now: bool) -> Result<(), Error> {
 
 fn signal(pid: u32) -> Result<(), Error> {
     let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let target = target.ok_or_else(|| Error::Failed(format!("{pid} is no process id")))?;
+    let target = target.ok_or_else(|| Error::Failed(format!("{pid} is not a process id")))?;
     kill_process(target, Signal::TERM)
         .map_err(|error| Error::Failed(format!("process {pid} can't be ended: {error}")))
 }

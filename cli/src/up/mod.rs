@@ -186,7 +186,7 @@ async fn listen_address(asked: Option<SocketAddr>) -> Result<SocketAddr, Error> 
         return Ok(asked);
     }
     let usual: SocketAddr =
-        LISTEN.parse().map_err(|error| Error::Failed(format!("{LISTEN} is no address: {error}")))?;
+        LISTEN.parse().map_err(|error| Error::Failed(format!("{LISTEN} is not an address: {error}")))?;
     match TcpListener::bind(usual).await {
         Ok(_) => Ok(usual),
         Err(error) => {

@@ -24,7 +24,7 @@ impl Place {
     pub(crate) fn of(asked: Option<PathBuf>) -> Result<Self, Error> {
         let dir = match asked {
             Some(dir) => std::path::absolute(&dir)
-                .map_err(|error| Error::Usage(format!("{} is no directory: {error}", dir.display())))?,
+                .map_err(|error| Error::Usage(format!("{} is not a directory: {error}", dir.display())))?,
             None => Self::default_dir()?,
         };
         Ok(Self::new(dir))

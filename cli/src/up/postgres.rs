@@ -60,7 +60,7 @@ impl Postgres {
     pub(super) async fn keep_up(&mut self) {
         loop {
             let ended = self.child.wait().await;
-            warn!("Postgres has ended ({ended:?}); it is started again");
+            warn!("Postgres stopped ({ended:?}); it is started again");
             sleep(AGAIN).await;
             let started = match stop_orphan(&self.server).await {
                 Ok(()) => spawn(&self.server),

@@ -1,12 +1,14 @@
 //! The files of results: what each is, and how it is stored.
 
+use std::collections::HashMap;
+
 use bt_model::encoding::Encoding;
 use sqlx::query_file;
 use uuid::Uuid;
 
-use super::Error;
 use super::connections::Connection;
 use super::row::{Named, Pg, sha256, signed, unsigned};
+use super::{Error, Queue};
 
 /// A file of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,30 @@ impl PublishedFile {
     /// Bytes in the store.
     pub(crate) fn size_there(&self) -> u64 {
         self.stored_size.unwrap_or(self.size)
+    }
+}
+
+impl Queue {
+    /// The files of the results of these jobs, by sweep and job; `jobs` are numbers in the sweeps at the same places.
+    pub(super) async fn files_of_results(
+        &self,
+        sweeps: &[Uuid],
+        jobs: &[i32],
+    ) -> Result<HashMap<(Uuid, i32), Vec<PublishedFile>>, Error> {
+        let listed = query_file!("queries/files_of_results.sql", sweeps, jobs).fetch_all(&self.pool).await?;
+        let mut files: HashMap<_, Vec<_>> = HashMap::new();
+        for file in listed {
+            let known = PublishedFile::read(
+                file.path,
+                file.size,
+                &file.sha256,
+                file.encoding,
+                file.stored_size,
+                file.stored_as,
+            )?;
+            files.entry((file.sweep_id, file.job)).or_default().push(known);
+        }
+        Ok(files)
     }
 }
 

@@ -172,20 +172,7 @@ impl Queue {
             query_file!("queries/list_results.sql", id, after, job, RESULTS).fetch_all(&self.pool).await?;
         let jobs: Vec<_> = rows.iter().map(|row| row.job).collect();
         let sweeps = vec![id; jobs.len()];
-        let listed =
-            query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
-        let mut files: HashMap<_, Vec<_>> = HashMap::new();
-        for file in listed {
-            let known = PublishedFile::read(
-                file.path,
-                file.size,
-                &file.sha256,
-                file.encoding,
-                file.stored_size,
-                file.stored_as,
-            )?;
-            files.entry(file.job).or_default().push(known);
-        }
+        let mut files = self.files_of_results(&sweeps, &jobs).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(ResultRow {
@@ -205,7 +192,7 @@ impl Queue {
                         attempt: unsigned(row.attempt)?,
                     },
                     written: row.written,
-                    files: files.remove(&row.job).unwrap_or_default(),
+                    files: files.remove(&(id, row.job)).unwrap_or_default(),
                 })
             })
             .collect()

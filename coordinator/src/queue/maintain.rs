@@ -1,9 +1,7 @@
 //! What coordinators do besides serving: stamp, take away what has run out, make good what was left undone.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::retry::Ending;
@@ -19,7 +17,7 @@ use super::claim::Written;
 use super::claim::interval;
 use super::files::PublishedFile;
 use super::reuse::Place;
-use super::row::{Pg, from_json, signed, time, unsigned};
+use super::row::{from_json, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
 use super::{Error, OneByOne, Queue, READY, notify};
@@ -301,23 +299,9 @@ impl Queue {
         let sweeps: Vec<_> = results.iter().map(|result| result.place.sweep.uuid()).collect();
         let jobs = results.iter().map(|result| signed::<i32>(result.place.job));
         let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
-        let listed =
-            query_file!("queries/files_of_results.sql", &sweeps, &jobs).fetch_all(&self.pool).await?;
-        let mut files: HashMap<_, Vec<_>> = HashMap::new();
-        for file in listed {
-            let entry = PublishedFile::read(
-                file.path,
-                file.size,
-                &file.sha256,
-                file.encoding,
-                file.stored_size,
-                file.stored_as,
-            )?;
-            files.entry((file.sweep_id, unsigned::<u32>(file.job)?)).or_default().push(entry);
-        }
-        for result in results {
-            let place = &result.place;
-            result.files = files.remove(&(place.sweep.uuid(), place.job)).unwrap_or_default();
+        let mut files = self.files_of_results(&sweeps, &jobs).await?;
+        for (result, of) in results.into_iter().zip(sweeps.into_iter().zip(jobs)) {
+            result.files = files.remove(&of).unwrap_or_default();
         }
         Ok(())
     }

@@ -86,7 +86,9 @@ impl v1::agents_server::Agents for Services {
         let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
         if request.failed.is_empty() && !bt_model::image::is_pin(&request.image) {
             let told: String = request.image.chars().take(200).collect();
-            return Err(Status::invalid_argument(format!("{told:?} does not stand for one image for good")));
+            return Err(Status::invalid_argument(format!(
+                "{told:?} does not name one fixed image; a digest or an id does"
+            )));
         }
         if !request.sweep.is_empty() {
             return self.take_image(agent, request).await.map(Response::new);

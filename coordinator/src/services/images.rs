@@ -30,7 +30,10 @@ impl Services {
         };
         let place = place(&image.id).map_err(status::malformed)?;
         if let Err(why) = bt_model::image::check(&image.name) {
-            return Err(Status::invalid_argument(format!("{:?} is no image: its name {why}", image.name)));
+            return Err(Status::invalid_argument(format!(
+                "{:?} is not an image: its name {why}",
+                image.name
+            )));
         }
         image.name = tagged(&image.name);
         if let Some(known) = self.queue.image(&image.id).await.map_err(status::queue)? {
@@ -84,8 +87,7 @@ impl Services {
 
     pub(super) async fn send_image(&self, image: &str) -> Result<Answers<v1::FetchImageReply>, Status> {
         let found = self.queue.image(image).await.map_err(status::queue)?;
-        let row =
-            found.ok_or_else(|| Status::not_found(format!("nobody has handed in the image {image}")))?;
+        let row = found.ok_or_else(|| Status::not_found(format!("the image {image} was not pushed")))?;
         let place = place(&row.id).map_err(status::malformed)?;
         let mut data = Box::pin(self.store.read(&place).await.map_err(status::store)?);
         let (sender, receiver) = mpsc::channel(PIECES);
@@ -113,7 +115,7 @@ impl Services {
         let removed = self.queue.remove_images(&tagged(image)).await.map_err(status::queue)?;
         if removed.is_empty() {
             return Err(Status::not_found(format!(
-                "nobody has handed in the image {image}; `btctl image ls` lists them"
+                "the image {image} was not pushed; `btctl image ls` lists those that were"
             )));
         }
         for (id, _) in removed.iter().filter(|(_, is_last)| *is_last) {

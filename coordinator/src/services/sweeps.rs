@@ -333,7 +333,7 @@ impl v1::sweeps_server::Sweeps for Services {
         let name = request.into_inner().name;
         match self.queue.remove_limit(&name).await.map_err(status::queue)? {
             true => Ok(Response::new(v1::RemoveLimitReply {})),
-            false => Err(Status::not_found(format!("there is no limit {name:?}"))),
+            false => Err(Status::not_found(format!("there is not a limit {name:?}"))),
         }
     }
 

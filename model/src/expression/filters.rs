@@ -88,7 +88,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Fault> {
     match FILTERS.contains(&name) {
         true => Ok(()),
         false => {
-            Err(Fault::new(format!("there is no filter `{name}`{}", suggestion(name, FILTERS, "filters"))))
+            Err(Fault::new(format!("there is not a filter `{name}`{}", suggestion(name, FILTERS, "filters"))))
         }
     }
 }

@@ -98,8 +98,8 @@ fn too_much_text_is_refused_before_it_is_made() {
     fails("'%*d' | format(99999999, 1)", "is no `*`");
     fails("mode | indent(999999999)", "100 at most");
     fails("fast | round(-2000000000)", "30 digits at most");
-    fails("mode | center(999999999)", "there is no filter `center`");
-    fails("[1] | batch(999999999, 'x') | list", "there is no filter `batch`");
+    fails("mode | center(999999999)", "there is not a filter `center`");
+    fails("[1] | batch(999999999, 'x') | list", "there is not a filter `batch`");
     fails("mode | tojson(indent=99999999)", "takes no `indent=`");
     let doubled = "'aaaaaaaaaa'".to_owned() + &" | replace('a', 'aaaaaaaaaa')".repeat(12);
     fails(&doubled, "its texts grow beyond 128 KiB");

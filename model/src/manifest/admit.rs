@@ -17,7 +17,7 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
     let refused = |key: &str, told: String| Err((key.to_owned(), Error::new(told)));
     if let Err(why) = image::check(&manifest.image) {
         let short: String = manifest.image.chars().take(80).collect();
-        return refused("image", format!("{short:?} is no image: its name {why}"));
+        return refused("image", format!("{short:?} is not an image: its name {why}"));
     }
     if let Some(millis @ ..LEAST_CPU_MILLIS) = manifest.needs.cpu_millis {
         let cpus = millis as f64 / 1000.0;

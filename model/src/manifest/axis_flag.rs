@@ -17,10 +17,10 @@ const USAGE: &str = "write name=value,value or name=from:to or name=from:to:step
 /// Reads an axis and its name.
 pub fn parse_axis_flag(text: &str) -> Result<(String, Axis), Error> {
     let (name, values) =
-        text.split_once('=').ok_or_else(|| Error::new(format!("{text:?} is no axis; {USAGE}")))?;
+        text.split_once('=').ok_or_else(|| Error::new(format!("{text:?} is not an axis; {USAGE}")))?;
     parameters::check_name(name).map_err(|error| Error::new(error.to_string()))?;
     if name == "include" || name == "exclude" {
-        return Err(Error::new(format!("`{name}` is no name for an axis")));
+        return Err(Error::new(format!("`{name}` is not a name for an axis")));
     }
     if values.trim().is_empty() {
         return Err(Error::new(format!("the axis `{name}` is empty; {USAGE}")));
@@ -52,7 +52,7 @@ fn range_of(name: &str, text: &str) -> Result<Option<Range>, Error> {
         }
         _ if parts.iter().all(|part| part.is_empty() || looks_like_end(part)) => {
             let is_half = parts.iter().any(|part| part.is_empty());
-            refused(if is_half { "half a range" } else { "which is no range" })
+            refused(if is_half { "half a range" } else { "which is not a range" })
         }
         _ => Ok(None),
     }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_not_clearly_meant_is_refused() {
         for (text, part) in [
-            ("x", "is no axis"),
+            ("x", "is not an axis"),
             ("x=", "is empty"),
             ("x= ", "is empty"),
             ("x=1,2,", "write \"\" if an empty text is meant"),
@@ -156,9 +156,9 @@ mod tests {
             ("x=1:", "half a range"),
             ("x=:3", "half a range"),
             ("x=1::2", "half a range"),
-            ("x=1:2:3:4", "no range"),
-            ("x=001:010", "no range"),
-            ("x=1: 3", "no range"),
+            ("x=1:2:3:4", "not a range"),
+            ("x=001:010", "not a range"),
+            ("x=1: 3", "not a range"),
             ("x=1:3:x", "step"),
             ("x=12:30:00", "step"),
             ("x=[1,2]", "without the brackets"),
@@ -167,7 +167,7 @@ mod tests {
             ("x=a\"b", "quote"),
             ("x=\"a", "nothing closes it"),
             ("x=1,1", "twice"),
-            (" x=1", "is no name"),
+            (" x=1", "is not a name"),
             ("x=a\nb", "line break"),
         ] {
             let error = parse_axis_flag(text).map(|_| ()).unwrap_err().to_string();

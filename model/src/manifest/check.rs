@@ -25,7 +25,7 @@ pub(super) fn name(name: String) -> Result<String, Error> {
     }
     let name: String = name.chars().take(80).collect();
     Err(Error::new(format!(
-        "{name:?} is no name for a sweep: letters, digits and `_.-`, a letter or digit first, 63 at most"
+        "{name:?} is not a name for a sweep: letters, digits and `_.-`, a letter or digit first, 63 at most"
     )))
 }
 
@@ -67,7 +67,7 @@ pub(super) fn text(owner: &str, text: &str) -> Result<(), Error> {
 pub(super) fn env_name(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > 256 || name.contains(['=', '\0']) || name.contains(char::is_whitespace)
     {
-        return Err(Error::new(format!("{name:?} is no name for an environment variable")));
+        return Err(Error::new(format!("{name:?} is not a name for an environment variable")));
     }
     let is_ours = name.starts_with("BT_PARAM_")
         || ["BT_SWEEP", "BT_JOB", "BT_ATTEMPT", "ALGORITHM_INPUT_PATH"].contains(&name);
@@ -82,7 +82,7 @@ pub(super) fn label(name: &str, value: &str) -> Result<(), Error> {
         |text: &str| text.len() <= 128 && text.chars().all(|c| !c.is_control() && c != '=' && c != ',');
     if name.is_empty() || !fits(name) || !fits(value) {
         return Err(Error::new(format!(
-            "{name:?}: {value:?} is no label; name and value have no `=` and no `,`, and 128 bytes at most"
+            "{name:?}: {value:?} is not a label; name and value have no `=` and no `,`, and 128 bytes at most"
         )));
     }
     Ok(())

@@ -244,10 +244,10 @@ impl Draft {
             return Err(("priority", format!("`priority` is {priority}; it goes from -1000 to 1000")));
         }
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(("timeout", "`timeout` is no time at all".to_owned()));
+            return Err(("timeout", "`timeout` must be greater than zero".to_owned()));
         }
         if self.needs.cpu_millis == Some(0) {
-            return Err(("resources", "`cpus` is 0; a job needs more than none".to_owned()));
+            return Err(("resources", "`cpus` must be greater than zero".to_owned()));
         }
         if self.sample.is_some_and(|sample| sample.count == 0) {
             return Err(("sample", "`sample` takes 0 jobs; take 1 at least".to_owned()));

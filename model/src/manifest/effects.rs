@@ -22,7 +22,7 @@ pub(crate) fn check(matrix: &Matrix) -> Result<(), (String, Error)> {
             if axis.index_of(value).is_none() {
                 let hint = similar(axis, value).unwrap_or_else(|| values_of(axis, value));
                 return Err(fails(format!(
-                    "`exclude` has {value} for `{name}`, which is no value of that axis, so nothing would be \
+                    "`exclude` has {value} for `{name}`, which is not a value of that axis, so nothing would be \
                      excluded{hint}"
                 )));
             }
@@ -38,7 +38,7 @@ pub(crate) fn check(matrix: &Matrix) -> Result<(), (String, Error)> {
                 && let Some(hint) = similar(axis, value)
             {
                 return Err(fails(format!(
-                    "`include` has {value} for `{name}`, which is no value of that axis{hint}"
+                    "`include` has {value} for `{name}`, which is not a value of that axis{hint}"
                 )));
             }
         }
@@ -174,7 +174,7 @@ mod tests {
             (
                 "  a: [2024-01-01]\n  exclude:\n    - {a: 20240101}\n",
                 "s.yaml:5:7",
-                "is no value of that axis",
+                "is not a value of that axis",
             ),
             ("  a: [1, 2]\n  include:\n    - {a: \"1\", b: 2}\n", "s.yaml:5:7", "did you mean 1, a number?"),
             ("  a: [1.5, 2]\n  include:\n    - {a: \"1.50\"}\n", "s.yaml:5:7", "did you mean 1.5, a number?"),

@@ -29,7 +29,7 @@ pub(super) fn read(node: &Node) -> Result<BTreeMap<String, Goal>, Error> {
 /// Reads `max_drawdown=minimize`.
 pub fn parse_goal_flag(text: &str) -> Result<(String, Goal), Error> {
     let (name, goal) = text.rsplit_once('=').ok_or_else(|| {
-        Error::new(format!("{text:?} is no goal; write METRIC=maximize or METRIC=minimize"))
+        Error::new(format!("{text:?} is not a goal; write METRIC=maximize or METRIC=minimize"))
     })?;
     check_name(name)?;
     Ok((name.to_owned(), goal.parse()?))

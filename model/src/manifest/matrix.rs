@@ -124,7 +124,7 @@ impl Matrix {
                 return fail(path, error.to_string());
             }
             if name == "include" || name == "exclude" {
-                return fail(path, format!("`{name}` is no name for an axis"));
+                return fail(path, format!("`{name}` is not a name for an axis"));
             }
             if self.axes[..index].iter().any(|(other, _)| other == name) {
                 return fail(path, format!("the axis `{name}` is given twice"));
@@ -156,7 +156,8 @@ impl Matrix {
                 if !self.axes.iter().any(|(axis, _)| axis == name) {
                     let axes = self.axes.iter().map(|(axis, _)| axis.as_str());
                     let hint = suggestion(name, axes, "axes");
-                    let message = format!("`exclude` names `{name}`, which is no axis of the matrix{hint}");
+                    let message =
+                        format!("`exclude` names `{name}`, which is not an axis of the matrix{hint}");
                     return Err((path, Error::new(message)));
                 }
             }

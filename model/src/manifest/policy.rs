@@ -65,7 +65,9 @@ impl FromStr for Keep {
         }
         let short: String = text.chars().take(40).collect();
         let fails = |why: String| {
-            Error::new(format!("{short:?} is no time to keep results for: {why}; write 30d, 12h or forever"))
+            Error::new(format!(
+                "{short:?} is not a time to keep results for: {why}; write 30d, 12h or forever"
+            ))
         };
         let time = size::parse_time(text).map_err(fails)?;
         if !(SHORTEST_KEEP..=LONGEST_KEEP).contains(&time) {
@@ -90,7 +92,7 @@ pub struct Policy {
     pub retries: Retries,
     /// Reasons that are worth another try; all of the job's own if absent.
     pub retry_on: Option<Vec<ReasonKind>>,
-    /// Jobs of the sweep that may run at once.
+    /// How many jobs of the sweep may run at once.
     pub max_parallel: Option<u32>,
     /// What each running job takes of limits that hold for the whole cluster.
     pub limits: BTreeMap<String, u32>,
@@ -238,7 +240,7 @@ pub fn parse_reason(name: &str) -> Result<ReasonKind, Error> {
     let known = ReasonKind::OF_JOBS;
     known.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
         let hint = suggestion(name, known.map(ReasonKind::name), "reasons");
-        Error::new(format!("{name:?} is no reason for which a job fails{hint}"))
+        Error::new(format!("{name:?} is not a reason for which a job fails{hint}"))
     })
 }
 
@@ -258,7 +260,7 @@ pub fn parse_limit_flag(flag: &str) -> Result<(String, u32), Error> {
     let (name, amount) = flag.split_once('=').unwrap_or((flag, "1"));
     let amount = amount
         .parse()
-        .map_err(|_| Error::new(format!("{amount:?} is no whole number; write NAME=AMOUNT")))?;
+        .map_err(|_| Error::new(format!("{amount:?} is not a whole number; write NAME=AMOUNT")))?;
     check_limit(name, amount)?;
     Ok((name.to_owned(), amount))
 }
@@ -267,7 +269,7 @@ pub fn parse_limit_flag(flag: &str) -> Result<(String, u32), Error> {
 pub fn check_limit(name: &str, amount: u32) -> Result<(), Error> {
     if !super::volume::is_name(name) {
         return Err(Error::new(format!(
-            "{name:?} is no name for a limit: letters, digits and `_.-`, a letter or digit first, 63 at most"
+            "{name:?} is not a name for a limit: letters, digits and `_.-`, a letter or digit first, 63 at most"
         )));
     }
     if !(1..=MAX_LIMIT).contains(&amount) {

@@ -172,7 +172,7 @@ impl fmt::Display for Tmpfs {
 /// `nofile=1024` or `nofile=1024:2048`.
 pub fn parse_ulimit_flag(flag: &str) -> Result<(String, (i64, i64)), Error> {
     let fails = || {
-        Error::new(format!("{flag:?} is no limit; write NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024"))
+        Error::new(format!("{flag:?} is not a limit; write NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024"))
     };
     let (name, limits) = flag.split_once('=').ok_or_else(fails)?;
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));

@@ -19,7 +19,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 pub fn parse_size(text: &str) -> Result<u64, Error> {
     let fails = || {
         let short: String = text.chars().take(40).collect();
-        Error::new(format!("{short:?} is no size; write 512m, 1GiB or a number of bytes"))
+        Error::new(format!("{short:?} is not a size; write 512m, 1GiB or a number of bytes"))
     };
     let lower = text.trim().to_ascii_lowercase();
     let end = lower.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(lower.len());
@@ -44,11 +44,11 @@ pub fn parse_size(text: &str) -> Result<u64, Error> {
 pub fn parse_cpus(text: &str) -> Result<u64, Error> {
     let fails = |why: &str| {
         let short: String = text.chars().take(40).collect();
-        Error::new(format!("{short:?} is no number of cpus: {why}; write 1, 0.5 or 2.25"))
+        Error::new(format!("{short:?} is not a number of cpus: {why}; write 1, 0.5 or 2.25"))
     };
-    let cpus = Decimal::from_str(text.trim()).map_err(|_| fails("it is no number"))?;
+    let cpus = Decimal::from_str(text.trim()).map_err(|_| fails("it is not a number"))?;
     if cpus <= Decimal::ZERO {
-        return Err(fails("a job needs more than none"));
+        return Err(fails("it must be greater than zero"));
     }
     if cpus > Decimal::from(MOST_CPUS) {
         return Err(fails("no machine has so many"));
@@ -57,14 +57,14 @@ pub fn parse_cpus(text: &str) -> Result<u64, Error> {
     if !millis.is_integer() {
         return Err(fails("thousandths are the smallest part"));
     }
-    millis.to_u64().ok_or_else(|| fails("it is no number"))
+    millis.to_u64().ok_or_else(|| fails("it is not a number"))
 }
 
 /// `15m`, `1h 30m`, `90s`, or a number of seconds.
 pub fn parse_timeout(text: &str) -> Result<Duration, Error> {
     let fails = |why: &str| {
         let short: String = text.chars().take(40).collect();
-        Error::new(format!("{short:?} is no timeout: {why}; write 15m, 1h 30m, or a number of seconds"))
+        Error::new(format!("{short:?} is not a timeout: {why}; write 15m, 1h 30m, or a number of seconds"))
     };
     let text = text.trim();
     let timeout = match text.parse::<f64>() {
@@ -72,7 +72,7 @@ pub fn parse_timeout(text: &str) -> Result<Duration, Error> {
         Err(_) => parse_time(text).map_err(|why| fails(&why))?,
     };
     if timeout < Duration::from_millis(1) {
-        return Err(fails("it is no time at all"));
+        return Err(fails("it must be greater than zero"));
     }
     if timeout > LONGEST_TIMEOUT {
         return Err(fails("a year is the longest"));
@@ -119,9 +119,12 @@ mod tests {
     fn cpus_are_exact() {
         assert_eq!(parse_cpus("0.2"), Ok(200));
         assert_eq!(parse_cpus("64"), Ok(64_000));
-        for (text, part) in
-            [("0", "more than none"), ("-1", "more than none"), ("0.0001", "thousandths"), ("x", "no number")]
-        {
+        for (text, part) in [
+            ("0", "greater than zero"),
+            ("-1", "greater than zero"),
+            ("0.0001", "thousandths"),
+            ("x", "not a number"),
+        ] {
             let error = parse_cpus(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }

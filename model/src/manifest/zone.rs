@@ -13,7 +13,7 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
     }
     let short: String = name.chars().take(80).collect();
     let hint = hint(name);
-    Err(Error::new(format!("`timezone` is {short:?}, which is no time zone of the IANA database{hint}")))
+    Err(Error::new(format!("`timezone` is {short:?}, which is not a time zone of the IANA database{hint}")))
 }
 
 fn names() -> impl Iterator<Item = &'static str> {

@@ -164,7 +164,7 @@ impl<'m> Found<'m> {
         let not_finite = ["nan", "inf", "-inf", "infinity", "-infinity", "none", "null", ""];
         if number.is_none() && !not_finite.contains(&text.trim().to_ascii_lowercase().as_str()) {
             let short: String = text.chars().take(40).collect();
-            return Err(MetricsError(format!("`{name}` is {short:?}, which is no number")));
+            return Err(MetricsError(format!("`{name}` is {short:?}, which is not a number")));
         }
         self.number(name, number)
     }

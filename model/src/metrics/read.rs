@@ -280,7 +280,7 @@ impl<'de> Visitor<'de> for Point<'_> {
         let more = pair.next_element::<IgnoredAny>()?;
         match (time, number, more) {
             (Some(()), Some(()), None) => Ok(()),
-            _ => Err(A::Error::custom(format!("a list in `{series}` is no pair of a time and a number"))),
+            _ => Err(A::Error::custom(format!("a list in `{series}` is not a pair of a time and a number"))),
         }
     }
 }

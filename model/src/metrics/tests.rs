@@ -40,8 +40,8 @@ fn series_are_looked_at_and_left_alone() {
     refused(r#"{"series": [1]}"#, "an object of named lists under `series`");
     refused(r#"{"series": {"x": 1}}"#, "a list of numbers, or of [time, number], as `series.x`");
     refused(r#"{"series": {"x": ["1"]}}"#, "a number or [time, number] in `series.x`");
-    refused(r#"{"series": {"x": [[1, 2, 3]]}}"#, "a list in `series.x` is no pair");
-    refused(r#"{"series": {"x": [[1]]}}"#, "a list in `series.x` is no pair");
+    refused(r#"{"series": {"x": [[1, 2, 3]]}}"#, "a list in `series.x` is not a pair");
+    refused(r#"{"series": {"x": [[1]]}}"#, "a list in `series.x` is not a pair");
     refused(r#"{"series": {"x": [[null, 1]]}}"#, "a time, which is a number or a text, in `series.x`");
     refused(r#"{"series": {"x": [[1, "2"]]}}"#, "a number after the time in `series.x`");
     refused(r#"{"series": {"x": [{}]}}"#, "a number or [time, number] in `series.x`");
@@ -123,7 +123,7 @@ fn numbers_are_found_in_json_of_any_shape() {
     assert_eq!(Value::Object(some), json!({"sharpe": 1.5, "profit": 1234.5, "dd": 0.125}));
     let fails = |texts: &[&str]| read_json(text, &map(texts)).unwrap_err().to_string();
     assert_eq!(fails(&["x=Statistics.Sortino"]), "it has no `Statistics.Sortino`");
-    assert!(fails(&["x=ok"]).starts_with("`ok` is \"true\", which is no number"));
+    assert!(fails(&["x=ok"]).starts_with("`ok` is \"true\", which is not a number"));
     assert!("sharpe".parse::<Mapping>().is_err());
 }
 

@@ -107,7 +107,7 @@ fn expression(source: &str) -> Result<Expression, String> {
         ));
     }
     if source.trim().is_empty() {
-        return Err(format!("there is no name in `{{{{{source}}}}}`; {LITERALLY}"));
+        return Err(format!("there is not a name in `{{{{{source}}}}}`; {LITERALLY}"));
     }
     Expression::compile(source)
         .map_err(|fault: Fault| format!("`{{{{{}}}}}`: {fault}; {LITERALLY}", short(source)))

@@ -57,7 +57,7 @@ fn what_is_no_template_is_refused_with_a_remedy() {
     fails("{% if fast > 3 %}x{% endif %}", "`{% if %}` is a statement of Jinja");
     fails("{% set x = 'a' %}{{ x }}", "`{% set %}` is a statement");
     fails("{% raw %}{{ x }}", "not followed by `{% endraw %}`");
-    fails("{{ slow }}", "uses `slow`, which is no parameter");
+    fails("{{ slow }}", "uses `slow`, which is not a parameter");
     fails("{{ 'a\\0b' }}{{ fast }}{{ fast ~ '\u{0}' }}", "NUL");
 }
 

@@ -13,10 +13,10 @@ fn an_image_that_was_pushed_is_loaded_where_it_is_missing() {
     assert_eq!(cluster.json(&["image", "ls"]), serde_json::json!([]));
     let said = cluster.run(&["image", "push", &name]);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.stderr.contains("it is handed in"), "{said:?}");
+    assert!(said.stderr.contains("it is pushed"), "{said:?}");
     let said = cluster.run(&["image", "push", &name]);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.stderr.contains("was handed in before"), "{said:?}");
+    assert!(said.stderr.contains("was pushed before"), "{said:?}");
     let listed = cluster.json(&["image", "ls"]);
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
     assert_eq!((&listed[0]["name"], &listed[0]["id"]), (&name.clone().into(), &id.clone().into()));

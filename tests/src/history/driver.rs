@@ -1,16 +1,20 @@
 //! The driver: starts a cluster, loads it, breaks it, and brings it to rest.
 
+mod faults;
+mod load;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use faults::{Ailment, KINDS, Kind};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::Seen;
 use super::peers::Peers;
 use super::random::Random;
-use super::{Seen, now};
 use crate::postgres::PostgresServer;
 use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
 use crate::proxy::Proxy;
@@ -58,45 +62,6 @@ struct Copied {
     since: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ailment {
-    Killed,
-    Stopped,
-    Cut,
-}
-
-/// What can be broken, in the order in which each is done at least once.
-const KINDS: [Kind; 12] = [
-    Kind::Ail(Ailment::Killed),
-    Kind::FreezeCoordinator,
-    Kind::SilentClients,
-    Kind::Ail(Ailment::Stopped),
-    Kind::FreezeBackend,
-    Kind::KillCoordinator,
-    Kind::ReadOnly,
-    Kind::Copy,
-    Kind::Ail(Ailment::Cut),
-    Kind::StoppedReaders,
-    Kind::CutConnections,
-    Kind::KillPostgres,
-];
-/// Clients that fall silent together: more than a coordinator has sessions with Postgres.
-const SILENT: u32 = 20;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Ail(Ailment),
-    Copy,
-    KillCoordinator,
-    FreezeCoordinator,
-    KillPostgres,
-    FreezeBackend,
-    ReadOnly,
-    CutConnections,
-    SilentClients,
-    StoppedReaders,
-}
-
 /// A cluster under load and faults.
 pub struct Driver {
     plan: Plan,
@@ -137,7 +102,13 @@ impl Driver {
         let addresses: Vec<_> = this.coordinators.iter().map(|(address, _)| *address).collect();
         for number in 0..plan.machines {
             let proxy = Proxy::start(addresses.clone());
-            this.machines.push(Machine { name: format!("m{number}"), process: None, proxy, recovers: None, copy: None });
+            this.machines.push(Machine {
+                name: format!("m{number}"),
+                process: None,
+                proxy,
+                recovers: None,
+                copy: None,
+            });
             this.start_machine(number);
         }
         this
@@ -250,298 +221,6 @@ impl Driver {
             left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
             where j.state in ('queued', 'running') limit 20";
         self.postgres.query(sql).map_or_else(|error| error, |rows| rows.join("\n"))
-    }
-
-    fn load(&mut self) {
-        match self.random.below(10) {
-            0..=4 => self.submit(),
-            5 | 9 => self.on_some_sweep(&["cancel"]),
-            6 => self.on_some_sweep(&["pause"]),
-            7 => self.on_some_sweep(&["resume"]),
-            8 => self.on_some_sweep(&["retry"]),
-            _ => {}
-        }
-    }
-
-    fn submit(&mut self) {
-        let number = self.sweeps.len();
-        let (mut jobs, mut millis) = (1 + self.random.below(40) as u32, 150 * self.random.below(4));
-        if self.random.once_in(12) {
-            (jobs, millis) = (jobs % 4 + 1, 4_000 + self.random.below(2_000));
-        }
-        let (key, name) = (format!("key-{number}"), format!("s{number}"));
-        // One job in eight fails by its own doing.
-        let exit = if self.random.once_in(8) { "1" } else { "0" };
-        let mut args: Vec<String> =
-            ["submit", "--image", "x", "--name", &name, "--idempotency-key", &key].map(str::to_owned).into();
-        let flags = [
-            format!("--matrix=n=1:{jobs}"),
-            format!("--env=BT_SIM_MS={millis}"),
-            format!("--env=BT_SIM_EXIT={exit}"),
-            format!("--priority={}", self.random.below(3)),
-            format!("--retries={}", self.random.below(3)),
-            format!("--cpus={}", ["0.5", "1", "2"][self.random.below(3) as usize]),
-            "--memory=64m".to_owned(),
-        ];
-        args.extend(flags);
-        match self.random.below(6) {
-            0 => args.push("--max-parallel=2".to_owned()),
-            1 => args.push("--limit=shared=2".to_owned()),
-            2 => args.push("--canary=2".to_owned()),
-            _ => {}
-        }
-        // Many are identical to others: the numbers begin at 1, and there are few lengths.
-        if self.random.once_in(3) {
-            args.push("--reuse".to_owned());
-        }
-        args.extend(["-o", "json", "--", "x"].map(str::to_owned));
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let submitted = self.btctl(&args);
-        if submitted.code == 0
-            && let Ok(answer) = serde_json::from_str::<Value>(&submitted.stdout)
-        {
-            let id = answer["id"].as_str().unwrap_or_default().to_owned();
-            self.seen.submits.push((key, id.clone(), jobs));
-            self.sweeps.push(id);
-            if self.random.once_in(3) {
-                // Sent again, as a client does whose line broke.
-                let again = self.btctl(&args);
-                if again.code == 0 {
-                    let answer: Value = serde_json::from_str(&again.stdout).unwrap_or_default();
-                    let id = answer["id"].as_str().unwrap_or_default().to_owned();
-                    self.seen.submits.push((format!("key-{number}"), id, jobs));
-                }
-            }
-        }
-    }
-
-    fn on_some_sweep(&mut self, command: &[&str]) {
-        if self.sweeps.is_empty() {
-            return;
-        }
-        let recent = self.sweeps.len().min(6) as u64;
-        let sweep = self.sweeps[self.sweeps.len() - 1 - self.random.below(recent) as usize].clone();
-        let mut args = command.to_vec();
-        args.push(&sweep);
-        // It may well be refused, or nobody be there to take it.
-        self.btctl(&args);
-    }
-
-    fn break_something(&mut self) {
-        let kind = match self.due.first().copied() {
-            Some(kind) if self.random.once_in(4) => kind,
-            Some(_) => return,
-            None => match self.random.below(60) {
-                at @ 0..12 => KINDS[at as usize],
-                12 | 13 => Kind::Ail(Ailment::Killed),
-                _ => return,
-            },
-        };
-        let done = match kind {
-            Kind::Ail(ailment) => self.ail(ailment),
-            Kind::Copy => self.copy_machine(),
-            Kind::KillCoordinator => self.restart_coordinator(),
-            Kind::FreezeCoordinator => self.freeze_coordinator(),
-            Kind::KillPostgres => self.restart_postgres(),
-            Kind::FreezeBackend => self.freeze_backend(),
-            Kind::ReadOnly => self.spell_read_only(),
-            Kind::CutConnections => self.cut_connections(),
-            Kind::SilentClients => self.silent_clients(),
-            Kind::StoppedReaders => self.stopped_readers(),
-        };
-        if done {
-            self.due.retain(|due| *due != kind);
-        }
-    }
-
-    fn some_coordinator(&mut self) -> usize {
-        self.random.below(self.coordinators.len() as u64) as usize
-    }
-
-    /// For less than a lease, or for more: a paused machine.
-    fn freeze_coordinator(&mut self) -> bool {
-        let number = self.some_coordinator();
-        let Some(process) = &self.coordinators[number].1 else { return false };
-        let since = now();
-        process.signal("STOP");
-        std::thread::park_timeout(Duration::from_millis(200 + self.random.below(2 * LEASE)));
-        process.signal("CONT");
-        self.seen.coordinators_frozen += 1;
-        self.seen.freezes.push((since, now()));
-        true
-    }
-
-    /// One of a coordinator's sessions stands still, with all that it holds. Rather one that is at work.
-    fn freeze_backend(&mut self) -> bool {
-        let sql =
-            "select pid from pg_stat_activity where application_name = 'btctl' and pid <> pg_backend_pid()
-            order by state = 'idle', random() limit 1";
-        let Some(pid) = self.postgres.query(sql).ok().and_then(|rows| rows.first().cloned()) else {
-            return false;
-        };
-        let signal =
-            |signal: &str| Command::new("kill").args([signal, &pid]).status().is_ok_and(|s| s.success());
-        let since = now();
-        if !signal("-STOP") {
-            return false;
-        }
-        std::thread::park_timeout(Duration::from_millis(200 + self.random.below(LEASE)));
-        signal("-CONT");
-        self.seen.backends_frozen += 1;
-        self.seen.freezes.push((since, now()));
-        true
-    }
-
-    /// Sessions that are opened meanwhile can never write, also afterwards.
-    fn spell_read_only(&mut self) -> bool {
-        let set = |how: &str| {
-            let sql = format!(
-                "begin; set transaction read write; alter database postgres {how}; commit;
-                select count(pg_terminate_backend(pid)) from pg_stat_activity
-                where application_name = 'btctl' and pid <> pg_backend_pid() and random() < 0.7"
-            );
-            self.postgres.query(&sql).is_ok()
-        };
-        let since = now();
-        if !set("set default_transaction_read_only = on") {
-            return false;
-        }
-        std::thread::park_timeout(Duration::from_millis(200 + self.random.below(1_500)));
-        let reset = "begin; set transaction read write;
-            alter database postgres reset default_transaction_read_only; commit";
-        wait_until("the spell is over", || self.postgres.query(reset).ok().map(drop));
-        self.seen.read_only_spells += 1;
-        self.seen.outages.push((since, now()));
-        true
-    }
-
-    fn silent_clients(&mut self) -> bool {
-        let coordinator = self.some_coordinator();
-        let address = self.coordinators[coordinator].0;
-        for _ in 0..SILENT {
-            let key = self.random.next().to_string();
-            self.seen.silent_clients += u32::from(self.peers.submit(address, &key));
-        }
-        self.seen.silent_clients > 0
-    }
-
-    fn stopped_readers(&mut self) -> bool {
-        let Some(sweep) = self.sweeps.last().cloned() else { return false };
-        let coordinator = self.some_coordinator();
-        let address = self.coordinators[coordinator].0;
-        for _ in 0..SILENT {
-            self.seen.stopped_readers += u32::from(self.peers.list(address, &sweep));
-        }
-        self.seen.stopped_readers > 0
-    }
-
-    fn ail(&mut self, ailment: Ailment) -> bool {
-        let number = self.random.below(self.machines.len() as u64) as usize;
-        // For less than a lease, or for more.
-        let millis = 200 + self.random.below(2 * LEASE);
-        let machine = &mut self.machines[number];
-        if machine.recovers.is_some() {
-            return false;
-        }
-        let Some(process) = &mut machine.process else { return false };
-        match ailment {
-            Ailment::Killed => {
-                process.kill();
-                self.seen.agent_kills += 1;
-            }
-            Ailment::Stopped => {
-                process.signal("STOP");
-                self.seen.agent_stops += 1;
-            }
-            Ailment::Cut => {
-                machine.proxy.cut();
-                self.seen.cuts += 1;
-            }
-        }
-        machine.recovers = Some((Instant::now() + Duration::from_millis(millis), now(), ailment));
-        true
-    }
-
-    /// Another process begins as the same agents, as where a virtual machine's image was taken of a running one.
-    fn copy_machine(&mut self) -> bool {
-        let number = self.random.below(self.machines.len() as u64) as usize;
-        let ends = Instant::now() + Duration::from_millis(1_000 + self.random.below(2 * LEASE));
-        if self.machines[number].copy.is_some() {
-            return false;
-        }
-        self.seen.copies += 1;
-        let name = &self.machines[number].name;
-        let [from, to] = [name.clone(), format!("{name}-copy{}", self.seen.copies)]
-            .map(|name| self.dir.path().join(name));
-        // Files that go while it copies are no matter.
-        let _ = Command::new("cp").arg("-r").args([&from, &to]).stderr(Stdio::null()).status();
-        let (since, [_, log]) = (now(), self.run_logs());
-        let process = self.start_agents(number, &to, &log);
-        self.machines[number].copy = Some(Copied { process, ends, since });
-        true
-    }
-
-    fn end_copies(&mut self, all: bool) {
-        for machine in &mut self.machines {
-            if let Some(mut copy) = machine.copy.take_if(|copy| all || copy.ends <= Instant::now()) {
-                copy.process.kill();
-                self.seen.faults.entry(machine.name.clone()).or_default().push((copy.since, now()));
-            }
-        }
-    }
-
-    fn heal(&mut self, all: bool) {
-        self.end_copies(all);
-        for number in 0..self.machines.len() {
-            let machine = &mut self.machines[number];
-            let Some((due, since, ailment)) = machine.recovers else { continue };
-            if !all && due > Instant::now() {
-                continue;
-            }
-            machine.recovers = None;
-            let name = machine.name.clone();
-            match ailment {
-                Ailment::Killed => self.start_machine(number),
-                Ailment::Stopped => {
-                    if let Some(process) = &machine.process {
-                        process.signal("CONT");
-                    }
-                }
-                Ailment::Cut => machine.proxy.mend(),
-            }
-            self.seen.faults.entry(name).or_default().push((since, now()));
-        }
-    }
-
-    fn restart_coordinator(&mut self) -> bool {
-        let number = self.some_coordinator();
-        if let Some(process) = &mut self.coordinators[number].1 {
-            process.kill();
-        }
-        self.seen.coordinator_kills += 1;
-        let since = now();
-        std::thread::park_timeout(Duration::from_millis(self.random.below(1_000)));
-        self.start_coordinator(number);
-        self.seen.outages.push((since, now()));
-        true
-    }
-
-    fn restart_postgres(&mut self) -> bool {
-        self.postgres.kill();
-        self.seen.postgres_kills += 1;
-        let since = now();
-        std::thread::park_timeout(Duration::from_millis(self.random.below(1_500)));
-        self.postgres.start_again();
-        self.seen.outages.push((since, now()));
-        true
-    }
-
-    fn cut_connections(&mut self) -> bool {
-        self.seen.connections_cut += 1;
-        let sql =
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid()
-            and application_name = 'btctl'";
-        self.postgres.query(sql).is_ok()
     }
 
     fn start_coordinator(&mut self, number: usize) {

@@ -24,13 +24,13 @@ use crate::target;
 
 const EXAMPLES: &str = "\
 Examples:
-  btctl compare sma-cross sma-cross-v2                     # each metric that both have reported
-  btctl compare sma-cross sma-cross-v2 --by sharpe -n 20   # the points that have changed most
+  btctl compare sma-cross sma-cross-v2                     # each metric that both reported
+  btctl compare sma-cross sma-cross-v2 --by sharpe -n 20   # the points that changed most
   btctl compare 3f2a 91bc --by max_drawdown --ascending -o csv
 
-A is the first sweep, B the second; better is what is higher in B, or lower if the manifest has the goal
-`minimize` for the metric, or with --ascending. What differs between their
-manifests, images and agents is told on standard error, and stands in the JSON.";
+A is the first sweep, B the second. B is better at a point if its metric is higher there; if the metric's goal in the \
+manifest is `minimize`, or with --ascending, if it is lower. Differences between the two sweeps' manifests, images and \
+agents are printed on standard error, and are part of the JSON.";
 
 /// Keys of a manifest that say which points there are, and not what becomes of them.
 const WHICH: [&str; 5] = ["name", "matrix", "params", "where", "sample"];
@@ -45,7 +45,7 @@ pub(crate) struct Compare {
     a: String,
     #[arg(value_name = "SWEEP", value_parser = target::sweep)]
     b: String,
-    /// List the points by how much this metric differs, the largest difference first.
+    /// List the points by the difference in this metric, the largest first.
     #[arg(long, value_name = "METRIC")]
     by: Option<String>,
     /// Lower is better, whatever the goals in the manifests are.
@@ -130,7 +130,7 @@ impl Compare {
             by: self.by.clone(),
             values: self.by.is_some().then(|| points.collect()),
             metrics: self.by.is_none().then(|| found.metrics.iter().map(metric).collect()),
-        }))
+        })?)
     }
 
     fn check_metric(&self, metric: &str, found: &Matched) -> Result<(), Error> {
@@ -139,7 +139,7 @@ impl Compare {
         }
         let there: Vec<&str> = found.metrics.iter().map(|summary| summary.metric.as_str()).collect();
         let there = match there.is_empty() {
-            true => "there is no metric that both have reported at one".to_owned(),
+            true => "there is not a metric that both have reported at one".to_owned(),
             false => format!("both have reported: {}", there.join(", ")),
         };
         Err(Error::Usage(format!("{metric:?} is reported at no point that both sweeps have; {there}")))

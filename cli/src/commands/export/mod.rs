@@ -34,9 +34,9 @@ Examples:
   btctl export sma-cross > sma.csv
   btctl export sma-cross -o json | jq '.[] | select(.metrics.sharpe > 1)'
 
-One row for each job, also for those that failed or have not ended: parameters, metrics, state, reason, times (UTC), image,
-agent, attempts and what the latest attempt used. A parameter and a metric of one name are param.NAME and metric.NAME.
-Parquet has typed columns: a column whose values are of several types is text.";
+There is one row for each job, also for failed and unfinished ones: parameters, metrics, state, reason, times (UTC), \
+image, agent, attempts, and what the latest attempt used. If a parameter and a metric have the same name, their columns \
+are param.NAME and metric.NAME. Parquet has typed columns; a column with values of several types is text.";
 
 /// Write all jobs of a sweep, with parameters and metrics, as CSV, JSON or Parquet.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub(crate) struct Export {
     /// Form of the output [default: by the file's ending, else csv].
     #[arg(short, long, value_enum, value_name = "FORM")]
     output: Option<Form>,
-    /// File to write, which appears when it is whole; - is standard output.
+    /// File to write; it appears once it is complete. - is standard output.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -114,7 +114,7 @@ impl Export {
             Some("parquet") => Some(Form::Parquet),
             Some(other) if self.output.is_none() || NOT_WRITTEN.contains(&other) => {
                 return Err(Error::Usage(format!(
-                    "--file {}: .{other} is no form of an export; there are .csv, .json and .parquet. -o csv, json or \
+                    "--file {}: .{other} is not a form of an export; write .csv, .json or .parquet. -o csv, json or \
                      parquet chooses the form of a file with another ending",
                     file.unwrap_or(Path::new("")).display()
                 )));
@@ -155,7 +155,7 @@ async fn write_json(sweep: &v1::Sweep, mut jobs: Streaming<v1::Job>, out: &mut O
             sweep_id: &sweep.id,
             image: &sweep.image,
             image_pin: Some(sweep.image_pin.as_str()).filter(|pin| !pin.is_empty()),
-        });
+        })?;
         let before = if rows == 0 { "[\n" } else { ",\n" };
         write!(out, "{before}{}", row.text()).map_err(Error::output)?;
         rows += 1;

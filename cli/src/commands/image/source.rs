@@ -1,4 +1,4 @@
-//! Where an image that is handed in comes from: the container engine of this machine, or an archive.
+//! Where a pushed image comes from: the container engine of this machine, or an archive.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -64,7 +64,7 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
 fn config_of(path: &Path, name: &str) -> Result<String, Error> {
     let text = entry(path, INDEX)?;
     let index: Value = serde_json::from_slice(&text)
-        .map_err(|error| unreadable(path, &format!("its {INDEX} is no index of images: {error}")))?;
+        .map_err(|error| unreadable(path, &format!("its {INDEX} is not an index of images: {error}")))?;
     let images = index.as_array().map(Vec::as_slice).unwrap_or_default();
     let name = bt_model::image::tagged(name);
     let bears = |image: &&Value| {

@@ -104,28 +104,30 @@ impl<'r> Comparison<'r> {
             Some(digits) if kind == "file" && format == Format::Table => Cell::text(digits),
             _ => Cell::from(value),
         };
-        let rows = self.rows.iter().map(|row| Row {
-            cells: vec![
-                Cell::text(&row.agent),
-                Cell::text(row.kind),
-                Cell::text(&row.name),
-                Cell::text(row.verdict),
-                cell(&row.recorded, row.kind),
-                cell(&row.now, row.kind),
-                Cell::text(&row.sweep),
-            ],
-            json: Json::of(&RerunFinding {
-                agent: row.agent.clone(),
-                sweep: row.sweep.clone(),
-                kind: row.kind,
-                name: row.name.clone(),
-                verdict: row.verdict,
-                recorded: row.recorded.clone(),
-                now: row.now.clone(),
-            }),
-            name: format!("{} {}", row.verdict, row.name),
+        let rows = self.rows.iter().map(|row| {
+            Ok::<_, Error>(Row {
+                cells: vec![
+                    Cell::text(&row.agent),
+                    Cell::text(row.kind),
+                    Cell::text(&row.name),
+                    Cell::text(row.verdict),
+                    cell(&row.recorded, row.kind),
+                    cell(&row.now, row.kind),
+                    Cell::text(&row.sweep),
+                ],
+                json: Json::of(&RerunFinding {
+                    agent: row.agent.clone(),
+                    sweep: row.sweep.clone(),
+                    kind: row.kind,
+                    name: row.name.clone(),
+                    verdict: row.verdict,
+                    recorded: row.recorded.clone(),
+                    now: row.now.clone(),
+                })?,
+                name: format!("{} {}", row.verdict, row.name),
+            })
         });
-        View { columns, rows: rows.collect() }.print(format)?;
+        View { columns, rows: rows.collect::<Result<_, _>>()? }.print(format)?;
         for note in &self.notes {
             say(&format!("note: {note}"));
         }
@@ -187,7 +189,7 @@ fn explanations(recorded: &Value, now: &Value) -> Vec<String> {
         if then != now {
             notes.push(format!("volume {name} {then}, and now {now}"));
         } else if volume["fingerprint"].is_null() {
-            notes.push(format!("volume {name} {then}, so nobody knows whether it holds the same"));
+            notes.push(format!("volume {name} {then}, so it is unknown whether it holds the same"));
         }
     }
     let facts = [

@@ -28,10 +28,11 @@ Examples:
   btctl rerun sma-cross/17
   btctl rerun --verify sma-cross/17 --ignore '*.log'
   btctl rerun --verify sma-cross/17 --on node7      # on that agent
-  btctl rerun --everywhere sma-cross/17             # on each agent that could run it: do they agree?
+  btctl rerun --everywhere sma-cross/17             # on each agent that can run it: do they agree?
 Exit code: 1 if the job fails, or with --verify if anything differs.";
 
-/// Run one job again, exactly: a new sweep of that job with the very image, command, environment, volumes and resources.
+/// Run one job again, exactly: a new sweep of that job with the same image, command, environment, volumes and
+/// resources.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Rerun {
@@ -41,13 +42,13 @@ pub(crate) struct Rerun {
     /// Wait for its end.
     #[arg(long)]
     wait: bool,
-    /// Wait for its end, and compare its files' SHA-256 and its metrics with those that were published.
+    /// Wait until it has finished, and compare its files' SHA-256 and its metrics with those that were published.
     #[arg(long)]
     verify: bool,
-    /// Run it on each agent that could, and compare each.
+    /// Run it on each agent that can run it, and compare each result.
     #[arg(long, conflicts_with = "on")]
     everywhere: bool,
-    /// Run it on this agent: its name, its id, or the beginning of its id.
+    /// Run it on this agent, given by its name, its id, or the beginning of its id.
     #[arg(long, value_name = "AGENT")]
     on: Option<String>,
     /// Files that are not compared, e.g. '*.log' or 'plots/**'; may be repeated.
@@ -140,7 +141,7 @@ impl Again {
         let mut manifest = Manifest::from_json(&shown.manifest).map_err(|error| unreadable(&error))?;
         if shown.sweep.image_pin.is_empty() {
             return Err(Error::Failed(format!(
-                "no job of sweep {name} has started, so nobody knows which image {} stood for; there is nothing to run \
+                "no job of sweep {name} has started, so it is unknown which image {} stood for; there is nothing to run \
                  again",
                 manifest.image
             )));
@@ -245,7 +246,9 @@ fn warn_of_volumes(recorded: &Value, agents: &[v1::Agent]) {
     for volume in recorded["volumes"].as_array().into_iter().flatten() {
         let name = volume["volume"].as_str().unwrap_or_default();
         if volume["changed"] == true {
-            say(&format!("warning: volume {name} changed while the job ran; nobody knows what it has read"));
+            say(&format!(
+                "warning: volume {name} changed while the job ran; it is unknown what the job read"
+            ));
         }
         let Some(held) = volume["fingerprint"].as_str() else { continue };
         let told: Vec<_> = agents
@@ -279,7 +282,7 @@ mod tests {
             globs("--ignore", &["[".to_owned()], false)
                 .unwrap_err()
                 .to_string()
-                .contains("no pattern of paths")
+                .contains("not a pattern of paths")
         );
     }
 }

@@ -70,7 +70,7 @@ fn failure(shown: &Shown) -> Result<String, Error> {
 fn reasons(shown: &Shown) -> String {
     let noted = shown.progressing.iter().filter(|attempt| !attempt.note.is_empty());
     let noted = noted.map(|attempt| format!("agent {}: {}", attempt.agent, attempt.note));
-    // Of agents that were not asked for nobody wants to hear.
+    // Skip agents that were not requested.
     let waiting = shown.waiting.iter().filter(|waiting| !waiting.why.contains(super::AGENT_LABEL));
     let waiting = waiting.map(|waiting| match waiting.agent.as_str() {
         "" => waiting.why.clone(),

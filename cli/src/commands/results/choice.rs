@@ -40,7 +40,7 @@ pub(super) struct Patterns {
     /// all directories.
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Leave out files that match, also of those that --include takes; may be repeated.
+    /// Leave out files that match, even if --include takes them; may be repeated.
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
 }
@@ -85,7 +85,7 @@ const LISTED: usize = 200;
 /// A set of patterns. With `anywhere`, a pattern without / matches names in all directories.
 pub(crate) fn globs(flag: &str, patterns: &[String], anywhere: bool) -> Result<GlobSet, Error> {
     let unusable = |pattern: &str, error: globset::Error| {
-        Error::Usage(format!("{flag} {pattern:?} is no pattern of paths: {}", error.kind()))
+        Error::Usage(format!("{flag} {pattern:?} is not a pattern of paths: {}", error.kind()))
     };
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
@@ -113,15 +113,7 @@ mod tests {
 
     #[test]
     fn patterns_choose_by_name_or_by_path() {
-        let file = |path: &str| File {
-            job: 0,
-            attempt: 1,
-            path: path.to_owned(),
-            size: 0,
-            compressed: false,
-            sha256: None,
-            state: None,
-        };
+        let file = |path: &str| File::called(0, path);
         let chosen = |path: Option<&str>, include: &[&str], exclude: &[&str]| {
             let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
             let patterns = Patterns { include: texts(include), exclude: texts(exclude) };
@@ -136,6 +128,6 @@ mod tests {
         assert_eq!(chosen(Some("stats.pkl"), &[], &[]).unwrap(), ["stats.pkl"]);
         let missing = chosen(Some("stat.pkl"), &[], &[]).unwrap_err().to_string();
         assert!(missing.contains("no file \"stat.pkl\"; did you mean `stats.pkl`?"), "{missing}");
-        assert!(chosen(None, &["["], &[]).unwrap_err().to_string().contains("no pattern of paths"));
+        assert!(chosen(None, &["["], &[]).unwrap_err().to_string().contains("not a pattern of paths"));
     }
 }

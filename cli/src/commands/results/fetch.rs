@@ -67,7 +67,10 @@ impl Place {
     pub(super) fn of(&self, file: &File) -> Result<PathBuf, Error> {
         let climbs = |part: &str| part.is_empty() || part == "." || part == "..";
         if file.path.split('/').any(climbs) {
-            return Err(Error::Failed(format!("job {}: {:?} is no path of an output", file.job, file.path)));
+            return Err(Error::Failed(format!(
+                "job {}: {:?} is not a path of an output",
+                file.job, file.path
+            )));
         }
         Ok(self.dir.join(job_dir(file.job, self.jobs)).join(&file.path))
     }

@@ -29,14 +29,15 @@ Examples:
   btctl results get sma-cross/17 -d results
   btctl results get sma-cross/17/stats.pkl -d results         # one file
   btctl results get sma-cross --include '*.csv' -d results    # --exclude leaves files out
-  btctl results get sma-cross --partial -d unfinished         # what attempts have stored that are not published
+  btctl results get sma-cross --partial -d unfinished         # files of unpublished attempts
   btctl results get sma-cross/17 --partial --attempt 1 -d lost
-Files that are there already, with the right SHA-256, are not fetched again, and a fetch that broke off continues where
-it was. A file that is missing or damaged in the store is listed, all others are fetched, and the exit code is 1. A file
-that is there with another content stops the fetch before anything is written, unless --overwrite.";
+Files that already exist with the right SHA-256 are not fetched again, and an interrupted fetch continues where it \
+stopped. If a file is missing or damaged in the store, it is listed, all others are fetched, and the exit code is 1. \
+If a file already exists with other content, nothing is written, unless --overwrite is given.";
 
 /// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
-/// fetch what attempts that are not published have stored; of that only the size is known, if it is not compressed.
+/// fetch files that unpublished attempts have stored; these have no SHA-256, only a size, and none if they are
+/// compressed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Get {
@@ -48,7 +49,7 @@ pub(crate) struct Get {
     dir: PathBuf,
     #[command(flatten)]
     patterns: Patterns,
-    /// Replace files that are there with another content.
+    /// Replace existing files that have other content.
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
@@ -218,15 +219,7 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_case_are_found_within_a_job() {
-        let file = |job, path: &str| File {
-            job,
-            attempt: 1,
-            path: path.to_owned(),
-            size: 0,
-            compressed: false,
-            sha256: None,
-            state: None,
-        };
+        let file = File::called;
         let files = [file(0, "a/X.csv"), file(1, "a/x.csv"), file(1, "b"), file(1, "A/x.csv")];
         let (one, other) = differ_in_case(&files).unwrap();
         assert_eq!((one.path.as_str(), other.path.as_str()), ("a/x.csv", "A/x.csv"));

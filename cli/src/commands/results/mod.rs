@@ -48,7 +48,7 @@ const EXAMPLES: &str = "\
 Examples:
   btctl results ls sma-cross
   btctl results ls sma-cross/17 -o json
-  btctl results ls sma-cross --partial                  # what attempts have stored that are not published
+  btctl results ls sma-cross --partial                  # files of unpublished attempts
   btctl results ls sma-cross/17 --partial --attempt 1   # those of one attempt";
 
 /// List the published files with their sizes and SHA-256.
@@ -90,7 +90,8 @@ impl Ls {
         if self.which.partial {
             let Listed { files, unlisted } = files(&client, &self.target, &self.which).await?;
             partial::tell(&files);
-            View { columns, rows: files.into_iter().map(row).collect() }.print(&self.output)?;
+            let rows = files.into_iter().map(row).collect::<Result<_, _>>()?;
+            View { columns, rows }.print(&self.output)?;
             let mut batch = Batch::of_found(unlisted.len());
             for (attempt, error) in unlisted {
                 batch.note(&attempt, Err::<(), _>(error))?;
@@ -100,13 +101,13 @@ impl Ls {
         let mut listed = list(&client, &self.target, &self.which).await?;
         let mut printer = Printer::new(columns, &self.output)?;
         while let Some(output) = listed.next().await {
-            printer.row(row(File::of(output.map_err(Error::broken_off)?, &self.which)?))?;
+            printer.row(row(File::of(output.map_err(Error::broken_off)?, &self.which)?)?)?;
         }
         printer.finish()
     }
 }
 
-fn row(file: File) -> Row {
+fn row(file: File) -> Result<Row, Error> {
     let File { job, attempt, path, size, compressed, sha256, state } = file;
     let mut cells = vec![Cell::number(job), Cell::text(&path)];
     let plain = (!compressed).then_some(size);
@@ -121,7 +122,7 @@ fn row(file: File) -> Row {
         sha256: sha256.clone(),
         attempt,
         state: state_name,
-    });
+    })?;
     match sha256 {
         Some(sha256) => cells.extend([Cell::Text(sha256), Cell::number(attempt)]),
         None => {
@@ -129,7 +130,7 @@ fn row(file: File) -> Row {
             cells.extend([Cell::number(attempt), Cell::text(state_name.unwrap_or_default())]);
         }
     }
-    Row { json, cells, name: format!("{job}/{path}") }
+    Ok(Row { json, cells, name: format!("{job}/{path}") })
 }
 
 /// A stored file.
@@ -138,8 +139,7 @@ struct File {
     job: u32,
     attempt: u32,
     path: String,
-    /// Bytes; of one that is stored compressed and not published those that it takes in the store: of its own nobody
-    /// knows.
+    /// Bytes. If the file is compressed and not published, its size in the store: its uncompressed size is unknown.
     size: u64,
     compressed: bool,
     /// In hexadecimal digits; none if it is not published.
@@ -158,6 +158,12 @@ impl fmt::Display for File {
 }
 
 impl File {
+    /// An empty one, for tests that look at names.
+    #[cfg(test)]
+    fn called(job: u32, path: &str) -> Self {
+        Self { job, attempt: 1, path: path.to_owned(), size: 0, compressed: false, sha256: None, state: None }
+    }
+
     fn key(&self) -> Key<'_> {
         (self.job, &self.path)
     }

@@ -13,11 +13,11 @@ Examples:
   btctl results open sma-cross/17 --in-image                   # Python, where the image has it, else a shell
   echo 'import pickle; print(pickle.load(open(\"equity.pkl\", \"rb\")))' | btctl results open sma-cross/17 --in-image
   btctl results open sma-cross/17 --in-image -- python -m pickle stats.pkl
-What a pickle needs to be loaded is in that image, and what it does while it is loaded it does in a container without
+What a pickle needs to be loaded is in that image, and what it does while it is loaded it does in a container without \
 network on an agent. To have the files here: btctl results get.";
 
-/// Open a published result in the image that made it: a session in a container on an agent, with the files in the results
-/// directory. What is changed there is thrown away.
+/// Open a published result in the image that made it: a shell in a container on an agent, with the files in the results
+/// directory. Changes to them are thrown away.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Open {

@@ -14,11 +14,11 @@ use crate::output::say;
 /// Which files are meant.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Which {
-    /// Stored files of unfinished, failed and lost attempts, in place of results: of each job without a result, its latest
-    /// attempt that has any.
+    /// Files of unfinished, failed and lost attempts instead of results: for each job without a result, those of its
+    /// latest attempt that stored any.
     #[arg(long)]
     pub(super) partial: bool,
-    /// Those of the attempts of this number, also where another one is the result.
+    /// Files of the attempts with this number, even if another attempt is the result.
     #[arg(long, value_name = "N", requires = "partial", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) attempt: Option<u32>,
 }
@@ -47,7 +47,7 @@ pub(super) fn tell(files: &[File]) {
     }
     let attempts: Vec<_> = attempts.into_iter().map(|(state, count)| format!("{count} {state}")).collect();
     say(&format!(
-        "these files are not published, and nobody vouches for them; attempts that have stored them so far: {}",
+        "these files are not published, and may be incomplete; attempts that have stored them so far: {}",
         attempts.join(", ")
     ));
 }

@@ -19,7 +19,7 @@ Examples:
   btctl results show sma-cross/17
   btctl results show sma-cross/17 -o json | jq .software.packages";
 
-/// Show how a job's published result came about: image, command, environment, volumes, machine, versions.
+/// Show the provenance of a job's published result: image, command, environment, volumes, machine, versions.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Show {

@@ -16,15 +16,15 @@ Examples:
   btctl results verify sma-cross
   btctl results verify sma-cross/17 -o json
   btctl results verify sma-cross --repair    # result.json is written anew where it is damaged
-It lists what is not as it was published, and ends with exit code 1 if there is anything.";
+It lists what differs from what was published, and exits with 1 if anything does.";
 
-/// Read published results again in the store, and compare their SHA-256 with what was published.
+/// Read published results in the store again, and compare their SHA-256 with what was published.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Verify {
     #[arg(value_name = "SWEEP[/JOB]")]
     target: Target,
-    /// Write result.json anew where it is missing or damaged. Outputs can't be made good: run their jobs again.
+    /// Write result.json again where it is missing or damaged. Outputs can't be repaired: run their jobs again.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
@@ -51,7 +51,7 @@ impl Verify {
             bar.set_message(format!("{files} files, {}", words::size(bytes)));
             bar.tick();
             if !item.fault.is_empty() {
-                rows.push(row(item));
+                rows.push(row(item)?);
             }
         }
         bar.finish_and_clear();
@@ -73,18 +73,18 @@ impl Verify {
     }
 }
 
-fn row(item: v1::Verified) -> Row {
+fn row(item: v1::Verified) -> Result<Row, Error> {
     let path = if item.path.is_empty() { "result.json" } else { &item.path };
-    Row {
+    Ok(Row {
         json: Json::of(&Damage {
             job: item.job,
             path: path.to_owned(),
             document: item.path.is_empty(),
             fault: item.fault.clone(),
-        }),
+        })?,
         cells: vec![Cell::number(item.job), Cell::text(path), Cell::text(&item.fault)],
         name: format!("{}/{path}", item.job),
-    }
+    })
 }
 
 fn progress() -> ProgressBar {

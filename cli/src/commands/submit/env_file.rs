@@ -36,7 +36,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, String)> {
             None => passed_on(line.trim_end()).map_err(at)?,
         };
         if name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(at(format!("{name:?} is no name for a variable; write NAME=VALUE")));
+            return Err(at(format!("{name:?} is not a name for a variable; write NAME=VALUE")));
         }
         if variables.insert(name.clone(), value).is_some() {
             return Err(at(format!("{name} is given twice; give it once")));
@@ -71,7 +71,7 @@ mod tests {
         ];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         assert_eq!(parse("A=1\nA=2").unwrap_err().0, 2);
-        assert!(parse("A B=1").unwrap_err().1.contains("no name"));
+        assert!(parse("A B=1").unwrap_err().1.contains("not a name"));
         assert!(parse("BTCTL_TEST_NO_SUCH").unwrap_err().1.contains("no such variable here"));
     }
 }

@@ -28,27 +28,27 @@ pub(super) struct ManifestFlags {
     /// Axis of the matrix: fast=5,10,20 or slow=20:200:20 (from:to:step); may be repeated.
     #[arg(long, value_name = "NAME=VALUES")]
     matrix: Vec<String>,
-    /// CSV file with one job per row and parameters' names in its first.
+    /// CSV file with one job per row; the first row names the parameters.
     #[arg(long, value_name = "FILE")]
     params_from: Option<String>,
     /// Expression over the parameters that a job must fulfil, e.g. 'fast < slow'.
     #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
-    /// Take a random choice of so many jobs.
+    /// Queue only this many jobs, chosen at random.
     #[arg(long, value_name = "N")]
     sample: Option<u32>,
-    /// Seed of the random choice; the same seed takes the same jobs.
+    /// Seed of the random choice; the same seed chooses the same jobs.
     #[arg(long, value_name = "N", requires = "sample")]
     seed: Option<u64>,
-    /// Environment variable of the container, NAME=VALUE, or NAME to pass on the one here; may be repeated.
+    /// Environment variable of the container: NAME=VALUE, or NAME to pass on its value from here; may be repeated.
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// File with a variable on each line, as docker reads it: NAME=VALUE, or NAME to pass on the one here; `#` begins a
-    /// comment. Values are no templates, and --env wins; may be repeated.
+    /// File with a variable on each line, as docker reads it: NAME=VALUE, or NAME to pass on its value from here; `#`
+    /// begins a comment. Values are not templates, and --env wins; may be repeated.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Volume that agents offer, or a path of their machines that their owners allow, at a path of the container:
-    /// prices:/data:ro; may be repeated. Docker's other options (z, Z, cached, ...) change nothing.
+    /// Volume to mount at a path of the container, e.g. prices:/data:ro: one that agents offer, or a path of their
+    /// machines that their owners allow; may be repeated. Docker's other options (z, Z, cached, ...) have no effect.
     #[arg(short, long, value_name = "NAME:PATH[:ro]", value_parser = volume)]
     volume: Vec<VolumeMount>,
     /// Cpus of each job, e.g. 0.5 [default: 1].
@@ -63,43 +63,43 @@ pub(super) struct ManifestFlags {
     /// Size of /dev/shm, e.g. 256m.
     #[arg(long, value_name = "SIZE")]
     shm_size: Option<String>,
-    /// Most that a job may write into its results directory, e.g. 2GiB.
+    /// Largest size of a job's results directory, e.g. 2GiB.
     #[arg(long, value_name = "SIZE")]
     disk: Option<String>,
-    /// Longest time that a job may run, e.g. 15m.
+    /// How long a job may run, e.g. 15m.
     #[arg(long, value_name = "TIME")]
     timeout: Option<String>,
-    /// How often a job that failed is tried again [default: 0].
+    /// How often a failed job is retried [default: 0].
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// Reasons that are worth another try, e.g. exit,oom [default: all of the job's own].
+    /// Reasons to retry a failed job for, e.g. exit,oom [default: all of the job's own].
     #[arg(long, value_name = "REASON,...", value_delimiter = ',')]
     retry_on: Vec<String>,
-    /// Jobs of the sweep that may run at once [default: as many as there is room for].
+    /// How many jobs of the sweep may run at once [default: as many as there is room for].
     #[arg(long, value_name = "N")]
     max_parallel: Option<u32>,
-    /// What each running job takes of a limit of the cluster, e.g. nas-io=1; may be repeated.
+    /// Amount that each running job takes from a limit of the cluster, e.g. nas-io=1; may be repeated.
     #[arg(long, value_name = "NAME[=AMOUNT]")]
     limit: Vec<String>,
-    /// So many jobs run first; the others only if these have succeeded.
+    /// Run this many jobs first, and the others only if these succeed.
     #[arg(long, value_name = "N")]
     canary: Option<u32>,
-    /// How long results are kept after the last job has ended, e.g. 30d [default: forever].
+    /// How long results are kept after the last job has finished, e.g. 30d [default: forever].
     #[arg(long, value_name = "TIME")]
     keep: Option<Keep>,
-    /// Sweeps of a higher priority go first [default: 0].
+    /// Sweeps with a higher priority go first [default: 0].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
     /// Label that an agent must have, e.g. pool=spot; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     agent_label: Vec<String>,
-    /// none, or bridge, which agents have whose owners allow it [default: none].
+    /// Network of the jobs: none, or bridge, which runs only on agents that allow it [default: none].
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
-    /// What becomes of a container whose agent has lost the coordinator: keep or stop [default: keep].
+    /// What to do with a container while its agent can't reach the coordinator: keep or stop [default: keep].
     #[arg(long, value_name = "CHOICE")]
     on_disconnect: Option<String>,
-    /// Whom jobs run as: auto, image, or uid:gid [default: auto].
+    /// User that jobs run as: auto, image, or uid:gid [default: auto].
     #[arg(short, long, value_name = "USER")]
     user: Option<String>,
     /// Directory of the container that outputs are taken from [default: /results].
@@ -108,22 +108,23 @@ pub(super) struct ManifestFlags {
     /// File among the outputs that holds the job's metrics [default: metrics.json].
     #[arg(long, value_name = "FILE")]
     metrics: Option<String>,
-    /// Metric that a job must report, or else it has failed; may be repeated.
+    /// Metric that a job must report to succeed; may be repeated.
     #[arg(long, value_name = "METRIC")]
     require_metric: Vec<String>,
-    /// Which way a metric is better: METRIC=maximize (as without a goal) or METRIC=minimize; may be repeated.
+    /// Whether a metric is better when it is higher or lower: METRIC=maximize (the default) or METRIC=minimize; may be
+    /// repeated.
     #[arg(long, value_name = "METRIC=GOAL")]
     goal: Vec<String>,
     /// Time zone of the containers, e.g. America/New_York [default: UTC].
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Program in place of the image's entrypoint.
+    /// Program to run instead of the image's entrypoint.
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
     /// Working directory [default: the image's].
     #[arg(short, long, value_name = "PATH")]
     workdir: Option<String>,
-    /// Most processes and threads of a job [default: 1024].
+    /// Most processes and threads that a job may have [default: 1024].
     #[arg(long, value_name = "N")]
     pids_limit: Option<u32>,
     /// Limit of a job's processes, e.g. nofile=1024:2048; may be repeated.
@@ -138,19 +139,19 @@ pub(super) struct ManifestFlags {
     /// Directory that jobs of the same image and user share on each agent, e.g. /cache.
     #[arg(long, value_name = "PATH")]
     cache: Option<String>,
-    /// Signal that a job is stopped by [default: SIGTERM].
+    /// Signal that stops a job [default: SIGTERM].
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
-    /// How long a job may take to end by itself after that signal [default: the agent's].
+    /// How long a job has to stop after that signal before it is killed [default: the agent's].
     #[arg(long, value_name = "TIME")]
     stop_timeout: Option<String>,
     /// Platform that a job needs, e.g. linux/arm64.
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
-    /// When the image is pulled: missing, always or never [default: missing].
+    /// When to pull the image: missing, always or never [default: missing].
     #[arg(long, value_name = "POLICY")]
     pull: Option<String>,
-    /// Bytes of each job's log that are kept, of its head and of its tail [default: 64MiB].
+    /// How much of each job's log is kept: half from its start, half from its end [default: 64MiB].
     #[arg(long, value_name = "SIZE")]
     log_limit: Option<String>,
     /// each (each job has a container of its own) or reuse (jobs that follow each other share one) [default: each].

@@ -48,18 +48,17 @@ pub(crate) struct Submit {
     /// Print the jobs, and queue nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Show progress until all jobs have ended; exit with 1 if one did not succeed.
+    /// Show progress until all jobs have finished; exit with 1 if one did not succeed.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
-    /// Text that makes the submit safe to repeat: the same key makes one sweep only. Made anew for each call if not
-    /// given.
+    /// Key that makes the submit safe to repeat: one key makes one sweep only. A new one for each call if not given.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Queue the jobs of an earlier sweep again, with the very image that it ran.
+    /// Queue the jobs of an earlier sweep again, with exactly the image that it ran.
     #[arg(long, value_name = "SWEEP", conflicts_with = "file")]
     like: Option<String>,
-    /// Take the results of identical jobs (same image, command, env, parameters, volumes) in place of running them, and
-    /// wait for those that are queued or running. Failures are never taken.
+    /// Take the results of identical jobs (same image, command, env, parameters, volumes) instead of running them
+    /// again, and wait for identical jobs that are queued or running. Failures are never taken.
     #[arg(long, conflicts_with = "dry_run")]
     reuse: bool,
     /// Tag to find the sweep by (btctl ls --tag); may be repeated.
@@ -68,7 +67,7 @@ pub(crate) struct Submit {
     /// Note on the sweep, for people.
     #[arg(long, value_name = "TEXT", value_parser = note, default_value = "", hide_default_value = true)]
     note: String,
-    /// Queue nothing: say which resources an earlier sweep's jobs would have needed, by what they used.
+    /// Queue nothing: print the resources that an earlier sweep's jobs needed, from what they used.
     #[arg(long, value_name = "SWEEP", conflicts_with_all = ["dry_run", "wait", "file", "reuse"])]
     suggest_resources: Option<String>,
     #[command(flatten)]
@@ -214,7 +213,7 @@ fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into
         Format::Json => {
             let (id, name, jobs, existed) = (id.clone(), name.clone(), *jobs, *existed);
             let reuse = reuse.map(reuse::document);
-            output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse }))
+            output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse })?)
         }
         Format::Name => output::print(id),
         Format::Table | Format::Wide | Format::Csv => {
@@ -291,7 +290,7 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result
                 params: parameters.as_map().clone(),
                 command: &rendered.command,
                 env: rendered.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
-            }),
+            })?,
             _ => Json::none(),
         };
         printer.row(Row { cells, json, name: format!("{}/{job}", manifest.name) })?;

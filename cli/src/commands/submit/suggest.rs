@@ -60,7 +60,7 @@ pub(super) async fn suggest(settings: &Settings, sweep: &str, format: Format) ->
     }
     if used.jobs == 0 {
         return Err(Error::Failed(format!(
-            "no job of sweep {sweep} was measured: none has ended, or all were over within a tenth of a second"
+            "no job of sweep {sweep} was measured: none has finished, or each ran for less than a tenth of a second"
         )));
     }
     let (memory, cpus) = (ByteSize(used.memory()), used.cpus());
@@ -74,7 +74,7 @@ pub(super) async fn suggest(settings: &Settings, sweep: &str, format: Format) ->
                 cpus: used.cpus,
                 longest_seconds: used.seconds,
             },
-        }));
+        })?);
     }
     say(&format!(
         "{} jobs were measured: at most {} of memory and {:.2} cpus, {:.0} s for the longest",

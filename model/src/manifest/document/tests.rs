@@ -147,7 +147,7 @@ fn what_has_no_meaning_is_refused_where_it_stands() {
         ("matrix: {v: [1], v: [2]}", "s:2:18", "`v` stands twice"),
         ("matrix: {[a]: [1]}", "s:2:", "a key is a list"),
         ("matrix: {: [1]}", "s:2:", "a key is empty"),
-        ("matrix: {1: [1]}", "s:2:", "\"1\" is no name"),
+        ("matrix: {1: [1]}", "s:2:", "\"1\" is not a name"),
         ("matrix: {v: [\"a\\0b\"]}", "s:2:", "NUL"),
         ("matrix: {v: {from: 000001, to: 000010}}", "s:2:", "000001"),
         ("retries: 03", "s:2:10", "03"),
@@ -224,7 +224,7 @@ fn toml_numbers_are_written_as_json_writes_them() {
         ("1_000", "write 1000, or \"1_000\" for the text"),
         ("0x10", "write 16, or \"0x10\""),
         ("+5", "write 5, or \"+5\""),
-        ("inf", "no finite number"),
+        ("inf", "not a finite number"),
         ("9223372036854775808", "too large for 64 bits"),
         ("000001", ""),
     ] {

@@ -57,7 +57,9 @@ impl Source<'_> {
             DeValue::Float(number) => {
                 let float = number.as_str().parse::<f64>().ok().filter(|float| float.is_finite());
                 let float = float.ok_or_else(|| {
-                    fails(format!("{number} is no finite number; write a text in quotes, if that is meant"))
+                    fails(format!(
+                        "{number} is not a finite number; write a text in quotes, if that is meant"
+                    ))
                 })?;
                 (Kind::Float(float), written)
             }

@@ -1,0 +1,239 @@
+//! Sweeps: lists of them, and what one consists of, waits for and failed of.
+
+use std::time::Duration;
+
+use bt_model::id::SweepId;
+use bt_model::reason::{Reason, ReasonKind};
+use bt_model::state::AttemptState;
+use jiff::Timestamp;
+use sqlx::query_file;
+
+use crate::queue::row::{Pg, from_json, offset, resources, time, unsigned};
+use crate::queue::{Candidate, Error, Queue};
+
+/// Which sweeps a list is to hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SweepFilter {
+    /// List finished sweeps too.
+    pub(crate) all: bool,
+    /// Names of states; empty: all.
+    pub(crate) states: Vec<String>,
+    pub(crate) owner: Option<String>,
+    /// A pattern of names, for `like`.
+    pub(crate) name: Option<String>,
+    /// Submitted at this time or later.
+    pub(crate) since: Option<Timestamp>,
+    /// All of these tags.
+    pub(crate) tags: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SweepRow {
+    pub(crate) id: SweepId,
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    pub(crate) image: String,
+    pub(crate) image_pin: Option<String>,
+    pub(crate) created: Timestamp,
+    pub(crate) priority: i32,
+    pub(crate) cancelled: bool,
+    pub(crate) paused: bool,
+    /// Why it was paused, where no user asked for it.
+    pub(crate) pause_reason: String,
+    /// Its first jobs, which run before the others, and whether they have succeeded.
+    pub(crate) canary: Option<(u32, bool)>,
+    /// Jobs in each state, in the order of [`JobState::ALL`].
+    pub(crate) counts: [u32; 5],
+    /// When the last job ended so far.
+    pub(crate) finished: Option<Timestamp>,
+    /// When its results are given up, if that is known, and whether they have been.
+    pub(crate) kept_until: Option<Timestamp>,
+    pub(crate) expired: bool,
+    pub(crate) tags: Vec<String>,
+    pub(crate) note: String,
+    /// Its name means this one.
+    pub(crate) is_newest: bool,
+    /// Sweeps of its name.
+    pub(crate) same_name: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SweepDetails {
+    pub(crate) manifest: String,
+    /// The sweep as the dispatcher sees it, but for the counts.
+    pub(crate) candidate: Candidate,
+    pub(crate) paused: bool,
+    pub(crate) pause_reason: String,
+    pub(crate) cancelled: bool,
+    /// What it waits for before it is known whose results it can take.
+    pub(crate) waits_for_reuse: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) jobs: u32,
+    pub(crate) first_job: u32,
+}
+
+/// What a live attempt waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Progressing {
+    pub(crate) job: u32,
+    pub(crate) state: AttemptState,
+    pub(crate) agent: String,
+    pub(crate) note: String,
+}
+
+impl Queue {
+    /// One sweep; none if it was removed.
+    pub(crate) async fn sweep(&self, sweep: SweepId) -> Result<Option<SweepRow>, Error> {
+        let filter = SweepFilter { all: true, ..SweepFilter::default() };
+        Ok(self.list_sweeps(Some(sweep), &filter, 1).await?.pop())
+    }
+
+    /// Sweeps, newest first.
+    pub(crate) async fn sweeps(&self, filter: &SweepFilter, limit: u32) -> Result<Vec<SweepRow>, Error> {
+        self.list_sweeps(None, filter, limit).await
+    }
+
+    /// How many finished sweeps a list without them leaves out.
+    pub(crate) async fn finished_sweeps(&self, filter: &SweepFilter) -> Result<u32, Error> {
+        let SweepFilter { owner, name, since, tags, .. } = filter;
+        let row = query_file!(
+            "queries/count_finished.sql",
+            owner.as_deref(),
+            name.as_deref(),
+            since.as_ref().map(offset).transpose()?,
+            tags
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        unsigned(row.finished)
+    }
+
+    async fn list_sweeps(
+        &self,
+        only: Option<SweepId>,
+        filter: &SweepFilter,
+        limit: u32,
+    ) -> Result<Vec<SweepRow>, Error> {
+        let SweepFilter { all, states, owner, name, since, tags } = filter;
+        let rows = query_file!(
+            "queries/list_sweeps.sql",
+            only.map(SweepId::uuid),
+            all,
+            i64::from(limit),
+            states,
+            owner.as_deref(),
+            name.as_deref(),
+            since.as_ref().map(offset).transpose()?,
+            tags
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(SweepRow {
+                    id: SweepId::from_uuid(row.id),
+                    created: time(row.created_at)?,
+                    counts: [
+                        unsigned(row.queued)?,
+                        unsigned(row.running)?,
+                        unsigned(row.succeeded)?,
+                        unsigned(row.failed)?,
+                        unsigned(row.cancelled_jobs)?,
+                    ],
+                    finished: row.finished_at.map(time).transpose()?,
+                    kept_until: row.kept_until.map(time).transpose()?,
+                    expired: row.expired,
+                    tags: row.tags,
+                    note: row.note,
+                    is_newest: row.is_newest,
+                    same_name: unsigned(row.same_name)?,
+                    name: row.name,
+                    owner: row.owner,
+                    image: row.image,
+                    image_pin: row.image_pin,
+                    priority: row.priority,
+                    cancelled: row.cancelled,
+                    paused: row.paused,
+                    pause_reason: row.pause_reason,
+                    canary: match row.canary {
+                        0 => None,
+                        jobs => Some((unsigned(jobs)?, row.canary_passed)),
+                    },
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn sweep_details(&self, sweep: SweepId) -> Result<SweepDetails, Error> {
+        let row = query_file!("queries/sweep_details.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        Ok(SweepDetails {
+            candidate: Candidate {
+                sweep,
+                name: row.name,
+                jobs: unsigned(row.jobs)?,
+                owner: row.owner,
+                priority: row.priority,
+                needs: resources(row.cpu_millis, row.memory_bytes.unwrap_or(0), row.gpus, row.disk_bytes, 1)?,
+                labels: from_json("a sweep's labels", row.labels)?,
+                volumes: from_json("a sweep's volumes", row.volumes)?,
+                limits: from_json("a sweep's limits", row.limits)?,
+                max_parallel: row.max_parallel.map(unsigned).transpose()?,
+                canary: row.canary.map(unsigned).transpose()?,
+                image_pin: row.image_pin,
+                running: 0,
+                queued: 0,
+            },
+            manifest: row.manifest,
+            paused: row.paused,
+            pause_reason: row.pause_reason,
+            cancelled: row.cancelled,
+            waits_for_reuse: row.waits_for_reuse.unwrap_or(false).then_some(row.reuse_note),
+        })
+    }
+
+    /// How many jobs have succeeded lately, at most 200, the mean time that one of them ran, and the most memory that
+    /// one took.
+    pub(crate) async fn pace(&self, sweep: SweepId) -> Result<(u32, Duration, Option<u64>), Error> {
+        let row = query_file!("queries/pace_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let seconds = Duration::try_from_secs_f64(row.seconds).unwrap_or_default();
+        Ok((unsigned(row.jobs)?, seconds, row.peak_memory_bytes.map(unsigned).transpose()?))
+    }
+
+    /// The commonest failures of a sweep's jobs.
+    pub(crate) async fn failures(&self, sweep: SweepId) -> Result<Vec<Failure>, Error> {
+        let rows = query_file!("queries/failures.sql", sweep.uuid()).fetch_all(&self.pool.patient()).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Failure {
+                    reason: Reason::from_parts(row.reason.0, row.reason_code, row.reason_message),
+                    jobs: unsigned(row.jobs)?,
+                    first_job: unsigned(row.first_job)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn manifest(&self, sweep: SweepId) -> Result<String, Error> {
+        let row = query_file!("queries/manifest_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        Ok(row.manifest)
+    }
+
+    /// What live attempts of a sweep wait for.
+    pub(crate) async fn progressing(&self, sweep: SweepId) -> Result<Vec<Progressing>, Error> {
+        let rows = query_file!("queries/progressing.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Progressing {
+                    job: unsigned(row.job)?,
+                    state: row.state.0,
+                    agent: row.agent,
+                    note: row.note,
+                })
+            })
+            .collect()
+    }
+}
