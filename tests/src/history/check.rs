@@ -32,7 +32,12 @@ impl fmt::Display for Stakes {
 }
 
 /// Checks all invariants; an error lists every violation.
-pub fn check(postgres: &PostgresServer, store: &Path, run_logs: &[PathBuf], seen: &Seen) -> Result<Stakes, String> {
+pub fn check(
+    postgres: &PostgresServer,
+    store: &Path,
+    run_logs: &[PathBuf],
+    seen: &Seen,
+) -> Result<Stakes, String> {
     let mut proof =
         Proof { postgres, seen, stakes: Stakes::default(), wrong: String::new(), attempts: Vec::new() };
     proof.attempts = proof.read_attempts();

@@ -137,7 +137,13 @@ impl Driver {
         let addresses: Vec<_> = this.coordinators.iter().map(|(address, _)| *address).collect();
         for number in 0..plan.machines {
             let proxy = Proxy::start(addresses.clone());
-            this.machines.push(Machine { name: format!("m{number}"), process: None, proxy, recovers: None, copy: None });
+            this.machines.push(Machine {
+                name: format!("m{number}"),
+                process: None,
+                proxy,
+                recovers: None,
+                copy: None,
+            });
             this.start_machine(number);
         }
         this
@@ -471,8 +477,8 @@ impl Driver {
         }
         self.seen.copies += 1;
         let name = &self.machines[number].name;
-        let [from, to] = [name.clone(), format!("{name}-copy{}", self.seen.copies)]
-            .map(|name| self.dir.path().join(name));
+        let [from, to] =
+            [name.clone(), format!("{name}-copy{}", self.seen.copies)].map(|name| self.dir.path().join(name));
         // Files that go while it copies are no matter.
         let _ = Command::new("cp").arg("-r").args([&from, &to]).stderr(Stdio::null()).status();
         let (since, [_, log]) = (now(), self.run_logs());
