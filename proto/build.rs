@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".btctl.v1.UploadRequest")
         .bytes(".btctl.v1.DownloadReply")
+        .bytes(".btctl.v1.SmallOutput")
         .bytes(".btctl.v1.PushImageRequest")
         .bytes(".btctl.v1.FetchImageReply")
         .bytes(".btctl.v1.FetchResultReply.data")

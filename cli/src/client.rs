@@ -192,6 +192,14 @@ impl Client {
         ask_once!(self, download, request)
     }
 
+    /// Asked once, likewise.
+    pub(crate) async fn download_many(
+        &self,
+        request: v1::DownloadManyRequest,
+    ) -> Result<Streaming<v1::DownloadManyReply>, Status> {
+        ask_once!(self, download_many, request)
+    }
+
     /// Adds metrics to jobs. Asked again, it finds them there.
     pub(crate) async fn import_metrics(
         &self,

@@ -190,6 +190,22 @@ impl Store {
         Ok(pieces.buffered(RANGES).map(move |piece| piece.map_err(&failed)).right_stream())
     }
 
+    /// All of a file that has no more bytes than these; none if it has.
+    pub async fn read_small(&self, path: &str, most: u64) -> Result<Option<Bytes>, Error> {
+        let found = match self.objects.get(&self.parse(path)?).await {
+            Ok(found) => found,
+            Err(error) => {
+                // A directory that is not mounted has no file either.
+                self.guard().await?;
+                return Err(self.error(path, error));
+            }
+        };
+        match found.meta.size <= most {
+            true => found.bytes().await.map(Some).map_err(|error| self.error(path, error)),
+            false => Ok(None),
+        }
+    }
+
     /// All files below a directory, with their sizes, as the store names them: in no order, and none that is still being
     /// written. A directory that is not there has none.
     pub fn list(&self, dir: &str) -> impl Stream<Item = Result<Stored, Error>> + Send + 'static {

@@ -231,6 +231,49 @@ fn very_many_files_are_listed_and_fetched() {
     assert_eq!(sha256(&cluster.dir().join("got/99/f100.csv")), hash);
 }
 
+/// Small files, an empty one, ones that are larger than what is sent together, and ones that grow when they are decoded.
+const MANY_SIZES: &str = "cd /results; mkdir 'a b'; for n in $(seq 700); do echo $n > 'a b/'$n; done; : > empty; \
+    for n in 1 2 3; do yes $n | head -c 300000 > large$n; head -c 200000 /dev/urandom > random$n; done; \
+    head -c 700000 /dev/urandom > larger";
+
+#[test]
+fn small_files_come_together_and_each_is_whole() {
+    for flags in [&[][..], &["--compress", "zstd"]] {
+        let coordinator = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let cluster = Cluster::with(Options { coordinator, ..Options::default() });
+        let sweep = cluster.submit(&["--matrix", "n=1:3"], MANY_SIZES);
+        cluster.wait_count(&sweep, "succeeded", 3);
+        let place = cluster.stored(&sweep, 1, 1);
+        let damaged = fs::read_dir(place.join("a b")).unwrap().flatten().next().unwrap().path();
+        let content = fs::read(&damaged).unwrap();
+        fs::write(&damaged, b"something else").unwrap();
+        let got = cluster.run(&["results", "get", &sweep, "-d", "got"]);
+        assert_eq!(got.code, 1, "{got:?}");
+        let name = damaged.file_name().unwrap().to_string_lossy().into_owned();
+        let named = name.trim_end_matches(".zst");
+        assert!(got.stderr.contains(&format!("job 1: a b/{named}")), "{got:?}");
+        fs::write(&damaged, content).unwrap();
+        let (proxy, address) = line(&cluster);
+        // The line breaks again and again: what has come stays, and the rest comes.
+        fs::remove_dir_all(cluster.dir().join("got")).unwrap();
+        proxy.let_through(1_500_000);
+        let mut client =
+            cluster.spawn("get", &["--coordinator", &address, "results", "get", &sweep, "-d", "got"]);
+        wait_until("the line broke", || proxy.is_cut().then_some(()));
+        proxy.mend();
+        assert_eq!(client.wait(), 0, "{}", client.log());
+        let listed = cluster.json(&["results", "ls", &sweep]);
+        let listed = listed.as_array().unwrap();
+        assert_eq!(listed.len(), 3 * (700 + 1 + 6 + 1));
+        for file in listed {
+            let path = cluster.dir().join("got").join(file["job"].to_string());
+            let path = path.join(file["path"].as_str().unwrap());
+            assert_eq!(sha256(&path), file["sha256"].as_str().unwrap(), "{}", path.display());
+        }
+        assert!(!cluster.dir().join("got/.btctl-parts").exists());
+    }
+}
+
 #[test]
 fn the_job_the_store_and_the_analyst_see_the_same_bytes() {
     let mut cluster = Cluster::without_agent(Options::default());

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use bt_model::encoding::Encoding;
+use bt_model::id::SweepId;
+use bt_model::layout::AttemptPlace;
 use sqlx::query_file;
 use uuid::Uuid;
 
@@ -60,6 +62,16 @@ impl PublishedFile {
     }
 }
 
+/// A published file in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredFile {
+    /// From the store's root.
+    pub(crate) place: String,
+    pub(crate) encoding: Encoding,
+    /// Bytes there.
+    pub(crate) size: u64,
+}
+
 impl Queue {
     /// The files of the results of these jobs, by sweep and job; `jobs` are numbers in the sweeps at the same places.
     pub(super) async fn files_of_results(
@@ -81,6 +93,37 @@ impl Queue {
             files.entry((file.sweep_id, file.job)).or_default().push(known);
         }
         Ok(files)
+    }
+
+    /// Where these files of a sweep's jobs stand, each with its number among those that were asked for, in their order;
+    /// those that are not published are left out.
+    pub(crate) async fn published_files(
+        &self,
+        sweep: SweepId,
+        wanted: &[(u32, &str)],
+    ) -> Result<Vec<(usize, StoredFile)>, Error> {
+        let jobs = wanted.iter().map(|(job, _)| signed(*job)).collect::<Result<Vec<i32>, _>>()?;
+        let paths: Vec<&str> = wanted.iter().map(|(_, path)| *path).collect();
+        let rows = query_file!("queries/published_files.sql", sweep.uuid(), &jobs, &paths as _)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let place = AttemptPlace {
+                    sweep_name: row.name,
+                    sweep: SweepId::from_uuid(row.sweep_id),
+                    jobs: unsigned(row.jobs)?,
+                    job: unsigned(row.job)?,
+                    attempt: unsigned(row.attempt)?,
+                };
+                let encoding = row.encoding.0;
+                let stored_as = row.stored_as.unwrap_or_else(|| encoding.stored_as(&row.path));
+                let size = unsigned(row.size)?;
+                let number: u64 = unsigned(row.number)?;
+                let file = StoredFile { place: place.output(&stored_as), encoding, size };
+                Ok((number.saturating_sub(1) as usize, file))
+            })
+            .collect()
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use describe::Description;
 pub(crate) use error::Error;
-pub(crate) use files::PublishedFile;
+pub(crate) use files::{PublishedFile, StoredFile};
 pub(crate) use find::Found;
 pub(crate) use images::ImageRow;
 pub(crate) use import::{Change, Import, JobMetrics};

@@ -463,9 +463,13 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
     let outputs = bench.queue.outputs(bench.sweep, None, Some((1, "a/b.pck")), 10).await.unwrap();
     assert_eq!(outputs.len(), 1);
     assert_eq!(outputs[0].file, published("c", 1000, Encoding::Zstd, Some(20)));
-    let (place, encoding) = bench.queue.published_file(bench.sweep, 1, "c").await.unwrap().unwrap();
-    assert_eq!(encoding, Encoding::Zstd);
-    assert!(place.contains("/1/") && place.ends_with(".zst"), "{place}");
+    let wanted = [(0, "c"), (1, "none"), (1, "c"), (1, "a/b.pck"), (1, "c")];
+    let found = bench.queue.published_files(bench.sweep, &wanted).await.unwrap();
+    assert_eq!(found.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4]);
+    let (_, file) = &found[0];
+    assert_eq!((file.encoding, file.size), (Encoding::Zstd, 20));
+    assert!(file.place.contains("/1/") && file.place.ends_with("c.zst"), "{}", file.place);
+    assert!(found[1].1.place.contains("a/b.pck"), "{}", found[1].1.place);
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

@@ -13,6 +13,7 @@ mod jobs;
 mod keep;
 mod listen;
 mod logs;
+mod many;
 mod opened;
 mod partial;
 mod results;

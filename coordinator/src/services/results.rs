@@ -87,11 +87,12 @@ impl Services {
         offset: u64,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
         not_expired(sweep)?;
-        let place = self.queue.published_file(sweep.id, job, path).await;
-        let (place, encoding) = place
+        let found = self.queue.published_files(sweep.id, &[(job, path)]).await;
+        let (_, file) = found
             .map_err(status::queue)?
+            .pop()
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
-        self.stored_content(&place, encoding, offset).await
+        self.stored_content(&file.place, file.encoding, offset).await
     }
 
     /// Streams a file that stands there: from the offset if it is stored as it is, else from its beginning.

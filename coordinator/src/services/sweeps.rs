@@ -214,6 +214,15 @@ impl v1::sweeps_server::Sweeps for Services {
         Ok(Response::new(content))
     }
 
+    type DownloadManyStream = Answers<v1::DownloadManyReply>;
+
+    async fn download_many(
+        &self,
+        request: Request<v1::DownloadManyRequest>,
+    ) -> Result<Response<Self::DownloadManyStream>, Status> {
+        Ok(Response::new(self.small_outputs(request.into_inner()).await?))
+    }
+
     async fn list_agents(
         &self,
         request: Request<v1::ListAgentsRequest>,

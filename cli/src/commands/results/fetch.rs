@@ -108,7 +108,7 @@ impl Place {
     }
 
     /// Where the file grows: the same place whenever it is fetched, and that of no other.
-    fn part(&self, file: &File) -> PathBuf {
+    pub(super) fn part(&self, file: &File) -> PathBuf {
         let name = words::hex(&Sha256::digest(&file.path)[..8]);
         let content = file.sha256.as_deref().and_then(|hash| hash.get(..16)).unwrap_or("unpublished");
         self.dir.join(PARTS).join(format!("{}-{name}-{content}", file.job))

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::choice::{Patterns, Wanted, choose};
 use super::fetch::{Fetch, Place, There};
+use super::many;
 use super::partial::{Which, keep_apart, tell};
 use super::{File, Key, Listed, files};
 use crate::batch::Batch;
@@ -110,7 +111,14 @@ impl Get {
         }
         let bar = progress(bytes);
         let fetch = Fetch { client: &client, sweep: &target.sweep, place: &place, bar: &bar };
-        let fetched = stream::iter(&missing).map(async |file| (*file, fetch.file(file).await));
+        let (requests, mut alone) = many::split(&missing);
+        let mut left =
+            stream::iter(requests).map(async |request| fetch.many(request).await).buffer_unordered(AT_ONCE);
+        while let Some(left) = left.next().await {
+            alone.extend(left);
+        }
+        drop(left);
+        let fetched = stream::iter(&alone).map(async |file| (*file, fetch.file(file).await));
         let mut fetched = Box::pin(fetched.buffer_unordered(AT_ONCE));
         while let Some((file, outcome)) = fetched.next().await {
             if bar.suspend(|| batch.note(&file.to_string(), outcome))?.is_none() {

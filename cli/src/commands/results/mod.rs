@@ -4,6 +4,7 @@ mod choice;
 mod content;
 mod fetch;
 mod get;
+mod many;
 mod open;
 mod partial;
 mod show;

@@ -2,7 +2,6 @@
 
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
-use bt_model::layout::AttemptPlace;
 use bt_model::state::AttemptState;
 use sqlx::query_file;
 
@@ -67,32 +66,6 @@ impl Queue {
                 })
             })
             .collect()
-    }
-
-    /// Where this file stands in the store, if it is published, and how it is stored.
-    pub(crate) async fn published_file(
-        &self,
-        sweep: SweepId,
-        job: u32,
-        path: &str,
-    ) -> Result<Option<(String, Encoding)>, Error> {
-        let job_number = signed::<i32>(job)?;
-        let row = query_file!("queries/published_file.sql", sweep.uuid(), job_number, path)
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| {
-            let place = AttemptPlace {
-                sweep_name: row.name,
-                sweep: SweepId::from_uuid(row.sweep_id),
-                jobs: unsigned(row.jobs)?,
-                job: unsigned(row.job)?,
-                attempt: unsigned(row.attempt)?,
-            };
-            let encoding = row.encoding.0;
-            let stored_as = row.stored_as.unwrap_or_else(|| encoding.stored_as(path));
-            Ok((place.output(&stored_as), encoding))
-        })
-        .transpose()
     }
 
     /// The numbered attempt of a job, or its latest for 0.
