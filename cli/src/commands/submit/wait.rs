@@ -109,7 +109,7 @@ impl Display {
             }
             None if self.line.is_none_or(|line| line.elapsed() >= LINE) => {
                 say(&format!(
-                    "{ended}/{total} ended ({running} running, {queued} queued{attached}{failures})"
+                    "{ended}/{total} finished ({running} running, {queued} queued{attached}{failures})"
                 ));
                 self.line = Some(Instant::now());
             }
