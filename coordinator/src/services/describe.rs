@@ -5,7 +5,7 @@ use bt_proto::convert::time;
 use bt_proto::v1;
 use tonic::Status;
 
-use super::sweeps::sweep;
+use super::shown::sweep;
 use super::{Services, status};
 use crate::queue::SweepFilter;
 

@@ -18,6 +18,7 @@ mod opened;
 mod partial;
 mod results;
 mod reuse;
+mod shown;
 mod software;
 mod spool;
 mod status;
