@@ -4,7 +4,7 @@
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_proto::v1::{self, ShowSweepRequest};
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::error::Error;
 use crate::line::Line;
@@ -240,13 +240,23 @@ impl Client {
         Ok(ask_once!(self, debug, messages)?)
     }
 
+    /// Which of these layers are not in the store: their SHA-256. None from a coordinator of an earlier version.
+    pub(crate) async fn missing_layers(&self, layers: Vec<v1::Layer>) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let request = v1::MissingLayersRequest { layers };
+        match ask_once!(self, missing_layers, request) {
+            Ok(reply) => Ok(Some(reply.missing)),
+            Err(status) if status.code() == Code::Unimplemented => Ok(None),
+            Err(status) => Err(Error::broken_off(status)),
+        }
+    }
+
     /// Asked once: what was read of the image is gone.
     pub(crate) async fn push_image(
         &self,
         messages: tokio::sync::mpsc::Receiver<v1::PushImageRequest>,
-    ) -> Result<v1::PushImageReply, Error> {
+    ) -> Result<v1::PushImageReply, Status> {
         let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
-        Ok(ask_once!(self, push_image, messages)?)
+        ask_once!(self, push_image, messages)
     }
 
     /// What is in an image that some job has run: a JSON object, or null.

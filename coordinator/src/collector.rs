@@ -3,6 +3,8 @@
 //! A file is removed only if Postgres knows for certain that it is garbage: it belongs to an attempt that has ended and
 //! does not count, or to a sweep that has expired. What Postgres does not know of is left alone.
 
+mod images;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -338,6 +340,7 @@ pub(crate) async fn run(collector: Collector, every: Duration, age: Duration, sh
                     tracing::warn!(sweep.id = %sweep.id, faults, path, error = why, "garbage can't be removed");
                 }
             }
+            collector.collect_images(&mut total).await?;
             Ok::<_, Error>(total)
         };
         let total = tokio::select! {

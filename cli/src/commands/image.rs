@@ -1,29 +1,37 @@
 //! `btctl image`: images without a registry, and what is in one.
 
+mod archive;
 mod source;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use backon::Retryable;
 use bt_agent::LocalImage;
 use bt_proto::v1::{self, push_image_request};
-use futures_util::StreamExt;
 use indicatif::ProgressBar;
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
+use self::archive::{Archive, Layer, Piece};
 use self::source::Source;
 use super::results::pairs;
 use crate::batch::Batch;
-use crate::client::Client;
+use crate::client::{Client, waits};
 use crate::documents::{self, InspectedImage, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
 
+/// How often a push is made again that breaks off.
+const TRIES: usize = 5;
+
 /// Push images that are in no registry, and show them.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Image {
-    /// Push an image of this machine: each agent that needs it loads it once from the coordinator.
+    /// Push an image of this machine: each agent that needs it loads it once from the coordinator. Layers that another
+    /// pushed image has are not sent again.
     #[command(
         after_help = "Examples:\n  btctl image push sma-cross:1\n  docker save -o image.tar sma-cross:1\n  \
                       btctl image push --file image.tar sma-cross:1"
@@ -104,56 +112,95 @@ async fn push(name: &str, file: Option<&Path>, settings: &Settings) -> Result<()
         None => Source::Engine(LocalImage::find(name).await?),
     };
     let client = Client::connect(settings).await?;
-    let id = source.id().to_owned();
     let head = v1::Image {
-        id: id.clone(),
+        id: source.id().to_owned(),
         name: name.to_owned(),
         pushed_by: settings.owner.value.clone(),
         ..v1::Image::default()
     };
-    let known = client.images().await?.into_iter().any(|known| known.id == id);
     let bar = match terminal::is_stderr() {
         true => ProgressBar::new_spinner(),
         false => ProgressBar::hidden(),
     };
-    let (sender, receiver) = tokio::sync::mpsc::channel(4);
-    let mut reading = JoinSet::new();
-    reading.spawn({
-        let bar = bar.clone();
-        async move {
-            let message = |kind| v1::PushImageRequest { kind: Some(kind) };
-            if sender.send(message(push_image_request::Kind::Image(head))).await.is_err() || known {
-                return Ok(());
-            }
-            let mut data = source.data().await?;
-            let mut sent = 0;
-            while let Some(piece) = data.next().await {
-                let mut piece = piece?;
-                while !piece.is_empty() {
-                    let part = piece.split_to(piece.len().min(1 << 20));
-                    sent += part.len() as u64;
-                    bar.set_message(format!("{} sent", words::size(sent)));
-                    bar.tick();
-                    // The coordinator has said why, if it has hung up.
-                    if sender.send(message(push_image_request::Kind::Data(part))).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
-            Ok::<_, Error>(())
+    let is_known = client.images().await?.into_iter().any(|known| known.id == head.id);
+    let archive = match is_known {
+        true => None,
+        false => {
+            let archive = Arc::new(source.archive().await?);
+            let read = archive.clone();
+            let layers = in_thread(move || read.layers()).await?;
+            Some((archive, Arc::new(layers)))
         }
-    });
-    let pushed = client.push_image(receiver).await;
+    };
+    // Layers that have come stay, so that a push that breaks off goes on with the others.
+    let push = || send(&client, head.clone(), archive.clone(), &bar);
+    let pushed = push.retry(waits(TRIES)).when(Error::may_pass).await?;
     bar.finish_and_clear();
-    while let Some(read) = reading.join_next().await {
-        // What could not be read here explains what the coordinator says of it.
-        read.map_err(|error| Error::Failed(error.to_string()))??;
-    }
-    let pushed = pushed?;
     let image = pushed.image.unwrap_or_default();
-    let became = if pushed.existed { "was pushed before" } else { "is pushed" };
+    let became = match (pushed.existed, bar.position()) {
+        (true, _) => "was pushed before".to_owned(),
+        (false, sent) if sent < image.size => format!("is pushed, {} of it new", words::size(sent)),
+        (false, _) => "is pushed".to_owned(),
+    };
     say(&format!("{} ({}): it {became}, {}", image.name, image.id, words::size(image.size)));
     Ok(())
+}
+
+/// Sends an image, with what is missing of its archive. The bar counts the bytes of that.
+async fn send(
+    client: &Client,
+    head: v1::Image,
+    archive: Option<(Arc<Archive>, Arc<Vec<Layer>>)>,
+    bar: &ProgressBar,
+) -> Result<v1::PushImageReply, Error> {
+    let missing = match &archive {
+        None => Some(Vec::new()),
+        Some((_, layers)) => client.missing_layers(layers.iter().map(v1::Layer::from).collect()).await?,
+    };
+    let (sender, receiver) = mpsc::channel(4);
+    let message = |kind| v1::PushImageRequest { kind: Some(kind) };
+    let sending = async move {
+        if sender.send(message(push_image_request::Kind::Image(head))).await.is_err() {
+            return Ok(());
+        }
+        let Some((archive, layers)) = archive else { return Ok(()) };
+        let (pieces, mut taken) = mpsc::channel(4);
+        let reading = in_thread(move || match missing {
+            Some(missing) => archive.send(&layers, &missing.into_iter().collect(), &pieces),
+            // A coordinator of an earlier version takes it as one.
+            None => archive.send(&[], &HashSet::new(), &pieces),
+        });
+        let passing_on = async {
+            while let Some(piece) = taken.recv().await {
+                let kind = match piece {
+                    Piece::Layer(layer) => push_image_request::Kind::Layer(layer),
+                    Piece::Data(data) => {
+                        bar.inc(data.len() as u64);
+                        bar.set_message(format!("{} sent", words::size(bar.position())));
+                        push_image_request::Kind::Data(data)
+                    }
+                };
+                // The coordinator has said why, if it has hung up.
+                if sender.send(message(kind)).await.is_err() {
+                    taken.close();
+                }
+            }
+            drop(sender);
+        };
+        tokio::join!(reading, passing_on).0
+    };
+    let (read, pushed) = tokio::join!(sending, client.push_image(receiver));
+    // What could not be read here explains what the coordinator says of it.
+    read?;
+    pushed.map_err(Error::broken_off)
+}
+
+/// Works with files where that blocks nobody.
+async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
 }
 
 impl Ls {

@@ -1,9 +1,14 @@
 //! Images that users have handed in.
 
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sqlx::query_file;
 
-use super::row::{signed, time, unsigned};
+use super::claim::interval;
+use super::row::{from_json, sha256, signed, time, unsigned};
 use super::{Error, Queue};
 
 #[derive(Clone, Debug)]
@@ -14,6 +19,40 @@ pub(crate) struct ImageRow {
     pub(crate) size: u64,
     pub(crate) pushed_by: String,
     pub(crate) pushed: Timestamp,
+}
+
+/// A layer, by the SHA-256 of its content.
+pub(crate) type LayerId = [u8; 32];
+
+/// A part of an image's archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Part {
+    /// So many bytes of the archive's own file.
+    Rest(u64),
+    /// A layer, in hexadecimal digits.
+    Layer(String),
+}
+
+/// An image's archive, in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Archive {
+    /// The file that has all but the layers.
+    pub(crate) rest: String,
+    pub(crate) parts: Vec<Part>,
+    /// Bytes of it all.
+    pub(crate) size: u64,
+    pub(crate) layers: BTreeSet<LayerId>,
+}
+
+/// What became of an archive that was pushed.
+#[derive(Clone, Debug)]
+pub(crate) enum Added {
+    Image(ImageRow),
+    /// The image has another one already.
+    Had(ImageRow),
+    /// One of its layers was given up meanwhile.
+    LayerGone,
 }
 
 macro_rules! image_row {
@@ -42,6 +81,83 @@ impl Queue {
         image_row!(row)
     }
 
+    /// Notes an image whose archive is in the store.
+    pub(crate) async fn add_archive(
+        &self,
+        id: &str,
+        name: &str,
+        by: &str,
+        archive: &Archive,
+    ) -> Result<Added, Error> {
+        let layers: Vec<Vec<u8>> = archive.layers.iter().map(|layer| layer.to_vec()).collect();
+        let parts = sqlx::types::Json(&archive.parts);
+        let mut tx = self.pool.begin().await?;
+        let held = query_file!("queries/lock_layers.sql", &layers).fetch_all(&mut *tx).await?;
+        if held.len() < layers.len() {
+            tx.rollback().await?;
+            return Ok(Added::LayerGone);
+        }
+        let added = query_file!("queries/insert_archive.sql", id, archive.rest, parts as _, &layers);
+        let is_new = added.fetch_optional(&mut *tx).await?.is_some();
+        let row = query_file!("queries/insert_image.sql", id, name, signed::<i64>(archive.size)?, by);
+        let row = row.fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        let row: Result<_, Error> = image_row!(row);
+        row.map(if is_new { Added::Image } else { Added::Had })
+    }
+
+    /// Which of these layers, with their sizes, are in the store.
+    pub(crate) async fn held_layers(&self, layers: &[(LayerId, u64)]) -> Result<BTreeSet<LayerId>, Error> {
+        let ids: Vec<Vec<u8>> = layers.iter().map(|(id, _)| id.to_vec()).collect();
+        let sizes = layers.iter().map(|(_, size)| signed(*size)).collect::<Result<Vec<i64>, _>>()?;
+        let rows = query_file!("queries/held_layers.sql", &ids, &sizes).fetch_all(&self.pool).await?;
+        rows.into_iter().map(|row| sha256(&row.sha256)).collect()
+    }
+
+    /// Notes a layer that is in the store. False if another upload of it was first.
+    pub(crate) async fn add_layer(&self, id: &LayerId, size: u64, stored_as: &str) -> Result<bool, Error> {
+        let added = query_file!("queries/insert_layer.sql", &id[..], signed::<i64>(size)?, stored_as);
+        Ok(added.fetch_optional(&self.pool).await?.is_some())
+    }
+
+    /// The parts of an image's archive, and the files that they are in, in order; none for one that is a single file.
+    pub(crate) async fn parts(&self, id: &str) -> Result<Option<Vec<(String, Part)>>, Error> {
+        let row = query_file!("queries/image_parts.sql", id).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(None) };
+        let layers = query_file!("queries/image_layers.sql", id).fetch_all(&self.pool).await?;
+        let layers = layers.into_iter().map(|layer| Ok((hex(&sha256(&layer.sha256)?), layer.stored_as)));
+        let layers = layers.collect::<Result<HashMap<_, _>, Error>>()?;
+        let parts: Vec<Part> = from_json("the parts of an image", row.parts)?;
+        let placed = parts.into_iter().map(|part| match &part {
+            Part::Rest(_) => Ok((row.rest.clone(), part)),
+            Part::Layer(layer) => {
+                let file = layers.get(layer).cloned();
+                let file =
+                    file.ok_or_else(|| Error::Corrupt(format!("image {id} lacks its layer {layer}")))?;
+                Ok((file, part))
+            }
+        });
+        placed.collect::<Result<_, Error>>().map(Some)
+    }
+
+    /// Which of these files of the store belong to no image.
+    pub(crate) async fn unknown_image_files(&self, paths: &[String]) -> Result<Vec<String>, Error> {
+        let rows = query_file!("queries/unknown_image_files.sql", paths).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| row.path).collect())
+    }
+
+    /// Gives up layers that no image has: these, and all that have been there for that long. Says which files are garbage
+    /// now.
+    pub(crate) async fn remove_unused_layers(
+        &self,
+        layers: &[Vec<u8>],
+        age: Duration,
+    ) -> Result<Vec<String>, Error> {
+        let rows = query_file!("queries/remove_unused_layers.sql", layers, interval(age)?);
+        let rows = rows.fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| row.stored_as).collect())
+    }
+
     /// An image by its id, or the newest of a name.
     pub(crate) async fn image(&self, image: &str) -> Result<Option<ImageRow>, Error> {
         let row = query_file!("queries/find_image.sql", image).fetch_optional(&self.pool).await?;
@@ -53,9 +169,32 @@ impl Queue {
         rows.into_iter().map(|row| image_row!(row)).collect()
     }
 
-    /// Forgets images by id or name; their ids, and whether nobody knows them by another name.
-    pub(crate) async fn remove_images(&self, image: &str) -> Result<Vec<(String, bool)>, Error> {
-        let rows = query_file!("queries/remove_images.sql", image).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| (row.id, row.is_last)).collect())
+    /// Forgets images by id or name.
+    pub(crate) async fn remove_images(&self, image: &str) -> Result<Removed, Error> {
+        let mut tx = self.pool.begin().await?;
+        let rows = query_file!("queries/remove_images.sql", image).fetch_all(&mut *tx).await?;
+        let names = rows.len();
+        let last: Vec<_> = rows.into_iter().filter(|row| row.is_last).map(|row| row.id).collect();
+        let layers = query_file!("queries/layers_of_images.sql", &last).fetch_all(&mut *tx).await?;
+        let layers = layers.into_iter().map(|row| row.sha256).collect();
+        let rests = query_file!("queries/remove_archives.sql", &last).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(Removed { names, last, layers, rests: rests.into_iter().map(|row| row.rest).collect() })
     }
+}
+
+/// What was forgotten of images.
+#[derive(Clone, Debug)]
+pub(crate) struct Removed {
+    pub(crate) names: usize,
+    /// The ids that nobody knows by another name.
+    pub(crate) last: Vec<String>,
+    /// The layers that those had.
+    pub(crate) layers: Vec<Vec<u8>>,
+    /// The files that their archives had besides layers.
+    pub(crate) rests: Vec<String>,
+}
+
+pub(crate) fn hex(id: &LayerId) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,19 +1,19 @@
-//! Images without a registry: a user hands one in, and each agent that needs it loads it from here. An archive is in the
+//! Images without a registry: a user pushes one, and each agent that needs it loads it from here. An archive is in the
 //! store before anybody is told of it.
 
 use bt_model::image::tagged;
 use bt_model::resources::ByteSize;
 use bt_proto::convert::{Malformed, timestamp};
 use bt_proto::v1::{self, fetch_image_reply, push_image_request};
-use bt_store::{Receipt, Upload};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use tracing::{debug, info};
+use tracing::info;
 
-use super::{Answers, Services, incoming as stream, status};
-use crate::queue::ImageRow;
+use super::keep::collected;
+use super::{Answers, Services, incoming as stream, layers, status};
+use crate::queue::{Added, ImageRow};
 
 /// Pieces of an image on their way to an agent; of 1 MiB at most.
 const PIECES: usize = 4;
@@ -28,7 +28,7 @@ impl Services {
         let Some(push_image_request::Kind::Image(mut image)) = first else {
             return Err(status::out_of_order("an Image"));
         };
-        let place = place(&image.id).map_err(status::malformed)?;
+        place(&image.id).map_err(status::malformed)?;
         if let Err(why) = bt_model::image::check(&image.name) {
             return Err(Status::invalid_argument(format!(
                 "{:?} is not an image: its name {why}",
@@ -46,37 +46,24 @@ impl Services {
             self.had_again();
             return Ok(v1::PushImageReply { image: Some(wire(row)), existed: true });
         }
-        let mut upload = self.store.upload(&place, None).await.map_err(status::store)?;
-        if let Err(broken) = copy(&mut incoming, &mut upload).await {
-            if let Err(error) = upload.abort().await {
-                debug!(error = %error, "an unfinished upload is left behind");
-            }
-            return Err(broken);
-        }
-        let receipt = upload.finish().await.map_err(status::store)?;
-        if receipt.size == 0 {
+        let archive = self.receive_archive(&image.id, &mut incoming).await?;
+        if archive.size == 0 {
+            self.store.remove(&archive.rest).await.map_err(status::store)?;
             return Err(Status::invalid_argument("the image came without its data"));
         }
-        let size = self.archive_size(&place, receipt).await?;
-        let row = self
-            .queue
-            .add_image(&image.id, &image.name, size, &image.pushed_by)
-            .await
-            .map_err(status::queue)?;
-        info!(image.id = row.id, "image {} is handed in: {}", row.name, ByteSize(row.size));
-        self.had_again();
-        Ok(v1::PushImageReply { image: Some(wire(row)), existed: false })
-    }
-
-    /// The bytes of the archive that holds from now on. The first that came does; another one of the same image, which
-    /// somebody handed in at the same time, is removed.
-    async fn archive_size(&self, place: &str, receipt: Receipt) -> Result<u64, Status> {
-        if receipt.path == place {
-            return Ok(receipt.size);
+        let added = self.queue.add_archive(&image.id, &image.name, &image.pushed_by, &archive).await;
+        let (row, is_new) = match added.map_err(status::queue)? {
+            Added::Image(row) => (Ok(row), true),
+            Added::Had(row) => (Ok(row), false),
+            Added::LayerGone => (Err(layers::gone()), false),
+        };
+        if !is_new {
+            self.store.remove(&archive.rest).await.map_err(status::store)?;
         }
-        self.store.remove(&receipt.path).await.map_err(status::store)?;
-        let there = self.store.size(place).await.map_err(status::store)?;
-        there.ok_or_else(|| Status::unavailable("the image was taken out meanwhile; push it again"))
+        let row = row?;
+        info!(image.id = row.id, "image {} is pushed: {}", row.name, ByteSize(row.size));
+        self.had_again();
+        Ok(v1::PushImageReply { image: Some(wire(row)), existed: !is_new })
     }
 
     /// Lets agents try again what they could not start, since it may be for this image.
@@ -88,8 +75,13 @@ impl Services {
     pub(super) async fn send_image(&self, image: &str) -> Result<Answers<v1::FetchImageReply>, Status> {
         let found = self.queue.image(image).await.map_err(status::queue)?;
         let row = found.ok_or_else(|| Status::not_found(format!("the image {image} was not pushed")))?;
-        let place = place(&row.id).map_err(status::malformed)?;
-        let mut data = Box::pin(self.store.read(&place).await.map_err(status::store)?);
+        let mut data = match self.queue.parts(&row.id).await.map_err(status::queue)? {
+            Some(parts) => layers::assembled(self.store.clone(), parts).boxed(),
+            None => {
+                let place = place(&row.id).map_err(status::malformed)?;
+                self.store.read(&place).await.map_err(status::store)?.boxed()
+            }
+        };
         let (sender, receiver) = mpsc::channel(PIECES);
         let answers = sender.clone();
         self.answer(sender, async move {
@@ -113,30 +105,23 @@ impl Services {
 
     pub(super) async fn take_image_out(&self, image: &str) -> Result<u32, Status> {
         let removed = self.queue.remove_images(&tagged(image)).await.map_err(status::queue)?;
-        if removed.is_empty() {
+        if removed.names == 0 {
             return Err(Status::not_found(format!(
                 "the image {image} was not pushed; `btctl image ls` lists those that were"
             )));
         }
-        for (id, _) in removed.iter().filter(|(_, is_last)| *is_last) {
-            let place = place(id).map_err(status::malformed)?;
-            self.store.remove(&place).await.map_err(status::store)?;
+        let single = removed.last.iter().map(|id| place(id).map_err(status::malformed));
+        let mut files = single.collect::<Result<Vec<_>, _>>()?;
+        files.extend(removed.rests.iter().cloned());
+        for file in files {
+            self.store.remove(&file).await.map_err(status::store)?;
         }
-        Ok(removed.len() as u32)
+        self.collector().collect_layers(&removed.layers).await.map_err(collected)?;
+        Ok(removed.names as u32)
     }
 }
 
-async fn copy(incoming: &mut Streaming<v1::PushImageRequest>, upload: &mut Upload) -> Result<(), Status> {
-    while let Some(message) = stream::next(incoming).await? {
-        let Some(push_image_request::Kind::Data(data)) = message.kind else {
-            return Err(status::malformed(Malformed::Missing("data")));
-        };
-        upload.write(data).await.map_err(status::store)?;
-    }
-    Ok(())
-}
-
-/// Where the archive is in the store.
+/// Where the archive of an image is that was pushed as a single file.
 fn place(id: &str) -> Result<String, Malformed> {
     let hex = id.strip_prefix("sha256:").filter(|hex| {
         hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))

@@ -112,7 +112,7 @@ async fn collect(
     Ok(())
 }
 
-fn collected(error: collector::Error) -> Status {
+pub(super) fn collected(error: collector::Error) -> Status {
     match error {
         collector::Error::Queue(error) => status::queue(error),
         collector::Error::Store(error) => status::store(error),

@@ -11,6 +11,7 @@ mod import;
 mod incoming;
 mod jobs;
 mod keep;
+mod layers;
 mod listen;
 mod logs;
 mod many;

@@ -267,6 +267,13 @@ impl v1::sweeps_server::Sweeps for Services {
         self.receive_image(request.into_inner()).await.map(Response::new)
     }
 
+    async fn missing_layers(
+        &self,
+        request: Request<v1::MissingLayersRequest>,
+    ) -> Result<Response<v1::MissingLayersReply>, Status> {
+        self.missing_layers(request.into_inner()).await.map(Response::new)
+    }
+
     async fn show_software(
         &self,
         request: Request<v1::ShowSoftwareRequest>,

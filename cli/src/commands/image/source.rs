@@ -5,21 +5,18 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bt_agent::LocalImage;
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio_util::io::ReaderStream;
+use tokio::io::AsyncWriteExt;
 
+use super::archive::Archive;
 use crate::error::Error;
 
 /// The archive's index of images.
 const INDEX: &str = "manifest.json";
 /// Bytes of an index, or of an image's configuration.
 const LARGEST: u64 = 4 << 20;
-/// Bytes that are read at once.
-const PIECE: usize = 1 << 20;
 
 pub(super) enum Source {
     Engine(LocalImage),
@@ -43,20 +40,36 @@ impl Source {
         }
     }
 
-    /// The image as `docker save` writes it.
-    pub(super) async fn data(self) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        match self {
-            Self::Engine(image) => Ok(image.save().map_err(Error::from).boxed()),
+    /// The image as `docker save` writes it, on this machine's disk.
+    pub(super) async fn archive(self) -> Result<Archive, Error> {
+        let image = match self {
+            Self::Engine(image) => image,
             Self::Archive { path, .. } => {
-                let file = tokio::fs::File::open(&path).await.map_err(|error| unreadable(&path, &error))?;
-                let pieces = ReaderStream::with_capacity(file, PIECE);
-                Ok(pieces.map_err(move |error| unreadable(&path, &error)).boxed())
+                let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
+                return Ok(Archive::new(file, path));
             }
+        };
+        // It has no name, so that nothing is left of it, however this ends.
+        let file = tempfile::tempfile().map_err(unwritable)?;
+        let mut out = tokio::fs::File::from_std(file.try_clone().map_err(unwritable)?);
+        let mut data = std::pin::pin!(image.save());
+        while let Some(piece) = data.try_next().await? {
+            out.write_all(&piece).await.map_err(unwritable)?;
         }
+        out.flush().await.map_err(unwritable)?;
+        Ok(Archive::new(file, PathBuf::from("the saved image")))
     }
 }
 
-fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+fn unwritable(error: std::io::Error) -> Error {
+    let dir = std::env::temp_dir();
+    Error::Failed(format!(
+        "the image can't be written to {}: {error}; TMPDIR=DIR names another directory with room for it",
+        dir.display()
+    ))
+}
+
+pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::Usage(format!("{} can't be read: {error}", path.display()))
 }
 

@@ -1,0 +1,1 @@
+select rest, parts from image_archives where id = $1

@@ -1,0 +1,1 @@
+select distinct sha256 from image_layers where id = any($1)

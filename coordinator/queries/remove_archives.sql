@@ -1,0 +1,1 @@
+delete from image_archives where id = any($1) returning rest

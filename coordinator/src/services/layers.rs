@@ -1,0 +1,193 @@
+//! Archives of pushed images, layer by layer: a layer is in the store once, whatever images have it, and is sent only if
+//! it is not there. What is not a layer of an archive is in a file of the image's own.
+
+use std::collections::BTreeSet;
+use std::future::ready;
+
+use bt_proto::convert::Malformed;
+use bt_proto::v1::{self, push_image_request};
+use bt_store::{Store, Upload};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use tonic::{Status, Streaming};
+use tracing::debug;
+use uuid::Uuid;
+
+use super::{Services, incoming, status};
+use crate::queue::{Archive, LayerId, Part, hex};
+
+/// Layers that are asked for at once, and parts that an archive may have.
+const MOST: usize = 1_000;
+
+type Incoming = Streaming<v1::PushImageRequest>;
+
+impl Services {
+    pub(super) async fn missing_layers(
+        &self,
+        request: v1::MissingLayersRequest,
+    ) -> Result<v1::MissingLayersReply, Status> {
+        if request.layers.len() > MOST {
+            let told = format!("{} layers are asked for at once; {MOST} are the most", request.layers.len());
+            return Err(Status::invalid_argument(told));
+        }
+        let layers = request.layers.iter().map(|layer| Ok((id(layer)?, layer.size)));
+        let layers = layers.collect::<Result<Vec<_>, Status>>()?;
+        let held = self.queue.held_layers(&layers).await.map_err(status::queue)?;
+        let missing = layers.into_iter().filter(|(id, _)| !held.contains(id));
+        Ok(v1::MissingLayersReply { missing: missing.map(|(id, _)| id.to_vec()).collect() })
+    }
+
+    /// Takes an archive, and the layers of it that are sent. Those stay in the store also if the rest does not come.
+    pub(super) async fn receive_archive(
+        &self,
+        image: &str,
+        incoming: &mut Incoming,
+    ) -> Result<Archive, Status> {
+        let mut archive =
+            Archive { rest: String::new(), parts: Vec::new(), size: 0, layers: BTreeSet::new() };
+        let place = format!("images/{}-{}.tar", image.trim_start_matches("sha256:"), Uuid::new_v4().simple());
+        let mut upload = self.store.upload(&place, None).await.map_err(status::store)?;
+        if let Err(broken) = self.receive_parts(incoming, &mut upload, &mut archive).await {
+            give_up(upload).await;
+            return Err(broken);
+        }
+        archive.rest = upload.finish().await.map_err(status::store)?.path;
+        Ok(archive)
+    }
+
+    async fn receive_parts(
+        &self,
+        incoming: &mut Incoming,
+        upload: &mut Upload,
+        archive: &mut Archive,
+    ) -> Result<(), Status> {
+        while let Some(message) = incoming::next(incoming).await? {
+            match message.kind {
+                Some(push_image_request::Kind::Data(data)) => {
+                    let bytes = data.len() as u64;
+                    archive.size += bytes;
+                    match archive.parts.last_mut() {
+                        Some(Part::Rest(rest)) => *rest += bytes,
+                        _ => archive.parts.push(Part::Rest(bytes)),
+                    }
+                    upload.write(data).await.map_err(status::store)?;
+                }
+                Some(push_image_request::Kind::Layer(layer)) => {
+                    let id = id(&layer)?;
+                    if layer.sent {
+                        self.receive_layer(&id, layer.size, incoming).await?;
+                    } else if !self.holds(&id, layer.size).await? {
+                        return Err(gone());
+                    }
+                    archive.size += layer.size;
+                    archive.parts.push(Part::Layer(hex(&id)));
+                    archive.layers.insert(id);
+                }
+                _ => return Err(status::malformed(Malformed::Missing("data"))),
+            }
+            if archive.parts.len() > MOST {
+                return Err(Status::invalid_argument(format!("an image has {MOST} parts at most")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn holds(&self, id: &LayerId, size: u64) -> Result<bool, Status> {
+        let held = self.queue.held_layers(&[(*id, size)]).await.map_err(status::queue)?;
+        Ok(held.contains(id))
+    }
+
+    async fn receive_layer(&self, id: &LayerId, size: u64, incoming: &mut Incoming) -> Result<(), Status> {
+        let place = format!("images/layers/{}-{}", hex(id), Uuid::new_v4().simple());
+        let mut upload = self.store.upload(&place, Some(size)).await.map_err(status::store)?;
+        let mut left = size;
+        while left > 0 {
+            let data = match incoming::next(incoming).await {
+                Ok(Some(v1::PushImageRequest { kind: Some(push_image_request::Kind::Data(data)) }))
+                    if data.len() as u64 <= left =>
+                {
+                    Ok(data)
+                }
+                Ok(_) => Err(Status::invalid_argument(format!("layer {} came with a wrong size", hex(id)))),
+                Err(broken) => Err(broken),
+            };
+            let written = match data {
+                Ok(data) => {
+                    left -= data.len() as u64;
+                    upload.write(data).await.map_err(status::store)
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                give_up(upload).await;
+                return Err(error);
+            }
+        }
+        let receipt = upload.finish().await.map_err(status::store)?;
+        let is_it = receipt.sha256 == *id;
+        let is_first = is_it && self.queue.add_layer(id, size, &receipt.path).await.map_err(status::queue)?;
+        if !is_first {
+            self.store.remove(&receipt.path).await.map_err(status::store)?;
+        }
+        match is_it {
+            true => Ok(()),
+            false => Err(Status::invalid_argument(format!("layer {} came with another content", hex(id)))),
+        }
+    }
+}
+
+async fn give_up(upload: Upload) {
+    if let Err(error) = upload.abort().await {
+        debug!(error = %error, "an unfinished upload is left behind");
+    }
+}
+
+/// A push that must be made again: what it counted on is not there any more.
+pub(super) fn gone() -> Status {
+    Status::aborted("a layer of the image was removed meanwhile; push it again")
+}
+
+fn id(layer: &v1::Layer) -> Result<LayerId, Status> {
+    let id = layer.sha256.as_slice().try_into().ok().filter(|_| layer.size > 0);
+    id.ok_or_else(|| Status::invalid_argument("a layer has a SHA-256 of 32 bytes, and at least one byte"))
+}
+
+/// An archive that is put together again.
+pub(super) fn assembled(
+    store: Store,
+    parts: Vec<(String, Part)>,
+) -> impl Stream<Item = Result<Bytes, bt_store::Error>> + Send + 'static {
+    let mut offset = 0;
+    let pieces = parts.into_iter().map(move |(file, part)| match part {
+        Part::Layer(_) => (file, 0, u64::MAX),
+        Part::Rest(bytes) => {
+            let from = offset;
+            offset += bytes;
+            (file, from, bytes)
+        }
+    });
+    let pieces = stream::iter(pieces.collect::<Vec<_>>());
+    let read = pieces.then(move |(file, from, bytes)| {
+        let store = store.clone();
+        async move { store.read_from(&file, from).await.map(|data| first(data, bytes)) }
+    });
+    read.try_flatten()
+}
+
+/// The first bytes of a stream.
+fn first<E>(
+    data: impl Stream<Item = Result<Bytes, E>>,
+    mut bytes: u64,
+) -> impl Stream<Item = Result<Bytes, E>> {
+    data.scan((), move |(), piece| {
+        ready(match piece {
+            Ok(_) if bytes == 0 => None,
+            Ok(mut piece) => {
+                piece.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+                bytes -= piece.len() as u64;
+                Some(Ok(piece))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    })
+}
