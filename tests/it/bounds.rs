@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_proto::v1::{self, ListOutputsRequest, LogsRequest};
 use bt_tests::{Cluster, Options, wait_until};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tonic::Streaming;
 
@@ -123,6 +124,8 @@ fn one_peer_with_connections_without_end_takes_what_they_need_and_no_longer_than
     let before = cluster.coordinator().descriptors();
     println!("before: {}", cluster.coordinator().figures());
     let address = cluster.address().trim_start_matches("http://").to_owned();
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let mut silent = Vec::new();
     for number in 0..CONNECTIONS {
         let mut socket = TcpStream::connect(&address).unwrap();
