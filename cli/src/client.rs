@@ -256,7 +256,13 @@ impl Client {
         messages: tokio::sync::mpsc::Receiver<v1::PushImageRequest>,
     ) -> Result<v1::PushImageReply, Status> {
         let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
-        ask_once!(self, push_image, messages)
+        // Its answer comes when all has been sent, however long that takes.
+        let mut asked = self.line.current();
+        let answer = asked.sweeps.push_image(messages).await;
+        if answer.as_ref().is_err_and(is_broken_off) {
+            self.line.leave(asked.number);
+        }
+        answer.map(tonic::Response::into_inner)
     }
 
     /// What is in an image that some job has run: a JSON object, or null.

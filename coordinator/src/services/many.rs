@@ -15,12 +15,12 @@ use crate::queue::StoredFile;
 /// Files that a request may name.
 const MOST: usize = 1_000;
 /// Bytes in the store of a file that is sent so.
-const SMALL: u64 = 512 << 10;
+const SMALL: u64 = 256 << 10;
 /// Bytes of content in a message; a client may have so many messages waiting for it.
 const MESSAGE: usize = 1 << 20;
 const MESSAGES: usize = 2;
 /// Files that are read at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 4;
 
 impl Services {
     /// Sends the small ones of these files. One that is missing or can't be read is left out: its client asks for it alone,

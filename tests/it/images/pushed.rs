@@ -1,5 +1,9 @@
 //! Images without a registry: a user hands one in, and agents load it from the coordinator.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use bt_tests::{Cluster, GATE, Images, Options, WAIT_AT_GATE, docker, wait_until};
 
 use super::{pin, submit, succeeds};
@@ -30,12 +34,11 @@ fn an_image_that_was_pushed_is_loaded_where_it_is_missing() {
     let sql = "select count(*), min(image_id), max(image_id) from attempts";
     assert_eq!(cluster.database.query(sql), [format!("8|{id}|{id}")]);
 
-    let archives = || std::fs::read_dir(cluster.store().join("images")).map_or(0, Iterator::count);
-    assert_eq!(archives(), 1);
+    assert!(!files(&cluster.store().join("images")).is_empty());
     let said = cluster.run(&["image", "rm", &name]);
     assert!(said.code == 0 && said.stderr.contains("removed"), "{said:?}");
     assert_eq!(cluster.json(&["image", "ls"]), serde_json::json!([]));
-    assert_eq!(archives(), 0);
+    assert_eq!(files(&cluster.store().join("images")), [] as [PathBuf; 0]);
     assert_eq!(cluster.run(&["image", "rm", &name]).code, 3);
     // It stays where it was loaded.
     let again = submit(&cluster, &name, &[], "true");
@@ -123,10 +126,11 @@ fn an_image_with_two_names_is_kept_until_the_last_is_removed() {
     cluster.ok(&["image", "push", &one]);
     cluster.ok(&["image", "push", &two]);
     assert_eq!(cluster.json(&["image", "ls"]).as_array().unwrap().len(), 2);
-    let archives = || std::fs::read_dir(cluster.store().join("images")).map_or(0, Iterator::count);
-    assert_eq!(archives(), 1);
+    let archives = || files(&cluster.store().join("images")).len();
+    let stored = archives();
+    assert!(stored > 0);
     cluster.ok(&["image", "rm", &two]);
-    assert_eq!(archives(), 1, "it still has the other name");
+    assert_eq!(archives(), stored, "it still has the other name");
     images.remove(&one);
     let sweep = submit(&cluster, &one, &[], "true");
     succeeds(&cluster, &sweep);
@@ -167,4 +171,78 @@ fn an_archive_that_is_none_is_refused_before_anything_is_sent() {
     let said = cluster.run(&["image", "push", "--file", tar.to_str().unwrap(), "x:1"]);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.stderr.contains("image.tar"), "{said:?}");
+}
+
+/// All files below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let found = Command::new("find").arg(dir).args(["-type", "f"]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(PathBuf::from).collect()
+}
+
+/// How often layers of images were stored that no image shares with another.
+fn layers(cluster: &Cluster) -> usize {
+    files(&cluster.store().join("images/layers")).len()
+}
+
+#[test]
+fn only_layers_that_are_not_there_are_sent() {
+    let images = Images::new();
+    let cluster = Cluster::start();
+    let (first, second) = (images.name("mine:1"), images.name("mine:2"));
+    images.build_large(&first, 4 << 20);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("Dockerfile"), format!("FROM {first}\nCOPY small /small\n")).unwrap();
+    fs::write(dir.path().join("small"), vec![7; 2_000]).unwrap();
+    docker(&["build", "-q", "-t", &second, dir.path().to_str().unwrap()]);
+    let id = docker(&["inspect", "-f", "{{.Id}}", &second]).trim().to_owned();
+    assert_eq!(cluster.run(&["image", "push", &first]).code, 0);
+    let stored = layers(&cluster);
+    assert!(stored > 0);
+    // Twice at once, from the engine and from a file.
+    let tar = cluster.dir().join("second.tar");
+    docker(&["save", "-o", tar.to_str().unwrap(), &second]);
+    let mut other = cluster.spawn("push", &["image", "push", "--file", tar.to_str().unwrap(), &second]);
+    let said = cluster.run(&["image", "push", &second]);
+    assert_eq!((said.code, other.wait()), (0, 0), "{said:?} {}", other.log());
+    assert!(format!("{}{}", said.stderr, other.log()).contains("of it new"), "{said:?} {}", other.log());
+    assert_eq!(layers(&cluster), stored, "nothing of it is large and new");
+    assert_eq!(cluster.json(&["image", "ls"]).as_array().unwrap().len(), 2);
+
+    // What they share stays as long as one of them has it, and makes the other one whole.
+    images.remove(&second);
+    images.remove(&first);
+    assert_eq!(cluster.run(&["image", "rm", &first]).code, 0);
+    assert_eq!(layers(&cluster), stored);
+    let sweep = submit(&cluster, &second, &[], "wc -c < /small");
+    succeeds(&cluster, &sweep);
+    assert_eq!(pin(&cluster, &sweep), id);
+    assert_eq!(cluster.ok(&["logs", &format!("{sweep}/0")]).trim(), "2000");
+    assert_eq!(cluster.run(&["image", "rm", &second]).code, 0);
+    assert_eq!(files(&cluster.store().join("images")), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_push_that_breaks_off_goes_on_with_the_layers_that_did_not_come() {
+    let images = Images::new();
+    let cluster = Cluster::start();
+    let name = images.name("mine:1");
+    images.build_large(&name, 8 << 20);
+    let tar = cluster.dir().join("image.tar");
+    docker(&["save", "-o", tar.to_str().unwrap(), &name]);
+    let size = fs::metadata(&tar).unwrap().len();
+    let line = cluster.line();
+    // The whole archive does not fit through what is let through each time, and comes all the same.
+    line.let_through(size - (2 << 20));
+    let push = ["--coordinator", &format!("http://{}", line.address()), "image", "push", "--file"];
+    let mut client = cluster.spawn("push", &[&push[..], &[tar.to_str().unwrap(), &name]].concat());
+    wait_until("the line broke", || line.is_cut().then_some(()));
+    let came = layers(&cluster);
+    line.let_through(size);
+    assert_eq!(client.wait(), 0, "{}", client.log());
+    assert!(layers(&cluster) > came || came > 0);
+    let begun = files(&cluster.store().join("images")).len();
+    assert_eq!(begun, layers(&cluster) + 1, "nothing half is left");
+    images.remove(&name);
+    let sweep = submit(&cluster, &name, &[], "true");
+    succeeds(&cluster, &sweep);
 }
