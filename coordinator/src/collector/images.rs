@@ -1,5 +1,7 @@
-//! Garbage of pushed images: layers that no image has, and what pushes left that were cut off.
+//! Garbage of pushed images: layers that no image has, and what pushes left that were cut off. Of the latter Postgres knows
+//! nothing: it is told by names that nothing else has, and by its age.
 
+use bt_store::Stored;
 use futures_util::TryStreamExt;
 
 use super::{Amount, BATCH, Collector, Error, STILL};
@@ -20,7 +22,8 @@ impl Collector {
     pub(super) async fn collect_images(&self, total: &mut Amount) -> Result<(), Error> {
         self.collect_layers(&[]).await?;
         let is_old = |modified: std::time::SystemTime| modified.elapsed().is_ok_and(|age| age > STILL);
-        let old = self.store.list(DIR).try_filter(|file| std::future::ready(is_old(file.modified)));
+        let is_left = |file: &Stored| is_pushed(&file.path) && is_old(file.modified);
+        let old = self.store.list(DIR).try_filter(|file| std::future::ready(is_left(file)));
         let mut batches = std::pin::pin!(old.try_chunks(BATCH));
         while let Some(batch) = batches.try_next().await.map_err(|error| error.1)? {
             let paths: Vec<_> = batch.iter().map(|file| file.path.clone()).collect();
@@ -33,4 +36,17 @@ impl Collector {
         }
         Ok(())
     }
+}
+
+/// True for the names that pushes give: `images/SHA256-UUID.tar` and `images/layers/SHA256-UUID`.
+fn is_pushed(path: &str) -> bool {
+    let Some(name) = path.strip_prefix(DIR).and_then(|name| name.strip_prefix('/')) else { return false };
+    let name = match name.strip_prefix("layers/") {
+        Some(layer) => Some(layer),
+        None => name.strip_suffix(".tar"),
+    };
+    let is_hex =
+        |text: &str, digits| text.len() == digits && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    name.and_then(|name| name.split_once('-'))
+        .is_some_and(|(sha256, uuid)| is_hex(sha256, 64) && is_hex(uuid, 32))
 }

@@ -246,3 +246,32 @@ fn a_push_that_breaks_off_goes_on_with_the_layers_that_did_not_come() {
     let sweep = submit(&cluster, &name, &[], "true");
     succeeds(&cluster, &sweep);
 }
+
+#[test]
+fn what_pushes_left_is_removed_after_a_day_and_nothing_else() {
+    let images = Images::new();
+    let coordinator = ["--gc-every", "300ms"].map(str::to_owned).into();
+    let cluster = Cluster::with(Options { coordinator, ..Options::default() });
+    let name = images.name("mine:1");
+    images.build_large(&name, 1 << 20);
+    cluster.ok(&["image", "push", &name]);
+    let dir = cluster.store().join("images");
+    let pushed = files(&dir);
+    let (sha256, uuid) = ("0f".repeat(32), "ab".repeat(16));
+    let left = [format!("{sha256}-{uuid}.tar"), format!("layers/{sha256}-{uuid}")].map(|name| dir.join(name));
+    let others =
+        ["notes.txt".to_owned(), format!("layers/{sha256}"), format!("{sha256}-{}.tar", "cd".repeat(16))];
+    let others = others.map(|name| dir.join(name));
+    for file in left.iter().chain(&others) {
+        fs::write(file, "x").unwrap();
+    }
+    // All but the last is old.
+    for file in pushed.iter().chain(&left).chain(&others[..2]) {
+        assert!(Command::new("touch").args(["-d", "2 days ago"]).arg(file).status().unwrap().success());
+    }
+    wait_until("what was left is gone", || (!left.iter().any(|file| file.exists())).then_some(()));
+    assert!(pushed.iter().chain(&others).all(|file| file.exists()), "{:?}", files(&dir));
+    images.remove(&name);
+    let sweep = submit(&cluster, &name, &[], "true");
+    succeeds(&cluster, &sweep);
+}

@@ -195,6 +195,7 @@ impl Driver {
                 self.plan.seed,
                 self.stuck()
             );
+            self.heal(true);
             // A sweep may have been paused by its canary meanwhile.
             for sweep in self.sweeps.clone() {
                 self.btctl(&["resume", &sweep]);

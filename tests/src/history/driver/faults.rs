@@ -130,8 +130,22 @@ impl Driver {
         }
     }
 
+    /// Starts agents again that ended by themselves, as a service manager would: a copy of them had taken their place.
+    fn restart_ended(&mut self) {
+        for number in 0..self.machines.len() {
+            let machine = &mut self.machines[number];
+            let has_ended = machine.process.as_mut().is_some_and(|process| !process.is_running());
+            if machine.recovers.is_none() && has_ended {
+                let name = machine.name.clone();
+                self.start_machine(number);
+                self.seen.faults.entry(name).or_default().push((now(), now()));
+            }
+        }
+    }
+
     pub(super) fn heal(&mut self, all: bool) {
         self.end_copies(all);
+        self.restart_ended();
         for number in 0..self.machines.len() {
             let machine = &mut self.machines[number];
             let Some((due, since, ailment)) = machine.recovers else { continue };
