@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_model::hex::hex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
@@ -20,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::volumes::{Fingerprint, Source, Volumes};
 use crate::workdir::write_whole;
-use look::{Known, Look, hex, look};
+use look::{Known, Look, look};
 
 /// How old a look may be that an attempt begins with, and how many times as old as it took: what changed since is seen by
 /// the one after its end.

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use bt_model::hex::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -89,7 +90,7 @@ impl MachineId {
             // "uninitialized" and zeros stand for none.
             let is_id = id.len() >= 32 && id.bytes().any(|byte| byte.is_ascii_hexdigit() && byte != b'0');
             let digest = Sha256::digest(format!("btctl {id}").as_bytes());
-            is_id.then(|| digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+            is_id.then(|| hex(&digest[..8]))
         };
         Self { system: SYSTEM_IDS.iter().find_map(|path| digest(path)), hardware: digest(HARDWARE_ID) }
     }

@@ -38,6 +38,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 pub(crate) use attempt_dir::AttemptDir;
+use bt_model::hex::hex;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use sha2::{Digest, Sha256};
 
@@ -163,7 +164,7 @@ impl StateDir {
     /// The directory that jobs of this image and user share on this machine.
     pub(crate) fn cache(&self, image: &str, uid: u32, gid: u32) -> anyhow::Result<PathBuf> {
         let digest = Sha256::digest(image.as_bytes());
-        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&digest[..8]);
         let path = self.root.join("cache").join(format!("{name}-{uid}-{gid}"));
         private_dir(&self.root.join("cache"))?;
         let owner = Some((uid, gid)).filter(|_| rustix::process::geteuid().is_root());

@@ -7,6 +7,7 @@ mod condition;
 pub mod encoding;
 pub mod expansion;
 mod expression;
+pub mod hex;
 pub mod id;
 pub mod image;
 mod json_object;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bt_model::hex::hex;
 use bt_model::layout::other_name;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -12,7 +13,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::directory::{self, Naming, Staged};
-use crate::upload::{Receipt, hex};
+use crate::upload::Receipt;
 use crate::{Error, Location, Store};
 
 /// Bytes of a file's name in a directory.

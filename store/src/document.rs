@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bt_model::hex::hex;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::software::Software;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::upload::hex;
 
 /// The content of `result.json`. Only the files that it names are the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

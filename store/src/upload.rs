@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bt_model::hex::hex;
 use bytes::Bytes;
 use object_store::PutPayload;
 use object_store::multipart::{MultipartStore, PartId};
@@ -337,10 +338,6 @@ fn part_bytes(expected: Option<u64>, number: u64) -> u64 {
         Some(size) => size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(BUCKET_PART),
         None => BUCKET_PART << (number / DOUBLES).min(10),
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

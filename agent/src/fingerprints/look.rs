@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bt_model::hex::hex;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -119,11 +120,6 @@ fn entry(line: &[u8]) -> Option<Entry> {
         changed: word()?.parse().ok()?,
     };
     Some((parts.next()?.to_owned(), (state, sha256)))
-}
-
-/// 64 lower-case hexadecimal digits.
-pub(crate) fn hex(sha256: &[u8; 32]) -> String {
-    sha256.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {

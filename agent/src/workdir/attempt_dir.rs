@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use bt_model::encoding::Encoding;
+use bt_model::hex::hex;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -233,7 +234,7 @@ impl AttemptDir {
 /// Where it is noted how far the output has come that belongs there.
 fn begun_name(place: &str) -> String {
     let digest = Sha256::digest(place.as_bytes());
-    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let name = hex(&digest[..16]);
     format!("{UPLOADS}/{name}.json")
 }
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub(crate) use bt_model::hex::hex;
 use bt_model::reason::Reason;
 use bt_model::resources::{ByteSize, Resources};
 use bt_model::state::JobState;
@@ -127,10 +128,6 @@ pub(crate) fn pace(pace: &v1::Pace, counts: &v1::Counts) -> String {
             format!("a job takes {took}; with {running} at once, {left} are left")
         }
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn size(bytes: u64) -> String {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use bt_model::hex::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::query_file;
@@ -193,8 +194,4 @@ pub(crate) struct Removed {
     pub(crate) layers: Vec<Vec<u8>>,
     /// The files that their archives had besides layers.
     pub(crate) rests: Vec<String>,
-}
-
-pub(crate) fn hex(id: &LayerId) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

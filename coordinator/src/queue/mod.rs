@@ -43,7 +43,7 @@ pub(crate) use describe::Description;
 pub(crate) use error::Error;
 pub(crate) use files::{PublishedFile, StoredFile};
 pub(crate) use find::Found;
-pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part, hex};
+pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use maintain::{Documented, Published, Unwritten};

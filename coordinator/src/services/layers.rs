@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::future::ready;
 
+use bt_model::hex::hex;
 use bt_proto::convert::Malformed;
 use bt_proto::v1::{self, push_image_request};
 use bt_store::{Store, Upload};
@@ -14,7 +15,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::{Services, incoming, status};
-use crate::queue::{Archive, LayerId, Part, hex};
+use crate::queue::{Archive, LayerId, Part};
 
 /// Layers that are asked for at once, and parts that an archive may have.
 const MOST: usize = 1_000;

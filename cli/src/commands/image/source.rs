@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bt_agent::LocalImage;
+use bt_model::hex::hex;
 use futures_util::TryStreamExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -28,9 +29,8 @@ impl Source {
     pub(super) fn open(path: &Path, name: &str) -> Result<Self, Error> {
         let config = config_of(path, name)?;
         let text = entry(path, &config)?;
-        let digest = Sha256::digest(&text);
-        let id = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Ok(Self::Archive { path: path.to_owned(), id: format!("sha256:{id}") })
+        let id = format!("sha256:{}", hex(&Sha256::digest(&text)));
+        Ok(Self::Archive { path: path.to_owned(), id })
     }
 
     pub(super) fn id(&self) -> &str {
