@@ -1,2 +1,4 @@
 -- Holds these layers, so that they are not given up until an image names them.
-select sha256 from layers where sha256 = any($1) for key share
+select l.sha256 from layers l
+join unnest($1::bytea[], $2::bigint[]) as w (sha256, size) on w.sha256 = l.sha256 and w.size = l.size
+for key share of l

@@ -20,10 +20,8 @@ pub struct Seen {
     pub is_long: bool,
     /// When which agent could not be expected to keep its leases: from the fault until it was back.
     pub faults: BTreeMap<String, Vec<(u64, u64)>>,
-    /// When a coordinator or Postgres was not there.
+    /// When a coordinator or Postgres was not there, or did not move.
     pub outages: Vec<(u64, u64)>,
-    /// When one of them was there and did not move.
-    pub freezes: Vec<(u64, u64)>,
     pub coordinator_kills: u32,
     pub postgres_kills: u32,
     pub agent_kills: u32,

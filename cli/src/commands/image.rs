@@ -195,7 +195,7 @@ async fn send(
     pushed.map_err(Error::broken_off)
 }
 
-/// Works with files where that blocks nobody.
+/// Runs work on files in a thread where it blocks no other task.
 async fn in_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

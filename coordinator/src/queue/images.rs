@@ -1,6 +1,6 @@
-//! Images that users have handed in.
+//! Images that users have pushed, and the layers that they share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bt_model::hex::hex;
@@ -43,7 +43,8 @@ pub(crate) struct Archive {
     pub(crate) parts: Vec<Part>,
     /// Bytes of it all.
     pub(crate) size: u64,
-    pub(crate) layers: BTreeSet<LayerId>,
+    /// With their sizes.
+    pub(crate) layers: BTreeMap<LayerId, u64>,
 }
 
 /// What became of an archive that was pushed.
@@ -69,7 +70,7 @@ macro_rules! image_row {
 }
 
 impl Queue {
-    /// Notes an image whose archive is in the store.
+    /// Gives an image that is in the store a name, which it may have already.
     pub(crate) async fn add_image(
         &self,
         id: &str,
@@ -90,10 +91,10 @@ impl Queue {
         by: &str,
         archive: &Archive,
     ) -> Result<Added, Error> {
-        let layers: Vec<Vec<u8>> = archive.layers.iter().map(|layer| layer.to_vec()).collect();
+        let (layers, sizes) = columns(archive.layers.iter().map(|(id, size)| (id, *size)))?;
         let parts = sqlx::types::Json(&archive.parts);
         let mut tx = self.pool.begin().await?;
-        let held = query_file!("queries/lock_layers.sql", &layers).fetch_all(&mut *tx).await?;
+        let held = query_file!("queries/lock_layers.sql", &layers, &sizes).fetch_all(&mut *tx).await?;
         if held.len() < layers.len() {
             tx.rollback().await?;
             return Ok(Added::LayerGone);
@@ -109,8 +110,7 @@ impl Queue {
 
     /// Which of these layers, with their sizes, are in the store.
     pub(crate) async fn held_layers(&self, layers: &[(LayerId, u64)]) -> Result<BTreeSet<LayerId>, Error> {
-        let ids: Vec<Vec<u8>> = layers.iter().map(|(id, _)| id.to_vec()).collect();
-        let sizes = layers.iter().map(|(_, size)| signed(*size)).collect::<Result<Vec<i64>, _>>()?;
+        let (ids, sizes) = columns(layers.iter().map(|(id, size)| (id, *size)))?;
         let rows = query_file!("queries/held_layers.sql", &ids, &sizes).fetch_all(&self.pool).await?;
         rows.into_iter().map(|row| sha256(&row.sha256)).collect()
     }
@@ -182,6 +182,11 @@ impl Queue {
         tx.commit().await?;
         Ok(Removed { names, last, layers, rests: rests.into_iter().map(|row| row.rest).collect() })
     }
+}
+
+/// Layers and their sizes, as Postgres takes them.
+fn columns<'l>(layers: impl Iterator<Item = (&'l LayerId, u64)>) -> Result<(Vec<Vec<u8>>, Vec<i64>), Error> {
+    layers.map(|(id, size)| Ok((id.to_vec(), signed::<i64>(size)?))).collect()
 }
 
 /// What was forgotten of images.

@@ -25,33 +25,33 @@ impl Services {
         mut incoming: Streaming<v1::PushImageRequest>,
     ) -> Result<v1::PushImageReply, Status> {
         let first = stream::next(&mut incoming).await?.and_then(|message| message.kind);
-        let Some(push_image_request::Kind::Image(mut image)) = first else {
+        let Some(push_image_request::Kind::Image(image)) = first else {
             return Err(status::out_of_order("an Image"));
         };
-        place(&image.id).map_err(status::malformed)?;
+        let digits = digits(&image.id).map_err(status::malformed)?;
         if let Err(why) = bt_model::image::check(&image.name) {
             return Err(Status::invalid_argument(format!(
                 "{:?} is not an image: its name {why}",
                 image.name
             )));
         }
-        image.name = tagged(&image.name);
+        let name = tagged(&image.name);
         if let Some(known) = self.queue.image(&image.id).await.map_err(status::queue)? {
             // The data is the same by its id; only the name may be new.
             let row = self
                 .queue
-                .add_image(&known.id, &image.name, known.size, &image.pushed_by)
+                .add_image(&known.id, &name, known.size, &image.pushed_by)
                 .await
                 .map_err(status::queue)?;
             self.had_again();
             return Ok(v1::PushImageReply { image: Some(wire(row)), existed: true });
         }
-        let archive = self.receive_archive(&image.id, &mut incoming).await?;
+        let archive = self.receive_archive(digits, &mut incoming).await?;
         if archive.size == 0 {
             self.store.remove(&archive.rest).await.map_err(status::store)?;
             return Err(Status::invalid_argument("the image came without its data"));
         }
-        let added = self.queue.add_archive(&image.id, &image.name, &image.pushed_by, &archive).await;
+        let added = self.queue.add_archive(&image.id, &name, &image.pushed_by, &archive).await;
         let (row, is_new) = match added.map_err(status::queue)? {
             Added::Image(row) => (Ok(row), true),
             Added::Had(row) => (Ok(row), false),
@@ -123,10 +123,15 @@ impl Services {
 
 /// Where the archive of an image is that was pushed as a single file.
 fn place(id: &str) -> Result<String, Malformed> {
-    let hex = id.strip_prefix("sha256:").filter(|hex| {
-        hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))
-    });
-    hex.map(|hex| format!("images/{hex}.tar")).ok_or_else(|| Malformed::Value {
+    digits(id).map(|digits| format!("images/{digits}.tar"))
+}
+
+/// The hexadecimal digits of an image's id.
+fn digits(id: &str) -> Result<&str, Malformed> {
+    let is_lower = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    let digits =
+        id.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && digits.bytes().all(is_lower));
+    digits.ok_or_else(|| Malformed::Value {
         field: "id",
         value: id.chars().take(80).collect(),
         expected: "an image's id, sha256:...",

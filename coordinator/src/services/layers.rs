@@ -1,7 +1,7 @@
 //! Archives of pushed images, layer by layer: a layer is in the store once, whatever images have it, and is sent only if
 //! it is not there. What is not a layer of an archive is in a file of the image's own.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::ready;
 
 use bt_model::hex::hex;
@@ -19,6 +19,8 @@ use crate::queue::{Archive, LayerId, Part};
 
 /// Layers that are asked for at once, and parts that an archive may have.
 const MOST: usize = 1_000;
+/// Bytes of a layer; the sum of all in an archive is a size too.
+const LARGEST: u64 = 1 << 50;
 
 type Incoming = Streaming<v1::PushImageRequest>;
 
@@ -38,15 +40,16 @@ impl Services {
         Ok(v1::MissingLayersReply { missing: missing.map(|(id, _)| id.to_vec()).collect() })
     }
 
-    /// Takes an archive, and the layers of it that are sent. Those stay in the store also if the rest does not come.
+    /// Takes the archive of the image whose id has these digits, and the layers of it that are sent. Those stay in the store
+    /// also if the rest does not come.
     pub(super) async fn receive_archive(
         &self,
-        image: &str,
+        digits: &str,
         incoming: &mut Incoming,
     ) -> Result<Archive, Status> {
         let mut archive =
-            Archive { rest: String::new(), parts: Vec::new(), size: 0, layers: BTreeSet::new() };
-        let place = format!("images/{}-{}.tar", image.trim_start_matches("sha256:"), Uuid::new_v4().simple());
+            Archive { rest: String::new(), parts: Vec::new(), size: 0, layers: BTreeMap::new() };
+        let place = format!("images/{digits}-{}.tar", Uuid::new_v4().simple());
         let mut upload = self.store.upload(&place, None).await.map_err(status::store)?;
         if let Err(broken) = self.receive_parts(incoming, &mut upload, &mut archive).await {
             give_up(upload).await;
@@ -77,12 +80,10 @@ impl Services {
                     let id = id(&layer)?;
                     if layer.sent {
                         self.receive_layer(&id, layer.size, incoming).await?;
-                    } else if !self.holds(&id, layer.size).await? {
-                        return Err(gone());
                     }
                     archive.size += layer.size;
                     archive.parts.push(Part::Layer(hex(&id)));
-                    archive.layers.insert(id);
+                    archive.layers.insert(id, layer.size);
                 }
                 _ => return Err(status::malformed(Malformed::Missing("data"))),
             }
@@ -93,36 +94,12 @@ impl Services {
         Ok(())
     }
 
-    async fn holds(&self, id: &LayerId, size: u64) -> Result<bool, Status> {
-        let held = self.queue.held_layers(&[(*id, size)]).await.map_err(status::queue)?;
-        Ok(held.contains(id))
-    }
-
     async fn receive_layer(&self, id: &LayerId, size: u64, incoming: &mut Incoming) -> Result<(), Status> {
         let place = format!("images/layers/{}-{}", hex(id), Uuid::new_v4().simple());
         let mut upload = self.store.upload(&place, Some(size)).await.map_err(status::store)?;
-        let mut left = size;
-        while left > 0 {
-            let data = match incoming::next(incoming).await {
-                Ok(Some(v1::PushImageRequest { kind: Some(push_image_request::Kind::Data(data)) }))
-                    if data.len() as u64 <= left =>
-                {
-                    Ok(data)
-                }
-                Ok(_) => Err(Status::invalid_argument(format!("layer {} came with a wrong size", hex(id)))),
-                Err(broken) => Err(broken),
-            };
-            let written = match data {
-                Ok(data) => {
-                    left -= data.len() as u64;
-                    upload.write(data).await.map_err(status::store)
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = written {
-                give_up(upload).await;
-                return Err(error);
-            }
+        if let Err(broken) = receive_content(id, size, incoming, &mut upload).await {
+            give_up(upload).await;
+            return Err(broken);
         }
         let receipt = upload.finish().await.map_err(status::store)?;
         let is_it = receipt.sha256 == *id;
@@ -137,6 +114,26 @@ impl Services {
     }
 }
 
+/// Writes what comes of a layer: so many bytes, and no more.
+async fn receive_content(
+    id: &LayerId,
+    size: u64,
+    incoming: &mut Incoming,
+    upload: &mut Upload,
+) -> Result<(), Status> {
+    let mut left = size;
+    while left > 0 {
+        let kind = incoming::next(incoming).await?.and_then(|message| message.kind);
+        let data = match kind {
+            Some(push_image_request::Kind::Data(data)) if data.len() as u64 <= left => data,
+            _ => return Err(Status::invalid_argument(format!("layer {} came with a wrong size", hex(id)))),
+        };
+        left -= data.len() as u64;
+        upload.write(data).await.map_err(status::store)?;
+    }
+    Ok(())
+}
+
 async fn give_up(upload: Upload) {
     if let Err(error) = upload.abort().await {
         debug!(error = %error, "an unfinished upload is left behind");
@@ -149,8 +146,8 @@ pub(super) fn gone() -> Status {
 }
 
 fn id(layer: &v1::Layer) -> Result<LayerId, Status> {
-    let id = layer.sha256.as_slice().try_into().ok().filter(|_| layer.size > 0);
-    id.ok_or_else(|| Status::invalid_argument("a layer has a SHA-256 of 32 bytes, and at least one byte"))
+    let id = layer.sha256.as_slice().try_into().ok().filter(|_| (1..=LARGEST).contains(&layer.size));
+    id.ok_or_else(|| Status::invalid_argument("a layer has a SHA-256 of 32 bytes, and from 1 byte to 1 PiB"))
 }
 
 /// An archive that is put together again.

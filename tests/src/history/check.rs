@@ -141,8 +141,7 @@ impl Proof<'_> {
     /// True while this machine, or all that it could talk to, was not well.
     fn was_ill(&self, machine: &str, from: u64, to: u64) -> bool {
         let own = self.seen.faults.get(machine).into_iter().flatten();
-        let away = self.seen.outages.iter().chain(&self.seen.freezes);
-        own.chain(away).any(|(since, until)| *since < to + AROUND && from < until + AROUND)
+        own.chain(&self.seen.outages).any(|(since, until)| *since < to + AROUND && from < until + AROUND)
     }
 
     /// Nothing is proved by what never happened.

@@ -35,7 +35,7 @@ impl From<&Layer> for v1::Layer {
     }
 }
 
-/// A piece of what is sent.
+/// A message of a push, after the first.
 pub(super) enum Piece {
     /// Here the archive has a layer; its content comes next, if it is sent.
     Layer(v1::Layer),
@@ -94,7 +94,7 @@ impl Archive {
         Ok(layers)
     }
 
-    /// Sends it but for the layers that are not missing. It ends early if nobody takes it any more.
+    /// Sends the archive without the layers that the store has. Stops early when the receiver has gone.
     pub(super) fn send(
         &self,
         layers: &[Layer],
@@ -104,7 +104,7 @@ impl Archive {
         self.send_parts(layers, missing, pieces).map(drop).map_err(|error| self.broken(&error))
     }
 
-    /// False if nobody takes it any more.
+    /// False if the receiver has gone.
     fn send_parts(
         &self,
         layers: &[Layer],
@@ -133,7 +133,7 @@ impl Archive {
         self.copy(u64::MAX, pieces)
     }
 
-    /// Sends so many bytes, or all that there are. False if nobody takes them any more.
+    /// Sends this many bytes, or all that are left. False if the receiver has gone.
     fn copy(&self, bytes: u64, pieces: &mpsc::Sender<Piece>) -> io::Result<bool> {
         let mut left = bytes;
         while left > 0 {
@@ -171,7 +171,7 @@ mod tests {
         (Archive::new(file, PathBuf::from("image.tar")), whole)
     }
 
-    /// What a coordinator makes of what is sent, where it has these layers; and how many bytes were sent.
+    /// The archive that a coordinator with these layers receives, and how many bytes were sent to it.
     fn received(archive: &Archive, held: &[&[u8]]) -> (Vec<u8>, usize) {
         let layers = archive.layers().unwrap();
         let of = |content: &[u8]| Sha256::digest(content).to_vec();

@@ -1,5 +1,5 @@
-//! Fetches small files many at a time. What does not come whole, for whatever reason, is left to be fetched alone: that
-//! says what is wrong with it.
+//! Fetches many small files in one call. A file that does not come whole is fetched alone afterwards: that call says what is
+//! wrong with it.
 
 use std::collections::BTreeMap;
 use std::fs;

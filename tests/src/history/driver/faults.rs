@@ -189,7 +189,7 @@ impl Driver {
         std::thread::park_timeout(Duration::from_millis(200 + self.random.below(2 * LEASE)));
         process.signal("CONT");
         self.seen.coordinators_frozen += 1;
-        self.seen.freezes.push((since, now()));
+        self.seen.outages.push((since, now()));
         true
     }
 
@@ -220,7 +220,7 @@ impl Driver {
         std::thread::park_timeout(Duration::from_millis(200 + self.random.below(LEASE)));
         signal("-CONT");
         self.seen.backends_frozen += 1;
-        self.seen.freezes.push((since, now()));
+        self.seen.outages.push((since, now()));
         true
     }
 
