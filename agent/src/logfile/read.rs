@@ -32,14 +32,14 @@ pub(crate) struct Start {
     pub(crate) at: u64,
 }
 
-/// The lines of a log, as far as it is written now; with `follow`, and what comes, until it is finished or removed. A
-/// follower waits for a log that is not begun, as long as its directory is there.
+/// The lines that a log has now. With `follow`, also the lines that come later, until the log is finished or removed; a
+/// log that does not exist yet is waited for as long as its directory exists.
 pub(crate) fn lines(path: &Path, start: Start, follow: bool) -> BoxStream<'static, Placed> {
     let reader =
         Reader { path: path.to_owned(), file: None, start, torn: Vec::new(), in_hole: false, follow };
     let pieces = stream::unfold(reader, |mut reader| async move {
         loop {
-            // The disk may stall, so it is read where that blocks nobody.
+            // The disk may stall: it is read in a thread where that blocks no other task.
             let (back, piece) = tokio::task::spawn_blocking(move || {
                 let piece = reader.piece();
                 (reader, piece)

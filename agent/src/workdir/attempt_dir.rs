@@ -1,5 +1,5 @@
-//! The directory of one attempt: what the agent must know of it after a restart, and the places of what its container
-//! reads and writes. The table above [`super`] says what each file holds.
+//! The directory of one attempt. It keeps what the agent needs to know of the attempt after a restart, and it holds the
+//! files that the container reads and writes. The table above [`super`] says what each file holds.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -207,7 +207,7 @@ impl AttemptDir {
         self.write("volumes.json", seen)
     }
 
-    /// What is told of the volumes that it mounted; nothing before its container has ended.
+    /// What the agent reports of the mounted volumes. Empty until the container has ended.
     pub(crate) fn volumes_told(&self) -> BTreeMap<String, String> {
         self.read("told.json").ok().flatten().unwrap_or_default()
     }

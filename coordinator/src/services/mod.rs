@@ -1,6 +1,7 @@
 //! What agents and clients can ask over gRPC: decode, call, encode. Nothing else makes a `tonic::Status`.
 
 mod agents;
+mod answer;
 mod attempts;
 mod came;
 pub(crate) mod debug;

@@ -1,25 +1,16 @@
 //! The clients' side. Each call finds its sweep, asks the queue, and encodes the answer.
 
-use std::future::pending;
-use std::time::Duration;
-
 use bt_model::id::AgentId;
 use bt_model::manifest::{check_limit, parse_reason};
 use bt_model::state::JobState;
 use bt_proto::v1;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::debug;
 
 use super::shown::agent;
 use super::{ANSWERS, Answers, Services, images, status};
 use crate::queue::{Chosen, Error, Found};
-
-/// How long a reader of a long answer may take nothing (a pager may be open meanwhile), and how often that is looked at.
-const READER: Duration = Duration::from_secs(600);
-const LOOK: Duration = Duration::from_secs(30);
 
 #[tonic::async_trait]
 impl v1::sweeps_server::Sweeps for Services {
@@ -390,19 +381,6 @@ impl v1::sweeps_server::Sweeps for Services {
     }
 }
 
-/// Returns when the reader of an answer has taken nothing for [`READER`], though something waits for it.
-async fn stopped_reading<T>(answers: &mpsc::Sender<Result<T, Status>>) {
-    loop {
-        sleep(LOOK).await;
-        match timeout(READER, answers.reserve()).await {
-            Ok(Ok(_)) => {}
-            // The sender finds out by itself that the reader has gone.
-            Ok(Err(_)) => pending().await,
-            Err(_) => return,
-        }
-    }
-}
-
 impl Services {
     pub(super) async fn find(&self, sweep: &str) -> Result<Found, Status> {
         self.queue.find_sweep(sweep).await.map_err(status::queue)
@@ -410,27 +388,6 @@ impl Services {
 
     pub(super) async fn find_agent(&self, agent: &str) -> Result<AgentId, Status> {
         self.queue.find_agent(agent, self.silence()).await.map_err(status::queue)
-    }
-
-    /// Sends a long answer from a task of its own; its error, if any, ends the answer, and so does a reader who takes
-    /// nothing for long.
-    pub(super) fn answer<T: Send + 'static>(
-        &self,
-        answers: mpsc::Sender<Result<T, Status>>,
-        sending: impl Future<Output = Result<(), Status>> + Send + 'static,
-    ) {
-        self.tasks.spawn(async move {
-            let sent = tokio::select! {
-                sent = sending => sent,
-                () = answers.closed() => return debug!("the client left before its answer was whole"),
-                () = stopped_reading(&answers) => return debug!("a reader takes nothing more; its answer is ended"),
-            };
-            if let Err(error) = sent
-                && answers.send(Err(error)).await.is_err()
-            {
-                debug!("the client left before it could be told of an error");
-            }
-        });
     }
 }
 
