@@ -104,15 +104,16 @@ fn an_agent_that_is_upgraded_keeps_its_containers_their_logs_and_exit_codes() {
 #[test]
 fn an_agent_ends_by_itself_when_it_is_idle_and_when_its_time_is_over() {
     let mut cluster = Cluster::without_agent(Options::default());
-    // The job is there before the agent, which would be idle without it.
-    let sweep = cluster.submit(&[], "sleep 3");
-    let flags = ["--cpus", "1", "--memory", "1GiB", "--exit-when-idle", "2s"].map(str::to_owned);
+    // The job is there before the agent, which would be idle without it, and runs longer than an idle agent stays. That
+    // is long enough for a busy machine to bring the two together.
+    let sweep = cluster.submit(&[], "sleep 11");
+    let flags = ["--cpus", "1", "--memory", "1GiB", "--exit-when-idle", "10s"].map(str::to_owned);
     cluster.add_agent_unseen("idle", &flags);
     cluster.wait_count(&sweep, "succeeded", 1);
     assert_eq!(cluster.agent().wait(), 0);
     let sweep = cluster.submit_waiting(&["--matrix", "n=1:6"], "true");
     let flags =
-        ["--cpus", "1", "--memory", "1GiB", "--lifetime", "10s", "--drain-timeout", "10m"].map(str::to_owned);
+        ["--cpus", "1", "--memory", "1GiB", "--lifetime", "20s", "--drain-timeout", "10m"].map(str::to_owned);
     cluster.add_agent_unseen("mortal", &flags);
     wait_until("four jobs run", || (cluster.running_containers(&sweep).len() == 4).then_some(()));
     wait_until("the agent takes no more", || {
