@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use bt_engine::Engine;
+use bt_engine::capacity::Capacity;
 use bt_model::id::AttemptId;
 use bt_model::manifest::parse_size;
 use bt_model::resources::ByteSize;
-
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +20,8 @@ use tracing::{info, warn};
 use crate::assignment::Manifests;
 use crate::blame::Starts;
 use crate::caches::Caches;
-use crate::capacity::Capacity;
 use crate::config::Options;
 use crate::container::Identity;
-use crate::engine::{self, Engine};
 use crate::fingerprints::Fingerprints;
 use crate::holdings::Holdings;
 use crate::images::Images;
@@ -51,7 +50,7 @@ pub(crate) struct Agent {
     pub(crate) options: Options,
     pub(crate) identity: Identity,
     pub(crate) offer: Offer,
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) engine_version: String,
     pub(crate) state: StateDir,
     pub(crate) manifests: Manifests,
@@ -118,7 +117,7 @@ impl Agent {
         options: Options,
         identity: Identity,
         offer: Offer,
-        engine: (Engine, String),
+        engine: (Arc<dyn Engine>, String),
         state: StateDir,
         store: StoreChoice,
         draining: CancellationToken,
@@ -184,20 +183,20 @@ impl Agent {
 
     /// Notes whether the engine started a container. One that does not answer, though it answers other calls, gets no
     /// work for a while, and each time for twice as long.
-    pub(crate) fn note_start(&self, started: &Result<(), engine::Error>) {
+    pub(crate) fn note_start(&self, started: &Result<(), bt_engine::Error>) {
         let mut health = lock(&self.unhealthy);
         match started {
             Ok(()) => health.wedged = None,
             // Others that were under way together.
-            Err(engine::Error::Timeout { .. })
+            Err(bt_engine::Error::Timeout { .. })
                 if health.wedged.as_ref().is_some_and(|wedged| wedged.until > Instant::now()) => {}
-            Err(error @ engine::Error::Timeout { .. }) => {
+            Err(error @ bt_engine::Error::Timeout { .. }) => {
                 let before = health.wedged.as_ref().map_or(FIRST_PAUSE / 2, |wedged| wedged.pause);
                 let pause = (before * 2).min(LONGEST_PAUSE);
                 let until = Instant::now() + pause;
                 health.wedged = Some(Wedged { why: error.to_string(), until, pause });
             }
-            Err(engine::Error::DiskFull { .. }) => self.engine_is_full.store(true, Ordering::Relaxed),
+            Err(bt_engine::Error::DiskFull { .. }) => self.engine_is_full.store(true, Ordering::Relaxed),
             Err(_) => {}
         }
     }

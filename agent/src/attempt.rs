@@ -35,16 +35,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::capacity::Share;
-use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ended, Ending, Halt, Outcome, outcome};
-use crate::engine::{self, Exit};
 use crate::holdings::Held;
 use crate::outbox::Attached;
 use crate::shipping::{self, Journal};
 use crate::slots::Slot;
 use crate::upload::{self, Failure, What};
+use bt_engine::Exit;
+use bt_engine::capacity::Share;
+use bt_engine::collect;
 
 /// How long the log of an attempt that nobody waits for may take to reach the store.
 const LAST_LOG: Duration = Duration::from_secs(10);
@@ -68,8 +68,8 @@ impl From<Reason> for Stop {
     }
 }
 
-impl From<engine::Error> for Stop {
-    fn from(error: engine::Error) -> Self {
+impl From<bt_engine::Error> for Stop {
+    fn from(error: bt_engine::Error) -> Self {
         match error.is_transient() {
             true => Self::Hindered(error.reason()),
             false => Self::Failed(error.reason()),

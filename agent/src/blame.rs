@@ -7,11 +7,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bt_engine::Error;
 use bt_model::id::SweepId;
 use bt_model::reason::Reason;
 use tokio::time::Instant;
-
-use crate::engine::Error;
 
 /// Sweeps whose refusals are remembered.
 const MOST_SWEEPS: usize = 256;

@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bt_engine::collect;
 use bt_model::id::SweepId;
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::agent::Agent;
-use crate::collect;
 
 /// The most that a sweep's shared cache may hold.
 pub(crate) const MOST: u64 = 1 << 30;

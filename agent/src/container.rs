@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_engine::machine::ARCHITECTURE;
+use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, ContainerSpec, Stop};
 use bt_model::id::AgentId;
 use bt_model::manifest::{JobUser, Manifest, Network};
 use bt_model::parameters::Parameters;
@@ -14,13 +17,10 @@ use serde_json::{Value, json};
 
 use crate::assignment::{Assignment, Manifests};
 use crate::caches;
-use crate::engine::{Bind, ContainerSpec, Stop};
 use crate::inside::{Inside, SHARED_CACHE};
-use crate::machine::ARCHITECTURE;
 use crate::offer::Offer;
 use crate::threads;
 use crate::usage::Limits;
-use crate::volumes::Source;
 use crate::workdir::AttemptDir;
 
 /// Where the container finds the file that `ALGORITHM_INPUT_PATH` names.
@@ -157,8 +157,8 @@ impl Job {
                 .collect(),
             binds: self.binds(dir, mounts),
             network: match self.manifest.network {
-                Network::None => crate::engine::Network::None,
-                Network::Bridge => crate::engine::Network::Bridge,
+                Network::None => bt_engine::Network::None,
+                Network::Bridge => bt_engine::Network::Bridge,
             },
             platform: sandbox.platform.as_ref().map(ToString::to_string),
             runtime: runtime.map(str::to_owned),
@@ -284,7 +284,7 @@ impl Job {
     }
 
     fn binds(&self, dir: &AttemptDir, mounts: &[Bind]) -> Vec<Bind> {
-        let path = |path| Source::Path(path);
+        let path = |path| MountSource::Path(path);
         let results = self.manifest.results.clone();
         let mut binds = vec![
             Bind { source: path(dir.results()), target: results, read_only: false },

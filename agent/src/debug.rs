@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bt_engine::{Shell, ShellOutput};
 use bt_model::id::AttemptId;
 use bt_model::resources::ByteSize;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -22,7 +23,6 @@ use crate::agent::Agent;
 use crate::assignment::Assignment;
 use crate::attempt::prepare_debug;
 use crate::container::Job;
-use crate::engine::{Shell, ShellOutput};
 use crate::fetched::fetch;
 
 /// How long a shell waits for room among the jobs.

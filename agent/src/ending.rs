@@ -1,11 +1,11 @@
 //! How an attempt ended on this machine, and the pure rules that decide it.
 
+use bt_engine::{Exit, classify};
 use bt_model::encoding::Encoding;
 use bt_model::reason::{Reason, ReasonKind};
 use bt_proto::v1::{self, report};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Exit, classify};
 use crate::inside::SHARED_CACHE;
 use crate::usage::Usage;
 

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_engine::volumes::{Fingerprint, MountSource, Volumes};
 use bt_model::hex::hex;
+use look::{Known, Look, look};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
@@ -19,9 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::volumes::{Fingerprint, Source, Volumes};
 use crate::workdir::write_whole;
-use look::{Known, Look, look};
 
 /// How old a look may be that an attempt begins with, and how many times as old as it took: what changed since is seen by
 /// the one after its end.
@@ -96,7 +96,7 @@ impl Fingerprints {
             if volume.fingerprint == Fingerprint::None {
                 continue;
             }
-            if let Source::Path(root) = &volume.source {
+            if let MountSource::Path(root) = &volume.source {
                 let file = dir.join(format!("{name}.known"));
                 let latest = watch::Sender::new(None);
                 let is_awaited = volume.fingerprint == Fingerprint::Asked;

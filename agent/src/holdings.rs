@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
 use std::time::Duration;
 
+use bt_engine::Sample;
 use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
 use tokio::sync::{OnceCell, watch};
 
 use crate::assignment::Assignment;
 use crate::ending::Halt;
-use crate::engine::Sample;
 use crate::usage::Usage;
 use crate::workdir::AttemptDir;
 

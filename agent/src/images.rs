@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
+use bt_engine::archive;
+use bt_engine::{Error, ImageFacts};
 use bt_model::image::has_tag;
 use bt_model::manifest::Pull;
 use bt_proto::v1;
@@ -19,9 +21,6 @@ use tonic::Code;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::archive;
-use crate::engine::{Error, ImageFacts};
-use crate::machine::ARCHITECTURE;
 
 /// How often a pull that failed for no fault of the image is tried again before the attempt fails.
 const PULL_RETRIES: usize = 2;
@@ -292,26 +291,6 @@ pub(crate) fn patience() -> ExponentialBuilder {
     ExponentialBuilder::default().with_min_delay(PULL_PAUSE).with_max_times(PULL_RETRIES).with_jitter()
 }
 
-impl ImageFacts {
-    /// An image for another kind of machine would end in an `exec format error` at best.
-    pub(crate) fn check_platform(&self) -> Result<(), Error> {
-        let emulated =
-            std::path::Path::new("/proc/sys/fs/binfmt_misc").join(format!("qemu-{}", self.arch)).exists();
-        let runs = self.arch.is_empty() || self.arch == ARCHITECTURE || emulated;
-        match runs && (self.os.is_empty() || self.os == "linux") {
-            true => Ok(()),
-            false => Err(Error::NoSuchImage {
-                image: self.id.clone(),
-                message: format!(
-                    "it is made for {}/{}, and this machine is linux/{ARCHITECTURE}; with `platform: {}/{}` in the manifest \
-                     its jobs wait for a machine that can run it",
-                    self.os, self.arch, self.os, self.arch
-                ),
-            }),
-        }
-    }
-}
-
 /// The digest that names `image` itself, or any other name of the same image.
 fn pin(image: &str, digests: &[String]) -> Option<String> {
     let repository = repository(image);
@@ -349,19 +328,5 @@ mod tests {
     #[test]
     fn a_port_is_no_tag() {
         assert_eq!(repository("reg:5000/a:1@sha256:0"), "reg:5000/a");
-    }
-
-    #[test]
-    fn an_image_of_another_kind_of_machine_is_refused_in_a_sentence() {
-        let facts = |arch: &str| ImageFacts {
-            id: "sha256:00".into(),
-            digests: Vec::new(),
-            os: "linux".into(),
-            arch: arch.into(),
-            ..ImageFacts::default()
-        };
-        assert!(facts(ARCHITECTURE).check_platform().is_ok());
-        let told = facts("s390x").check_platform().unwrap_err().to_string();
-        assert!(told.contains("made for linux/s390x"), "{told}");
     }
 }

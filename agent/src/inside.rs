@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bt_engine::login::{Known, Login};
+use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, Engine, Error, ImageFacts, ImageFile, Peek};
 use bt_model::id::AttemptId;
 use bt_model::manifest::ZONES_DIR;
 use tokio::sync::OnceCell;
@@ -13,9 +16,6 @@ use tracing::warn;
 
 use crate::agent::Guests;
 use crate::container::{Identity, Job};
-use crate::engine::{Bind, Engine, Error, ImageFacts, ImageFile, Peek};
-use crate::login::{Known, Login};
-use crate::volumes::Source;
 use crate::workdir::{AttemptDir, StateDir};
 
 /// Images that are remembered.
@@ -69,7 +69,7 @@ impl Seen {
     /// Looks at the job's image, unless it was seen before. What can't be seen is left as the image has it.
     pub(crate) async fn look(
         &self,
-        engine: &Engine,
+        engine: &dyn Engine,
         guests: &Guests,
         state: &StateDir,
         identity: Identity,
@@ -132,11 +132,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn shown(path: &Path, target: &str) -> Bind {
-    Bind { source: Source::Path(path.to_owned()), target: target.to_owned(), read_only: true }
+    Bind { source: MountSource::Path(path.to_owned()), target: target.to_owned(), read_only: true }
 }
 
 async fn peek(
-    engine: &Engine,
+    engine: &dyn Engine,
     guests: &Guests,
     identity: Identity,
     image: &str,

@@ -5,18 +5,14 @@
 //! `attempt`.
 
 mod agent;
-mod archive;
 mod assignment;
 mod attempt;
 mod blame;
 mod caches;
-mod capacity;
-mod collect;
 mod config;
 mod container;
 mod debug;
 mod ending;
-mod engine;
 mod fetched;
 mod fingerprints;
 mod hints;
@@ -25,9 +21,6 @@ mod images;
 mod inside;
 mod link;
 mod local;
-mod logfile;
-mod login;
-mod machine;
 mod mountpoints;
 mod offer;
 mod outbox;
@@ -39,30 +32,27 @@ mod reconcile;
 mod resolve;
 mod session;
 mod shipping;
-mod sizing;
 mod slots;
 mod software;
 mod tenancy;
 mod threads;
 mod upload;
 mod usage;
-mod volumes;
 mod workdir;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use agent::Agent;
 use anyhow::Context;
+use bt_engine::machine;
+use container::Identity;
+use ending::Halt;
+use offer::Offer;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-use agent::Agent;
-use container::Identity;
-use ending::Halt;
-use engine::Engine;
-use offer::Offer;
 use workdir::StateDir;
 
 pub use config::{EngineKind, Options, Place};
@@ -87,9 +77,9 @@ pub struct Shutdown {
 pub async fn check(options: &Options) -> anyhow::Result<()> {
     let mut offer = Offer::read(options, &machine::detect(), u64::MAX)?;
     if options.engine == EngineKind::Docker {
-        let engine = Engine::connect(options).await?;
+        let engine = options.find_engine().await?;
         engine.version().await?;
-        offer.check_at(&engine, options).await?;
+        offer.check_at(&*engine, options).await?;
     }
     Ok(())
 }
@@ -99,12 +89,9 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let machine = machine::detect();
     let state = StateDir::open(&place.state_dir)?;
     let mut offer = Offer::read(&options, &machine, state.free_bytes()?)?;
-    let engine = match options.engine {
-        EngineKind::Docker => Engine::connect(&options).await?,
-        EngineKind::Simulated => Engine::simulated(),
-    };
+    let engine = options.find_engine().await?;
     let engine_version = engine.version().await?;
-    offer.check_at(&engine, &options).await?;
+    offer.check_at(&*engine, &options).await?;
     let identity = Identity::of(state.agent_id());
     info!(
         agent.id = %identity.agent,

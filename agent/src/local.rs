@@ -4,9 +4,14 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use backon::Retryable;
+use bt_engine::collect;
+use bt_engine::machine;
+use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, Engine, Error, Exit, ImageFacts};
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
 use bt_model::manifest::{Manifest, Network, Pull, VolumeMount};
@@ -17,18 +22,14 @@ use futures_util::StreamExt;
 use crate::agent::Guests;
 use crate::assignment::{Assignment, Manifests};
 use crate::attempt;
-use crate::collect;
 use crate::config::Options;
 use crate::container::{Host, Identity, Job};
 use crate::ending::{Halt, Outcome, outcome};
-use crate::engine::{Bind, Engine, Error, Exit, ImageFacts};
 use crate::images;
 use crate::inside::{self, SHARED_CACHE};
-use crate::machine;
 use crate::mountpoints;
 use crate::offer::Offer;
 use crate::usage::Usage;
-use crate::volumes::Source;
 use crate::workdir::StateDir;
 
 /// Bytes of what a failed job printed last in which it says why.
@@ -86,10 +87,10 @@ pub async fn run_local(
         manifest.admit().context("mount the input")?;
     }
     let mut offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
-    let engine = Engine::connect(&options).await?;
+    let engine = options.find_engine().await?;
     // The machine is the user's own: a network is theirs to give.
     offer.network = manifest.network == Network::Bridge;
-    offer.check_at(&engine, &options).await?;
+    offer.check_at(&*engine, &options).await?;
     let place = tempfile::Builder::new().prefix("btctl-run-").tempdir().context("make a directory")?;
     // The container's user must get through to the results.
     fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
@@ -101,9 +102,9 @@ pub async fn run_local(
     let dir = state.attempt(id);
     dir.create(&assignment)?;
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
-    let facts = image(&engine, &job.manifest, &tell).await?;
+    let facts = image(&*engine, &job.manifest, &tell).await?;
     facts.check_platform()?;
-    let volumes = mountpoints::find(&engine, &offer, &job, identity).await.map_err(not_mounted)?;
+    let volumes = mountpoints::find(&*engine, &offer, &job, identity).await.map_err(not_mounted)?;
     mountpoints::check(&volumes, &job.manifest, &facts)?;
     let image_id = facts.id.clone();
     let mut mounts: Vec<_> = volumes.into_iter().map(|mounted| mounted.bind).collect();
@@ -111,9 +112,9 @@ pub async fn run_local(
     let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
     let cache = state.cache(&job.manifest.image, uid, gid)?;
     let target = job.manifest.sandbox.cache.clone().unwrap_or_else(|| SHARED_CACHE.to_owned());
-    mounts.push(Bind { source: Source::Path(cache), target, read_only: false });
+    mounts.push(Bind { source: MountSource::Path(cache), target, read_only: false });
     let seen = inside::Seen::default();
-    let inside = seen.look(&engine, &Guests::default(), &state, identity, &job, &facts).await;
+    let inside = seen.look(&*engine, &Guests::default(), &state, identity, &job, &facts).await;
     mounts.extend(inside.write(&dir)?);
     let owner = job.user(identity).filter(|ids| *ids != identity.ids);
     collect::make_results_dir(&dir.results(), owner).context("make the results directory")?;
@@ -129,7 +130,7 @@ pub async fn run_local(
     };
     let spec = job.container(&assignment, image_id.clone(), identity, &host, &dir).map_err(failed)?;
     engine.create(&spec).await?;
-    let ran = run(&engine, id, &job, &dir.results(), options.stop_grace, stop, &tell).await;
+    let ran = run(&*engine, id, &job, &dir.results(), options.stop_grace, stop, &tell).await;
     // Whatever became of it, nothing is left.
     let removed = engine.remove(id).await;
     let (exit, halt, usage, words) = ran?;
@@ -179,7 +180,7 @@ fn not_mounted(error: mountpoints::Error) -> anyhow::Error {
 }
 
 async fn image(
-    engine: &Engine,
+    engine: &dyn Engine,
     manifest: &Manifest,
     tell: &impl Fn(LocalEvent),
 ) -> anyhow::Result<ImageFacts> {
@@ -206,7 +207,7 @@ async fn image(
 }
 
 async fn run(
-    engine: &Engine,
+    engine: &dyn Engine,
     attempt: AttemptId,
     job: &Job,
     results: &Path,
@@ -247,7 +248,7 @@ async fn run(
     };
     let ending = async {
         tokio::select! {
-            exit = engine.wait(attempt) => Ok::<_, crate::engine::Error>((exit?, None)),
+            exit = engine.wait(attempt) => Ok::<_, bt_engine::Error>((exit?, None)),
             () = timeout => {
                 engine.stop(attempt, job.stop_grace(stop_grace)).await?;
                 Ok((engine.wait(attempt).await?, Some(Halt::Timeout)))
@@ -275,7 +276,7 @@ async fn run(
 
 /// An image of this machine's container engine, as it is handed in to a coordinator.
 pub struct LocalImage {
-    engine: Engine,
+    engine: Arc<dyn Engine>,
     name: String,
     /// `sha256:...`
     pub id: String,
@@ -288,7 +289,7 @@ pub struct LocalImage {
 impl LocalImage {
     /// Finds an image here.
     pub async fn find(name: &str) -> anyhow::Result<Self> {
-        let engine = Engine::connect(&Options::unset()).await?;
+        let engine = Options::unset().find_engine().await?;
         let details = engine.describe(name).await?;
         let details = details.with_context(|| {
             format!("there is not an image {name} on this machine; `docker images` lists them")
@@ -336,10 +337,10 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
     let sizing = offer.sizing;
     let mut troubles = Vec::new();
     let mut version = None;
-    match Engine::connect(options).await {
+    match options.find_engine().await {
         Ok(engine) => {
             version = Some(engine.version().await?);
-            if let Err(error) = offer.check_at(&engine, options).await {
+            if let Err(error) = offer.check_at(&*engine, options).await {
                 troubles.push(format!("{error:#}"));
             }
         }

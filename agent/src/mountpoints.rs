@@ -5,12 +5,12 @@
 
 use std::path::PathBuf;
 
+use bt_engine::volumes::{MountSource, User, beneath, probe};
+use bt_engine::{Bind, Engine, ImageFacts};
 use bt_model::manifest::Manifest;
 
 use crate::container::{Identity, Job};
-use crate::engine::{self, Bind, Engine, ImageFacts};
 use crate::offer::Offer;
-use crate::volumes::{Source, User, beneath, probe};
 
 /// Why a job can't have its volumes here.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     Unusable(String),
     #[error(transparent)]
-    Engine(#[from] engine::Error),
+    Engine(#[from] bt_engine::Error),
 }
 
 /// A place that is not there. Each is a sentence for the job's owner.
@@ -37,7 +37,7 @@ pub(crate) enum Misplaced {
 
 /// Finds the volumes of a job, and tries each as its user.
 pub(crate) async fn find(
-    engine: &Engine,
+    engine: &dyn Engine,
     offer: &Offer,
     job: &Job,
     identity: Identity,
@@ -47,8 +47,8 @@ pub(crate) async fn find(
         let not_offered = |why| Error::NotOffered { volume: mount.volume.clone(), why };
         let source = offer.volumes.find(mount).map_err(not_offered)?;
         let place = match &source {
-            Source::Path(path) => Some(path.clone()),
-            Source::Engine(name) => match engine.volume(name).await? {
+            MountSource::Path(path) => Some(path.clone()),
+            MountSource::Engine(name) => match engine.volume(name).await? {
                 Some(place) => place,
                 None => {
                     let why =
@@ -167,11 +167,11 @@ mod tests {
     use bt_model::manifest::Format;
 
     use super::*;
-    use crate::volumes::Source;
+    use bt_engine::volumes::MountSource;
 
     fn mounted(volume: &str, place: &Path, target: &str) -> Mounted {
         let bind =
-            Bind { source: Source::Path(place.to_owned()), target: target.to_owned(), read_only: true };
+            Bind { source: MountSource::Path(place.to_owned()), target: target.to_owned(), read_only: true };
         Mounted { volume: volume.to_owned(), bind, place: Some(place.to_owned()) }
     }
 

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
+use bt_engine::machine::{ARCHITECTURE, Machine};
+use bt_engine::sizing::Sizing;
+use bt_engine::volumes::{MountSource, Volumes};
+use bt_engine::{Abilities, Engine};
 use bt_model::manifest::{LEAST_MEMORY, parse_size};
 use bt_model::resources::{ByteSize, Resources};
+use tracing::warn;
 
 use crate::config::Options;
-use crate::engine::{Abilities, Engine};
-use crate::machine::{ARCHITECTURE, Machine};
-use crate::sizing::Sizing;
-use crate::volumes::{Source, Volumes};
-use tracing::warn;
 
 /// The part of the free disk that is not offered: a tenth.
 const DISK_RESERVE_PART: u64 = 10;
@@ -98,7 +98,7 @@ impl Offer {
 
 impl Offer {
     /// Tries with the engine what is offered, so that no job finds out.
-    pub(crate) async fn check_at(&mut self, engine: &Engine, options: &Options) -> anyhow::Result<()> {
+    pub(crate) async fn check_at(&mut self, engine: &dyn Engine, options: &Options) -> anyhow::Result<()> {
         if let Some(abilities) = engine.abilities().await? {
             if options.gpus.is_none() && self.capacity.gpus > 0 && !abilities.has_gpus {
                 warn!(
@@ -110,7 +110,7 @@ impl Offer {
             self.check_against(&abilities, options.oci_runtime.as_deref())?;
         }
         for (name, volume) in self.volumes.iter() {
-            if let Source::Engine(source) = &volume.source {
+            if let MountSource::Engine(source) = &volume.source {
                 let found = engine.volume(source).await?;
                 ensure!(
                     found.is_some(),

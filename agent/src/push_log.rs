@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bt_engine::logfile::{self, Placed, Start};
 use bt_model::id::AttemptId;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, push_log_request};
@@ -13,7 +14,6 @@ use tracing::debug;
 
 use crate::agent::Agent;
 use crate::holdings::Held;
-use crate::logfile::{self, Placed, Start};
 
 /// Answers one request. What goes wrong ends the answer; the client asks again if it still wants the log.
 pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>, request: v1::LogRequest) {

@@ -11,7 +11,6 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::attempt;
 use crate::caches;
-use crate::engine;
 use crate::pulled;
 use crate::slots;
 
@@ -60,7 +59,7 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
 }
 
 /// One pass: removes containers that carry this agent's label but that it holds no attempt for.
-pub(crate) async fn remove_strangers(agent: &Agent) -> Result<(), engine::Error> {
+pub(crate) async fn remove_strangers(agent: &Agent) -> Result<(), bt_engine::Error> {
     for found in agent.engine.list(agent.identity.agent).await? {
         let held = found.attempt.and_then(|attempt| agent.holdings.find(attempt));
         let is_guest = found.attempt.is_some_and(|attempt| agent.guests.contains(attempt));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bt_engine::volumes::Fingerprint;
 use bt_model::id::AttemptId;
 use bt_proto::convert::parse;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -30,7 +31,6 @@ use crate::outbox::{Attached, STEP_WAIT};
 use crate::push_log;
 use crate::reach;
 use crate::resolve;
-use crate::volumes::Fingerprint;
 
 /// How long a connection, and the answer to a Hello, may take; less where leases are short.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -15,19 +15,19 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bt_engine::collect::{self, Seen, Stamp};
 use bt_model::reason::Reason;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use waiting::{AFTER_A_CUT, Past, Waiting, rising};
+use watch::{Added, Event, Watch};
 
 use crate::agent::Agent;
-use crate::collect::{self, Seen, Stamp};
 use crate::ending::{Ending, StoredOutput};
 use crate::holdings::Held;
 use crate::upload::{self, Failure, What};
-use waiting::{AFTER_A_CUT, Past, Waiting, rising};
-use watch::{Added, Event, Watch};
 
 pub(crate) use journal::{Journal, Known};
 

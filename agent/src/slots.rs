@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bt_engine::capacity::Share;
 use bt_model::id::{AttemptId, SweepId};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::agent::Agent;
-use crate::capacity::Share;
 use crate::inside::Inside;
 use crate::workdir::AttemptDir;
 

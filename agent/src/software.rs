@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bt_engine::{ContainerSpec, Error, Network, Stop};
 use bt_model::id::{AttemptId, SweepId};
 use bt_model::resources::Resources;
 use bt_model::software::Software;
@@ -22,7 +23,6 @@ use tracing::{debug, warn};
 use crate::agent::Agent;
 use crate::config::EngineKind;
 use crate::container::unprivileged;
-use crate::engine::{ContainerSpec, Error, Network, Stop};
 
 /// How long the image's first job is left alone.
 const PAUSE: Duration = Duration::from_secs(1);

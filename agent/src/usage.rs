@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bt_engine::Sample;
 use bt_model::id::AttemptId;
 use bt_proto::v1;
 use jiff::Timestamp;
@@ -10,7 +11,6 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use crate::agent::Agent;
-use crate::engine::Sample;
 use crate::holdings::Held;
 
 /// The first look comes early, for jobs of a second.

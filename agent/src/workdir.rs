@@ -37,14 +37,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
 pub(crate) use attempt_dir::AttemptDir;
 use bt_model::hex::hex;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use sha2::{Digest, Sha256};
 
 use crate::assignment::Assignment;
-use crate::collect;
 use crate::tenancy::{self, MachineId, Tenancy, Whereabouts};
+use bt_engine::collect;
 
 /// Below the state directory: the agent's id, and its attempts.
 const AGENT_ID: &str = "agent-id";

@@ -106,7 +106,7 @@ fn libraries_stay_behind_their_doors() {
         }
     };
     check("sqlx", &["coordinator/src/queue", "coordinator/build.rs"]);
-    check("bollard", &["agent/src/engine/docker.rs", "agent/src/engine/docker"]);
+    check("bollard", &["engine/src/docker.rs", "engine/src/docker"]);
     check("object_store", &["store"]);
     check(
         "Status",

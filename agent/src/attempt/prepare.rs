@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use bt_engine::collect;
+use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, ContainerSpec, Error, FoundState, ImageFacts};
 use bt_model::manifest::Pull;
 use bt_model::reason::Reason;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -17,14 +20,11 @@ use super::Stop;
 use crate::agent::Agent;
 use crate::assignment::Assignment;
 use crate::blame::{self, Blame, Plain};
-use crate::collect;
 use crate::container::{Host, Job};
-use crate::engine::{Bind, ContainerSpec, Error, FoundState, ImageFacts};
 use crate::holdings::Held;
 use crate::images::{Wanted, is_id};
 use crate::inside::{Inside, SHARED_CACHE};
 use crate::mountpoints::{self, Misplaced, Mounted};
-use crate::volumes::Source;
 use crate::workdir::{AttemptDir, write_input};
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
@@ -230,7 +230,7 @@ async fn volumes(agent: &Agent, job: &Job) -> Result<Vec<Mounted>, Stop> {
     if job.manifest.network != bt_model::manifest::Network::None && !agent.offer.network {
         return Err(Stop::Refused("offers no network (--allow-network)".to_owned()));
     }
-    let found = mountpoints::find(&agent.engine, &agent.offer, job, agent.identity).await;
+    let found = mountpoints::find(&*agent.engine, &agent.offer, job, agent.identity).await;
     found.map_err(|error| match error {
         mountpoints::Error::Engine(error) => error.into(),
         error => Stop::Refused(error.to_string()),
@@ -264,9 +264,9 @@ async fn complete(
             (dir, SHARED_CACHE)
         }
     };
-    let source = Source::Path(dir.map_err(agents_fault)?);
+    let source = MountSource::Path(dir.map_err(agents_fault)?);
     mounts.push(Bind { source, target: target.to_owned(), read_only: false });
-    let looked = agent.inside.look(&agent.engine, &agent.guests, &agent.state, agent.identity, job, &facts);
+    let looked = agent.inside.look(&*agent.engine, &agent.guests, &agent.state, agent.identity, job, &facts);
     let inside = looked.await;
     Ok(Ready { mounts, pin, facts, inside })
 }

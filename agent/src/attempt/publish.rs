@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::pin::pin;
 
+use bt_engine::collect::{self, Stamp};
+use bt_engine::logfile::LogFile;
 use bt_model::log::{LogLine, Stream};
 use bt_model::manifest::Manifest;
 use bt_model::metrics::{self, Metrics};
@@ -17,11 +19,9 @@ use tracing::warn;
 
 use super::{SMALL, Stop, read_small, unreadable};
 use crate::agent::Agent;
-use crate::collect::{self, Stamp};
 use crate::container::Job;
 use crate::ending::{Ending, Outcome, StoredOutput};
 use crate::holdings::Held;
-use crate::logfile::LogFile;
 use crate::shipping::{Journal, Known};
 use crate::upload::{self, Failure, What};
 

@@ -5,6 +5,11 @@
 use std::fs;
 use std::path::Path;
 
+use bt_engine::capacity::Share;
+use bt_engine::collect;
+use bt_engine::logfile::{LogFile, last_words};
+use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, Exit, Task};
 use bt_model::reason::Reason;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -13,16 +18,11 @@ use tracing::info;
 use super::prepare::{self, Ready};
 use super::{Stop, run};
 use crate::agent::Agent;
-use crate::capacity::Share;
-use crate::collect;
 use crate::container::Job;
 use crate::ending::Halt;
-use crate::engine::{Bind, Exit, Task};
 use crate::holdings::Held;
-use crate::logfile::{LogFile, last_words};
 use crate::slots::{self, Slot};
 use crate::usage;
-use crate::volumes::Source;
 
 /// Keeps the container alive between jobs; the image must have it.
 const KEEPER: [&str; 2] = ["sleep", "2147483647"];
@@ -83,9 +83,9 @@ async fn open(agent: &Agent, held: &Held, job: &Job, ready: &Ready, slot: &mut S
     spec.command = vec![KEEPER[1].to_owned()];
     spec.env.clear();
     // The input file is another one for each job, so it is its directory that is mounted.
-    for bind in spec.binds.iter_mut().filter(|bind| bind.source == Source::Path(slot.dir.input())) {
+    for bind in spec.binds.iter_mut().filter(|bind| bind.source == MountSource::Path(slot.dir.input())) {
         let (source, target) = (slot.dir.inputs(), crate::container::INPUT_DIR.to_owned());
-        *bind = Bind { source: Source::Path(source), target, read_only: true };
+        *bind = Bind { source: MountSource::Path(source), target, read_only: true };
     }
     // The sweep's cache is mounted in the directory of the inputs, which is read-only in the container.
     let cache = slot.dir.inputs().join("cache");

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bt_engine::collect;
+use bt_engine::logfile::{self, LogFile};
+use bt_engine::{Error, Exit, Sample};
 use bt_model::log::LogLine;
 use bt_model::manifest::{Manifest, OnDisconnect};
 use bt_model::reason::Reason;
@@ -14,13 +17,10 @@ use tracing::{info, warn};
 use super::Stop;
 use crate::agent::Agent;
 use crate::caches;
-use crate::collect;
 use crate::container::Job;
 use crate::ending::{Ending, Halt, disk_is_short};
-use crate::engine::{Error, Exit, Sample};
 use crate::hints;
 use crate::holdings::Held;
-use crate::logfile::{self, LogFile};
 use crate::usage;
 
 /// How long a container may run on without a word from any coordinator.

@@ -6,10 +6,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use bt_engine::collect::Stamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::collect::Stamp;
 use crate::ending::StoredOutput;
 
 /// A line of the journal.

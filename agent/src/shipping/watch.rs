@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use bt_engine::collect;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
-
-use crate::collect;
 
 /// Directories of one attempt that are watched at most.
 const MOST_DIRS: usize = 1_000;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use bt_engine::collect;
 use bt_model::encoding::Encoding;
 use bt_model::hex::hex;
 use jiff::Timestamp;
@@ -15,7 +16,6 @@ use sha2::{Digest, Sha256};
 
 use super::{private_dir, read_json, write_input, write_whole};
 use crate::assignment::Assignment;
-use crate::collect;
 use crate::ending::Ended;
 use crate::fingerprints::Seen;
 use crate::upload::Begun;
