@@ -7,6 +7,7 @@
 //!
 //! Every step can be taken again after a restart of the agent: what was done is found on disk or at the engine.
 
+mod measure;
 mod prepare;
 mod publish;
 mod reuse;
@@ -21,7 +22,6 @@ use std::fs::File;
 use std::io::Read;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bt_model::id::SweepId;
@@ -35,13 +35,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::container::Job;
-use crate::ending::{Ended, Ending, Halt, Outcome, outcome};
-use crate::holdings::Held;
-use crate::outbox::Attached;
-use crate::shipping::{self, Journal};
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::line::outbox::Attached;
+use crate::line::shipping::{self, Journal};
+use crate::line::upload::{self, Failure, What};
+use crate::record::ending::{Ended, Ending, Halt, Outcome, outcome};
 use crate::slots::Slot;
-use crate::upload::{self, Failure, What};
 use bt_engine::Exit;
 use bt_engine::capacity::Share;
 use bt_engine::collect;
@@ -91,7 +91,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
             Err(stop) => match stopped(stop) {
                 Outcome::End(ending) if held.dir.has_started() => {
                     let shipped = async { Journal::open(held.dir.stored()) };
-                    shipping::rest(&agent, &held, &ending, shipped).await;
+                    shipping::rest(&agent.line, &held, &ending, shipped).await;
                     Outcome::End(ending)
                 }
                 outcome => outcome,
@@ -106,8 +106,8 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
             send_log(&agent, &held).await;
         }
     }
-    upload::abandon(&agent, &held).await;
-    agent.outbox.forget(held.id());
+    upload::abandon(&agent.line, &held).await;
+    agent.line.outbox.forget(held.id());
     // A job may have left a million files.
     let dir = held.dir.clone();
     if let Err(error) = tokio::task::spawn_blocking(move || dir.remove()).await {
@@ -121,7 +121,7 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
 async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
     if let Ending::Released { preempted, .. } = &mut ending {
         // Work that had not begun is handed back at no cost all the same.
-        *preempted = agent.preempted.load(Ordering::Relaxed) && held.dir.has_started();
+        *preempted = agent.leaving.is_preempted() && held.dir.has_started();
     }
     let log = small_log(held);
     if log.is_none() {
@@ -146,7 +146,7 @@ async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
         given: given(agent, held),
         remark: ended.remark.clone(),
     };
-    let acknowledged = agent.outbox.end(held.id(), ended.ending.report(), attached);
+    let acknowledged = agent.line.outbox.end(held.id(), ended.ending.report(), attached);
     let answered = async {
         tokio::select! {
             _ = acknowledged => {}
@@ -162,8 +162,8 @@ fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
         return None;
     }
     let job = Job::read(&held.assignment, &agent.manifests).ok()?;
-    let image_env = agent.inside.env_of(&held.image_id());
-    Some(job.given(agent.identity, &agent.offer, &agent.engine_version, &image_env))
+    let image_env = agent.stock.looks.env_of(&held.image_id());
+    Some(job.given(agent.site.identity, &agent.site.offer, &agent.site.engine_version, &image_env))
 }
 
 fn stopped(stop: Stop) -> Outcome {
@@ -182,14 +182,14 @@ fn stopped(stop: Stop) -> Outcome {
 async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
     let job = Job::read(&held.assignment, &agent.manifests)?;
     held.note("waiting for other containers on this machine to end");
-    let needs = job.resources(&agent.offer);
+    let needs = job.resources(&agent.site.offer);
     // A container that waits for a job of the sweep has its memory already.
     let mut idle = Idle::of(agent, held, &job);
     let mut share = tokio::select! {
         biased;
-        share = agent.capacity.take(needs.less(&idle.taken()), held.dir.gpus()) => share,
+        share = agent.site.capacity.take(needs.less(&idle.taken()), held.dir.gpus()) => share,
         halt = held.halted() => return Err(Stop::Halted(halt)),
-        () = agent.draining.cancelled() => {
+        () = agent.leaving.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));
         }
     };
@@ -216,15 +216,15 @@ async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
         let prepared = unless_halted(held, prepare::prepare(agent, held, &job, share.gpus())).await;
         if let Err(stop) = prepared {
             // It may have been halted while it was being started.
-            let grace = job.stop_grace(agent.options.stop_grace);
-            if let Err(error) = agent.engine.stop(held.id(), grace).await {
+            let grace = job.stop_grace(agent.site.options.stop_grace);
+            if let Err(error) = agent.site.engine.stop(held.id(), grace).await {
                 warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
             }
             return Err(stop);
         }
     }
     let ended = CancellationToken::new();
-    let mut shipping = pin!(shipping::as_they_come(agent, held, &ended));
+    let mut shipping = pin!(shipping::as_they_come(&agent.line, held, &ended));
     let (exit, halt) = tokio::select! {
         ran = run::run(agent, held, &job) => ran?,
         _ = &mut shipping => unreachable!("shipping ends after the job"),
@@ -289,7 +289,7 @@ async fn after_the_end(
             let ending = run::out_of_disk(agent, held, ending);
             let ending = run::explained(held, &job.manifest, ending);
             // Before the end is reported: after it the attempt may not write any more.
-            shipping::rest(agent, held, &ending, shipped).await;
+            shipping::rest(&agent.line, held, &ending, shipped).await;
             Ok(Outcome::End(ending))
         }
         Outcome::Discard => Ok(Outcome::Discard),
@@ -355,7 +355,7 @@ async fn send_log(agent: &Agent, held: &Held) {
         sleep(LAST_LOG).await;
     };
     tokio::select! {
-        sent = upload::upload(agent, held, What::Log, open) => if let Err(Failure::Refused(reason)) = sent {
+        sent = upload::upload(&agent.line, held, What::Log, open) => if let Err(Failure::Refused(reason)) = sent {
             warn!(attempt.id = %held.id(), "the log is not stored: {reason}");
         },
         () = given_up => {
@@ -370,7 +370,7 @@ async fn remove_container(agent: &Agent, held: &Held) {
     if agent.manifests.of(&held.assignment).is_ok_and(|manifest| manifest.shares_containers()) {
         return;
     }
-    if let Err(error) = agent.engine.remove(held.id()).await {
+    if let Err(error) = agent.site.engine.remove(held.id()).await {
         warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
     }
 }

@@ -8,7 +8,7 @@ use bt_engine::Engine;
 use bt_model::manifest::parse_size;
 
 use crate::preempt::Notice;
-use crate::reach::StoreChoice;
+use crate::store_choice::StoreChoice;
 
 /// All that an agent must be told.
 #[derive(Clone, Debug, clap::Args)]

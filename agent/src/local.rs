@@ -14,23 +14,25 @@ use bt_engine::volumes::MountSource;
 use bt_engine::{Bind, Engine, Error, Exit, ImageFacts};
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
+use bt_model::manifest::SHARED_CACHE;
 use bt_model::manifest::{Manifest, Network, Pull, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use futures_util::StreamExt;
 
-use crate::agent::Guests;
-use crate::assignment::{Assignment, Manifests};
 use crate::attempt;
 use crate::config::Options;
-use crate::container::{Host, Identity, Job};
-use crate::ending::{Halt, Outcome, outcome};
-use crate::images;
-use crate::inside::{self, SHARED_CACHE};
-use crate::mountpoints;
-use crate::offer::Offer;
-use crate::usage::Usage;
-use crate::workdir::StateDir;
+use crate::job::container::{Host, Job};
+use crate::job::mountpoints;
+use crate::record::assignment::{Assignment, Manifests};
+use crate::record::ending::{Halt, Outcome, outcome};
+use crate::record::usage::Usage;
+use crate::site::guests::Guests;
+use crate::site::identity::Identity;
+use crate::site::offer::Offer;
+use crate::site::workdir::StateDir;
+use crate::stock::images;
+use crate::stock::looks::{LookAt, Looks};
 
 /// Bytes of what a failed job printed last in which it says why.
 const LAST_WORDS: usize = 16 << 10;
@@ -113,8 +115,8 @@ pub async fn run_local(
     let cache = state.cache(&job.manifest.image, uid, gid)?;
     let target = job.manifest.sandbox.cache.clone().unwrap_or_else(|| SHARED_CACHE.to_owned());
     mounts.push(Bind { source: MountSource::Path(cache), target, read_only: false });
-    let seen = inside::Seen::default();
-    let inside = seen.look(&*engine, &Guests::default(), &state, identity, &job, &facts).await;
+    let at = LookAt { engine: &*engine, guests: &Guests::default(), state: &state, identity };
+    let inside = Looks::default().look(at, &job, &facts).await;
     mounts.extend(inside.write(&dir)?);
     let owner = job.user(identity).filter(|ids| *ids != identity.ids);
     collect::make_results_dir(&dir.results(), owner).context("make the results directory")?;
@@ -353,7 +355,7 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
         memory_bytes: machine.total_bytes,
         offered_memory_bytes: machine.memory_bytes,
         gpus: machine.gpus,
-        cgroup: crate::agent::cgroup_version(),
+        cgroup: machine::cgroup_version(),
         engine: version,
         default_threads: sizing.threads,
         default_memory_bytes: sizing.memory_bytes,

@@ -27,6 +27,11 @@ pub struct Machine {
     pub gpus: u32,
 }
 
+/// Which version of control groups the machine has: the engine's figures come from them.
+pub fn cgroup_version() -> &'static str {
+    if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1" }
+}
+
 pub fn detect() -> Machine {
     let system = rustix::system::sysinfo();
     let installed = (system.totalram as u64).saturating_mul(u64::from(system.mem_unit));

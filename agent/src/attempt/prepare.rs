@@ -9,6 +9,7 @@ use bt_engine::collect;
 use bt_engine::volumes::MountSource;
 use bt_engine::{Bind, ContainerSpec, Error, FoundState, ImageFacts};
 use bt_model::manifest::Pull;
+use bt_model::manifest::SHARED_CACHE;
 use bt_model::reason::Reason;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, report};
@@ -18,21 +19,21 @@ use tracing::warn;
 
 use super::Stop;
 use crate::agent::Agent;
-use crate::assignment::Assignment;
-use crate::blame::{self, Blame, Plain};
-use crate::container::{Host, Job};
-use crate::holdings::Held;
-use crate::images::{Wanted, is_id};
-use crate::inside::{Inside, SHARED_CACHE};
-use crate::mountpoints::{self, Misplaced, Mounted};
-use crate::workdir::{AttemptDir, write_input};
+use crate::job::blame::{self, Blame, Plain};
+use crate::job::container::{Host, Job};
+use crate::job::holdings::Held;
+use crate::job::inside::Inside;
+use crate::job::mountpoints::{self, Misplaced, Mounted};
+use crate::record::assignment::Assignment;
+use crate::site::workdir::{AttemptDir, write_input};
+use crate::stock::images::{Wanted, is_id};
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
 pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
     if !held.taken_back {
         return Ok(false);
     }
-    let found = agent.engine.list(agent.identity.agent).await?;
+    let found = agent.site.engine.list(agent.site.identity.agent).await?;
     let found = found.iter().find(|found| found.attempt == Some(held.id()));
     match (found.map(|found| found.state), held.dir.started()) {
         (Some(FoundState::Running | FoundState::Exited), _) => {
@@ -59,7 +60,7 @@ pub(super) struct Ready {
 /// Finds the job's volumes and gets its image.
 pub(super) async fn ready(agent: &Agent, held: &Held, job: &Job) -> Result<Ready, Stop> {
     let preparing = report::Kind::Preparing(v1::Preparing {});
-    agent.outbox.step(held.id(), preparing);
+    agent.line.outbox.step(held.id(), preparing);
     let volumes = volumes(agent, job).await?;
     let image = &job.manifest.image;
     let note = |note: String| held.note(note);
@@ -70,11 +71,11 @@ pub(super) async fn ready(agent: &Agent, held: &Held, job: &Job) -> Result<Ready
         Some(pin) => pin.clone(),
         None => {
             // As long as nobody has ever got it, it is as likely that it does not exist.
-            let resolved = agent.resolve_image(image, &wanted, &note).await;
+            let resolved = agent.stock.images.resolve(image, &wanted, &note).await;
             pin_image(agent, held, resolved.map_err(|error| Stop::Failed(error.reason()))?).await
         }
     };
-    let facts = agent.ensure_image(&pin, &wanted, &note).await.map_err(|error| match error {
+    let facts = agent.stock.images.ensure(&pin, &wanted, &note).await.map_err(|error| match error {
         // Another machine has it.
         Error::NoSuchImage { message, .. } if is_id(&pin) || wanted.pull == Pull::Never => {
             Stop::Refused(format!("does not have {image}: {message}"))
@@ -104,11 +105,11 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
 /// Makes and starts a container. If the engine does not, who is to blame is decided here, for jobs of every kind.
 pub(super) async fn start(agent: &Agent, spec: &ContainerSpec) -> Result<(), Stop> {
     let starting = async {
-        agent.engine.create(spec).await?;
-        agent.engine.start(spec.attempt).await
+        agent.site.engine.create(spec).await?;
+        agent.site.engine.start(spec.attempt).await
     };
     let started = starting.await;
-    agent.note_start(&started);
+    agent.site.health.note_start(&started);
     let Err(error) = started else {
         agent.starts.started(spec.sweep, Instant::now());
         return Ok(());
@@ -129,16 +130,16 @@ pub(super) async fn start(agent: &Agent, spec: &ContainerSpec) -> Result<(), Sto
 async fn plain_starts(agent: &Agent, spec: &ContainerSpec) -> Option<Plain> {
     let plain = spec.plain();
     let id = plain.attempt;
-    agent.guests.add(id);
+    agent.site.guests.add(id);
     let starting = async {
-        agent.engine.create(&plain).await?;
-        agent.engine.start(id).await
+        agent.site.engine.create(&plain).await?;
+        agent.site.engine.start(id).await
     };
     let started = starting.await;
-    if let Err(error) = agent.engine.remove(id).await {
+    if let Err(error) = agent.site.engine.remove(id).await {
         warn!(container = %id, error = %error, "a container that only tried the engine is left to a later pass");
     }
-    agent.guests.remove(id);
+    agent.site.guests.remove(id);
     match started {
         // Its command is not there.
         Ok(()) | Err(Error::NoSuchCommand { .. }) => Some(Plain::Starts),
@@ -164,7 +165,7 @@ pub(crate) async fn prepare_debug(
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = Wanted { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
     let image = assignment.image_pin.as_ref().unwrap_or(&job.manifest.image);
-    let facts = agent.ensure_image(image, &wanted, &|_| {}).await?;
+    let facts = agent.stock.images.ensure(image, &wanted, &|_| {}).await?;
     let pin = facts.id.clone();
     let ready = complete(agent, assignment, job, pin, facts, &volumes).await.map_err(told)?;
     spec(agent, assignment, job, dir, &ready, gpus).map_err(told)
@@ -179,14 +180,14 @@ pub(super) fn spec(
     ready: &Ready,
     gpus: &[u32],
 ) -> Result<ContainerSpec, Stop> {
-    let owner = job.user(agent.identity).filter(|ids| *ids != agent.identity.ids);
+    let owner = job.user(agent.site.identity).filter(|ids| *ids != agent.site.identity.ids);
     collect::make_results_dir(&dir.results(), owner)
         .map_err(|error| agents_fault(anyhow::anyhow!("the results directory can't be made: {error}")))?;
     dir.write_input(&job.input()).map_err(agents_fault)?;
     let mut mounts = ready.mounts.clone();
     mounts.extend(ready.inside.write(dir).map_err(agents_fault)?);
     let host = host(agent, gpus, &mounts, &ready.inside);
-    Ok(job.container(assignment, ready.pin.clone(), agent.identity, &host, dir)?)
+    Ok(job.container(assignment, ready.pin.clone(), agent.site.identity, &host, dir)?)
 }
 
 pub(super) fn host<'h>(
@@ -196,9 +197,9 @@ pub(super) fn host<'h>(
     inside: &'h Inside,
 ) -> Host<'h> {
     Host {
-        offer: &agent.offer,
-        runtime: agent.options.oci_runtime.as_deref(),
-        stop_grace: agent.options.stop_grace,
+        offer: &agent.site.offer,
+        runtime: agent.site.options.oci_runtime.as_deref(),
+        stop_grace: agent.site.options.stop_grace,
         gpus,
         mounts,
         inside,
@@ -221,16 +222,16 @@ pub(super) fn agents_fault(error: anyhow::Error) -> Stop {
 pub(super) fn report_running(agent: &Agent, held: &Held, image_id: String) {
     held.note_image(&image_id);
     let manifest = agent.manifests.of(&held.assignment);
-    agent.software.note(&image_id, manifest.as_ref().map_or(&[], |manifest| &manifest.command));
-    agent.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
+    agent.stock.software.note(&image_id, manifest.as_ref().map_or(&[], |manifest| &manifest.command));
+    agent.line.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
 }
 
 /// The job's volumes, found among what is offered, and seen to be of use to its user.
 async fn volumes(agent: &Agent, job: &Job) -> Result<Vec<Mounted>, Stop> {
-    if job.manifest.network != bt_model::manifest::Network::None && !agent.offer.network {
+    if job.manifest.network != bt_model::manifest::Network::None && !agent.site.offer.network {
         return Err(Stop::Refused("offers no network (--allow-network)".to_owned()));
     }
-    let found = mountpoints::find(&*agent.engine, &agent.offer, job, agent.identity).await;
+    let found = mountpoints::find(&*agent.site.engine, &agent.site.offer, job, agent.site.identity).await;
     found.map_err(|error| match error {
         mountpoints::Error::Engine(error) => error.into(),
         error => Stop::Refused(error.to_string()),
@@ -252,21 +253,21 @@ async fn complete(
         Misplaced::Image(why) => Stop::Failed(Reason::Image(why)),
     })?;
     let mut mounts: Vec<_> = volumes.iter().map(|mounted| mounted.bind.clone()).collect();
-    let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
+    let (uid, gid) = job.user(agent.site.identity).unwrap_or(agent.site.identity.ids);
     let (dir, target) = match &job.manifest.sandbox.cache {
-        Some(path) => (agent.state.cache(&job.manifest.image, uid, gid), path.as_str()),
+        Some(path) => (agent.site.state.cache(&job.manifest.image, uid, gid), path.as_str()),
         None => {
             let sweep = assignment.sweep;
             let dir = match agent.caches.has(sweep) {
-                true => Ok(agent.state.shared_cache_dir(sweep, uid, gid)),
-                false => agent.state.shared_cache(sweep, uid, gid).inspect(|_| agent.caches.made(sweep)),
+                true => Ok(agent.site.state.shared_cache_dir(sweep, uid, gid)),
+                false => agent.site.state.shared_cache(sweep, uid, gid).inspect(|_| agent.caches.made(sweep)),
             };
             (dir, SHARED_CACHE)
         }
     };
     let source = MountSource::Path(dir.map_err(agents_fault)?);
     mounts.push(Bind { source, target: target.to_owned(), read_only: false });
-    let looked = agent.inside.look(&*agent.engine, &agent.guests, &agent.state, agent.identity, job, &facts);
+    let looked = agent.stock.looks.look((&*agent.site).into(), job, &facts);
     let inside = looked.await;
     Ok(Ready { mounts, pin, facts, inside })
 }
@@ -274,9 +275,9 @@ async fn complete(
 /// Asks until a coordinator has answered which image the sweep runs. An attempt that was taken away is halted meanwhile.
 async fn pin_image(agent: &Agent, held: &Held, image: String) -> String {
     loop {
-        let connection = agent.link.connection().await;
+        let connection = agent.line.link.connection().await;
         let request = v1::PinImageRequest {
-            agent_id: agent.identity.agent.to_string(),
+            agent_id: agent.site.identity.agent.to_string(),
             session: connection.session,
             attempt: held.id().to_string(),
             image: image.clone(),

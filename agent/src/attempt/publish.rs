@@ -19,11 +19,11 @@ use tracing::warn;
 
 use super::{SMALL, Stop, read_small, unreadable};
 use crate::agent::Agent;
-use crate::container::Job;
-use crate::ending::{Ending, Outcome, StoredOutput};
-use crate::holdings::Held;
-use crate::shipping::{Journal, Known};
-use crate::upload::{self, Failure, What};
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::line::shipping::{Journal, Known};
+use crate::line::upload::{self, Failure, What};
+use crate::record::ending::{Ending, Outcome, StoredOutput};
 
 /// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
@@ -39,7 +39,7 @@ pub(super) async fn publish(
     job: &Job,
     shipped: impl Future<Output = Journal>,
 ) -> Result<Outcome, Stop> {
-    agent.outbox.step(held.id(), report::Kind::Publishing(v1::Publishing {}));
+    agent.line.outbox.step(held.id(), report::Kind::Publishing(v1::Publishing {}));
     let mut journal = shipped.await;
     let root = held.dir.results();
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
@@ -54,7 +54,7 @@ pub(super) async fn publish(
         say_in_log(held, job, &told);
         held.remark(told);
     }
-    let encoding = upload::encoding(agent, held).await;
+    let encoding = upload::encoding(&agent.line, held).await;
     let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
     let mut large = Vec::new();
     let mut room = SMALL_TOGETHER;
@@ -92,11 +92,11 @@ pub(super) async fn publish(
         let root = &root;
         async move {
             let open = || collect::open(root, &path).map_err(outputs_reason);
-            (stamp, upload::upload(agent, held, What::Output(path.clone()), open).await)
+            (stamp, upload::upload(&agent.line, held, What::Output(path.clone()), open).await)
         }
     });
     // As many at once as the agent lets through, and no more are made.
-    let mut sending = pin!(sending.buffer_unordered(agent.options.uploads_at_once as usize));
+    let mut sending = pin!(sending.buffer_unordered(agent.site.options.uploads_at_once as usize));
     while let Some((stamp, sent)) = sending.next().await {
         match sent {
             Ok(output) => {

@@ -15,14 +15,15 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::measure::measure;
 use super::prepare::{self, Ready};
 use super::{Stop, run};
 use crate::agent::Agent;
-use crate::container::Job;
-use crate::ending::Halt;
-use crate::holdings::Held;
-use crate::slots::{self, Slot};
-use crate::usage;
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::record::ending::Halt;
+
+use crate::slots::Slot;
 
 /// Keeps the container alive between jobs; the image must have it.
 const KEEPER: [&str; 2] = ["sleep", "2147483647"];
@@ -49,11 +50,11 @@ pub(super) async fn run_in_slot(
         }
         None => {
             let ready = super::unless_halted(held, prepare::ready(agent, held, job)).await?;
-            let mut slot = Slot::new(agent);
+            let mut slot = Slot::new(&agent.site);
             match super::unless_halted(held, open(agent, held, job, &ready, &mut slot)).await {
                 Ok(()) => slot,
                 Err(stop) => {
-                    slots::discard(agent, slot).await;
+                    agent.slots.discard(slot).await;
                     return Err(stop);
                 }
             }
@@ -65,10 +66,10 @@ pub(super) async fn run_in_slot(
     // Only a container in which nothing went wrong and nothing goes on is used again.
     let is_good = matches!(&ran, Ok((Exit { oom: false, .. }, None)))
         && moved.is_ok()
-        && agent.engine.is_at_rest(slot.id).await.unwrap_or(false);
-    match is_good && !agent.draining.is_cancelled() {
+        && agent.site.engine.is_at_rest(slot.id).await.unwrap_or(false);
+    match is_good && !agent.leaving.draining.is_cancelled() {
         true => agent.slots.give_back(sweep, slot),
-        false => slots::discard(agent, slot).await,
+        false => agent.slots.discard(slot).await,
     }
     moved.map_err(|error| Stop::Failed(Reason::Outputs(format!("the outputs can't be taken: {error}"))))?;
     ran
@@ -84,7 +85,7 @@ async fn open(agent: &Agent, held: &Held, job: &Job, ready: &Ready, slot: &mut S
     spec.env.clear();
     // The input file is another one for each job, so it is its directory that is mounted.
     for bind in spec.binds.iter_mut().filter(|bind| bind.source == MountSource::Path(slot.dir.input())) {
-        let (source, target) = (slot.dir.inputs(), crate::container::INPUT_DIR.to_owned());
+        let (source, target) = (slot.dir.inputs(), crate::job::container::INPUT_DIR.to_owned());
         *bind = Bind { source: MountSource::Path(source), target, read_only: true };
     }
     // The sweep's cache is mounted in the directory of the inputs, which is read-only in the container.
@@ -100,7 +101,7 @@ async fn open(agent: &Agent, held: &Held, job: &Job, ready: &Ready, slot: &mut S
         ))),
         stop => stop,
     })?;
-    match agent.engine.oom_kills(slot.id).await? {
+    match agent.site.engine.oom_kills(slot.id).await? {
         Some(_) => Ok(()),
         // A job that lost a process for memory would pass for one that succeeded.
         None => Err(Stop::Refused(
@@ -117,26 +118,26 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
     let task = task(agent, held, job, slot)?;
     held.dir.write_started(Timestamp::now()).map_err(prepare::agents_fault)?;
     // What the jobs before it have used is not its own.
-    let before = agent.engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
+    let before = agent.site.engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
     let began = Instant::now();
-    let running = agent.engine.exec(slot.id, &task).await?;
+    let running = agent.site.engine.exec(slot.id, &task).await?;
     prepare::report_running(agent, held, slot.image_id.clone());
     let (mut log, _) = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
         .map_err(|error| prepare::agents_fault(error.into()))?;
     let id = running.id.clone();
     let working = async {
         run::copy_lines(held, &mut log, running.lines).await;
-        agent.engine.exec_end(slot.id, &id).await
+        agent.site.engine.exec_end(slot.id, &id).await
     };
     let results = slot.dir.results();
     let ended = tokio::select! {
         exit = working => exit.map(|exit| (exit, None)).map_err(Stop::from),
         halt = run::must_stop(agent, held, job, &results) => {
             info!(attempt.id = %held.id(), "ending the shared container: {halt:?}");
-            agent.engine.stop(slot.id, job.stop_grace(agent.options.stop_grace)).await?;
+            agent.site.engine.stop(slot.id, job.stop_grace(agent.site.options.stop_grace)).await?;
             Ok((Exit { code: 143, oom: false, error: String::new(), interrupted: false, ran: None }, Some(halt)))
         }
-        () = usage::measure(agent, held, slot.id, job.limits(&agent.offer), before) => unreachable!("measuring has no end"),
+        () = measure(agent, held, slot.id, job.limits(&agent.site.offer), before) => unreachable!("measuring has no end"),
     };
     held.ran(began.elapsed());
     run::finish_log(held, log);
@@ -153,7 +154,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<(
 /// The job's command as the image would run it.
 fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
     let host = prepare::host(agent, &[], &[], &slot.inside);
-    let spec = job.container(&held.assignment, String::new(), agent.identity, &host, &held.dir)?;
+    let spec = job.container(&held.assignment, String::new(), agent.site.identity, &host, &held.dir)?;
     // Another entrypoint takes the image's command out as well, as with `docker run`.
     let (entrypoint, default) = match spec.entrypoint {
         Some(entrypoint) => (entrypoint, Vec::new()),

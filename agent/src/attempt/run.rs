@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::Stop;
+use super::measure::measure;
 use crate::agent::Agent;
-use crate::caches;
-use crate::container::Job;
-use crate::ending::{Ending, Halt, disk_is_short};
-use crate::hints;
-use crate::holdings::Held;
-use crate::usage;
+use crate::job::caches;
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::record::ending::{Ending, Halt, disk_is_short};
+use crate::record::hints;
 
 /// How long a container may run on without a word from any coordinator.
 const DISCONNECT_LIMIT: Duration = Duration::from_secs(3600);
@@ -58,13 +58,13 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, 
     let results = held.dir.results();
     let waiting = async {
         tokio::select! {
-            exit = agent.engine.wait(held.id()) => Ok::<_, Stop>((exit?, None)),
+            exit = agent.site.engine.wait(held.id()) => Ok::<_, Stop>((exit?, None)),
             halt = must_stop(agent, held, job, &results) => {
                 info!(attempt.id = %held.id(), "stopping the container: {halt:?}");
-                agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
-                Ok((agent.engine.wait(held.id()).await?, Some(halt)))
+                agent.site.engine.stop(held.id(), job.stop_grace(agent.site.options.stop_grace)).await?;
+                Ok((agent.site.engine.wait(held.id()).await?, Some(halt)))
             }
-            () = usage::measure(agent, held, held.id(), job.limits(&agent.offer), Sample::default()) => unreachable!("measuring has no end"),
+            () = measure(agent, held, held.id(), job.limits(&agent.site.offer), Sample::default()) => unreachable!("measuring has no end"),
         }
     };
     tokio::pin!(logging, waiting);
@@ -98,8 +98,8 @@ async fn cache_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
     if job.manifest.sandbox.cache.is_some() {
         return std::future::pending().await;
     }
-    let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
-    let cache = agent.state.shared_cache_dir(held.assignment.sweep, uid, gid);
+    let (uid, gid) = job.user(agent.site.identity).unwrap_or(agent.site.identity.ids);
+    let cache = agent.site.state.shared_cache_dir(held.assignment.sweep, uid, gid);
     loop {
         sleep(MEASURE_CACHE).await;
         let cache = cache.clone();
@@ -160,7 +160,7 @@ async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job, results: &Path) ->
     let mut pause = MEASURE;
     loop {
         sleep(pause).await;
-        let short = agent.disk_is_short();
+        let short = agent.site.disk_is_short();
         if limit.is_none() && !short {
             continue;
         }
@@ -186,11 +186,11 @@ async fn disconnected(agent: &Agent, job: &Job) {
     let limit = match job.manifest.on_disconnect {
         OnDisconnect::Keep => DISCONNECT_LIMIT,
         OnDisconnect::Stop => {
-            let stopping = job.stop_grace(agent.options.stop_grace) + DISCONNECT_MARGIN;
-            agent.link.lease().saturating_sub(stopping)
+            let stopping = job.stop_grace(agent.site.options.stop_grace) + DISCONNECT_MARGIN;
+            agent.line.link.lease().saturating_sub(stopping)
         }
     };
-    agent.link.silent(limit).await;
+    agent.line.link.silent(limit).await;
 }
 
 /// Copies what the container prints into the attempt's log, from where an earlier run of the agent left off.
@@ -202,7 +202,7 @@ async fn keep_log(agent: &Agent, held: &Held, job: &Job) {
             return;
         }
     };
-    copy_lines(held, &mut file, agent.engine.logs(held.id(), since)).await;
+    copy_lines(held, &mut file, agent.site.engine.logs(held.id(), since)).await;
     finish_log(held, file);
 }
 
@@ -234,7 +234,7 @@ pub(super) fn finish_log(held: &Held, file: LogFile) {
 /// A job that failed while the machine's disk was at its end failed of that: the one that had written most by its own
 /// doing, the others by the machine's.
 pub(super) fn out_of_disk(agent: &Agent, held: &Held, ending: Ending) -> Ending {
-    if !matches!(ending.reason(), Some(Reason::Exit(_))) || !agent.disk_is_short() {
+    if !matches!(ending.reason(), Some(Reason::Exit(_))) || !agent.site.disk_is_short() {
         return ending;
     }
     match agent.holdings.writes_most(held.id()) {

@@ -39,7 +39,7 @@ pub use draft::Draft;
 pub use error::{Error, Place, Places, suggestion};
 pub use goals::parse_goal_flag;
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
-pub use mounts::{INPUT_DIR, ZONES_DIR};
+pub use mounts::{INPUT_DIR, SHARED_CACHE, ZONES_DIR};
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
 };
