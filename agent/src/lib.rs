@@ -5,6 +5,7 @@
 //! `attempt`.
 
 mod agent;
+mod assembly;
 mod attempt;
 mod config;
 mod debug;
@@ -15,6 +16,7 @@ mod local;
 mod preempt;
 mod reconcile;
 mod record;
+mod runner;
 mod session;
 mod site;
 mod slots;

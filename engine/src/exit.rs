@@ -18,6 +18,18 @@ pub struct Exit {
     pub ran: Option<Duration>,
 }
 
+impl Exit {
+    /// An end with this exit code and nothing else to say of it.
+    pub fn with_code(code: i64) -> Self {
+        Self { code, oom: false, error: String::new(), interrupted: false, ran: None }
+    }
+
+    /// The end of what SIGTERM ended.
+    pub fn stopped() -> Self {
+        Self::with_code(128 + 15)
+    }
+}
+
 /// The highest signal of Linux (`SIGRTMAX`).
 const SIGNAL_MAX: i64 = 64;
 

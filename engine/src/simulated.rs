@@ -29,8 +29,6 @@ use crate::{
 
 /// The image that every image is.
 const IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
-/// Exit code of a process that SIGTERM ended.
-const TERMINATED: i64 = 143;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Simulated {
@@ -43,8 +41,8 @@ struct Container {
     cpu_millis: u64,
     runs: Duration,
     exit: i64,
-    /// Where it leaves its file, and what is in it.
-    output: (PathBuf, String),
+    /// The file that it leaves, and what is in it, if it has a results directory.
+    output: Option<(PathBuf, String)>,
     prints: Option<Vec<u8>>,
     started: Option<(Instant, Timestamp)>,
     ended: watch::Sender<Option<Exit>>,
@@ -135,13 +133,13 @@ impl Engine for Simulated {
             MountSource::Path(path) => Some(path.clone()),
             MountSource::Engine(_) => None,
         });
-        let results = results.unwrap_or_default();
         let container = Container {
             agent: spec.agent,
             cpu_millis: spec.cpu_millis,
             runs: Duration::from_millis(number("BT_SIM_MS")?.into()),
             exit: number("BT_SIM_EXIT")?.into(),
-            output: (results.join("simulated.json"), format!("{{\"job\":{}}}\n", spec.job)),
+            output: results
+                .map(|results| (results.join("simulated.json"), format!("{{\"job\":{}}}\n", spec.job))),
             prints: variable("BT_SIM_PRINT").map(|(_, text)| format!("{text}\n").into_bytes()),
             started: None,
             ended: watch::Sender::new(None),
@@ -247,10 +245,9 @@ impl Simulated {
     fn finish(&self, attempt: AttemptId) -> Result<Exit, Error> {
         let containers = self.lock();
         let container = containers.get(&attempt).ok_or(Error::Gone { attempt })?;
-        let (path, text) = &container.output;
-        let written = std::fs::write(path, text);
+        let written = container.output.as_ref().map_or(Ok(()), |(path, text)| std::fs::write(path, text));
         let error = written.err().map(|error| error.to_string()).unwrap_or_default();
-        let exit = Exit { code: container.exit, oom: false, error, interrupted: false, ran: None };
+        let exit = Exit { error, ..Exit::with_code(container.exit) };
         container.note("end", attempt);
         container.ended.send_replace(Some(exit.clone()));
         Ok(exit)
@@ -258,8 +255,7 @@ impl Simulated {
 
     fn end(&self, attempt: AttemptId) {
         if let Some(container) = self.lock().get(&attempt) {
-            let exit =
-                Exit { code: TERMINATED, oom: false, error: String::new(), interrupted: false, ran: None };
+            let exit = Exit::stopped();
             container.ended.send_if_modified(|ended| {
                 let runs = ended.is_none();
                 if runs {

@@ -17,13 +17,14 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use super::{SMALL, Stop, read_small, unreadable};
+use super::report::{SMALL, read_small, unreadable};
+use super::state::Stop;
 use crate::agent::Agent;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::line::shipping::{Journal, Known};
 use crate::line::upload::{self, Failure, What};
-use crate::record::ending::{Ending, Outcome, StoredOutput};
+use crate::record::ending::{Ending, Halt, StoredOutput};
 
 /// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
@@ -38,7 +39,7 @@ pub(super) async fn publish(
     held: &Held,
     job: &Job,
     shipped: impl Future<Output = Journal>,
-) -> Result<Outcome, Stop> {
+) -> Result<Ending, Stop> {
     agent.line.outbox.step(held.id(), report::Kind::Publishing(v1::Publishing {}));
     let mut journal = shipped.await;
     let root = held.dir.results();
@@ -103,15 +104,15 @@ pub(super) async fn publish(
                 journal.note(stamp, output.clone());
                 stored.push(output);
             }
-            Err(Failure::TakenAway) => return Ok(Outcome::Discard),
+            Err(Failure::TakenAway) => return Err(Stop::Halted(Halt::TakenAway)),
             Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
         }
     }
     stored.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
+    Ok(Ending::Succeeded { outputs: stored, metrics })
 }
 
-/// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is told in its log.
+/// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is said in its log.
 async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
     let (root, manifest) = (held.dir.results(), job.manifest.clone());
     let metrics = match root.join(&manifest.metrics).symlink_metadata() {

@@ -2,8 +2,9 @@
 
 use tracing::warn;
 
-use super::{Stop, prepare};
+use super::state::Stop;
 use crate::agent::Agent;
+use crate::assembly::agents_fault;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 
@@ -17,7 +18,7 @@ pub(super) async fn look_before(agent: &Agent, held: &Held, job: &Job) -> Result
     }
     held.note(format!("reading {} for the fingerprint", names.join(", ")));
     let seen = agent.stock.fingerprints.before(&names).await;
-    held.dir.write_volumes_seen(&seen).map_err(prepare::agents_fault)?;
+    held.dir.write_volumes_seen(&seen).map_err(agents_fault)?;
     held.note("");
     Ok(())
 }

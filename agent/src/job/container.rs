@@ -26,8 +26,6 @@ use crate::site::workdir::AttemptDir;
 
 /// Where the container finds the file that `ALGORITHM_INPUT_PATH` names.
 const INPUT: &str = "/btctl/input.json";
-/// The directory of that file.
-pub(crate) use bt_model::manifest::INPUT_DIR;
 /// The time zone of a job, if neither its manifest nor its image names one.
 const DEFAULT_ZONE: &str = "UTC";
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bt_engine::login::{Known, Login};
-use bt_engine::{Engine, Error, ImageFacts, ImageFile, Peek};
+use bt_engine::{Error, ImageFacts, ImageFile, Peek};
 use bt_model::id::AttemptId;
 use bt_model::manifest::ZONES_DIR;
 use tokio::sync::OnceCell;
@@ -15,29 +15,11 @@ use tracing::warn;
 use crate::job::container::Job;
 use crate::job::inside::{Inside, shown};
 use crate::site::Site;
-use crate::site::guests::Guests;
-use crate::site::identity::Identity;
-use crate::site::workdir::StateDir;
 
 /// Images that are remembered.
 const MOST_IMAGES: usize = 256;
 /// Where an image has its own time zones.
 const IMAGES_ZONES: &str = "/usr/share/zoneinfo";
-
-/// Where images are looked into.
-#[derive(Clone, Copy)]
-pub(crate) struct LookAt<'l> {
-    pub(crate) engine: &'l dyn Engine,
-    pub(crate) guests: &'l Guests,
-    pub(crate) state: &'l StateDir,
-    pub(crate) identity: Identity,
-}
-
-impl<'l> From<&'l Site> for LookAt<'l> {
-    fn from(site: &'l Site) -> Self {
-        Self { engine: &*site.engine, guests: &site.guests, state: &site.state, identity: site.identity }
-    }
-}
 
 /// What has been seen of images, by image and time zone.
 #[derive(Debug, Default)]
@@ -69,12 +51,12 @@ impl Looks {
     }
 
     /// Looks at the job's image, unless it was seen before. What can't be seen is left as the image has it.
-    pub(crate) async fn look(&self, at: LookAt<'_>, job: &Job, facts: &ImageFacts) -> Inside {
+    pub(crate) async fn look(&self, site: &Site, job: &Job, facts: &ImageFacts) -> Inside {
         self.note_env(facts);
         let zone = job.zone();
         let cell = self.of(&format!("{} {}", facts.id, zone.as_deref().unwrap_or_default()));
         let path = zone.as_ref().map(|zone| format!("{IMAGES_ZONES}/{zone}"));
-        let looked = cell.get_or_try_init(|| peek(at, &facts.id, path.as_deref())).await;
+        let looked = cell.get_or_try_init(|| peek(site, &facts.id, path.as_deref())).await;
         let peek = match looked {
             Ok(peek) => peek.clone(),
             Err(error) => {
@@ -85,12 +67,12 @@ impl Looks {
         let known = Known { passwd: &peek.passwd, group: &peek.group, user: &facts.user };
         let mut inside = Inside {
             env: facts.env.clone(),
-            login: Login::of(job.user(at.identity), &job.manifest.sandbox.groups, known),
+            login: Login::of(job.user(site.identity), &job.manifest.sandbox.groups, known),
             lacks_zone: zone.is_some() && !peek.has_path,
             binds: Vec::new(),
         };
         if zone.is_some() {
-            let zones = at.state.zones();
+            let zones = site.state.zones();
             let written = spawn_blocking({
                 let zones = zones.clone();
                 move || write_zones(&zones)
@@ -109,14 +91,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn peek(at: LookAt<'_>, image: &str, path: Option<&str>) -> Result<Peek, Error> {
+async fn peek(site: &Site, image: &str, path: Option<&str>) -> Result<Peek, Error> {
     let id = AttemptId::random();
-    at.guests.add(id);
-    let peeked = at.engine.peek(id, at.identity.agent, image, path).await;
-    if let Err(error) = at.engine.remove(id).await {
+    site.guests.add(id);
+    let peeked = site.engine.peek(id, site.identity.agent, image, path).await;
+    if let Err(error) = site.engine.remove(id).await {
         warn!(container = %id, %error, "a container that was only looked into is left to a later pass");
     }
-    at.guests.remove(id);
+    site.guests.remove(id);
     peeked
 }
 

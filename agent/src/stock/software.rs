@@ -4,17 +4,18 @@
 //! network and no volume, in room that no job waits for: when one does, the look is broken off and taken later. Nothing of the user's is imported.
 
 use std::collections::HashSet;
+use std::future::pending;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bt_engine::{ContainerSpec, Error, Network, Stop};
 use bt_model::id::{AttemptId, SweepId};
+use bt_model::log::Stream;
 use bt_model::resources::Resources;
 use bt_model::software::Software;
 use bt_proto::v1;
 use bt_proto::v1::agents_client::AgentsClient;
-use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use tracing::{debug, warn};
 
 use crate::config::EngineKind;
 use crate::line::Line;
+use crate::runner::{Finished, Running, keep_lines};
 
 /// How long the image's first job is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -228,24 +230,30 @@ async fn ask_python(
         stop: Stop { signal: "SIGKILL".to_owned(), grace: Duration::ZERO },
         log_limit: LOG_LIMIT,
     };
+    let engine = &*line.site.engine;
     let starting = async {
-        line.site.engine.create(&spec).await?;
-        line.site.engine.start(id).await?;
-        line.site.engine.wait(id).await
+        engine.create(&spec).await?;
+        engine.start(id).await
     };
-    let exit = match starting.await {
-        Ok(exit) => exit,
+    match starting.await {
+        Ok(()) => {}
         Err(Error::NoSuchCommand { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
-    };
-    let mut printed = Vec::new();
-    let mut lines = Box::pin(line.site.engine.logs(id, None));
-    while let Some(line) = lines.next().await {
-        let line = line?;
-        if line.stream == bt_model::log::Stream::Stdout && printed.len() < LARGEST {
-            printed.extend_from_slice(&line.text);
-        }
     }
+    let (mut printed, mut kept) = (Vec::new(), Ok(()));
+    let keeping = async {
+        let keep = keep_lines(engine.logs(id, None), |line| {
+            if line.stream == Stream::Stdout && printed.len() < LARGEST {
+                printed.extend_from_slice(&line.text);
+            }
+            Ok(())
+        });
+        kept = keep.await;
+    };
+    let running = Running::Container(id);
+    let Finished { exit, .. } =
+        running.to_its_end(engine, keeping, pending(), pending(), Duration::ZERO).await?;
+    kept.map_err(anyhow::Error::msg)?;
     let software = Software::read(&String::from_utf8_lossy(&printed));
     if exit.code != 0 || software.python.is_none() {
         bail!("{python} ended with exit code {}, and did not say what is there", exit.code);
