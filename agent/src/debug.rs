@@ -38,7 +38,7 @@ const PYTHON: [&str; 3] = [
 /// Messages to the user that may be on their way.
 const MESSAGES: usize = 64;
 
-type Output = mpsc::Sender<v1::DebugOutput>;
+type ToUser = mpsc::Sender<v1::DebugOutput>;
 
 /// Answers one request.
 pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>, request: v1::DebugRequest) {
@@ -62,13 +62,13 @@ pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>,
 }
 
 /// A user who has gone hears nothing.
-async fn say(output: &Output, kind: debug_output::Kind) {
+async fn say(output: &ToUser, kind: debug_output::Kind) {
     drop(output.send(v1::DebugOutput { kind: Some(kind) }).await);
 }
 
 async fn serve(
     agent: &Agent,
-    output: &Output,
+    output: &ToUser,
     input: &mut Streaming<v1::DebugInput>,
     request: v1::DebugRequest,
 ) -> anyhow::Result<i32> {
@@ -130,7 +130,7 @@ async fn converse(
     agent: &Agent,
     id: AttemptId,
     shell: Shell,
-    output: &Output,
+    output: &ToUser,
     input: &mut Streaming<v1::DebugInput>,
 ) -> anyhow::Result<i32> {
     let Shell { output: mut printed, input: mut keyboard } = shell;

@@ -19,16 +19,16 @@ pub struct Capacity {
 }
 
 /// One that waits; it counts as long as this lives.
-struct Waiting<'c>(&'c watch::Sender<usize>);
+struct WaitsForRoom<'c>(&'c watch::Sender<usize>);
 
-impl<'c> Waiting<'c> {
+impl<'c> WaitsForRoom<'c> {
     fn of(waiting: &'c watch::Sender<usize>) -> Self {
         waiting.send_modify(|waiting| *waiting += 1);
         Self(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitsForRoom<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|waiting| *waiting -= 1);
     }
@@ -94,7 +94,7 @@ impl Capacity {
         if let Some(share) = self.try_take(need, &had) {
             return share;
         }
-        let _waiting = Waiting::of(&self.waiting);
+        let _waiting = WaitsForRoom::of(&self.waiting);
         let _first = self.line.lock().await;
         let mut changes = self.free.subscribe();
         loop {

@@ -16,8 +16,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-pub use error::{Error, Skipped, Why};
-pub use look::{Seen, Stamp, look};
+pub use error::{Error, SkipReason, Skipped};
+pub use look::{FilesSeen, Stamp, look};
 pub use tree::{make_results_dir, remove_tree, size_of_files, size_on_disk};
 
 /// Files, directories and everything else that a results directory may hold.
@@ -33,14 +33,14 @@ const LONGEST_PATH: usize = 1024;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Sorted by path.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<ListedOutput>,
     pub skipped: Vec<Skipped>,
 }
 
 /// One regular file. Its size is what is read when it is read; the job's processes are gone, but a volume of another
 /// machine may lag behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
+pub struct ListedOutput {
     /// Relative to the results directory, `/` between its parts.
     pub path: String,
 }
@@ -104,9 +104,9 @@ pub fn list(root: &Path) -> Result<Listing, Error> {
                 kind => kind,
             };
             match kind {
-                FileType::RegularFile => listing.outputs.push(Output { path }),
+                FileType::RegularFile => listing.outputs.push(ListedOutput { path }),
                 FileType::Directory => drop(dirs.insert(path)),
-                kind => listing.skipped.push(Skipped { path, why: Why::of(kind) }),
+                kind => listing.skipped.push(Skipped { path, why: SkipReason::of(kind) }),
             }
         }
     }
@@ -127,20 +127,20 @@ pub fn open(root: &Path, path: &str) -> Result<File, Error> {
     let file = match open_beneath(&top, path, flags) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT | Errno::NOTDIR) => return Err(Error::NotFound { path: path.to_owned() }),
-        Err(Errno::LOOP) => return Err(Error::not_regular(path, Why::Symlink)),
+        Err(Errno::LOOP) => return Err(Error::not_regular(path, SkipReason::Symlink)),
         // What opening a socket, or a device that isn't there, answers.
-        Err(Errno::NXIO) => return Err(Error::not_regular(path, Why::Special)),
+        Err(Errno::NXIO) => return Err(Error::not_regular(path, SkipReason::Special)),
         Err(errno) => return Err(refused(root, &top, path, errno)),
     };
     let kind = file.metadata().map_err(|error| Error::read(root, path, error))?.file_type();
     if kind.is_file() {
         Ok(file)
     } else if kind.is_dir() {
-        Err(Error::not_regular(path, Why::Directory))
+        Err(Error::not_regular(path, SkipReason::Directory))
     } else if kind.is_fifo() {
-        Err(Error::not_regular(path, Why::Pipe))
+        Err(Error::not_regular(path, SkipReason::Pipe))
     } else {
-        Err(Error::not_regular(path, Why::Special))
+        Err(Error::not_regular(path, SkipReason::Special))
     }
 }
 

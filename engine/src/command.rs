@@ -19,7 +19,7 @@ pub struct Task {
 }
 
 /// A command that runs.
-pub struct Running {
+pub struct RunningCommand {
     /// The engine's id of it.
     pub id: String,
     /// What it prints, until it ends.

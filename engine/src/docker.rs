@@ -42,11 +42,11 @@ use bollard::query_parameters::{
 use bt_model::id::{AgentId, AttemptId};
 use tokio::sync::Semaphore;
 
-use crate::docker::cgroup::{Group, Seen};
+use crate::docker::cgroup::{Group, GroupLook};
 use crate::docker::fault::within;
 use crate::docker::memory::Memory;
-use crate::docker::output::Output;
-use crate::{ContainerSpec, Error, Found, FoundState};
+use crate::docker::output::ContainerOutput;
+use crate::{ContainerSpec, Error, FoundContainer, FoundState};
 
 /// How long a call that only reads may take.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ pub(crate) struct Docker {
     groups: Arc<Mutex<HashMap<AttemptId, Group>>>,
     memory: Arc<Memory>,
     /// What containers write whose log is not read yet.
-    outputs: Arc<Mutex<HashMap<AttemptId, Output>>>,
+    outputs: Arc<Mutex<HashMap<AttemptId, ContainerOutput>>>,
     /// Its log driver leaves out the newline of a line that it keeps in pieces.
     forgets_newlines: bool,
 }
@@ -209,7 +209,7 @@ impl Docker {
         within("start", self.deadline, Some(attempt), call).await
     }
 
-    fn outputs(&self) -> MutexGuard<'_, HashMap<AttemptId, Output>> {
+    fn outputs(&self) -> MutexGuard<'_, HashMap<AttemptId, ContainerOutput>> {
         self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -246,14 +246,14 @@ impl Docker {
     }
 
     /// All containers that carry this agent's label, running or not.
-    pub(crate) async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
+    pub(crate) async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_AGENT}={agent}")])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let call = async { podman::in_dockers_words(self.client.list_containers(Some(options)).await) };
         let listed = within("list", READ_DEADLINE, None, call).await?;
         let found = listed.into_iter().filter_map(|container| {
             let labels = container.labels.unwrap_or_default();
-            Some(Found {
+            Some(FoundContainer {
                 attempt: labels.get(LABEL_ATTEMPT).and_then(|id| id.parse().ok()),
                 container: container.id?,
                 image_id: container.image_id.unwrap_or_default(),
@@ -285,16 +285,16 @@ impl Docker {
     }
 
     /// The control group of a container that runs.
-    async fn group(&self, attempt: AttemptId) -> Result<Seen, Error> {
+    async fn group(&self, attempt: AttemptId) -> Result<GroupLook, Error> {
         let known = self.groups().get(&attempt).cloned();
         if let Some(group) = known {
-            return Ok(Seen::Group(group));
+            return Ok(GroupLook::Group(group));
         }
         let found = self.inspect(attempt).await?;
         let pid = found.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
-        let Some(pid) = pid else { return Ok(Seen::NotYet) };
+        let Some(pid) = pid else { return Ok(GroupLook::NotYet) };
         let seen = Group::of(pid, &found.id.unwrap_or_default());
-        if let Seen::Group(group) = &seen {
+        if let GroupLook::Group(group) = &seen {
             self.groups().insert(attempt, group.clone());
         }
         Ok(seen)

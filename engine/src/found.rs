@@ -13,7 +13,7 @@ pub struct Sample {
 
 /// A container of this agent, met on the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundContainer {
     /// Absent when its label holds no attempt's id; such a container is a stranger's.
     pub attempt: Option<AttemptId>,
     /// The engine's id of it.

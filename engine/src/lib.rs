@@ -36,11 +36,11 @@ use bt_model::log::LogLine;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-pub use command::{Running, Shell, ShellOutput, Task};
+pub use command::{RunningCommand, Shell, ShellOutput, Task};
 pub use error::Error;
 pub use exit::{Exit, classify};
 pub use facts::{Abilities, ImageDetails, ImageFacts, ImageFile, Peek};
-pub use found::{Found, FoundState, Sample};
+pub use found::{FoundContainer, FoundState, Sample};
 pub use place::LogPlace;
 pub use spec::{Bind, ContainerSpec, Network, Stop};
 
@@ -133,10 +133,10 @@ pub trait Engine: Send + Sync + 'static {
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error>;
 
     /// All containers that carry this agent's label, running or not.
-    async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error>;
+    async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error>;
 
     /// Starts a command in a container that runs.
-    async fn exec(&self, container: AttemptId, task: &Task) -> Result<Running, Error>;
+    async fn exec(&self, container: AttemptId, task: &Task) -> Result<RunningCommand, Error>;
 
     /// How a command whose output has ended has ended itself.
     async fn exec_end(&self, container: AttemptId, id: &str) -> Result<Exit, Error>;

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 
 use crate::LogPlace;
 
-pub use read::{Placed, Start, lines};
+pub use read::{PlacedLine, Start, lines};
 
 /// Bytes that a reader takes at once.
 const PIECE: usize = 256 << 10;

@@ -21,7 +21,7 @@ pub struct Login {
 
 /// An image's `/etc/passwd` and `/etc/group`, and the user that it names.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'i> {
+pub struct ImageUsers<'i> {
     pub passwd: &'i ImageFile,
     pub group: &'i ImageFile,
     pub user: &'i str,
@@ -29,7 +29,7 @@ pub struct Known<'i> {
 
 impl Login {
     /// `ids` are those that the container runs as; the image's own user where there are none.
-    pub fn of(ids: Option<(u32, u32)>, groups: &[u32], image: Known<'_>) -> Self {
+    pub fn of(ids: Option<(u32, u32)>, groups: &[u32], image: ImageUsers<'_>) -> Self {
         let (uid, gid) = match ids {
             Some((uid, gid)) => (uid, Some(gid)),
             None => {
@@ -106,7 +106,7 @@ mod tests {
         ids: Option<(u32, u32)>,
         groups: &[u32],
     ) -> Login {
-        Login::of(ids, groups, Known { passwd, group, user })
+        Login::of(ids, groups, ImageUsers { passwd, group, user })
     }
 
     #[test]

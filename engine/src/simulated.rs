@@ -23,8 +23,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::volumes::MountSource;
 use crate::{
-    Abilities, ContainerSpec, Engine, Error, Exit, Found, FoundState, ImageDetails, ImageFacts, ImageFile,
-    LogPlace, Peek, Running, Sample, Shell, Task,
+    Abilities, ContainerSpec, Engine, Error, Exit, FoundContainer, FoundState, ImageDetails, ImageFacts,
+    ImageFile, LogPlace, Peek, RunningCommand, Sample, Shell, Task,
 };
 
 /// The image that every image is.
@@ -202,10 +202,10 @@ impl Engine for Simulated {
         Ok(())
     }
 
-    async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
+    async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error> {
         let containers = self.lock();
         let ours = containers.iter().filter(|(_, container)| container.agent == agent);
-        let found = ours.map(|(attempt, container)| Found {
+        let found = ours.map(|(attempt, container)| FoundContainer {
             attempt: Some(*attempt),
             container: attempt.to_string(),
             image_id: IMAGE.to_owned(),
@@ -218,7 +218,7 @@ impl Engine for Simulated {
         Ok(found.collect())
     }
 
-    async fn exec(&self, _: AttemptId, _: &Task) -> Result<Running, Error> {
+    async fn exec(&self, _: AttemptId, _: &Task) -> Result<RunningCommand, Error> {
         Err(no_commands())
     }
 

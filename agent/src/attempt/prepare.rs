@@ -19,7 +19,7 @@ use crate::job::holdings::Held;
 use crate::job::mountpoints::{self, Misplaced, Mounted};
 use crate::record::assignment::Assignment;
 use crate::site::workdir::AttemptDir;
-use crate::stock::images::{Wanted, is_id};
+use crate::stock::images::{ImageRequest, is_id};
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
 pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
@@ -51,7 +51,7 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
     let note = |note: String| held.note(note);
     note(format!("getting the image {image}"));
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
-    let wanted = Wanted { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
+    let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
     let pin = match &held.assignment.image_pin {
         Some(pin) => pin.clone(),
         None => {
@@ -102,7 +102,7 @@ pub(crate) async fn prepare_debug(
     };
     let volumes = volumes(agent, job).await.map_err(told)?;
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
-    let wanted = Wanted { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
+    let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
     let image = assignment.image_pin.as_ref().unwrap_or(&job.manifest.image);
     let facts = agent.stock.images.ensure(image, &wanted, &|_| {}).await?;
     let pin = facts.id.clone();

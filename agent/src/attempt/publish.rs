@@ -22,7 +22,7 @@ use super::state::Stop;
 use crate::agent::Agent;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
-use crate::line::shipping::{Journal, Known};
+use crate::line::shipping::{InStore, Journal};
 use crate::line::upload::{self, Failure, What};
 use crate::record::ending::{Ending, Halt, StoredOutput};
 
@@ -154,9 +154,9 @@ async fn already_stored(
     open: impl Fn() -> Result<File, Reason>,
 ) -> Result<Option<StoredOutput>, Reason> {
     match journal.find(path, stamp) {
-        Known::No => Ok(None),
-        Known::Stored(output) => Ok(Some(output)),
-        Known::Perhaps(output) => {
+        InStore::No => Ok(None),
+        InStore::Stored(output) => Ok(Some(output)),
+        InStore::Perhaps(output) => {
             let file = open()?;
             let hashing = tokio::task::spawn_blocking(move || sha256(file));
             let hashed = hashing.await.map_err(|error| Reason::Agent(error.to_string()))?;
@@ -189,7 +189,7 @@ pub(crate) fn read_metrics(root: &Path, manifest: &Manifest) -> Result<Option<Me
         Err(collect::Error::NotFound { .. }) if manifest.require.is_empty() => return Ok(None),
         // What is left out among outputs is left out here, and told with them.
         Err(collect::Error::NotRegular { why, .. })
-            if manifest.require.is_empty() && why != collect::Why::Directory =>
+            if manifest.require.is_empty() && why != collect::SkipReason::Directory =>
         {
             return Ok(None);
         }

@@ -63,10 +63,10 @@ pub(crate) fn of(error: &Error, plain: Option<Plain>, others_start: bool) -> Bla
 
 /// When containers started, and which sweeps were refused.
 #[derive(Debug, Default)]
-pub(crate) struct Starts(Mutex<Seen>);
+pub(crate) struct Starts(Mutex<StartHistory>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct StartHistory {
     /// The latest two starts of different sweeps, the later first.
     started: Vec<(SweepId, Instant)>,
     /// When a sweep was first refused, until it starts.
@@ -74,7 +74,7 @@ struct Seen {
 }
 
 impl Starts {
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, StartHistory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -15,7 +15,7 @@ use crate::line::Line;
 use crate::record::assignment::Assignment;
 
 /// A file that is being written.
-struct Open {
+struct OpenOutput {
     file: v1::OutputFile,
     path: PathBuf,
     out: BufWriter<File>,
@@ -43,7 +43,7 @@ pub(crate) async fn fetch(
     let told = |status: tonic::Status| anyhow::anyhow!("the result can't be fetched: {}", status.message());
     let mut pieces =
         AgentsClient::new(connection.channel).fetch_result(request).await.map_err(told)?.into_inner();
-    let mut open: Option<Open> = None;
+    let mut open: Option<OpenOutput> = None;
     let (mut files, mut bytes) = (0, 0);
     while let Some(message) = pieces.message().await.map_err(told)? {
         let encoding = message.encoding();
@@ -54,7 +54,7 @@ pub(crate) async fn fetch(
                 }
                 line.site.has_room_for(file.size)?;
                 (files, bytes) = (files + 1, bytes + file.size);
-                open = Some(Open::create(dir, file, owner)?);
+                open = Some(OpenOutput::create(dir, file, owner)?);
             }
             Some(Kind::Data(data)) => match &mut open {
                 Some(open) => open.take(encoding, &data)?,
@@ -69,7 +69,7 @@ pub(crate) async fn fetch(
     Ok((files, bytes))
 }
 
-impl Open {
+impl OpenOutput {
     fn create(dir: &Path, file: v1::OutputFile, owner: Option<(u32, u32)>) -> anyhow::Result<Self> {
         let relative = Path::new(&file.path);
         let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
@@ -144,7 +144,7 @@ mod tests {
 
     fn written(dir: &Path, file: v1::OutputFile, content: &[u8]) -> Result<(), String> {
         let write = || {
-            let mut open = Open::create(dir, file, None)?;
+            let mut open = OpenOutput::create(dir, file, None)?;
             open.write(content)?;
             open.close(None)
         };

@@ -30,13 +30,13 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct Reports {
     last: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, UnansweredReport>,
     /// Those that the present session has not sent yet.
     unsent: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct UnansweredReport {
     attempt: AttemptId,
     kind: report::Kind,
     attached: Attached,
@@ -97,7 +97,7 @@ impl Outbox {
         let mut reports = self.lock();
         reports.last += 1;
         let sequence = reports.last;
-        reports.waiting.insert(sequence, Waiting { attempt, kind, attached, acknowledged });
+        reports.waiting.insert(sequence, UnansweredReport { attempt, kind, attached, acknowledged });
         reports.unsent.insert(sequence);
         receiver
     }
@@ -175,7 +175,7 @@ impl Attached {
     }
 }
 
-impl Waiting {
+impl UnansweredReport {
     fn report(&self, sequence: u64) -> v1::Report {
         let Attached { files, log, image_id, usage, volumes, given, remark } = self.attached.clone();
         v1::Report {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bt_engine::logfile::{self, Placed, Start};
+use bt_engine::logfile::{self, PlacedLine, Start};
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, push_log_request};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
@@ -43,12 +43,12 @@ impl Stream for Messages {
     }
 }
 
-fn messages(request: String, lines: BoxStream<'static, Placed>) -> Messages {
+fn messages(request: String, lines: BoxStream<'static, PlacedLine>) -> Messages {
     let header = v1::PushLogRequest {
         kind: Some(push_log_request::Kind::Request(request)),
         ..v1::PushLogRequest::default()
     };
-    let lines = lines.enumerate().map(|(number, Placed { line, end, file })| v1::PushLogRequest {
+    let lines = lines.enumerate().map(|(number, PlacedLine { line, end, file })| v1::PushLogRequest {
         kind: Some(push_log_request::Kind::Line(line.into())),
         end,
         // It stays the same.

@@ -25,13 +25,13 @@ const AGAIN: Duration = Duration::from_secs(300);
 
 /// The way that was decided on.
 #[derive(Clone, Debug)]
-pub(crate) enum Way {
+pub(crate) enum UploadWay {
     Direct(Store),
     /// Through the coordinator, and why.
     Relay(String),
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for UploadWay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Direct(store) => write!(f, "direct: {}", store.location()),
@@ -44,7 +44,7 @@ impl fmt::Display for Way {
 #[derive(Debug)]
 pub(crate) struct Reach {
     choice: StoreChoice,
-    way: watch::Sender<Option<Way>>,
+    way: watch::Sender<Option<UploadWay>>,
     fell_back: Notify,
     /// How outputs are to be stored; none before the first word of a coordinator.
     encoding: watch::Sender<Option<Encoding>>,
@@ -61,15 +61,15 @@ impl Reach {
     }
 
     /// Waits until it is decided.
-    pub(crate) async fn way(&self) -> Way {
+    pub(crate) async fn way(&self) -> UploadWay {
         some(&self.way).await
     }
 
     /// The store, where it is written to from here.
     pub(crate) fn store(&self) -> Option<Store> {
         match self.way.borrow().as_ref()? {
-            Way::Direct(store) => Some(store.clone()),
-            Way::Relay(_) => None,
+            UploadWay::Direct(store) => Some(store.clone()),
+            UploadWay::Relay(_) => None,
         }
     }
 
@@ -80,11 +80,11 @@ impl Reach {
 
     /// What was decided, for people; nothing while it is not.
     pub(crate) fn told(&self) -> String {
-        self.way.borrow().as_ref().map(Way::to_string).unwrap_or_default()
+        self.way.borrow().as_ref().map(UploadWay::to_string).unwrap_or_default()
     }
 
     /// Hears of the next decisions.
-    pub(crate) fn decisions(&self) -> watch::Receiver<Option<Way>> {
+    pub(crate) fn decisions(&self) -> watch::Receiver<Option<UploadWay>> {
         self.way.subscribe()
     }
 
@@ -96,9 +96,11 @@ impl Reach {
         loop {
             let looked = timeout(DECISION, look(&self.choice, &welcome.store, &welcome.store_id)).await;
             let way = match looked {
-                Ok(Ok(store)) => Way::Direct(store),
-                Ok(Err(why)) => Way::Relay(why),
-                Err(_) => Way::Relay(format!("the store did not answer within {} s", DECISION.as_secs())),
+                Ok(Ok(store)) => UploadWay::Direct(store),
+                Ok(Err(why)) => UploadWay::Relay(why),
+                Err(_) => {
+                    UploadWay::Relay(format!("the store did not answer within {} s", DECISION.as_secs()))
+                }
             };
             info!("outputs are {way}");
             self.way.send_replace(Some(way));
@@ -109,12 +111,12 @@ impl Reach {
 
     /// Uses the relay for now.
     pub(crate) fn fall_back(&self, why: &str) {
-        if matches!(*self.way.borrow(), Some(Way::Relay(_))) {
+        if matches!(*self.way.borrow(), Some(UploadWay::Relay(_))) {
             return;
         }
         let why = format!("it could be written to at first, but then: {why}");
         warn!("outputs are sent through the coordinator: {why}");
-        self.way.send_replace(Some(Way::Relay(why)));
+        self.way.send_replace(Some(UploadWay::Relay(why)));
         self.fell_back.notify_one();
     }
 }

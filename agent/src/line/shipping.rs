@@ -15,13 +15,13 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bt_engine::collect::{self, Seen, Stamp};
+use bt_engine::collect::{self, FilesSeen, Stamp};
 use bt_model::reason::Reason;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use waiting::{AFTER_A_CUT, Past, Waiting, rising};
+use waiting::{AFTER_A_CUT, FilesToSend, Past, rising};
 use watch::{Added, Event, Watch};
 
 use crate::job::holdings::Held;
@@ -29,7 +29,7 @@ use crate::line::Line;
 use crate::line::upload::{self, Failure, What};
 use crate::record::ending::{Ending, StoredOutput};
 
-pub(crate) use journal::{Journal, Known};
+pub(crate) use journal::{InStore, Journal};
 
 /// How long a container runs before anything is looked at: short jobs pay nothing.
 const BEGIN: Duration = Duration::from_millis(1500);
@@ -87,7 +87,7 @@ pub(crate) async fn rest(line: &Line, held: &Held, ending: &Ending, shipped: imp
         let mut journal = shipped.await;
         let mut seen = look(held.dir.results(), String::new(), |_, _| {}).await;
         seen.files
-            .retain(|(path, stamp)| journal.find(path, stamp) == Known::No && journal.void(path).is_ok());
+            .retain(|(path, stamp)| journal.find(path, stamp) == InStore::No && journal.void(path).is_ok());
         let sending = stream::iter(seen.files).map(|(path, _)| async move {
             send(line, held, &path, Duration::ZERO, &AtomicU32::new(0)).await
         });
@@ -151,7 +151,7 @@ async fn look(
     root: PathBuf,
     below: String,
     enter: impl FnMut(&std::os::fd::OwnedFd, &str) + Send + 'static,
-) -> Seen {
+) -> FilesSeen {
     let looking = tokio::task::spawn_blocking(move || collect::look(&root, &below, enter));
     looking.await.unwrap_or_default()
 }
@@ -164,7 +164,7 @@ struct Shipping<'a> {
     journal: Journal,
     /// None where nothing can be watched.
     watch: Option<Watch>,
-    waiting: Waiting,
+    waiting: FilesToSend,
     past: HashMap<String, Past>,
     /// Directories that are to be looked through, and when; the empty one is all.
     unseen: BTreeSet<String>,
@@ -187,7 +187,7 @@ impl<'a> Shipping<'a> {
             held,
             journal,
             watch: None,
-            waiting: Waiting::default(),
+            waiting: FilesToSend::default(),
             past: HashMap::new(),
             unseen: BTreeSet::from([String::new()]),
             next_look: now,
@@ -375,7 +375,7 @@ impl<'a> Shipping<'a> {
             self.waiting.left_out |= seen.cut;
             let (now, settled) = (Instant::now(), self.settled());
             for (path, stamp) in seen.files {
-                if self.journal.find(&path, &stamp) == Known::No {
+                if self.journal.find(&path, &stamp) == InStore::No {
                     let left = settled.saturating_sub(stamp.age());
                     self.waiting.found(&path, self.past.get(&path).copied(), now + left);
                 }
@@ -388,7 +388,7 @@ impl<'a> Shipping<'a> {
         }
     }
 
-    async fn look_into(&mut self, dir: String) -> Seen {
+    async fn look_into(&mut self, dir: String) -> FilesSeen {
         let root = self.held.dir.results();
         let Some(handle) = self.watch.as_ref().and_then(|watch| watch.handle().ok()) else {
             return look(root, dir, |_, _| {}).await;

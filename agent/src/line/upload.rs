@@ -17,7 +17,7 @@ use tracing::warn;
 
 use crate::job::holdings::Held;
 use crate::line::Line;
-use crate::line::reach::Way;
+use crate::line::reach::UploadWay;
 use crate::record::ending::StoredOutput;
 
 /// The longest wait before the next try.
@@ -160,8 +160,8 @@ async fn send(
     held.dir.note_encoding(encoding);
     let encoding = encoding.of(path).map_err(|error| Trouble::Refused(error.to_string()))?;
     match line.reach.way().await {
-        Way::Relay(_) => relay::send(line, held, what, encoding, file, again).await,
-        Way::Direct(store) => {
+        UploadWay::Relay(_) => relay::send(line, held, what, encoding, file, again).await,
+        UploadWay::Direct(store) => {
             let place = place(line, held, what, encoding).await?;
             direct::send(line, held, &store, &place, path, encoding, file).await
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bt_engine::volumes::{Fingerprint, MountSource, Volumes};
 use bt_model::hex::hex;
-use look::{Known, Look, look};
+use look::{KnownFiles, Look, look};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
@@ -133,7 +133,7 @@ impl Fingerprints {
     }
 
     async fn watch(&self, name: &str, one: &Watched, end: &CancellationToken) {
-        let mut known = Known::read(&one.file);
+        let mut known = KnownFiles::read(&one.file);
         let declined = if one.is_awaited {
             ""
         } else {
@@ -149,7 +149,8 @@ impl Fingerprints {
                 (looked, known)
             });
             let looked;
-            (looked, known) = looking.await.unwrap_or_else(|_| (Err(look::Error::Broken), Known::default()));
+            (looked, known) =
+                looking.await.unwrap_or_else(|_| (Err(look::Error::Broken), KnownFiles::default()));
             let look = match looked {
                 Ok(look) => Some(look),
                 Err(look::Error::Ended) => return,
@@ -208,7 +209,7 @@ impl Watched {
     }
 }
 
-fn write_down(file: &Path, known: &Known) {
+fn write_down(file: &Path, known: &KnownFiles) {
     let made = file.parent().map_or(Ok(()), std::fs::create_dir_all);
     let written = made.map_err(anyhow::Error::from).and_then(|()| write_whole(file, &known.to_bytes()));
     if let Err(error) = written {

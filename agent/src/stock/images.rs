@@ -30,7 +30,7 @@ const ASK: Duration = Duration::from_secs(30);
 
 /// How a sweep wants its image.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted<'w> {
+pub(crate) struct ImageRequest<'w> {
     pub(crate) platform: Option<&'w str>,
     pub(crate) pull: Pull,
 }
@@ -76,7 +76,7 @@ impl Images {
     pub(crate) async fn resolve(
         &self,
         image: &str,
-        wanted: &Wanted<'_>,
+        wanted: &ImageRequest<'_>,
         note: &(impl Fn(String) + Sync),
     ) -> Result<String, Error> {
         let facts = self.get(image, wanted, wanted.pull == Pull::Always, note).await?;
@@ -102,7 +102,7 @@ impl Images {
     pub(crate) async fn ensure(
         &self,
         pin: &str,
-        wanted: &Wanted<'_>,
+        wanted: &ImageRequest<'_>,
         note: &(impl Fn(String) + Sync),
     ) -> Result<ImageFacts, Error> {
         let facts = self.get(pin, wanted, false, note).await?;
@@ -113,7 +113,7 @@ impl Images {
     /// Gets images before any job asks for them. What can't be had is told, and got when a job needs it.
     pub(crate) async fn prefetch(&self) {
         for image in &self.line.site.options.prefetch {
-            let wanted = Wanted { platform: None, pull: Pull::Missing };
+            let wanted = ImageRequest { platform: None, pull: Pull::Missing };
             match self.get(image, &wanted, false, &|_| {}).await {
                 Ok(_) => info!(image, "prefetched {image}"),
                 Err(error) => warn!(image, error = %error, "{image} is not prefetched"),
@@ -142,7 +142,7 @@ impl Images {
     async fn get(
         &self,
         image: &str,
-        wanted: &Wanted<'_>,
+        wanted: &ImageRequest<'_>,
         anew: bool,
         note: &(impl Fn(String) + Sync),
     ) -> Result<ImageFacts, Error> {
@@ -180,7 +180,7 @@ impl Images {
     async fn fetch(
         &self,
         image: &str,
-        wanted: &Wanted<'_>,
+        wanted: &ImageRequest<'_>,
         getting: &Getting,
         note: &(impl Fn(String) + Sync),
     ) -> Result<ImageFacts, Error> {

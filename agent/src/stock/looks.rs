@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bt_engine::login::{Known, Login};
+use bt_engine::login::{ImageUsers, Login};
 use bt_engine::{Error, ImageFacts, ImageFile, Peek};
 use bt_model::id::AttemptId;
 use bt_model::manifest::ZONES_DIR;
@@ -64,7 +64,7 @@ impl Looks {
                 Peek { passwd: ImageFile::Unreadable, group: ImageFile::Unreadable, has_path: false }
             }
         };
-        let known = Known { passwd: &peek.passwd, group: &peek.group, user: &facts.user };
+        let known = ImageUsers { passwd: &peek.passwd, group: &peek.group, user: &facts.user };
         let mut inside = Inside {
             env: facts.env.clone(),
             login: Login::of(job.user(site.identity), &job.manifest.sandbox.groups, known),

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tonic::Code;
 use tracing::warn;
 
-use super::images::{Images, Wanted};
+use super::images::{ImageRequest, Images};
 use crate::line::Line;
 
 /// How often an answer is sent that a coordinator did not take. One that was restarted asks again.
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Gets the image, as for a job, and answers with its pin, or why it can't be had.
 pub(crate) async fn answer(images: &Images, line: &Line, request: v1::ResolveImage) {
     let v1::ResolveImage { sweep, image, platform, pull } = request;
-    let wanted = Wanted {
+    let wanted = ImageRequest {
         platform: Some(platform.as_str()).filter(|platform| !platform.is_empty()),
         pull: pull.parse().unwrap_or(Pull::Missing),
     };

@@ -60,12 +60,12 @@ for found in metadata.distributions(path=[place for place in places if place]):
 #[derive(Debug)]
 pub(crate) struct SeenImages {
     known: Mutex<HashSet<String>>,
-    new: mpsc::UnboundedSender<Image>,
-    receiver: Mutex<Option<mpsc::UnboundedReceiver<Image>>>,
+    new: mpsc::UnboundedSender<SeenImage>,
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<SeenImage>>>,
 }
 
 #[derive(Debug)]
-struct Image {
+struct SeenImage {
     id: String,
     /// The interpreter that a job of it has named, if it named one.
     python: Option<String>,
@@ -92,7 +92,7 @@ impl SeenImages {
         };
         let python = command.first().filter(is_python).cloned();
         // Nobody listens any more when the agent ends.
-        self.new.send(Image { id: image_id.to_owned(), python }).ok();
+        self.new.send(SeenImage { id: image_id.to_owned(), python }).ok();
     }
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn run(seen: &SeenImages, line: &Line, end: CancellationToken) 
     }
 }
 
-async fn tell(line: &Line, image: &Image) -> anyhow::Result<()> {
+async fn tell(line: &Line, image: &SeenImage) -> anyhow::Result<()> {
     if ask(line, image, String::new()).await? {
         return Ok(());
     }
@@ -128,7 +128,7 @@ async fn tell(line: &Line, image: &Image) -> anyhow::Result<()> {
 }
 
 /// Asks until a coordinator has answered whether it knows.
-async fn ask(line: &Line, image: &Image, software: String) -> anyhow::Result<bool> {
+async fn ask(line: &Line, image: &SeenImage, software: String) -> anyhow::Result<bool> {
     loop {
         let connection = line.link.connection().await;
         let request = v1::DescribeImageRequest {
@@ -152,7 +152,7 @@ async fn ask(line: &Line, image: &Image, software: String) -> anyhow::Result<boo
 }
 
 /// What the first Python says that answers; nothing if there is none in the image.
-async fn look(line: &Line, image: &Image) -> anyhow::Result<Software> {
+async fn look(line: &Line, image: &SeenImage) -> anyhow::Result<Software> {
     let named = image.python.as_deref().into_iter();
     for python in named.chain([PYTHON]) {
         // A machine that offers less than this waits for nothing.
@@ -179,7 +179,7 @@ async fn look(line: &Line, image: &Image) -> anyhow::Result<Software> {
 async fn ask_beside_jobs(
     line: &Line,
     need: Resources,
-    image: &Image,
+    image: &SeenImage,
     python: &str,
 ) -> Option<anyhow::Result<Option<Software>>> {
     let _share = line.site.capacity.try_take(need, &[])?;
@@ -200,7 +200,7 @@ async fn ask_beside_jobs(
 async fn ask_python(
     line: &Line,
     id: AttemptId,
-    image: &Image,
+    image: &SeenImage,
     python: &str,
 ) -> anyhow::Result<Option<Software>> {
     let spec = ContainerSpec {

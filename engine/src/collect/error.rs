@@ -13,7 +13,7 @@ pub enum Error {
     #[error("{path:?} is not a path within the results directory")]
     Outside { path: String },
     #[error("the output {path} is {why}; only regular files are outputs")]
-    NotRegular { path: String, why: Why },
+    NotRegular { path: String, why: SkipReason },
     #[error("the name of the output `{path}` {why}; give it another name")]
     Name { path: String, why: &'static str },
     #[error("there are more than {most} files and directories in {}; pack them into fewer", root.display())]
@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn not_regular(path: &str, why: Why) -> Self {
+    pub(super) fn not_regular(path: &str, why: SkipReason) -> Self {
         Self::NotRegular { path: path.to_owned(), why }
     }
 
@@ -46,12 +46,12 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     pub path: String,
-    pub why: Why,
+    pub why: SkipReason,
 }
 
 /// What something is instead of a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum SkipReason {
     Directory,
     Symlink,
     Pipe,
@@ -60,7 +60,7 @@ pub enum Why {
     Special,
 }
 
-impl Why {
+impl SkipReason {
     pub(super) fn of(kind: FileType) -> Self {
         match kind {
             FileType::Directory => Self::Directory,
@@ -72,7 +72,7 @@ impl Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Directory => "a directory",

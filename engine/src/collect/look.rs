@@ -49,7 +49,7 @@ impl Stamp {
 
 /// Regular files below a directory, and whether there is more than that.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct FilesSeen {
     pub files: Vec<(String, Stamp)>,
     /// There was too much to see all of it.
     pub cut: bool,
@@ -57,8 +57,8 @@ pub struct Seen {
 
 /// Looks at what is in the directory `below` of a results directory (empty: in all of it). `enter` is handed each
 /// directory before it is read. What can't be read, or has a name that can't be kept, is passed over.
-pub fn look(root: &Path, below: &str, mut enter: impl FnMut(&OwnedFd, &str)) -> Seen {
-    let mut seen = Seen::default();
+pub fn look(root: &Path, below: &str, mut enter: impl FnMut(&OwnedFd, &str)) -> FilesSeen {
+    let mut seen = FilesSeen::default();
     let Ok(top) = open_root(root) else { return seen };
     let mut entries = 0;
     let mut dirs = vec![below.to_owned()];

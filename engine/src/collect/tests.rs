@@ -94,7 +94,7 @@ fn paths_that_lead_outside_are_refused() {
 fn a_directory_is_no_output() {
     let root = root();
     fs::create_dir(root.path().join("d")).unwrap();
-    assert!(matches!(open(root.path(), "d"), Err(Error::NotRegular { why: Why::Directory, .. })));
+    assert!(matches!(open(root.path(), "d"), Err(Error::NotRegular { why: SkipReason::Directory, .. })));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_file_that_becomes_a_link_after_the_listing_is_not_followed() {
     assert_eq!(paths(&list(dir).unwrap()), ["d/f"]);
     fs::rename(dir.join("d"), dir.join("e")).unwrap();
     symlink("/etc", dir.join("d")).unwrap();
-    assert!(matches!(open(dir, "d/passwd"), Err(Error::NotRegular { why: Why::Symlink, .. })));
+    assert!(matches!(open(dir, "d/passwd"), Err(Error::NotRegular { why: SkipReason::Symlink, .. })));
     assert_eq!(paths(&list(dir).unwrap()), ["e/f"]);
 }
 

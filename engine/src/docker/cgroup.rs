@@ -22,7 +22,7 @@ pub(super) enum Group {
 
 /// What can be seen of a container's control group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum GroupLook {
     Group(Group),
     /// It has none yet, or none any more.
     NotYet,
@@ -36,14 +36,16 @@ impl Group {
     /// A group is the container's if it bears the container's id. Another one is the one in which the process was made
     /// and which it is about to leave, or another process's that got the same number since: the figures of the whole
     /// machine, or a stranger's.
-    pub(super) fn of(pid: i64, container: &str) -> Seen {
-        let Ok(groups) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return Seen::NotYet };
-        let Some(group) = Self::parse(&groups) else { return Seen::Hidden };
+    pub(super) fn of(pid: i64, container: &str) -> GroupLook {
+        let Ok(groups) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return GroupLook::NotYet };
+        let Some(group) = Self::parse(&groups) else { return GroupLook::Hidden };
         match (group.is_of(container), group.oom_kills()) {
-            (true, Some(_)) => Seen::Group(group),
-            (true, None) => Seen::Hidden,
-            (false, _) if groups.lines().all(|line| line.ends_with(":/")) && is_own_root() => Seen::Hidden,
-            (false, _) => Seen::NotYet,
+            (true, Some(_)) => GroupLook::Group(group),
+            (true, None) => GroupLook::Hidden,
+            (false, _) if groups.lines().all(|line| line.ends_with(":/")) && is_own_root() => {
+                GroupLook::Hidden
+            }
+            (false, _) => GroupLook::NotYet,
         }
     }
 

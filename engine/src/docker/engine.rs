@@ -13,8 +13,8 @@ use futures_util::stream::BoxStream;
 
 use super::Docker;
 use crate::{
-    Abilities, ContainerSpec, Engine, Error, Exit, Found, ImageDetails, ImageFacts, LogPlace, Peek, Running,
-    Sample, Shell, Task,
+    Abilities, ContainerSpec, Engine, Error, Exit, FoundContainer, ImageDetails, ImageFacts, LogPlace, Peek,
+    RunningCommand, Sample, Shell, Task,
 };
 
 #[async_trait]
@@ -110,11 +110,11 @@ impl Engine for Docker {
         self.remove(attempt).await
     }
 
-    async fn list(&self, agent: AgentId) -> Result<Vec<Found>, Error> {
+    async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error> {
         self.list(agent).await
     }
 
-    async fn exec(&self, container: AttemptId, task: &Task) -> Result<Running, Error> {
+    async fn exec(&self, container: AttemptId, task: &Task) -> Result<RunningCommand, Error> {
         self.exec(container, task).await
     }
 

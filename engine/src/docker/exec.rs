@@ -5,18 +5,18 @@ use bollard::models::ExecConfig;
 use bt_model::id::AttemptId;
 use futures_util::StreamExt;
 
-use crate::docker::cgroup::{Group, Seen};
+use crate::docker::cgroup::{Group, GroupLook};
 use crate::docker::fault::{self, within};
 use crate::docker::output::lines;
 use crate::docker::{Docker, READ_DEADLINE, name};
-use crate::{Error, Exit, Running, Task};
+use crate::{Error, Exit, RunningCommand, Task};
 
 /// What is in a container between two commands: its init, and what keeps it alive.
 const AT_REST: u64 = 2;
 
 impl Docker {
     /// Starts a command in a container that runs. What it prints comes out of the stream, which ends with it.
-    pub(crate) async fn exec(&self, container: AttemptId, task: &Task) -> Result<Running, Error> {
+    pub(crate) async fn exec(&self, container: AttemptId, task: &Task) -> Result<RunningCommand, Error> {
         let config = ExecConfig {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -36,7 +36,7 @@ impl Docker {
             return Err(Error::Engine { call: "exec", status: None, message });
         };
         let lines = lines(output).map(|line| line.map_err(|fault| fault::of("exec", None, fault)));
-        Ok(Running { id, lines: lines.boxed() })
+        Ok(RunningCommand { id, lines: lines.boxed() })
     }
 
     /// How a command whose output has ended has ended itself.
@@ -67,8 +67,8 @@ impl Docker {
 
     async fn seen_group(&self, container: AttemptId) -> Result<Option<Group>, Error> {
         Ok(match self.group(container).await? {
-            Seen::Group(group) => Some(group),
-            Seen::NotYet | Seen::Hidden => None,
+            GroupLook::Group(group) => Some(group),
+            GroupLook::NotYet | GroupLook::Hidden => None,
         })
     }
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::docker::fault;
 use crate::docker::mend::Mender;
-use crate::docker::output::Output;
+use crate::docker::output::ContainerOutput;
 use crate::docker::resume::{Mark, Resume};
 use crate::docker::wait::{AWAY_LIMIT, AWAY_PAUSE};
 use crate::docker::{Docker, name};
@@ -78,7 +78,7 @@ impl Docker {
 struct Follower {
     docker: Docker,
     attempt: AttemptId,
-    attached: Option<Output>,
+    attached: Option<ContainerOutput>,
     /// The bytes of the Engine's log that are known already.
     resume: Resume,
     mender: Mender,
@@ -101,7 +101,7 @@ struct Follower {
 }
 
 /// What the open stream showed.
-enum Seen {
+enum OutputEnd {
     Line(LogLine),
     Skipped,
     /// It ended, broke, or has been silent for long.
@@ -138,20 +138,20 @@ impl Follower {
                 continue;
             }
             match self.read().await? {
-                Seen::Line(line) => {
+                OutputEnd::Line(line) => {
                     self.away_since = None;
                     for line in self.mender.take(line).collect::<Vec<_>>() {
                         self.take(line).await?;
                     }
                 }
-                Seen::Skipped => {}
-                Seen::Paused { broken: None, .. } if self.last_look => {
+                OutputEnd::Skipped => {}
+                OutputEnd::Paused { broken: None, .. } if self.last_look => {
                     self.proved.extend(self.mender.end());
                     if self.proved.is_empty() {
                         return Ok(None);
                     }
                 }
-                Seen::Paused { open, broken } => self.look_around(open, broken).await?,
+                OutputEnd::Paused { open, broken } => self.look_around(open, broken).await?,
             }
         }
     }
@@ -189,12 +189,12 @@ impl Follower {
         }
     }
 
-    async fn read(&mut self) -> Result<Seen, Error> {
+    async fn read(&mut self) -> Result<OutputEnd, Error> {
         if self.lines.is_none() {
             self.lines = Some(self.open());
         }
         let Some(lines) = self.lines.as_mut() else {
-            return Ok(Seen::Paused { open: false, broken: None });
+            return Ok(OutputEnd::Paused { open: false, broken: None });
         };
         let deadline = match self.last_look {
             true => LAST_LOOK_DEADLINE,
@@ -203,22 +203,22 @@ impl Follower {
         };
         match tokio::time::timeout(deadline, lines.next()).await {
             Err(_) if self.last_look => Err(Error::Timeout { call: "logs", after: deadline }),
-            Err(_) => Ok(Seen::Paused { open: true, broken: None }),
-            Ok(None) => Ok(Seen::Paused { open: false, broken: None }),
+            Err(_) => Ok(OutputEnd::Paused { open: true, broken: None }),
+            Ok(None) => Ok(OutputEnd::Paused { open: false, broken: None }),
             Ok(Some(Ok(frame))) => Ok(match parse(frame) {
                 Some(line) if self.is_old(&line) => {
                     self.mender.skip(&line);
-                    Seen::Skipped
+                    OutputEnd::Skipped
                 }
-                Some(line) => Seen::Line(line),
-                None => Seen::Paused { open: false, broken: Some(torn()) },
+                Some(line) => OutputEnd::Line(line),
+                None => OutputEnd::Paused { open: false, broken: Some(torn()) },
             }),
             Ok(Some(Err(error))) => {
                 let broken = match fault::of("logs", Some(self.attempt), error) {
                     error @ (Error::Unreachable { .. } | Error::Timeout { .. }) => error,
                     error => return Err(error),
                 };
-                Ok(Seen::Paused { open: false, broken: Some(broken) })
+                Ok(OutputEnd::Paused { open: false, broken: Some(broken) })
             }
         }
     }

@@ -22,10 +22,10 @@ const REMEMBERED: usize = 10_000;
 const ID: usize = 64;
 
 #[derive(Debug, Default)]
-pub(super) struct KernelLog(Mutex<Reader>);
+pub(super) struct KernelLog(Mutex<KernelLogReader>);
 
 #[derive(Debug, Default)]
-struct Reader {
+struct KernelLogReader {
     log: Option<File>,
     killed: HashSet<String>,
 }
@@ -37,7 +37,7 @@ impl KernelLog {
         if let Err(error) = &log {
             tracing::debug!(%error, "the kernel's log can't be read");
         }
-        Self(Mutex::new(Reader { log: log.ok(), killed: HashSet::new() }))
+        Self(Mutex::new(KernelLogReader { log: log.ok(), killed: HashSet::new() }))
     }
 
     /// True if the log tells of a process of this container that was killed for memory.
@@ -48,7 +48,7 @@ impl KernelLog {
     }
 }
 
-impl Reader {
+impl KernelLogReader {
     /// Reads what was written since it was read last.
     fn read_on(&mut self) {
         let Some(log) = &mut self.log else { return };

@@ -28,11 +28,11 @@ const LONGEST_PIECE: usize = 16 << 10;
 const UNFINISHED_WAIT: Duration = Duration::from_millis(100);
 
 /// The output of a container that was attached to before it started.
-pub(super) type Output = BoxStream<'static, Result<LogLine, Fault>>;
+pub(super) type ContainerOutput = BoxStream<'static, Result<LogLine, Fault>>;
 
 impl Docker {
     /// Attaches to a container that has not started yet.
-    pub(super) async fn attach(&self, attempt: AttemptId) -> Result<Output, Error> {
+    pub(super) async fn attach(&self, attempt: AttemptId) -> Result<ContainerOutput, Error> {
         let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
         let name = name(attempt);
         let attaching = self.client.attach_container(&name, Some(options));

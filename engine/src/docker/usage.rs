@@ -6,7 +6,7 @@ use bollard::query_parameters::StatsOptionsBuilder;
 use bt_model::id::AttemptId;
 use futures_util::StreamExt;
 
-use crate::docker::cgroup::Seen;
+use crate::docker::cgroup::GroupLook;
 use crate::docker::fault::within;
 use crate::docker::{Docker, READ_DEADLINE, name};
 use crate::{Error, Sample};
@@ -15,12 +15,12 @@ impl Docker {
     /// What the container uses now; nothing if it does not run.
     pub(crate) async fn sample(&self, attempt: AttemptId) -> Result<Option<Sample>, Error> {
         match self.group(attempt).await? {
-            Seen::Group(group) => {
+            GroupLook::Group(group) => {
                 self.memory.note(attempt, group.oom_kills().unwrap_or(0));
                 return Ok(group.sample());
             }
-            Seen::NotYet => return Ok(None),
-            Seen::Hidden => {}
+            GroupLook::NotYet => return Ok(None),
+            GroupLook::Hidden => {}
         }
         let stats = self.stats(attempt).await?;
         Ok(stats.map(|stats| read(&stats)).filter(|sample| sample.cpu_micros > 0))

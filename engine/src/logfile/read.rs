@@ -17,7 +17,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A line of a log, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct PlacedLine {
     pub line: LogLine,
     /// Where the next one begins.
     pub end: u64,
@@ -34,9 +34,9 @@ pub struct Start {
 
 /// The lines that a log has now. With `follow`, also the lines that come later, until the log is finished or removed; a
 /// log that does not exist yet is waited for as long as its directory exists.
-pub fn lines(path: &Path, start: Start, follow: bool) -> BoxStream<'static, Placed> {
+pub fn lines(path: &Path, start: Start, follow: bool) -> BoxStream<'static, PlacedLine> {
     let reader =
-        Reader { path: path.to_owned(), file: None, start, torn: Vec::new(), in_hole: false, follow };
+        LogReader { path: path.to_owned(), file: None, start, torn: Vec::new(), in_hole: false, follow };
     let pieces = stream::unfold(reader, |mut reader| async move {
         loop {
             // The disk may stall: it is read in a thread where that blocks no other task.
@@ -61,7 +61,7 @@ pub fn lines(path: &Path, start: Start, follow: bool) -> BoxStream<'static, Plac
     pieces.flatten().boxed()
 }
 
-struct Reader {
+struct LogReader {
     path: PathBuf,
     file: Option<File>,
     start: Start,
@@ -73,12 +73,12 @@ struct Reader {
 }
 
 enum Piece {
-    Lines(Vec<Placed>),
+    Lines(Vec<PlacedLine>),
     NotYet,
     End,
 }
 
-impl Reader {
+impl LogReader {
     fn piece(&mut self) -> io::Result<Piece> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -127,7 +127,7 @@ impl Reader {
     }
 
     /// Takes out the lines that are whole; what was read so far ends here.
-    fn whole_lines(&mut self, here: u64, file: u64) -> Vec<Placed> {
+    fn whole_lines(&mut self, here: u64, file: u64) -> Vec<PlacedLine> {
         let mut end = here - self.torn.len() as u64;
         let whole = self.torn.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let rest = self.torn.split_off(whole);
@@ -135,7 +135,7 @@ impl Reader {
         let lines = whole.split_inclusive(|byte| *byte == b'\n');
         let placed = |line: &[u8]| {
             end += line.len() as u64;
-            LogLine::decode(line).ok().map(|line| Placed { line, end, file })
+            LogLine::decode(line).ok().map(|line| PlacedLine { line, end, file })
         };
         lines.filter_map(placed).collect()
     }

@@ -15,7 +15,7 @@ use crate::record::ending::StoredOutput;
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
+enum JournalLine {
     /// What was stored under this path is being replaced, or can't be relied on any more.
     Void {
         path: String,
@@ -28,7 +28,7 @@ enum Line {
 
 /// A file that is in the store.
 #[derive(Debug)]
-struct Entry {
+struct JournalEntry {
     stamp: Stamp,
     output: StoredOutput,
     /// The file was not watched all the time since: somebody may have been writing to it whose end was not heard, and
@@ -38,7 +38,7 @@ struct Entry {
 
 /// What is known of a path.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum InStore {
     /// The very file is in the store.
     Stored(StoredOutput),
     /// The file is in the store if it still has this size and SHA-256.
@@ -50,7 +50,7 @@ pub(crate) enum Known {
 pub(crate) struct Journal {
     path: PathBuf,
     file: Option<File>,
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, JournalEntry>,
     /// Bytes of all paths.
     naming: usize,
 }
@@ -74,8 +74,8 @@ impl Journal {
         };
         for line in text.lines() {
             match serde_json::from_str(line) {
-                Ok(Line::Void { path }) => drop(this.forget(&path)),
-                Ok(Line::Stored { stamp, output }) => this.insert(stamp, output, true),
+                Ok(JournalLine::Void { path }) => drop(this.forget(&path)),
+                Ok(JournalLine::Stored { stamp, output }) => this.insert(stamp, output, true),
                 // The agent died while it wrote it.
                 Err(_) => {}
             }
@@ -98,17 +98,17 @@ impl Journal {
     }
 
     /// What is known of a file that has this stamp now.
-    pub(crate) fn find(&self, path: &str, stamp: &Stamp) -> Known {
+    pub(crate) fn find(&self, path: &str, stamp: &Stamp) -> InStore {
         match self.entries.get(path).filter(|entry| entry.stamp == *stamp) {
-            Some(entry) if entry.is_doubtful || !stamp.one_name => Known::Perhaps(entry.output.clone()),
-            Some(entry) => Known::Stored(entry.output.clone()),
-            None => Known::No,
+            Some(entry) if entry.is_doubtful || !stamp.one_name => InStore::Perhaps(entry.output.clone()),
+            Some(entry) => InStore::Stored(entry.output.clone()),
+            None => InStore::No,
         }
     }
 
     /// Says that the file is in the store as it is with this stamp.
     pub(crate) fn note(&mut self, stamp: Stamp, output: StoredOutput) {
-        let line = Line::Stored { stamp, output: output.clone() };
+        let line = JournalLine::Stored { stamp, output: output.clone() };
         if let Err(error) = self.append(&line) {
             // Only a restart of the agent would miss it.
             warn!(path = %self.path.display(), %error, "what is stored is not written down");
@@ -119,7 +119,7 @@ impl Journal {
     /// Takes back what was said of a path. It must be on disk before something else goes to the same place in the store.
     pub(crate) fn void(&mut self, path: &str) -> io::Result<()> {
         match self.forget(path) {
-            true => self.append(&Line::Void { path: path.to_owned() }),
+            true => self.append(&JournalLine::Void { path: path.to_owned() }),
             false => Ok(()),
         }
     }
@@ -138,7 +138,7 @@ impl Journal {
 
     fn insert(&mut self, stamp: Stamp, output: StoredOutput, is_doubtful: bool) {
         self.naming += output.path.len();
-        let (path, entry) = (output.path.clone(), Entry { stamp, output, is_doubtful });
+        let (path, entry) = (output.path.clone(), JournalEntry { stamp, output, is_doubtful });
         if let Some(old) = self.entries.insert(path, entry) {
             self.naming -= old.output.path.len();
         }
@@ -150,7 +150,7 @@ impl Journal {
         forgotten
     }
 
-    fn append(&mut self, line: &Line) -> io::Result<()> {
+    fn append(&mut self, line: &JournalLine) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
@@ -197,14 +197,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (x, other) = (file(dir.path(), "x"), file(dir.path(), "other"));
         let mut journal = Journal::open(dir.path().join("stored.jsonl"));
-        assert_eq!(journal.find("x", &x), Known::No);
+        assert_eq!(journal.find("x", &x), InStore::No);
         journal.note(x, stored("x"));
-        assert_eq!(journal.find("x", &x), Known::Stored(stored("x")));
-        assert_eq!(journal.find("x", &other), Known::No);
+        assert_eq!(journal.find("x", &x), InStore::Stored(stored("x")));
+        assert_eq!(journal.find("x", &other), InStore::No);
         journal.doubt("x");
-        assert_eq!(journal.find("x", &x), Known::Perhaps(stored("x")));
+        assert_eq!(journal.find("x", &x), InStore::Perhaps(stored("x")));
         journal.void("x").unwrap();
-        assert_eq!((journal.find("x", &x), journal.naming()), (Known::No, 0));
+        assert_eq!((journal.find("x", &x), journal.naming()), (InStore::No, 0));
     }
 
     #[test]
@@ -218,11 +218,11 @@ mod tests {
         journal.void("y").unwrap();
         File::options().append(true).open(&path).unwrap().write_all(b"{\"stored\":{\"st").unwrap();
         let mut journal = Journal::open(path.clone());
-        assert_eq!(journal.find("x", &x), Known::Perhaps(stored("x")));
-        assert_eq!(journal.find("y", &y), Known::No);
+        assert_eq!(journal.find("x", &x), InStore::Perhaps(stored("x")));
+        assert_eq!(journal.find("y", &y), InStore::No);
         journal.note(z, stored("z"));
-        assert_eq!(journal.find("z", &z), Known::Stored(stored("z")));
-        assert_eq!(Journal::open(path).find("z", &z), Known::Perhaps(stored("z")));
+        assert_eq!(journal.find("z", &z), InStore::Stored(stored("z")));
+        assert_eq!(Journal::open(path).find("z", &z), InStore::Perhaps(stored("z")));
     }
 
     #[test]
@@ -233,6 +233,6 @@ mod tests {
         let stamp = Stamp::of(&File::open(dir.path().join("x")).unwrap()).unwrap();
         let mut journal = Journal::open(dir.path().join("stored.jsonl"));
         journal.note(stamp, stored("x"));
-        assert_eq!(journal.find("x", &stamp), Known::Perhaps(stored("x")));
+        assert_eq!(journal.find("x", &stamp), InStore::Perhaps(stored("x")));
     }
 }

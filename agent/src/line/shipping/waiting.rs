@@ -19,7 +19,7 @@ pub(super) const AFTER_A_CUT: u32 = 8;
 const MOST: usize = 10_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct FilesToSend {
     files: HashMap<String, Turn>,
     order: BTreeSet<(Instant, String)>,
     /// Files were left out, because too many wait.
@@ -52,7 +52,7 @@ pub(super) fn rising(steps: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(steps)).min(LONGEST_PAUSE)
 }
 
-impl Waiting {
+impl FilesToSend {
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_file_is_left_alone_for_a_moment_after_each_close_but_not_for_ever() {
-        let mut waiting = Waiting::default();
+        let mut waiting = FilesToSend::default();
         let start = Instant::now();
         let mut now = start;
         while waiting.take(now).is_none() {
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn one_that_is_shipped_often_waits_ever_longer() {
-        let mut waiting = Waiting::default();
+        let mut waiting = FilesToSend::default();
         let now = Instant::now();
         let mut pauses = Vec::new();
         for times in [1, 2, 3, AFTER_A_CUT, 30] {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_next_one_is_the_one_whose_turn_comes_first_and_closed_outweighs_found() {
-        let mut waiting = Waiting::default();
+        let mut waiting = FilesToSend::default();
         let now = Instant::now();
         waiting.found("b", None, now + 2 * QUIET);
         waiting.closed("a", None, now);
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn there_are_never_too_many() {
-        let mut waiting = Waiting::default();
+        let mut waiting = FilesToSend::default();
         let now = Instant::now();
         for number in 0..MOST + 10 {
             waiting.closed(&number.to_string(), None, now);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::Trouble;
-use super::source::{Hashing, Source, Summary};
+use super::source::{Hashing, PieceReader, Summary};
 use crate::job::holdings::Held;
 use crate::line::Line;
 use crate::record::ending::StoredOutput;
@@ -79,7 +79,7 @@ async fn write(
             store.upload(place, file.metadata().map(|file| file.len()).ok()).await?
         }
     };
-    let mut source = Source::open(line, file, encoding, Hashing::Taker);
+    let mut source = PieceReader::open(line, file, encoding, Hashing::Taker);
     let mut noted: Option<Instant> = None;
     while let Some(piece) = source.pieces.recv().await {
         if upload.sends() {

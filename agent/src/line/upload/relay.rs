@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tracing::info;
 
-use super::source::{Hashing, Source, Summary};
+use super::source::{Hashing, PieceReader, Summary};
 use super::{Trouble, What};
 use crate::job::holdings::Held;
 use crate::line::Line;
@@ -36,7 +36,7 @@ impl From<Status> for Trouble {
 }
 
 /// What a coordinator says of a file before any of it is sent.
-pub(super) struct Asked {
+pub(super) struct UploadPlace {
     /// Bytes of it that are kept.
     pub(super) there: u64,
     /// Where in the store it belongs.
@@ -44,13 +44,18 @@ pub(super) struct Asked {
 }
 
 /// Asks where a file belongs and how much of it is there. An attempt that was taken away hears so.
-pub(super) async fn ask(line: &Line, held: &Held, what: &What, encoding: Encoding) -> Result<Asked, Trouble> {
+pub(super) async fn ask(
+    line: &Line,
+    held: &Held,
+    what: &What,
+    encoding: Encoding,
+) -> Result<UploadPlace, Trouble> {
     let connection = line.link.connection().await;
     let header = v1::UploadHeader { ask: true, ..header(line, held, &connection, what, encoding) };
     let message = v1::UploadRequest { kind: Some(upload_request::Kind::Header(header)) };
     let mut client = AgentsClient::new(connection.channel);
     let reply = client.upload(tokio_stream::once(message)).await?.into_inner();
-    Ok(Asked { there: reply.size, place: reply.place })
+    Ok(UploadPlace { there: reply.size, place: reply.place })
 }
 
 /// One try.
@@ -71,7 +76,7 @@ pub(super) async fn send(
     let header =
         v1::UploadHeader { offset: there, expected, ..header(line, held, &connection, what, encoding) };
     let (messages, receiver) = mpsc::channel(MESSAGES);
-    let mut source = Source::open(line, file, encoding, Hashing::Here);
+    let mut source = PieceReader::open(line, file, encoding, Hashing::Here);
     let feeding = async {
         feed(line, &mut source, header, &messages).await;
         drop(messages);
@@ -96,7 +101,7 @@ pub(super) async fn send(
 /// Sends what is not there yet, until nobody listens any more.
 async fn feed(
     line: &Line,
-    source: &mut Source,
+    source: &mut PieceReader,
     header: v1::UploadHeader,
     messages: &mpsc::Sender<v1::UploadRequest>,
 ) {

@@ -18,7 +18,7 @@ const PIECE: usize = 1 << 20;
 const PIECES: usize = 2;
 
 /// A file that is being read.
-pub(super) struct Source {
+pub(super) struct PieceReader {
     /// What is to be sent, from the beginning.
     pub(super) pieces: mpsc::Receiver<Bytes>,
     reading: JoinHandle<io::Result<Summary>>,
@@ -44,7 +44,7 @@ pub(super) enum Hashing {
     Taker,
 }
 
-impl Source {
+impl PieceReader {
     pub(super) fn open(line: &Line, file: File, encoding: Encoding, hashing: Hashing) -> Self {
         let (sender, pieces) = mpsc::channel(PIECES);
         let reading = line.site.tasks.spawn_blocking(move || read(file, encoding, hashing, &sender));

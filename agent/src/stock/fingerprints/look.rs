@@ -50,7 +50,7 @@ pub(crate) enum Error {
 
 /// A file as it was when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
+struct FileStamp {
     dev: u64,
     ino: u64,
     size: u64,
@@ -58,7 +58,7 @@ struct State {
     changed: i128,
 }
 
-impl State {
+impl FileStamp {
     fn of(found: &Metadata) -> Self {
         let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         Self {
@@ -80,11 +80,11 @@ impl State {
 
 /// The hashes of files as they were when they were read, by their paths below the root.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
-    files: BTreeMap<Vec<u8>, (State, [u8; 32])>,
+pub(crate) struct KnownFiles {
+    files: BTreeMap<Vec<u8>, (FileStamp, [u8; 32])>,
 }
 
-impl Known {
+impl KnownFiles {
     /// Reads what an earlier run of the agent wrote down; what can't be read is not known.
     pub(crate) fn read(path: &Path) -> Self {
         let text = fs::read(path).unwrap_or_default();
@@ -96,7 +96,7 @@ impl Known {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for (path, (state, sha256)) in &self.files {
-            let State { dev, ino, size, modified, changed } = state;
+            let FileStamp { dev, ino, size, modified, changed } = state;
             let line = format!("{} {dev} {ino} {size} {modified} {changed} ", hex(sha256));
             text.extend_from_slice(line.as_bytes());
             text.extend_from_slice(path);
@@ -106,13 +106,13 @@ impl Known {
     }
 }
 
-type Entry = (Vec<u8>, (State, [u8; 32]));
+type KnownFile = (Vec<u8>, (FileStamp, [u8; 32]));
 
-fn entry(line: &[u8]) -> Option<Entry> {
+fn entry(line: &[u8]) -> Option<KnownFile> {
     let mut parts = line.splitn(7, |byte| *byte == b' ');
     let mut word = || std::str::from_utf8(parts.next()?).ok();
     let sha256 = unhex(word()?)?;
-    let state = State {
+    let state = FileStamp {
         dev: word()?.parse().ok()?,
         ino: word()?.parse().ok()?,
         size: word()?.parse().ok()?,
@@ -137,9 +137,9 @@ pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
 /// at the end if that is news.
 pub(crate) fn look(
     root: &Path,
-    known: &mut Known,
+    known: &mut KnownFiles,
     end: &CancellationToken,
-    save: &dyn Fn(&Known),
+    save: &dyn Fn(&KnownFiles),
 ) -> Result<Look, Error> {
     let mut looker = Looker { root, known, end, save, read_any: false, saved: SystemTime::now() };
     let mut tries = 1;
@@ -157,9 +157,9 @@ pub(crate) fn look(
 
 struct Looker<'l> {
     root: &'l Path,
-    known: &'l mut Known,
+    known: &'l mut KnownFiles,
     end: &'l CancellationToken,
-    save: &'l dyn Fn(&Known),
+    save: &'l dyn Fn(&KnownFiles),
     /// Some file was read.
     read_any: bool,
     saved: SystemTime,
@@ -168,7 +168,7 @@ struct Looker<'l> {
 /// What a walk finds, by paths below the root.
 #[derive(Default)]
 struct Tree {
-    files: BTreeMap<Vec<u8>, State>,
+    files: BTreeMap<Vec<u8>, FileStamp>,
     links: Vec<Vec<u8>>,
 }
 
@@ -176,7 +176,7 @@ impl Looker<'_> {
     fn look(&mut self) -> Result<Look, Error> {
         let top = fs::symlink_metadata(self.root).map_err(|error| unreadable(self.root, error))?;
         if top.is_file() {
-            let state = State::of(&top);
+            let state = FileStamp::of(&top);
             let fingerprint = self.hash(Vec::new(), self.root.to_owned(), state)?;
             return Ok(Look { fingerprint, version: version(&[(&Vec::new(), &state)], &[]) });
         }
@@ -231,7 +231,7 @@ impl Looker<'_> {
                 if found.is_dir() {
                     dirs.push(path);
                 } else if found.is_file() {
-                    tree.files.insert(path, State::of(&found));
+                    tree.files.insert(path, FileStamp::of(&found));
                 } else if found.is_symlink() {
                     let target = fs::read_link(entry.path()).map_err(|_| Error::Unsettled(entry.path()))?;
                     let link = [b"./", &path[..], b" -> ", target.as_os_str().as_bytes()].concat();
@@ -243,7 +243,7 @@ impl Looker<'_> {
     }
 
     /// The SHA-256 of a file's content, from memory if it has not changed since it was read.
-    fn hash(&mut self, path: Vec<u8>, place: PathBuf, state: State) -> Result<[u8; 32], Error> {
+    fn hash(&mut self, path: Vec<u8>, place: PathBuf, state: FileStamp) -> Result<[u8; 32], Error> {
         if let Some((then, sha256)) = self.known.files.get(&path)
             && *then == state
         {
@@ -260,7 +260,7 @@ impl Looker<'_> {
             None => Error::Ended,
         })?;
         let after = file.metadata().map_err(|error| unreadable(&place, error))?;
-        if State::of(&after) != state {
+        if FileStamp::of(&after) != state {
             return Err(Error::Unsettled(place));
         }
         if state.is_settled(began) {
@@ -292,11 +292,11 @@ impl Looker<'_> {
     }
 }
 
-fn version(files: &[(&Vec<u8>, &State)], links: &[Vec<u8>]) -> [u8; 32] {
+fn version(files: &[(&Vec<u8>, &FileStamp)], links: &[Vec<u8>]) -> [u8; 32] {
     let mut version = Sha256::new();
     for (path, state) in files {
         version.update(path);
-        let State { dev, ino, size, modified, changed } = state;
+        let FileStamp { dev, ino, size, modified, changed } = state;
         version.update(format!("\0{dev} {ino} {size} {modified} {changed}\0"));
     }
     for link in links {
@@ -317,7 +317,7 @@ mod tests {
 
     use super::*;
 
-    fn seen(root: &Path, known: &mut Known) -> Look {
+    fn seen(root: &Path, known: &mut KnownFiles) -> Look {
         look(root, known, &CancellationToken::new(), &|_| {}).unwrap()
     }
 
@@ -340,7 +340,11 @@ mod tests {
     fn a_fingerprint_is_what_find_and_sha256sum_say() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        assert_eq!(hex(&seen(root, &mut Known::default()).fingerprint), by_hand(root), "an empty directory");
+        assert_eq!(
+            hex(&seen(root, &mut KnownFiles::default()).fingerprint),
+            by_hand(root),
+            "an empty directory"
+        );
         fs::create_dir_all(root.join("a/b")).unwrap();
         fs::create_dir_all(root.join("empty")).unwrap();
         for name in ["a.csv", "a/b/x", "a/z", "a b", "-n", "line\nbreak", "\u{e4}", "back\\slash"] {
@@ -349,7 +353,7 @@ mod tests {
         fs::write(root.join(OsString::from_vec(vec![0xff, b'x'])), "not unicode").unwrap();
         symlink("../a.csv", root.join("a/link")).unwrap();
         symlink("/nowhere", root.join("a-link")).unwrap();
-        assert_eq!(hex(&seen(root, &mut Known::default()).fingerprint), by_hand(root));
+        assert_eq!(hex(&seen(root, &mut KnownFiles::default()).fingerprint), by_hand(root));
     }
 
     #[test]
@@ -359,28 +363,28 @@ mod tests {
         for name in ["one", "two"] {
             fs::write(root.join(name), "aaaa").unwrap();
         }
-        let mut known = Known::default();
+        let mut known = KnownFiles::default();
         let first = seen(root, &mut known);
         assert!(known.files.is_empty(), "what was written just now may change unseen");
         // As if both had been read long ago.
-        let read = |name: &str| (State::of(&fs::metadata(root.join(name)).unwrap()), [7; 32]);
+        let read = |name: &str| (FileStamp::of(&fs::metadata(root.join(name)).unwrap()), [7; 32]);
         known.files = ["one", "two"].map(|name| (name.into(), read(name))).into();
         let remembered = seen(root, &mut known);
         assert_ne!(remembered.fingerprint, first.fingerprint, "the files were read again");
         assert_eq!(remembered.version, first.version);
         backdate(&root.join("one"));
         fs::write(root.join("two"), "bbbb").unwrap();
-        let mut known = Known::read(&saved(dir.path(), &known));
+        let mut known = KnownFiles::read(&saved(dir.path(), &known));
         let second = seen(root, &mut known);
         assert_ne!(second.fingerprint, first.fingerprint);
         assert_ne!(second.version, first.version);
         fs::write(root.join("two"), "aaaa").unwrap();
-        let third = seen(root, &mut Known::default());
+        let third = seen(root, &mut KnownFiles::default());
         assert_eq!(third.fingerprint, first.fingerprint);
         assert_ne!(third.version, first.version, "that it was something else meanwhile is seen");
     }
 
-    fn saved(near: &Path, known: &Known) -> PathBuf {
+    fn saved(near: &Path, known: &KnownFiles) -> PathBuf {
         let path = near.with_extension("known");
         fs::write(&path, known.to_bytes()).unwrap();
         path
@@ -388,13 +392,13 @@ mod tests {
 
     #[test]
     fn what_is_remembered_survives_the_disk() {
-        let state = State { dev: 1, ino: 2, size: 3, modified: -4, changed: 5 };
+        let state = FileStamp { dev: 1, ino: 2, size: 3, modified: -4, changed: 5 };
         let odd = vec![b'a', b' ', b'\n', 0xff];
-        let known = Known { files: [(odd, (state, [0xab; 32])), (Vec::new(), (state, [1; 32]))].into() };
+        let known = KnownFiles { files: [(odd, (state, [0xab; 32])), (Vec::new(), (state, [1; 32]))].into() };
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Known::read(&saved(dir.path(), &known)).files, known.files);
+        assert_eq!(KnownFiles::read(&saved(dir.path(), &known)).files, known.files);
         fs::write(dir.path().join("torn"), &known.to_bytes()[..100]).unwrap();
-        assert!(Known::read(&dir.path().join("torn")).files.len() <= 1);
+        assert!(KnownFiles::read(&dir.path().join("torn")).files.len() <= 1);
     }
 
     #[test]
@@ -402,7 +406,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("limits.csv");
         fs::write(&file, "abc").unwrap();
-        let fingerprint = hex(&seen(&file, &mut Known::default()).fingerprint);
+        let fingerprint = hex(&seen(&file, &mut KnownFiles::default()).fingerprint);
         assert_eq!(fingerprint, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }
