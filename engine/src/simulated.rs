@@ -1,7 +1,8 @@
 //! An engine that runs no container, for scale and fault tests only: everything else of the agent is the real one.
 //!
-//! A job lasts `BT_SIM_MS` milliseconds (0 if not given), exits with `BT_SIM_EXIT` (0), prints `BT_SIM_PRINT` if given, and leaves one
-//! small file, `simulated.json`, in its results directory. Its containers die with the agent, as if with their machine.
+//! A job lasts `BT_SIM_MS` milliseconds (0 if not given), and until the file `BT_SIM_GATE` is there, if that is given. It exits
+//! with `BT_SIM_EXIT` (0), prints `BT_SIM_PRINT` if given, and leaves one small file, `simulated.json`, in its results
+//! directory. Its containers die with the agent, as if with their machine.
 //! When the agent's own `BTCTL_SIM_LOG` names a file, each start and each end of a container is a line of JSON in it.
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::volumes::MountSource;
 use crate::{
@@ -27,6 +28,8 @@ use crate::{
     ImageFile, LogPlace, Peek, RunningCommand, Sample, Shell, Task,
 };
 
+/// How often it is looked whether a gate is open.
+const GATE_LOOK: Duration = Duration::from_millis(20);
 /// The image that every image is.
 const IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -40,6 +43,7 @@ struct Container {
     agent: AgentId,
     cpu_millis: u64,
     runs: Duration,
+    gate: Option<PathBuf>,
     exit: i64,
     /// The file that it leaves, and what is in it, if it has a results directory.
     output: Option<(PathBuf, String)>,
@@ -137,6 +141,7 @@ impl Engine for Simulated {
             agent: spec.agent,
             cpu_millis: spec.cpu_millis,
             runs: Duration::from_millis(number("BT_SIM_MS")?.into()),
+            gate: variable("BT_SIM_GATE").map(|(_, path)| PathBuf::from(path)),
             exit: number("BT_SIM_EXIT")?.into(),
             output: results
                 .map(|results| (results.join("simulated.json"), format!("{{\"job\":{}}}\n", spec.job))),
@@ -159,14 +164,14 @@ impl Engine for Simulated {
     }
 
     async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
-        let (mut ended, due) = {
+        let (mut ended, due, gate) = {
             let containers = self.lock();
             let container = containers.get(&attempt).ok_or(Error::Gone { attempt })?;
             let (started, _) = container.started.ok_or_else(|| Error::NotStarted {
                 attempt,
                 message: "it was made, and nothing more".to_owned(),
             })?;
-            (container.ended.subscribe(), started + container.runs)
+            (container.ended.subscribe(), started + container.runs, container.gate.clone())
         };
         tokio::select! {
             biased;
@@ -174,7 +179,7 @@ impl Engine for Simulated {
                 Ok(exit) => exit.clone().ok_or(Error::Gone { attempt }),
                 Err(_) => Err(Error::Gone { attempt }),
             },
-            () = sleep_until(due) => self.finish(attempt),
+            () = opened(due, gate) => self.finish(attempt),
         }
     }
 
@@ -282,6 +287,14 @@ impl Simulated {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AttemptId, Container>> {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the time, and then for the file.
+async fn opened(due: Instant, gate: Option<PathBuf>) {
+    sleep_until(due).await;
+    while gate.as_ref().is_some_and(|gate| !gate.exists()) {
+        sleep(GATE_LOOK).await;
     }
 }
 
