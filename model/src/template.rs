@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::Value;
 
 use self::parts::Part;
+pub use crate::braces::literal;
 use crate::expression::{JOB_BUDGET, Scope};
 use crate::manifest::{Error, MAX_ARGUMENTS, MAX_WORD, Manifest, suggestion};
 use crate::parameters::{self, Parameters, text_of, variable_of};
@@ -47,6 +48,18 @@ struct Template<'m> {
     prefix: usize,
     /// The most bytes that it makes of any parameters; none if it is more than text and names, or could be too long.
     most: Option<usize>,
+}
+
+impl Manifest {
+    /// Compiles the templates.
+    pub fn renderer(&self) -> Result<Renderer<'_>, Error> {
+        Renderer::new(self)
+    }
+
+    /// One job's command and environment. For many jobs, keep one [`Self::renderer`].
+    pub fn render(&self, parameters: &Parameters) -> Result<Rendered, Error> {
+        self.renderer()?.render(parameters)
+    }
 }
 
 impl<'m> Renderer<'m> {
@@ -236,11 +249,6 @@ impl Scope for Parameters {
         // A parameter of that name hides all together.
         self.get(PARAMS).is_none().then(|| self.to_json())
     }
-}
-
-/// The template that renders to this text, whatever it holds.
-pub fn literal(text: &str) -> String {
-    text.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}")
 }
 
 /// A parameter's value for the engine.

@@ -20,6 +20,23 @@ use crate::parameters::Parameters;
 /// No more combinations than this are looked at to find the jobs among them. A `sample` looks at [`MAX_JOBS`] at most.
 pub const MAX_LOOKED_AT: u128 = 50_000_000;
 
+impl Manifest {
+    /// All jobs' parameters, after every check: each job that comes out of it renders.
+    pub fn expand(&self) -> Result<Expansion<'_>, Error> {
+        Expansion::of(self)
+    }
+
+    /// The same in steps, for a server.
+    pub fn begin_expansion(&self) -> Result<Search<'_>, Error> {
+        Search::of(self)
+    }
+
+    /// The parameters of a matrix's jobs by their points, without a search for the jobs among them.
+    pub fn points(&self) -> Result<Points<'_>, Error> {
+        Points::of(&self.jobs)
+    }
+}
+
 /// The jobs that a manifest fans out into, by number.
 #[derive(Debug)]
 pub struct Expansion<'m> {

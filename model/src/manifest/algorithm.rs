@@ -12,8 +12,9 @@ use super::check;
 use super::document::{Entry, Kind};
 use super::draft::Draft;
 use super::error::{Error, suggestion};
-use super::read::{checked, list, map, read_needs, scalar_text, text};
-use crate::template;
+use super::keys::read_needs;
+use super::values::{checked, list, map, scalar_text, text};
+use crate::braces;
 
 const KEYS: [&str; 3] = ["image", "command", "resource_request"];
 const OURS: [&str; 6] = ["image", "command", "matrix", "params_from", "where", "sample"];
@@ -44,7 +45,7 @@ pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
                 let words = list(node, "command", "a list of words")?.iter();
                 // That form has no templates, so braces in it are braces.
                 let words = words
-                    .map(|word| scalar_text(word, "command", "words").map(|word| template::literal(&word)));
+                    .map(|word| scalar_text(word, "command", "words").map(|word| braces::literal(&word)));
                 draft.command = Some(checked(node, words.collect::<Result<_, _>>()?, check::command)?);
             }
             "resource_request" => {

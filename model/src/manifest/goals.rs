@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::choice::Goal;
 use super::document::Node;
 use super::error::Error;
-use super::read::{map, text};
+use super::values::{map, text};
 use crate::metrics;
 
 /// A manifest has no more goals.

@@ -2,8 +2,9 @@
 //! there themselves. Nothing that a manifest mounts is one of them, lies in one, or covers one. The working directory may
 //! be a directory of the table, but does not lie in one that begins empty.
 
+use super::definition::Manifest;
+use super::error::Error;
 use super::volume::{is_within, overlaps};
-use super::{Error, Manifest};
 
 /// Holds the job's input file, and what else btctl shows to a job.
 pub const INPUT_DIR: &str = "/btctl";

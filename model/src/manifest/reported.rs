@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::check;
+use super::definition::Manifest;
 use super::document::{Entry, Kind, Node};
 use super::error::{Error, suggestion};
-use super::{Manifest, check};
 use crate::metrics;
 
 /// No manifest requires more metrics.

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::MAX_JOBS;
+use super::definition::MAX_JOBS;
 use super::error::Error;
+use super::format::utf8;
 use crate::parameters::{self, Parameters};
 use crate::rfc4180::{self, Cell, Malformed, Reader, Record};
 use crate::scalar;
@@ -11,7 +12,7 @@ use crate::scalar;
 /// Reads the header row and all others. A cell in quotes is text; one without is a number or a boolean where it is
 /// written like one, and keeps its digits.
 pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
-    let text = super::utf8(text, origin)?;
+    let text = utf8(text, origin)?;
     let at = |line: u32, message: String| Error {
         origin: Some(origin.to_owned()),
         line: Some(line),

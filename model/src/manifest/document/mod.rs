@@ -9,8 +9,9 @@ mod yaml_map;
 use std::sync::Arc;
 
 use self::lines::Lines;
-use super::Format;
 use super::error::{Error, Place};
+pub(super) use super::format::Format;
+use super::format::utf8;
 
 /// A longer manifest is refused; parameters by the million belong into a file of their own.
 pub(super) const MAX_TEXT: usize = 64 << 20;
@@ -52,7 +53,7 @@ impl Node {
             );
             return Err(Error::new(message).or_in(origin));
         }
-        let text = super::utf8(text, origin)?;
+        let text = utf8(text, origin)?;
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let origin: Arc<str> = origin.into();
