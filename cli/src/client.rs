@@ -6,11 +6,11 @@ use bt_proto::v1::{self, ShowSweepRequest};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::error::Error;
+use crate::error::{Error, is_broken_off};
 use crate::line::Line;
 use crate::settings::Settings;
 
-pub(crate) use crate::line::{is_broken_off, waits};
+pub(crate) use crate::line::waits;
 
 /// A connection to the coordinators that were named. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use bt_proto::v1;
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
 use clap_complete::{CompleteEnv, Shell};
@@ -15,7 +15,6 @@ use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 
 use crate::client::Client;
-use crate::commands::Cli;
 use crate::error::Error;
 use crate::settings::{SettingFlags, Settings};
 
@@ -29,8 +28,8 @@ const SWEEPS: u32 = 1_000;
 const JOBS: u32 = 200;
 
 /// Answers a shell that completes a command line, and ends the process then.
-pub(crate) fn answer_shell() {
-    CompleteEnv::with_factory(|| with_names(Cli::command())).var(VARIABLE).complete();
+pub(crate) fn answer_shell(command: fn() -> Command) {
+    CompleteEnv::with_factory(|| with_names(command())).var(VARIABLE).complete();
 }
 
 /// The script that makes a shell ask btctl.

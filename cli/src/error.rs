@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 use tonic::{Code, Status};
 
-use crate::client::is_broken_off;
-
 /// Why a command did not do all that it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -85,6 +83,19 @@ impl Error {
         }
         Self::Failed(format!("the output can't be written: {error}"))
     }
+}
+
+/// True if an answer may have broken off for a reason that passes: the coordinator went, or the connection did.
+pub(crate) fn is_broken_off(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
+            | Code::Aborted
+            | Code::DeadlineExceeded
+    )
 }
 
 impl From<Status> for Error {

@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use crate::error::Error;
+use crate::error::{Error, is_broken_off};
 use crate::output::say;
 use crate::settings::Settings;
 
@@ -200,19 +200,6 @@ async fn is_alive(channel: Channel) -> Result<(), String> {
 fn is_away(status: &Status) -> bool {
     let is_local = std::error::Error::source(status).is_some();
     status.code() == Code::Unavailable || (is_local && is_broken_off(status))
-}
-
-/// True if an answer may have broken off for a reason that passes: the coordinator went, or the connection did.
-pub(crate) fn is_broken_off(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::Unknown
-            | Code::Internal
-            | Code::Cancelled
-            | Code::Aborted
-            | Code::DeadlineExceeded
-    )
 }
 
 /// Rising pauses between so many tries.

@@ -14,17 +14,18 @@ mod logging;
 mod output;
 mod settings;
 mod signals;
+mod state_dir;
 mod target;
 mod up;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use commands::Cli;
 
 fn main() -> ExitCode {
-    completion::answer_shell();
+    completion::answer_shell(Cli::command);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return say_usage(&error),

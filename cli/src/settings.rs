@@ -7,7 +7,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::up::Place;
+use crate::state_dir::StateDir;
 
 /// Where a client looks for a coordinator if nothing says where it is.
 pub(crate) const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7600";
@@ -153,7 +153,7 @@ fn files() -> Result<Vec<(PathBuf, ClientFile)>, Error> {
         return Ok(vec![(path, file)]);
     }
     let own = choose_base_strategy().ok().map(|dirs| dirs.config_dir().join("btctl/client.toml"));
-    let of_up = Place::default_dir().map(|dir| Place::new(dir).client_file()).ok();
+    let of_up = StateDir::default_dir().map(|dir| StateDir::new(dir).client_file()).ok();
     let mut found = Vec::new();
     for path in own.into_iter().chain(of_up) {
         if let Some(file) = read(&path)? {

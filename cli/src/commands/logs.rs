@@ -12,8 +12,8 @@ use tokio_stream::StreamExt;
 use tonic::Streaming;
 
 use crate::batch::Batch;
-use crate::client::{Client, is_broken_off};
-use crate::error::Error;
+use crate::client::Client;
+use crate::error::{Error, is_broken_off};
 use crate::output::{Out, print, reader_left, say, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;

@@ -2,7 +2,10 @@
 
 use std::io::Write;
 
-use super::{Column, Form, Format, Out, Row, View};
+use super::form::{Form, Format};
+use super::out::{self, Out};
+use super::table::{self, Extent};
+use super::view::{Column, Row, View};
 use crate::error::Error;
 
 /// A list that is being printed.
@@ -67,5 +70,41 @@ impl Printer {
             To::Csv(mut csv, _) => csv.flush().map_err(Error::output),
             To::Name(out) => out.finish(),
         }
+    }
+}
+
+impl View {
+    /// Prints the list; as JSON, an array.
+    pub(crate) fn print(self, form: impl Into<Form>) -> Result<(), Error> {
+        let Self { columns, rows } = self;
+        let mut printer = Printer::new(columns, form)?;
+        rows.into_iter().try_for_each(|row| printer.row(row))?;
+        printer.finish()
+    }
+
+    /// The same, but no empty table for people; a remark says that there is nothing.
+    pub(crate) fn print_unless_empty(self, form: impl Into<Form>) -> Result<(), Error> {
+        let form = form.into();
+        if form.format.is_for_people() && self.rows.is_empty() {
+            self.shown(&form)?;
+            return Ok(());
+        }
+        self.print(form)
+    }
+
+    fn print_table(mut self, form: &Form) -> Result<(), Error> {
+        let extent = match (form.columns.is_empty(), form.format) {
+            (false, _) => Extent::Chosen,
+            (true, Format::Wide) => Extent::All,
+            (true, _) => Extent::Fit(out::width()),
+        };
+        let shown = self.shown(form)?;
+        self.columns = shown.iter().map(|index| self.columns[*index].clone()).collect();
+        for row in &mut self.rows {
+            row.cells = shown.iter().map(|index| row.cells[*index].clone()).collect();
+        }
+        let mut out = Out::stdout();
+        table::write(&self, extent, &mut out).map_err(Error::output)?;
+        out.finish()
     }
 }

@@ -6,7 +6,7 @@ use minijinja::value::ValueKind;
 use minijinja::{State, Value};
 
 use super::limits::{BUDGET, MAX_BYTES, MAX_RANGE};
-use super::lower::{Argument, Arithmetic, Node};
+use super::tree::{Argument, Arithmetic, Node};
 use super::{Fault, Scope, filters, operators};
 
 pub(super) fn value(node: &Node, scope: &dyn Scope) -> Result<Value, Fault> {

@@ -10,8 +10,8 @@ use minijinja::{Environment, Value};
 use super::Fault;
 use super::evaluate::{Bounded, Evaluation, Values, weight};
 use super::limits::MAX_BYTES;
-use super::lower::{Arithmetic, Comparison};
 use super::operators::{self, Number, show};
+use super::tree::{Arithmetic, Comparison};
 use crate::manifest::suggestion;
 
 const FILTERS: [&str; 33] = [

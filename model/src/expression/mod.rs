@@ -17,6 +17,7 @@ mod operators;
 mod spelling;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub(crate) use limits::JOB_BUDGET;
 
@@ -24,7 +25,7 @@ use std::collections::BTreeSet;
 
 use minijinja::Value;
 
-use self::lower::Node;
+use self::tree::Node;
 
 /// Why an expression can't be compiled or evaluated, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

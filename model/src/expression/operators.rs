@@ -7,7 +7,7 @@ use minijinja::Value;
 use minijinja::value::ValueKind;
 
 use super::Fault;
-use super::lower::{Arithmetic, Comparison};
+use super::tree::{Arithmetic, Comparison};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {

@@ -4,7 +4,7 @@ use minijinja::Value;
 
 use super::Fault;
 use super::evaluate::Evaluation;
-use super::lower::Node;
+use super::tree::Node;
 
 /// The name for all parameters together.
 const PARAMS: &str = "params";

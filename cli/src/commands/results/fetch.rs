@@ -18,8 +18,8 @@ use tonic::Status;
 
 use super::File;
 use super::content::Content;
-use crate::client::{Client, is_broken_off, waits};
-use crate::error::Error;
+use crate::client::{Client, waits};
+use crate::error::{Error, is_broken_off};
 use crate::output::words;
 
 /// Bytes that are read, and written, at once.

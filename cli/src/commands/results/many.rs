@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::File;
 use super::fetch::Fetch;
-use crate::client::is_broken_off;
+use crate::error::is_broken_off;
 use crate::output::words;
 
 /// Bytes of a file that is fetched so; a coordinator leaves out what takes more in the store.
