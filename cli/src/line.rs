@@ -43,7 +43,7 @@ const ANYBODY: &str = "/btctl.v1.Sweeps/IsAnybodyThere";
 
 /// The coordinators that were named. Cheap to clone; all copies know the same one as alive.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct Coordinators {
     coordinators: Arc<Vec<(String, Channel)>>,
     current: Arc<AtomicUsize>,
     /// That something takes long has been told.
@@ -51,12 +51,12 @@ pub(crate) struct Line {
 }
 
 /// A coordinator to ask.
-pub(crate) struct Asked {
+pub(crate) struct CoordinatorClient {
     pub(crate) number: usize,
     pub(crate) sweeps: SweepsClient<Channel>,
 }
 
-impl Line {
+impl Coordinators {
     /// Finds a coordinator that answers.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
         let addresses = settings.coordinators()?;
@@ -96,10 +96,10 @@ impl Line {
     }
 
     /// The coordinator that answered last.
-    pub(crate) fn current(&self) -> Asked {
+    pub(crate) fn current(&self) -> CoordinatorClient {
         let number = self.current.load(Ordering::Relaxed);
         let sweeps = SweepsClient::new(self.coordinators[number].1.clone());
-        Asked { number, sweeps: sweeps.max_decoding_message_size(LARGEST_MESSAGE) }
+        CoordinatorClient { number, sweeps: sweeps.max_decoding_message_size(LARGEST_MESSAGE) }
     }
 
     /// Goes over from this coordinator to the next one, unless that was done already.

@@ -13,11 +13,11 @@ pub(crate) const CLIENT_FILE: &str = "client.toml";
 
 /// Where a `btctl up` keeps everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StateDir {
+pub(crate) struct UpDir {
     dir: PathBuf,
 }
 
-impl StateDir {
+impl UpDir {
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 
-use self::parts::Part;
+use self::parts::TemplatePart;
 pub use crate::braces::literal;
 use crate::expression::{JOB_BUDGET, Scope};
 use crate::manifest::{Error, MAX_ARGUMENTS, MAX_WORD, Manifest, suggestion};
@@ -41,7 +41,7 @@ struct Template<'m> {
     /// Its path in the manifest: `command.3`.
     path: String,
     source: &'m str,
-    parts: Vec<Part<'m>>,
+    parts: Vec<TemplatePart<'m>>,
     /// The parameters that it names.
     names: BTreeSet<String>,
     /// The bytes that are passed besides the text: `NAME=`.
@@ -159,7 +159,7 @@ impl<'m> Template<'m> {
             return Ok(Self {
                 path,
                 source,
-                parts: vec![Part::Text(source)],
+                parts: vec![TemplatePart::Text(source)],
                 names: BTreeSet::new(),
                 prefix,
                 most: Some(source.len()).filter(|most| prefix + most <= MAX_WORD),
@@ -169,8 +169,8 @@ impl<'m> Template<'m> {
             .map_err(|why| Error::new(format!("{} is not a template: {why}", show(&path, source))))?;
         let expressions = || {
             parts.iter().filter_map(|part| match part {
-                Part::Expression(expression) => Some(expression),
-                Part::Text(_) => None,
+                TemplatePart::Expression(expression) => Some(expression),
+                TemplatePart::Text(_) => None,
             })
         };
         let are_names =
@@ -187,8 +187,8 @@ impl<'m> Template<'m> {
         let mut rendered = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => rendered.push_str(text),
-                Part::Expression(expression) => {
+                TemplatePart::Text(text) => rendered.push_str(text),
+                TemplatePart::Expression(expression) => {
                     let text =
                         expression.text(parameters, budget).map_err(|fault| match &fault.undefined {
                             Some(name) if self.names.contains(name) => {

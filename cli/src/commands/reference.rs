@@ -104,7 +104,7 @@ fn settings_page() -> Result<String, Error> {
     let mut page = SETTINGS.to_owned();
     for key in settings::KEYS {
         let flag = key.flag.map(|flag| format!("`{flag}`")).unwrap_or_default();
-        let settings::Key { name, variable, default, meaning, .. } = key;
+        let settings::SettingKey { name, variable, default, meaning, .. } = key;
         writeln!(page, "| `{name}` | {flag} | `{variable}` | {default} | {meaning} |").map_err(formatted)?;
     }
     page.push_str("\n## Variables without a flag\n\n| variable | meaning |\n| --- | --- |\n");

@@ -9,8 +9,8 @@ use bt_store::Location;
 use crate::error::Error;
 use crate::files;
 use crate::logging::{self, LogFormat};
-use crate::state_dir::StateDir;
-use crate::up::{self, Plan};
+use crate::state_dir::UpDir;
+use crate::up::{self, UpPlan};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,14 +68,14 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let state_dir = StateDir::of(self.state_dir)?;
+        let state_dir = UpDir::of(self.state_dir)?;
         if up::is_background() {
             up::leave_terminal()?;
         } else if self.detach {
             return up::detach(&state_dir, self.listen).await;
         }
         logging::start(&self.log);
-        let plan = Plan {
+        let plan = UpPlan {
             state_dir,
             agent: (!self.no_agent).then_some(self.agent),
             database_url: self.database_url,

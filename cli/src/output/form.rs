@@ -2,7 +2,7 @@
 
 /// The form of a command's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     /// For people: fits the terminal. Scripts should use json or csv.
     #[default]
     Table,
@@ -16,7 +16,7 @@ pub(crate) enum Format {
     Name,
 }
 
-impl Format {
+impl OutputFormat {
     /// True for a form that people read.
     pub(crate) fn is_for_people(self) -> bool {
         matches!(self, Self::Table | Self::Wide)
@@ -27,7 +27,7 @@ impl Format {
 pub(crate) struct OutputArgs {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORM", env = "BTCTL_OUTPUT")]
-    pub(crate) output: Format,
+    pub(crate) output: OutputFormat,
 }
 
 /// The form of a list whose columns can be chosen.
@@ -41,7 +41,7 @@ pub(crate) struct ListArgs {
 }
 
 impl ListArgs {
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> OutputFormat {
         self.form.output
     }
 }
@@ -49,18 +49,18 @@ impl ListArgs {
 /// A format, and the columns that were asked for: all if none is named.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
     pub(super) columns: Vec<String>,
 }
 
 impl Form {
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> OutputFormat {
         self.format
     }
 }
 
-impl From<Format> for Form {
-    fn from(format: Format) -> Self {
+impl From<OutputFormat> for Form {
+    fn from(format: OutputFormat) -> Self {
         Self { format, columns: Vec::new() }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) mod words;
 
 pub(crate) use cell::Cell;
 pub(crate) use confirm::confirm;
-pub(crate) use form::{Form, Format, ListArgs, OutputArgs};
+pub(crate) use form::{Form, ListArgs, OutputArgs, OutputFormat};
 pub(crate) use out::{Out, reader_left};
 pub(crate) use print::{print, print_facts, print_json};
 pub(crate) use printer::Printer;

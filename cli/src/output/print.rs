@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::cell::Cell;
-use super::form::Format;
+use super::form::OutputFormat;
 use super::out::Out;
 use super::view::{Column, Row, View};
 use super::{indent, terminal};
@@ -27,14 +27,14 @@ pub(crate) fn print_json(document: &Json) -> Result<(), Error> {
 pub(crate) fn print_facts(
     facts: impl Iterator<Item = (impl Into<String>, Cell)>,
     json: &Json,
-    format: Format,
+    format: OutputFormat,
 ) -> Result<(), Error> {
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         return print_json(json);
     }
     let facts = facts.map(|(name, value)| (name.into(), value));
     let facts: Vec<(String, Cell)> = facts.filter(|(_, value)| !value.is_none()).collect();
-    if format == Format::Csv {
+    if format == OutputFormat::Csv {
         let columns = ["name", "value"].map(Column::always).into();
         let row = |(name, value): (String, Cell)| Row {
             cells: vec![Cell::text(name.clone()), value],

@@ -3,7 +3,7 @@
 use bt_model::manifest::suggestion;
 
 use super::cell::Cell;
-use super::form::{Form, Format};
+use super::form::{Form, OutputFormat};
 use crate::documents::Json;
 use crate::error::Error;
 
@@ -76,7 +76,7 @@ impl View {
         if form.columns.is_empty() {
             return Ok((0..self.columns.len()).collect());
         }
-        if matches!(form.format, Format::Json | Format::Name) {
+        if matches!(form.format, OutputFormat::Json | OutputFormat::Name) {
             return Err(Error::Usage(
                 "--columns chooses columns of tables and CSV; write -o table, -o wide or -o csv with it, or leave it \
                  out: JSON has all keys"

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::lock::{Holder, holder};
 use crate::error::Error;
 use crate::output::say;
-use crate::state_dir::StateDir;
+use crate::state_dir::UpDir;
 use crate::up::exposure_warning;
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ pub(crate) fn leave_terminal() -> Result<(), Error> {
 }
 
 /// Starts `btctl up` in the background, and returns when it serves.
-pub(crate) async fn detach(state_dir: &StateDir, listen: Option<SocketAddr>) -> Result<(), Error> {
+pub(crate) async fn detach(state_dir: &UpDir, listen: Option<SocketAddr>) -> Result<(), Error> {
     state_dir.create()?;
     if let Some(Holder { pid, .. }) = holder(state_dir)? {
         return Err(Error::Failed(format!(
@@ -138,7 +138,7 @@ fn tail(log: &mut File, from: u64) -> std::io::Result<String> {
 }
 
 /// Ends the `btctl up` of a state directory, and returns when it has ended. Without `now`, its running jobs may finish first.
-pub(crate) async fn down(state_dir: &StateDir, now: bool) -> Result<(), Error> {
+pub(crate) async fn down(state_dir: &UpDir, now: bool) -> Result<(), Error> {
     let Some(first) = holder(state_dir)? else {
         say(&format!("no btctl up runs in {}", state_dir.dir().display()));
         return Ok(());

@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 
 use crate::error::Error;
-use crate::state_dir::StateDir;
+use crate::state_dir::UpDir;
 
 /// The lock, held.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Holder {
 }
 
 impl Lock {
-    pub(super) fn take(state_dir: &StateDir) -> Result<Self, Error> {
+    pub(super) fn take(state_dir: &UpDir) -> Result<Self, Error> {
         let path = state_dir.lock_file();
         let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
@@ -60,7 +60,7 @@ impl Lock {
 }
 
 /// Who holds the lock; none if nobody does.
-pub(super) fn holder(state_dir: &StateDir) -> Result<Option<Holder>, Error> {
+pub(super) fn holder(state_dir: &UpDir) -> Result<Option<Holder>, Error> {
     let path = state_dir.lock_file();
     let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));
     let mut file = match File::open(&path) {

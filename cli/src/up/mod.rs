@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::output::say;
 use crate::settings::ClientFile;
 use crate::signals::Signals;
-use crate::state_dir::{CLIENT_FILE, StateDir};
+use crate::state_dir::{CLIENT_FILE, UpDir};
 
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
 pub(crate) use exposed::warning as exposure_warning;
@@ -32,12 +32,12 @@ pub(crate) use postgres::installed as installed_postgres;
 
 use self::lock::Lock;
 use self::postgres::{Postgres, Server};
-use self::remembered::{Given, Remembered};
+use self::remembered::{RememberedArguments, UpArguments};
 
 /// What `btctl up` is to run.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) state_dir: StateDir,
+pub(crate) struct UpPlan {
+    pub(crate) state_dir: UpDir,
     /// The agent's options; none if there is to be no agent.
     pub(crate) agent: Option<bt_agent::Options>,
     /// An existing server to use instead of a private one.
@@ -59,15 +59,15 @@ const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Runs all of it until told to end.
-pub(crate) async fn run(mut plan: Plan) -> Result<(), Error> {
+pub(crate) async fn run(mut plan: UpPlan) -> Result<(), Error> {
     plan.state_dir.create()?;
     let mut lock = Lock::take(&plan.state_dir)?;
-    let given = Given {
+    let given = UpArguments {
         store: &mut plan.store,
         database_url: plan.database_url.as_deref(),
         volumes: plan.agent.as_mut().map(|agent| &mut agent.volumes),
     };
-    let remembered = Remembered::add_to(given, &plan.state_dir, plan.forget)?;
+    let remembered = RememberedArguments::add_to(given, &plan.state_dir, plan.forget)?;
     let mut signals = Signals::listen()?;
     // What is missing is told before anything is started.
     if let Some(options) = &plan.agent {
@@ -90,7 +90,7 @@ pub(crate) async fn run(mut plan: Plan) -> Result<(), Error> {
     ended
 }
 
-async fn start_postgres(plan: &Plan, signals: &mut Signals) -> Result<Postgres, Error> {
+async fn start_postgres(plan: &UpPlan, signals: &mut Signals) -> Result<Postgres, Error> {
     let server = Server::find(plan.postgres_bin.as_deref(), &plan.state_dir)?;
     tokio::select! {
         started = Postgres::start(server) => started,
@@ -101,8 +101,8 @@ async fn start_postgres(plan: &Plan, signals: &mut Signals) -> Result<Postgres, 
 /// Runs the coordinator and the agent, and keeps Postgres up, until a signal or a failure. The agent ends first, so
 /// that it can hand back what it holds.
 async fn serve(
-    plan: &Plan,
-    remembered: &Remembered,
+    plan: &UpPlan,
+    remembered: &RememberedArguments,
     database_url: String,
     lock: &mut Lock,
     signals: &mut Signals,
@@ -166,7 +166,7 @@ async fn serve(
 }
 
 /// Runs the agent, or where there is to be none waits for the end.
-async fn agent(plan: &Plan, coordinator: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
+async fn agent(plan: &UpPlan, coordinator: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
     let Some(options) = plan.agent.clone() else {
         shutdown.drain.cancelled().await;
         return Ok(());
@@ -205,7 +205,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Writes down where things are, and says it.
-fn announce(plan: &Plan, address: SocketAddr, store: &Location, lock: &mut Lock) -> Result<(), Error> {
+fn announce(plan: &UpPlan, address: SocketAddr, store: &Location, lock: &mut Lock) -> Result<(), Error> {
     let coordinator = format!("http://{}", reachable(address));
     let file = ClientFile { coordinator: Some(coordinator.clone()), owner: None };
     plan.state_dir.write_toml(CLIENT_FILE, &file)?;

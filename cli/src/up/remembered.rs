@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::output::say;
-use crate::state_dir::StateDir;
+use crate::state_dir::UpDir;
 
 const FILE: &str = "up.toml";
 
 /// The settings of an earlier start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Remembered {
+pub(super) struct RememberedArguments {
     /// `--store`.
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<String>,
@@ -29,16 +29,16 @@ pub(super) struct Remembered {
 }
 
 /// What this start is given, to which what is missing is added.
-pub(super) struct Given<'p> {
+pub(super) struct UpArguments<'p> {
     pub(super) store: &'p mut Option<Location>,
     pub(super) database_url: Option<&'p str>,
     /// None without an agent.
     pub(super) volumes: Option<&'p mut Vec<String>>,
 }
 
-impl Remembered {
+impl RememberedArguments {
     /// Adds what earlier starts were given and this one is not, and says so. Returns what is to be remembered from now on.
-    pub(super) fn add_to(given: Given<'_>, state_dir: &StateDir, forget: bool) -> Result<Self, Error> {
+    pub(super) fn add_to(given: UpArguments<'_>, state_dir: &UpDir, forget: bool) -> Result<Self, Error> {
         let earlier = if forget { Self::default() } else { Self::read(state_dir)? };
         let from = state_dir.dir().join(FILE);
         let told =
@@ -69,7 +69,7 @@ impl Remembered {
         Ok(Self { store: given.store.as_ref().map(ToString::to_string), database, volumes })
     }
 
-    fn read(state_dir: &StateDir) -> Result<Self, Error> {
+    fn read(state_dir: &UpDir) -> Result<Self, Error> {
         let path = state_dir.dir().join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -81,7 +81,7 @@ impl Remembered {
     }
 
     /// Writes it down, whole or not at all.
-    pub(super) fn write(&self, state_dir: &StateDir) -> Result<(), Error> {
+    pub(super) fn write(&self, state_dir: &UpDir) -> Result<(), Error> {
         state_dir.write_toml(FILE, self)
     }
 }
@@ -103,20 +103,21 @@ mod tests {
         volumes: Vec<String>,
     }
 
-    fn start(state_dir: &StateDir, store: &str, url: Option<&str>, volumes: &[&str]) -> Result<Start, Error> {
+    fn start(state_dir: &UpDir, store: &str, url: Option<&str>, volumes: &[&str]) -> Result<Start, Error> {
         let mut start = Start {
             store: (!store.is_empty()).then(|| store.parse().unwrap()),
             volumes: volumes.iter().map(|volume| (*volume).to_owned()).collect(),
         };
-        let given = Given { store: &mut start.store, database_url: url, volumes: Some(&mut start.volumes) };
-        Remembered::add_to(given, state_dir, false)?.write(state_dir)?;
+        let given =
+            UpArguments { store: &mut start.store, database_url: url, volumes: Some(&mut start.volumes) };
+        RememberedArguments::add_to(given, state_dir, false)?.write(state_dir)?;
         Ok(start)
     }
 
     #[test]
     fn a_later_start_is_the_same() {
         let dir = tempfile::tempdir().unwrap();
-        let state_dir = StateDir::new(dir.path().to_owned());
+        let state_dir = UpDir::new(dir.path().to_owned());
         start(&state_dir, "s3://bucket/x", None, &["prices=/srv/prices:ro"]).unwrap();
         for _ in 0..2 {
             let later = start(&state_dir, "", None, &[]).unwrap();
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn the_password_of_a_server_is_not_written_down_and_the_server_is_not_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let state_dir = StateDir::new(dir.path().to_owned());
+        let state_dir = UpDir::new(dir.path().to_owned());
         start(&state_dir, "", Some("postgres://me:hush@db/btctl?password=hush"), &[]).unwrap();
         let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert!(text.contains("postgres://db/btctl") && !text.contains("hush"), "{text}");

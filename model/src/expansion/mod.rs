@@ -41,7 +41,7 @@ impl Manifest {
 #[derive(Debug)]
 pub struct Expansion<'m> {
     space: Space<'m>,
-    chosen: Chosen,
+    chosen: ChosenJobs,
 }
 
 /// The parameters of candidates, by their index in the space: the points of a matrix.
@@ -73,7 +73,7 @@ impl<'m> Points<'m> {
 
 /// Which candidates of the space are jobs.
 #[derive(Debug)]
-enum Chosen {
+enum ChosenJobs {
     /// The first so many: all of them.
     First(u32),
     /// In rising order. Small spaces, the only ones of which very many can be chosen, have small indices.
@@ -81,7 +81,7 @@ enum Chosen {
     Large(Vec<u128>),
 }
 
-impl Chosen {
+impl ChosenJobs {
     /// The candidate that is this job.
     fn get(&self, job: u32) -> Option<u128> {
         match self {
@@ -112,9 +112,9 @@ impl<'m> Expansion<'m> {
     #[expect(clippy::len_without_is_empty, reason = "an expansion is never empty")]
     pub fn len(&self) -> u32 {
         match &self.chosen {
-            Chosen::First(count) => *count,
-            Chosen::Small(indices) => indices.len() as u32,
-            Chosen::Large(indices) => indices.len() as u32,
+            ChosenJobs::First(count) => *count,
+            ChosenJobs::Small(indices) => indices.len() as u32,
+            ChosenJobs::Large(indices) => indices.len() as u32,
         }
     }
 
@@ -130,7 +130,7 @@ impl<'m> Expansion<'m> {
 
     /// True when the jobs are the matrix as it is: each one's point is its number.
     pub fn is_whole(&self) -> bool {
-        !matches!(self.space, Space::Rows(_)) && matches!(self.chosen, Chosen::First(_))
+        !matches!(self.space, Space::Rows(_)) && matches!(self.chosen, ChosenJobs::First(_))
     }
 
     /// The jobs' points, by number; none where the parameters are rows, or a point is larger than Postgres can hold.

@@ -15,7 +15,7 @@ pub(super) enum Node {
     Any(Vec<Node>),
     Arithmetic(Arithmetic, Box<Node>, Box<Node>),
     /// `a < b < c`: each neighbour is compared.
-    Compare(Box<Node>, Vec<(Comparison, Node)>),
+    Compare(Box<Node>, Vec<(CompareOp, Node)>),
     If {
         condition: Box<Node>,
         then: Box<Node>,
@@ -49,7 +49,7 @@ pub(super) enum Arithmetic {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(super) enum CompareOp {
     Equal,
     Unequal,
     Less,

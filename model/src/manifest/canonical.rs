@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::definition::Manifest;
-use super::document::{Format, Node};
+use super::document::{Format, TextNode};
 use super::draft::Draft;
 use super::error::Error;
 use super::{keys, read};
@@ -14,7 +14,7 @@ const ORIGIN: &str = "manifest";
 impl Manifest {
     /// Reads what [`Self::to_json`] wrote.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let root = Node::parse(text.as_bytes(), Format::Json, ORIGIN)?;
+        let root = TextNode::parse(text.as_bytes(), Format::Json, ORIGIN)?;
         let draft = Draft { places: Default::default(), ..read::read(&root)? };
         draft.finish_stored()
     }

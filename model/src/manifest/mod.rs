@@ -43,7 +43,7 @@ pub use definition::{
     DEFAULT_CPU_MILLIS, DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample,
 };
 pub use draft::Draft;
-pub use error::{Error, Place, Places, suggestion};
+pub use error::{Error, Places, TextPlace, suggestion};
 pub use format::Format;
 pub use goals::parse_goal_flag;
 pub use keys::ALL_GPUS;

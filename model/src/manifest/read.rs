@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::definition::Manifest;
-use super::document::{Entry, Format, Kind, Node};
+use super::document::{Format, MapEntry, NodeKind, TextNode};
 use super::draft::Draft;
 use super::error::{Error, suggestion};
 use super::values::map;
@@ -12,7 +12,7 @@ use super::{algorithm, keys};
 impl Manifest {
     /// Parses a manifest. `origin` is the file's name, for errors.
     pub fn parse(text: &[u8], format: Format, origin: &str) -> Result<Draft, Error> {
-        let draft = read(&Node::parse(text, format, origin)?)?;
+        let draft = read(&TextNode::parse(text, format, origin)?)?;
         // Only the wire has rows that travel apart; in a file, the list is missing.
         if draft.params.as_ref().is_some_and(Vec::is_empty) {
             let message = "`params` is a text; write a list of maps, one for each job";
@@ -23,14 +23,14 @@ impl Manifest {
 }
 
 /// Reads a manifest, in our form or in that of an algorithm's.
-pub(super) fn read(root: &Node) -> Result<Draft, Error> {
-    if let Kind::Map(entries) = &root.kind
+pub(super) fn read(root: &TextNode) -> Result<Draft, Error> {
+    if let NodeKind::Map(entries) = &root.kind
         && let Some(entry) = entries.iter().find(|entry| entry.name == "container_parameters")
     {
         return algorithm::read(entries, entry);
     }
     let entries = match &root.kind {
-        Kind::Null => return Err(root.error("the manifest is empty; it needs an `image` at least")),
+        NodeKind::Null => return Err(root.error("the manifest is empty; it needs an `image` at least")),
         _ => map(root, "the manifest")?,
     };
     let mut draft = Draft::default();
@@ -42,7 +42,7 @@ pub(super) fn read(root: &Node) -> Result<Draft, Error> {
     Ok(draft)
 }
 
-fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
+fn read_key(draft: &mut Draft, entry: &MapEntry) -> Result<(), Error> {
     let node = &entry.node;
     let Some(key) = keys::find(&entry.name) else {
         let name = &entry.name;
@@ -55,7 +55,7 @@ fn read_key(draft: &mut Draft, entry: &Entry) -> Result<(), Error> {
 }
 
 /// A key under its name here and under the one it has elsewhere.
-fn check_aliases(entries: &[Entry]) -> Result<(), Error> {
+fn check_aliases(entries: &[MapEntry]) -> Result<(), Error> {
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for entry in entries {
         if let Some(other) =
@@ -68,7 +68,7 @@ fn check_aliases(entries: &[Entry]) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_alternatives(entries: &[Entry]) -> Result<(), Error> {
+fn check_alternatives(entries: &[MapEntry]) -> Result<(), Error> {
     let mut given =
         entries.iter().filter(|entry| ["matrix", "params", "params_from"].contains(&entry.name.as_str()));
     match (given.next(), given.next()) {

@@ -6,7 +6,7 @@ use super::definition::MAX_JOBS;
 use super::error::Error;
 use super::format::utf8;
 use crate::parameters::{self, Parameters};
-use crate::rfc4180::{self, Cell, Malformed, Reader, Record};
+use crate::rfc4180::{self, CsvCell, CsvReader, MalformedCsv, Record};
 use crate::scalar;
 
 /// Reads the header row and all others. A cell in quotes is text; one without is a number or a boolean where it is
@@ -19,8 +19,8 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
         column: None,
         message,
     };
-    let malformed = |Malformed { line, message }: Malformed| at(line, message);
-    let mut reader = Reader::new(text);
+    let malformed = |MalformedCsv { line, message }: MalformedCsv| at(line, message);
+    let mut reader = CsvReader::new(text);
     let Some(header) = reader.record().map_err(malformed)? else {
         return Err(at(1, "the file is empty; its first row names the parameters".to_owned()));
     };
@@ -50,7 +50,7 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
 }
 
 /// What a cell of a CSV file, or of the list in a flag, says. What is not clearly meant is refused.
-pub(super) fn value(cell: Cell) -> Result<Value, String> {
+pub(super) fn value(cell: CsvCell) -> Result<Value, String> {
     if cell.quoted {
         return Ok(cell.text.into());
     }

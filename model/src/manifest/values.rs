@@ -2,29 +2,29 @@
 
 use serde_json::{Map, Value};
 
-use super::document::{Entry, Kind, Node};
+use super::document::{MapEntry, NodeKind, TextNode};
 use super::error::Error;
 use crate::parameters::Parameters;
 use crate::scalar as word;
 
-pub(super) fn map<'n>(node: &'n Node, what: &str) -> Result<&'n [Entry], Error> {
+pub(super) fn map<'n>(node: &'n TextNode, what: &str) -> Result<&'n [MapEntry], Error> {
     match &node.kind {
-        Kind::Map(entries) => Ok(entries),
+        NodeKind::Map(entries) => Ok(entries),
         _ => Err(node.error(format!("{what} is {}; write a map: key: value", node.describe()))),
     }
 }
 
-pub(super) fn list<'n>(node: &'n Node, key: &str, what: &str) -> Result<&'n [Node], Error> {
+pub(super) fn list<'n>(node: &'n TextNode, key: &str, what: &str) -> Result<&'n [TextNode], Error> {
     match &node.kind {
-        Kind::List(items) => Ok(items),
+        NodeKind::List(items) => Ok(items),
         _ => Err(node.error(format!("`{key}` is {}; write {what}", node.describe()))),
     }
 }
 
-pub(super) fn text(node: &Node, key: &str) -> Result<String, Error> {
+pub(super) fn text(node: &TextNode, key: &str) -> Result<String, Error> {
     match &node.kind {
-        Kind::Text(text) => Ok(text.clone()),
-        Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => {
+        NodeKind::Text(text) => Ok(text.clone()),
+        NodeKind::Int(_) | NodeKind::Float(_) | NodeKind::Bool(_) => {
             let written = node.written.clone().unwrap_or_default();
             Err(node.error(format!("`{key}` is {}; write a text: \"{written}\"", node.describe())))
         }
@@ -33,29 +33,29 @@ pub(super) fn text(node: &Node, key: &str) -> Result<String, Error> {
 }
 
 /// A text, or a number or boolean as it is written.
-pub(super) fn scalar_text(node: &Node, key: &str, what: &str) -> Result<String, Error> {
+pub(super) fn scalar_text(node: &TextNode, key: &str, what: &str) -> Result<String, Error> {
     match (&node.kind, &node.written) {
-        (Kind::Text(text), _) => Ok(text.clone()),
-        (Kind::Int(_) | Kind::Float(_) | Kind::Bool(_), Some(written)) => Ok(written.clone()),
-        (Kind::Int(value), None) => Ok(value.to_string()),
-        (Kind::Float(value), None) => Ok(Value::from(*value).to_string()),
-        (Kind::Bool(value), None) => Ok(value.to_string()),
-        (Kind::Null | Kind::List(_) | Kind::Map(_), _) => {
+        (NodeKind::Text(text), _) => Ok(text.clone()),
+        (NodeKind::Int(_) | NodeKind::Float(_) | NodeKind::Bool(_), Some(written)) => Ok(written.clone()),
+        (NodeKind::Int(value), None) => Ok(value.to_string()),
+        (NodeKind::Float(value), None) => Ok(Value::from(*value).to_string()),
+        (NodeKind::Bool(value), None) => Ok(value.to_string()),
+        (NodeKind::Null | NodeKind::List(_) | NodeKind::Map(_), _) => {
             Err(node.error(format!("`{key}` is {}; write {what}", node.describe())))
         }
     }
 }
 
-pub(super) fn number(node: &Node, key: &str, least: i64, most: i64) -> Result<i64, Error> {
+pub(super) fn number(node: &TextNode, key: &str, least: i64, most: i64) -> Result<i64, Error> {
     match node.kind {
-        Kind::Int(value) if (least..=most).contains(&value) => Ok(value),
+        NodeKind::Int(value) if (least..=most).contains(&value) => Ok(value),
         _ => Err(node
             .error(format!("`{key}` is {}; write a whole number from {least} to {most}", node.describe()))),
     }
 }
 
 pub(super) fn parsed<T>(
-    node: &Node,
+    node: &TextNode,
     text: &str,
     parse: impl Fn(&str) -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -63,17 +63,17 @@ pub(super) fn parsed<T>(
 }
 
 pub(super) fn checked<T, U>(
-    node: &Node,
+    node: &TextNode,
     value: T,
     check: impl Fn(T) -> Result<U, Error>,
 ) -> Result<U, Error> {
     check(value).map_err(|error| error.or_at(Some(&node.place)))
 }
 
-pub(super) fn scalar(node: &Node, name: &str) -> Result<Value, Error> {
+pub(super) fn scalar(node: &TextNode, name: &str) -> Result<Value, Error> {
     match &node.kind {
-        Kind::Bool(value) => Ok((*value).into()),
-        Kind::Int(_) | Kind::Float(_) => {
+        NodeKind::Bool(value) => Ok((*value).into()),
+        NodeKind::Int(_) | NodeKind::Float(_) => {
             let written = node.written.as_deref().unwrap_or_default();
             word::number(written).map(Value::Number).ok_or_else(|| {
                 let plain = node.describe().replace("the number ", "");
@@ -83,7 +83,7 @@ pub(super) fn scalar(node: &Node, name: &str) -> Result<Value, Error> {
                 ))
             })
         }
-        Kind::Text(text) => Ok(text.as_str().into()),
+        NodeKind::Text(text) => Ok(text.as_str().into()),
         _ => Err(node.error(format!(
             "a value of `{name}` is {}; a parameter is a number, a text or a boolean",
             node.describe()
@@ -91,7 +91,7 @@ pub(super) fn scalar(node: &Node, name: &str) -> Result<Value, Error> {
     }
 }
 
-pub(super) fn parameters(node: &Node, owner: &str) -> Result<Parameters, Error> {
+pub(super) fn parameters(node: &TextNode, owner: &str) -> Result<Parameters, Error> {
     let mut map_of = Map::new();
     for entry in map(node, &format!("an entry of `{owner}`"))? {
         map_of.insert(entry.name.clone(), scalar(&entry.node, &entry.name)?);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::key::{Key, Recipe, replace};
+use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::definition::{JobSource, MAX_JOBS, Sample};
-use crate::manifest::document::{Entry, Kind, Node};
+use crate::manifest::document::{MapEntry, NodeKind, TextNode};
 use crate::manifest::draft::Draft;
 use crate::manifest::error::{Error, suggestion};
 use crate::manifest::matrix::{Axis, Matrix};
@@ -19,8 +19,8 @@ use crate::scalar as word;
 const ROWS_APART: &str = "rows";
 
 /// A job's parameters are compared by themselves, so no recipe contains where they are from.
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ManifestKey] = &[
+    ManifestKey {
         name: "matrix",
         alias: None,
         flags: &["matrix"],
@@ -40,7 +40,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "params",
         alias: None,
         flags: &[],
@@ -54,7 +54,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.has_rows().then(|| ROWS_APART.into()),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "params_from",
         alias: None,
         flags: &["params-from"],
@@ -69,7 +69,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |_| None,
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "where",
         alias: None,
         flags: &["where"],
@@ -82,7 +82,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.filter.clone().map(Value::from),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "sample",
         alias: None,
         flags: &["sample", "seed"],
@@ -149,7 +149,7 @@ fn merge_source(file: &mut Draft, flags: &mut Draft) {
     file.params_from = params_from;
 }
 
-fn read_matrix(draft: &mut Draft, node: &Node) -> Result<Matrix, Error> {
+fn read_matrix(draft: &mut Draft, node: &TextNode) -> Result<Matrix, Error> {
     let mut matrix = Matrix::default();
     for entry in map(node, "`matrix`")? {
         let name = entry.name.as_str();
@@ -177,17 +177,17 @@ fn read_matrix(draft: &mut Draft, node: &Node) -> Result<Matrix, Error> {
     Ok(matrix)
 }
 
-fn axis(name: &str, node: &Node) -> Result<Axis, Error> {
+fn axis(name: &str, node: &TextNode) -> Result<Axis, Error> {
     match &node.kind {
-        Kind::List(items) => {
+        NodeKind::List(items) => {
             let values = items.iter().map(|item| scalar(item, name));
             let values = values.collect::<Result<_, _>>()?;
             Axis::values(name, values).map_err(|error| error.or_at(Some(&node.place)))
         }
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             if let [entry] = &entries[..]
                 && entry.name == "values"
-                && matches!(entry.node.kind, Kind::List(_))
+                && matches!(entry.node.kind, NodeKind::List(_))
             {
                 return axis(name, &entry.node);
             }
@@ -201,7 +201,7 @@ fn axis(name: &str, node: &Node) -> Result<Axis, Error> {
     }
 }
 
-fn range(name: &str, node: &Node, entries: &[Entry]) -> Result<Range, Error> {
+fn range(name: &str, node: &TextNode, entries: &[MapEntry]) -> Result<Range, Error> {
     let keys = ["from", "to", "step"];
     let mut parts = BTreeMap::new();
     for entry in entries {
@@ -222,12 +222,12 @@ fn range(name: &str, node: &Node, entries: &[Entry]) -> Result<Range, Error> {
 }
 
 /// An end or a step: its spelling reaches no job.
-fn range_part(node: &Node, name: &str) -> Result<Value, Error> {
+fn range_part(node: &TextNode, name: &str) -> Result<Value, Error> {
     match node.written.as_deref().and_then(word::range_number) {
         Some(number) => Ok(Value::Number(number)),
         None => match node.kind {
-            Kind::Int(value) => Ok(value.into()),
-            Kind::Float(value) => Ok(value.into()),
+            NodeKind::Int(value) => Ok(value.into()),
+            NodeKind::Float(value) => Ok(value.into()),
             _ => scalar(node, name),
         },
     }
@@ -254,8 +254,8 @@ fn write_matrix(matrix: &Matrix) -> Value {
     Value::Object(map)
 }
 
-fn read_params(draft: &mut Draft, node: &Node) -> Result<Vec<Parameters>, Error> {
-    if matches!(&node.kind, Kind::Text(text) if text == ROWS_APART) {
+fn read_params(draft: &mut Draft, node: &TextNode) -> Result<Vec<Parameters>, Error> {
+    if matches!(&node.kind, NodeKind::Text(text) if text == ROWS_APART) {
         return Ok(Vec::new());
     }
     let items = list(node, "params", "a list of maps, one for each job")?;
@@ -275,8 +275,8 @@ fn read_params(draft: &mut Draft, node: &Node) -> Result<Vec<Parameters>, Error>
     Ok(rows)
 }
 
-fn read_filter(node: &Node) -> Result<String, Error> {
-    if let Kind::Bool(value) = node.kind {
+fn read_filter(node: &TextNode) -> Result<String, Error> {
+    if let NodeKind::Bool(value) = node.kind {
         return Ok(value.to_string());
     }
     let expression = text(node, "where")?;
@@ -286,8 +286,8 @@ fn read_filter(node: &Node) -> Result<String, Error> {
     Ok(expression)
 }
 
-fn read_sample(node: &Node) -> Result<Sample, Error> {
-    if let Kind::Int(_) = node.kind {
+fn read_sample(node: &TextNode) -> Result<Sample, Error> {
+    if let NodeKind::Int(_) = node.kind {
         let count = number(node, "sample", 1, i64::from(MAX_JOBS))?;
         return Ok(Sample { count: count as u32, seed: 0 });
     }

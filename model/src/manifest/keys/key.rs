@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::manifest::definition::Manifest;
-use crate::manifest::document::Node;
+use crate::manifest::document::TextNode;
 use crate::manifest::draft::Draft;
 use crate::manifest::error::Error;
 
-pub(in crate::manifest) struct Key {
+pub(in crate::manifest) struct ManifestKey {
     pub(in crate::manifest) name: &'static str,
     /// What Docker or Compose calls it, if that is another name.
     pub(in crate::manifest) alias: Option<&'static str>,
@@ -16,10 +16,10 @@ pub(in crate::manifest) struct Key {
     /// The JSON Schema of its values.
     pub(in crate::manifest) schema: fn() -> Value,
     /// Reads the value from a file. A mistake has the place where it stands.
-    pub(in crate::manifest) read: fn(&mut Draft, &Node) -> Result<(), Error>,
+    pub(in crate::manifest) read: fn(&mut Draft, &TextNode) -> Result<(), Error>,
     /// Merges what the flags (second) say into what the file says. True if the value no longer stands in the file.
     pub(in crate::manifest) merge: fn(&mut Draft, &mut Draft) -> bool,
-    /// The value as [`Key::read`] reads it; absent where that makes the default.
+    /// The value as [`ManifestKey::read`] reads it; absent where that makes the default.
     pub(in crate::manifest) write: fn(&Manifest) -> Option<Value>,
     pub(in crate::manifest) recipe: Recipe,
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::key::{Key, Recipe, replace};
+use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::check;
 use crate::manifest::definition::Needs;
-use crate::manifest::document::{Entry, Kind};
+use crate::manifest::document::{MapEntry, NodeKind};
 use crate::manifest::error::{Error, suggestion};
 use crate::manifest::size::{parse_cpus, parse_size};
 use crate::manifest::values::{checked, map, number, parsed, scalar_text};
@@ -17,7 +17,7 @@ pub const ALL_GPUS: &str =
     "`gpus` is `all`, which differs from machine to machine; write how many each job needs";
 const NEED_KEYS: [&str; 8] = ["cpus", "cpu_millicore", "memory", "memory_gb", "gpus", "gpu", "shm", "disk"];
 
-pub(super) const KEYS: &[Key] = &[Key {
+pub(super) const KEYS: &[ManifestKey] = &[ManifestKey {
     name: "resources",
     alias: None,
     flags: &["cpus", "memory", "gpus", "shm-size", "disk"],
@@ -85,7 +85,7 @@ fn write(needs: &Needs) -> Value {
 }
 
 /// Reads resources under our names or an algorithm's; `owner` is the key they stand under.
-pub(in crate::manifest) fn read_needs(entries: &[Entry], owner: &str) -> Result<Needs, Error> {
+pub(in crate::manifest) fn read_needs(entries: &[MapEntry], owner: &str) -> Result<Needs, Error> {
     let mut needs = Needs::default();
     let mut given: BTreeMap<&str, &str> = BTreeMap::new();
     for entry in entries {
@@ -116,7 +116,7 @@ pub(in crate::manifest) fn read_needs(entries: &[Entry], owner: &str) -> Result<
                 needs.memory_bytes =
                     Some(checked(node, parsed(node, &gigabytes, parse_size)?, check::memory)?);
             }
-            "gpus" | "gpu" if matches!(&node.kind, Kind::Text(text) if text.trim() == "all") => {
+            "gpus" | "gpu" if matches!(&node.kind, NodeKind::Text(text) if text.trim() == "all") => {
                 return Err(node.error(ALL_GPUS));
             }
             "gpus" | "gpu" => needs.gpus = Some(number(node, &path, 0, 1024)? as u32),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::key::{Key, Recipe, replace};
+use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::check::MAX_RETRIES;
-use crate::manifest::document::{Kind, Node};
+use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
 use crate::manifest::policy::{MAX_LIMIT, MAX_LIMITS, MAX_PARALLEL, Retries, check_limit, parse_reason};
 use crate::manifest::size::parse_timeout;
@@ -14,8 +14,8 @@ use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
 use crate::reason::ReasonKind;
 
 /// They decide when and how often jobs are tried and what stops them, so no recipe contains them.
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ManifestKey] = &[
+    ManifestKey {
         name: "timeout",
         alias: None,
         flags: &["timeout"],
@@ -29,7 +29,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.timeout.map(|time| humantime::format_duration(time).to_string().into()),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "retries",
         alias: None,
         flags: &["retries"],
@@ -62,7 +62,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "retry_on",
         alias: None,
         flags: &["retry-on"],
@@ -78,7 +78,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "max_parallel",
         alias: None,
         flags: &["max-parallel"],
@@ -91,7 +91,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.policy.max_parallel.map(Value::from),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "limits",
         alias: None,
         flags: &["limit"],
@@ -113,7 +113,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "canary",
         alias: None,
         flags: &["canary"],
@@ -126,7 +126,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.policy.canary.map(Value::from),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "keep",
         alias: None,
         flags: &["keep"],
@@ -140,7 +140,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.policy.keep.map(|keep| keep.to_string().into()),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "priority",
         alias: None,
         flags: &["priority"],
@@ -162,14 +162,14 @@ fn count_schema() -> Value {
     json!({"type": "integer", "minimum": 1, "maximum": MAX_PARALLEL})
 }
 
-fn count(node: &Node, key: &str) -> Result<u32, Error> {
+fn count(node: &TextNode, key: &str) -> Result<u32, Error> {
     Ok(number(node, key, 1, i64::from(MAX_PARALLEL))? as u32)
 }
 
 /// A number for the job's own failures, or a map with a number for each account.
-fn read_retries(node: &Node) -> Result<Retries, Error> {
+fn read_retries(node: &TextNode) -> Result<Retries, Error> {
     let most = i64::from(MAX_RETRIES);
-    let Kind::Map(entries) = &node.kind else {
+    let NodeKind::Map(entries) = &node.kind else {
         let failures = number(node, "retries", 0, most)? as u32;
         return Ok(Retries { failures: Some(failures), ..Retries::default() });
     };
@@ -192,7 +192,7 @@ fn read_retries(node: &Node) -> Result<Retries, Error> {
     Ok(retries)
 }
 
-fn read_retry_on(node: &Node) -> Result<Vec<ReasonKind>, Error> {
+fn read_retry_on(node: &TextNode) -> Result<Vec<ReasonKind>, Error> {
     let mut kinds = Vec::new();
     for item in list(node, "retry_on", "a list of reasons, such as [exit, oom]")? {
         let kind = parse_reason(&text(item, "retry_on")?).map_err(|error| error.or_at(Some(&item.place)))?;
@@ -201,7 +201,7 @@ fn read_retry_on(node: &Node) -> Result<Vec<ReasonKind>, Error> {
     Ok(kinds)
 }
 
-fn read_limits(node: &Node) -> Result<BTreeMap<String, u32>, Error> {
+fn read_limits(node: &TextNode) -> Result<BTreeMap<String, u32>, Error> {
     let mut limits = BTreeMap::new();
     for entry in map(node, "`limits`")? {
         let key = format!("limits.{}", entry.name);

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::key::{Key, Recipe, replace};
+use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::check;
-use crate::manifest::document::{Kind, Node};
+use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::draft::Draft;
 use crate::manifest::error::Error;
 use crate::manifest::values::{checked, list, map, parsed, scalar_text, text};
 use crate::manifest::volume::VolumeMount;
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ManifestKey] = &[
+    ManifestKey {
         name: "name",
         alias: None,
         flags: &["name"],
@@ -26,7 +26,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| Some(json!(manifest.name)),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "image",
         alias: None,
         flags: &["image"],
@@ -40,7 +40,7 @@ pub(super) const KEYS: &[Key] = &[
         // Images are compared by their content, not by their names.
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "command",
         alias: None,
         flags: &[],
@@ -53,7 +53,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| Some(json!(manifest.command)),
         recipe: Recipe::Contains(|manifest, parts| parts.put("command", manifest.command.clone())),
     },
-    Key {
+    ManifestKey {
         name: "env",
         alias: None,
         flags: &["env", "env-file"],
@@ -75,7 +75,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| Some(json!(manifest.env)),
         recipe: Recipe::Contains(|manifest, parts| parts.put("env", json!(manifest.env))),
     },
-    Key {
+    ManifestKey {
         name: "volumes",
         alias: None,
         flags: &["volume"],
@@ -108,8 +108,8 @@ fn word() -> Value {
     json!({"type": ["string", "number", "boolean"]})
 }
 
-fn read_command(draft: &mut Draft, node: &Node) -> Result<Vec<String>, Error> {
-    if let Kind::Text(line) = &node.kind {
+fn read_command(draft: &mut Draft, node: &TextNode) -> Result<Vec<String>, Error> {
+    if let NodeKind::Text(line) = &node.kind {
         let words: Vec<String> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
         return Err(node.error(format!(
             "`command` is one text; write a list, so that no shell is needed to take it apart: [{}]",
@@ -124,7 +124,7 @@ fn read_command(draft: &mut Draft, node: &Node) -> Result<Vec<String>, Error> {
     checked(node, words, check::command)
 }
 
-fn read_env(draft: &mut Draft, node: &Node) -> Result<BTreeMap<String, String>, Error> {
+fn read_env(draft: &mut Draft, node: &TextNode) -> Result<BTreeMap<String, String>, Error> {
     let mut env = BTreeMap::new();
     for entry in map(node, "`env`")? {
         let name = entry.name.as_str();
@@ -136,7 +136,7 @@ fn read_env(draft: &mut Draft, node: &Node) -> Result<BTreeMap<String, String>, 
     Ok(env)
 }
 
-fn read_volumes(draft: &mut Draft, node: &Node) -> Result<Vec<VolumeMount>, Error> {
+fn read_volumes(draft: &mut Draft, node: &TextNode) -> Result<Vec<VolumeMount>, Error> {
     let mut volumes = Vec::new();
     for item in list(node, "volumes", "a list of name:/path")? {
         draft.places.put(format!("volumes.{}", volumes.len()), item.place.clone());

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::key::{Key, Recipe, replace};
+use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::choice::{Containers, Pull};
-use crate::manifest::document::{Kind, Node};
+use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
 use crate::manifest::sandbox::{
     MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
@@ -14,8 +14,8 @@ use crate::manifest::sandbox::{
 use crate::manifest::size::{parse_size, parse_timeout};
 use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ManifestKey] = &[
+    ManifestKey {
         name: "entrypoint",
         alias: None,
         flags: &["entrypoint"],
@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
             parts.put("entrypoint", manifest.sandbox.entrypoint.clone())
         }),
     },
-    Key {
+    ManifestKey {
         name: "working_dir",
         alias: None,
         flags: &["workdir"],
@@ -46,7 +46,7 @@ pub(super) const KEYS: &[Key] = &[
             parts.put("working_dir", manifest.sandbox.working_dir.clone())
         }),
     },
-    Key {
+    ManifestKey {
         name: "platform",
         alias: None,
         flags: &["platform"],
@@ -66,7 +66,7 @@ pub(super) const KEYS: &[Key] = &[
             parts.put("machine", json!(machine));
         }),
     },
-    Key {
+    ManifestKey {
         name: "tmpfs",
         alias: None,
         flags: &["tmpfs"],
@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
             parts.put("tmpfs", paths);
         }),
     },
-    Key {
+    ManifestKey {
         name: "groups",
         alias: Some("group_add"),
         flags: &["group-add"],
@@ -121,7 +121,7 @@ pub(super) const KEYS: &[Key] = &[
             parts.put("groups", groups);
         }),
     },
-    Key {
+    ManifestKey {
         name: "cache",
         alias: None,
         flags: &["cache"],
@@ -134,7 +134,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.sandbox.cache.clone().map(Value::from),
         recipe: Recipe::Contains(|manifest, parts| parts.put("cache", manifest.sandbox.cache.clone())),
     },
-    Key {
+    ManifestKey {
         name: "containers",
         alias: None,
         flags: &["containers"],
@@ -149,7 +149,7 @@ pub(super) const KEYS: &[Key] = &[
         recipe: Recipe::Contains(|manifest, parts| parts.put("shared", manifest.shares_containers())),
     },
     // How a job is stopped, where its image comes from, and the limits that it fails at: no recipe contains these.
-    Key {
+    ManifestKey {
         name: "stop_signal",
         alias: None,
         flags: &["stop-signal"],
@@ -162,7 +162,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.sandbox.stop_signal.clone().map(Value::from),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "stop_grace",
         alias: Some("stop_grace_period"),
         flags: &["stop-timeout"],
@@ -179,7 +179,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "pull",
         alias: Some("pull_policy"),
         flags: &["pull"],
@@ -192,7 +192,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.sandbox.pull.map(|pull| pull.name().into()),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "pids",
         alias: Some("pids_limit"),
         flags: &["pids-limit"],
@@ -205,7 +205,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| manifest.sandbox.pids.map(Value::from),
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "ulimits",
         alias: None,
         flags: &["ulimit"],
@@ -227,7 +227,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "log_limit",
         alias: None,
         flags: &["log-limit"],
@@ -260,7 +260,7 @@ fn ulimits_schema() -> Value {
     json!({"type": "object", "properties": limits, "additionalProperties": false})
 }
 
-fn read_words(node: &Node) -> Result<Vec<String>, Error> {
+fn read_words(node: &TextNode) -> Result<Vec<String>, Error> {
     let mut words = Vec::new();
     for item in list(node, "entrypoint", "a list of words")? {
         words.push(scalar_text(item, "entrypoint", "words")?);
@@ -271,23 +271,23 @@ fn read_words(node: &Node) -> Result<Vec<String>, Error> {
     }
 }
 
-fn read_tmpfs(node: &Node) -> Result<Vec<Tmpfs>, Error> {
+fn read_tmpfs(node: &TextNode) -> Result<Vec<Tmpfs>, Error> {
     let items = list(node, "tmpfs", "a list of paths, such as [/scratch:1GiB]")?;
     items.iter().map(|item| parsed(item, &text(item, "tmpfs")?, str::parse)).collect()
 }
 
-fn read_groups(node: &Node) -> Result<Vec<u32>, Error> {
+fn read_groups(node: &TextNode) -> Result<Vec<u32>, Error> {
     let items = list(node, "groups", "a list of group ids, such as [1001]")?;
     items.iter().map(|item| Ok(number(item, "groups", 0, u32::MAX.into())? as u32)).collect()
 }
 
-fn read_ulimits(node: &Node) -> Result<BTreeMap<String, (i64, i64)>, Error> {
+fn read_ulimits(node: &TextNode) -> Result<BTreeMap<String, (i64, i64)>, Error> {
     let mut ulimits = BTreeMap::new();
     for entry in map(node, "`ulimits`")? {
         let name = entry.name.as_str();
         let key = format!("ulimits.{name}");
         let limits = match &entry.node.kind {
-            Kind::Map(entries) => {
+            NodeKind::Map(entries) => {
                 let of = |wanted: &str| {
                     let found = entries.iter().find(|entry| entry.name == wanted);
                     let found =

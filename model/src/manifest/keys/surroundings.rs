@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::key::{Key, Recipe, replace};
+use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::choice::{Goal, Network, OnDisconnect};
-use crate::manifest::document::Node;
+use crate::manifest::document::TextNode;
 use crate::manifest::error::Error;
 use crate::manifest::values::{checked, map, parsed, scalar_text, text};
 use crate::manifest::{check, goals, reported};
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ManifestKey] = &[
+    ManifestKey {
         name: "network",
         alias: None,
         flags: &["network"],
@@ -25,7 +25,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| Some(manifest.network.name().into()),
         recipe: Recipe::Contains(|manifest, parts| parts.put("network", manifest.network.name())),
     },
-    Key {
+    ManifestKey {
         name: "user",
         alias: None,
         flags: &["user"],
@@ -40,7 +40,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| Some(manifest.user.to_string().into()),
         recipe: Recipe::Contains(|manifest, parts| parts.put("user", manifest.user.to_string())),
     },
-    Key {
+    ManifestKey {
         name: "results",
         alias: None,
         flags: &["results"],
@@ -53,7 +53,7 @@ pub(super) const KEYS: &[Key] = &[
         write: |manifest| Some(json!(manifest.results)),
         recipe: Recipe::Contains(|manifest, parts| parts.put("results", manifest.results.as_str())),
     },
-    Key {
+    ManifestKey {
         name: "metrics",
         alias: None,
         flags: &["metrics", "require-metric"],
@@ -84,7 +84,7 @@ pub(super) const KEYS: &[Key] = &[
             parts.put("require", manifest.require.clone());
         }),
     },
-    Key {
+    ManifestKey {
         name: "timezone",
         alias: None,
         flags: &["timezone"],
@@ -99,7 +99,7 @@ pub(super) const KEYS: &[Key] = &[
             parts.put("timezone", manifest.timezone.as_deref().unwrap_or("UTC"));
         }),
     },
-    Key {
+    ManifestKey {
         name: "goals",
         alias: None,
         flags: &["goal"],
@@ -116,7 +116,7 @@ pub(super) const KEYS: &[Key] = &[
         // How results are ranked.
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "agents",
         alias: None,
         flags: &["agent-label"],
@@ -136,7 +136,7 @@ pub(super) const KEYS: &[Key] = &[
         // Those that name the kind of machine are in it with `platform`.
         recipe: Recipe::Omits,
     },
-    Key {
+    ManifestKey {
         name: "on_disconnect",
         alias: None,
         flags: &["on-disconnect"],
@@ -151,7 +151,7 @@ pub(super) const KEYS: &[Key] = &[
     },
 ];
 
-fn read_agents(node: &Node) -> Result<BTreeMap<String, String>, Error> {
+fn read_agents(node: &TextNode) -> Result<BTreeMap<String, String>, Error> {
     let mut labels = BTreeMap::new();
     for entry in map(node, "`agents`")? {
         let value = scalar_text(&entry.node, &format!("agents.{}", entry.name), "a label's value")?;
