@@ -35,6 +35,7 @@ mod open;
 mod options;
 mod order;
 mod output;
+mod pages;
 mod postgres;
 mod provenance;
 mod remarks;

@@ -17,7 +17,8 @@ use self::space::Space;
 use crate::manifest::{Error, JobSource, Manifest};
 use crate::parameters::Parameters;
 
-/// No more combinations than this are looked at to find the jobs among them. A `sample` looks at [`MAX_JOBS`] at most.
+/// No more combinations than this are looked at to find the jobs among them. A `sample` looks at
+/// [`MAX_JOBS`](crate::manifest::MAX_JOBS) at most.
 pub const MAX_LOOKED_AT: u128 = 50_000_000;
 
 impl Manifest {
@@ -76,7 +77,7 @@ impl<'m> Points<'m> {
 enum ChosenJobs {
     /// The first so many: all of them.
     First(u32),
-    /// In rising order. Small spaces, the only ones of which very many can be chosen, have small indices.
+    /// In rising order. Only small spaces can have very many chosen jobs, and these have small indices.
     Small(Vec<u32>),
     Large(Vec<u128>),
 }
