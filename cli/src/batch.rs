@@ -8,7 +8,7 @@ use crate::output::say;
 /// Things in a row that found the coordinator or the store away before the rest is given up.
 const AWAY: usize = 3;
 
-/// What came of the things so far.
+/// The outcome so far.
 #[derive(Debug)]
 pub(crate) struct BatchOutcome {
     things: usize,
@@ -29,7 +29,7 @@ impl BatchOutcome {
         Self { things, is_single: false, failed: 0, away_in_a_row: 0 }
     }
 
-    /// Notes what came of one thing; nothing is returned for one that failed. An error ends the batch.
+    /// Notes the outcome of one thing; nothing is returned for one that failed. An error ends the batch.
     pub(crate) fn note<T>(&mut self, thing: &str, outcome: Result<T, Error>) -> Result<Option<T>, Error> {
         let error = match outcome {
             Ok(value) => {

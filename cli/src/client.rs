@@ -178,7 +178,7 @@ impl Client {
         ask!(self, list_outputs, request)
     }
 
-    /// How a published result came about: a JSON object.
+    /// The provenance of a published result: a JSON object.
     pub(crate) async fn result(&self, sweep: &str, job: u32) -> Result<String, Error> {
         let request = v1::ShowResultRequest { sweep: sweep.to_owned(), job };
         Ok(ask!(self, show_result, request)?.record)

@@ -1,5 +1,5 @@
-//! What a shell is told when a user presses Tab: commands and flags, and the names of sweeps, jobs, agents, metrics, volumes
-//! and tags, which the coordinator is asked for. Which argument takes which names is told by its value's name in the help.
+//! What a shell gets when a user presses Tab: commands and flags, and the names of sweeps, jobs, agents, metrics, volumes
+//! and tags, which the coordinator is asked for. The name of an argument's value in the help says which names it takes.
 //! A coordinator that does not answer in time completes nothing; the shell never waits longer for it.
 
 use std::collections::BTreeSet;

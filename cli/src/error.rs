@@ -17,7 +17,7 @@ pub(crate) enum Error {
     /// A job was run, and failed.
     #[error("{0}")]
     JobFailed(String),
-    /// The sweep that was waited for has jobs that did not succeed; told already.
+    /// The sweep that was waited for has jobs that did not succeed; printed already.
     #[error("")]
     SweepFailed,
     /// The command line, a manifest or a setting is wrong.
@@ -31,10 +31,10 @@ pub(crate) enum Error {
     /// The coordinator can't be reached.
     #[error("{0}")]
     Unreachable(String),
-    /// The user pressed Ctrl-C; told already.
+    /// The user pressed Ctrl-C; printed already.
     #[error("")]
     Interrupted,
-    /// Nobody reads the output any more.
+    /// The reader of the output has left.
     #[error("")]
     OutputClosed,
 }

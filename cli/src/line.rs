@@ -34,7 +34,7 @@ const TRIES: usize = 3;
 /// How often a call is asked again, and how long: all coordinators are asked before there is a pause.
 const RETRIES: usize = 8;
 const RETRYING: Duration = Duration::from_secs(40);
-/// What takes longer is told.
+/// What takes longer is mentioned.
 const SLOW: Duration = Duration::from_secs(2);
 /// The largest answer that is taken.
 const LARGEST_MESSAGE: usize = 64 << 20;
@@ -46,7 +46,7 @@ const ANYBODY: &str = "/btctl.v1.Sweeps/IsAnybodyThere";
 pub(crate) struct Coordinators {
     coordinators: Arc<Vec<(String, Channel)>>,
     current: Arc<AtomicUsize>,
-    /// That something takes long has been told.
+    /// It was said already that something takes long.
     told: Arc<AtomicBool>,
 }
 

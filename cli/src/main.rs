@@ -57,7 +57,7 @@ fn say_usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let shown = output::terminal::visible(&text);
     if shown == text {
-        // With clap's colours. When the output is closed, nobody reads it.
+        // With clap's colours. If the output is closed, it is lost.
         error.print().ok();
     } else {
         output::say(shown.trim_end());

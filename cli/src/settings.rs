@@ -63,7 +63,7 @@ pub(crate) const VARIABLES: [(&str, &str); 4] = [
     ("NO_COLOR", "If it is set, nothing has colours"),
 ];
 
-/// What the command line says of the settings; the environment's word is told apart by [`SettingSource`].
+/// What the command line says of the settings; [`SettingSource`] says which values are from the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct SettingFlags {
     /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, separated by commas, are tried in turn.

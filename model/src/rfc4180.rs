@@ -30,7 +30,7 @@ pub struct CsvReader<'t> {
 }
 
 impl CsvCell {
-    /// True for a cell of which nothing was written, not even quotes.
+    /// True for an empty cell without quotes.
     pub fn is_missing(&self) -> bool {
         self.text.is_empty() && !self.quoted
     }

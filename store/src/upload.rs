@@ -26,7 +26,7 @@ const BUCKET_PART: u64 = 8 << 20;
 const FILE_PART: u64 = 1 << 20;
 /// Parts that a file in a bucket may have.
 const MOST_PARTS: u64 = 10_000;
-/// Where nobody knows how long a file will be, its parts double in size each time that so many were sent.
+/// If a file's length is not known, its parts double in size each time that so many were sent.
 const DOUBLES: u64 = 1_000;
 
 /// A file that is being written. Dropped unfinished, it never appears.
@@ -212,7 +212,7 @@ impl Upload {
         Some(Progress { id: id.clone(), at, expected: self.expected, parts })
     }
 
-    /// Bytes of the part that is being filled. Parts are of one size where that of the file is known, as some servers
+    /// Bytes of the part that is being filled. Parts are of one size if the file's size is known, as some servers
     /// want it.
     fn part_bytes(&self) -> u64 {
         if self.store.parts.is_none() {

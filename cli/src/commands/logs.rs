@@ -139,7 +139,7 @@ impl Logs {
         self.since.is_none_or(|since| line.time >= since)
     }
 
-    /// The logs of all jobs that failed, each below a heading as `tail` writes it. One that can't be had is told, and the
+    /// The logs of all jobs that failed, each below a heading as `tail` writes it. One that can't be had is reported, and the
     /// others follow.
     async fn print_failed(&self, client: &Client) -> Result<(), Error> {
         let sweep = &self.target.sweep;

@@ -112,7 +112,7 @@ pub(crate) async fn detach(state_dir: &UpDir, listen: Option<SocketAddr>) -> Res
     }
 }
 
-/// The error of a start that has ended: its own last words and exit code.
+/// The error of a failed start: its own last words and exit code.
 fn ended_with(code: Option<i32>, said: &str) -> Error {
     let lines: Vec<_> = said.lines().collect();
     let last = lines.iter().rposition(|line| line.starts_with(LAST_WORDS));
@@ -137,7 +137,7 @@ fn tail(log: &mut File, from: u64) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Ends the `btctl up` of a state directory, and returns when it has ended. Without `now`, its running jobs may finish first.
+/// Ends the `btctl up` of a state directory, and returns when it is down. Without `now`, its running jobs may finish first.
 pub(crate) async fn down(state_dir: &UpDir, now: bool) -> Result<(), Error> {
     let Some(first) = holder(state_dir)? else {
         say(&format!("no btctl up runs in {}", state_dir.dir().display()));

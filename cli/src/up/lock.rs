@@ -59,7 +59,7 @@ impl Lock {
     }
 }
 
-/// Who holds the lock; none if nobody does.
+/// Who holds the lock, if it is held.
 pub(super) fn holder(state_dir: &UpDir) -> Result<Option<Holder>, Error> {
     let path = state_dir.lock_file();
     let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));

@@ -58,7 +58,7 @@ const LISTEN: &str = "127.0.0.1:7600";
 const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// Runs all of it until told to end.
+/// Runs all of it until a signal.
 pub(crate) async fn run(mut plan: UpPlan) -> Result<(), Error> {
     plan.state_dir.create()?;
     let mut lock = Lock::take(&plan.state_dir)?;
@@ -69,7 +69,7 @@ pub(crate) async fn run(mut plan: UpPlan) -> Result<(), Error> {
     };
     let remembered = RememberedArguments::add_to(given, &plan.state_dir, plan.forget)?;
     let mut signals = Signals::listen()?;
-    // What is missing is told before anything is started.
+    // What is missing is said before anything is started.
     if let Some(options) = &plan.agent {
         bt_agent::check(options).await?;
     }
@@ -133,7 +133,7 @@ async fn serve(
         tokio::select! {
             address = &mut is_ready => match address {
                 Ok(address) => break address,
-                // It has ended without being ready, and says why.
+                // It stopped before it was ready, and says why.
                 Err(_) => return coordinator.await,
             },
             served = &mut coordinator => return served,

@@ -12,7 +12,7 @@ pub(super) fn lower(expr: &Expr<'_>) -> Result<Node, ExpressionFault> {
     lower_at(expr, 0)
 }
 
-/// `depth` is that of the node in the tree; what is chained by `and` or `or` stands side by side.
+/// `depth` is the node's depth in the tree; operands of `and` and `or` are at one depth.
 fn lower_at(expr: &Expr<'_>, depth: usize) -> Result<Node, ExpressionFault> {
     if depth > MAX_DEPTH {
         return Err(ExpressionFault::new(format!("its parts are nested deeper than {MAX_DEPTH}, the limit")));

@@ -12,7 +12,7 @@ use crate::image;
 const LEAST_CPU_MILLIS: u64 = 10;
 /// The largest uid and gid that container engines take.
 const MOST_ID: u32 = i32::MAX as u32;
-/// The most files that Linux lets a process open (`fs.nr_open`), where nobody has changed it.
+/// The most files that Linux lets a process open (`fs.nr_open`) unless it was changed.
 const MOST_FILES: i64 = 1 << 20;
 
 impl Manifest {

@@ -6,7 +6,7 @@ use std::fmt;
 /// One mistake: the first that was found. Its text names the thing, what is wrong, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
-    /// The file, or another name for where the text came from.
+    /// The file, or another name for the source of the text.
     pub origin: Option<String>,
     /// Counted from 1.
     pub line: Option<u32>,

@@ -1,4 +1,4 @@
-//! Texts that look like numbers or booleans in other languages: they are passed on as they are, and the user is told.
+//! Texts that look like numbers or booleans in other languages: they are passed on as they are, with a note for the user.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::scalar;
 
 /// Values of an axis, and rows, that are looked through.
 const LOOKED_THROUGH: usize = 10_000;
-/// Parameters that are told of.
+/// Parameters that notes are made for.
 const TOLD: usize = 5;
 
 impl Manifest {

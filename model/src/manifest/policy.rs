@@ -35,7 +35,7 @@ pub struct Retries {
 const SHORTEST_KEEP: Duration = Duration::from_secs(1);
 const LONGEST_KEEP: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// How long a sweep's results are kept after its last job has ended.
+/// How long a sweep's results are kept after its last job has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     Forever,

@@ -22,7 +22,7 @@ impl Manifest {
     }
 }
 
-/// Reads a manifest, in our form or in that of an algorithm's.
+/// Reads a manifest, in our form or in an algorithm's.
 pub(super) fn read(root: &TextNode) -> Result<Draft, Error> {
     if let NodeKind::Map(entries) = &root.kind
         && let Some(entry) = entries.iter().find(|entry| entry.name == "container_parameters")

@@ -1,5 +1,5 @@
 //! What makes two jobs the same. Jobs are identical if they have the same recipe, image, parameters, and content of
-//! volumes: then the result of one is the result of the other, as far as btctl can tell.
+//! volumes: then the result of one is the result of the other, if nothing else influences them.
 
 use super::definition::Manifest;
 use super::keys::{self, Parts, Recipe};

@@ -10,7 +10,7 @@ use super::goals::Goals;
 use crate::commands::jobs::{object, parameters_of};
 use crate::error::Error;
 
-/// Agents and images that are told of a sweep.
+/// Agents and images that are named for a sweep.
 const NAMED: usize = 20;
 
 /// Jobs as they come: all of the first sweep, then all of the second.

@@ -34,7 +34,7 @@ impl JobSpool {
         self.file.write_all(&size).and_then(|()| self.file.write_all(&self.encoded)).map_err(failed)
     }
 
-    /// The jobs as they came.
+    /// The jobs as they arrived.
     pub(super) fn jobs(self) -> Result<impl Iterator<Item = Result<v1::Job, Error>>, Error> {
         let mut file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
         let end = file.stream_position().map_err(failed)?;

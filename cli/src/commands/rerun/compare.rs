@@ -1,4 +1,4 @@
-//! What came out of a rerun beside what was published, and what may explain a difference.
+//! The results of a rerun beside the published ones, and what may explain a difference.
 
 use std::collections::BTreeMap;
 

@@ -209,7 +209,7 @@ impl Again {
         }
     }
 
-    /// Why an agent can't run the job, as far as that can be said here.
+    /// Why an agent can't run the job, if that can be known here.
     fn misfit(&self, agent: &v1::Agent) -> Option<String> {
         if agent.state != "ready" {
             return Some(format!("it is {}", agent.state));

@@ -12,7 +12,7 @@ pub(super) struct FileContent {
     /// What it is called, for people.
     name: String,
     replies: Streaming<v1::DownloadReply>,
-    /// What came last and is not decoded yet.
+    /// What was received last and is not decoded yet.
     rest: Vec<u8>,
     taken: usize,
     /// None where it is stored as it is.

@@ -107,7 +107,7 @@ impl FetchDir {
         stat.f_bavail.checked_mul(stat.f_frsize)
     }
 
-    /// Where the file grows: the same place whenever it is fetched, and that of no other.
+    /// Where the file grows: the same place whenever it is fetched, and no other file's.
     pub(super) fn part(&self, file: &File) -> PathBuf {
         let name = words::hex(&Sha256::digest(&file.path)[..8]);
         let content = file.sha256.as_deref().and_then(|hash| hash.get(..16)).unwrap_or("unpublished");
@@ -179,7 +179,7 @@ impl Fetch<'_> {
                 file.job, file.path, file.size
             )));
         }
-        // A running job may have stored it anew since it was listed. A compressed one that is cut off is told by itself.
+        // A running job may have stored it anew since it was listed. A compressed one that is cut off is noticed anyway.
         let is_fixed =
             file.sha256.is_none() && !file.compressed && !file.state.is_some_and(AttemptState::is_live);
         if is_fixed && part.size != file.size {
@@ -212,7 +212,7 @@ impl Fetch<'_> {
                     let Some(pause) = pauses.next() else { return Err((*status).into()) };
                     tokio::time::sleep(pause).await;
                     if file.sha256.is_none() {
-                        // It may be another file by now, and nobody could tell.
+                        // It may be another file by now, and the difference would not be noticed.
                         part.begin_anew().await?;
                     }
                 }

@@ -36,7 +36,7 @@ Files that already exist with the right SHA-256 are not fetched again, and an in
 stopped. If a file is missing or damaged in the store, it is listed, all others are fetched, and the exit code is 1. \
 If a file already exists with other content, nothing is written, unless --overwrite is given.";
 
-/// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
+/// Fetch published results into DIR/JOB/; each file's SHA-256 is verified before it gets its name. With --partial,
 /// fetch files that unpublished attempts have stored; these have no SHA-256, only a size, and none if they are
 /// compressed.
 #[derive(Clone, Debug, clap::Args)]

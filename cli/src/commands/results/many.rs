@@ -43,7 +43,7 @@ pub(super) fn split<'f>(files: &[&'f File]) -> (Vec<Request<'f>>, Vec<&'f File>)
     (requests, alone)
 }
 
-/// A file that came whole, and where it goes.
+/// A file that was received whole, and where it goes.
 struct Whole {
     part: PathBuf,
     target: PathBuf,

@@ -149,7 +149,7 @@ struct File {
     state: Option<AttemptState>,
 }
 
-/// A file's job and path, by which it is told apart.
+/// A file's job and path, which identify it.
 type FileKey<'f> = (u32, &'f str);
 
 impl fmt::Display for File {

@@ -192,13 +192,13 @@ pub(crate) fn tell(submitted: &v1::SubmitReply) {
         jobs => format!("{jobs} jobs"),
     };
     let queued = match submitted.existed {
-        true => "was queued before, with the same idempotency key",
-        false => "is queued",
+        true => "queued before, with the same idempotency key",
+        false => "queued",
     };
-    output::say(&format!("sweep {} ({}): {count}; it {queued}", submitted.name, submitted.id));
+    output::say(&format!("sweep {} ({}): {count} {queued}", submitted.name, submitted.id));
 }
 
-/// Prints what a script wants to know; people have been told.
+/// Prints what a script wants to know; people have read it already.
 pub(crate) fn print_unless_told(submitted: &v1::SubmitReply, format: OutputFormat) -> Result<(), Error> {
     match format {
         OutputFormat::Table | OutputFormat::Wide => Ok(()),

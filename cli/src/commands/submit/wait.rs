@@ -15,14 +15,14 @@ use crate::output::{reasons, say, terminal, words};
 const LOOK: Duration = Duration::from_millis(500);
 /// How often a line is written where there is no terminal.
 const LINE: Duration = Duration::from_secs(10);
-/// How long nothing may run before the reasons are told.
+/// How long nothing may run before the reasons are printed.
 const QUIET: Duration = Duration::from_secs(3);
 /// Reasons that a line names.
 const REASONS: usize = 3;
 /// How long the coordinator may be away.
 const AWAY: Duration = Duration::from_secs(600);
 
-/// Waits until every job has ended. Ctrl-C ends the waiting, not the sweep.
+/// Waits until every job is finished. Ctrl-C ends the waiting, not the sweep.
 pub(crate) async fn wait(client: &Client, id: &str, name: &str) -> Result<(), Error> {
     tokio::select! {
         ended = watch(client, id) => {
@@ -169,7 +169,7 @@ impl Display {
     }
 }
 
-/// Says what the sweep came to.
+/// Prints the sweep's outcome.
 fn summarise(shown: &SweepReport) -> Result<(), Error> {
     let address = words::address(&shown.sweep);
     let name = &shown.sweep.name;

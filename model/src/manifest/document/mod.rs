@@ -21,7 +21,7 @@ pub(super) const MAX_TEXT: usize = 64 << 20;
 pub(super) struct TextNode {
     pub(super) place: TextPlace,
     pub(super) kind: NodeKind,
-    /// The value as it was written: `1.10` stays `1.10`. Of texts, only those of YAML that have no quotes.
+    /// The value as it was written: `1.10` stays `1.10`. Of texts, only YAML's without quotes have it.
     pub(super) written: Option<String>,
 }
 

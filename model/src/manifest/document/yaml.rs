@@ -71,7 +71,7 @@ impl YamlReader<'_> {
         let place = place_of(self.origin, span.start.line(), span.start.col());
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                // The parser calls a value of which nothing is written `~`.
+                // The parser calls an empty value `~`.
                 let nothing = style == ScalarStyle::Plain && span.is_empty();
                 let text = if nothing { Cow::Borrowed("") } else { text };
                 let node = scalar_node(place, &text, style, tag.as_deref())?;
