@@ -47,10 +47,11 @@ bench: build ## Measure against docker run, Celery, Dask, Swarm and bare Postgre
 	@scripts/images test
 	@scripts/bench $(PARTS)
 
-check: ## Prove what can be proved: format, lints, licences, who depends on whom, the queries' data
+check: ## Prove what can be proved: format, lints, docs, licences, who depends on whom, the queries' data
 	@scripts/tools
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	cargo deny --log-level error check bans licenses sources
 	cargo machete
 	scripts/sqlx-prepare --check
@@ -58,9 +59,11 @@ check: ## Prove what can be proved: format, lints, licences, who depends on whom
 fmt: ## Format the code
 	cargo fmt
 
-docs: ## Write the pages of docs/ that are made from the code: SETTINGS.md and schemas/
+docs: ## Write the pages of docs/ that are made from the code, and build docs/ as a book, target/book/index.html
+	@scripts/tools mdbook
 	cargo build --locked -p btctl
 	target/debug/btctl reference --dir docs
+	mdbook build
 
 sqlx: ## Write the offline data of the compile-time checked queries
 	scripts/sqlx-prepare

@@ -8,9 +8,9 @@ use crate::output::say;
 /// Things in a row that found the coordinator or the store away before the rest is given up.
 const AWAY: usize = 3;
 
-/// What came of the things so far.
+/// The outcome so far.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct BatchOutcome {
     things: usize,
     /// The user named one thing, whose error is the command's.
     is_single: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Batch {
     away_in_a_row: usize,
 }
 
-impl Batch {
+impl BatchOutcome {
     /// Things that the user named. If it is only one, its error is the command's, with its exit code.
     pub(crate) fn of_named(things: usize) -> Self {
         Self { things, is_single: things == 1, failed: 0, away_in_a_row: 0 }
@@ -29,7 +29,7 @@ impl Batch {
         Self { things, is_single: false, failed: 0, away_in_a_row: 0 }
     }
 
-    /// Notes what came of one thing; nothing is returned for one that failed. An error ends the batch.
+    /// Notes the outcome of one thing; nothing is returned for one that failed. An error ends the batch.
     pub(crate) fn note<T>(&mut self, thing: &str, outcome: Result<T, Error>) -> Result<Option<T>, Error> {
         let error = match outcome {
             Ok(value) => {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn one_that_fails_does_not_stop_the_others() {
-        let mut batch = Batch::of_named(3);
+        let mut batch = BatchOutcome::of_named(3);
         assert!(batch.note("a", Ok(1)).unwrap().is_some());
         assert!(batch.note("b", missing()).unwrap().is_none());
         assert!(batch.note("c", Ok(3)).unwrap().is_some());
@@ -89,12 +89,12 @@ mod tests {
 
     #[test]
     fn a_single_thing_keeps_its_error() {
-        assert!(matches!(Batch::of_named(1).note("a", missing()), Err(Error::NotFound(_))));
+        assert!(matches!(BatchOutcome::of_named(1).note("a", missing()), Err(Error::NotFound(_))));
     }
 
     #[test]
     fn what_all_would_meet_ends_the_batch() {
-        let mut batch = Batch::of_found(9);
+        let mut batch = BatchOutcome::of_found(9);
         assert!(matches!(batch.note("a", Err::<(), _>(Error::Interrupted)), Err(Error::Interrupted)));
         batch.note("b", away()).unwrap();
         batch.note("c", Ok(())).unwrap();

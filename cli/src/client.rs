@@ -6,16 +6,16 @@ use bt_proto::v1::{self, ShowSweepRequest};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::error::Error;
-use crate::line::Line;
+use crate::error::{Error, is_broken_off};
+use crate::line::Coordinators;
 use crate::settings::Settings;
 
-pub(crate) use crate::line::{is_broken_off, waits};
+pub(crate) use crate::line::waits;
 
 /// A connection to the coordinators that were named. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    line: Line,
+    line: Coordinators,
 }
 
 /// One call, asked again while no coordinator answers.
@@ -45,7 +45,7 @@ macro_rules! ask_once {
 
 impl Client {
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, Error> {
-        Ok(Self { line: Line::open(settings).await? })
+        Ok(Self { line: Coordinators::open(settings).await? })
     }
 
     /// Which coordinator is asked now.
@@ -93,11 +93,11 @@ impl Client {
         Ok(ask_once!(self, remove_sweep, request)?)
     }
 
-    pub(crate) async fn show(&self, sweep: &str) -> Result<Shown, Error> {
+    pub(crate) async fn show(&self, sweep: &str) -> Result<SweepReport, Error> {
         let request = ShowSweepRequest { sweep: sweep.to_owned() };
         let reply = ask!(self, show_sweep, request)?;
         let sweep = reply.sweep.ok_or(bt_proto::convert::Malformed::Missing("sweep"))?;
-        Ok(Shown {
+        Ok(SweepReport {
             counts: sweep.counts.unwrap_or_default(),
             sweep,
             manifest: reply.manifest,
@@ -178,7 +178,7 @@ impl Client {
         ask!(self, list_outputs, request)
     }
 
-    /// How a published result came about: a JSON object.
+    /// The provenance of a published result: a JSON object.
     pub(crate) async fn result(&self, sweep: &str, job: u32) -> Result<String, Error> {
         let request = v1::ShowResultRequest { sweep: sweep.to_owned(), job };
         Ok(ask!(self, show_result, request)?.record)
@@ -308,7 +308,7 @@ impl Client {
 
 /// A sweep and what is to be said of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
+pub(crate) struct SweepReport {
     pub(crate) sweep: v1::Sweep,
     pub(crate) counts: v1::Counts,
     /// JSON.

@@ -1,5 +1,5 @@
-//! What a shell is told when a user presses Tab: commands and flags, and the names of sweeps, jobs, agents, metrics, volumes
-//! and tags, which the coordinator is asked for. Which argument takes which names is told by its value's name in the help.
+//! What a shell gets when a user presses Tab: commands and flags, and the names of sweeps, jobs, agents, metrics, volumes
+//! and tags, which the coordinator is asked for. The name of an argument's value in the help says which names it takes.
 //! A coordinator that does not answer in time completes nothing; the shell never waits longer for it.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use bt_proto::v1;
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
 use clap_complete::{CompleteEnv, Shell};
@@ -15,7 +15,6 @@ use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 
 use crate::client::Client;
-use crate::commands::Cli;
 use crate::error::Error;
 use crate::settings::{SettingFlags, Settings};
 
@@ -29,8 +28,8 @@ const SWEEPS: u32 = 1_000;
 const JOBS: u32 = 200;
 
 /// Answers a shell that completes a command line, and ends the process then.
-pub(crate) fn answer_shell() {
-    CompleteEnv::with_factory(|| with_names(Cli::command())).var(VARIABLE).complete();
+pub(crate) fn answer_shell(command: fn() -> Command) {
+    CompleteEnv::with_factory(|| with_names(command())).var(VARIABLE).complete();
 }
 
 /// The script that makes a shell ask btctl.
@@ -45,7 +44,7 @@ pub(crate) fn script(shell: Shell) -> Result<String, Error> {
 
 /// What an argument takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
+enum CompletedNames {
     Sweeps,
     SweepsAndJobs,
     Agents,
@@ -54,7 +53,7 @@ enum Names {
     Tags,
 }
 
-impl Names {
+impl CompletedNames {
     fn of(value_name: &str) -> Option<Self> {
         Some(match value_name {
             "SWEEP" => Self::Sweeps,
@@ -71,7 +70,7 @@ impl Names {
 /// The command with a completer for each argument that takes names.
 fn with_names(command: Command) -> Command {
     let command = command.mut_args(|arg| {
-        let names = arg.get_value_names().and_then(|names| Names::of(names.first()?));
+        let names = arg.get_value_names().and_then(|names| CompletedNames::of(names.first()?));
         match names {
             Some(names) => arg.add(ArgValueCompleter::new(move |current: &OsStr| candidates(names, current))),
             None => arg,
@@ -81,7 +80,7 @@ fn with_names(command: Command) -> Command {
 }
 
 /// What can stand at the cursor; nothing if it can't be known in time.
-fn candidates(names: Names, current: &OsStr) -> Vec<CompletionCandidate> {
+fn candidates(names: CompletedNames, current: &OsStr) -> Vec<CompletionCandidate> {
     let (Some(current), Ok(runtime)) = (current.to_str(), runtime()) else { return Vec::new() };
     let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(names, current)).await });
     // A name that is still being looked up must not keep the shell.
@@ -94,31 +93,31 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }
 
-async fn ask(names: Names, current: &str) -> Result<Vec<String>, Error> {
+async fn ask(names: CompletedNames, current: &str) -> Result<Vec<String>, Error> {
     let settings = Settings::read(&SettingFlags::default())?;
     let client = Client::connect(&settings).await?;
     match names {
-        Names::SweepsAndJobs if current.contains('/') => jobs(&client, current).await,
-        Names::Sweeps | Names::SweepsAndJobs => {
+        CompletedNames::SweepsAndJobs if current.contains('/') => jobs(&client, current).await,
+        CompletedNames::Sweeps | CompletedNames::SweepsAndJobs => {
             let sweeps = sweeps(&client).await?;
             // An older sweep of a name is addressed by its id, if that is what the user types.
             let ids = sweeps.iter().filter(|_| !current.is_empty()).map(|sweep| sweep.id.clone());
             let names: BTreeSet<_> = sweeps.iter().map(|sweep| sweep.name.clone()).collect();
             Ok(names.into_iter().chain(ids).collect())
         }
-        Names::Agents => {
+        CompletedNames::Agents => {
             let agents = client.agents().await?;
             Ok(agents.into_iter().flat_map(|agent| [agent.name, agent.id]).collect())
         }
-        Names::Metrics => metrics(&client).await,
-        Names::Volumes => {
+        CompletedNames::Metrics => metrics(&client).await,
+        CompletedNames::Volumes => {
             let agents = client.agents().await?;
             let volumes = agents.into_iter().flat_map(|agent| agent.volumes);
             let names: BTreeSet<_> =
                 volumes.map(|name| format!("{}:", name.trim_end_matches(":ro"))).collect();
             Ok(names.into_iter().collect())
         }
-        Names::Tags => {
+        CompletedNames::Tags => {
             let tags: BTreeSet<_> = sweeps(&client).await?.into_iter().flat_map(|sweep| sweep.tags).collect();
             Ok(tags.into_iter().collect())
         }

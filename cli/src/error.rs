@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 use tonic::{Code, Status};
 
-use crate::client::is_broken_off;
-
 /// Why a command did not do all that it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -19,7 +17,7 @@ pub(crate) enum Error {
     /// A job was run, and failed.
     #[error("{0}")]
     JobFailed(String),
-    /// The sweep that was waited for has jobs that did not succeed; told already.
+    /// The sweep that was waited for has jobs that did not succeed; printed already.
     #[error("")]
     SweepFailed,
     /// The command line, a manifest or a setting is wrong.
@@ -33,10 +31,10 @@ pub(crate) enum Error {
     /// The coordinator can't be reached.
     #[error("{0}")]
     Unreachable(String),
-    /// The user pressed Ctrl-C; told already.
+    /// The user pressed Ctrl-C; printed already.
     #[error("")]
     Interrupted,
-    /// Nobody reads the output any more.
+    /// The reader of the output has left.
     #[error("")]
     OutputClosed,
 }
@@ -85,6 +83,19 @@ impl Error {
         }
         Self::Failed(format!("the output can't be written: {error}"))
     }
+}
+
+/// True if an answer may have broken off for a reason that passes: the coordinator went, or the connection did.
+pub(crate) fn is_broken_off(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
+            | Code::Aborted
+            | Code::DeadlineExceeded
+    )
 }
 
 impl From<Status> for Error {

@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use crate::error::Error;
+use crate::error::{Error, is_broken_off};
 use crate::output::say;
 use crate::settings::Settings;
 
@@ -34,7 +34,7 @@ const TRIES: usize = 3;
 /// How often a call is asked again, and how long: all coordinators are asked before there is a pause.
 const RETRIES: usize = 8;
 const RETRYING: Duration = Duration::from_secs(40);
-/// What takes longer is told.
+/// What takes longer is mentioned.
 const SLOW: Duration = Duration::from_secs(2);
 /// The largest answer that is taken.
 const LARGEST_MESSAGE: usize = 64 << 20;
@@ -43,20 +43,20 @@ const ANYBODY: &str = "/btctl.v1.Sweeps/IsAnybodyThere";
 
 /// The coordinators that were named. Cheap to clone; all copies know the same one as alive.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct Coordinators {
     coordinators: Arc<Vec<(String, Channel)>>,
     current: Arc<AtomicUsize>,
-    /// That something takes long has been told.
+    /// It was said already that something takes long.
     told: Arc<AtomicBool>,
 }
 
 /// A coordinator to ask.
-pub(crate) struct Asked {
+pub(crate) struct CoordinatorClient {
     pub(crate) number: usize,
     pub(crate) sweeps: SweepsClient<Channel>,
 }
 
-impl Line {
+impl Coordinators {
     /// Finds a coordinator that answers.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
         let addresses = settings.coordinators()?;
@@ -96,10 +96,10 @@ impl Line {
     }
 
     /// The coordinator that answered last.
-    pub(crate) fn current(&self) -> Asked {
+    pub(crate) fn current(&self) -> CoordinatorClient {
         let number = self.current.load(Ordering::Relaxed);
         let sweeps = SweepsClient::new(self.coordinators[number].1.clone());
-        Asked { number, sweeps: sweeps.max_decoding_message_size(LARGEST_MESSAGE) }
+        CoordinatorClient { number, sweeps: sweeps.max_decoding_message_size(LARGEST_MESSAGE) }
     }
 
     /// Goes over from this coordinator to the next one, unless that was done already.
@@ -200,19 +200,6 @@ async fn is_alive(channel: Channel) -> Result<(), String> {
 fn is_away(status: &Status) -> bool {
     let is_local = std::error::Error::source(status).is_some();
     status.code() == Code::Unavailable || (is_local && is_broken_off(status))
-}
-
-/// True if an answer may have broken off for a reason that passes: the coordinator went, or the connection did.
-pub(crate) fn is_broken_off(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::Unknown
-            | Code::Internal
-            | Code::Cancelled
-            | Code::Aborted
-            | Code::DeadlineExceeded
-    )
 }
 
 /// Rising pauses between so many tries.

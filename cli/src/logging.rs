@@ -11,11 +11,11 @@ pub(crate) struct LogFormat {
     log: EnvFilter,
     /// Form of the log.
     #[arg(long, env = "BTCTL_LOG_FORMAT", value_enum, default_value_t, value_name = "FORM")]
-    log_format: Form,
+    log_format: LogForm,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Form {
+enum LogForm {
     #[default]
     Text,
     Json,
@@ -30,7 +30,7 @@ pub(crate) fn start(format: &LogFormat) {
         .with_writer(terminal::log)
         .with_ansi(ansi);
     match format.log_format {
-        Form::Text => logs.with_target(false).init(),
-        Form::Json => logs.json().flatten_event(true).init(),
+        LogForm::Text => logs.with_target(false).init(),
+        LogForm::Json => logs.json().flatten_event(true).init(),
     }
 }

@@ -14,17 +14,18 @@ mod logging;
 mod output;
 mod settings;
 mod signals;
+mod state_dir;
 mod target;
 mod up;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use commands::Cli;
 
 fn main() -> ExitCode {
-    completion::answer_shell();
+    completion::answer_shell(Cli::command);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return say_usage(&error),
@@ -56,7 +57,7 @@ fn say_usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let shown = output::terminal::visible(&text);
     if shown == text {
-        // With clap's colours. When the output is closed, nobody reads it.
+        // With clap's colours. If the output is closed, it is lost.
         error.print().ok();
     } else {
         output::say(shown.trim_end());

@@ -7,7 +7,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::up::Place;
+use crate::state_dir::UpDir;
 
 /// Where a client looks for a coordinator if nothing says where it is.
 pub(crate) const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7600";
@@ -26,7 +26,7 @@ pub(crate) struct ClientFile {
 
 /// A key of the client's file, as docs/SETTINGS.md shows it.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct SettingKey {
     pub(crate) name: &'static str,
     pub(crate) flag: Option<&'static str>,
     pub(crate) variable: &'static str,
@@ -35,15 +35,15 @@ pub(crate) struct Key {
 }
 
 /// All keys of the client's file.
-pub(crate) const KEYS: [Key; 2] = [
-    Key {
+pub(crate) const KEYS: [SettingKey; 2] = [
+    SettingKey {
         name: "coordinator",
         flag: Some("--coordinator"),
         variable: "BTCTL_COORDINATOR",
         default: "`http://127.0.0.1:7600`",
         meaning: "Address of the coordinator; several, separated by commas, are tried in turn",
     },
-    Key {
+    SettingKey {
         name: "owner",
         flag: None,
         variable: "BTCTL_OWNER",
@@ -63,7 +63,7 @@ pub(crate) const VARIABLES: [(&str, &str); 4] = [
     ("NO_COLOR", "If it is set, nothing has colours"),
 ];
 
-/// What the command line says of the settings; the environment's word is told apart by [`Source`].
+/// What the command line says of the settings; [`SettingSource`] says which values are from the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct SettingFlags {
     /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, separated by commas, are tried in turn.
@@ -73,14 +73,14 @@ pub(crate) struct SettingFlags {
 
 /// Where a setting's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum SettingSource {
     Flag(&'static str),
     Variable(&'static str),
     File(PathBuf),
     Default,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => f.write_str(flag),
@@ -93,15 +93,15 @@ impl fmt::Display for Source {
 
 /// A value, and who set it.
 #[derive(Clone, Debug)]
-pub(crate) struct Setting {
+pub(crate) struct SourcedSetting {
     pub(crate) value: String,
-    pub(crate) source: Source,
+    pub(crate) source: SettingSource,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) coordinator: Setting,
-    pub(crate) owner: Setting,
+    pub(crate) coordinator: SourcedSetting,
+    pub(crate) owner: SourcedSetting,
 }
 
 impl Settings {
@@ -110,20 +110,24 @@ impl Settings {
         let of_files = |field: fn(&ClientFile) -> Option<&String>| {
             files.iter().find_map(|(path, file)| {
                 let value = field(file)?.clone();
-                Some(Setting { value, source: Source::File(path.clone()) })
+                Some(SourcedSetting { value, source: SettingSource::File(path.clone()) })
             })
         };
         let flag = flags.coordinator.clone();
-        let coordinator = flag.map(|value| Setting { value, source: Source::Flag("--coordinator") });
+        let coordinator =
+            flag.map(|value| SourcedSetting { value, source: SettingSource::Flag("--coordinator") });
         let user = || {
             let value = whoami::username().unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
-            Setting { value, source: Source::Default }
+            SourcedSetting { value, source: SettingSource::Default }
         };
         Ok(Self {
             coordinator: coordinator
                 .or_else(|| variable(KEYS[0].variable))
                 .or_else(|| of_files(|file| file.coordinator.as_ref()))
-                .unwrap_or(Setting { value: DEFAULT_COORDINATOR.to_owned(), source: Source::Default }),
+                .unwrap_or(SourcedSetting {
+                    value: DEFAULT_COORDINATOR.to_owned(),
+                    source: SettingSource::Default,
+                }),
             owner: variable(KEYS[1].variable)
                 .or_else(|| of_files(|file| file.owner.as_ref()))
                 .unwrap_or_else(user),
@@ -137,9 +141,9 @@ impl Settings {
     }
 }
 
-fn variable(name: &'static str) -> Option<Setting> {
+fn variable(name: &'static str) -> Option<SourcedSetting> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-    Some(Setting { value, source: Source::Variable(name) })
+    Some(SourcedSetting { value, source: SettingSource::Variable(name) })
 }
 
 /// The files that there are: the one that BTCTL_CONFIG names, or else the user's own before that of the `btctl up` in
@@ -153,7 +157,7 @@ fn files() -> Result<Vec<(PathBuf, ClientFile)>, Error> {
         return Ok(vec![(path, file)]);
     }
     let own = choose_base_strategy().ok().map(|dirs| dirs.config_dir().join("btctl/client.toml"));
-    let of_up = Place::default_dir().map(|dir| Place::new(dir).client_file()).ok();
+    let of_up = UpDir::default_dir().map(|dir| UpDir::new(dir).client_file()).ok();
     let mut found = Vec::new();
     for path in own.into_iter().chain(of_up) {
         if let Some(file) = read(&path)? {

@@ -57,7 +57,7 @@ pub(crate) fn sweep(text: &str) -> Result<String, String> {
     }
 }
 
-/// Finds the sweep that a command is to change. If its name is that of several, says which one it means.
+/// Finds the sweep that a command is to change. If several have this name, says which one it means.
 pub(crate) async fn resolve_to_change(client: &Client, text: &str) -> Result<ResolveSweepReply, Error> {
     let sweep = client.resolve(text).await?;
     if sweep.name == text && sweep.same_name > 1 {

@@ -1,5 +1,5 @@
 //! Addresses of coordinators, as people write them. What can't be meant, or can't be had, is refused: an address that is
-//! taken for another one would send what is secret to where nobody expects it.
+//! taken for another one would send secrets to the wrong place.
 
 /// Why an address can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -29,7 +29,7 @@ pub struct LogLine {
 /// A line of a kept log that can't be read back.
 #[derive(Debug, thiserror::Error)]
 #[error("not a line of a log: {0:?}")]
-pub struct Malformed(String);
+pub struct MalformedLine(String);
 
 impl LogLine {
     /// Cuts what a job wrote into lines; the last one may lack its newline.
@@ -57,9 +57,9 @@ impl LogLine {
     }
 
     /// Reads one line as it is kept, with or without the newline that ends it.
-    pub fn decode(line: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(line: &[u8]) -> Result<Self, MalformedLine> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let malformed = || Malformed(String::from_utf8_lossy(&line[..line.len().min(80)]).into());
+        let malformed = || MalformedLine(String::from_utf8_lossy(&line[..line.len().min(80)]).into());
         let mut parts = line.splitn(4, |byte| *byte == b' ');
         let mut part = || parts.next().ok_or_else(malformed);
         let time =

@@ -115,9 +115,9 @@ pub fn check_name(name: &str) -> Result<(), MetricsError> {
 
 /// Names that were met, each once.
 #[derive(Debug, Default)]
-struct Seen(HashSet<String>);
+struct MetricNames(HashSet<String>);
 
-impl Seen {
+impl MetricNames {
     fn note(&mut self, name: &str) -> Result<(), MetricsError> {
         check_name(name)?;
         if self.0.len() >= MAX_METRICS {

@@ -109,7 +109,7 @@ pub fn read_map(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
     spelled(fields)
 }
 
-/// Reads JSON with parameters in it, at most [`MAX_DEPTH`] deep. Numbers keep their spelling.
+/// Reads JSON with parameters in it, at most `MAX_DEPTH` deep. Numbers keep their spelling.
 pub fn read_value(text: &str) -> Result<Value, serde_json::Error> {
     value_of_raw(serde_json::from_str(text)?, 0)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The typed reason of a failure, as told to people: `exit(1)`, `oom`, `image(no such image: x:1)`.
+/// The typed reason of a failure. People read: `exit(1)`, `oom`, `image(no such image: x:1)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The container's main process ended with this code, 1..=255.

@@ -1,4 +1,4 @@
-//! What becomes of a job when an attempt at it has ended.
+//! What becomes of a job when an attempt at it ends.
 
 use std::time::Duration;
 

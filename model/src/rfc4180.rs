@@ -7,43 +7,43 @@
 pub struct Record {
     /// Where it begins, counted from 1.
     pub line: u32,
-    pub cells: Vec<Cell>,
+    pub cells: Vec<CsvCell>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cell {
+pub struct CsvCell {
     pub text: String,
     pub quoted: bool,
 }
 
 /// What is wrong, and on which line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
+pub struct MalformedCsv {
     pub line: u32,
     pub message: String,
 }
 
 /// Reads a text record by record.
-pub struct Reader<'t> {
+pub struct CsvReader<'t> {
     rest: &'t str,
     line: u32,
 }
 
-impl Cell {
-    /// True for a cell of which nothing was written, not even quotes.
+impl CsvCell {
+    /// True for an empty cell without quotes.
     pub fn is_missing(&self) -> bool {
         self.text.is_empty() && !self.quoted
     }
 }
 
-impl<'t> Reader<'t> {
+impl<'t> CsvReader<'t> {
     /// A byte order mark at the beginning is no part of the first cell.
     pub fn new(text: &'t str) -> Self {
         Self { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 }
     }
 
     /// The next record; none at the end. Empty lines may only stand at the end.
-    pub fn record(&mut self) -> Result<Option<Record>, Malformed> {
+    pub fn record(&mut self) -> Result<Option<Record>, MalformedCsv> {
         if self.rest.trim_matches(['\n', '\r']).is_empty() {
             return Ok(None);
         }
@@ -61,12 +61,12 @@ impl<'t> Reader<'t> {
         if let [only] = &cells[..]
             && only.is_missing()
         {
-            return Err(Malformed { line, message: "the line is empty; take it out".to_owned() });
+            return Err(MalformedCsv { line, message: "the line is empty; take it out".to_owned() });
         }
         Ok(Some(Record { line, cells }))
     }
 
-    fn cell(&mut self) -> Result<Cell, Malformed> {
+    fn cell(&mut self) -> Result<CsvCell, MalformedCsv> {
         match self.rest.strip_prefix('"') {
             Some(quoted) => self.quoted(quoted),
             None => {
@@ -76,12 +76,12 @@ impl<'t> Reader<'t> {
                     return self.fails("a quote stands inside of a cell; put the whole cell into quotes, and double each quote in it");
                 }
                 self.rest = rest;
-                Ok(Cell { text: text.to_owned(), quoted: false })
+                Ok(CsvCell { text: text.to_owned(), quoted: false })
             }
         }
     }
 
-    fn quoted(&mut self, mut rest: &'t str) -> Result<Cell, Malformed> {
+    fn quoted(&mut self, mut rest: &'t str) -> Result<CsvCell, MalformedCsv> {
         let mut text = String::new();
         let mut line = self.line;
         loop {
@@ -108,10 +108,10 @@ impl<'t> Reader<'t> {
             );
         }
         self.rest = rest;
-        Ok(Cell { text, quoted: true })
+        Ok(CsvCell { text, quoted: true })
     }
 
-    fn end_of_line(&mut self) -> Result<(), Malformed> {
+    fn end_of_line(&mut self) -> Result<(), MalformedCsv> {
         let rest = self.rest.strip_prefix("\r\n").or_else(|| self.rest.strip_prefix('\n'));
         match rest {
             Some(rest) => {
@@ -124,8 +124,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn fails<T>(&self, message: &str) -> Result<T, Malformed> {
-        Err(Malformed { line: self.line, message: message.to_owned() })
+    fn fails<T>(&self, message: &str) -> Result<T, MalformedCsv> {
+        Err(MalformedCsv { line: self.line, message: message.to_owned() })
     }
 }
 
@@ -144,8 +144,8 @@ pub fn other_separator(header: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Record>, Malformed> {
-        let mut reader = Reader::new(text);
+    fn read(text: &str) -> Result<Vec<Record>, MalformedCsv> {
+        let mut reader = CsvReader::new(text);
         let mut records = Vec::new();
         while let Some(record) = reader.record()? {
             records.push(record);
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(texts("a,\n\n\r\n"), [["a", ""]]);
         assert!(texts("").is_empty());
         let cells = read("\"\",,x").unwrap().remove(0).cells;
-        let missing: Vec<bool> = cells.iter().map(Cell::is_missing).collect();
+        let missing: Vec<bool> = cells.iter().map(CsvCell::is_missing).collect();
         assert_eq!(missing, [false, true, false]);
     }
 

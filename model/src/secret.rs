@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What is shown in place of a secret.
+/// What is shown instead of a secret.
 pub const REDACTED: &str = "***";
 /// A name with one of these in it names a secret.
 const WITHIN: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL"];
-/// So does a name of which a part ends with one of these (`API_KEY`, `APIKEY_2`).
+/// So does a name with a part that ends with one of these (`API_KEY`, `APIKEY_2`).
 const ENDS: [&str; 2] = ["KEY", "KEYS"];
 /// Words that end so, and mean something else.
 const WORDS: [&str; 4] = ["MONKEY", "MONKEYS", "TURKEY", "TURKEYS"];
-/// And one of which a part is one of these.
+/// And a name with a part that is one of these.
 const PARTS: [&str; 2] = ["PWD", "AUTH"];
 /// Parameters are shown everywhere under their own names.
 const PARAMETER: &str = "BT_PARAM_";

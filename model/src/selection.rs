@@ -17,7 +17,7 @@ use crate::manifest::{Error, suggestion};
 use crate::metrics::listed;
 use crate::template::value_of;
 
-type Json = serde_json::Value;
+type JsonValue = serde_json::Value;
 
 /// Names that are kept of those that were looked for in vain.
 const KEPT: usize = 100;
@@ -32,7 +32,7 @@ pub struct Selection {
     names: Vec<Name>,
     names_metrics: bool,
     names_params: bool,
-    looked: Arc<Mutex<Looked>>,
+    looked: Arc<Mutex<LookedUpNames>>,
 }
 
 /// A name that stands in the expression, and whether a job had it.
@@ -45,7 +45,7 @@ struct Name {
 
 /// What was looked up in `metrics[...]` and `params[...]`.
 #[derive(Debug, Default)]
-struct Looked {
+struct LookedUpNames {
     found: BTreeSet<String>,
     missed: BTreeSet<String>,
     /// Of this job, something was missing.
@@ -74,8 +74,8 @@ impl Selection {
     pub fn takes(
         &mut self,
         job: u32,
-        parameters: &Map<String, Json>,
-        metrics: Map<String, Json>,
+        parameters: &Map<String, JsonValue>,
+        metrics: Map<String, JsonValue>,
     ) -> Result<bool, Error> {
         let mut tree = BTreeMap::new();
         let mut lacks = false;
@@ -112,9 +112,9 @@ impl Selection {
         self.looked().misses = false;
         let mut root: BTreeMap<String, Value> =
             tree.into_iter().map(|(name, node)| (name, node.value())).collect();
-        let all = |values: Map<String, Json>, kind| {
+        let all = |values: Map<String, JsonValue>, kind| {
             let (values, looked) = (Arc::new(values), self.looked.clone());
-            Value::from_object(Reported { values, kind, prefix: String::new(), looked })
+            Value::from_object(ReportedValues { values, kind, prefix: String::new(), looked })
         };
         if self.names_metrics {
             root.insert(METRICS.to_owned(), all(metrics, METRICS));
@@ -122,7 +122,7 @@ impl Selection {
         if self.names_params {
             root.insert(PARAMS.to_owned(), all(parameters.clone(), PARAMS));
         }
-        let evaluated = self.expression.evaluate(&Values(root));
+        let evaluated = self.expression.evaluate(&ValuesOfJob(root));
         if self.looked().misses {
             return Ok(false);
         }
@@ -164,7 +164,7 @@ impl Selection {
         )))
     }
 
-    fn looked(&self) -> std::sync::MutexGuard<'_, Looked> {
+    fn looked(&self) -> std::sync::MutexGuard<'_, LookedUpNames> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,21 +176,21 @@ fn overlap(source: &str, name: &str) -> Error {
 }
 
 /// What the expression's names stand for.
-struct Values(BTreeMap<String, Value>);
+struct ValuesOfJob(BTreeMap<String, Value>);
 
-impl Scope for Values {
+impl Scope for ValuesOfJob {
     fn value(&self, name: &str) -> Option<Value> {
         self.0.get(name).cloned()
     }
 }
 
 /// Names with dots as the objects that the expression takes them for.
-enum Node {
+enum NameTree {
     Value(Value),
-    Branch(BTreeMap<String, Node>),
+    Branch(BTreeMap<String, NameTree>),
 }
 
-impl Node {
+impl NameTree {
     fn value(self) -> Value {
         match self {
             Self::Value(value) => value,
@@ -203,17 +203,17 @@ impl Node {
 }
 
 /// Puts a value under its name; fails if a part of the name has a value, or it is a part of another.
-fn grow(tree: &mut BTreeMap<String, Node>, name: &str, value: Value) -> Result<(), ()> {
+fn grow(tree: &mut BTreeMap<String, NameTree>, name: &str, value: Value) -> Result<(), ()> {
     match name.split_once('.') {
-        None => match tree.insert(name.to_owned(), Node::Value(value)) {
+        None => match tree.insert(name.to_owned(), NameTree::Value(value)) {
             None => Ok(()),
             Some(_) => Err(()),
         },
         Some((first, rest)) => {
-            let branch = tree.entry(first.to_owned()).or_insert_with(|| Node::Branch(BTreeMap::new()));
+            let branch = tree.entry(first.to_owned()).or_insert_with(|| NameTree::Branch(BTreeMap::new()));
             match branch {
-                Node::Branch(branch) => grow(branch, rest, value),
-                Node::Value(_) => Err(()),
+                NameTree::Branch(branch) => grow(branch, rest, value),
+                NameTree::Value(_) => Err(()),
             }
         }
     }
@@ -221,15 +221,15 @@ fn grow(tree: &mut BTreeMap<String, Node>, name: &str, value: Value) -> Result<(
 
 /// A job's metrics or parameters, by name or, name for name, by its parts.
 #[derive(Debug)]
-struct Reported {
-    values: Arc<Map<String, Json>>,
+struct ReportedValues {
+    values: Arc<Map<String, JsonValue>>,
     kind: &'static str,
     /// The parts that were named before, with a dot after each.
     prefix: String,
-    looked: Arc<Mutex<Looked>>,
+    looked: Arc<Mutex<LookedUpNames>>,
 }
 
-impl Object for Reported {
+impl Object for ReportedValues {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = format!("{}{}", self.prefix, key.as_str()?);
         let told = format!("{}.{name}", self.kind);
@@ -259,12 +259,12 @@ mod tests {
 
     use super::*;
 
-    fn map(json: &Json) -> Map<String, Json> {
+    fn map(json: &JsonValue) -> Map<String, JsonValue> {
         json.as_object().cloned().unwrap()
     }
 
     #[track_caller]
-    fn takes(source: &str, parameters: Json, metrics: Json) -> Result<bool, String> {
+    fn takes(source: &str, parameters: JsonValue, metrics: JsonValue) -> Result<bool, String> {
         let mut selection = Selection::new(source).map_err(|error| error.to_string())?;
         let taken = selection.takes(7, &map(&parameters), map(&metrics));
         taken.map_err(|error| error.to_string())

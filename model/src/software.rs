@@ -1,4 +1,4 @@
-//! What is in an image, as far as results are explained by it: the versions of Python and of its packages.
+//! What in an image explains results: the versions of Python and of its packages.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ pub struct Software {
 }
 
 impl Software {
-    /// Reads lines of `name==version`, of which the first is Python's own. What is no such line is left out, as are names
-    /// that nobody gives to a package.
+    /// Reads lines of `name==version`; the first is Python's own. Other lines are left out, and so are names that no
+    /// package has.
     pub fn read(text: &str) -> Self {
         let mut this = Self::default();
         for (name, version) in text.lines().filter_map(|line| line.trim().split_once("==")) {

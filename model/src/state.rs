@@ -122,7 +122,7 @@ pub enum AttemptState {
     Preparing,
     /// The container runs.
     Running,
-    /// The container has ended; its outputs are on their way into the store.
+    /// The container has stopped; its outputs are being sent to the store.
     Publishing,
     Succeeded,
     Failed,

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 
-use self::parts::Part;
+use self::parts::TemplatePart;
+pub use crate::braces::literal;
 use crate::expression::{JOB_BUDGET, Scope};
 use crate::manifest::{Error, MAX_ARGUMENTS, MAX_WORD, Manifest, suggestion};
 use crate::parameters::{self, Parameters, text_of, variable_of};
@@ -40,13 +41,25 @@ struct Template<'m> {
     /// Its path in the manifest: `command.3`.
     path: String,
     source: &'m str,
-    parts: Vec<Part<'m>>,
+    parts: Vec<TemplatePart<'m>>,
     /// The parameters that it names.
     names: BTreeSet<String>,
     /// The bytes that are passed besides the text: `NAME=`.
     prefix: usize,
     /// The most bytes that it makes of any parameters; none if it is more than text and names, or could be too long.
     most: Option<usize>,
+}
+
+impl Manifest {
+    /// Compiles the templates.
+    pub fn renderer(&self) -> Result<Renderer<'_>, Error> {
+        Renderer::new(self)
+    }
+
+    /// One job's command and environment. For many jobs, keep one [`Self::renderer`].
+    pub fn render(&self, parameters: &Parameters) -> Result<Rendered, Error> {
+        self.renderer()?.render(parameters)
+    }
 }
 
 impl<'m> Renderer<'m> {
@@ -146,7 +159,7 @@ impl<'m> Template<'m> {
             return Ok(Self {
                 path,
                 source,
-                parts: vec![Part::Text(source)],
+                parts: vec![TemplatePart::Text(source)],
                 names: BTreeSet::new(),
                 prefix,
                 most: Some(source.len()).filter(|most| prefix + most <= MAX_WORD),
@@ -156,8 +169,8 @@ impl<'m> Template<'m> {
             .map_err(|why| Error::new(format!("{} is not a template: {why}", show(&path, source))))?;
         let expressions = || {
             parts.iter().filter_map(|part| match part {
-                Part::Expression(expression) => Some(expression),
-                Part::Text(_) => None,
+                TemplatePart::Expression(expression) => Some(expression),
+                TemplatePart::Text(_) => None,
             })
         };
         let are_names =
@@ -174,8 +187,8 @@ impl<'m> Template<'m> {
         let mut rendered = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => rendered.push_str(text),
-                Part::Expression(expression) => {
+                TemplatePart::Text(text) => rendered.push_str(text),
+                TemplatePart::Expression(expression) => {
                     let text =
                         expression.text(parameters, budget).map_err(|fault| match &fault.undefined {
                             Some(name) if self.names.contains(name) => {
@@ -236,11 +249,6 @@ impl Scope for Parameters {
         // A parameter of that name hides all together.
         self.get(PARAMS).is_none().then(|| self.to_json())
     }
-}
-
-/// The template that renders to this text, whatever it holds.
-pub fn literal(text: &str) -> String {
-    text.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}")
 }
 
 /// A parameter's value for the engine.

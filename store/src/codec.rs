@@ -7,7 +7,7 @@ use zstd::stream::write::Encoder as ZstdEncoder;
 
 /// What zstd itself takes for a fair trade of time for room.
 const LEVEL: i32 = 3;
-/// Bytes that are unpacked at once, however small what they came from is.
+/// Bytes that are unpacked at once, however small their compressed form is.
 const PIECE: usize = 256 << 10;
 
 /// Compresses a file piece by piece.
@@ -48,7 +48,7 @@ impl Decoder {
         Ok(Self { zstd: RawDecoder::new()?, wanted: 0, more: false })
     }
 
-    /// Takes from the front of `input`, and gives what came out of it; none when all of it is used up. A piece may hold a
+    /// Takes from the front of `input` and returns what it decodes to; nothing once all of it is used up. A piece may hold a
     /// thousand times its size, so it is not given at once.
     pub fn decode(&mut self, input: &mut &[u8]) -> io::Result<Option<Vec<u8>>> {
         while !input.is_empty() || self.more {

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::directory::{self, Naming, Staged};
+use crate::directory::{self, Naming, StagedFile};
 use crate::upload::Receipt;
 use crate::{Error, Location, Store};
 
@@ -26,9 +26,9 @@ pub(crate) const ASIDE: &str = ".btctl-";
 const NAMES: usize = 5;
 
 /// What is to be stored, and has no name yet.
-pub(crate) enum Unnamed {
+pub(crate) enum UnnamedContent {
     /// In a directory, written already.
-    Staged(Staged),
+    Staged(StagedFile),
     /// For a bucket.
     Object(PutPayload),
 }
@@ -60,7 +60,7 @@ impl Store {
     pub(crate) async fn name(
         &self,
         path: &str,
-        content: Unnamed,
+        content: UnnamedContent,
         size: u64,
         sha256: &[u8; 32],
     ) -> Result<String, Error> {
@@ -86,19 +86,19 @@ impl Store {
     }
 
     /// The content again, if something has the name.
-    async fn name_once(&self, path: &str, content: Unnamed) -> Result<Option<Unnamed>, Error> {
+    async fn name_once(&self, path: &str, content: UnnamedContent) -> Result<Option<UnnamedContent>, Error> {
         match content {
-            Unnamed::Staged(staged) => {
+            UnnamedContent::Staged(staged) => {
                 let to = self.place(path)?;
                 let named = self.on_disk(path, move || staged.name(&to)).await?;
                 Ok(match named {
                     Naming::Done => None,
-                    Naming::Taken(staged) => Some(Unnamed::Staged(staged)),
+                    Naming::Taken(staged) => Some(UnnamedContent::Staged(staged)),
                 })
             }
-            Unnamed::Object(payload) => {
+            UnnamedContent::Object(payload) => {
                 let created = self.create_object(path, payload.clone()).await?;
-                Ok((!created).then_some(Unnamed::Object(payload)))
+                Ok((!created).then_some(UnnamedContent::Object(payload)))
             }
         }
     }
@@ -151,9 +151,9 @@ impl Store {
     }
 
     /// Begins a file in a directory.
-    pub(crate) async fn stage(&self, path: &str) -> Result<Staged, Error> {
+    pub(crate) async fn stage(&self, path: &str) -> Result<StagedFile, Error> {
         let base = self.staging(path)?;
-        self.on_disk(path, move || Staged::begin(&base)).await
+        self.on_disk(path, move || StagedFile::begin(&base)).await
     }
 
     /// Removes what a writer of a file left that was killed. Only for files that are not being written by others: what

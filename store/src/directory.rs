@@ -15,7 +15,7 @@ const MOST_WRITERS: u32 = 1_000;
 
 /// A file that is being written. It is removed when it is dropped without having been named.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(crate) struct StagedFile {
     file: File,
     at: PathBuf,
     is_named: bool,
@@ -26,10 +26,10 @@ pub(crate) struct Staged {
 pub(crate) enum Naming {
     Done,
     /// Another file has this name.
-    Taken(Staged),
+    Taken(StagedFile),
 }
 
-impl Staged {
+impl StagedFile {
     /// Begins a file that is named by a number after `base` while it is written.
     pub(crate) fn begin(base: &Path) -> io::Result<Self> {
         for number in 1..=MOST_WRITERS {
@@ -66,7 +66,7 @@ impl Staged {
     }
 }
 
-impl Drop for Staged {
+impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.is_named {
             // What can't be removed now is removed as a file that was never finished.
@@ -159,7 +159,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let name = dir.path().join("a/b/x");
         let staged = |text: &'static str| {
-            let mut staged = Staged::begin(&name).unwrap();
+            let mut staged = StagedFile::begin(&name).unwrap();
             staged.write(&[Bytes::from_static(text.as_bytes())]).unwrap();
             staged
         };

@@ -152,7 +152,7 @@ pub struct FileEntry {
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
     /// Its name in the store instead of `path`, its size there, and how to decode it, if it is not stored as it is.
-    /// `size` and `sha256` are those of the decoded file.
+    /// `size` and `sha256` describe the decoded file.
     #[serde(flatten)]
     pub stored: Option<StoredEntry>,
 }

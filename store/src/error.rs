@@ -55,7 +55,7 @@ impl Error {
         }
     }
 
-    /// True where waiting may help, and nobody has to change a setting.
+    /// True where waiting may help without a change of settings.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Unreachable { .. } | Self::Access { .. })
     }

@@ -63,7 +63,7 @@ fn find(root: &Path, below: &str) -> io::Result<Vec<HalfWritten>> {
     Ok(found)
 }
 
-/// The name without the `#` and the number that stand for a file that is being written; those of long names, which are
+/// The name without the `#` and the number that mark a file that is being written; long names, which are
 /// written aside, keep what they have.
 fn begun(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next().unwrap_or(path);

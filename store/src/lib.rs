@@ -238,7 +238,7 @@ impl Store {
         written.map(drop).map_err(|e| self.error(path, e))
     }
 
-    /// Removes what is in a bucket of a file that nobody will go on with.
+    /// Removes the parts in a bucket of an upload that was given up.
     pub async fn abandon(&self, path: &str, progress: Progress) -> Result<(), Error> {
         self.resume(path, progress).await?.abort().await
     }

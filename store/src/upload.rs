@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
-use crate::create::Unnamed;
-use crate::directory::Staged;
+use crate::create::UnnamedContent;
+use crate::directory::StagedFile;
 use crate::{Error, Store};
 
 /// Parts that may be on their way at once; with the part that is being filled they bound an upload's memory.
@@ -26,7 +26,7 @@ const BUCKET_PART: u64 = 8 << 20;
 const FILE_PART: u64 = 1 << 20;
 /// Parts that a file in a bucket may have.
 const MOST_PARTS: u64 = 10_000;
-/// Where nobody knows how long a file will be, its parts double in size each time that so many were sent.
+/// If a file's length is not known, its parts double in size each time that so many were sent.
 const DOUBLES: u64 = 1_000;
 
 /// A file that is being written. Dropped unfinished, it never appears.
@@ -42,25 +42,25 @@ pub struct Upload {
     buffered: u64,
     /// Parts that were begun.
     begun: u64,
-    way: Way,
+    way: Transport,
     /// What was there before this began.
-    there: Vec<Part>,
+    there: Vec<UploadedPart>,
     flight: JoinSet<(u64, object_store::Result<PartId>)>,
     hash: Sha256,
     size: u64,
 }
 
 /// How the parts travel.
-enum Way {
+enum Transport {
     /// There was none yet.
     None,
     /// The write that is under way, or was the last.
-    File(JoinHandle<std::io::Result<Staged>>),
+    File(JoinHandle<std::io::Result<StagedFile>>),
     Bucket {
         parts: Arc<dyn MultipartStore>,
         id: String,
         /// By number; none for one that is on its way.
-        sent: Vec<Option<Part>>,
+        sent: Vec<Option<UploadedPart>>,
     },
 }
 
@@ -83,12 +83,12 @@ pub struct Progress {
     #[serde(default)]
     at: Option<String>,
     expected: Option<u64>,
-    parts: Vec<Part>,
+    parts: Vec<UploadedPart>,
 }
 
 /// A part that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Part {
+struct UploadedPart {
     /// The bucket's name for it.
     id: String,
     /// The SHA-256 of the file up to its end, in hexadecimal digits: a file that has changed since is not gone on with.
@@ -112,7 +112,7 @@ impl Upload {
             buffer: Vec::new(),
             buffered: 0,
             begun: 0,
-            way: Way::None,
+            way: Transport::None,
             there: Vec::new(),
             flight: JoinSet::new(),
             hash: Sha256::new(),
@@ -129,7 +129,7 @@ impl Upload {
             }
             self.expected = expected;
             self.there = there;
-            self.way = Way::Bucket { parts, id, sent: Vec::new() };
+            self.way = Transport::Bucket { parts, id, sent: Vec::new() };
         }
         self
     }
@@ -157,7 +157,7 @@ impl Upload {
 
     /// Makes the file appear, under a name that nothing had.
     pub async fn finish(mut self) -> Result<Receipt, Error> {
-        if matches!(self.way, Way::Bucket { .. }) {
+        if matches!(self.way, Transport::Bucket { .. }) {
             if self.buffered > 0 || self.begun == 0 {
                 self.send_part().await?;
             }
@@ -169,9 +169,9 @@ impl Upload {
         if self.store.parts.is_none() && (self.buffered > 0 || self.begun == 0) {
             self.send_part().await?;
         }
-        let content = match std::mem::replace(&mut self.way, Way::None) {
-            Way::File(writing) => Unnamed::Staged(self.written(writing).await?),
-            _ => Unnamed::Object(PutPayload::from_iter(std::mem::take(&mut self.buffer))),
+        let content = match std::mem::replace(&mut self.way, Transport::None) {
+            Transport::File(writing) => UnnamedContent::Staged(self.written(writing).await?),
+            _ => UnnamedContent::Object(PutPayload::from_iter(std::mem::take(&mut self.buffer))),
         };
         let sha256 = self.hash.clone().finalize().into();
         let path = self.store.name(&self.path, content, self.size, &sha256).await?;
@@ -181,11 +181,11 @@ impl Upload {
     /// Gives the file up and removes what was written of it.
     pub async fn abort(mut self) -> Result<(), Error> {
         self.flight.shutdown().await;
-        match std::mem::replace(&mut self.way, Way::None) {
-            Way::None => Ok(()),
+        match std::mem::replace(&mut self.way, Transport::None) {
+            Transport::None => Ok(()),
             // Removed with what is dropped here.
-            Way::File(writing) => self.written(writing).await.map(drop),
-            Way::Bucket { parts, id, .. } => {
+            Transport::File(writing) => self.written(writing).await.map(drop),
+            Transport::Bucket { parts, id, .. } => {
                 parts.abort_multipart(&self.at, &id).await.map_err(|e| self.error(e))
             }
         }
@@ -197,13 +197,13 @@ impl Upload {
     }
 
     /// Parts of an earlier try that were not come to yet.
-    fn left(&self) -> &[Part] {
+    fn left(&self) -> &[UploadedPart] {
         self.there.get(usize::try_from(self.begun).unwrap_or(usize::MAX)..).unwrap_or_default()
     }
 
     /// What another try can go on with; none where there is nothing, or no way to.
     pub fn progress(&self) -> Option<Progress> {
-        let Way::Bucket { id, sent, .. } = &self.way else { return None };
+        let Transport::Bucket { id, sent, .. } = &self.way else { return None };
         let mut parts: Vec<_> = sent.iter().map_while(Clone::clone).collect();
         if parts.len() == sent.len() {
             parts.extend_from_slice(self.left());
@@ -212,7 +212,7 @@ impl Upload {
         Some(Progress { id: id.clone(), at, expected: self.expected, parts })
     }
 
-    /// Bytes of the part that is being filled. Parts are of one size where that of the file is known, as some servers
+    /// Bytes of the part that is being filled. Parts are of one size if the file's size is known, as some servers
     /// want it.
     fn part_bytes(&self) -> u64 {
         if self.store.parts.is_none() {
@@ -226,19 +226,19 @@ impl Upload {
         self.buffered = 0;
         let number = self.begun;
         self.begun += 1;
-        if matches!(self.way, Way::None) {
+        if matches!(self.way, Transport::None) {
             self.begin().await?;
         }
         while self.flight.len() >= PARTS_IN_FLIGHT {
             self.one_landed().await?;
         }
-        match std::mem::replace(&mut self.way, Way::None) {
-            Way::None => {}
-            Way::File(writing) => {
+        match std::mem::replace(&mut self.way, Transport::None) {
+            Transport::None => {}
+            Transport::File(writing) => {
                 let mut staged = self.written(writing).await?;
-                self.way = Way::File(spawn_blocking(move || staged.write(&data).map(|()| staged)));
+                self.way = Transport::File(spawn_blocking(move || staged.write(&data).map(|()| staged)));
             }
-            Way::Bucket { parts, id, mut sent } => {
+            Transport::Bucket { parts, id, mut sent } => {
                 let until = hex(&self.hash.clone().finalize());
                 let index = sent.len();
                 match self.there.get(index).filter(|part| part.until == until) {
@@ -247,14 +247,14 @@ impl Upload {
                         self.there.truncate(index);
                         sent.push(None);
                         // Its place is known by now, its name only when it has arrived.
-                        self.there.push(Part { id: String::new(), until });
+                        self.there.push(UploadedPart { id: String::new(), until });
                         let (sending, id, at) = (parts.clone(), id.clone(), self.at.clone());
                         let data = PutPayload::from_iter(data);
                         self.flight
                             .spawn(async move { (number, sending.put_part(&at, &id, index, data).await) });
                     }
                 }
-                self.way = Way::Bucket { parts, id, sent };
+                self.way = Transport::Bucket { parts, id, sent };
             }
         }
         Ok(())
@@ -264,19 +264,19 @@ impl Upload {
     async fn begin(&mut self) -> Result<(), Error> {
         let Some(parts) = self.store.parts.clone() else {
             let staged = self.store.stage(&self.path).await?;
-            self.way = Way::File(spawn_blocking(move || Ok(staged)));
+            self.way = Transport::File(spawn_blocking(move || Ok(staged)));
             return Ok(());
         };
         if self.store.size(&self.path).await?.is_some() {
             self.at = self.store.parse(&self.store.another(&self.path)?)?;
         }
         let id = parts.create_multipart(&self.at).await.map_err(|e| self.error(e))?;
-        self.way = Way::Bucket { parts, id, sent: Vec::new() };
+        self.way = Transport::Bucket { parts, id, sent: Vec::new() };
         Ok(())
     }
 
     /// Waits for the write that is under way.
-    async fn written(&self, writing: JoinHandle<std::io::Result<Staged>>) -> Result<Staged, Error> {
+    async fn written(&self, writing: JoinHandle<std::io::Result<StagedFile>>) -> Result<StagedFile, Error> {
         let written = writing.await.map_err(std::io::Error::other).and_then(|written| written);
         written.map_err(|error| {
             let source = Box::new(error);
@@ -291,10 +291,10 @@ impl Upload {
             landed.map_err(|error| Error::Access { path: self.path.clone(), why: error.to_string() })?;
         let put = put.map_err(|e| self.error(e))?;
         let index = usize::try_from(number).unwrap_or(usize::MAX);
-        if let Way::Bucket { sent, .. } = &mut self.way
+        if let Transport::Bucket { sent, .. } = &mut self.way
             && let (Some(place), Some(known)) = (sent.get_mut(index), self.there.get(index))
         {
-            *place = Some(Part { id: put.content_id, until: known.until.clone() });
+            *place = Some(UploadedPart { id: put.content_id, until: known.until.clone() });
         }
         Ok(())
     }
@@ -304,7 +304,7 @@ impl Upload {
     async fn complete(mut self) -> Result<Receipt, Error> {
         let sha256 = self.hash.clone().finalize().into();
         let receipt = Receipt { path: self.at.to_string(), size: self.size, sha256 };
-        let Way::Bucket { parts, id, sent } = std::mem::replace(&mut self.way, Way::None) else {
+        let Transport::Bucket { parts, id, sent } = std::mem::replace(&mut self.way, Transport::None) else {
             return Ok(receipt);
         };
         let is_there = async || self.store.holds(&receipt.path, receipt.size, &receipt.sha256).await;

@@ -1,4 +1,4 @@
-//! What a job finds in its container, and how its end is told.
+//! What a job finds in its container, and how its end is reported.
 
 use bt_tests::{Cluster, Options};
 

@@ -42,7 +42,7 @@ fn expected(when: When) -> Expected {
         When::AfterAssignment | When::AfterPreparing | When::AfterRunning | When::AfterPublishing => {
             Expected { ruling: &[Ruling::Keep], attempts: 1 }
         }
-        // Whether the commit came before the cut is open; both end the same.
+        // The commit may be before or after the cut; both end the same.
         When::BeforeAck => Expected { ruling: &[Ruling::Keep, Ruling::Stop], attempts: 1 },
         When::AfterAck => Expected { ruling: &[Ruling::Stop], attempts: 1 },
     }

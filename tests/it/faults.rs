@@ -25,7 +25,7 @@ fn wait_running(cluster: &Cluster, sweep: &str, jobs: usize) {
     });
 }
 
-/// What must hold when the sweep has ended.
+/// What must hold when the sweep is finished.
 #[track_caller]
 fn check(cluster: &Cluster, sweep: &str) {
     cluster.wait_count(sweep, "succeeded", JOBS);

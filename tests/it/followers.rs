@@ -87,7 +87,7 @@ fn a_thousand_followers_cost_the_agent_one_stream_and_each_reads_every_line_once
         follower.abort();
     }
     cluster.open_gate();
-    // Those who have left keep nobody waiting.
+    // Clients that left delay no other.
     let rest = Arc::new(opened);
     for _ in 0..FOLLOWERS / 2 {
         let rest = rest.clone();
@@ -143,7 +143,7 @@ fn slow_and_late_followers_hold_up_nobody_and_read_every_line_once() {
     let runtime = runtime();
     runtime.block_on(async {
         let address = cluster.address();
-        // Each has a connection of its own: a window that one leaves full is nobody else's.
+        // Each has a connection of its own: one that leaves its window full delays no other.
         let connect = || SweepsClient::connect(address.clone());
         let mut slow = follow(&connect().await.unwrap(), &sweep).await;
         let mut slow_read = read(&mut slow, 10).await;

@@ -1,4 +1,4 @@
-//! Jobs that do their worst: each ends for the reason that is documented, soon, and nobody else notices.
+//! Jobs that do their worst: each ends for the reason that is documented, soon, and no other job notices.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

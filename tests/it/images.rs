@@ -26,7 +26,7 @@ fn wait_pulling(cluster: &Cluster, sweep: &str, jobs: usize) {
     });
 }
 
-/// Waits until a sweep has ended, all of it well.
+/// Waits until all jobs of a sweep have succeeded.
 #[track_caller]
 fn succeeds(cluster: &Cluster, sweep: &str) {
     cluster.wait_ended(sweep);
@@ -35,7 +35,7 @@ fn succeeds(cluster: &Cluster, sweep: &str) {
     assert!(all_well, "{}", cluster.ok(&["show", sweep]));
 }
 
-/// Waits until a sweep has ended, and returns why its first job failed, which must be its image.
+/// Waits until a sweep is finished, and returns why its first job failed, which must be its image.
 #[track_caller]
 fn image_fault(cluster: &Cluster, sweep: &str) -> String {
     cluster.wait_ended(sweep);

@@ -18,7 +18,7 @@ fn put(cluster: &Cluster, sweep: &str, path: &str) -> PathBuf {
     file
 }
 
-/// A sweep of one job that succeeds and one that fails, with files in the store that nobody published.
+/// A sweep of one job that succeeds and one that fails, with unpublished files in the store.
 fn with_garbage(cluster: &Cluster) -> (String, [PathBuf; 2], [PathBuf; 4]) {
     let sweep = cluster.submit(&["--matrix", "n=0,1"], "echo said; echo {{ n }} > /results/x; exit {{ n }}");
     cluster.wait_ended(&sweep);

@@ -1,4 +1,4 @@
-//! Logs: byte for byte, while a job runs and after it has ended, whatever became of it.
+//! Logs: byte for byte, while a job runs and after its end, whatever the outcome.
 
 use bt_tests::Cluster;
 

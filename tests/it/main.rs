@@ -36,6 +36,7 @@ mod open;
 mod options;
 mod order;
 mod output;
+mod pages;
 mod postgres;
 mod provenance;
 mod remarks;

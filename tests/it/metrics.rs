@@ -1,4 +1,4 @@
-//! What jobs report: what counts, what is told when it can't be read, and how it is looked through.
+//! What jobs report: what counts, what is said when it can't be read, and how it is searched.
 
 use bt_tests::{Cluster, Options};
 use serde_json::{Value, json};

@@ -205,6 +205,6 @@ fn a_cache_is_shared_by_the_jobs_of_an_image() {
     assert_eq!(printed(&cluster, &["--cache", "/cache"], script), "/cache/numba\n");
     assert_eq!(printed(&cluster, &["--cache", "/cache"], script), "/cache/numba\nmade\n");
     assert_eq!(printed(&cluster, &[], script), "/btctl/cache/numba\n");
-    // Not by those of another user.
+    // Not by processes of another user.
     assert_eq!(printed(&cluster, &["--cache", "/cache", "-u", "4321:4321"], script), "/cache/numba\n");
 }

@@ -19,7 +19,7 @@ fn with_prices() -> (Cluster, PathBuf) {
     (cluster, prices)
 }
 
-/// What the volumes held, as the latest attempt of the newest sweep was told.
+/// What the volumes held by the record of the newest sweep's latest attempt.
 fn told(cluster: &Cluster) -> String {
     let sql = "select coalesce(a.volume_fingerprints ->> 'prices', 'nothing') from attempts a
                join sweeps s on s.id = a.sweep_id order by s.created_at desc, a.number desc limit 1";
@@ -46,7 +46,7 @@ fn a_volumes_fingerprint_is_told_and_another_content_of_equal_size_is_another() 
     assert_eq!(shown["volume_fingerprints"]["prices"], Value::from(first.clone()));
     fs::write(prices.join("2026/spy.csv"), "2.00\n").unwrap();
     let second = run();
-    // The look before the job may be as old as two seconds; what is never told is what the job did not read.
+    // The look before the job may be as old as two seconds; what is never recorded is content that the job did not read.
     assert_ne!(second, first);
     wait_until("the agent tells the new fingerprint", || {
         let shown = cluster.json(&["agents", "show", "agent"]);

@@ -1,4 +1,4 @@
-//! What the owner of a job is told besides how it ended.
+//! What the owner of a job reads besides how it ended.
 
 use bt_tests::Cluster;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use bt_tests::{Cluster, Options};
 use serde_json::{Value, json};
 
-/// A job that does the same whenever it is run: what it was told, and what it reads.
+/// A job that gives the same result each time: its arguments, and what it reads.
 const STEADY: &str = "mkdir /results/a; echo {{ n }} $LEVEL $API_KEY > /results/a/x; cat /data/spy.csv > /results/y; \
                       printf '{\"sharpe\": {{ n }}}' > /results/metrics.json";
 

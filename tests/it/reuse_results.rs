@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bt_tests::{Cluster, Images, Options, docker, wait_until};
 use serde_json::{Value, json};
 
-/// What nobody can make twice.
+/// What no job can make twice.
 const NOISE: &str = "head -c 300000 /dev/urandom > /results/noise.pck; mkdir /results/d; echo {{ n }} > /results/d/n; \
                      echo printed {{ n }}; echo \"{\\\"sharpe\\\": {{ n }}.5}\" > /results/metrics.json";
 
@@ -123,7 +123,7 @@ fn only_what_changes_no_result_may_differ() {
     ] {
         assert_eq!(submit(more, script).0, 0, "{more:?} {script}");
     }
-    // A failure is nobody's result.
+    // A failure is no result.
     assert_eq!(submit(&plain, "exit 3"), (0, json!("failed")));
     assert_eq!(submit(&plain, "exit 3"), (0, json!("failed")));
 
@@ -195,7 +195,7 @@ fn a_result_counts_only_for_the_same_data() {
     let other = succeeds(&cluster, &flags, script);
     assert_eq!(taken(&cluster, &other), 0);
 
-    // What is waited for counts only if nobody wrote to the data meanwhile.
+    // What is waited for counts only if the data stayed the same meanwhile.
     let now = told();
     let gate = prices.join("gate");
     let slow = "cat /data/spy.csv > /results/seen; until [ -e /data/gate ]; do sleep 0.1; done";
@@ -241,7 +241,7 @@ fn what_was_taken_over_outlives_the_sweep_that_made_it() {
     assert!(held(1).exists() && held(2).exists(), "they are the second's results");
     cluster.ok(&["results", "verify", &second]);
     cluster.ok(&["results", "get", &second, "-d", "got"]);
-    // What was given up is taken by nobody; what another has taken over is.
+    // What was given up is not taken; what another has taken over is.
     let third = succeeds(&cluster, &["--name", "third", "--matrix", "n=1:3", "--reuse"], NOISE);
     assert_eq!(taken(&cluster, &third), 2);
     assert_eq!(cluster.json(&["jobs", &third])[0]["attempts"], 1);

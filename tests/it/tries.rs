@@ -1,4 +1,4 @@
-//! What users are told of jobs that are tried again, and of attempts that are none.
+//! What users read about jobs that are tried again, and about attempts that are not counted.
 
 use bt_proto::v1::{self, report};
 use bt_tests::{Cluster, Options, ScriptedAgent, wait_until};

@@ -21,7 +21,7 @@ enum Victim {
 /// How far the upload has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// The container has ended, and nothing is on its way yet.
+    /// The container has stopped, and nothing was sent yet.
     BeforeTheFirstByte,
     /// A part of a file has come.
     InMidFile,

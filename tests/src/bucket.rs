@@ -34,7 +34,7 @@ impl Bucket {
         })
     }
 
-    /// One on a disk of its own that holds so many bytes, of which most are taken by a file.
+    /// One on a disk of its own that holds so many bytes and is nearly filled by a file.
     pub fn nearly_full(bytes: u64, taken: u64) -> Self {
         Self::with(|data| {
             let script = format!(

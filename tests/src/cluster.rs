@@ -102,7 +102,7 @@ impl Cluster {
         self.dir().join("store")
     }
 
-    /// The coordinators' addresses, parted by commas.
+    /// The coordinators' addresses, separated by commas.
     pub fn address(&self) -> String {
         let addresses: Vec<_> =
             self.coordinators.iter().map(|(port, _)| format!("http://127.0.0.1:{port}")).collect();
@@ -347,7 +347,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Agents that were killed leave their containers, and nobody will take them back.
+        // Agents that were killed leave their containers, and no agent will take them back.
         self.agents.clear();
         let ids = self.database.query("select id from agents");
         for id in ids {

@@ -36,7 +36,7 @@ impl Database {
         format!("{front}/{}?{back}", self.name)
     }
 
-    /// The rows of a query, one line each, columns parted by `|`.
+    /// The rows of a query, one line each, columns separated by `|`.
     #[track_caller]
     pub fn query(&self, sql: &str) -> Vec<String> {
         match psql(&self.url(), sql) {
@@ -46,7 +46,7 @@ impl Database {
     }
 }
 
-/// A table that nobody else can write to until this is dropped.
+/// A table that no other session can write to until this is dropped.
 #[derive(Debug)]
 pub struct HeldTable(Child);
 
@@ -82,7 +82,7 @@ impl Database {
 
 impl Drop for HeldTable {
     fn drop(&mut self) {
-        // The end of its input is psql's own end, and that of its transaction.
+        // The end of its input ends psql and its transaction.
         drop(self.0.stdin.take());
         if let Err(error) = self.0.wait() {
             eprintln!("psql is left behind: {error}");
@@ -90,7 +90,7 @@ impl Drop for HeldTable {
     }
 }
 
-/// The rows of a query at a server, one line each, columns parted by `|`.
+/// The rows of a query at a server, one line each, columns separated by `|`.
 pub(crate) fn psql(url: &str, sql: &str) -> Result<Vec<String>, String> {
     let output = Command::new("psql")
         .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])

@@ -1,4 +1,4 @@
-//! A line to an HTTP server that knows where requests begin and end, and breaks them as it is told: some are answered in
+//! A line to an HTTP server that knows where requests begin and end, and breaks them as tests ask: some are answered in
 //! the server's place, answered late, or cut off in mid-body.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -80,7 +80,7 @@ impl FaultyHttp {
         self.lock().passed.iter().filter(|line| line.contains(words)).count()
     }
 
-    /// One request on each connection: the server is told that it is the last one.
+    /// One request on each connection: a header says that it is the last one.
     fn serve(&self, client: &TcpStream, server: SocketAddr) -> io::Result<()> {
         let mut from = BufReader::new(client);
         let (mut head, mut length) = (Vec::new(), 0);

@@ -150,7 +150,7 @@ impl PostgresServer {
         as_postgres(Path::new(program))
     }
 
-    /// The rows of a query, one line each, columns parted by `|`.
+    /// The rows of a query, one line each, columns separated by `|`.
     pub fn query(&self, sql: &str) -> Result<Vec<String>, String> {
         psql(&self.url(), sql)
     }

@@ -33,7 +33,7 @@ pub(crate) fn tool(what: &str, names: &[&str]) -> PathBuf {
         .unwrap_or_else(|| panic!("{what} is not installed ({}); `make test` sets it up", names.join(" or ")))
 }
 
-/// What a command that has ended said.
+/// What a finished command printed.
 #[derive(Clone, Debug)]
 pub struct Finished {
     pub code: i32,
@@ -67,7 +67,7 @@ pub(crate) fn isolate(command: &mut Command, home: &Path) {
         .env_remove("BTCTL_AGENT_STORE");
 }
 
-/// A port that nobody listens on now.
+/// A port that no process listens on now.
 pub fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("find a free port");
     socket.local_addr().expect("a bound socket has an address").port()

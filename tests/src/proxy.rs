@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How often a cut line looks whether it is whole again.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Bytes that nobody carries in a lifetime.
+/// More bytes than a test ever sends.
 const WHOLE: u64 = u64::MAX;
 
 /// A listening proxy. Each connection goes to the next of the targets that answers.

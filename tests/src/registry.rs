@@ -121,7 +121,7 @@ impl Registry {
         self.answered(image, "HEAD", "")
     }
 
-    /// How often it has told anything of an image, under whatever tag or digest, to somebody whom it lets in.
+    /// How often it has told anything of an image, under whatever tag or digest, to a client that it lets in.
     pub fn answers(&self, image: &str) -> usize {
         self.answered(image, "HEAD", " 200 ") + self.answered(image, "GET", " 200 ")
     }
@@ -145,7 +145,7 @@ impl Registry {
         self.line.as_ref().expect("the registry is far away")
     }
 
-    /// Ends it: nobody answers there any more.
+    /// Ends it: nothing answers there any more.
     pub fn stop(&mut self) {
         self.server.kill();
     }

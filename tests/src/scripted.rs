@@ -94,7 +94,7 @@ impl ScriptedAgent {
         found.map_or(v1::Ruling::Unspecified, v1::Verdict::ruling)
     }
 
-    /// The next message that is no answer to a heartbeat; none if the session has ended or nothing comes.
+    /// The next message that is no answer to a heartbeat; nothing if the session ended or no message arrives.
     pub async fn next(&mut self) -> Option<coordinator_message::Kind> {
         loop {
             let message = timeout(MESSAGE, self.incoming.message()).await.ok()?.ok()??;
@@ -162,7 +162,7 @@ impl ScriptedAgent {
         sequence
     }
 
-    /// Waits for the answer to a report: whether it was accepted; none if the session has ended.
+    /// Waits for the answer to a report: whether it was accepted; nothing if the session ended.
     pub async fn ack(&mut self, sequence: u64) -> Option<bool> {
         loop {
             match self.next().await? {

@@ -11,7 +11,7 @@ use crate::files;
 use crate::logging::{self, LogFormat};
 use crate::settings::Settings;
 use crate::signals::Signals;
-use crate::up;
+use crate::state_dir::UpDir;
 
 const EXAMPLES: &str = "\
 Example:
@@ -52,7 +52,7 @@ impl Agent {
             .map_err(|error| Error::Failed(format!("this program can't be found: {error}")))?;
         let state_dir = match self.state_dir {
             Some(dir) => dir,
-            None => up::Place::new(up::Place::default_dir()?).agent_dir(),
+            None => UpDir::new(UpDir::default_dir()?).agent_dir(),
         };
         if self.count > 1 && self.options.engine != EngineKind::Simulated {
             return Err(Error::Usage("--count is for the simulated engine only".to_owned()));

@@ -7,7 +7,7 @@ use bt_proto::{convert, v1};
 use jiff::Timestamp;
 
 use super::ps;
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::documents::{self, Json, ShownAgent};
 use crate::error::Error;
@@ -112,7 +112,7 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Drain {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut batch = Batch::of_named(self.agents.len());
+        let mut batch = BatchOutcome::of_named(self.agents.len());
         let mut busy = Vec::new();
         for name in &self.agents {
             let Some(agent) = batch.note(name, client.drain(name, false).await)? else { continue };
@@ -142,7 +142,7 @@ impl Drain {
 impl Undrain {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut batch = Batch::of_named(self.agents.len());
+        let mut batch = BatchOutcome::of_named(self.agents.len());
         for name in &self.agents {
             if let Some(agent) = batch.note(name, client.drain(name, true).await)? {
                 say(&format!("agent {}: it gets jobs again", agent.name));

@@ -2,7 +2,7 @@
 
 use bt_proto::v1;
 
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{confirm, say};
@@ -39,7 +39,7 @@ impl Cancel {
         if self.all {
             self.targets = self.unfinished(&client, settings).await?;
         }
-        let mut batch = Batch::of_named(self.targets.len());
+        let mut batch = BatchOutcome::of_named(self.targets.len());
         for target in self.targets {
             let Some(sweep) =
                 batch.note(&target.to_string(), resolve_to_change(&client, &target.sweep).await)?

@@ -3,7 +3,7 @@
 use crate::documents::{self, Json};
 use crate::error::Error;
 use crate::output::{Cell, Column, OutputArgs, Row, View};
-use crate::settings::{Setting, Settings};
+use crate::settings::{Settings, SourcedSetting};
 
 /// Show the settings.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -22,7 +22,7 @@ impl Config {
     pub(crate) fn run(self, settings: &Settings) -> Result<(), Error> {
         let Self::Show(show) = self;
         let columns = ["setting", "value", "source"].map(Column::always).into();
-        let row = |name: &str, setting: &Setting| {
+        let row = |name: &str, setting: &SourcedSetting| {
             let source = setting.source.to_string();
             Ok::<_, Error>(Row {
                 json: Json::of(&documents::Setting {

@@ -46,7 +46,7 @@ pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<()
     send(&typed, debug_input::Kind::Start(start)).await;
     let mut printed = client.debug(messages).await?;
     let _raw = if tty { RawMode::enter() } else { None };
-    // Reading a terminal can't be broken off, so nobody waits for this thread.
+    // Reading a terminal can't be interrupted, so this thread is not waited for.
     std::thread::spawn({
         let typed = typed.clone();
         move || read_input(&typed)

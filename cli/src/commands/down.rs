@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::files;
-use crate::up::{self, Place};
+use crate::state_dir::UpDir;
+use crate::up;
 
 /// Stop what `btctl up` started; the queue and the results are kept.
 #[derive(Clone, Debug, clap::Args)]
@@ -20,6 +21,6 @@ pub(crate) struct Down {
 
 impl Down {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        up::down(&Place::of(self.state_dir)?, self.now).await
+        up::down(&UpDir::of(self.state_dir)?, self.now).await
     }
 }

@@ -5,7 +5,7 @@ use bt_proto::v1;
 use crate::client::Client;
 use crate::documents::{AgentReason, Explained, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, OutputArgs, Row, View, print, print_json, reasons, words};
+use crate::output::{Cell, Column, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, words};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -29,11 +29,11 @@ impl Explain {
         let state = words::job_state(explained.state())?.name();
         let v1::ExplainReply { reasons, agents, job, next, .. } = explained;
         match self.output.output {
-            Format::Json => {
+            OutputFormat::Json => {
                 let agents = agents.into_iter().map(|said| AgentReason { agent: said.agent, why: said.why });
                 print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next })?)
             }
-            Format::Table | Format::Wide => {
+            OutputFormat::Table | OutputFormat::Wide => {
                 print(&format!("{sweep}/{job} is {state}"))?;
                 for reason in reasons {
                     print(&format!("  {reason}"))?;

@@ -14,10 +14,10 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use self::archive::{Archive, Layer, Piece};
-use self::source::Source;
+use self::archive::{ArchivePiece, Layer, LocalArchive};
+use self::source::ImageSource;
 use super::results::pairs;
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::{Client, waits};
 use crate::documents::{self, InspectedImage, Json};
 use crate::error::Error;
@@ -83,7 +83,7 @@ impl Image {
             Self::Ls(ls) => ls.run(settings).await,
             Self::Rm(Rm { images }) => {
                 let client = Client::connect(settings).await?;
-                let mut batch = Batch::of_named(images.len());
+                let mut batch = BatchOutcome::of_named(images.len());
                 for image in images {
                     if batch.note(&image, client.remove_image(&image).await)?.is_some() {
                         say(&format!("{image}: removed"));
@@ -98,7 +98,7 @@ impl Image {
 
 impl Push {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let mut batch = Batch::of_named(self.images.len());
+        let mut batch = BatchOutcome::of_named(self.images.len());
         for image in &self.images {
             batch.note(image, push(image, self.file.as_deref(), settings).await)?;
         }
@@ -108,8 +108,8 @@ impl Push {
 
 async fn push(name: &str, file: Option<&Path>, settings: &Settings) -> Result<(), Error> {
     let source = match file {
-        Some(path) => Source::open(path, name)?,
-        None => Source::Engine(LocalImage::find(name).await?),
+        Some(path) => ImageSource::open(path, name)?,
+        None => ImageSource::Engine(LocalImage::find(name).await?),
     };
     let client = Client::connect(settings).await?;
     let head = v1::Image {
@@ -150,7 +150,7 @@ async fn push(name: &str, file: Option<&Path>, settings: &Settings) -> Result<()
 async fn send(
     client: &Client,
     head: v1::Image,
-    archive: Option<(Arc<Archive>, Arc<Vec<Layer>>)>,
+    archive: Option<(Arc<LocalArchive>, Arc<Vec<Layer>>)>,
     bar: &ProgressBar,
 ) -> Result<v1::PushImageReply, Error> {
     let missing = match &archive {
@@ -173,8 +173,8 @@ async fn send(
         let passing_on = async {
             while let Some(piece) = taken.recv().await {
                 let kind = match piece {
-                    Piece::Layer(layer) => push_image_request::Kind::Layer(layer),
-                    Piece::Data(data) => {
+                    ArchivePiece::Layer(layer) => push_image_request::Kind::Layer(layer),
+                    ArchivePiece::Data(data) => {
                         bar.inc(data.len() as u64);
                         bar.set_message(format!("{} sent", words::size(bar.position())));
                         push_image_request::Kind::Data(data)

@@ -10,7 +10,7 @@ use super::submit::reuse;
 use crate::client::Client;
 use crate::documents::{self, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, ListArgs, Printer, Row, View, tries, words};
+use crate::output::{Cell, Column, ListArgs, OutputFormat, Printer, Row, View, tries, words};
 use crate::settings::Settings;
 use crate::target;
 
@@ -29,7 +29,7 @@ pub(crate) struct Jobs {
     sweep: String,
     /// Only jobs in this state; may be repeated.
     #[arg(long, value_name = "STATE")]
-    state: Vec<State>,
+    state: Vec<JobStateArg>,
     /// Only jobs for which this expression over metrics and parameters holds; see `btctl top --help`.
     #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Jobs {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum State {
+enum JobStateArg {
     Queued,
     Running,
     Succeeded,
@@ -46,14 +46,14 @@ enum State {
     Cancelled,
 }
 
-impl From<State> for v1::JobState {
-    fn from(state: State) -> Self {
+impl From<JobStateArg> for v1::JobState {
+    fn from(state: JobStateArg) -> Self {
         match state {
-            State::Queued => Self::Queued,
-            State::Running => Self::Running,
-            State::Succeeded => Self::Succeeded,
-            State::Failed => Self::Failed,
-            State::Cancelled => Self::Cancelled,
+            JobStateArg::Queued => Self::Queued,
+            JobStateArg::Running => Self::Running,
+            JobStateArg::Succeeded => Self::Succeeded,
+            JobStateArg::Failed => Self::Failed,
+            JobStateArg::Cancelled => Self::Cancelled,
         }
     }
 }
@@ -84,7 +84,7 @@ pub(super) async fn print(
     list: &List<'_>,
     form: &ListArgs,
 ) -> Result<(), Error> {
-    if !matches!(form.format(), Format::Json | Format::Name) {
+    if !matches!(form.format(), OutputFormat::Json | OutputFormat::Name) {
         let mut all = Vec::new();
         while let Some(job) = jobs.next().await {
             all.push(job.map_err(Error::broken_off)?);
@@ -193,8 +193,8 @@ const PARAMETER: u8 = 4;
 
 /// Jobs as a list whose columns are their parameters and metrics.
 pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
-    let mut parameters = Names::default();
-    let mut metrics = Names::default();
+    let mut parameters = NamesInOrder::default();
+    let mut metrics = NamesInOrder::default();
     let mut read = Vec::with_capacity(jobs.len());
     for job in jobs {
         let maps = (parameters_of(&job.parameters)?, object(&job.metrics)?);
@@ -258,9 +258,9 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
 
 /// Names in the order in which they were first met.
 #[derive(Default)]
-struct Names(Vec<String>);
+struct NamesInOrder(Vec<String>);
 
-impl Names {
+impl NamesInOrder {
     fn take(&mut self, map: &Map<String, Value>) {
         for name in map.keys() {
             if !self.0.contains(name) {

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
-use crate::batch::Batch;
-use crate::client::{Client, is_broken_off};
-use crate::error::Error;
+use crate::batch::BatchOutcome;
+use crate::client::Client;
+use crate::error::{Error, is_broken_off};
 use crate::output::{Out, print, reader_left, say, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
@@ -80,7 +80,7 @@ impl Logs {
 
     async fn print(&self, client: &Client, request: v1::LogsRequest) -> Result<(), Error> {
         let mut out = Out::unfiltered();
-        let mut place = Place::default();
+        let mut place = LogPosition::default();
         let Some(count) = self.tail else {
             return self.print_all(client, request, place, &mut out).await;
         };
@@ -102,7 +102,7 @@ impl Logs {
         &self,
         client: &Client,
         request: v1::LogsRequest,
-        mut place: Place,
+        mut place: LogPosition,
         out: &mut Out,
     ) -> Result<(), Error> {
         place.begin_again();
@@ -119,7 +119,7 @@ impl Logs {
         client: &Client,
         request: v1::LogsRequest,
         count: usize,
-        place: &mut Place,
+        place: &mut LogPosition,
     ) -> Result<VecDeque<LogLine>, Error> {
         let mut last = VecDeque::new();
         let keep = |line: LogLine| {
@@ -139,7 +139,7 @@ impl Logs {
         self.since.is_none_or(|since| line.time >= since)
     }
 
-    /// The logs of all jobs that failed, each below a heading as `tail` writes it. One that can't be had is told, and the
+    /// The logs of all jobs that failed, each below a heading as `tail` writes it. One that can't be had is reported, and the
     /// others follow.
     async fn print_failed(&self, client: &Client) -> Result<(), Error> {
         let sweep = &self.target.sweep;
@@ -157,7 +157,7 @@ impl Logs {
         if failed.is_empty() {
             say(&format!("no job of {sweep} has failed"));
         }
-        let mut batch = Batch::of_named(failed.len());
+        let mut batch = BatchOutcome::of_named(failed.len());
         for (job, reason) in failed {
             let name = format!("{sweep}/{job}");
             print(&format!("==> {name}: {reason} <=="))?;
@@ -188,7 +188,7 @@ impl Logs {
 async fn new_lines(
     client: &Client,
     request: v1::LogsRequest,
-    place: &mut Place,
+    place: &mut LogPosition,
     mut take: impl FnMut(LogLine) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut lines = client.logs(request.clone()).await?;
@@ -231,7 +231,7 @@ async fn ask_again(
 
 /// How far a log was read. It is always sent from its beginning, so the lines that were read before are skipped.
 #[derive(Clone, Debug, Default)]
-struct Place {
+struct LogPosition {
     /// The latest time that was seen, and the number of lines from the first one of that time on.
     seen: Option<(Timestamp, u64)>,
     skip: Option<Skip>,
@@ -245,7 +245,7 @@ struct Skip {
     reached: bool,
 }
 
-impl Place {
+impl LogPosition {
     /// The log is sent from its beginning now.
     fn begin_again(&mut self) {
         self.skip = self.seen.map(|(until, lines)| Skip { until, lines, reached: false });
@@ -309,7 +309,7 @@ mod tests {
         };
         let log: Vec<_> = [1, 2, 2, 2, 3, 2, 3, 4].iter().enumerate().map(line).collect();
         for cut in 0..=log.len() {
-            let mut place = Place::default();
+            let mut place = LogPosition::default();
             let mut read: Vec<_> = log[..cut].iter().filter(|line| place.is_new(line)).collect();
             for _ in 0..2 {
                 // It breaks off once more before anything new has come.

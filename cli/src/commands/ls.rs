@@ -26,7 +26,7 @@ pub(crate) struct Ls {
     all: bool,
     /// Only sweeps in this state; may be repeated, or several separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STATE")]
-    state: Vec<State>,
+    state: Vec<SweepStateArg>,
     /// Only sweeps of this owner.
     #[arg(long)]
     owner: Option<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Ls {
 
 /// How a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum State {
+enum SweepStateArg {
     Queued,
     Running,
     Paused,
@@ -58,15 +58,15 @@ enum State {
     Cancelled,
 }
 
-impl From<State> for v1::SweepState {
-    fn from(state: State) -> Self {
+impl From<SweepStateArg> for v1::SweepState {
+    fn from(state: SweepStateArg) -> Self {
         match state {
-            State::Queued => Self::Queued,
-            State::Running => Self::Running,
-            State::Paused => Self::Paused,
-            State::Succeeded => Self::Succeeded,
-            State::Failed => Self::Failed,
-            State::Cancelled => Self::Cancelled,
+            SweepStateArg::Queued => Self::Queued,
+            SweepStateArg::Running => Self::Running,
+            SweepStateArg::Paused => Self::Paused,
+            SweepStateArg::Succeeded => Self::Succeeded,
+            SweepStateArg::Failed => Self::Failed,
+            SweepStateArg::Cancelled => Self::Cancelled,
         }
     }
 }

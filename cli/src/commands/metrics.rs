@@ -10,12 +10,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
 
 use super::results;
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::documents::{ImportedMetrics, Json};
 use crate::error::Error;
 use crate::files;
-use crate::output::{Format, print_json, say};
+use crate::output::{OutputFormat, print_json, say};
 use crate::settings::Settings;
 use crate::target::{Target, resolve_to_change};
 
@@ -82,10 +82,10 @@ pub(crate) struct Import {
         value_name = "FORM",
         env = "BTCTL_OUTPUT"
     )]
-    format: Format,
+    format: OutputFormat,
 }
 
-type Given = Vec<(u32, Map<String, Value>)>;
+type MetricsByJob = Vec<(u32, Map<String, Value>)>;
 
 impl Metrics {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
@@ -111,7 +111,7 @@ impl Import {
     }
 
     fn tell(&self, reply: &v1::ImportMetricsReply) -> Result<(), Error> {
-        if self.format == Format::Json {
+        if self.format == OutputFormat::Json {
             return print_json(&Json::of(&ImportedMetrics {
                 changed: reply.changed,
                 unchanged: reply.unchanged,
@@ -140,7 +140,7 @@ impl Import {
         client: &Client,
         sweep: &str,
         path: &str,
-    ) -> Result<(Given, Result<(), Error>), Error> {
+    ) -> Result<(MetricsByJob, Result<(), Error>), Error> {
         let request = v1::ListJobsRequest {
             sweep: sweep.to_owned(),
             states: vec![v1::JobState::Succeeded.into()],
@@ -160,8 +160,8 @@ impl Import {
         let read =
             stream::iter(numbers).map(async |job| (job, self.read_output(client, sweep, job, path).await));
         let mut read = std::pin::pin!(read.buffered(AT_ONCE));
-        let mut batch = Batch::of_found(all);
-        let (mut given, mut missing) = (Given::new(), Vec::new());
+        let mut batch = BatchOutcome::of_found(all);
+        let (mut given, mut missing) = (MetricsByJob::new(), Vec::new());
         while let Some((job, outcome)) = read.next().await {
             match batch.note(&format!("job {job}"), outcome)? {
                 Some(Some(numbers)) => given.push((job, numbers)),
@@ -214,16 +214,16 @@ impl Import {
     }
 
     /// Reads a table with a row for each job.
-    fn read_table(&self, path: &Path) -> Result<Given, Error> {
+    fn read_table(&self, path: &Path) -> Result<MetricsByJob, Error> {
         let shown = files::called(path);
         let wrong = |why: String| Error::Usage(format!("{shown}: {why}"));
         if self.target.job.is_some() {
             return Err(Error::Usage("--table has a row for each job; name the sweep alone".to_owned()));
         }
         let text = String::from_utf8(files::read(path)?).map_err(|error| wrong(error.to_string()))?;
-        let mut reader = rfc4180::Reader::new(&text);
+        let mut reader = rfc4180::CsvReader::new(&text);
         let malformed =
-            |wrong: rfc4180::Malformed| Error::Usage(format!("{shown}:{}: {}", wrong.line, wrong.message));
+            |wrong: rfc4180::MalformedCsv| Error::Usage(format!("{shown}:{}: {}", wrong.line, wrong.message));
         let header = reader.record().map_err(malformed)?;
         let columns: Vec<String> =
             header.into_iter().flat_map(|header| header.cells).map(|cell| cell.text).collect();
@@ -294,7 +294,7 @@ impl Import {
     }
 }
 
-fn messages(header: v1::ImportMetricsHeader, given: Given) -> Vec<v1::ImportMetricsRequest> {
+fn messages(header: v1::ImportMetricsHeader, given: MetricsByJob) -> Vec<v1::ImportMetricsRequest> {
     let message = |kind| v1::ImportMetricsRequest { kind: Some(kind) };
     let mut messages = vec![message(Kind::Header(header))];
     let (mut jobs, mut bytes) = (Vec::new(), 0);

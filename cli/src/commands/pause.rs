@@ -1,6 +1,6 @@
 //! `btctl pause` and `btctl resume`: holding a sweep up, and letting it go on.
 
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
@@ -26,7 +26,7 @@ pub(crate) struct Resume {
 impl Pause {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut batch = Batch::of_named(self.sweeps.len());
+        let mut batch = BatchOutcome::of_named(self.sweeps.len());
         for sweep in self.sweeps {
             let outcome = match resolve_to_change(&client, &sweep).await {
                 Ok(found) => client.pause(&found.id).await,
@@ -45,7 +45,7 @@ impl Pause {
 impl Resume {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut batch = Batch::of_named(self.sweeps.len());
+        let mut batch = BatchOutcome::of_named(self.sweeps.len());
         for sweep in self.sweeps {
             let outcome = match resolve_to_change(&client, &sweep).await {
                 Ok(found) => client.resume(&found.id).await,

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, CommandFactory};
+use serde_json::Value;
 
 use super::Cli;
 use crate::documents::described;
@@ -31,9 +32,21 @@ impl Reference {
             let text = format!("{:#}\n", described.schema.as_value());
             write(&schemas.join(format!("{}.json", described.name)), &text)?;
         }
+        let manifest = format!("{:#}\n", manifest_schema());
+        write(&schemas.join("manifest.json"), &manifest)?;
         say(&format!("SETTINGS.md and schemas/ are written in {}", self.dir.display()));
         Ok(())
     }
+}
+
+/// The schema of manifests, where each key is described by the help of its flags.
+fn manifest_schema() -> Value {
+    let command = Cli::command();
+    let submit = command.find_subcommand("submit");
+    bt_model::manifest::schema(|flag| {
+        let arg = submit?.get_arguments().find(|arg| arg.get_long() == Some(flag))?;
+        arg.get_long_help().or(arg.get_help()).map(ToString::to_string)
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
@@ -49,10 +62,12 @@ fn formatted(error: std::fmt::Error) -> Error {
 }
 
 const SCHEMAS: &str = "\
-# Schemas of the JSON that commands print
+# Schemas of manifests, and of the JSON that commands print
 
-Each file is a JSON Schema (2020-12) of what commands print with `-o json`. `btctl reference` writes this directory from
-the types that the commands print; [OUTPUT.md](../OUTPUT.md) says what may change.
+Each file is a JSON Schema (2020-12), and `btctl reference` writes all of them from the code.
+[manifest.json](manifest.json) is the schema of a [manifest](../MANIFEST.md): editors that know it complete and check the
+keys, for example with the line `# yaml-language-server: $schema=manifest.json` in a YAML file beside it. The others are of
+what commands print with `-o json`; [OUTPUT.md](../OUTPUT.md) says what may change.
 
 | command | schema |
 | --- | --- |
@@ -89,7 +104,7 @@ fn settings_page() -> Result<String, Error> {
     let mut page = SETTINGS.to_owned();
     for key in settings::KEYS {
         let flag = key.flag.map(|flag| format!("`{flag}`")).unwrap_or_default();
-        let settings::Key { name, variable, default, meaning, .. } = key;
+        let settings::SettingKey { name, variable, default, meaning, .. } = key;
         writeln!(page, "| `{name}` | {flag} | `{variable}` | {default} | {meaning} |").map_err(formatted)?;
     }
     page.push_str("\n## Variables without a flag\n\n| variable | meaning |\n| --- | --- |\n");

@@ -3,7 +3,7 @@
 use bt_model::manifest::parse_reason;
 use bt_proto::v1;
 
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::say;
@@ -32,7 +32,7 @@ impl Retry {
             parse_reason(name).map_err(|error| Error::Usage(format!("--failed: {error}")))?;
         }
         let client = Client::connect(settings).await?;
-        let mut batch = Batch::of_named(self.targets.len());
+        let mut batch = BatchOutcome::of_named(self.targets.len());
         for target in self.targets {
             let Target { sweep, job } = &target;
             let Some(found) = batch.note(&target.to_string(), resolve_to_change(&client, sweep).await)?

@@ -2,7 +2,7 @@
 
 use bt_proto::v1;
 
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{confirm, say, words};
@@ -35,7 +35,7 @@ pub(crate) struct Rm {
 impl Rm {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut batch = Batch::of_named(self.sweeps.len());
+        let mut batch = BatchOutcome::of_named(self.sweeps.len());
         let mut found = Vec::new();
         for name in &self.sweeps {
             if let Some(sweep) = batch.note(name, resolve_to_change(&client, name).await)? {

@@ -12,7 +12,7 @@ use super::submit::ManifestArgs;
 use crate::documents::{Json, LocalOutput, LocalRun};
 use crate::error::Error;
 use crate::files;
-use crate::output::{self, Cell, Column, Format, Out, OutputArgs, Row, View, say, terminal, words};
+use crate::output::{self, Cell, Column, Out, OutputArgs, OutputFormat, Row, View, say, terminal, words};
 
 /// Outputs that are shown as they are, if they are small.
 const SHOWN: [&str; 2] = ["metrics.json", "algo_output.json"];
@@ -111,7 +111,7 @@ impl Run {
             say(skipped);
         }
         let reason = ended.reason.as_ref().map(ToString::to_string);
-        if format == Format::Json {
+        if format == OutputFormat::Json {
             let outputs = ended.outputs.iter();
             let outputs = outputs.map(|(path, size)| LocalOutput { path: path.clone(), size: *size });
             output::print_json(&Json::of(&LocalRun {
@@ -149,7 +149,7 @@ fn metrics(out: &Path) -> Value {
 }
 
 /// Lists the outputs, and prints those that say how it went.
-fn show(out: &Path, outputs: &[(String, u64)], format: Format) -> Result<(), Error> {
+fn show(out: &Path, outputs: &[(String, u64)], format: OutputFormat) -> Result<(), Error> {
     if !format.is_for_people() {
         let row = |(path, size): &(String, u64)| Row {
             cells: vec![Cell::text(path), Cell::Bytes(*size)],

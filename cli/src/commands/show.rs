@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::submit::{command_line, reuse};
 use super::{jobs, ls};
-use crate::client::{Client, Shown};
+use crate::client::{Client, SweepReport};
 use crate::documents::{self, Json, ShownJob, ShownSweep};
 use crate::error::Error;
 use crate::output::{
-    Cell, Column, Format, OutputArgs, Row, View, print, print_json, reasons, terminal, tries, words,
+    Cell, Column, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, terminal, tries, words,
 };
 use crate::settings::Settings;
 use crate::target::Target;
@@ -46,10 +46,12 @@ impl Show {
         }
         let shown = client.show(&self.target.sweep).await?;
         match self.output.output {
-            Format::Json => print_json(&Json::of(&sweep_document(&shown)?)?),
-            Format::Name => print(words::address(&shown.sweep)),
-            Format::Table | Format::Wide => print(&sweep_text(&shown, self.output.output == Format::Wide)?),
-            Format::Csv => {
+            OutputFormat::Json => print_json(&Json::of(&sweep_document(&shown)?)?),
+            OutputFormat::Name => print(words::address(&shown.sweep)),
+            OutputFormat::Table | OutputFormat::Wide => {
+                print(&sweep_text(&shown, self.output.output == OutputFormat::Wide)?)
+            }
+            OutputFormat::Csv => {
                 let names = ["id", "name", "state", "image"];
                 let states = ["queued", "running", "succeeded", "failed", "cancelled"];
                 let columns = names.iter().chain(&states).map(|name| Column::always(*name)).collect();
@@ -58,7 +60,8 @@ impl Show {
                 let v1::Sweep { id, name, image, .. } = shown.sweep;
                 let mut cells = [&id, &name, &state, &image].map(Cell::text).to_vec();
                 cells.extend([queued, running, succeeded, failed, cancelled].map(Cell::number));
-                View { columns, rows: vec![Row { cells, json: Json::none(), name: id }] }.print(Format::Csv)
+                View { columns, rows: vec![Row { cells, json: Json::none(), name: id }] }
+                    .print(OutputFormat::Csv)
             }
         }
     }
@@ -70,8 +73,10 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Show {
     /// Shows the sweep whenever it has changed: on a terminal in the same place, elsewhere one text after the other.
     async fn watch(&self, client: &Client) -> Result<(), Error> {
-        let wide = self.output.output == Format::Wide;
-        if self.target.job.is_some() || !matches!(self.output.output, Format::Table | Format::Wide) {
+        let wide = self.output.output == OutputFormat::Wide;
+        if self.target.job.is_some()
+            || !matches!(self.output.output, OutputFormat::Table | OutputFormat::Wide)
+        {
             let told = "--watch shows a sweep as text; scripts wait for one with btctl wait SWEEP";
             return Err(Error::Usage(told.to_owned()));
         }
@@ -97,19 +102,19 @@ impl Show {
     }
 }
 
-async fn show_job(client: &Client, sweep: &str, number: u32, format: Format) -> Result<(), Error> {
+async fn show_job(client: &Client, sweep: &str, number: u32, format: OutputFormat) -> Result<(), Error> {
     let request =
         v1::ListJobsRequest { sweep: sweep.to_owned(), job: Some(number), ..v1::ListJobsRequest::default() };
     let job = client.jobs(request).await?.message().await?;
     let job = job.ok_or_else(|| Error::NotFound(format!("sweep {sweep} has no job {number}")))?;
     match format {
-        Format::Name => print(&format!("{sweep}/{number}")),
-        Format::Csv => jobs::view(vec![job], &jobs::List { sweep, by: "" })?.print(format),
-        Format::Json => {
+        OutputFormat::Name => print(&format!("{sweep}/{number}")),
+        OutputFormat::Csv => jobs::view(vec![job], &jobs::List { sweep, by: "" })?.print(format),
+        OutputFormat::Json => {
             let history = history(&client.attempts(sweep, number).await?)?;
             print_json(&Json::of(&ShownJob { job: jobs::document(&job)?, history })?)
         }
-        Format::Table | Format::Wide => {
+        OutputFormat::Table | OutputFormat::Wide => {
             let history = history(&client.attempts(sweep, number).await?)?;
             print(&job_text(job, sweep, &history)?)
         }
@@ -132,7 +137,7 @@ fn history(attempts: &[v1::Attempt]) -> Result<Vec<documents::Attempt>, Error> {
     attempts.iter().map(document).collect()
 }
 
-fn sweep_document(shown: &Shown) -> Result<ShownSweep, Error> {
+fn sweep_document(shown: &SweepReport) -> Result<ShownSweep, Error> {
     let mut manifest: Value = serde_json::from_str(&shown.manifest)
         .map_err(|error| Error::Failed(format!("the sweep's manifest can't be read: {error}")))?;
     secret::redact_manifest(&mut manifest);
@@ -164,9 +169,9 @@ fn sweep_document(shown: &Shown) -> Result<ShownSweep, Error> {
 
 /// Lines of a title and a text.
 #[derive(Default)]
-struct Lines(Vec<String>);
+struct TitledLines(Vec<String>);
 
-impl Lines {
+impl TitledLines {
     fn add(&mut self, title: &str, text: impl std::fmt::Display) {
         self.0.push(format!("{title:<9} {text}").trim_end().to_owned());
     }
@@ -179,10 +184,10 @@ impl Lines {
 /// Reasons and notes that a sweep shows if it is not to show all.
 const SHOWN: usize = 10;
 
-fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
+fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
     let sweep = &shown.sweep;
     let address = words::address(sweep);
-    let mut lines = Lines::default();
+    let mut lines = TitledLines::default();
     lines.add("Sweep", format_args!("{} ({})", sweep.name, sweep.id));
     if !sweep.tags.is_empty() {
         lines.add("Tags", sweep.tags.join(", "));
@@ -265,7 +270,7 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
 
 fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result<String, Error> {
     let document = jobs::document(&job)?;
-    let mut lines = Lines::default();
+    let mut lines = TitledLines::default();
     lines.add("Job", format_args!("{sweep}/{}", job.number));
     lines.add("State", document.state);
     if let Some(reason) = &document.reason {

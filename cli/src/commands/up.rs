@@ -9,7 +9,8 @@ use bt_store::Location;
 use crate::error::Error;
 use crate::files;
 use crate::logging::{self, LogFormat};
-use crate::up::{self, Place, Plan};
+use crate::state_dir::UpDir;
+use crate::up::{self, UpPlan};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,15 +68,15 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let place = Place::of(self.state_dir)?;
+        let state_dir = UpDir::of(self.state_dir)?;
         if up::is_background() {
             up::leave_terminal()?;
         } else if self.detach {
-            return up::detach(&place, self.listen).await;
+            return up::detach(&state_dir, self.listen).await;
         }
         logging::start(&self.log);
-        let plan = Plan {
-            place,
+        let plan = UpPlan {
+            state_dir,
             agent: (!self.no_agent).then_some(self.agent),
             database_url: self.database_url,
             postgres_bin: self.postgres_bin,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::submit;
-use crate::batch::Batch;
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -39,7 +39,7 @@ impl Wait {
 
     async fn wait(&self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let mut batch = Batch::of_named(self.sweeps.len());
+        let mut batch = BatchOutcome::of_named(self.sweeps.len());
         // Names are resolved first: a newer sweep may take one while another is waited for.
         let mut found = Vec::new();
         for name in &self.sweeps {

@@ -50,7 +50,7 @@ impl Json {
 pub(crate) type Object = Map<String, Value>;
 
 /// The schema of what one or several commands print with `-o json`.
-pub(crate) struct Described {
+pub(crate) struct SchemaOfCommand {
     /// The file's name in docs/schemas, without `.json`.
     pub(crate) name: &'static str,
     /// The commands, without `btctl` and their arguments.
@@ -64,13 +64,13 @@ fn one<T: JsonSchema>(
     name: &'static str,
     commands: &'static [&'static str],
     when: &'static str,
-) -> Described {
+) -> SchemaOfCommand {
     let generator: SchemaGenerator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-    Described { name, commands, when, schema: generator.into_root_schema_for::<T>() }
+    SchemaOfCommand { name, commands, when, schema: generator.into_root_schema_for::<T>() }
 }
 
 /// The schemas of all documents.
-pub(crate) fn described() -> Vec<Described> {
+pub(crate) fn described() -> Vec<SchemaOfCommand> {
     vec![
         one::<Submitted>("submit", &["submit", "rerun"], "of what is queued"),
         one::<Vec<PlannedJob>>("submit-dry-run", &["submit"], "with --dry-run"),

@@ -19,10 +19,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Buffered standard output. Call [`Out::finish`] at the end: what is left is written then, and errors are reported.
 #[derive(Debug)]
-pub(crate) struct Out(To);
+pub(crate) struct Out(Sink);
 
 #[derive(Debug)]
-enum To {
+enum Sink {
     Bytes(BufWriter<Stdout>),
     Terminal(Visible<BufWriter<Stdout>>),
 }
@@ -31,14 +31,14 @@ impl Out {
     pub(crate) fn stdout() -> Self {
         let out = BufWriter::with_capacity(BUFFER, io::stdout());
         match terminal::is_stdout() {
-            true => Self(To::Terminal(Visible::new(out))),
-            false => Self(To::Bytes(out)),
+            true => Self(Sink::Terminal(Visible::new(out))),
+            false => Self(Sink::Bytes(out)),
         }
     }
 
     /// For a shell, which controls the terminal, and for logs, which are made harmless line by line.
     pub(crate) fn unfiltered() -> Self {
-        Self(To::Bytes(BufWriter::with_capacity(BUFFER, io::stdout())))
+        Self(Sink::Bytes(BufWriter::with_capacity(BUFFER, io::stdout())))
     }
 
     /// Writes the document of a command.
@@ -49,8 +49,8 @@ impl Out {
     /// Writes what a job printed or left: byte for byte, but harmless on a terminal.
     pub(crate) fn put_from_job(&mut self, text: &[u8]) -> Result<(), Error> {
         match &mut self.0 {
-            To::Bytes(out) => out.write_all(text),
-            To::Terminal(out) => terminal::write(out.inner(), text, true),
+            Sink::Bytes(out) => out.write_all(text),
+            Sink::Terminal(out) => terminal::write(out.inner(), text, true),
         }
         .map_err(Error::output)
     }
@@ -63,15 +63,15 @@ impl Out {
 impl Write for Out {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            To::Bytes(out) => out.write(data),
-            To::Terminal(out) => out.write(data),
+            Sink::Bytes(out) => out.write(data),
+            Sink::Terminal(out) => out.write(data),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            To::Bytes(out) => out.flush(),
-            To::Terminal(out) => out.flush(),
+            Sink::Bytes(out) => out.flush(),
+            Sink::Terminal(out) => out.flush(),
         }
     }
 }

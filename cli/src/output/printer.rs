@@ -2,16 +2,19 @@
 
 use std::io::Write;
 
-use super::{Column, Form, Format, Out, Row, View};
+use super::form::{Form, OutputFormat};
+use super::out::{self, Out};
+use super::table::{self, Extent};
+use super::view::{Column, Row, View};
 use crate::error::Error;
 
 /// A list that is being printed.
 pub(crate) struct Printer {
     form: Form,
-    to: To,
+    to: PrinterSink,
 }
 
-enum To {
+enum PrinterSink {
     /// A table waits for its last row.
     Table(View),
     /// With the number of rows so far.
@@ -27,14 +30,14 @@ impl Printer {
         let view = View { columns, rows: Vec::new() };
         let shown = view.shown(&form)?;
         let to = match form.format {
-            Format::Table | Format::Wide => To::Table(view),
-            Format::Json => To::Json(Out::stdout(), 0),
-            Format::Name => To::Name(Out::stdout()),
-            Format::Csv => {
+            OutputFormat::Table | OutputFormat::Wide => PrinterSink::Table(view),
+            OutputFormat::Json => PrinterSink::Json(Out::stdout(), 0),
+            OutputFormat::Name => PrinterSink::Name(Out::stdout()),
+            OutputFormat::Csv => {
                 let mut csv = csv::Writer::from_writer(Out::stdout());
                 let titles = shown.iter().map(|index| &view.columns[*index].name);
                 csv.write_record(titles).map_err(Error::output)?;
-                To::Csv(Box::new(csv), shown)
+                PrinterSink::Csv(Box::new(csv), shown)
             }
         };
         Ok(Self { form, to })
@@ -42,30 +45,66 @@ impl Printer {
 
     pub(crate) fn row(&mut self, row: Row) -> Result<(), Error> {
         match &mut self.to {
-            To::Table(view) => view.rows.push(row),
-            To::Json(out, rows) => {
+            PrinterSink::Table(view) => view.rows.push(row),
+            PrinterSink::Json(out, rows) => {
                 let before = if *rows == 0 { "[\n" } else { ",\n" };
                 *rows += 1;
                 write!(out, "{before}{}", row.json.text()).map_err(Error::output)?;
             }
-            To::Csv(csv, shown) => {
+            PrinterSink::Csv(csv, shown) => {
                 let cells = shown.iter().map(|index| row.cells[*index].machine());
                 csv.write_record(cells.map(|cell| cell.into_owned())).map_err(Error::output)?;
             }
-            To::Name(out) => writeln!(out, "{}", row.name).map_err(Error::output)?,
+            PrinterSink::Name(out) => writeln!(out, "{}", row.name).map_err(Error::output)?,
         }
         Ok(())
     }
 
     pub(crate) fn finish(self) -> Result<(), Error> {
         match self.to {
-            To::Table(view) => view.print_table(&self.form),
-            To::Json(mut out, rows) => {
+            PrinterSink::Table(view) => view.print_table(&self.form),
+            PrinterSink::Json(mut out, rows) => {
                 out.put(if rows == 0 { "[]\n" } else { "\n]\n" })?;
                 out.finish()
             }
-            To::Csv(mut csv, _) => csv.flush().map_err(Error::output),
-            To::Name(out) => out.finish(),
+            PrinterSink::Csv(mut csv, _) => csv.flush().map_err(Error::output),
+            PrinterSink::Name(out) => out.finish(),
         }
+    }
+}
+
+impl View {
+    /// Prints the list; as JSON, an array.
+    pub(crate) fn print(self, form: impl Into<Form>) -> Result<(), Error> {
+        let Self { columns, rows } = self;
+        let mut printer = Printer::new(columns, form)?;
+        rows.into_iter().try_for_each(|row| printer.row(row))?;
+        printer.finish()
+    }
+
+    /// The same, but no empty table for people; a remark says that there is nothing.
+    pub(crate) fn print_unless_empty(self, form: impl Into<Form>) -> Result<(), Error> {
+        let form = form.into();
+        if form.format.is_for_people() && self.rows.is_empty() {
+            self.shown(&form)?;
+            return Ok(());
+        }
+        self.print(form)
+    }
+
+    fn print_table(mut self, form: &Form) -> Result<(), Error> {
+        let extent = match (form.columns.is_empty(), form.format) {
+            (false, _) => Extent::Chosen,
+            (true, OutputFormat::Wide) => Extent::All,
+            (true, _) => Extent::Fit(out::width()),
+        };
+        let shown = self.shown(form)?;
+        self.columns = shown.iter().map(|index| self.columns[*index].clone()).collect();
+        for row in &mut self.rows {
+            row.cells = shown.iter().map(|index| row.cells[*index].clone()).collect();
+        }
+        let mut out = Out::stdout();
+        table::write(&self, extent, &mut out).map_err(Error::output)?;
+        out.finish()
     }
 }

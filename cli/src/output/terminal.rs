@@ -83,13 +83,13 @@ impl<W: Write> Write for Visible<W> {
 }
 
 /// Where a server logs to. tracing shows the control characters of what it logs; only its own colours pass here.
-pub(crate) fn log() -> Log {
-    Log(io::stderr())
+pub(crate) fn log() -> TerminalLog {
+    TerminalLog(io::stderr())
 }
 
-pub(crate) struct Log(io::Stderr);
+pub(crate) struct TerminalLog(io::Stderr);
 
-impl Write for Log {
+impl Write for TerminalLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let mut visible = String::with_capacity(text.len());

@@ -6,7 +6,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, interval_at};
 
-use super::{say, terminal};
+use super::say::say;
+use super::terminal;
 
 /// How long nothing is said.
 const QUIET: Duration = Duration::from_secs(2);

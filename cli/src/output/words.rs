@@ -16,7 +16,7 @@ use crate::error::Error;
 
 type WireTime = prost_types::Timestamp;
 
-/// How a sweep is, told from its jobs.
+/// A sweep's state, from the states of its jobs.
 pub(crate) fn sweep_state(sweep: &v1::Sweep) -> SweepState {
     let v1::Counts { queued, running, succeeded, failed, cancelled } = sweep.counts.unwrap_or_default();
     let ended = succeeded + failed + cancelled;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::Place;
 use super::lock::{Holder, holder};
 use crate::error::Error;
 use crate::output::say;
+use crate::state_dir::UpDir;
 use crate::up::exposure_warning;
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -44,16 +44,16 @@ pub(crate) fn leave_terminal() -> Result<(), Error> {
 }
 
 /// Starts `btctl up` in the background, and returns when it serves.
-pub(crate) async fn detach(place: &Place, listen: Option<SocketAddr>) -> Result<(), Error> {
-    place.create()?;
-    if let Some(Holder { pid, .. }) = holder(place)? {
+pub(crate) async fn detach(state_dir: &UpDir, listen: Option<SocketAddr>) -> Result<(), Error> {
+    state_dir.create()?;
+    if let Some(Holder { pid, .. }) = holder(state_dir)? {
         return Err(Error::Failed(format!(
             "btctl up runs already in {} (process {pid}); {} ends it",
-            place.dir().display(),
-            place.down_command()
+            state_dir.dir().display(),
+            state_dir.down_command()
         )));
     }
-    let path = place.log_file();
+    let path = state_dir.log_file();
     let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));
     let mut log = File::options().create(true).append(true).read(true).open(&path).map_err(failed)?;
     let began = log.seek(SeekFrom::End(0)).map_err(failed)?;
@@ -72,13 +72,13 @@ pub(crate) async fn detach(place: &Place, listen: Option<SocketAddr>) -> Result<
     loop {
         let ended = child.try_wait().map_err(failed)?;
         if ended.is_none()
-            && let Some(Holder { pid, address: Some(address) }) = holder(place)?
+            && let Some(Holder { pid, address: Some(address) }) = holder(state_dir)?
             && pid == child.id()
         {
             say(&format!(
                 "btctl is up in the background (process {pid}) at {address}; its log is {}; {} ends it",
                 path.display(),
-                place.down_command()
+                state_dir.down_command()
             ));
             // What it listens on, with the port that it got.
             let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
@@ -112,7 +112,7 @@ pub(crate) async fn detach(place: &Place, listen: Option<SocketAddr>) -> Result<
     }
 }
 
-/// The error of a start that has ended: its own last words and exit code.
+/// The error of a failed start: its own last words and exit code.
 fn ended_with(code: Option<i32>, said: &str) -> Error {
     let lines: Vec<_> = said.lines().collect();
     let last = lines.iter().rposition(|line| line.starts_with(LAST_WORDS));
@@ -137,24 +137,24 @@ fn tail(log: &mut File, from: u64) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Ends the `btctl up` of a place, and returns when it has ended. Without `now`, its running jobs may finish first.
-pub(crate) async fn down(place: &Place, now: bool) -> Result<(), Error> {
-    let Some(first) = holder(place)? else {
-        say(&format!("no btctl up runs in {}", place.dir().display()));
+/// Ends the `btctl up` of a state directory, and returns when it is down. Without `now`, its running jobs may finish first.
+pub(crate) async fn down(state_dir: &UpDir, now: bool) -> Result<(), Error> {
+    let Some(first) = holder(state_dir)? else {
+        say(&format!("no btctl up runs in {}", state_dir.dir().display()));
         return Ok(());
     };
     signal(first.pid)?;
     if now {
         // A second signal right behind the first would be one signal.
         sleep(LOOK * 5).await;
-        if holder(place)?.is_some() {
+        if holder(state_dir)?.is_some() {
             signal(first.pid)?;
         }
     } else {
         say("running jobs may finish; btctl down --now stops them at once");
     }
     let began = Instant::now();
-    while holder(place)?.is_some_and(|holder| holder.pid == first.pid) {
+    while holder(state_dir)?.is_some_and(|holder| holder.pid == first.pid) {
         if now && began.elapsed() > END {
             return Err(Error::Failed(format!("process {} has not ended after {END:?}", first.pid)));
         }

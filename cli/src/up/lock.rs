@@ -5,8 +5,8 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 
-use super::Place;
 use crate::error::Error;
+use crate::state_dir::UpDir;
 
 /// The lock, held.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Lock {
     file: File,
 }
 
-/// Who holds the lock of a place.
+/// Who holds the lock of a state directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
     pub(super) pid: u32,
@@ -23,20 +23,20 @@ pub(super) struct Holder {
 }
 
 impl Lock {
-    pub(super) fn take(place: &Place) -> Result<Self, Error> {
-        let path = place.lock_file();
+    pub(super) fn take(state_dir: &UpDir) -> Result<Self, Error> {
+        let path = state_dir.lock_file();
         let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder =
-                    holder(place)?.map_or_else(String::new, |holder| format!(" (process {})", holder.pid));
+                let holder = holder(state_dir)?
+                    .map_or_else(String::new, |holder| format!(" (process {})", holder.pid));
                 return Err(Error::Failed(format!(
                     "btctl up runs already in {}{holder}; {} ends it, --state-dir gives another one its own place",
-                    place.dir().display(),
-                    place.down_command()
+                    state_dir.dir().display(),
+                    state_dir.down_command()
                 )));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -59,9 +59,9 @@ impl Lock {
     }
 }
 
-/// Who holds the lock; none if nobody does.
-pub(super) fn holder(place: &Place) -> Result<Option<Holder>, Error> {
-    let path = place.lock_file();
+/// Who holds the lock, if it is held.
+pub(super) fn holder(state_dir: &UpDir) -> Result<Option<Holder>, Error> {
+    let path = state_dir.lock_file();
     let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));
     let mut file = match File::open(&path) {
         Ok(file) => file,

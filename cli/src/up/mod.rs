@@ -7,7 +7,6 @@
 mod detach;
 mod exposed;
 mod lock;
-mod place;
 mod postgres;
 mod remembered;
 
@@ -25,20 +24,20 @@ use crate::error::Error;
 use crate::output::say;
 use crate::settings::ClientFile;
 use crate::signals::Signals;
+use crate::state_dir::{CLIENT_FILE, UpDir};
 
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
 pub(crate) use exposed::warning as exposure_warning;
-pub(crate) use place::Place;
 pub(crate) use postgres::installed as installed_postgres;
 
 use self::lock::Lock;
 use self::postgres::{Postgres, Server};
-use self::remembered::{Given, Remembered};
+use self::remembered::{RememberedArguments, UpArguments};
 
 /// What `btctl up` is to run.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) place: Place,
+pub(crate) struct UpPlan {
+    pub(crate) state_dir: UpDir,
     /// The agent's options; none if there is to be no agent.
     pub(crate) agent: Option<bt_agent::Options>,
     /// An existing server to use instead of a private one.
@@ -59,18 +58,18 @@ const LISTEN: &str = "127.0.0.1:7600";
 const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// Runs all of it until told to end.
-pub(crate) async fn run(mut plan: Plan) -> Result<(), Error> {
-    plan.place.create()?;
-    let mut lock = Lock::take(&plan.place)?;
-    let given = Given {
+/// Runs all of it until a signal.
+pub(crate) async fn run(mut plan: UpPlan) -> Result<(), Error> {
+    plan.state_dir.create()?;
+    let mut lock = Lock::take(&plan.state_dir)?;
+    let given = UpArguments {
         store: &mut plan.store,
         database_url: plan.database_url.as_deref(),
         volumes: plan.agent.as_mut().map(|agent| &mut agent.volumes),
     };
-    let remembered = Remembered::add_to(given, &plan.place, plan.forget)?;
+    let remembered = RememberedArguments::add_to(given, &plan.state_dir, plan.forget)?;
     let mut signals = Signals::listen()?;
-    // What is missing is told before anything is started.
+    // What is missing is said before anything is started.
     if let Some(options) = &plan.agent {
         bt_agent::check(options).await?;
     }
@@ -91,8 +90,8 @@ pub(crate) async fn run(mut plan: Plan) -> Result<(), Error> {
     ended
 }
 
-async fn start_postgres(plan: &Plan, signals: &mut Signals) -> Result<Postgres, Error> {
-    let server = Server::find(plan.postgres_bin.as_deref(), &plan.place)?;
+async fn start_postgres(plan: &UpPlan, signals: &mut Signals) -> Result<Postgres, Error> {
+    let server = Server::find(plan.postgres_bin.as_deref(), &plan.state_dir)?;
     tokio::select! {
         started = Postgres::start(server) => started,
         () = signals.next() => Err(Error::Interrupted),
@@ -102,14 +101,14 @@ async fn start_postgres(plan: &Plan, signals: &mut Signals) -> Result<Postgres, 
 /// Runs the coordinator and the agent, and keeps Postgres up, until a signal or a failure. The agent ends first, so
 /// that it can hand back what it holds.
 async fn serve(
-    plan: &Plan,
-    remembered: &Remembered,
+    plan: &UpPlan,
+    remembered: &RememberedArguments,
     database_url: String,
     lock: &mut Lock,
     signals: &mut Signals,
     postgres: Option<&mut Postgres>,
 ) -> Result<(), Error> {
-    let store = plan.store.clone().unwrap_or_else(|| Location::Directory(plan.place.store_dir()));
+    let store = plan.store.clone().unwrap_or_else(|| Location::Directory(plan.state_dir.store_dir()));
     let options = bt_coordinator::Options {
         database_url,
         listen: listen_address(plan.listen).await?,
@@ -134,7 +133,7 @@ async fn serve(
         tokio::select! {
             address = &mut is_ready => match address {
                 Ok(address) => break address,
-                // It has ended without being ready, and says why.
+                // It stopped before it was ready, and says why.
                 Err(_) => return coordinator.await,
             },
             served = &mut coordinator => return served,
@@ -142,7 +141,7 @@ async fn serve(
             () = signals.next() => stop.cancel(),
         }
     };
-    remembered.write(&plan.place)?;
+    remembered.write(&plan.state_dir)?;
     announce(plan, address, &store, lock)?;
     let shutdown = Shutdown::default();
     let agent = agent(plan, address, shutdown.clone());
@@ -167,14 +166,14 @@ async fn serve(
 }
 
 /// Runs the agent, or where there is to be none waits for the end.
-async fn agent(plan: &Plan, coordinator: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
+async fn agent(plan: &UpPlan, coordinator: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
     let Some(options) = plan.agent.clone() else {
         shutdown.drain.cancelled().await;
         return Ok(());
     };
     let place = bt_agent::Place {
         coordinators: vec![format!("http://{}", reachable(coordinator))],
-        state_dir: plan.place.agent_dir(),
+        state_dir: plan.state_dir.agent_dir(),
         store: StoreChoice::Auto,
     };
     Ok(bt_agent::run(options, place, shutdown).await?)
@@ -206,22 +205,22 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Writes down where things are, and says it.
-fn announce(plan: &Plan, address: SocketAddr, store: &Location, lock: &mut Lock) -> Result<(), Error> {
+fn announce(plan: &UpPlan, address: SocketAddr, store: &Location, lock: &mut Lock) -> Result<(), Error> {
     let coordinator = format!("http://{}", reachable(address));
     let file = ClientFile { coordinator: Some(coordinator.clone()), owner: None };
-    plan.place.write_client_file(&file)?;
+    plan.state_dir.write_toml(CLIENT_FILE, &file)?;
     lock.announce(&coordinator)?;
     let mut told = format!(
         "btctl is up\n  coordinator  {coordinator}\n  results      {}\n  state        {}\n",
         store,
-        plan.place.dir().display()
+        plan.state_dir.dir().display()
     );
-    match plan.place.is_default() {
+    match plan.state_dir.is_default() {
         true => told += "  try          btctl submit --image IMAGE --wait -- COMMAND",
         false => {
             told += &format!(
                 "  try          BTCTL_CONFIG={} btctl submit --image IMAGE --wait -- COMMAND",
-                plan.place.client_file().display()
+                plan.state_dir.client_file().display()
             );
         }
     }

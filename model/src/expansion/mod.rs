@@ -17,14 +17,32 @@ use self::space::Space;
 use crate::manifest::{Error, JobSource, Manifest};
 use crate::parameters::Parameters;
 
-/// No more combinations than this are looked at to find the jobs among them. A `sample` looks at [`MAX_JOBS`] at most.
+/// No more combinations than this are looked at to find the jobs among them. A `sample` looks at
+/// [`MAX_JOBS`](crate::manifest::MAX_JOBS) at most.
 pub const MAX_LOOKED_AT: u128 = 50_000_000;
+
+impl Manifest {
+    /// All jobs' parameters, after every check: each job that comes out of it renders.
+    pub fn expand(&self) -> Result<Expansion<'_>, Error> {
+        Expansion::of(self)
+    }
+
+    /// The same in steps, for a server.
+    pub fn begin_expansion(&self) -> Result<Search<'_>, Error> {
+        Search::of(self)
+    }
+
+    /// The parameters of a matrix's jobs by their points, without a search for the jobs among them.
+    pub fn points(&self) -> Result<Points<'_>, Error> {
+        Points::of(&self.jobs)
+    }
+}
 
 /// The jobs that a manifest fans out into, by number.
 #[derive(Debug)]
 pub struct Expansion<'m> {
     space: Space<'m>,
-    chosen: Chosen,
+    chosen: ChosenJobs,
 }
 
 /// The parameters of candidates, by their index in the space: the points of a matrix.
@@ -56,15 +74,15 @@ impl<'m> Points<'m> {
 
 /// Which candidates of the space are jobs.
 #[derive(Debug)]
-enum Chosen {
+enum ChosenJobs {
     /// The first so many: all of them.
     First(u32),
-    /// In rising order. Small spaces, the only ones of which very many can be chosen, have small indices.
+    /// In rising order. Only small spaces can have very many chosen jobs, and these have small indices.
     Small(Vec<u32>),
     Large(Vec<u128>),
 }
 
-impl Chosen {
+impl ChosenJobs {
     /// The candidate that is this job.
     fn get(&self, job: u32) -> Option<u128> {
         match self {
@@ -95,9 +113,9 @@ impl<'m> Expansion<'m> {
     #[expect(clippy::len_without_is_empty, reason = "an expansion is never empty")]
     pub fn len(&self) -> u32 {
         match &self.chosen {
-            Chosen::First(count) => *count,
-            Chosen::Small(indices) => indices.len() as u32,
-            Chosen::Large(indices) => indices.len() as u32,
+            ChosenJobs::First(count) => *count,
+            ChosenJobs::Small(indices) => indices.len() as u32,
+            ChosenJobs::Large(indices) => indices.len() as u32,
         }
     }
 
@@ -113,7 +131,7 @@ impl<'m> Expansion<'m> {
 
     /// True when the jobs are the matrix as it is: each one's point is its number.
     pub fn is_whole(&self) -> bool {
-        !matches!(self.space, Space::Rows(_)) && matches!(self.chosen, Chosen::First(_))
+        !matches!(self.space, Space::Rows(_)) && matches!(self.chosen, ChosenJobs::First(_))
     }
 
     /// The jobs' points, by number; none where the parameters are rows, or a point is larger than Postgres can hold.

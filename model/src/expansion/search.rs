@@ -3,7 +3,7 @@
 
 use super::draw::Draw;
 use super::space::Space;
-use super::{Chosen, Expansion, MAX_LOOKED_AT};
+use super::{ChosenJobs, Expansion, MAX_LOOKED_AT};
 use crate::condition::Condition;
 use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, check, effects};
 use crate::parameters;
@@ -16,14 +16,14 @@ pub struct Search<'m> {
     space: Space<'m>,
     condition: Option<Condition<'m>>,
     stage: Stage<'m>,
-    chosen: Chosen,
+    chosen: ChosenJobs,
 }
 
 #[derive(Debug)]
 enum Stage<'m> {
     /// Which candidates are jobs.
     Choose {
-        order: Order,
+        order: SearchOrder,
         looked_at: u128,
         not_excluded: bool,
         found: Vec<u128>,
@@ -37,7 +37,7 @@ enum Stage<'m> {
 }
 
 #[derive(Debug)]
-enum Order {
+enum SearchOrder {
     /// One after the other, all of them.
     Rising,
     /// At random, until so many are found.
@@ -68,7 +68,8 @@ impl<'m> Search<'m> {
             Some(source) => Some(Condition::new(source, &names).map_err(at("where"))?),
             None => None,
         };
-        let mut search = Self { manifest, space, condition, stage: Stage::Done, chosen: Chosen::First(0) };
+        let mut search =
+            Self { manifest, space, condition, stage: Stage::Done, chosen: ChosenJobs::First(0) };
         search.stage = search.first_stage()?;
         Ok(search)
     }
@@ -94,10 +95,10 @@ impl<'m> Search<'m> {
         let takes_all = self.condition.is_none() && !self.space.excludes();
         let order = match self.manifest.sample {
             Some(sample) if !takes_all || u128::from(sample.count) < all => {
-                Order::Drawn(Box::new(Draw::new(sample.seed, all)), sample.count)
+                SearchOrder::Drawn(Box::new(Draw::new(sample.seed, all)), sample.count)
             }
             _ if takes_all && all <= MAX_JOBS.into() => {
-                self.chosen = Chosen::First(all as u32);
+                self.chosen = ChosenJobs::First(all as u32);
                 return self.render();
             }
             _ if takes_all => return Err(self.too_many(&format!("the sweep has {}", count(all)))),
@@ -108,7 +109,7 @@ impl<'m> Search<'m> {
                     count(MAX_LOOKED_AT)
                 )));
             }
-            _ => Order::Rising,
+            _ => SearchOrder::Rising,
         };
         Ok(Stage::Choose { order, looked_at: 0, not_excluded: false, found: Vec::new() })
     }
@@ -136,9 +137,9 @@ impl<'m> Search<'m> {
             }
             Stage::Choose { order, looked_at, not_excluded, found } => {
                 let candidate = match order {
-                    Order::Rising => Some(*looked_at).filter(|index| *index < self.space.len()),
-                    Order::Drawn(_, wanted) if found.len() >= *wanted as usize => None,
-                    Order::Drawn(_, wanted) if *looked_at >= u128::from(MAX_JOBS) => {
+                    SearchOrder::Rising => Some(*looked_at).filter(|index| *index < self.space.len()),
+                    SearchOrder::Drawn(_, wanted) if found.len() >= *wanted as usize => None,
+                    SearchOrder::Drawn(_, wanted) if *looked_at >= u128::from(MAX_JOBS) => {
                         let message = format!(
                             "`exclude` and `where` leave so few of the {} combinations that a look at {} found only {} of the {wanted} to sample. Narrow the axes",
                             count(self.space.len()),
@@ -147,7 +148,7 @@ impl<'m> Search<'m> {
                         );
                         return Err(self.error("sample", message));
                     }
-                    Order::Drawn(draw, _) => draw.next(),
+                    SearchOrder::Drawn(draw, _) => draw.next(),
                 };
                 let Some(index) = candidate else {
                     let (found, any) = (std::mem::take(found), *not_excluded);
@@ -182,8 +183,8 @@ impl<'m> Search<'m> {
         found.sort_unstable();
         let is_small = self.space.len() <= u128::from(u32::MAX);
         self.chosen = match is_small {
-            true => Chosen::Small(found.into_iter().map(|index| index as u32).collect()),
-            false => Chosen::Large(found),
+            true => ChosenJobs::Small(found.into_iter().map(|index| index as u32).collect()),
+            false => ChosenJobs::Large(found),
         };
         self.render()
     }

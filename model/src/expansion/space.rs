@@ -25,21 +25,21 @@ pub(super) struct Combinations<'m> {
     matrix: &'m Matrix,
     /// How many the axes have; `u128::MAX` if they are more.
     product: u128,
-    excludes: Vec<Part>,
+    excludes: Vec<FixedValues>,
     adds: Vec<Add<'m>>,
     /// What `include` has that fits no combination of the axes.
     new: Vec<&'m Parameters>,
 }
 
 /// The combinations that have these values: indices of axes and of their values.
-type Part = Vec<(usize, u64)>;
+type FixedValues = Vec<(usize, u64)>;
 
 /// An entry of `include` that adds parameters to a part of the combinations.
 #[derive(Debug)]
 struct Add<'m> {
     /// Which entry of `include` it is.
     entry: usize,
-    to: Part,
+    to: FixedValues,
     what: Vec<(&'m str, &'m Value)>,
 }
 
@@ -197,7 +197,7 @@ impl<'m> Combinations<'m> {
     }
 
     /// True when `exclude` leaves a combination of the part.
-    fn leaves_some_of(&self, part: &Part) -> Result<bool, Error> {
+    fn leaves_some_of(&self, part: &FixedValues) -> Result<bool, Error> {
         let mut fixed = vec![None; self.matrix.axes.len()];
         for (axis, value) in part {
             fixed[*axis] = Some(*value);
@@ -252,7 +252,7 @@ impl Cover<'_, '_> {
 }
 
 impl Region {
-    fn meets(&self, part: &Part) -> bool {
+    fn meets(&self, part: &FixedValues) -> bool {
         part.iter().all(|(axis, value)| match self.fixed[*axis] {
             Some(fixed) => fixed == *value,
             None => !self.without[*axis].contains(value),
@@ -261,12 +261,12 @@ impl Region {
 }
 
 /// The part that an entry's axes name; none when it has a value that its axis lacks.
-fn part(matrix: &Matrix, entry: &Parameters) -> Option<Part> {
+fn part(matrix: &Matrix, entry: &Parameters) -> Option<FixedValues> {
     let axes = matrix.axes.iter().enumerate();
     let named = axes.filter_map(|(index, (name, axis))| Some((index, axis, entry.get(name)?)));
     named.map(|(index, axis, value)| Some((index, axis.index_of(value)?))).collect()
 }
 
-fn holds(part: &Part, indices: &[u64]) -> bool {
+fn holds(part: &FixedValues, indices: &[u64]) -> bool {
     part.iter().all(|(axis, value)| indices[*axis] == *value)
 }

@@ -6,14 +6,14 @@ use minijinja::value::ValueKind;
 use minijinja::{State, Value};
 
 use super::limits::{BUDGET, MAX_BYTES, MAX_RANGE};
-use super::lower::{Argument, Arithmetic, Node};
-use super::{Fault, Scope, filters, operators};
+use super::tree::{Argument, Arithmetic, Node};
+use super::{ExpressionFault, Scope, filters, operators};
 
-pub(super) fn value(node: &Node, scope: &dyn Scope) -> Result<Value, Fault> {
+pub(super) fn value(node: &Node, scope: &dyn Scope) -> Result<Value, ExpressionFault> {
     Evaluation::new(scope).defined(node)
 }
 
-pub(super) fn text(node: &Node, scope: &dyn Scope, bytes: &mut usize) -> Result<String, Fault> {
+pub(super) fn text(node: &Node, scope: &dyn Scope, bytes: &mut usize) -> Result<String, ExpressionFault> {
     let mut evaluation = Evaluation { bytes_left: BUDGET.min(*bytes), ..Evaluation::new(scope) };
     let before = evaluation.bytes_left;
     let text = evaluation.printed(node);
@@ -23,7 +23,7 @@ pub(super) fn text(node: &Node, scope: &dyn Scope, bytes: &mut usize) -> Result<
 
 /// The values of a call's arguments.
 #[derive(Default)]
-pub(super) struct Values {
+pub(super) struct ArgumentValues {
     pub(super) placed: Vec<Value>,
     pub(super) named: Vec<(String, Value)>,
 }
@@ -42,10 +42,10 @@ impl<'s> Evaluation<'s> {
     }
 
     /// Counts bytes that are read or made.
-    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), ExpressionFault> {
         let left = self.bytes_left.checked_sub(bytes).filter(|_| bytes <= MAX_BYTES);
         self.bytes_left = left.ok_or_else(|| {
-            Fault::new(format!(
+            ExpressionFault::new(format!(
                 "its texts grow beyond {} KiB, the limit of a template or condition",
                 MAX_BYTES >> 10
             ))
@@ -58,21 +58,21 @@ impl<'s> Evaluation<'s> {
     }
 
     /// The node's value, which must be there.
-    pub(super) fn defined(&mut self, node: &Node) -> Result<Value, Fault> {
+    pub(super) fn defined(&mut self, node: &Node) -> Result<Value, ExpressionFault> {
         let value = self.value(node)?;
         match value.is_undefined() {
-            true => {
-                Err(Fault::undefined(&node.path().unwrap_or_else(|| "a part of the expression".to_owned())))
-            }
+            true => Err(ExpressionFault::undefined(
+                &node.path().unwrap_or_else(|| "a part of the expression".to_owned()),
+            )),
             false => Ok(value),
         }
     }
 
-    pub(super) fn is_true(&mut self, node: &Node) -> Result<bool, Fault> {
+    pub(super) fn is_true(&mut self, node: &Node) -> Result<bool, ExpressionFault> {
         self.defined(node).map(|value| value.is_true())
     }
 
-    pub(super) fn value(&mut self, node: &Node) -> Result<Value, Fault> {
+    pub(super) fn value(&mut self, node: &Node) -> Result<Value, ExpressionFault> {
         match node {
             Node::Const(value) => Ok(value.clone()),
             Node::Name(name) => Ok(self.scope.value(name).unwrap_or(Value::UNDEFINED)),
@@ -138,13 +138,13 @@ impl<'s> Evaluation<'s> {
             }
             Node::Map(pairs) => {
                 let pairs = pairs.iter().map(|(key, value)| Ok((self.defined(key)?, self.defined(value)?)));
-                Ok(Value::from_pairs(pairs.collect::<Result<Vec<_>, Fault>>()?))
+                Ok(Value::from_pairs(pairs.collect::<Result<Vec<_>, ExpressionFault>>()?))
             }
         }
     }
 
     /// The first part that is true (or false), or else the last.
-    fn first(&mut self, parts: &[Node], wanted: bool) -> Result<Value, Fault> {
+    fn first(&mut self, parts: &[Node], wanted: bool) -> Result<Value, ExpressionFault> {
         let mut value = Value::from(!wanted);
         for part in parts {
             value = self.defined(part)?;
@@ -155,7 +155,7 @@ impl<'s> Evaluation<'s> {
         Ok(value)
     }
 
-    fn calculate(&mut self, op: Arithmetic, left: &Value, right: &Value) -> Result<Value, Fault> {
+    fn calculate(&mut self, op: Arithmetic, left: &Value, right: &Value) -> Result<Value, ExpressionFault> {
         let are_texts = left.as_str().is_some() && right.as_str().is_some();
         if op == Arithmetic::Add && are_texts {
             let (left, right) = (self.text_of(left)?, self.text_of(right)?);
@@ -165,8 +165,8 @@ impl<'s> Evaluation<'s> {
         operators::calculate(op, left, right)
     }
 
-    fn arguments(&mut self, arguments: &[Argument]) -> Result<Values, Fault> {
-        let mut values = Values::default();
+    fn arguments(&mut self, arguments: &[Argument]) -> Result<ArgumentValues, ExpressionFault> {
+        let mut values = ArgumentValues::default();
         for argument in arguments {
             let value = self.defined(&argument.value)?;
             match &argument.name {
@@ -177,7 +177,12 @@ impl<'s> Evaluation<'s> {
         Ok(values)
     }
 
-    fn slice(&mut self, of: &Node, start: Option<&Node>, stop: Option<&Node>) -> Result<Value, Fault> {
+    fn slice(
+        &mut self,
+        of: &Node,
+        start: Option<&Node>,
+        stop: Option<&Node>,
+    ) -> Result<Value, ExpressionFault> {
         let of = self.defined(of)?;
         let mut bound = |node: Option<&Node>| match node {
             None => Ok(None),
@@ -185,7 +190,7 @@ impl<'s> Evaluation<'s> {
                 let bound = self.defined(node)?;
                 let place = bound.as_i64();
                 place.map(Some).ok_or_else(|| {
-                    Fault::new(format!(
+                    ExpressionFault::new(format!(
                         "a slice goes from one whole number to another, not {}",
                         operators::show(&bound)
                     ))
@@ -210,7 +215,7 @@ impl<'s> Evaluation<'s> {
         let items: Vec<Value> = match of.kind() {
             ValueKind::Seq | ValueKind::Iterable => of.try_iter()?.collect(),
             _ => {
-                return Err(Fault::new(format!(
+                return Err(ExpressionFault::new(format!(
                     "a slice is part of a text or a list, not of {}",
                     operators::show(&of)
                 )));
@@ -220,15 +225,15 @@ impl<'s> Evaluation<'s> {
         Ok(Value::from(items.into_iter().skip(skip).take(take).collect::<Vec<_>>()))
     }
 
-    fn range(&mut self, arguments: &[Argument]) -> Result<Value, Fault> {
-        let Values { placed, named } = self.arguments(arguments)?;
+    fn range(&mut self, arguments: &[Argument]) -> Result<Value, ExpressionFault> {
+        let ArgumentValues { placed, named } = self.arguments(arguments)?;
         let numbers: Option<Vec<i64>> = placed.iter().map(Value::as_i64).collect();
         let (from, to, step) = match (numbers.as_deref(), named.is_empty()) {
             (Some(&[to]), true) => (0, to, 1),
             (Some(&[from, to]), true) => (from, to, 1),
             (Some(&[from, to, step]), true) if step != 0 => (from, to, step),
             _ => {
-                return Err(Fault::new(
+                return Err(ExpressionFault::new(
                     "write range(to), range(from, to) or range(from, to, step), whole numbers",
                 ));
             }
@@ -237,19 +242,19 @@ impl<'s> Evaluation<'s> {
         let numbers = numbers.take_while(|at| if step > 0 { *at < to } else { *at > to });
         let numbers: Vec<i64> = numbers.take(MAX_RANGE + 1).collect();
         if numbers.len() > MAX_RANGE {
-            return Err(Fault::new(format!("a range has {MAX_RANGE} numbers at most")));
+            return Err(ExpressionFault::new(format!("a range has {MAX_RANGE} numbers at most")));
         }
         Ok(Value::from(numbers))
     }
 
     /// A value as text: numbers and booleans as in `BT_PARAM_<NAME>` and the manifest, not as in Python.
-    pub(super) fn text_of(&mut self, value: &Value) -> Result<String, Fault> {
+    pub(super) fn text_of(&mut self, value: &Value) -> Result<String, ExpressionFault> {
         let text = match value.as_str() {
             Some(text) => text.to_owned(),
             None => match serde_json::to_value(value) {
                 Ok(plain @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => plain.to_string(),
                 _ => {
-                    let mut bounded = Bounded(String::new());
+                    let mut bounded = BoundedText(String::new());
                     match write!(bounded, "{value}") {
                         Ok(()) => bounded.0,
                         // The rest was not written; the limit's message follows.
@@ -272,9 +277,9 @@ pub(super) fn weight(value: &Value) -> usize {
 }
 
 /// A text that grows up to the limit.
-pub(super) struct Bounded(pub(super) String);
+pub(super) struct BoundedText(pub(super) String);
 
-impl std::fmt::Write for Bounded {
+impl std::fmt::Write for BoundedText {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         if self.0.len() + text.len() > MAX_BYTES {
             return Err(std::fmt::Error);

@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Value};
 
-use super::Fault;
-use super::evaluate::{Bounded, Evaluation, Values, weight};
+use super::ExpressionFault;
+use super::evaluate::{ArgumentValues, BoundedText, Evaluation, weight};
 use super::limits::MAX_BYTES;
-use super::lower::{Arithmetic, Comparison};
 use super::operators::{self, Number, show};
+use super::tree::{Arithmetic, CompareOp};
 use crate::manifest::suggestion;
 
 const FILTERS: [&str; 33] = [
@@ -84,19 +84,23 @@ pub(super) fn library() -> &'static Environment<'static> {
     LIBRARY.get_or_init(Environment::new)
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), Fault> {
+pub(super) fn check_name(name: &str) -> Result<(), ExpressionFault> {
     match FILTERS.contains(&name) {
         true => Ok(()),
-        false => {
-            Err(Fault::new(format!("there is not a filter `{name}`{}", suggestion(name, FILTERS, "filters"))))
-        }
+        false => Err(ExpressionFault::new(format!(
+            "there is not a filter `{name}`{}",
+            suggestion(name, FILTERS, "filters")
+        ))),
     }
 }
 
-pub(super) fn check_test_name(name: &str) -> Result<(), Fault> {
+pub(super) fn check_test_name(name: &str) -> Result<(), ExpressionFault> {
     match TESTS.contains(&name) {
         true => Ok(()),
-        false => Err(Fault::new(format!("there is no test `{name}`{}", suggestion(name, TESTS, "tests")))),
+        false => Err(ExpressionFault::new(format!(
+            "there is no test `{name}`{}",
+            suggestion(name, TESTS, "tests")
+        ))),
     }
 }
 
@@ -116,11 +120,11 @@ pub(super) fn apply(
     evaluation: &mut Evaluation<'_>,
     name: &str,
     input: Value,
-    values: Values,
-) -> Result<Value, Fault> {
-    let Values { placed: values, named } = values;
+    values: ArgumentValues,
+) -> Result<Value, ExpressionFault> {
+    let ArgumentValues { placed: values, named } = values;
     if let Some((unknown, _)) = named.iter().find(|(key, _)| !NAMED.contains(&key.as_str())) {
-        return Err(Fault::new(format!("the filter `{name}` takes no `{unknown}=`")));
+        return Err(ExpressionFault::new(format!("the filter `{name}` takes no `{unknown}=`")));
     }
     for value in std::iter::once(&input).chain(&values) {
         evaluation.spend(weight(value))?;
@@ -128,8 +132,8 @@ pub(super) fn apply(
     let whole = |index: usize| values.get(index).and_then(Value::as_i64);
     match name {
         // minijinja orders values of different types by their types.
-        "max" => return best(&input, Comparison::Greater),
-        "min" => return best(&input, Comparison::Less),
+        "max" => return best(&input, CompareOp::Greater),
+        "min" => return best(&input, CompareOp::Less),
         "sum" => return sum(&input),
         "tojson" => return json(evaluation, &input, &values),
         "string" => return evaluation.text_of(&input).map(Value::from),
@@ -154,7 +158,7 @@ pub(super) fn apply(
         }
         "indent" => {
             let width = whole(0).filter(|width| (0..=MAX_INDENT).contains(width)).ok_or_else(|| {
-                Fault::new(format!("`indent` takes a number of spaces, {MAX_INDENT} at most"))
+                ExpressionFault::new(format!("`indent` takes a number of spaces, {MAX_INDENT} at most"))
             })?;
             let lines = input.as_str().map_or(0, |text| text.lines().count() + 1);
             evaluation.spend(lines.saturating_mul(width as usize))?;
@@ -163,14 +167,16 @@ pub(super) fn apply(
             let layout = input.as_str().unwrap_or_default();
             let widest = layout.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
             if widest > MAX_WIDTH_DIGITS || layout.contains('*') {
-                return Err(Fault::new("a width in `format` has two digits at most, and is no `*`"));
+                return Err(ExpressionFault::new(
+                    "a width in `format` has two digits at most, and is no `*`",
+                ));
             }
         }
         "round" => {
             let precision = named.iter().find(|(key, _)| key == "precision").map(|(_, value)| value);
             let precision = precision.or(values.first()).and_then(Value::as_i64).unwrap_or(0);
             if precision.abs() > MAX_PRECISION {
-                return Err(Fault::new(format!("`round` takes {MAX_PRECISION} digits at most")));
+                return Err(ExpressionFault::new(format!("`round` takes {MAX_PRECISION} digits at most")));
             }
         }
         _ => {}
@@ -189,14 +195,14 @@ pub(super) fn test(
     evaluation: &mut Evaluation<'_>,
     name: &str,
     input: Value,
-    values: Values,
-) -> Result<bool, Fault> {
-    let Values { placed: values, named } = values;
+    values: ArgumentValues,
+) -> Result<bool, ExpressionFault> {
+    let ArgumentValues { placed: values, named } = values;
     if !named.is_empty() {
-        return Err(Fault::new(format!("the test `{name}` takes no named arguments")));
+        return Err(ExpressionFault::new(format!("the test `{name}` takes no named arguments")));
     }
     if let ("in", [container]) = (name, values.as_slice()) {
-        return operators::compare(Comparison::In, &input, container);
+        return operators::compare(CompareOp::In, &input, container);
     }
     let mut arguments = vec![input];
     arguments.extend(values);
@@ -204,7 +210,7 @@ pub(super) fn test(
 }
 
 /// The least or the greatest of a list.
-fn best(list: &Value, wanted: Comparison) -> Result<Value, Fault> {
+fn best(list: &Value, wanted: CompareOp) -> Result<Value, ExpressionFault> {
     let mut best: Option<Value> = None;
     for item in list.try_iter()? {
         let is_better = match &best {
@@ -215,38 +221,39 @@ fn best(list: &Value, wanted: Comparison) -> Result<Value, Fault> {
             best = Some(item);
         }
     }
-    best.ok_or_else(|| Fault::new("an empty list has neither a least nor a greatest value"))
+    best.ok_or_else(|| ExpressionFault::new("an empty list has neither a least nor a greatest value"))
 }
 
-fn alike(list: &Value) -> Result<(), Fault> {
-    best(list, Comparison::Less).map(|_| ()).or_else(|fault| match list.len() {
+fn alike(list: &Value) -> Result<(), ExpressionFault> {
+    best(list, CompareOp::Less).map(|_| ()).or_else(|fault| match list.len() {
         Some(0) => Ok(()),
         _ => Err(fault),
     })
 }
 
-fn sum(list: &Value) -> Result<Value, Fault> {
+fn sum(list: &Value) -> Result<Value, ExpressionFault> {
     let mut sum = Number::Int(0);
     for item in list.try_iter()? {
         let number = Number::of(&item);
-        let number = number.ok_or_else(|| Fault::new(format!("`sum` adds numbers, not {}", show(&item))))?;
+        let number =
+            number.ok_or_else(|| ExpressionFault::new(format!("`sum` adds numbers, not {}", show(&item))))?;
         sum = Number::calculate(Arithmetic::Add, sum, number)
-            .ok_or_else(|| Fault::new("the sum is too large"))?;
+            .ok_or_else(|| ExpressionFault::new("the sum is too large"))?;
     }
     Ok(sum.value())
 }
 
 /// JSON in one line.
-fn json(evaluation: &mut Evaluation<'_>, input: &Value, values: &[Value]) -> Result<Value, Fault> {
+fn json(evaluation: &mut Evaluation<'_>, input: &Value, values: &[Value]) -> Result<Value, ExpressionFault> {
     if !values.is_empty() {
-        return Err(Fault::new("`tojson` takes no arguments"));
+        return Err(ExpressionFault::new("`tojson` takes no arguments"));
     }
     let items = match input.kind() {
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => input.len().unwrap_or(0),
         _ => 0,
     };
     evaluation.spend(items)?;
-    let mut made = BoundedBytes(Bounded(String::new()));
+    let mut made = BoundedBytes(BoundedText(String::new()));
     match serde_json::to_writer(&mut made, input) {
         Ok(()) => {
             let text = made.0.0;
@@ -254,12 +261,12 @@ fn json(evaluation: &mut Evaluation<'_>, input: &Value, values: &[Value]) -> Res
             Ok(Value::from(text))
         }
         Err(error) if error.is_io() => evaluation.spend(MAX_BYTES + 1).map(|()| Value::UNDEFINED),
-        Err(error) => Err(Fault::new(format!("{} is not JSON: {error}", show(input)))),
+        Err(error) => Err(ExpressionFault::new(format!("{} is not JSON: {error}", show(input)))),
     }
 }
 
 /// The bounded text for writers of bytes; serde_json writes UTF-8 in whole characters.
-struct BoundedBytes(Bounded);
+struct BoundedBytes(BoundedText);
 
 impl std::io::Write for BoundedBytes {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

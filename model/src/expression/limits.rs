@@ -2,7 +2,7 @@
 
 use minijinja::machinery::{Token, tokenize};
 
-use super::Fault;
+use super::ExpressionFault;
 
 /// Bytes of one expression.
 pub(super) const MAX_SOURCE: usize = 16 << 10;
@@ -22,10 +22,12 @@ pub(crate) const JOB_BUDGET: usize = 64 * MAX_BYTES;
 pub(super) const MAX_RANGE: usize = 1_000;
 
 /// Refuses an expression that is too large to be parsed.
-pub(super) fn check(source: &str) -> Result<(), Fault> {
+pub(super) fn check(source: &str) -> Result<(), ExpressionFault> {
     if source.len() > MAX_SOURCE {
         let size = source.len();
-        return Err(Fault::new(format!("it has {size} bytes; an expression has {MAX_SOURCE} at most")));
+        return Err(ExpressionFault::new(format!(
+            "it has {size} bytes; an expression has {MAX_SOURCE} at most"
+        )));
     }
     let (mut operators, mut nesting) = (0, 0_usize);
     for token in tokenize(source, true, Default::default()) {
@@ -39,12 +41,14 @@ pub(super) fn check(source: &str) -> Result<(), Fault> {
             _ => {}
         }
         if operators > MAX_OPERATORS {
-            return Err(Fault::new(format!(
+            return Err(ExpressionFault::new(format!(
                 "it has more than {MAX_OPERATORS} operators, the limit; write `x in [...]` for a long list of values"
             )));
         }
         if nesting > MAX_NESTING {
-            return Err(Fault::new(format!("its brackets are nested deeper than {MAX_NESTING}, the limit")));
+            return Err(ExpressionFault::new(format!(
+                "its brackets are nested deeper than {MAX_NESTING}, the limit"
+            )));
         }
     }
     Ok(())

@@ -2,84 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::Value;
 use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOpKind};
 
 use super::limits::MAX_DEPTH;
-use super::{Fault, filters};
+use super::tree::{Argument, Arithmetic, CompareOp, Node};
+use super::{ExpressionFault, filters};
 
-#[derive(Debug)]
-pub(super) enum Node {
-    Const(Value),
-    Name(String),
-    Attribute(Box<Node>, String),
-    Item(Box<Node>, Box<Node>),
-    Slice(Box<Node>, Option<Box<Node>>, Option<Box<Node>>),
-    Not(Box<Node>),
-    Negative(Box<Node>),
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    Arithmetic(Arithmetic, Box<Node>, Box<Node>),
-    /// `a < b < c`: each neighbour is compared.
-    Compare(Box<Node>, Vec<(Comparison, Node)>),
-    If {
-        condition: Box<Node>,
-        then: Box<Node>,
-        otherwise: Option<Box<Node>>,
-    },
-    Filter {
-        name: String,
-        input: Box<Node>,
-        arguments: Vec<Argument>,
-    },
-    Test {
-        name: String,
-        input: Box<Node>,
-        arguments: Vec<Argument>,
-    },
-    Range(Vec<Argument>),
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arithmetic {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    FloorDivide,
-    Remainder,
-    Power,
-    Join,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Equal,
-    Unequal,
-    Less,
-    AtMost,
-    Greater,
-    AtLeast,
-    In,
-    NotIn,
-}
-
-#[derive(Debug)]
-pub(super) struct Argument {
-    pub(super) name: Option<String>,
-    pub(super) value: Node,
-}
-
-pub(super) fn lower(expr: &Expr<'_>) -> Result<Node, Fault> {
+pub(super) fn lower(expr: &Expr<'_>) -> Result<Node, ExpressionFault> {
     lower_at(expr, 0)
 }
 
-/// `depth` is that of the node in the tree; what is chained by `and` or `or` stands side by side.
-fn lower_at(expr: &Expr<'_>, depth: usize) -> Result<Node, Fault> {
+/// `depth` is the node's depth in the tree; operands of `and` and `or` are at one depth.
+fn lower_at(expr: &Expr<'_>, depth: usize) -> Result<Node, ExpressionFault> {
     if depth > MAX_DEPTH {
-        return Err(Fault::new(format!("its parts are nested deeper than {MAX_DEPTH}, the limit")));
+        return Err(ExpressionFault::new(format!("its parts are nested deeper than {MAX_DEPTH}, the limit")));
     }
     let depth = depth + 1;
     let lower = |expr: &Expr<'_>| lower_at(expr, depth);
@@ -95,7 +31,7 @@ fn lower_at(expr: &Expr<'_>, depth: usize) -> Result<Node, Fault> {
         Expr::Slice(slice) if slice.step.is_none() => {
             Node::Slice(boxed(&slice.expr)?, maybe(&slice.start)?, maybe(&slice.stop)?)
         }
-        Expr::Slice(_) => return Err(Fault::new("a slice has no step; write x[1:3]")),
+        Expr::Slice(_) => return Err(ExpressionFault::new("a slice has no step; write x[1:3]")),
         Expr::UnaryOp(op) => match op.op {
             UnaryOpKind::Not => Node::Not(boxed(&op.expr)?),
             UnaryOpKind::Neg => Node::Negative(boxed(&op.expr)?),
@@ -109,7 +45,7 @@ fn lower_at(expr: &Expr<'_>, depth: usize) -> Result<Node, Fault> {
         Expr::BinOp(op) => binary(op.op, boxed(&op.left)?, lower(&op.right)?),
         Expr::Compare(chain) => {
             let ops = chain.ops.iter().map(|op| Ok((comparison(op.op), lower(&op.expr)?)));
-            Node::Compare(boxed(&chain.expr)?, ops.collect::<Result<_, Fault>>()?)
+            Node::Compare(boxed(&chain.expr)?, ops.collect::<Result<_, ExpressionFault>>()?)
         }
         Expr::IfExpr(choice) => Node::If {
             condition: boxed(&choice.test_expr)?,
@@ -119,7 +55,7 @@ fn lower_at(expr: &Expr<'_>, depth: usize) -> Result<Node, Fault> {
         Expr::Filter(filter) => {
             filters::check_name(filter.name)?;
             let Some(input) = &filter.expr else {
-                return Err(Fault::new("a filter follows a value, as in `x | round`"));
+                return Err(ExpressionFault::new("a filter follows a value, as in `x | round`"));
             };
             Node::Filter {
                 name: filter.name.to_owned(),
@@ -139,27 +75,35 @@ fn lower_at(expr: &Expr<'_>, depth: usize) -> Result<Node, Fault> {
             Expr::Var(name) if name.id == "range" => Node::Range(arguments(&call.args)?),
             Expr::Var(name) => {
                 let name = name.id;
-                return Err(Fault::new(format!("there is no function `{name}`; {}", filters::remedy(name))));
+                return Err(ExpressionFault::new(format!(
+                    "there is no function `{name}`; {}",
+                    filters::remedy(name)
+                )));
             }
             Expr::GetAttr(get) => {
                 let name = get.name;
-                return Err(Fault::new(format!("values have no methods; {}", filters::remedy(name))));
+                return Err(ExpressionFault::new(format!(
+                    "values have no methods; {}",
+                    filters::remedy(name)
+                )));
             }
-            _ => return Err(Fault::new("only `range(...)` can be called")),
+            _ => return Err(ExpressionFault::new("only `range(...)` can be called")),
         },
         Expr::List(list) => Node::List(all(&list.items)?),
         Expr::Tuple(tuple) => Node::List(all(&tuple.items)?),
         Expr::Map(map) => {
             let pairs = map.keys.iter().zip(&map.values);
             Node::Map(
-                pairs.map(|(key, value)| Ok((lower(key)?, lower(value)?))).collect::<Result<_, Fault>>()?,
+                pairs
+                    .map(|(key, value)| Ok((lower(key)?, lower(value)?)))
+                    .collect::<Result<_, ExpressionFault>>()?,
             )
         }
     })
 }
 
 /// The parts of `a and b and c`, which the parser nests to the left.
-fn chain(expr: &Expr<'_>, kind: BinOpKind, depth: usize) -> Result<Vec<Node>, Fault> {
+fn chain(expr: &Expr<'_>, kind: BinOpKind, depth: usize) -> Result<Vec<Node>, ExpressionFault> {
     let (mut parts, mut left) = (Vec::new(), expr);
     while let Expr::BinOp(op) = left
         && std::mem::discriminant(&op.op) == std::mem::discriminant(&kind)
@@ -172,14 +116,14 @@ fn chain(expr: &Expr<'_>, kind: BinOpKind, depth: usize) -> Result<Vec<Node>, Fa
     Ok(parts)
 }
 
-fn arguments(args: &[CallArg<'_>], depth: usize) -> Result<Vec<Argument>, Fault> {
+fn arguments(args: &[CallArg<'_>], depth: usize) -> Result<Vec<Argument>, ExpressionFault> {
     let argument = |arg: &CallArg<'_>| match arg {
         CallArg::Pos(value) => Ok(Argument { name: None, value: lower_at(value, depth)? }),
         CallArg::Kwarg(name, value) => {
             Ok(Argument { name: Some((*name).to_owned()), value: lower_at(value, depth)? })
         }
         CallArg::PosSplat(_) | CallArg::KwargSplat(_) => {
-            Err(Fault::new("arguments are written one by one, without `*`"))
+            Err(ExpressionFault::new("arguments are written one by one, without `*`"))
         }
     };
     args.iter().map(argument).collect()
@@ -199,26 +143,26 @@ fn binary(op: BinOpKind, left: Box<Node>, right: Node) -> Node {
         BinOpKind::Rem => arithmetic(Arithmetic::Remainder, left, right),
         BinOpKind::Pow => arithmetic(Arithmetic::Power, left, right),
         BinOpKind::Concat => arithmetic(Arithmetic::Join, left, right),
-        BinOpKind::Eq => compare(Comparison::Equal, left, right),
-        BinOpKind::Ne => compare(Comparison::Unequal, left, right),
-        BinOpKind::Lt => compare(Comparison::Less, left, right),
-        BinOpKind::Lte => compare(Comparison::AtMost, left, right),
-        BinOpKind::Gt => compare(Comparison::Greater, left, right),
-        BinOpKind::Gte => compare(Comparison::AtLeast, left, right),
-        BinOpKind::In => compare(Comparison::In, left, right),
+        BinOpKind::Eq => compare(CompareOp::Equal, left, right),
+        BinOpKind::Ne => compare(CompareOp::Unequal, left, right),
+        BinOpKind::Lt => compare(CompareOp::Less, left, right),
+        BinOpKind::Lte => compare(CompareOp::AtMost, left, right),
+        BinOpKind::Gt => compare(CompareOp::Greater, left, right),
+        BinOpKind::Gte => compare(CompareOp::AtLeast, left, right),
+        BinOpKind::In => compare(CompareOp::In, left, right),
     }
 }
 
-fn comparison(op: CompareOpKind) -> Comparison {
+fn comparison(op: CompareOpKind) -> CompareOp {
     match op {
-        CompareOpKind::Eq => Comparison::Equal,
-        CompareOpKind::Ne => Comparison::Unequal,
-        CompareOpKind::Lt => Comparison::Less,
-        CompareOpKind::Lte => Comparison::AtMost,
-        CompareOpKind::Gt => Comparison::Greater,
-        CompareOpKind::Gte => Comparison::AtLeast,
-        CompareOpKind::In => Comparison::In,
-        CompareOpKind::NotIn => Comparison::NotIn,
+        CompareOpKind::Eq => CompareOp::Equal,
+        CompareOpKind::Ne => CompareOp::Unequal,
+        CompareOpKind::Lt => CompareOp::Less,
+        CompareOpKind::Lte => CompareOp::AtMost,
+        CompareOpKind::Gt => CompareOp::Greater,
+        CompareOpKind::Gte => CompareOp::AtLeast,
+        CompareOpKind::In => CompareOp::In,
+        CompareOpKind::NotIn => CompareOp::NotIn,
     }
 }
 

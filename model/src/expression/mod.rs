@@ -17,6 +17,7 @@ mod operators;
 mod spelling;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub(crate) use limits::JOB_BUDGET;
 
@@ -24,18 +25,18 @@ use std::collections::BTreeSet;
 
 use minijinja::Value;
 
-use self::lower::Node;
+use self::tree::Node;
 
 /// Why an expression can't be compiled or evaluated, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct Fault {
+pub(crate) struct ExpressionFault {
     message: String,
     /// The name that has no value, if that is what is wrong.
     pub(crate) undefined: Option<String>,
 }
 
-impl Fault {
+impl ExpressionFault {
     fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), undefined: None }
     }
@@ -45,7 +46,7 @@ impl Fault {
     }
 }
 
-impl From<minijinja::Error> for Fault {
+impl From<minijinja::Error> for ExpressionFault {
     fn from(error: minijinja::Error) -> Self {
         let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         Self::new(text.lines().collect::<Vec<_>>().join(" "))
@@ -76,7 +77,7 @@ pub(crate) struct Expression {
 }
 
 impl Expression {
-    pub(crate) fn compile(source: &str) -> Result<Self, Fault> {
+    pub(crate) fn compile(source: &str) -> Result<Self, ExpressionFault> {
         limits::check(source)?;
         let root = lower::lower(&minijinja::machinery::parse_expr(source)?)?;
         let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
@@ -94,12 +95,12 @@ impl Expression {
         &self.paths
     }
 
-    pub(crate) fn evaluate(&self, scope: &dyn Scope) -> Result<Value, Fault> {
+    pub(crate) fn evaluate(&self, scope: &dyn Scope) -> Result<Value, ExpressionFault> {
         evaluate::value(&self.root, scope)
     }
 
     /// The value as a template writes it. `bytes` is what all expressions of a job may still read and write.
-    pub(crate) fn text(&self, scope: &dyn Scope, bytes: &mut usize) -> Result<String, Fault> {
+    pub(crate) fn text(&self, scope: &dyn Scope, bytes: &mut usize) -> Result<String, ExpressionFault> {
         evaluate::text(&self.root, scope, bytes)
     }
 

@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
-use super::Fault;
-use super::lower::{Arithmetic, Comparison};
+use super::ExpressionFault;
+use super::tree::{Arithmetic, CompareOp};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
@@ -90,27 +90,29 @@ fn floor_divide(a: i128, b: i128) -> Option<i128> {
     quotient.checked_sub(i128::from(rounds_up))
 }
 
-pub(super) fn negative(value: &Value) -> Result<Value, Fault> {
+pub(super) fn negative(value: &Value) -> Result<Value, ExpressionFault> {
     let negative = match Number::of(value) {
         Some(Number::Int(int)) => int.checked_neg().map(Number::Int),
         Some(Number::Float(float)) => Some(Number::Float(-float)),
         None => None,
     };
-    negative.map(Number::value).ok_or_else(|| Fault::new(format!("`-` needs a number, not {}", show(value))))
+    negative
+        .map(Number::value)
+        .ok_or_else(|| ExpressionFault::new(format!("`-` needs a number, not {}", show(value))))
 }
 
 /// A calculation with two numbers.
-pub(super) fn calculate(op: Arithmetic, left: &Value, right: &Value) -> Result<Value, Fault> {
+pub(super) fn calculate(op: Arithmetic, left: &Value, right: &Value) -> Result<Value, ExpressionFault> {
     let sign = sign(op);
     let (Some(a), Some(b)) = (Number::of(left), Number::of(right)) else {
-        return Err(Fault::new(format!(
+        return Err(ExpressionFault::new(format!(
             "`{sign}` needs two numbers, not {} and {}",
             show(left),
             show(right)
         )));
     };
     Number::calculate(op, a, b).map(Number::value).ok_or_else(|| {
-        Fault::new(format!("{} {sign} {} has no result that is a number", show(left), show(right)))
+        ExpressionFault::new(format!("{} {sign} {} has no result that is a number", show(left), show(right)))
     })
 }
 
@@ -127,22 +129,22 @@ fn sign(op: Arithmetic) -> &'static str {
     }
 }
 
-pub(super) fn compare(op: Comparison, left: &Value, right: &Value) -> Result<bool, Fault> {
+pub(super) fn compare(op: CompareOp, left: &Value, right: &Value) -> Result<bool, ExpressionFault> {
     let order = || ordering(left, right);
     Ok(match op {
-        Comparison::Equal => equal(left, right)?,
-        Comparison::Unequal => !equal(left, right)?,
-        Comparison::Less => order()? == Some(Ordering::Less),
-        Comparison::AtMost => order()?.is_some_and(Ordering::is_le),
-        Comparison::Greater => order()? == Some(Ordering::Greater),
-        Comparison::AtLeast => order()?.is_some_and(Ordering::is_ge),
-        Comparison::In => contains(right, left)?,
-        Comparison::NotIn => !contains(right, left)?,
+        CompareOp::Equal => equal(left, right)?,
+        CompareOp::Unequal => !equal(left, right)?,
+        CompareOp::Less => order()? == Some(Ordering::Less),
+        CompareOp::AtMost => order()?.is_some_and(Ordering::is_le),
+        CompareOp::Greater => order()? == Some(Ordering::Greater),
+        CompareOp::AtLeast => order()?.is_some_and(Ordering::is_ge),
+        CompareOp::In => contains(right, left)?,
+        CompareOp::NotIn => !contains(right, left)?,
     })
 }
 
 /// None where one of them is not a number at all (NaN).
-pub(super) fn ordering(left: &Value, right: &Value) -> Result<Option<Ordering>, Fault> {
+pub(super) fn ordering(left: &Value, right: &Value) -> Result<Option<Ordering>, ExpressionFault> {
     match (Number::of(left), Number::of(right)) {
         (Some(Number::Int(a)), Some(Number::Int(b))) => return Ok(Some(a.cmp(&b))),
         (Some(a), Some(b)) => return Ok(a.float().partial_cmp(&b.float())),
@@ -154,7 +156,7 @@ pub(super) fn ordering(left: &Value, right: &Value) -> Result<Option<Ordering>, 
     }
 }
 
-fn equal(left: &Value, right: &Value) -> Result<bool, Fault> {
+fn equal(left: &Value, right: &Value) -> Result<bool, ExpressionFault> {
     let (a, b) = (left.kind(), right.kind());
     let either_is = |kind: ValueKind| a == kind || b == kind;
     if a != b && !either_is(ValueKind::None) {
@@ -163,14 +165,19 @@ fn equal(left: &Value, right: &Value) -> Result<bool, Fault> {
     Ok(left == right)
 }
 
-fn contains(container: &Value, value: &Value) -> Result<bool, Fault> {
+fn contains(container: &Value, value: &Value) -> Result<bool, ExpressionFault> {
     if let Some(text) = container.as_str() {
         let part = value.as_str().ok_or_else(|| mixed(value, container))?;
         return Ok(text.contains(part));
     }
     let items: Vec<Value> = match container.kind() {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => container.try_iter()?.collect(),
-        _ => return Err(Fault::new(format!("`in` needs a list or a text, not {}", show(container)))),
+        _ => {
+            return Err(ExpressionFault::new(format!(
+                "`in` needs a list or a text, not {}",
+                show(container)
+            )));
+        }
     };
     let (alike, others): (Vec<&Value>, Vec<&Value>) =
         items.iter().partition(|item| item.kind() == value.kind());
@@ -182,8 +189,8 @@ fn contains(container: &Value, value: &Value) -> Result<bool, Fault> {
     }
 }
 
-fn mixed(left: &Value, right: &Value) -> Fault {
-    Fault::new(format!(
+fn mixed(left: &Value, right: &Value) -> ExpressionFault {
+    ExpressionFault::new(format!(
         "{} is compared with {}; both must be numbers, or both texts",
         show(left),
         show(right)

@@ -2,9 +2,9 @@
 
 use minijinja::Value;
 
-use super::Fault;
+use super::ExpressionFault;
 use super::evaluate::Evaluation;
-use super::lower::Node;
+use super::tree::Node;
 
 /// The name for all parameters together.
 const PARAMS: &str = "params";
@@ -25,7 +25,7 @@ fn parameter(node: &Node) -> Option<&str> {
 
 impl Evaluation<'_> {
     /// The node's value as text.
-    pub(super) fn printed(&mut self, node: &Node) -> Result<String, Fault> {
+    pub(super) fn printed(&mut self, node: &Node) -> Result<String, ExpressionFault> {
         if let Some(text) = parameter(node).and_then(|name| self.scope.spelling(name)) {
             self.spend(text.len())?;
             return Ok(text);
@@ -46,7 +46,7 @@ impl Evaluation<'_> {
         name: &str,
         input: &Node,
         is_bare: bool,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Option<String>, ExpressionFault> {
         let text = match name {
             "string" | "tojson" if is_bare => parameter(input).and_then(|name| self.scope.spelling(name)),
             _ => None,
@@ -60,7 +60,7 @@ impl Evaluation<'_> {
     }
 
     /// A filter's input; the items of a list that is only joined are texts.
-    pub(super) fn printed_items(&mut self, filter: &str, input: &Node) -> Result<Value, Fault> {
+    pub(super) fn printed_items(&mut self, filter: &str, input: &Node) -> Result<Value, ExpressionFault> {
         match (filter, input) {
             ("join", Node::List(items)) => {
                 let items = items.iter().map(|item| self.printed(item));

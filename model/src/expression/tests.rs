@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use minijinja::Value;
 
 use super::limits::{BUDGET, MAX_BYTES, MAX_DEPTH, MAX_NESTING, MAX_OPERATORS, MAX_SOURCE};
-use super::{Expression, Fault, Scope};
+use super::{Expression, ExpressionFault, Scope};
 
 impl Scope for BTreeMap<&str, Value> {
     fn value(&self, name: &str) -> Option<Value> {
@@ -19,7 +19,7 @@ fn text(source: &str) -> Result<String, String> {
         ("flag", Value::from(true)),
         ("days", Value::from("2024-01-05")),
     ]);
-    let fault = |fault: Fault| fault.to_string();
+    let fault = |fault: ExpressionFault| fault.to_string();
     Expression::compile(source).map_err(fault)?.text(&scope, &mut BUDGET.clone()).map_err(fault)
 }
 

@@ -1,19 +1,29 @@
 //! What a manifest must keep to when it is submitted, and is not asked again when it is read back: rules that are stricter
 //! than they were when a sweep was queued would make that sweep unreadable.
 
+use super::choice::JobUser;
+use super::definition::Manifest;
+use super::error::Error;
 use super::volume::MAX_NAME;
-use super::{Error, JobUser, Manifest, mounts, zone};
+use super::{mounts, zone};
 use crate::image;
 
 /// A part of a cpu that Linux can give to a container: 1 ms in every 100.
 const LEAST_CPU_MILLIS: u64 = 10;
 /// The largest uid and gid that container engines take.
 const MOST_ID: u32 = i32::MAX as u32;
-/// The most files that Linux lets a process open (`fs.nr_open`), where nobody has changed it.
+/// The most files that Linux lets a process open (`fs.nr_open`) unless it was changed.
 const MOST_FILES: i64 = 1 << 20;
 
+impl Manifest {
+    /// Checks what is asked of a manifest when it is submitted, and not of one that is read back.
+    pub fn admit(&self) -> Result<(), Error> {
+        check(self).map_err(|(path, error)| error.or_at(self.places.of(&path)))
+    }
+}
+
 /// The first mistake, with the key that it belongs to.
-pub(super) fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
+fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
     let refused = |key: &str, told: String| Err((key.to_owned(), Error::new(told)));
     if let Err(why) = image::check(&manifest.image) {
         let short: String = manifest.image.chars().take(80).collect();

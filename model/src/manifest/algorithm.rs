@@ -9,16 +9,17 @@
 //! that would be lost silently.
 
 use super::check;
-use super::document::{Entry, Kind};
+use super::document::{MapEntry, NodeKind};
 use super::draft::Draft;
 use super::error::{Error, suggestion};
-use super::read::{checked, list, map, read_needs, scalar_text, text};
-use crate::template;
+use super::keys::read_needs;
+use super::values::{checked, list, map, scalar_text, text};
+use crate::braces;
 
 const KEYS: [&str; 3] = ["image", "command", "resource_request"];
 const OURS: [&str; 6] = ["image", "command", "matrix", "params_from", "where", "sample"];
 
-pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
+pub(super) fn read(top: &[MapEntry], container: &MapEntry) -> Result<Draft, Error> {
     if let Some(entry) = top.iter().find(|entry| OURS.contains(&entry.name.as_str())) {
         let message = format!(
             "`{}` stands beside `container_parameters`, where it has no effect; write the one form or the other",
@@ -29,7 +30,7 @@ pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
     let mut draft = Draft::default();
     // That system's names may be titles; one that is none of ours is left to the image's.
     let name = top.iter().find(|entry| entry.name == "name").map(|entry| &entry.node.kind);
-    if let Some(Kind::Text(name)) = name {
+    if let Some(NodeKind::Text(name)) = name {
         draft.name = check::name(name.clone()).ok();
     }
     for entry in map(&container.node, "`container_parameters`")? {
@@ -44,7 +45,7 @@ pub(super) fn read(top: &[Entry], container: &Entry) -> Result<Draft, Error> {
                 let words = list(node, "command", "a list of words")?.iter();
                 // That form has no templates, so braces in it are braces.
                 let words = words
-                    .map(|word| scalar_text(word, "command", "words").map(|word| template::literal(&word)));
+                    .map(|word| scalar_text(word, "command", "words").map(|word| braces::literal(&word)));
                 draft.command = Some(checked(node, words.collect::<Result<_, _>>()?, check::command)?);
             }
             "resource_request" => {

@@ -9,7 +9,7 @@ use super::matrix::Axis;
 use super::range::Range;
 use super::rows;
 use crate::parameters;
-use crate::rfc4180::Reader;
+use crate::rfc4180::CsvReader;
 use crate::scalar;
 
 const USAGE: &str = "write name=value,value or name=from:to or name=from:to:step";
@@ -90,7 +90,7 @@ fn list_of(name: &str, text: &str) -> Result<Vec<Value>, Error> {
     {
         return Err(fails(format!("is {text:?}; write a range as {name}={from}:{to}")));
     }
-    let mut reader = Reader::new(text);
+    let mut reader = CsvReader::new(text);
     let record = reader.record().map_err(|malformed| fails(format!("is {text:?}: {}", malformed.message)))?;
     let cells = record.map(|record| record.cells).unwrap_or_default();
     if reader.record().is_ok_and(|more| more.is_some()) {

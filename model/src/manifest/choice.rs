@@ -68,6 +68,7 @@ macro_rules! words {
     ($choice:ident, $key:literal, $plural:literal: $($variant:ident => $word:literal),+) => {
         impl $choice {
             const ALL: &[Self] = &[$(Self::$variant),+];
+            pub(super) const NAMES: &[&str] = &[$($word),+];
 
             pub fn name(self) -> &'static str {
                 match self {
@@ -87,7 +88,7 @@ macro_rules! words {
 
             fn from_str(text: &str) -> Result<Self, Error> {
                 Self::ALL.iter().find(|choice| choice.name() == text).copied().ok_or_else(|| {
-                    let hint = suggestion(text, [$($word),+], $plural);
+                    let hint = suggestion(text, Self::NAMES.iter().copied(), $plural);
                     Error::new(format!("`{}` has {text:?}{hint}", $key))
                 })
             }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::choice::{Goal, JobUser, Network, OnDisconnect};
+use super::definition::{DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample};
 use super::error::{Error, Places};
 use super::matrix::Matrix;
-use super::{
-    DEFAULT_METRICS, DEFAULT_RESULTS, Goal, JobSource, JobUser, MAX_JOBS, Manifest, Needs, Network,
-    OnDisconnect, Policy, Sample, Sandbox, VolumeMount, check, goals, reported,
-};
+use super::policy::Policy;
+use super::sandbox::Sandbox;
+use super::volume::VolumeMount;
+use super::{check, goals, reported};
 use crate::image;
 use crate::parameters::Parameters;
 
@@ -46,101 +48,6 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The same draft with what the flags say, who win. Variables, labels, resources and volumes (by target) are
-    /// merged one by one, a matrix axis by axis; another source of jobs takes the place of the file's.
-    #[must_use]
-    pub fn merge(mut self, mut flags: Self) -> Self {
-        self.forget_places(&flags);
-        self.places.take(std::mem::take(&mut flags.places));
-        self.merge_jobs(&mut flags);
-        self.env.append(&mut flags.env);
-        self.agents.append(&mut flags.agents);
-        self.goals.append(&mut flags.goals);
-        for mount in flags.volumes {
-            self.volumes.retain(|known| known.target != mount.target);
-            self.volumes.push(mount);
-        }
-        Self {
-            name: flags.name.or(self.name),
-            image: flags.image.or(self.image),
-            command: flags.command.or(self.command),
-            filter: flags.filter.or(self.filter),
-            sample: flags.sample.or(self.sample),
-            needs: Needs {
-                cpu_millis: flags.needs.cpu_millis.or(self.needs.cpu_millis),
-                memory_bytes: flags.needs.memory_bytes.or(self.needs.memory_bytes),
-                gpus: flags.needs.gpus.or(self.needs.gpus),
-                shm_bytes: flags.needs.shm_bytes.or(self.needs.shm_bytes),
-                disk_bytes: flags.needs.disk_bytes.or(self.needs.disk_bytes),
-            },
-            timeout: flags.timeout.or(self.timeout),
-            policy: self.policy.merge(flags.policy),
-            sandbox: self.sandbox.merge(flags.sandbox),
-            priority: flags.priority.or(self.priority),
-            network: flags.network.or(self.network),
-            on_disconnect: flags.on_disconnect.or(self.on_disconnect),
-            user: flags.user.or(self.user),
-            results: flags.results.or(self.results),
-            metrics: flags.metrics.or(self.metrics),
-            require: if flags.require.is_empty() { self.require } else { flags.require },
-            timezone: flags.timezone.or(self.timezone),
-            ..self
-        }
-    }
-
-    fn merge_jobs(&mut self, flags: &mut Self) {
-        let (matrix, params, params_from) =
-            (flags.matrix.take(), flags.params.take(), flags.params_from.take());
-        if matrix.is_none() && params.is_none() && params_from.is_none() {
-            return;
-        }
-        self.matrix = match (self.matrix.take(), matrix) {
-            (Some(known), Some(more)) => Some(known.merge(more)),
-            (_, more) => more,
-        };
-        self.params = params;
-        self.params_from = params_from;
-    }
-
-    /// What a flag sets does not stand in the file any more.
-    fn forget_places(&mut self, flags: &Self) {
-        let set = [
-            ("name", flags.name.is_some()),
-            ("image", flags.image.is_some()),
-            ("command", flags.command.is_some()),
-            ("where", flags.filter.is_some()),
-            ("sample", flags.sample.is_some()),
-            ("volumes", !flags.volumes.is_empty()),
-            ("matrix", flags.matrix.is_some()),
-            ("results", flags.results.is_some()),
-            ("metrics", flags.metrics.is_some()),
-            ("timezone", flags.timezone.is_some()),
-            ("retries", flags.policy.retries.failures.is_some()),
-            ("max_parallel", flags.policy.max_parallel.is_some()),
-            ("canary", flags.policy.canary.is_some()),
-            ("entrypoint", flags.sandbox.entrypoint.is_some()),
-            ("working_dir", flags.sandbox.working_dir.is_some()),
-            ("tmpfs", !flags.sandbox.tmpfs.is_empty()),
-            ("cache", flags.sandbox.cache.is_some()),
-            ("log_limit", flags.sandbox.log_limit.is_some()),
-            ("stop_grace", flags.sandbox.stop_grace.is_some()),
-            ("pids", flags.sandbox.pids.is_some()),
-            ("ulimits", !flags.sandbox.ulimits.is_empty()),
-            ("groups", !flags.sandbox.groups.is_empty()),
-            ("user", flags.user.is_some()),
-            ("resources", flags.needs != Needs::default()),
-        ];
-        for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {
-            self.places.forget(key);
-        }
-        for name in flags.env.keys() {
-            self.places.forget(&format!("env.{name}"));
-        }
-        if !flags.env.is_empty() {
-            self.places.forget_only("env");
-        }
-    }
-
     /// Checks all and fills in the defaults.
     pub fn finish(self) -> Result<Manifest, Error> {
         let manifest = self.finish_stored()?;

@@ -6,7 +6,7 @@ use std::fmt;
 /// One mistake: the first that was found. Its text names the thing, what is wrong, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
-    /// The file, or another name for where the text came from.
+    /// The file, or another name for the source of the text.
     pub origin: Option<String>,
     /// Counted from 1.
     pub line: Option<u32>,
@@ -23,7 +23,7 @@ impl Error {
 
     /// The same mistake with its place, if it has none yet.
     #[must_use]
-    pub fn or_at(mut self, place: Option<&Place>) -> Self {
+    pub fn or_at(mut self, place: Option<&TextPlace>) -> Self {
         if let (None, Some(place)) = (&self.origin, place) {
             self.origin = Some(place.origin.to_string());
             self.line = place.line;
@@ -55,7 +55,7 @@ impl fmt::Display for Error {
 
 /// Where a part of a manifest stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TextPlace {
     pub origin: std::sync::Arc<str>,
     pub line: Option<u32>,
     pub column: Option<u32>,
@@ -63,15 +63,15 @@ pub struct Place {
 
 /// Where the parts of a manifest stand, for errors that are found later. A part has a path: `command.3`, `matrix.fast`.
 #[derive(Clone, Debug, Default)]
-pub struct Places(std::collections::BTreeMap<String, Place>);
+pub struct Places(std::collections::BTreeMap<String, TextPlace>);
 
 impl Places {
-    pub(crate) fn put(&mut self, path: impl Into<String>, place: Place) {
+    pub(crate) fn put(&mut self, path: impl Into<String>, place: TextPlace) {
         self.0.insert(path.into(), place);
     }
 
     /// The place of the part, or of the nearest part around it.
-    pub fn of(&self, path: &str) -> Option<&Place> {
+    pub fn of(&self, path: &str) -> Option<&TextPlace> {
         let mut path = path;
         loop {
             if let Some(place) = self.0.get(path) {

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::choice::Goal;
-use super::document::Node;
+use super::document::TextNode;
 use super::error::Error;
-use super::read::{map, text};
+use super::values::{map, text};
 use crate::metrics;
 
 /// A manifest has no more goals.
 const MOST: usize = 1000;
 
 /// Reads a map of metrics' names to `maximize` or `minimize`.
-pub(super) fn read(node: &Node) -> Result<BTreeMap<String, Goal>, Error> {
+pub(super) fn read(node: &TextNode) -> Result<BTreeMap<String, Goal>, Error> {
     let mut goals = BTreeMap::new();
     for entry in map(node, "`goals`")? {
         let at = |error: Error| error.or_at(Some(&entry.place));

@@ -1,21 +1,28 @@
-//! Texts that look like numbers or booleans in other languages: they are passed on as they are, and the user is told.
+//! Texts that look like numbers or booleans in other languages: they are passed on as they are, with a note for the user.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::JobSource;
+use super::definition::{JobSource, Manifest};
 use super::matrix::Axis;
 use crate::parameters::Parameters;
 use crate::scalar;
 
 /// Values of an axis, and rows, that are looked through.
 const LOOKED_THROUGH: usize = 10_000;
-/// Parameters that are told of.
+/// Parameters that notes are made for.
 const TOLD: usize = 5;
 
+impl Manifest {
+    /// What to tell the user of texts that look like numbers or booleans in other languages, one line for each parameter.
+    pub fn look_alikes(&self) -> Vec<String> {
+        of(&self.jobs)
+    }
+}
+
 /// One line for each parameter that has such a text, with the first one.
-pub(super) fn of(jobs: &JobSource) -> Vec<String> {
+fn of(jobs: &JobSource) -> Vec<String> {
     let mut notes = BTreeMap::new();
     let mut note = |name: &str, value: &Value| {
         let Value::String(text) = value else { return };

@@ -2,8 +2,9 @@
 //! there themselves. Nothing that a manifest mounts is one of them, lies in one, or covers one. The working directory may
 //! be a directory of the table, but does not lie in one that begins empty.
 
+use super::definition::Manifest;
+use super::error::Error;
 use super::volume::{is_within, overlaps};
-use super::{Error, Manifest};
 
 /// Holds the job's input file, and what else btctl shows to a job.
 pub const INPUT_DIR: &str = "/btctl";
@@ -13,19 +14,19 @@ pub const SHARED_CACHE: &str = "/btctl/cache";
 pub const ZONES_DIR: &str = "/etc/zoneinfo";
 
 /// A path that is taken.
-struct Taken {
+struct ReservedPath {
     path: &'static str,
     /// Completes "which ...".
     why: &'static str,
     is_dir: bool,
 }
 
-const fn dir(path: &'static str, why: &'static str) -> Taken {
-    Taken { path, why, is_dir: true }
+const fn dir(path: &'static str, why: &'static str) -> ReservedPath {
+    ReservedPath { path, why, is_dir: true }
 }
 
-const fn file(path: &'static str, why: &'static str) -> Taken {
-    Taken { path, why, is_dir: false }
+const fn file(path: &'static str, why: &'static str) -> ReservedPath {
+    ReservedPath { path, why, is_dir: false }
 }
 
 const KERNELS: &str = "the container engine fills with the kernel's files";
@@ -33,7 +34,7 @@ const HOSTS: &str = "the container engine writes for each container";
 const INIT: &str = "is the container engine's init";
 const ENGINES: &str = "the container engine mounts";
 
-const TAKEN: &[Taken] = &[
+const TAKEN: &[ReservedPath] = &[
     dir("/tmp", "btctl mounts as each job's own directory in memory"),
     dir(INPUT_DIR, "btctl mounts for the job's input"),
     dir(ZONES_DIR, "btctl mounts for time zones"),
@@ -60,7 +61,7 @@ const TAKEN: &[Taken] = &[
 ];
 
 /// What a manifest puts at a path.
-struct Placed<'m> {
+struct MountedPath<'m> {
     /// The manifest's key, with the number of the item where it is a list.
     key: String,
     /// As an error names it.
@@ -68,11 +69,11 @@ struct Placed<'m> {
     path: &'m str,
     /// A path that is free.
     instead: &'static str,
-    kind: Kind,
+    kind: MountKind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MountKind {
     Volume,
     Memory,
     /// Begins empty, and is the job's or its sweep's.
@@ -84,7 +85,7 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
     let placed = placed(manifest);
     for one in &placed {
         if let Some((taken, how)) = TAKEN.iter().find_map(|taken| Some((taken, meets(one, taken)?))) {
-            let Placed { key, what, path, instead, .. } = one;
+            let MountedPath { key, what, path, instead, .. } = one;
             let told = match how {
                 Meets::Is => format!("{what} is at {path}, which {}", taken.why),
                 Meets::LiesIn => {
@@ -107,15 +108,15 @@ enum Meets {
     Covers,
 }
 
-fn meets(placed: &Placed<'_>, taken: &Taken) -> Option<Meets> {
+fn meets(placed: &MountedPath<'_>, taken: &ReservedPath) -> Option<Meets> {
     let path = placed.path;
     match (is_within(taken.path, path), is_within(path, taken.path)) {
         // A size of its own for a directory in memory.
-        (true, true) if placed.kind == Kind::Memory && path == "/tmp" => None,
+        (true, true) if placed.kind == MountKind::Memory && path == "/tmp" => None,
         (true, true) => Some(Meets::Is),
         (true, false) => Some(Meets::LiesIn),
         // Other directories in memory may cover what an engine mounts below them: it makes the place there.
-        (false, true) if placed.kind == Kind::Memory && is_run(path) => None,
+        (false, true) if placed.kind == MountKind::Memory && is_run(path) => None,
         (false, true) => Some(Meets::Covers),
         (false, false) => None,
     }
@@ -126,44 +127,44 @@ fn is_run(path: &str) -> bool {
     ["/run", "/var/run"].contains(&path)
 }
 
-fn placed(manifest: &Manifest) -> Vec<Placed<'_>> {
+fn placed(manifest: &Manifest) -> Vec<MountedPath<'_>> {
     let sandbox = &manifest.sandbox;
-    let results = Placed {
+    let results = MountedPath {
         key: "results".to_owned(),
         what: "`results`".to_owned(),
         path: &manifest.results,
         instead: super::DEFAULT_RESULTS,
-        kind: Kind::Own,
+        kind: MountKind::Own,
     };
-    let volumes = manifest.volumes.iter().enumerate().map(|(index, mount)| Placed {
+    let volumes = manifest.volumes.iter().enumerate().map(|(index, mount)| MountedPath {
         key: format!("volumes.{index}"),
         what: format!("the volume `{}`", mount.volume),
         path: &mount.target,
         instead: "/data",
-        kind: Kind::Volume,
+        kind: MountKind::Volume,
     });
-    let tmpfs = sandbox.tmpfs.iter().map(|tmpfs| Placed {
+    let tmpfs = sandbox.tmpfs.iter().map(|tmpfs| MountedPath {
         key: "tmpfs".to_owned(),
         what: "the `tmpfs`".to_owned(),
         path: &tmpfs.path,
         instead: "/scratch",
-        kind: Kind::Memory,
+        kind: MountKind::Memory,
     });
-    let cache = sandbox.cache.iter().map(|path| Placed {
+    let cache = sandbox.cache.iter().map(|path| MountedPath {
         key: "cache".to_owned(),
         what: "`cache`".to_owned(),
         path,
         instead: "/cache",
-        kind: Kind::Own,
+        kind: MountKind::Own,
     });
     [results].into_iter().chain(volumes).chain(tmpfs).chain(cache).collect()
 }
 
 /// Only a volume may lie in another volume, where the agent then looks for the place.
-fn overlapping(placed: &[Placed<'_>]) -> Result<(), (String, Error)> {
+fn overlapping(placed: &[MountedPath<'_>]) -> Result<(), (String, Error)> {
     for (index, one) in placed.iter().enumerate() {
         let met = placed[..index].iter().find(|other| {
-            overlaps(one.path, other.path) && (one.kind, other.kind) != (Kind::Volume, Kind::Volume)
+            overlaps(one.path, other.path) && (one.kind, other.kind) != (MountKind::Volume, MountKind::Volume)
         });
         if let Some(other) = met {
             let told = format!(
@@ -178,7 +179,7 @@ fn overlapping(placed: &[Placed<'_>]) -> Result<(), (String, Error)> {
 
 /// The engine makes a working directory that is not there, as root. So it must be there before, which no directory is in
 /// what begins empty.
-fn working_dir(manifest: &Manifest, placed: &[Placed<'_>]) -> Result<(), (String, Error)> {
+fn working_dir(manifest: &Manifest, placed: &[MountedPath<'_>]) -> Result<(), (String, Error)> {
     let Some(path) = manifest.sandbox.working_dir.as_deref() else { return Ok(()) };
     let refused = |told: String| Err(("working_dir".to_owned(), Error::new(told)));
     let inside = |outer: &str| outer != path && is_within(outer, path);
@@ -186,7 +187,7 @@ fn working_dir(manifest: &Manifest, placed: &[Placed<'_>]) -> Result<(), (String
         true => inside(taken.path) && TAKEN.iter().all(|exact| exact.path != path),
         false => is_within(taken.path, path),
     });
-    if let Some(Taken { path: outer, why, is_dir }) = taken {
+    if let Some(ReservedPath { path: outer, why, is_dir }) = taken {
         let place = match outer == &path {
             true => format!("is {path}, which {why}"),
             false => format!("is {path}, which lies in {outer}, which {why}"),
@@ -197,7 +198,7 @@ fn working_dir(manifest: &Manifest, placed: &[Placed<'_>]) -> Result<(), (String
         };
         return refused(format!("`working_dir` {place}; {remedy}"));
     }
-    let begins_empty = |one: &&Placed<'_>| one.kind != Kind::Volume && inside(one.path);
+    let begins_empty = |one: &&MountedPath<'_>| one.kind != MountKind::Volume && inside(one.path);
     if let Some(outer) = placed.iter().find(begins_empty) {
         return refused(format!(
             "`working_dir` is {path}, which lies in {} at {}, where no directory is yet when the job starts; take {} itself",

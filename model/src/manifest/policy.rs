@@ -6,12 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
 use super::check;
-use super::document::{Kind, Node};
 use super::error::{Error, suggestion};
-use super::read::{list, map, number, text};
 use super::size;
 use crate::reason::ReasonKind;
 use crate::retry::{LOSS_LIMIT, PREEMPTION_LIMIT};
@@ -19,7 +15,7 @@ use crate::retry::{LOSS_LIMIT, PREEMPTION_LIMIT};
 /// Most jobs of a sweep that may be asked to go first, or to run at once.
 pub const MAX_PARALLEL: u32 = 1_000_000;
 /// Most limits that a sweep's jobs count against, and most that one job takes of one.
-const MAX_LIMITS: usize = 16;
+pub(super) const MAX_LIMITS: usize = 16;
 pub const MAX_LIMIT: u32 = 1_000_000;
 
 /// How often what is tried again; each has an account of its own.
@@ -39,7 +35,7 @@ pub struct Retries {
 const SHORTEST_KEEP: Duration = Duration::from_secs(1);
 const LONGEST_KEEP: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// How long a sweep's results are kept after its last job has ended.
+/// How long a sweep's results are kept after its last job has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     Forever,
@@ -129,26 +125,6 @@ impl Policy {
         self.retry_on.clone().unwrap_or_else(|| ReasonKind::OF_JOBS.to_vec())
     }
 
-    /// The same with what the flags say, who win; limits one by one.
-    #[must_use]
-    pub(super) fn merge(mut self, flags: Self) -> Self {
-        let (known, more) = (self.retries, flags.retries);
-        self.limits.extend(flags.limits);
-        Self {
-            retries: Retries {
-                failures: more.failures.or(known.failures),
-                oom: more.oom.or(known.oom),
-                lost: more.lost.or(known.lost),
-                preempted: more.preempted.or(known.preempted),
-            },
-            retry_on: flags.retry_on.or(self.retry_on),
-            max_parallel: flags.max_parallel.or(self.max_parallel),
-            limits: self.limits,
-            canary: flags.canary.or(self.canary),
-            keep: flags.keep.or(self.keep),
-        }
-    }
-
     /// The bounds, for what did not come from a file.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let Retries { failures, oom, lost, preempted } = self.retries;
@@ -174,65 +150,6 @@ impl Policy {
         }
         Ok(())
     }
-
-    /// Adds the keys to the manifest's JSON.
-    pub(super) fn write(&self, manifest: &mut Map<String, Value>) {
-        let Retries { failures, oom, lost, preempted } = self.retries;
-        let retries = [("failures", failures), ("oom", oom), ("lost", lost), ("preempted", preempted)];
-        let retries = retries.into_iter().filter_map(|(key, count)| Some((key.to_owned(), count?.into())));
-        manifest.insert("retries".to_owned(), Value::Object(retries.collect()));
-        if let Some(kinds) = &self.retry_on {
-            let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
-            manifest.insert("retry_on".to_owned(), json!(names));
-        }
-        for (key, count) in [("max_parallel", self.max_parallel), ("canary", self.canary)] {
-            if let Some(count) = count {
-                manifest.insert(key.to_owned(), count.into());
-            }
-        }
-        if !self.limits.is_empty() {
-            manifest.insert("limits".to_owned(), json!(self.limits));
-        }
-        if let Some(keep) = self.keep {
-            manifest.insert("keep".to_owned(), keep.to_string().into());
-        }
-    }
-}
-
-/// A number for the job's own failures, or a map with a number for each account.
-pub(super) fn read_retries(node: &Node) -> Result<Retries, Error> {
-    let most = i64::from(check::MAX_RETRIES);
-    let Kind::Map(entries) = &node.kind else {
-        let failures = number(node, "retries", 0, most)? as u32;
-        return Ok(Retries { failures: Some(failures), ..Retries::default() });
-    };
-    let mut retries = Retries::default();
-    for entry in entries {
-        let keys = ["failures", "oom", "lost", "preempted"];
-        let name = entry.name.as_str();
-        let account = match name {
-            "failures" => &mut retries.failures,
-            "oom" => &mut retries.oom,
-            "lost" => &mut retries.lost,
-            "preempted" => &mut retries.preempted,
-            _ => {
-                let hint = suggestion(name, keys, "keys there");
-                let message = format!("unknown key `{name}` in `retries`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
-            }
-        };
-        *account = Some(number(&entry.node, &format!("retries.{name}"), 0, most)? as u32);
-    }
-    Ok(retries)
-}
-
-pub(super) fn read_retry_on(node: &Node) -> Result<Vec<ReasonKind>, Error> {
-    let mut kinds = Vec::new();
-    for item in list(node, "retry_on", "a list of reasons, such as [exit, oom]")? {
-        let kind = parse_reason(&text(item, "retry_on")?).map_err(|error| error.or_at(Some(&item.place)))?;
-        kinds.push(kind);
-    }
-    Ok(kinds)
 }
 
 /// A reason for which a job itself can fail.
@@ -242,17 +159,6 @@ pub fn parse_reason(name: &str) -> Result<ReasonKind, Error> {
         let hint = suggestion(name, known.map(ReasonKind::name), "reasons");
         Error::new(format!("{name:?} is not a reason for which a job fails{hint}"))
     })
-}
-
-pub(super) fn read_limits(node: &Node) -> Result<BTreeMap<String, u32>, Error> {
-    let mut limits = BTreeMap::new();
-    for entry in map(node, "`limits`")? {
-        let key = format!("limits.{}", entry.name);
-        let amount = number(&entry.node, &key, 1, i64::from(MAX_LIMIT))? as u32;
-        check_limit(&entry.name, amount).map_err(|error| error.or_at(Some(&entry.place)))?;
-        limits.insert(entry.name.clone(), amount);
-    }
-    Ok(limits)
 }
 
 /// `nas-io=1`; the amount may be left out.

@@ -1,110 +1,25 @@
 //! What makes two jobs the same. Jobs are identical if they have the same recipe, image, parameters, and content of
-//! volumes: then the result of one is the result of the other, as far as btctl can tell.
-//!
-//! [`of`] takes every key of a manifest apart, so that a new one can't be added without a decision whether it changes
-//! results.
+//! volumes: then the result of one is the result of the other, if nothing else influences them.
 
-use std::collections::BTreeMap;
+use super::definition::Manifest;
+use super::keys::{self, Parts, Recipe};
 
-use serde_json::{Value, json};
-
-use super::{Manifest, Needs, Sandbox, VolumeMount};
-
-/// Rises when the rule below changes, so that recipes by different rules are never equal.
+/// Rises when the rule changes, so that recipes by different rules are never equal.
 const RULE: u32 = 1;
 
-/// The keys that change a result, as JSON that is the same for manifests that mean the same.
-pub(super) fn of(manifest: &Manifest) -> String {
-    let Manifest {
-        command,
-        env,
-        volumes,
-        needs,
-        sandbox,
-        agents,
-        network,
-        user,
-        results,
-        metrics,
-        // What succeeded without them would have failed with them.
-        require,
-        timezone,
-        // The image and the parameters are compared by themselves.
-        image: _,
-        jobs: _,
-        // How results are ranked.
-        goals: _,
-        // Which jobs there are.
-        filter: _,
-        sample: _,
-        // What the sweep is called, when and how often its jobs are tried, and what stops them: these decide whether
-        // there is a result, not what is in it.
-        name: _,
-        priority: _,
-        policy: _,
-        timeout: _,
-        on_disconnect: _,
-        places: _,
-    } = manifest;
-    let Needs {
-        // The number of threads that libraries start, which decides in which order floats are summed.
-        cpu_millis: _,
-        gpus,
-        // How much there is of these decides whether a job gets through.
-        memory_bytes: _,
-        shm_bytes: _,
-        disk_bytes: _,
-    } = needs;
-    let Sandbox {
-        entrypoint,
-        working_dir,
-        platform,
-        tmpfs,
-        groups,
-        cache,
-        // Jobs that share a container find what others have left in /tmp.
-        containers: _,
-        // How a job is stopped, where its image comes from, and the limits that it fails at.
-        stop_signal: _,
-        stop_grace: _,
-        pull: _,
-        pids: _,
-        ulimits: _,
-        log_limit: _,
-    } = sandbox;
-    // The first volume is the input file's, and each has a variable: their order and names count.
-    let volumes =
-        volumes.iter().map(|VolumeMount { volume, target, read_only }| json!([volume, target, read_only]));
-    let mut tmpfs: Vec<_> = tmpfs.iter().map(|tmpfs| tmpfs.path.as_str()).collect();
-    tmpfs.sort_unstable();
-    let mut groups = groups.clone();
-    groups.sort_unstable();
-    // One image may be made for several kinds of machines.
-    let machine: BTreeMap<_, _> =
-        agents.iter().filter(|(name, _)| ["os", "arch"].contains(&name.as_str())).collect();
-    json!({
-        "rule": RULE,
-        "command": command,
-        "env": env,
-        "volumes": volumes.collect::<Vec<Value>>(),
-        "threads": manifest.thread_count(),
-        "gpus": gpus.unwrap_or(0),
-        "entrypoint": entrypoint,
-        "working_dir": working_dir,
-        "platform": platform.as_ref().map(ToString::to_string),
-        "machine": machine,
-        "tmpfs": tmpfs,
-        "groups": groups,
-        "cache": cache,
-        "shared": manifest.shares_containers(),
-        "network": network.name(),
-        "user": user.to_string(),
-        "results": results,
-        "metrics": metrics,
-        "require": require,
-        "timezone": timezone.as_deref().unwrap_or("UTC"),
-    })
-    .to_string()
+impl Manifest {
+    /// All that changes a result but image and parameters, as JSON: jobs of manifests with the same recipe, the same
+    /// image and the same parameters are identical, if their volumes hold the same.
+    pub fn recipe(&self) -> String {
+        let mut parts = Parts::of_rule(RULE);
+        for key in keys::all() {
+            match key.recipe {
+                Recipe::Contains(put) => put(self, &mut parts),
+                Recipe::Omits => (),
+            }
+        }
+        parts.into_json()
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +109,31 @@ mod tests {
         assert_eq!(cpus("1.5"), cpus("2"));
         let order = |groups: &str| recipe(&format!("{PLAIN}groups: {groups}\ntmpfs: ['/a', '/b']\n"));
         assert_eq!(order("[1, 2]"), order("[2, 1]"));
+    }
+
+    /// Recipes are kept, hashed, with each sweep: if one changed, no result of before would be found again.
+    #[test]
+    fn a_recipe_is_what_it_was() {
+        let yaml = format!(
+            "{PLAIN}env: {{ B: x, A: '1' }}\nvolumes: ['p:/data:ro']\nresources: {{ cpus: 1.5, gpus: 2 }}\n\
+             entrypoint: [python]\nworking_dir: /app\nplatform: linux/arm64\nagents: {{ os: linux, pool: spot }}\n\
+             tmpfs: ['/b:1GiB', '/a']\ngroups: [7, 3]\ncache: /cache\nnetwork: bridge\nuser: '7:8'\nresults: /out\n\
+             metrics: {{ path: m.json, require: [sharpe] }}\ntimezone: Asia/Kolkata\n"
+        );
+        let expected =
+            r#"{"rule":1,"command":["run","{{ n }}"],"env":{"A":"1","B":"x"},"volumes":[["p","/data",true]],"#
+                .to_owned()
+                + r#""threads":2,"gpus":2,"entrypoint":["python"],"working_dir":"/app","platform":"linux/arm64","#
+                + r#""machine":{"os":"linux"},"tmpfs":["/a","/b"],"groups":[3,7],"cache":"/cache","shared":false,"#
+                + r#""network":"bridge","user":"7:8","results":"/out","metrics":"m.json","require":["sharpe"],"#
+                + r#""timezone":"Asia/Kolkata"}"#;
+        assert_eq!(recipe(&yaml), expected);
+        let plain = r#"{"rule":1,"command":["run","{{ n }}"],"env":{},"volumes":[],"threads":null,"gpus":0,"#
+            .to_owned()
+            + r#""entrypoint":null,"working_dir":null,"platform":null,"machine":{},"tmpfs":[],"groups":[],"#
+            + r#""cache":null,"shared":false,"network":"none","user":"auto","results":"/results","#
+            + r#""metrics":"metrics.json","require":[],"timezone":"UTC"}"#;
+        assert_eq!(recipe(PLAIN), plain);
     }
 
     #[test]

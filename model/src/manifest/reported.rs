@@ -2,19 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Entry, Kind, Node};
+use super::check;
+use super::definition::Manifest;
+use super::document::{MapEntry, NodeKind, TextNode};
 use super::error::{Error, suggestion};
-use super::{Manifest, check};
 use crate::metrics;
 
 /// No manifest requires more metrics.
 const MOST: usize = 1000;
 
 /// Reads a file's path, or a map of `path` and `require`; what is not given is none.
-pub(super) fn read(node: &Node) -> Result<(Option<String>, Vec<String>), Error> {
-    let entries: &[Entry] = match &node.kind {
-        Kind::Map(entries) => entries,
-        Kind::Text(path) => return Ok((Some(checked_path(node, path)?), Vec::new())),
+pub(super) fn read(node: &TextNode) -> Result<(Option<String>, Vec<String>), Error> {
+    let entries: &[MapEntry] = match &node.kind {
+        NodeKind::Map(entries) => entries,
+        NodeKind::Text(path) => return Ok((Some(checked_path(node, path)?), Vec::new())),
         _ => {
             return Err(node.error(format!(
                 "`metrics` is {}; write a file such as metrics.json, or {{path: metrics.json, require: [sharpe]}}",
@@ -26,10 +27,10 @@ pub(super) fn read(node: &Node) -> Result<(Option<String>, Vec<String>), Error> 
     for entry in entries {
         let node = &entry.node;
         match (entry.name.as_str(), &node.kind) {
-            ("path", Kind::Text(text)) => path = Some(checked_path(node, text)?),
-            ("require", Kind::List(items)) => {
+            ("path", NodeKind::Text(text)) => path = Some(checked_path(node, text)?),
+            ("require", NodeKind::List(items)) => {
                 for item in items {
-                    let Kind::Text(name) = &item.kind else {
+                    let NodeKind::Text(name) = &item.kind else {
                         return Err(item.error(format!(
                             "`metrics.require` has {} where a metric's name belongs",
                             item.describe()
@@ -54,7 +55,7 @@ pub(super) fn read(node: &Node) -> Result<(Option<String>, Vec<String>), Error> 
     Ok((path, require))
 }
 
-fn checked_path(node: &Node, path: &str) -> Result<String, Error> {
+fn checked_path(node: &TextNode, path: &str) -> Result<String, Error> {
     check::metrics(path.to_owned()).map_err(|error| error.or_at(Some(&node.place)))
 }
 

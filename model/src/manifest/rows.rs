@@ -2,24 +2,25 @@
 
 use serde_json::{Map, Value};
 
-use super::MAX_JOBS;
+use super::definition::MAX_JOBS;
 use super::error::Error;
+use super::format::utf8;
 use crate::parameters::{self, Parameters};
-use crate::rfc4180::{self, Cell, Malformed, Reader, Record};
+use crate::rfc4180::{self, CsvCell, CsvReader, MalformedCsv, Record};
 use crate::scalar;
 
 /// Reads the header row and all others. A cell in quotes is text; one without is a number or a boolean where it is
 /// written like one, and keeps its digits.
 pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
-    let text = super::utf8(text, origin)?;
+    let text = utf8(text, origin)?;
     let at = |line: u32, message: String| Error {
         origin: Some(origin.to_owned()),
         line: Some(line),
         column: None,
         message,
     };
-    let malformed = |Malformed { line, message }: Malformed| at(line, message);
-    let mut reader = Reader::new(text);
+    let malformed = |MalformedCsv { line, message }: MalformedCsv| at(line, message);
+    let mut reader = CsvReader::new(text);
     let Some(header) = reader.record().map_err(malformed)? else {
         return Err(at(1, "the file is empty; its first row names the parameters".to_owned()));
     };
@@ -49,7 +50,7 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
 }
 
 /// What a cell of a CSV file, or of the list in a flag, says. What is not clearly meant is refused.
-pub(super) fn value(cell: Cell) -> Result<Value, String> {
+pub(super) fn value(cell: CsvCell) -> Result<Value, String> {
     if cell.quoted {
         return Ok(cell.text.into());
     }

@@ -5,35 +5,26 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use super::document::{Entry, Kind, Node};
+use super::check;
+use super::choice::{Containers, Pull};
 use super::error::{Error, suggestion};
-use super::read::{list, map, number, scalar_text, text};
-use super::size::{parse_size, parse_timeout};
+use super::platform::Platform;
+use super::size::parse_size;
 use super::volume::absolute_path;
-use super::{Containers, Pull, check};
 
 /// Processes and threads of a job that asks for no number.
 pub const DEFAULT_PIDS: u32 = 1024;
-const MAX_PIDS: u32 = 4_194_304;
+pub(super) const MAX_PIDS: u32 = 4_194_304;
 /// Bytes of a job's log that are kept if the manifest says nothing.
 pub const DEFAULT_LOG_LIMIT: u64 = 64 << 20;
-const LEAST_LOG_LIMIT: u64 = 4 << 10;
-const MOST_LOG_LIMIT: u64 = 1 << 40;
+pub(super) const LEAST_LOG_LIMIT: u64 = 4 << 10;
+pub(super) const MOST_LOG_LIMIT: u64 = 1 << 40;
 /// The longest time that a container may take to end by itself.
 const LONGEST_GRACE: Duration = Duration::from_secs(3600);
-const MAX_TMPFS: usize = 16;
-const MAX_GROUPS: usize = 32;
-/// What is known under another name elsewhere, and its name here.
-const ALIASES: [(&str, &str); 4] = [
-    ("pids_limit", "pids"),
-    ("stop_grace_period", "stop_grace"),
-    ("pull_policy", "pull"),
-    ("group_add", "groups"),
-];
+pub(super) const MAX_TMPFS: usize = 16;
+pub(super) const MAX_GROUPS: usize = 32;
 /// The limits that Docker knows.
-const ULIMITS: [&str; 14] = [
+pub(super) const ULIMITS: [&str; 14] = [
     "core",
     "cpu",
     "data",
@@ -50,7 +41,8 @@ const ULIMITS: [&str; 14] = [
     "stack",
 ];
 /// The signals that a stop may be.
-const SIGNALS: [&str; 7] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL"];
+pub(super) const SIGNALS: [&str; 7] =
+    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL"];
 
 /// The keys of this module; what is absent has a default where it is used.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,56 +77,6 @@ pub struct Tmpfs {
     pub path: String,
     /// Absent: half of the job's memory.
     pub size: Option<u64>,
-}
-
-/// What an image is made for, as `linux/amd64`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Platform {
-    pub os: String,
-    pub arch: String,
-    /// As `v8` in `linux/arm64/v8`.
-    pub variant: Option<String>,
-}
-
-impl FromStr for Platform {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let is_word = |word: &&str| {
-            (1..=32).contains(&word.len())
-                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        };
-        let words: Vec<_> = text.split('/').filter(is_word).collect();
-        if words.len() != text.split('/').count() {
-            return Err(not_a_platform(text));
-        }
-        let (os, arch, variant) = match words[..] {
-            [os, arch] => (os, arch, None),
-            [os, arch, variant] => (os, arch, Some(variant.to_owned())),
-            _ => return Err(not_a_platform(text)),
-        };
-        if os != "linux" {
-            return Err(Error::new(format!("`platform` has the system {os:?}; containers here are linux")));
-        }
-        let arch = match arch {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        Ok(Self { os: os.to_owned(), arch: arch.to_owned(), variant })
-    }
-}
-
-fn not_a_platform(text: &str) -> Error {
-    let text: String = text.chars().take(80).collect();
-    Error::new(format!("`platform` has {text:?}; write linux/amd64 or linux/arm64"))
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.arch)?;
-        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
-    }
 }
 
 impl FromStr for Tmpfs {
@@ -182,7 +124,7 @@ pub fn parse_ulimit_flag(flag: &str) -> Result<(String, (i64, i64)), Error> {
     Ok((name.to_owned(), limits))
 }
 
-fn check_ulimit(name: &str, (soft, hard): (i64, i64)) -> Result<(), Error> {
+pub(super) fn check_ulimit(name: &str, (soft, hard): (i64, i64)) -> Result<(), Error> {
     if !ULIMITS.contains(&name) {
         let hint = suggestion(name, ULIMITS, "limits");
         return Err(Error::new(format!("unknown limit `{name}` in `ulimits`{hint}")));
@@ -213,31 +155,6 @@ impl Sandbox {
         self.containers.unwrap_or_default()
     }
 
-    /// The same with what the flags say, who win; limits one by one, directories by their paths.
-    #[must_use]
-    pub(super) fn merge(mut self, mut flags: Self) -> Self {
-        self.ulimits.append(&mut flags.ulimits);
-        self.tmpfs.retain(|known| flags.tmpfs.iter().all(|more| more.path != known.path));
-        self.tmpfs.append(&mut flags.tmpfs);
-        self.groups.retain(|known| !flags.groups.contains(known));
-        self.groups.append(&mut flags.groups);
-        Self {
-            entrypoint: flags.entrypoint.or(self.entrypoint),
-            working_dir: flags.working_dir.or(self.working_dir),
-            stop_signal: flags.stop_signal.or(self.stop_signal),
-            stop_grace: flags.stop_grace.or(self.stop_grace),
-            platform: flags.platform.or(self.platform),
-            pull: flags.pull.or(self.pull),
-            pids: flags.pids.or(self.pids),
-            ulimits: self.ulimits,
-            tmpfs: self.tmpfs,
-            groups: self.groups,
-            cache: flags.cache.or(self.cache),
-            log_limit: flags.log_limit.or(self.log_limit),
-            containers: flags.containers.or(self.containers),
-        }
-    }
-
     /// The bounds of each value.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         self.check_values()?;
@@ -250,7 +167,7 @@ impl Sandbox {
         Ok(())
     }
 
-    fn check_values(&self) -> Result<(), (&'static str, String)> {
+    pub(super) fn check_values(&self) -> Result<(), (&'static str, String)> {
         let told = |key: &'static str| move |error: Error| (key, error.message);
         if let Some(words) = &self.entrypoint {
             check::command(words.clone()).map_err(told("entrypoint"))?;
@@ -279,128 +196,9 @@ impl Sandbox {
         }
         Ok(())
     }
-
-    /// Reads one of this module's keys; false if it is another's.
-    pub(super) fn read(&mut self, entry: &Entry) -> Result<bool, Error> {
-        let (key, node) = (canonical(&entry.name), &entry.node);
-        let at = |error: Error| error.or_at(Some(&node.place));
-        match key {
-            "entrypoint" => self.entrypoint = Some(words(node)?),
-            "working_dir" => self.working_dir = Some(working_dir(&text(node, key)?).map_err(at)?),
-            "stop_signal" => self.stop_signal = Some(signal(&text(node, key)?).map_err(at)?),
-            "stop_grace" => {
-                let grace = scalar_text(node, key, "a time such as 30s")?;
-                self.stop_grace = Some(parse_timeout(&grace).map_err(at)?);
-            }
-            "platform" => self.platform = Some(text(node, key)?.parse().map_err(at)?),
-            "pull" => self.pull = Some(text(node, key)?.parse().map_err(at)?),
-            "pids" => self.pids = Some(number(node, key, 2, i64::from(MAX_PIDS))? as u32),
-            "ulimits" => self.ulimits = read_ulimits(node)?,
-            "tmpfs" => self.tmpfs = items(node, key, "a list of paths, such as [/scratch:1GiB]", str::parse)?,
-            "groups" => {
-                for item in list(node, key, "a list of group ids, such as [1001]")? {
-                    self.groups.push(number(item, key, 0, u32::MAX.into())? as u32);
-                }
-            }
-            "cache" => self.cache = Some(cache(&text(node, key)?).map_err(at)?),
-            "log_limit" => {
-                let limit = scalar_text(node, key, "a size such as 64MiB")?;
-                self.log_limit = Some(parse_size(&limit).map_err(at)?);
-            }
-            "containers" => self.containers = Some(text(node, key)?.parse().map_err(at)?),
-            _ => return Ok(false),
-        }
-        self.check_values().map_err(|(_, message)| node.error(message))?;
-        Ok(true)
-    }
-
-    /// Adds the keys to the manifest's JSON.
-    pub(super) fn write(&self, manifest: &mut Map<String, Value>) {
-        let mut put = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                manifest.insert(key.to_owned(), value);
-            }
-        };
-        put("entrypoint", self.entrypoint.as_ref().map(|words| json!(words)));
-        put("working_dir", self.working_dir.as_ref().map(|path| json!(path)));
-        put("stop_signal", self.stop_signal.as_ref().map(|name| json!(name)));
-        put("stop_grace", self.stop_grace.map(|grace| json!(humantime::format_duration(grace).to_string())));
-        put("platform", self.platform.as_ref().map(|platform| json!(platform.to_string())));
-        put("pull", self.pull.map(|pull| json!(pull.name())));
-        put("pids", self.pids.map(|pids| json!(pids)));
-        let ulimits =
-            self.ulimits.iter().map(|(name, (soft, hard))| (name, json!({"soft": soft, "hard": hard})));
-        let ulimits: BTreeMap<_, _> = ulimits.collect();
-        put("ulimits", (!ulimits.is_empty()).then(|| json!(ulimits)));
-        let tmpfs: Vec<_> = self.tmpfs.iter().map(ToString::to_string).collect();
-        put("tmpfs", (!tmpfs.is_empty()).then(|| json!(tmpfs)));
-        put("groups", (!self.groups.is_empty()).then(|| json!(self.groups)));
-        put("cache", self.cache.as_ref().map(|path| json!(path)));
-        put("log_limit", self.log_limit.map(|limit| json!(limit)));
-        put("containers", self.containers.map(|containers| json!(containers.name())));
-    }
 }
 
-/// The name that a key has here.
-pub(super) fn canonical(key: &str) -> &str {
-    ALIASES.into_iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| name)
-}
-
-fn words(node: &Node) -> Result<Vec<String>, Error> {
-    let mut words = Vec::new();
-    for item in list(node, "entrypoint", "a list of words")? {
-        words.push(scalar_text(item, "entrypoint", "words")?);
-    }
-    match words.is_empty() {
-        true => Err(node.error("`entrypoint` is empty; leave it out for the image's own")),
-        false => Ok(words),
-    }
-}
-
-fn items<T>(
-    node: &Node,
-    key: &str,
-    what: &str,
-    parse: impl Fn(&str) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    let item = |item: &Node| parse(&text(item, key)?).map_err(|error| error.or_at(Some(&item.place)));
-    list(node, key, what)?.iter().map(item).collect()
-}
-
-fn read_ulimits(node: &Node) -> Result<BTreeMap<String, (i64, i64)>, Error> {
-    let mut ulimits = BTreeMap::new();
-    for entry in map(node, "`ulimits`")? {
-        let name = entry.name.as_str();
-        let key = format!("ulimits.{name}");
-        let limits = match &entry.node.kind {
-            Kind::Map(entries) => {
-                let of = |wanted: &str| {
-                    let found = entries.iter().find(|entry| entry.name == wanted);
-                    let found =
-                        found.ok_or_else(|| entry.node.error(format!("`{key}` has no `{wanted}`")))?;
-                    number(&found.node, &format!("{key}.{wanted}"), -1, i64::MAX)
-                };
-                if let Some(other) =
-                    entries.iter().find(|entry| !["soft", "hard"].contains(&entry.name.as_str()))
-                {
-                    let hint = suggestion(&other.name, ["soft", "hard"], "keys there");
-                    let message = format!("unknown key `{}` in `{key}`{hint}", other.name);
-                    return Err(Error::new(message).or_at(Some(&other.place)));
-                }
-                (of("soft")?, of("hard")?)
-            }
-            _ => {
-                let limit = number(&entry.node, &key, -1, i64::MAX)?;
-                (limit, limit)
-            }
-        };
-        check_ulimit(name, limits).map_err(|error| error.or_at(Some(&entry.place)))?;
-        ulimits.insert(name.to_owned(), limits);
-    }
-    Ok(ulimits)
-}
-
-fn working_dir(path: &str) -> Result<String, Error> {
+pub(super) fn working_dir(path: &str) -> Result<String, Error> {
     if path == "/" {
         return Ok(path.to_owned());
     }
@@ -408,12 +206,12 @@ fn working_dir(path: &str) -> Result<String, Error> {
         .map_err(|why| Error::new(format!("`working_dir` {why}; write a directory such as /app")))
 }
 
-fn cache(path: &str) -> Result<String, Error> {
+pub(super) fn cache(path: &str) -> Result<String, Error> {
     absolute_path(path).map_err(|why| Error::new(format!("`cache` {why}; write a directory such as /cache")))
 }
 
 /// `SIGINT`, `INT` or `int`.
-fn signal(name: &str) -> Result<String, Error> {
+pub(super) fn signal(name: &str) -> Result<String, Error> {
     let upper = name.to_ascii_uppercase();
     let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
     if SIGNALS.contains(&full.as_str()) {
@@ -445,13 +243,6 @@ mod tests {
         assert_eq!(sandbox.ulimits["core"], (0, -1));
         assert_eq!(sandbox.tmpfs[0], Tmpfs { path: "/scratch".into(), size: Some(1 << 30) });
         assert_eq!(Manifest::from_json(&manifest.to_json()).unwrap().sandbox, *sandbox);
-    }
-
-    #[test]
-    fn machines_names_of_platforms_are_taken_too() {
-        let platform = |text: &str| text.parse::<Platform>().unwrap().to_string();
-        assert_eq!(platform("linux/x86_64"), "linux/amd64");
-        assert_eq!(platform("linux/aarch64/v8"), "linux/arm64/v8");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Names of time zones, as the IANA database has them. A C library takes a name that it does not know for UTC, and `UTC+3`
 //! for three hours west of it, both without a word; so such a name is refused.
 
-use super::Error;
+use super::error::Error;
 
 /// How many letters a name may differ in from one that is suggested, as a part of its length.
 const TYPO_PART: usize = 3;

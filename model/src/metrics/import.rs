@@ -42,7 +42,7 @@ impl FromStr for Mapping {
 pub fn read_json(text: &[u8], mappings: &[Mapping]) -> Result<Map<String, Value>, MetricsError> {
     let text = decoded(text)?;
     let json = without_non_finite(&text);
-    let mut found = Found::new(mappings);
+    let mut found = ImportedNumbers::new(mappings);
     let mut deserializer = serde_json::Deserializer::from_str(&json);
     let walk = Walk { found: &mut found, name: "", depth: 0 };
     let read = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
@@ -118,14 +118,14 @@ pub(super) fn decoded(text: &[u8]) -> Result<Cow<'_, str>, MetricsError> {
 }
 
 /// The numbers that were taken so far.
-pub(super) struct Found<'m> {
+pub(super) struct ImportedNumbers<'m> {
     /// Metrics by the names of their sources, and whether the source was met; empty: all are taken.
     wanted: HashMap<&'m str, Vec<&'m str>>,
     met: Vec<&'m str>,
     numbers: Map<String, Value>,
 }
 
-impl<'m> Found<'m> {
+impl<'m> ImportedNumbers<'m> {
     pub(super) fn new(mappings: &'m [Mapping]) -> Self {
         let mut wanted: HashMap<_, Vec<_>> = HashMap::new();
         for mapping in mappings {
@@ -191,7 +191,7 @@ impl<'m> Found<'m> {
 
 /// The value under a name of the file.
 struct Walk<'f, 'm, 'n> {
-    found: &'f mut Found<'m>,
+    found: &'f mut ImportedNumbers<'m>,
     name: &'n str,
     depth: usize,
 }

@@ -3,15 +3,15 @@
 
 use serde_json::{Map, Value};
 
-use super::import::{Found, Mapping, decoded, plain_number};
+use super::import::{ImportedNumbers, Mapping, decoded, plain_number};
 use super::{MAX_METRICS, MetricsError};
-use crate::rfc4180::{self, Cell, Reader, Record};
+use crate::rfc4180::{self, CsvCell, CsvReader, Record};
 
 /// Takes numbers out of CSV of either form.
 pub fn read_csv(text: &[u8], mappings: &[Mapping]) -> Result<Map<String, Value>, MetricsError> {
     let text = decoded(text)?;
     let records = records(&text)?;
-    let mut found = Found::new(mappings);
+    let mut found = ImportedNumbers::new(mappings);
     let Some((first, rest)) = records.split_first() else {
         return found.finish();
     };
@@ -30,7 +30,7 @@ pub fn read_csv(text: &[u8], mappings: &[Mapping]) -> Result<Map<String, Value>,
 }
 
 fn records(text: &str) -> Result<Vec<Record>, MetricsError> {
-    let mut reader = Reader::new(text);
+    let mut reader = CsvReader::new(text);
     let mut records = Vec::new();
     loop {
         let next = reader.record();
@@ -45,7 +45,7 @@ fn records(text: &str) -> Result<Vec<Record>, MetricsError> {
     }
 }
 
-fn is_number(cell: &Cell) -> bool {
+fn is_number(cell: &CsvCell) -> bool {
     plain_number(&cell.text).is_some()
 }
 
@@ -58,12 +58,12 @@ fn is_wide(names: &Record, values: &Record) -> bool {
 }
 
 /// What programs write where a number is missing.
-fn is_not_finite(cell: &Cell) -> bool {
+fn is_not_finite(cell: &CsvCell) -> bool {
     let text = cell.text.trim().to_ascii_lowercase();
     ["nan", "-nan", "inf", "-inf", "infinity", "-infinity", ""].contains(&text.as_str())
 }
 
-fn wide(names: &Record, values: &Record, found: &mut Found<'_>) -> Result<(), MetricsError> {
+fn wide(names: &Record, values: &Record, found: &mut ImportedNumbers<'_>) -> Result<(), MetricsError> {
     for (index, (name, value)) in names.cells.iter().zip(&values.cells).enumerate() {
         let is_index = index == 0 && (name.text.trim().is_empty() || name.text.starts_with("Unnamed: "));
         if !is_index {
@@ -73,7 +73,7 @@ fn wide(names: &Record, values: &Record, found: &mut Found<'_>) -> Result<(), Me
     Ok(())
 }
 
-fn tall(first: &Record, records: &[Record], found: &mut Found<'_>) -> Result<(), MetricsError> {
+fn tall(first: &Record, records: &[Record], found: &mut ImportedNumbers<'_>) -> Result<(), MetricsError> {
     for record in records {
         let line = record.line;
         let [name, value] = &record.cells[..] else {
@@ -102,7 +102,7 @@ fn tall(first: &Record, records: &[Record], found: &mut Found<'_>) -> Result<(),
     Ok(())
 }
 
-fn put(name: &str, value: &Cell, found: &mut Found<'_>) -> Result<(), MetricsError> {
+fn put(name: &str, value: &CsvCell, found: &mut ImportedNumbers<'_>) -> Result<(), MetricsError> {
     match plain_number(&value.text) {
         Some(number) => found.number(name.trim(), Some(number)),
         None => found.text(name.trim(), &value.text),

@@ -8,14 +8,14 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde_json::Value;
 
 use super::spellings::without_non_finite;
-use super::{MAX_DEPTH, Metrics, MetricsError, SERIES, Seen, joined};
+use super::{MAX_DEPTH, MetricNames, Metrics, MetricsError, SERIES, joined};
 use crate::scalar;
 
 pub(super) fn read(text: &str) -> Result<Metrics, MetricsError> {
     let json = without_non_finite(text);
     let mut into = Reading::default();
     let mut deserializer = serde_json::Deserializer::from_str(&json);
-    let top = Entry { into: &mut into, name: "", depth: 0 };
+    let top = MetricEntry { into: &mut into, name: "", depth: 0 };
     let read = top.deserialize(&mut deserializer).and_then(|()| deserializer.end());
     match read {
         Ok(()) => Ok(into.metrics),
@@ -29,17 +29,17 @@ pub(super) fn read(text: &str) -> Result<Metrics, MetricsError> {
 #[derive(Default)]
 struct Reading {
     metrics: Metrics,
-    seen: Seen,
+    seen: MetricNames,
 }
 
 /// The value under a name, or all of the text under none.
-struct Entry<'i, 'n> {
+struct MetricEntry<'i, 'n> {
     into: &'i mut Reading,
     name: &'n str,
     depth: usize,
 }
 
-impl Entry<'_, '_> {
+impl MetricEntry<'_, '_> {
     fn number<E: serde::de::Error>(self, number: impl Into<Value>) -> Result<(), E> {
         match self.name {
             "" => self.wrong("a number"),
@@ -58,7 +58,7 @@ impl Entry<'_, '_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Entry<'_, '_> {
+impl<'de> DeserializeSeed<'de> for MetricEntry<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -66,7 +66,7 @@ impl<'de> DeserializeSeed<'de> for Entry<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Entry<'_, '_> {
+impl<'de> Visitor<'de> for MetricEntry<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
             if name == SERIES {
                 map.next_value_seed(AllSeries { seen: &mut self.into.seen })?;
             } else {
-                map.next_value_seed(Entry { into: self.into, name: &name, depth: self.depth + 1 })?;
+                map.next_value_seed(MetricEntry { into: self.into, name: &name, depth: self.depth + 1 })?;
             }
             next = map.next_key()?;
         }
@@ -140,7 +140,7 @@ pub(super) fn float_of<E: serde::de::Error>(text: Cow<'_, str>) -> Result<f64, E
 
 /// What stands under `series`: an object of lists.
 struct AllSeries<'s> {
-    seen: &'s mut Seen,
+    seen: &'s mut MetricNames,
 }
 
 impl<'de> DeserializeSeed<'de> for AllSeries<'_> {
@@ -193,14 +193,14 @@ impl<'de> Visitor<'de> for Series<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Point { series: self.name, part: Part::Element })?.is_some() {}
+        while list.next_element_seed(Point { series: self.name, part: SeriesPart::Element })?.is_some() {}
         Ok(())
     }
 }
 
 /// What a series is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum SeriesPart {
     /// A number, or a pair.
     Element,
     /// The first of a pair: a number, or a text such as a date.
@@ -211,7 +211,7 @@ enum Part {
 
 struct Point<'n> {
     series: &'n str,
-    part: Part,
+    part: SeriesPart,
 }
 
 impl<'de> DeserializeSeed<'de> for Point<'_> {
@@ -227,9 +227,9 @@ impl<'de> Visitor<'de> for Point<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.part {
-            Part::Element => "a number or [time, number]",
-            Part::Time => "a time, which is a number or a text,",
-            Part::Number => "a number after the time",
+            SeriesPart::Element => "a number or [time, number]",
+            SeriesPart::Time => "a time, which is a number or a text,",
+            SeriesPart::Number => "a number after the time",
         };
         write!(f, "{what} in `{}`", self.series)
     }
@@ -248,15 +248,15 @@ impl<'de> Visitor<'de> for Point<'_> {
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         match self.part {
-            Part::Time => Err(E::invalid_type(serde::de::Unexpected::Unit, &self)),
-            Part::Element | Part::Number => Ok(()),
+            SeriesPart::Time => Err(E::invalid_type(serde::de::Unexpected::Unit, &self)),
+            SeriesPart::Element | SeriesPart::Number => Ok(()),
         }
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         match self.part {
-            Part::Time => Ok(()),
-            Part::Element | Part::Number => Err(E::invalid_type(
+            SeriesPart::Time => Ok(()),
+            SeriesPart::Element | SeriesPart::Number => Err(E::invalid_type(
                 serde::de::Unexpected::Str(&text.chars().take(40).collect::<String>()),
                 &self,
             )),
@@ -271,12 +271,12 @@ impl<'de> Visitor<'de> for Point<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<(), A::Error> {
-        if self.part != Part::Element {
+        if self.part != SeriesPart::Element {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         }
         let Self { series, .. } = self;
-        let time = pair.next_element_seed(Point { series, part: Part::Time })?;
-        let number = pair.next_element_seed(Point { series, part: Part::Number })?;
+        let time = pair.next_element_seed(Point { series, part: SeriesPart::Time })?;
+        let number = pair.next_element_seed(Point { series, part: SeriesPart::Number })?;
         let more = pair.next_element::<IgnoredAny>()?;
         match (time, number, more) {
             (Some(()), Some(()), None) => Ok(()),

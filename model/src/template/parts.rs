@@ -3,7 +3,7 @@
 //! `{{ expression }}` is replaced and `{% raw %}...{% endraw %}` stands for the text in it; every other byte stays as it
 //! is, `{#` and `#}` included. Jinja's other statements are refused, since whoever writes them means them.
 
-use crate::expression::{Expression, Fault};
+use crate::expression::{Expression, ExpressionFault};
 
 /// What helps those whose braces belong to another language.
 const LITERALLY: &str = "to keep braces as they are, write {{ '{{' }} or {% raw %}...{% endraw %}";
@@ -37,7 +37,7 @@ const STATEMENTS: [&str; 26] = [
 ];
 
 #[derive(Debug)]
-pub(super) enum Part<'s> {
+pub(super) enum TemplatePart<'s> {
     Text(&'s str),
     Expression(Expression),
 }
@@ -47,7 +47,7 @@ pub(super) fn is_text(source: &str) -> bool {
     !source.contains("{{") && !source.contains("{%")
 }
 
-pub(super) fn parse(source: &str) -> Result<Vec<Part<'_>>, String> {
+pub(super) fn parse(source: &str) -> Result<Vec<TemplatePart<'_>>, String> {
     let mut parts = Vec::new();
     let (mut text, mut at) = (0, 0);
     while let Some(open) = source[at..].find("{{").into_iter().chain(source[at..].find("{%")).min() {
@@ -57,10 +57,12 @@ pub(super) fn parse(source: &str) -> Result<Vec<Part<'_>>, String> {
             let length = length_of_expression(&source[inside..])
                 .ok_or_else(|| format!("`{{{{` is not followed by a closing `}}}}`; {LITERALLY}"))?;
             let end = inside + length;
-            (Part::Expression(expression(&source[inside..end])?), end + 2)
+            (TemplatePart::Expression(expression(&source[inside..end])?), end + 2)
         } else {
             match raw(&source[inside..])? {
-                Some(Raw { before, text, after }) => (Part::Text(text), inside + before + text.len() + after),
+                Some(Raw { before, text, after }) => {
+                    (TemplatePart::Text(text), inside + before + text.len() + after)
+                }
                 None => {
                     at = inside;
                     continue;
@@ -68,13 +70,13 @@ pub(super) fn parse(source: &str) -> Result<Vec<Part<'_>>, String> {
             }
         };
         if text < start {
-            parts.push(Part::Text(&source[text..start]));
+            parts.push(TemplatePart::Text(&source[text..start]));
         }
         parts.push(part);
         (text, at) = (end, end);
     }
     if text < source.len() {
-        parts.push(Part::Text(&source[text..]));
+        parts.push(TemplatePart::Text(&source[text..]));
     }
     Ok(parts)
 }
@@ -110,7 +112,7 @@ fn expression(source: &str) -> Result<Expression, String> {
         return Err(format!("there is not a name in `{{{{{source}}}}}`; {LITERALLY}"));
     }
     Expression::compile(source)
-        .map_err(|fault: Fault| format!("`{{{{{}}}}}`: {fault}; {LITERALLY}", short(source)))
+        .map_err(|fault: ExpressionFault| format!("`{{{{{}}}}}`: {fault}; {LITERALLY}", short(source)))
 }
 
 fn short(source: &str) -> String {

@@ -1,4 +1,4 @@
-//! What users are told of an image: before they push it, and before its jobs run.
+//! What users read about an image: before they push it, and before its jobs run.
 
 use bt_tests::{Cluster, Images, Options};
 

@@ -118,7 +118,7 @@ impl Driver {
         self.dir.path().join("store")
     }
 
-    /// What the simulated engines ran: those of the machines, and those of their copies.
+    /// What the simulated engines of the machines and of their copies ran.
     pub fn run_logs(&self) -> [PathBuf; 2] {
         ["runs.log", "runs-of-copies.log"].map(|name| self.dir.path().join(name))
     }
@@ -173,7 +173,7 @@ impl Driver {
         std::thread::park_timeout(CALM / 2);
     }
 
-    /// Ends all faults and waits until every job has ended and every agent has let go of all it held.
+    /// Ends all faults and waits until every job is finished and every agent has released all it held.
     pub fn come_to_rest(&mut self) {
         self.heal(true);
         for sweep in self.sweeps.clone() {

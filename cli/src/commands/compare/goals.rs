@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bt_model::manifest::Goal;
 
-use crate::client::Shown;
+use crate::client::SweepReport;
 use crate::commands::jobs::object;
 use crate::error::Error;
 
@@ -17,7 +17,7 @@ pub(super) struct Goals {
 
 impl Goals {
     /// Fails where the manifests contradict each other, and no flag decides.
-    pub(super) fn of(ascending: Option<bool>, sweeps: [&Shown; 2]) -> Result<Self, Error> {
+    pub(super) fn of(ascending: Option<bool>, sweeps: [&SweepReport; 2]) -> Result<Self, Error> {
         if let Some(ascending) = ascending {
             let goal = if ascending { Goal::Minimize } else { Goal::Maximize };
             return Ok(Self { all: Some(goal), ..Self::default() });

@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use tokio_stream::StreamExt;
 
 use self::goals::Goals;
-use self::points::{Matched, Pair, Points, Summary};
+use self::points::{MatchedPair, MatchedSweeps, MetricSummary, SweepPoints};
 use super::top::direction;
-use crate::client::{Client, Shown};
+use crate::client::{Client, SweepReport};
 use crate::documents::{
     self, ComparedMetric, ComparedPoint, ComparedPoints, ComparedSweep, Comparison, Difference, Json,
 };
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, ListArgs, Row, View, print_json, say, words};
+use crate::output::{Cell, Column, ListArgs, OutputFormat, Row, View, print_json, say, words};
 use crate::settings::Settings;
 use crate::target;
 
@@ -71,7 +71,7 @@ impl Compare {
                 self.a, self.b, a.sweep.id
             )));
         }
-        let mut points = Points::new(self.by.clone());
+        let mut points = SweepPoints::new(self.by.clone());
         for (side, shown) in [&a, &b].into_iter().enumerate() {
             let request =
                 v1::ListJobsRequest { sweep: shown.sweep.id.clone(), ..v1::ListJobsRequest::default() };
@@ -83,7 +83,7 @@ impl Compare {
         let goals = Goals::of(direction(self.ascending, self.descending), [&a, &b])?;
         let found = points.finish(&goals);
         let differences = differences(&a, &b, &found)?;
-        if self.output.format() == Format::Json {
+        if self.output.format() == OutputFormat::Json {
             return self.print_json(&a, &b, &found, &differences);
         }
         say(&format!("A: {} ({}), B: {} ({})", a.sweep.name, short(&a), b.sweep.name, short(&b)));
@@ -106,12 +106,12 @@ impl Compare {
 
     fn print_json(
         &self,
-        a: &Shown,
-        b: &Shown,
-        found: &Matched,
+        a: &SweepReport,
+        b: &SweepReport,
+        found: &MatchedSweeps,
         differences: &[Difference],
     ) -> Result<(), Error> {
-        let sweep = |shown: &Shown, side: usize| ComparedSweep {
+        let sweep = |shown: &SweepReport, side: usize| ComparedSweep {
             id: shown.sweep.id.clone(),
             name: shown.sweep.name.clone(),
             image: shown.sweep.image.clone(),
@@ -133,7 +133,7 @@ impl Compare {
         })?)
     }
 
-    fn check_metric(&self, metric: &str, found: &Matched) -> Result<(), Error> {
+    fn check_metric(&self, metric: &str, found: &MatchedSweeps) -> Result<(), Error> {
         if !found.pairs.is_empty() {
             return Ok(());
         }
@@ -146,19 +146,20 @@ impl Compare {
     }
 }
 
-fn short(shown: &Shown) -> &str {
+fn short(shown: &SweepReport) -> &str {
     shown.sweep.id.get(..8).unwrap_or(&shown.sweep.id)
 }
 
-fn by_metric(found: &Matched) -> View {
+fn by_metric(found: &MatchedSweeps) -> View {
     let mut columns = vec![Column::always("metric"), Column::always("points")];
     columns.extend(
         ["best_a", "best_b", "median_a", "median_b", "mean_a", "mean_b", "better", "worse", "same"]
             .map(Column::always),
     );
     columns.extend(["only_a", "only_b"].map(Column::wide));
-    let row = |summary: &Summary| {
-        let Summary { metric, goal: _, points, best, median, mean, better, worse, same, only } = summary;
+    let row = |summary: &MetricSummary| {
+        let MetricSummary { metric, goal: _, points, best, median, mean, better, worse, same, only } =
+            summary;
         let mut cells = vec![Cell::text(metric), Cell::number(points)];
         cells.extend([best, median, mean].into_iter().flatten().map(|value| Cell::Number(rounded(*value))));
         cells.extend([better, worse, same, &only[0], &only[1]].map(Cell::number));
@@ -167,7 +168,7 @@ fn by_metric(found: &Matched) -> View {
     View { columns, rows: found.metrics.iter().map(row).collect() }
 }
 
-fn metric(summary: &Summary) -> ComparedMetric {
+fn metric(summary: &MetricSummary) -> ComparedMetric {
     let pair = |[a, b]: [f64; 2]| documents::Pair { a, b };
     ComparedMetric {
         metric: summary.metric.clone(),
@@ -184,17 +185,17 @@ fn metric(summary: &Summary) -> ComparedMetric {
     }
 }
 
-fn point(pair: &Pair) -> ComparedPoint {
+fn point(pair: &MatchedPair) -> ComparedPoint {
     let ([job_a, job_b], [a, b]) = (pair.jobs, pair.values);
     ComparedPoint { job_a, job_b, params: pair.parameters.clone(), a, b, difference: b - a }
 }
 
 /// The points that are listed.
-fn chosen(found: &Matched, limit: Option<usize>) -> &[Pair] {
+fn chosen(found: &MatchedSweeps, limit: Option<usize>) -> &[MatchedPair] {
     &found.pairs[..limit.unwrap_or(usize::MAX).min(found.pairs.len())]
 }
 
-fn by_point(found: &Matched, limit: Option<usize>) -> View {
+fn by_point(found: &MatchedSweeps, limit: Option<usize>) -> View {
     let mut names: Vec<String> = Vec::new();
     let pairs = chosen(found, limit);
     for pair in pairs {
@@ -229,14 +230,14 @@ fn rounded(value: f64) -> String {
     text.parse::<f64>().map_or(text, |value| value.to_string())
 }
 
-fn differences(a: &Shown, b: &Shown, found: &Matched) -> Result<Vec<Difference>, Error> {
+fn differences(a: &SweepReport, b: &SweepReport, found: &MatchedSweeps) -> Result<Vec<Difference>, Error> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, a: String, b: String| {
         if a != b {
             differences.push(Difference { what: what.to_owned(), a, b });
         }
     };
-    let pin = |shown: &Shown| match shown.sweep.image_pin.as_str() {
+    let pin = |shown: &SweepReport| match shown.sweep.image_pin.as_str() {
         "" => "not pinned yet".to_owned(),
         pin => pin.to_owned(),
     };
@@ -262,7 +263,7 @@ fn differences(a: &Shown, b: &Shown, found: &Matched) -> Result<Vec<Difference>,
     Ok(differences)
 }
 
-fn manifest(shown: &Shown) -> Result<Map<String, Value>, Error> {
+fn manifest(shown: &SweepReport) -> Result<Map<String, Value>, Error> {
     super::jobs::object(&shown.manifest)
 }
 

@@ -10,41 +10,41 @@ use super::goals::Goals;
 use crate::commands::jobs::{object, parameters_of};
 use crate::error::Error;
 
-/// Agents and images that are told of a sweep.
+/// Agents and images that are named for a sweep.
 const NAMED: usize = 20;
 
 /// Jobs as they come: all of the first sweep, then all of the second.
 #[derive(Default)]
-pub(super) struct Points {
+pub(super) struct SweepPoints {
     by: Option<String>,
     /// Metrics by name; their places in a job's values.
     names: BTreeMap<String, usize>,
     /// Jobs of the first sweep, by their parameters.
-    first: HashMap<String, VecDeque<Job>>,
+    first: HashMap<String, VecDeque<PointOfJob>>,
     matched: u64,
     only_second: u64,
     /// Of each metric, the values at points that both have; NaN where one has none.
     values: Vec<Vec<[f64; 2]>>,
-    pairs: Vec<Pair>,
+    pairs: Vec<MatchedPair>,
     agents: [BTreeSet<String>; 2],
     images: [BTreeSet<String>; 2],
 }
 
-struct Job {
+struct PointOfJob {
     number: u32,
     /// By the places of the metrics.
     values: Vec<f64>,
 }
 
 /// A point that both sweeps have, with the metric that is looked at.
-pub(super) struct Pair {
+pub(super) struct MatchedPair {
     pub(super) jobs: [u32; 2],
     pub(super) parameters: Map<String, Value>,
     pub(super) values: [f64; 2],
 }
 
 /// A metric at the points where both have reported it; the first sweep's and the second's.
-pub(super) struct Summary {
+pub(super) struct MetricSummary {
     pub(super) metric: String,
     pub(super) points: usize,
     pub(super) best: [f64; 2],
@@ -59,17 +59,17 @@ pub(super) struct Summary {
     pub(super) only: [usize; 2],
 }
 
-pub(super) struct Matched {
+pub(super) struct MatchedSweeps {
     pub(super) matched: u64,
     pub(super) only: [u64; 2],
-    pub(super) metrics: Vec<Summary>,
+    pub(super) metrics: Vec<MetricSummary>,
     /// The largest difference first.
-    pub(super) pairs: Vec<Pair>,
+    pub(super) pairs: Vec<MatchedPair>,
     pub(super) agents: [BTreeSet<String>; 2],
     pub(super) images: [BTreeSet<String>; 2],
 }
 
-impl Points {
+impl SweepPoints {
     pub(super) fn new(by: Option<String>) -> Self {
         Self { by, ..Self::default() }
     }
@@ -92,7 +92,7 @@ impl Points {
             values[place] = value;
         }
         if side == 0 {
-            self.first.entry(key).or_default().push_back(Job { number: job.number, values });
+            self.first.entry(key).or_default().push_back(PointOfJob { number: job.number, values });
             return Ok(());
         }
         let Some(other) = self.first.get_mut(&key).and_then(VecDeque::pop_front) else {
@@ -114,15 +114,15 @@ impl Points {
             && !a.is_nan()
             && !b.is_nan()
         {
-            self.pairs.push(Pair { jobs: [other.number, job.number], parameters, values: [*a, *b] });
+            self.pairs.push(MatchedPair { jobs: [other.number, job.number], parameters, values: [*a, *b] });
         }
         Ok(())
     }
 
-    pub(super) fn finish(mut self, goals: &Goals) -> Matched {
+    pub(super) fn finish(mut self, goals: &Goals) -> MatchedSweeps {
         let only_first = self.first.values().map(|jobs| jobs.len() as u64).sum();
         self.pairs.sort_by(|one, other| {
-            let size = |pair: &Pair| (pair.values[1] - pair.values[0]).abs();
+            let size = |pair: &MatchedPair| (pair.values[1] - pair.values[0]).abs();
             size(other).total_cmp(&size(one)).then(one.jobs.cmp(&other.jobs))
         });
         let metrics = self.names.into_iter().filter_map(|(metric, place)| {
@@ -130,7 +130,7 @@ impl Points {
             let goal = goals.of_metric(&metric);
             summary(metric, &all, goal)
         });
-        Matched {
+        MatchedSweeps {
             matched: self.matched,
             only: [only_first, self.only_second],
             metrics: metrics.collect(),
@@ -142,7 +142,7 @@ impl Points {
 }
 
 /// None where no point has both values.
-fn summary(metric: String, all: &[[f64; 2]], goal: Goal) -> Option<Summary> {
+fn summary(metric: String, all: &[[f64; 2]], goal: Goal) -> Option<MetricSummary> {
     let ascending = goal == Goal::Minimize;
     let both: Vec<[f64; 2]> =
         all.iter().filter(|pair| !pair.iter().any(|value| value.is_nan())).copied().collect();
@@ -161,7 +161,7 @@ fn summary(metric: String, all: &[[f64; 2]], goal: Goal) -> Option<Summary> {
         (better + usize::from(gain > 0.0), worse + usize::from(gain < 0.0))
     });
     let only = [1, 0].map(|missing| all.iter().filter(|pair| pair[missing].is_nan()).count());
-    Some(Summary {
+    Some(MetricSummary {
         metric,
         goal,
         points: both.len(),
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn points_are_matched_by_equal_parameters_and_none_is_folded() {
-        let mut points = Points::new(Some("s".to_owned()));
+        let mut points = SweepPoints::new(Some("s".to_owned()));
         let first = [
             job(0, r#"{"x": 1, "y": "a"}"#, r#"{"s": 1, "t": 1}"#),
             job(1, r#"{"x": 2, "y": "a"}"#, r#"{"s": 4}"#),

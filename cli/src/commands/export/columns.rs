@@ -13,7 +13,7 @@ use crate::output::words;
 
 /// What stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     Int,
     Float,
     Bool,
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 
 /// What stands in a cell.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell {
+pub(super) enum ExportedCell {
     None,
     Int(i64),
     Float(f64),
@@ -37,7 +37,7 @@ pub(super) enum Cell {
 
 /// Where a cell's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
+enum ColumnSource {
     Job(Field),
     Parameter(String),
     Metric(String),
@@ -66,50 +66,50 @@ enum Field {
 }
 
 /// The columns before the parameters, and those behind the metrics.
-const FIRST: [(&str, Field, Kind); 4] = [
-    ("sweep", Field::Sweep, Kind::Text),
-    ("sweep_id", Field::SweepId, Kind::Text),
-    ("job", Field::Job, Kind::Int),
-    ("state", Field::State, Kind::Text),
+const FIRST: [(&str, Field, ColumnKind); 4] = [
+    ("sweep", Field::Sweep, ColumnKind::Text),
+    ("sweep_id", Field::SweepId, ColumnKind::Text),
+    ("job", Field::Job, ColumnKind::Int),
+    ("state", Field::State, ColumnKind::Text),
 ];
-const LAST: [(&str, Field, Kind); 14] = [
-    ("attempts", Field::Attempts, Kind::Int),
-    ("agent", Field::Agent, Kind::Text),
-    ("reason", Field::Reason, Kind::Text),
-    ("started", Field::Started, Kind::Time),
-    ("ended", Field::Ended, Kind::Time),
-    ("finished", Field::Finished, Kind::Time),
-    ("wall_seconds", Field::WallSeconds, Kind::Float),
-    ("cpu_seconds", Field::CpuSeconds, Kind::Float),
-    ("peak_memory_bytes", Field::PeakMemory, Kind::Int),
-    ("written_bytes", Field::Written, Kind::Int),
-    ("image", Field::Image, Kind::Text),
-    ("image_pin", Field::ImagePin, Kind::Text),
-    ("image_id", Field::ImageId, Kind::Text),
-    ("reused_from", Field::ReusedFrom, Kind::Text),
+const LAST: [(&str, Field, ColumnKind); 14] = [
+    ("attempts", Field::Attempts, ColumnKind::Int),
+    ("agent", Field::Agent, ColumnKind::Text),
+    ("reason", Field::Reason, ColumnKind::Text),
+    ("started", Field::Started, ColumnKind::Time),
+    ("ended", Field::Ended, ColumnKind::Time),
+    ("finished", Field::Finished, ColumnKind::Time),
+    ("wall_seconds", Field::WallSeconds, ColumnKind::Float),
+    ("cpu_seconds", Field::CpuSeconds, ColumnKind::Float),
+    ("peak_memory_bytes", Field::PeakMemory, ColumnKind::Int),
+    ("written_bytes", Field::Written, ColumnKind::Int),
+    ("image", Field::Image, ColumnKind::Text),
+    ("image_pin", Field::ImagePin, ColumnKind::Text),
+    ("image_id", Field::ImageId, ColumnKind::Text),
+    ("reused_from", Field::ReusedFrom, ColumnKind::Text),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
+pub(super) struct ExportedColumn {
     pub(super) title: String,
-    pub(super) kind: Kind,
-    source: Source,
+    pub(super) kind: ColumnKind,
+    source: ColumnSource,
 }
 
 /// What was found in the jobs so far.
 #[derive(Default)]
 pub(super) struct Columns {
-    parameters: Found,
-    metrics: Found,
+    parameters: NamedValues,
+    metrics: NamedValues,
 }
 
 /// Names in the order in which they were met, and what stood under them.
 #[derive(Default)]
-struct Found(Map<String, Value>);
+struct NamedValues(Map<String, Value>);
 
 /// A table whose columns are known.
-pub(super) struct Export {
-    pub(super) columns: Vec<Column>,
+pub(super) struct ExportedTable {
+    pub(super) columns: Vec<ExportedColumn>,
     sweep: v1::Sweep,
 }
 
@@ -120,13 +120,13 @@ impl Columns {
         Ok(())
     }
 
-    pub(super) fn finish(self, sweep: v1::Sweep) -> Export {
-        let own = |(title, field, kind): &(&str, Field, Kind)| Column {
+    pub(super) fn finish(self, sweep: v1::Sweep) -> ExportedTable {
+        let own = |(title, field, kind): &(&str, Field, ColumnKind)| ExportedColumn {
             title: (*title).to_owned(),
             kind: *kind,
-            source: Source::Job(*field),
+            source: ColumnSource::Job(*field),
         };
-        let mut columns: Vec<Column> = FIRST.iter().map(own).collect();
+        let mut columns: Vec<ExportedColumn> = FIRST.iter().map(own).collect();
         let mut titles: HashSet<String> =
             FIRST.iter().chain(&LAST).map(|(title, ..)| (*title).to_owned()).collect();
         let (parameters, mut metrics) = (self.parameters.kinds(), self.metrics.kinds());
@@ -148,17 +148,25 @@ impl Columns {
             title
         };
         for (name, kind) in parameters {
-            columns.push(Column { title: title("param", &name), kind, source: Source::Parameter(name) });
+            columns.push(ExportedColumn {
+                title: title("param", &name),
+                kind,
+                source: ColumnSource::Parameter(name),
+            });
         }
         for (name, kind) in metrics {
-            columns.push(Column { title: title("metric", &name), kind, source: Source::Metric(name) });
+            columns.push(ExportedColumn {
+                title: title("metric", &name),
+                kind,
+                source: ColumnSource::Metric(name),
+            });
         }
         columns.extend(LAST.iter().map(own));
-        Export { columns, sweep }
+        ExportedTable { columns, sweep }
     }
 }
 
-impl Found {
+impl NamedValues {
     fn note(&mut self, values: &Map<String, Value>) {
         for (name, value) in values {
             match self.0.get_mut(name) {
@@ -169,14 +177,14 @@ impl Found {
                 Some(known) => {
                     let numbers = [kind_of(known), kind_of(value)]
                         .iter()
-                        .all(|kind| [Kind::Int, Kind::Float].contains(kind));
+                        .all(|kind| [ColumnKind::Int, ColumnKind::Float].contains(kind));
                     *known = if numbers { 0.5.into() } else { "".into() };
                 }
             }
         }
     }
 
-    fn kinds(self) -> Vec<(String, Kind)> {
+    fn kinds(self) -> Vec<(String, ColumnKind)> {
         self.0.into_iter().map(|(name, value)| (name, kind_of(&value))).collect()
     }
 }
@@ -184,63 +192,71 @@ impl Found {
 /// A small value of the same kind.
 fn sample(value: &Value) -> Value {
     match kind_of(value) {
-        Kind::Text => "".into(),
+        ColumnKind::Text => "".into(),
         _ => value.clone(),
     }
 }
 
-fn kind_of(value: &Value) -> Kind {
+fn kind_of(value: &Value) -> ColumnKind {
     match value {
-        Value::Bool(_) => Kind::Bool,
-        Value::Number(number) if number.is_i64() => Kind::Int,
-        Value::Number(_) => Kind::Float,
-        _ => Kind::Text,
+        Value::Bool(_) => ColumnKind::Bool,
+        Value::Number(number) if number.is_i64() => ColumnKind::Int,
+        Value::Number(_) => ColumnKind::Float,
+        _ => ColumnKind::Text,
     }
 }
 
-impl Export {
-    pub(super) fn row(&self, job: v1::Job) -> Result<Vec<Cell>, Error> {
+impl ExportedTable {
+    pub(super) fn row(&self, job: v1::Job) -> Result<Vec<ExportedCell>, Error> {
         let (parameters, metrics) = (parameters_of(&job.parameters)?, object(&job.metrics)?);
-        let cell = |column: &Column| match &column.source {
-            Source::Parameter(name) => {
-                Ok(parameters.get(name).map_or(Cell::None, |value| match (column.kind, value) {
-                    (Kind::Int | Kind::Float, Value::Number(number)) => Cell::Spelled(number.clone()),
+        let cell = |column: &ExportedColumn| match &column.source {
+            ColumnSource::Parameter(name) => {
+                Ok(parameters.get(name).map_or(ExportedCell::None, |value| match (column.kind, value) {
+                    (ColumnKind::Int | ColumnKind::Float, Value::Number(number)) => {
+                        ExportedCell::Spelled(number.clone())
+                    }
                     (kind, value) => typed(value, kind),
                 }))
             }
-            Source::Metric(name) => {
-                Ok(metrics.get(name).map_or(Cell::None, |value| typed(value, column.kind)))
+            ColumnSource::Metric(name) => {
+                Ok(metrics.get(name).map_or(ExportedCell::None, |value| typed(value, column.kind)))
             }
-            Source::Job(field) => self.own(&job, *field),
+            ColumnSource::Job(field) => self.own(&job, *field),
         };
         self.columns.iter().map(cell).collect()
     }
 
-    fn own(&self, job: &v1::Job, field: Field) -> Result<Cell, Error> {
-        let text = |text: &str| if text.is_empty() { Cell::None } else { Cell::Text(text.to_owned()) };
+    fn own(&self, job: &v1::Job, field: Field) -> Result<ExportedCell, Error> {
+        let text = |text: &str| {
+            if text.is_empty() { ExportedCell::None } else { ExportedCell::Text(text.to_owned()) }
+        };
         let time = |time: Option<&prost_types::Timestamp>| {
-            Ok::<_, Error>(time.map(convert::time).transpose()?.map_or(Cell::None, Cell::Time))
+            Ok::<_, Error>(
+                time.map(convert::time).transpose()?.map_or(ExportedCell::None, ExportedCell::Time),
+            )
         };
         let int = |value: Option<u64>| {
-            value.and_then(|value| i64::try_from(value).ok()).map_or(Cell::None, Cell::Int)
+            value.and_then(|value| i64::try_from(value).ok()).map_or(ExportedCell::None, ExportedCell::Int)
         };
         let usage = job.usage.unwrap_or_default();
         Ok(match field {
             Field::Sweep => text(&self.sweep.name),
             Field::SweepId => text(&self.sweep.id),
-            Field::Job => Cell::Int(job.number.into()),
-            Field::State => Cell::Text(words::job_state(job.state())?.to_string()),
-            Field::Attempts => Cell::Int(job.attempts.into()),
+            Field::Job => ExportedCell::Int(job.number.into()),
+            Field::State => ExportedCell::Text(words::job_state(job.state())?.to_string()),
+            Field::Attempts => ExportedCell::Int(job.attempts.into()),
             Field::Agent => text(&job.agent),
-            Field::Reason => words::reason(job.reason.clone())?.map_or(Cell::None, Cell::Text),
+            Field::Reason => {
+                words::reason(job.reason.clone())?.map_or(ExportedCell::None, ExportedCell::Text)
+            }
             Field::Started => time(job.started.as_ref())?,
             Field::Ended => time(job.ended.as_ref())?,
             Field::Finished => time(job.finished.as_ref())?,
-            Field::WallSeconds => {
-                usage.wall_millis.map_or(Cell::None, |millis| Cell::Float(millis as f64 / 1e3))
-            }
+            Field::WallSeconds => usage
+                .wall_millis
+                .map_or(ExportedCell::None, |millis| ExportedCell::Float(millis as f64 / 1e3)),
             Field::CpuSeconds => {
-                usage.cpu_micros.map_or(Cell::None, |micros| Cell::Float(micros as f64 / 1e6))
+                usage.cpu_micros.map_or(ExportedCell::None, |micros| ExportedCell::Float(micros as f64 / 1e6))
             }
             Field::PeakMemory => int(usage.peak_memory_bytes),
             Field::Written => int(usage.written_bytes),
@@ -249,24 +265,26 @@ impl Export {
             Field::ImageId => text(&job.image_id),
             Field::ReusedFrom => {
                 let twin = job.reused_from.as_ref();
-                twin.map_or(Cell::None, |twin| Cell::Text(format!("{}/{}", twin.sweep, twin.job)))
+                twin.map_or(ExportedCell::None, |twin| {
+                    ExportedCell::Text(format!("{}/{}", twin.sweep, twin.job))
+                })
             }
         })
     }
 }
 
 /// A value as its column has it.
-fn typed(value: &Value, kind: Kind) -> Cell {
+fn typed(value: &Value, kind: ColumnKind) -> ExportedCell {
     match (kind, value) {
-        (_, Value::Null) => Cell::None,
-        (Kind::Int, value) => value.as_i64().map_or(Cell::None, Cell::Int),
-        (Kind::Float, value) => value.as_f64().map_or(Cell::None, Cell::Float),
-        (Kind::Bool, value) => value.as_bool().map_or(Cell::None, Cell::Bool),
-        (Kind::Text | Kind::Time, value) => Cell::Text(words::text(value)),
+        (_, Value::Null) => ExportedCell::None,
+        (ColumnKind::Int, value) => value.as_i64().map_or(ExportedCell::None, ExportedCell::Int),
+        (ColumnKind::Float, value) => value.as_f64().map_or(ExportedCell::None, ExportedCell::Float),
+        (ColumnKind::Bool, value) => value.as_bool().map_or(ExportedCell::None, ExportedCell::Bool),
+        (ColumnKind::Text | ColumnKind::Time, value) => ExportedCell::Text(words::text(value)),
     }
 }
 
-impl fmt::Display for Cell {
+impl fmt::Display for ExportedCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
@@ -307,27 +325,27 @@ mod tests {
         let found: Vec<_> =
             exported.columns[4..12].iter().map(|column| (column.title.as_str(), column.kind)).collect();
         let expected = [
-            ("param.x", Kind::Float),
-            ("param.state", Kind::Text),
-            ("mixed", Kind::Text),
-            ("flag", Kind::Bool),
-            ("big", Kind::Float),
-            ("n", Kind::Int),
-            ("metric.param.x", Kind::Int),
-            ("metric.x", Kind::Float),
+            ("param.x", ColumnKind::Float),
+            ("param.state", ColumnKind::Text),
+            ("mixed", ColumnKind::Text),
+            ("flag", ColumnKind::Bool),
+            ("big", ColumnKind::Float),
+            ("n", ColumnKind::Int),
+            ("metric.param.x", ColumnKind::Int),
+            ("metric.x", ColumnKind::Float),
         ];
         assert_eq!(found, expected);
         let rows: Vec<_> = jobs.map(|job| exported.row(job).unwrap()[4..12].to_vec()).into();
         assert_eq!(
             rows[0][..4],
             [
-                "1.10".parse().map(Cell::Spelled).unwrap(),
-                Cell::Text("a".into()),
-                Cell::Text("1".into()),
-                Cell::Bool(true)
+                "1.10".parse().map(ExportedCell::Spelled).unwrap(),
+                ExportedCell::Text("a".into()),
+                ExportedCell::Text("1".into()),
+                ExportedCell::Bool(true)
             ]
         );
-        assert_eq!(rows[1][2], Cell::Text("b".into()));
-        assert!(rows[2].iter().all(|cell| *cell == Cell::None));
+        assert_eq!(rows[1][2], ExportedCell::Text("b".into()));
+        assert!(rows[2].iter().all(|cell| *cell == ExportedCell::None));
     }
 }

@@ -17,8 +17,8 @@ use tempfile::NamedTempFile;
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
-use self::columns::{Columns, Export as Exported};
-use self::spool::Spool;
+use self::columns::{Columns, ExportedTable};
+use self::spool::JobSpool;
 use super::jobs;
 use crate::client::Client;
 use crate::documents::{ExportedJob, Json};
@@ -46,14 +46,14 @@ pub(crate) struct Export {
     sweep: String,
     /// Form of the output [default: by the file's ending, else csv].
     #[arg(short, long, value_enum, value_name = "FORM")]
-    output: Option<Form>,
+    output: Option<ExportForm>,
     /// File to write; it appears once it is complete. - is standard output.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+enum ExportForm {
     Csv,
     Json,
     Parquet,
@@ -62,20 +62,20 @@ enum Form {
 impl Export {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let form = self.form()?;
-        if form == Form::Parquet && self.named().is_none() && terminal::is_stdout() {
+        if form == ExportForm::Parquet && self.named().is_none() && terminal::is_stdout() {
             let told = "Parquet is for programs, not for a terminal; name a file with --file, or send it on with > or |";
             return Err(Error::Usage(told.to_owned()));
         }
-        let mut out = Out::open(self.named())?;
+        let mut out = ExportTarget::open(self.named())?;
         let client = Client::connect(settings).await?;
         let sweep = client.show(&self.sweep).await?.sweep;
         // By its id from now on: a newer sweep may take the name meanwhile.
         let request = v1::ListJobsRequest { sweep: sweep.id.clone(), ..v1::ListJobsRequest::default() };
         let jobs = client.jobs(request).await?;
         let rows = match form {
-            Form::Json => write_json(&sweep, jobs, &mut out).await?,
-            Form::Csv | Form::Parquet => {
-                let mut spool = Spool::new(self.named())?;
+            ExportForm::Json => write_json(&sweep, jobs, &mut out).await?,
+            ExportForm::Csv | ExportForm::Parquet => {
+                let mut spool = JobSpool::new(self.named())?;
                 let mut columns = Columns::default();
                 let mut jobs = jobs;
                 while let Some(job) = jobs.next().await {
@@ -85,7 +85,7 @@ impl Export {
                 }
                 let exported = columns.finish(sweep);
                 match form {
-                    Form::Parquet => parquet::write(&exported, spool, &mut out)?,
+                    ExportForm::Parquet => parquet::write(&exported, spool, &mut out)?,
                     _ => write_csv(&exported, spool, &mut out)?,
                 }
             }
@@ -104,14 +104,14 @@ impl Export {
 
     /// The form that was asked for, or that the file's ending means. A file must not hold another form than its name
     /// says.
-    fn form(&self) -> Result<Form, Error> {
+    fn form(&self) -> Result<ExportForm, Error> {
         let file = self.named();
         let ending = file.and_then(Path::extension).map(|ending| ending.to_string_lossy().to_lowercase());
         let meant = match ending.as_deref() {
             None => None,
-            Some("csv") => Some(Form::Csv),
-            Some("json") => Some(Form::Json),
-            Some("parquet") => Some(Form::Parquet),
+            Some("csv") => Some(ExportForm::Csv),
+            Some("json") => Some(ExportForm::Json),
+            Some("parquet") => Some(ExportForm::Parquet),
             Some(other) if self.output.is_none() || NOT_WRITTEN.contains(&other) => {
                 return Err(Error::Usage(format!(
                     "--file {}: .{other} is not a form of an export; write .csv, .json or .parquet. -o csv, json or \
@@ -127,12 +127,12 @@ impl Export {
                 file.unwrap_or(Path::new("")).display(),
                 form.name()
             ))),
-            (form, meant) => Ok(form.or(meant).unwrap_or(Form::Csv)),
+            (form, meant) => Ok(form.or(meant).unwrap_or(ExportForm::Csv)),
         }
     }
 }
 
-impl Form {
+impl ExportForm {
     fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -146,7 +146,11 @@ impl Form {
 const NOT_WRITTEN: [&str; 12] =
     ["arrow", "db", "feather", "gz", "h5", "hdf5", "ods", "pkl", "sqlite", "tsv", "xls", "xlsx"];
 
-async fn write_json(sweep: &v1::Sweep, mut jobs: Streaming<v1::Job>, out: &mut Out) -> Result<u64, Error> {
+async fn write_json(
+    sweep: &v1::Sweep,
+    mut jobs: Streaming<v1::Job>,
+    out: &mut ExportTarget,
+) -> Result<u64, Error> {
     let mut rows = 0;
     while let Some(job) = jobs.next().await {
         let row = Json::of(&ExportedJob {
@@ -165,7 +169,7 @@ async fn write_json(sweep: &v1::Sweep, mut jobs: Streaming<v1::Job>, out: &mut O
     Ok(rows)
 }
 
-fn write_csv(exported: &Exported, spool: Spool, out: &mut Out) -> Result<u64, Error> {
+fn write_csv(exported: &ExportedTable, spool: JobSpool, out: &mut ExportTarget) -> Result<u64, Error> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record(exported.columns.iter().map(|column| &column.title)).map_err(Error::output)?;
     let mut rows = 0;
@@ -179,12 +183,12 @@ fn write_csv(exported: &Exported, spool: Spool, out: &mut Out) -> Result<u64, Er
 }
 
 /// Where the table goes.
-enum Out {
+enum ExportTarget {
     Stdout(Stdout),
     File(BufWriter<NamedTempFile>, PathBuf),
 }
 
-impl Out {
+impl ExportTarget {
     fn open(file: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = file else { return Ok(Self::Stdout(Stdout::stdout())) };
         let part = tempfile::Builder::new()
@@ -211,7 +215,7 @@ impl Out {
     }
 }
 
-impl Write for Out {
+impl Write for ExportTarget {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(data),

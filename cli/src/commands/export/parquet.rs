@@ -9,8 +9,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
-use super::columns::{Cell, Column, Export, Kind};
-use super::spool::Spool;
+use super::columns::{ColumnKind, ExportedCell, ExportedColumn, ExportedTable};
+use super::spool::JobSpool;
 use crate::error::Error;
 
 /// Cells of a group of rows, which are held in memory.
@@ -19,8 +19,8 @@ const CELLS: usize = 2_000_000;
 const ROWS: [usize; 2] = [1_000, 100_000];
 
 pub(super) fn write(
-    exported: &Export,
-    spool: Spool,
+    exported: &ExportedTable,
+    spool: JobSpool,
     out: &mut (impl std::io::Write + Send),
 ) -> Result<u64, Error> {
     let schema = schema(&exported.columns).map_err(Error::output)?;
@@ -31,7 +31,7 @@ pub(super) fn write(
     let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(Error::output)?;
     let most = (CELLS / exported.columns.len().max(1)).clamp(ROWS[0], ROWS[1]);
     let mut rows = 0;
-    let mut group: Vec<Vec<Cell>> = exported.columns.iter().map(|_| Vec::new()).collect();
+    let mut group: Vec<Vec<ExportedCell>> = exported.columns.iter().map(|_| Vec::new()).collect();
     let mut held = 0;
     for job in spool.jobs()? {
         for (column, cell) in group.iter_mut().zip(exported.row(job?)?) {
@@ -51,14 +51,14 @@ pub(super) fn write(
     Ok(rows)
 }
 
-fn schema(columns: &[Column]) -> Result<Arc<Type>, ParquetError> {
-    let field = |column: &Column| {
+fn schema(columns: &[ExportedColumn]) -> Result<Arc<Type>, ParquetError> {
+    let field = |column: &ExportedColumn| {
         let (physical, logical) = match column.kind {
-            Kind::Int => (Physical::INT64, None),
-            Kind::Float => (Physical::DOUBLE, None),
-            Kind::Bool => (Physical::BOOLEAN, None),
-            Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-            Kind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
+            ColumnKind::Int => (Physical::INT64, None),
+            ColumnKind::Float => (Physical::DOUBLE, None),
+            ColumnKind::Bool => (Physical::BOOLEAN, None),
+            ColumnKind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            ColumnKind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
         };
         let field = Type::primitive_type_builder(&column.title, physical)
             .with_repetition(Repetition::OPTIONAL)
@@ -73,30 +73,32 @@ fn schema(columns: &[Column]) -> Result<Arc<Type>, ParquetError> {
 /// Writes what is held, and empties it.
 fn write_group<W: std::io::Write + Send>(
     file: &mut SerializedFileWriter<W>,
-    columns: &[Column],
-    group: &mut [Vec<Cell>],
+    columns: &[ExportedColumn],
+    group: &mut [Vec<ExportedCell>],
 ) -> Result<(), ParquetError> {
     let mut rows = file.next_row_group()?;
     for (column, cells) in columns.iter().zip(group) {
         let cells = cells.drain(..);
         match column.kind {
-            Kind::Int | Kind::Time => write_column::<Int64Type, _>(&mut rows, cells, |cell| match cell {
-                Cell::Int(value) => Some(value),
-                Cell::Spelled(number) => number.as_i64(),
-                Cell::Time(time) => Some(time.as_microsecond()),
+            ColumnKind::Int | ColumnKind::Time => {
+                write_column::<Int64Type, _>(&mut rows, cells, |cell| match cell {
+                    ExportedCell::Int(value) => Some(value),
+                    ExportedCell::Spelled(number) => number.as_i64(),
+                    ExportedCell::Time(time) => Some(time.as_microsecond()),
+                    _ => None,
+                })
+            }
+            ColumnKind::Float => write_column::<DoubleType, _>(&mut rows, cells, |cell| match cell {
+                ExportedCell::Float(value) => Some(value),
+                ExportedCell::Spelled(number) => number.as_f64(),
                 _ => None,
             }),
-            Kind::Float => write_column::<DoubleType, _>(&mut rows, cells, |cell| match cell {
-                Cell::Float(value) => Some(value),
-                Cell::Spelled(number) => number.as_f64(),
+            ColumnKind::Bool => write_column::<BoolType, _>(&mut rows, cells, |cell| match cell {
+                ExportedCell::Bool(value) => Some(value),
                 _ => None,
             }),
-            Kind::Bool => write_column::<BoolType, _>(&mut rows, cells, |cell| match cell {
-                Cell::Bool(value) => Some(value),
-                _ => None,
-            }),
-            Kind::Text => write_column::<ByteArrayType, _>(&mut rows, cells, |cell| match cell {
-                Cell::Text(text) => Some(ByteArray::from(text.into_bytes())),
+            ColumnKind::Text => write_column::<ByteArrayType, _>(&mut rows, cells, |cell| match cell {
+                ExportedCell::Text(text) => Some(ByteArray::from(text.into_bytes())),
                 _ => None,
             }),
         }?;
@@ -107,8 +109,8 @@ fn write_group<W: std::io::Write + Send>(
 
 fn write_column<T: DataType, W: std::io::Write + Send>(
     rows: &mut SerializedRowGroupWriter<'_, W>,
-    cells: impl Iterator<Item = Cell>,
-    value: impl Fn(Cell) -> Option<T::T>,
+    cells: impl Iterator<Item = ExportedCell>,
+    value: impl Fn(ExportedCell) -> Option<T::T>,
 ) -> Result<(), ParquetError> {
     let (mut values, mut there) = (Vec::new(), Vec::new());
     for cell in cells {

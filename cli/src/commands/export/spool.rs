@@ -11,12 +11,12 @@ use super::directory_of;
 use crate::error::Error;
 
 /// A file without a name: it is gone with the process.
-pub(super) struct Spool {
+pub(super) struct JobSpool {
     file: BufWriter<File>,
     encoded: Vec<u8>,
 }
 
-impl Spool {
+impl JobSpool {
     /// Beside the file that is to be written, where there is room for it; else where temporary files go.
     pub(super) fn new(beside: Option<&Path>) -> Result<Self, Error> {
         let dir = beside.map_or_else(std::env::temp_dir, |path| directory_of(path).to_owned());
@@ -34,7 +34,7 @@ impl Spool {
         self.file.write_all(&size).and_then(|()| self.file.write_all(&self.encoded)).map_err(failed)
     }
 
-    /// The jobs as they came.
+    /// The jobs as they arrived.
     pub(super) fn jobs(self) -> Result<impl Iterator<Item = Result<v1::Job, Error>>, Error> {
         let mut file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
         let end = file.stream_position().map_err(failed)?;

@@ -36,7 +36,7 @@ impl From<&Layer> for v1::Layer {
 }
 
 /// A message of a push, after the first.
-pub(super) enum Piece {
+pub(super) enum ArchivePiece {
     /// Here the archive has a layer; its content comes next, if it is sent.
     Layer(v1::Layer),
     Data(Bytes),
@@ -44,13 +44,13 @@ pub(super) enum Piece {
 
 /// An image's archive on this machine's disk.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(super) struct LocalArchive {
     file: File,
     /// What it is called, for messages.
     name: PathBuf,
 }
 
-impl Archive {
+impl LocalArchive {
     pub(super) fn new(file: File, name: PathBuf) -> Self {
         Self { file, name }
     }
@@ -99,7 +99,7 @@ impl Archive {
         &self,
         layers: &[Layer],
         missing: &HashSet<Vec<u8>>,
-        pieces: &mpsc::Sender<Piece>,
+        pieces: &mpsc::Sender<ArchivePiece>,
     ) -> Result<(), Error> {
         self.send_parts(layers, missing, pieces).map(drop).map_err(|error| self.broken(&error))
     }
@@ -109,7 +109,7 @@ impl Archive {
         &self,
         layers: &[Layer],
         missing: &HashSet<Vec<u8>>,
-        pieces: &mpsc::Sender<Piece>,
+        pieces: &mpsc::Sender<ArchivePiece>,
     ) -> io::Result<bool> {
         let mut sent = HashSet::new();
         let mut at = (&self.file).seek(SeekFrom::Start(0))?;
@@ -120,7 +120,7 @@ impl Archive {
             // An archive may have one twice.
             let is_sent = missing.contains(&layer.sha256[..]) && sent.insert(layer.sha256);
             let told = v1::Layer { sent: is_sent, ..layer.into() };
-            if pieces.blocking_send(Piece::Layer(told)).is_err() {
+            if pieces.blocking_send(ArchivePiece::Layer(told)).is_err() {
                 return Ok(false);
             }
             at = layer.from + layer.size;
@@ -134,7 +134,7 @@ impl Archive {
     }
 
     /// Sends this many bytes, or all that are left. False if the receiver has gone.
-    fn copy(&self, bytes: u64, pieces: &mpsc::Sender<Piece>) -> io::Result<bool> {
+    fn copy(&self, bytes: u64, pieces: &mpsc::Sender<ArchivePiece>) -> io::Result<bool> {
         let mut left = bytes;
         while left > 0 {
             let mut piece = Vec::with_capacity(PIECE);
@@ -143,7 +143,7 @@ impl Archive {
                 break;
             }
             left -= read as u64;
-            if pieces.blocking_send(Piece::Data(piece.into())).is_err() {
+            if pieces.blocking_send(ArchivePiece::Data(piece.into())).is_err() {
                 return Ok(false);
             }
         }
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    fn archive(layers: &[&[u8]]) -> (Archive, Vec<u8>) {
+    fn archive(layers: &[&[u8]]) -> (LocalArchive, Vec<u8>) {
         let mut builder = tar::Builder::new(Vec::new());
         for (number, content) in layers.iter().enumerate() {
             let mut header = tar::Header::new_gnu();
@@ -168,11 +168,11 @@ mod tests {
         let whole = builder.into_inner().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&whole).unwrap();
-        (Archive::new(file, PathBuf::from("image.tar")), whole)
+        (LocalArchive::new(file, PathBuf::from("image.tar")), whole)
     }
 
     /// The archive that a coordinator with these layers receives, and how many bytes were sent to it.
-    fn received(archive: &Archive, held: &[&[u8]]) -> (Vec<u8>, usize) {
+    fn received(archive: &LocalArchive, held: &[&[u8]]) -> (Vec<u8>, usize) {
         let layers = archive.layers().unwrap();
         let of = |content: &[u8]| Sha256::digest(content).to_vec();
         let missing: HashSet<_> = layers.iter().map(|layer| layer.sha256.to_vec()).collect();
@@ -184,14 +184,14 @@ mod tests {
         let (mut whole, mut sent) = (Vec::new(), 0);
         while let Some(piece) = taken.blocking_recv() {
             match piece {
-                Piece::Data(data) => {
+                ArchivePiece::Data(data) => {
                     sent += data.len();
                     whole.extend(data);
                 }
-                Piece::Layer(layer) if layer.sent => {
+                ArchivePiece::Layer(layer) if layer.sent => {
                     let mut content = Vec::new();
                     while (content.len() as u64) < layer.size {
-                        let Some(Piece::Data(data)) = taken.blocking_recv() else { panic!("no data") };
+                        let Some(ArchivePiece::Data(data)) = taken.blocking_recv() else { panic!("no data") };
                         content.extend(data);
                     }
                     assert_eq!((content.len() as u64, of(&content)), (layer.size, layer.sha256.clone()));
@@ -199,7 +199,7 @@ mod tests {
                     whole.extend(&content);
                     known.push((layer.sha256, content));
                 }
-                Piece::Layer(layer) => {
+                ArchivePiece::Layer(layer) => {
                     let (_, content) = known.iter().find(|(id, _)| *id == layer.sha256).unwrap();
                     whole.extend(content);
                 }

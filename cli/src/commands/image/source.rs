@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::archive::Archive;
+use super::archive::LocalArchive;
 use crate::error::Error;
 
 /// The archive's index of images.
@@ -19,12 +19,12 @@ const INDEX: &str = "manifest.json";
 /// Bytes of an index, or of an image's configuration.
 const LARGEST: u64 = 4 << 20;
 
-pub(super) enum Source {
+pub(super) enum ImageSource {
     Engine(LocalImage),
     Archive { path: PathBuf, id: String },
 }
 
-impl Source {
+impl ImageSource {
     /// An archive, and the image in it that has this name; without one of that name the only one.
     pub(super) fn open(path: &Path, name: &str) -> Result<Self, Error> {
         let config = config_of(path, name)?;
@@ -41,12 +41,12 @@ impl Source {
     }
 
     /// The image as `docker save` writes it, on this machine's disk.
-    pub(super) async fn archive(self) -> Result<Archive, Error> {
+    pub(super) async fn archive(self) -> Result<LocalArchive, Error> {
         let image = match self {
             Self::Engine(image) => image,
             Self::Archive { path, .. } => {
                 let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
-                return Ok(Archive::new(file, path));
+                return Ok(LocalArchive::new(file, path));
             }
         };
         // It has no name, so that nothing is left of it, however this ends.
@@ -57,7 +57,7 @@ impl Source {
             out.write_all(&piece).await.map_err(unwritable)?;
         }
         out.flush().await.map_err(unwritable)?;
-        Ok(Archive::new(file, PathBuf::from("the saved image")))
+        Ok(LocalArchive::new(file, PathBuf::from("the saved image")))
     }
 }
 

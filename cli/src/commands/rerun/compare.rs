@@ -1,4 +1,4 @@
-//! What came out of a rerun beside what was published, and what may explain a difference.
+//! The results of a rerun beside the published ones, and what may explain a difference.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use crate::documents::{Json, RerunFinding};
 use crate::error::Error;
-use crate::output::{Cell, Column, Format, Row, View, say, words};
+use crate::output::{Cell, Column, OutputFormat, Row, View, say, words};
 
 /// Digits of a SHA-256 that people are shown.
 const SHOWN: usize = 12;
 
 /// One result and those that are compared with it.
-pub(super) struct Comparison<'r> {
+pub(super) struct RerunComparison<'r> {
     recorded: &'r Value,
     ignored: &'r GlobSet,
     /// The file of the metrics.
     metrics: &'r str,
-    rows: Vec<Compared>,
+    rows: Vec<RerunRow>,
     notes: Vec<String>,
     /// Things that are not the same.
     differing: usize,
@@ -27,7 +27,7 @@ pub(super) struct Comparison<'r> {
 }
 
 /// One file or metric of one rerun.
-struct Compared {
+struct RerunRow {
     agent: String,
     sweep: String,
     kind: &'static str,
@@ -37,7 +37,7 @@ struct Compared {
     now: Value,
 }
 
-impl<'r> Comparison<'r> {
+impl<'r> RerunComparison<'r> {
     pub(super) fn of(recorded: &'r Value, ignored: &'r GlobSet, metrics: &'r str) -> Self {
         let (rows, notes) = (Vec::new(), Vec::new());
         Self { recorded, ignored, metrics, rows, notes, differing: 0, same: 0, failed: 0 }
@@ -66,7 +66,7 @@ impl<'r> Comparison<'r> {
             }
             let (recorded, now) = (recorded.unwrap_or_default(), now.unwrap_or_default());
             let (agent, sweep) = (agent.clone(), sweep.to_owned());
-            self.rows.push(Compared { agent, sweep, kind, name, verdict, recorded, now });
+            self.rows.push(RerunRow { agent, sweep, kind, name, verdict, recorded, now });
         }
         if self.differing > before {
             self.notes.extend(explanations(self.recorded, now));
@@ -78,7 +78,7 @@ impl<'r> Comparison<'r> {
         self.failed += 1;
         let on = chosen.as_ref().map(|agent| format!("on agent {agent} ")).unwrap_or_default();
         self.notes.push(format!("{on}{why}"));
-        self.rows.push(Compared {
+        self.rows.push(RerunRow {
             agent: chosen.unwrap_or_default(),
             sweep: sweep.to_owned(),
             kind: "job",
@@ -90,7 +90,7 @@ impl<'r> Comparison<'r> {
     }
 
     /// Prints all of it; fails if anything is not the same.
-    pub(super) fn print(self, format: Format) -> Result<(), Error> {
+    pub(super) fn print(self, format: OutputFormat) -> Result<(), Error> {
         let columns = vec![
             Column::always("agent"),
             Column::always("kind"),
@@ -101,7 +101,7 @@ impl<'r> Comparison<'r> {
             Column::wide("sweep"),
         ];
         let cell = |value: &Value, kind: &str| match value.as_str().and_then(|text| text.get(..SHOWN)) {
-            Some(digits) if kind == "file" && format == Format::Table => Cell::text(digits),
+            Some(digits) if kind == "file" && format == OutputFormat::Table => Cell::text(digits),
             _ => Cell::from(value),
         };
         let rows = self.rows.iter().map(|row| {
@@ -146,22 +146,22 @@ impl<'r> Comparison<'r> {
     }
 }
 
-type Named = BTreeMap<String, Value>;
-type Pair = (&'static str, String, Option<Value>, Option<Value>);
+type ValuesByName = BTreeMap<String, Value>;
+type ValuePair = (&'static str, String, Option<Value>, Option<Value>);
 
 /// SHA-256 by path.
-fn files(record: &Value) -> Named {
+fn files(record: &Value) -> ValuesByName {
     let files = record["files"].as_array().into_iter().flatten();
     files.map(|file| (words::text(&file["path"]), file["sha256"].clone())).collect()
 }
 
-fn metrics(record: &Value) -> Named {
+fn metrics(record: &Value) -> ValuesByName {
     let metrics = record["metrics"].as_object().into_iter().flatten();
     metrics.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn pairs(recorded: Named, mut now: Named, kind: &'static str) -> Vec<Pair> {
-    let mut found: Vec<Pair> = Vec::with_capacity(recorded.len());
+fn pairs(recorded: ValuesByName, mut now: ValuesByName, kind: &'static str) -> Vec<ValuePair> {
+    let mut found: Vec<ValuePair> = Vec::with_capacity(recorded.len());
     for (name, value) in recorded {
         let other = now.remove(&name);
         found.push((kind, name, Some(value), other));

@@ -10,7 +10,7 @@ use bt_proto::{convert, v1};
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::compare::Comparison;
+use self::compare::RerunComparison;
 use super::results::{globs, record};
 use super::submit;
 use crate::client::Client;
@@ -99,7 +99,7 @@ impl Rerun {
             }
             return submit::print_unless_told(&submitted, self.output.output);
         };
-        let mut comparison = Comparison::of(&recorded, &ignored, &again.manifest.metrics);
+        let mut comparison = RerunComparison::of(&recorded, &ignored, &again.manifest.metrics);
         for (agent, submitted) in runs {
             let name = agent.map(|agent| agent.name.clone());
             match wait::until_published(&client, &submitted).await {
@@ -209,7 +209,7 @@ impl Again {
         }
     }
 
-    /// Why an agent can't run the job, as far as that can be said here.
+    /// Why an agent can't run the job, if that can be known here.
     fn misfit(&self, agent: &v1::Agent) -> Option<String> {
         if agent.state != "ready" {
             return Some(format!("it is {}", agent.state));

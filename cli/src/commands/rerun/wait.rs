@@ -5,7 +5,7 @@ use std::time::Duration;
 use bt_proto::v1;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Client, Shown};
+use crate::client::{Client, SweepReport};
 use crate::error::Error;
 use crate::output::{say, words};
 
@@ -59,7 +59,7 @@ async fn watch(client: &Client, submitted: &v1::SubmitReply) -> Result<(), Error
     }
 }
 
-fn failure(shown: &Shown) -> Result<String, Error> {
+fn failure(shown: &SweepReport) -> Result<String, Error> {
     let reason = shown.failures.first().map(|failures| words::reason(failures.reason.clone())).transpose()?;
     Ok(match reason.flatten() {
         Some(reason) => format!("it failed: {reason}; see btctl logs {}", shown.sweep.id),
@@ -67,7 +67,7 @@ fn failure(shown: &Shown) -> Result<String, Error> {
     })
 }
 
-fn reasons(shown: &Shown) -> String {
+fn reasons(shown: &SweepReport) -> String {
     let noted = shown.progressing.iter().filter(|attempt| !attempt.note.is_empty());
     let noted = noted.map(|attempt| format!("agent {}: {}", attempt.agent, attempt.note));
     // Skip agents that were not requested.

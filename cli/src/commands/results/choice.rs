@@ -11,13 +11,13 @@ use crate::target::Target;
 
 /// `SWEEP`, `SWEEP/17` or `SWEEP/17/stats.pkl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct ResultPath {
     pub(super) target: Target,
     /// A file of the job, or a directory of it.
     pub(super) path: Option<String>,
 }
 
-impl FromStr for Wanted {
+impl FromStr for ResultPath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -102,10 +102,10 @@ mod tests {
 
     #[test]
     fn one_file_can_be_named() {
-        let wanted = |text: &str| text.parse::<Wanted>();
+        let wanted = |text: &str| text.parse::<ResultPath>();
         let target = Target { sweep: "sma".into(), job: Some(17) };
-        assert_eq!(wanted("sma/17"), Ok(Wanted { target: target.clone(), path: None }));
-        assert_eq!(wanted("sma/17/a/b.pkl"), Ok(Wanted { target, path: Some("a/b.pkl".into()) }));
+        assert_eq!(wanted("sma/17"), Ok(ResultPath { target: target.clone(), path: None }));
+        assert_eq!(wanted("sma/17/a/b.pkl"), Ok(ResultPath { target, path: Some("a/b.pkl".into()) }));
         for wrong in ["sma/17/", "sma/x/a.pkl", "", "/1/a"] {
             assert!(wanted(wrong).is_err(), "{wrong}");
         }

@@ -4,15 +4,15 @@ use bt_proto::v1;
 use bt_store::Decoder;
 use tonic::Streaming;
 
-use super::fetch::Broken;
+use super::fetch::DownloadError;
 use crate::error::Error;
 
 /// A file's content.
-pub(super) struct Content {
+pub(super) struct FileContent {
     /// What it is called, for people.
     name: String,
     replies: Streaming<v1::DownloadReply>,
-    /// What came last and is not decoded yet.
+    /// What was received last and is not decoded yet.
     rest: Vec<u8>,
     taken: usize,
     /// None where it is stored as it is.
@@ -21,7 +21,7 @@ pub(super) struct Content {
     offset: Option<u64>,
 }
 
-impl Content {
+impl FileContent {
     pub(super) fn new(name: String, replies: Streaming<v1::DownloadReply>) -> Self {
         Self { name, replies, rest: Vec::new(), taken: 0, decoder: None, offset: None }
     }
@@ -32,9 +32,10 @@ impl Content {
     }
 
     /// The next piece; none at the end. Data that is not what it says is an error.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, DownloadError> {
         let name = &self.name;
-        let damaged = |error| Broken::Here(Error::Failed(format!("{name} is damaged in the store: {error}")));
+        let damaged =
+            |error| DownloadError::Disk(Error::Failed(format!("{name} is damaged in the store: {error}")));
         loop {
             if let Some(decoder) = &mut self.decoder {
                 let mut input = &self.rest[self.taken..];

@@ -17,9 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
 use tonic::Status;
 
 use super::File;
-use super::content::Content;
-use crate::client::{Client, is_broken_off, waits};
-use crate::error::Error;
+use super::content::FileContent;
+use crate::client::{Client, waits};
+use crate::error::{Error, is_broken_off};
 use crate::output::words;
 
 /// Bytes that are read, and written, at once.
@@ -31,7 +31,7 @@ const PARTS: &str = ".btctl-parts";
 
 /// What stands at a file's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum There {
+pub(super) enum Occupant {
     Nothing,
     /// The file itself.
     Same,
@@ -41,7 +41,7 @@ pub(super) enum There {
 
 /// A directory that files are fetched into; no other run fetches into it meanwhile.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct FetchDir {
     dir: PathBuf,
     /// How many jobs the sweep has.
     jobs: u32,
@@ -49,7 +49,7 @@ pub(super) struct Place {
     _lock: std::fs::File,
 }
 
-impl Place {
+impl FetchDir {
     pub(super) fn open(dir: &Path, jobs: u32) -> Result<Self, Error> {
         let parts = dir.join(PARTS);
         std::fs::create_dir_all(&parts).map_err(|error| failed(&parts, &error))?;
@@ -76,20 +76,20 @@ impl Place {
     }
 
     /// Looks at what stands where the file belongs. What is not published is fetched again: its job may write it anew.
-    pub(super) async fn look(&self, file: &File) -> Result<There, Error> {
+    pub(super) async fn look(&self, file: &File) -> Result<Occupant, Error> {
         let path = self.of(file)?;
-        let Some(sha256) = &file.sha256 else { return Ok(There::Nothing) };
+        let Some(sha256) = &file.sha256 else { return Ok(Occupant::Nothing) };
         let there = match fs::symlink_metadata(&path).await {
             Ok(metadata) if metadata.is_file() && metadata.len() == file.size => fs::File::open(&path).await,
-            Ok(_) => return Ok(There::Other),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(There::Nothing),
+            Ok(_) => return Ok(Occupant::Other),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nothing),
             // A part of its path is a file.
-            Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(There::Other),
+            Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(Occupant::Other),
             Err(error) => return Err(failed(&path, &error)),
         };
         let mut there = there.map_err(|error| failed(&path, &error))?;
         let (_, hash) = hash(&mut there).await.map_err(|error| failed(&path, &error))?;
-        Ok(if words::hex(&hash.finalize()) == *sha256 { There::Same } else { There::Other })
+        Ok(if words::hex(&hash.finalize()) == *sha256 { Occupant::Same } else { Occupant::Other })
     }
 
     /// True if the file system takes two names for one that differ only in case.
@@ -107,7 +107,7 @@ impl Place {
         stat.f_bavail.checked_mul(stat.f_frsize)
     }
 
-    /// Where the file grows: the same place whenever it is fetched, and that of no other.
+    /// Where the file grows: the same place whenever it is fetched, and no other file's.
     pub(super) fn part(&self, file: &File) -> PathBuf {
         let name = words::hex(&Sha256::digest(&file.path)[..8]);
         let content = file.sha256.as_deref().and_then(|hash| hash.get(..16)).unwrap_or("unpublished");
@@ -136,12 +136,12 @@ pub(super) struct Fetch<'a> {
     pub(super) client: &'a Client,
     /// Its id.
     pub(super) sweep: &'a str,
-    pub(super) place: &'a Place,
+    pub(super) place: &'a FetchDir,
     pub(super) bar: &'a ProgressBar,
 }
 
 /// A file that has come so far.
-struct Part {
+struct PartialFile {
     path: PathBuf,
     out: BufWriter<fs::File>,
     size: u64,
@@ -156,7 +156,7 @@ impl Fetch<'_> {
             fs::create_dir_all(parent).await.map_err(|error| failed(parent, &error))?;
         }
         let path = self.place.part(file);
-        let mut part = Part::open(path).await?;
+        let mut part = PartialFile::open(path).await?;
         if part.size > file.size || file.sha256.is_none() {
             part.begin_anew().await?;
         }
@@ -179,7 +179,7 @@ impl Fetch<'_> {
                 file.job, file.path, file.size
             )));
         }
-        // A running job may have stored it anew since it was listed. A compressed one that is cut off is told by itself.
+        // A running job may have stored it anew since it was listed. A compressed one that is cut off is noticed anyway.
         let is_fixed =
             file.sha256.is_none() && !file.compressed && !file.state.is_some_and(AttemptState::is_live);
         if is_fixed && part.size != file.size {
@@ -192,7 +192,7 @@ impl Fetch<'_> {
     }
 
     /// Fetches what is missing, and asks again when the connection breaks off.
-    async fn fill(&self, file: &File, part: &mut Part) -> Result<(), Error> {
+    async fn fill(&self, file: &File, part: &mut PartialFile) -> Result<(), Error> {
         let rise = || waits(TRIES).build();
         let mut pauses = rise();
         loop {
@@ -203,8 +203,8 @@ impl Fetch<'_> {
             part.out.flush().await.map_err(|error| failed(&part.path, &error))?;
             match came {
                 Ok(()) => return Ok(()),
-                Err(Broken::Here(error)) => return Err(error),
-                Err(Broken::There(status)) if is_broken_off(&status) => {
+                Err(DownloadError::Disk(error)) => return Err(error),
+                Err(DownloadError::Coordinator(status)) if is_broken_off(&status) => {
                     self.client.leave(asked);
                     if part.size > before {
                         pauses = rise();
@@ -212,16 +212,16 @@ impl Fetch<'_> {
                     let Some(pause) = pauses.next() else { return Err((*status).into()) };
                     tokio::time::sleep(pause).await;
                     if file.sha256.is_none() {
-                        // It may be another file by now, and nobody could tell.
+                        // It may be another file by now, and the difference would not be noticed.
                         part.begin_anew().await?;
                     }
                 }
-                Err(Broken::There(status)) => return Err((*status).into()),
+                Err(DownloadError::Coordinator(status)) => return Err((*status).into()),
             }
         }
     }
 
-    async fn pieces(&self, file: &File, part: &mut Part) -> Result<(), Broken> {
+    async fn pieces(&self, file: &File, part: &mut PartialFile) -> Result<(), DownloadError> {
         let request = v1::DownloadRequest {
             sweep: self.sweep.to_owned(),
             job: file.job,
@@ -230,7 +230,7 @@ impl Fetch<'_> {
             offset: part.size,
         };
         let name = format!("job {}: {}", file.job, file.path);
-        let mut content = Content::new(name, self.client.download(request).await?);
+        let mut content = FileContent::new(name, self.client.download(request).await?);
         // Some files can only be sent from their beginning.
         let mut known = None;
         while let Some(data) = content.next().await? {
@@ -245,26 +245,26 @@ impl Fetch<'_> {
 }
 
 /// Why no more of a file comes.
-pub(super) enum Broken {
+pub(super) enum DownloadError {
     /// The disk.
-    Here(Error),
+    Disk(Error),
     /// The coordinator, or the way to it.
-    There(Box<Status>),
+    Coordinator(Box<Status>),
 }
 
-impl From<Status> for Broken {
+impl From<Status> for DownloadError {
     fn from(status: Status) -> Self {
-        Self::There(Box::new(status))
+        Self::Coordinator(Box::new(status))
     }
 }
 
-impl From<Error> for Broken {
+impl From<Error> for DownloadError {
     fn from(error: Error) -> Self {
-        Self::Here(error)
+        Self::Disk(error)
     }
 }
 
-impl Part {
+impl PartialFile {
     /// Takes up what an earlier run has left.
     async fn open(path: PathBuf) -> Result<Self, Error> {
         let file =

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::choice::{Patterns, Wanted, choose};
-use super::fetch::{Fetch, Place, There};
+use super::choice::{Patterns, ResultPath, choose};
+use super::fetch::{Fetch, FetchDir, Occupant};
 use super::many;
 use super::partial::{Which, keep_apart, tell};
-use super::{File, Key, Listed, files};
-use crate::batch::Batch;
+use super::{File, FileKey, FileList, files};
+use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::error::Error;
 use crate::files;
@@ -36,7 +36,7 @@ Files that already exist with the right SHA-256 are not fetched again, and an in
 stopped. If a file is missing or damaged in the store, it is listed, all others are fetched, and the exit code is 1. \
 If a file already exists with other content, nothing is written, unless --overwrite is given.";
 
-/// Fetch published results into DIR/<job>/; each file's SHA-256 is verified before it gets its name. With --partial,
+/// Fetch published results into DIR/JOB/; each file's SHA-256 is verified before it gets its name. With --partial,
 /// fetch files that unpublished attempts have stored; these have no SHA-256, only a size, and none if they are
 /// compressed.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,7 +44,7 @@ If a file already exists with other content, nothing is written, unless --overwr
 pub(crate) struct Get {
     /// Sweep, job, or a file or directory of a job.
     #[arg(value_name = "SWEEP[/JOB[/PATH]]")]
-    wanted: Wanted,
+    wanted: ResultPath,
     /// Directory to fetch into; made if it is missing.
     #[arg(short, long, value_name = "DIR", value_parser = files::directory)]
     dir: PathBuf,
@@ -76,7 +76,7 @@ impl Get {
         let shown = client.show(&self.wanted.target.sweep).await?;
         // By its id from now on: a newer sweep may take the name meanwhile.
         let target = Target { sweep: shown.sweep.id.clone(), job: self.wanted.target.job };
-        let Listed { files, unlisted } = files(&client, &target, &self.which).await?;
+        let FileList { files, unlisted } = files(&client, &target, &self.which).await?;
         if files.is_empty() && unlisted.is_empty() {
             let what = match target.job {
                 Some(job) => format!("job {job} of sweep {}", shown.sweep.name),
@@ -91,9 +91,9 @@ impl Get {
         let files = choose(files, self.wanted.path.as_deref(), &self.patterns, &shown.sweep.name)?;
         let jobs = words::total(&shown.counts);
         keep_apart(&self.dir, &target.sweep, jobs, &files).await?;
-        let place = Place::open(&self.dir, jobs)?;
+        let place = FetchDir::open(&self.dir, jobs)?;
         self.check_names(&place, &files)?;
-        let mut batch = Batch::of_found(files.len() + unlisted.len());
+        let mut batch = BatchOutcome::of_found(files.len() + unlisted.len());
         for (attempt, error) in unlisted {
             batch.note(&attempt, Err::<(), _>(error))?;
         }
@@ -152,19 +152,19 @@ impl Get {
     /// written; those whose place can't be read are lost.
     async fn missing<'f>(
         &self,
-        place: &Place,
+        place: &FetchDir,
         files: &'f [File],
-        batch: &mut Batch,
-        lost: &mut HashSet<Key<'f>>,
+        batch: &mut BatchOutcome,
+        lost: &mut HashSet<FileKey<'f>>,
     ) -> Result<Vec<&'f File>, Error> {
         let mut looked = stream::iter(files).map(async |file| (file, place.look(file).await));
         let mut looked = std::pin::pin!(looked.by_ref().buffered(AT_ONCE));
         let (mut missing, mut other) = (Vec::new(), Vec::new());
         while let Some((file, there)) = looked.next().await {
             match batch.note(&file.to_string(), there)? {
-                Some(There::Same) => {}
-                Some(There::Nothing) => missing.push(file),
-                Some(There::Other) => {
+                Some(Occupant::Same) => {}
+                Some(Occupant::Nothing) => missing.push(file),
+                Some(Occupant::Other) => {
                     missing.push(file);
                     other.push(file);
                 }
@@ -187,7 +187,7 @@ impl Get {
     }
 
     /// Refuses names that the file system can't tell apart.
-    fn check_names(&self, place: &Place, files: &[File]) -> Result<(), Error> {
+    fn check_names(&self, place: &FetchDir, files: &[File]) -> Result<(), Error> {
         let Some((one, other)) = differ_in_case(files) else { return Ok(()) };
         match place.folds_case()? {
             false => Ok(()),

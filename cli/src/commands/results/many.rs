@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::File;
 use super::fetch::Fetch;
-use crate::client::is_broken_off;
+use crate::error::is_broken_off;
 use crate::output::words;
 
 /// Bytes of a file that is fetched so; a coordinator leaves out what takes more in the store.
@@ -43,7 +43,7 @@ pub(super) fn split<'f>(files: &[&'f File]) -> (Vec<Request<'f>>, Vec<&'f File>)
     (requests, alone)
 }
 
-/// A file that came whole, and where it goes.
+/// A file that was received whole, and where it goes.
 struct Whole {
     part: PathBuf,
     target: PathBuf,

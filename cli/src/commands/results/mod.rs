@@ -22,12 +22,12 @@ use partial::Which;
 use tokio_stream::StreamExt;
 use tonic::{Code, Streaming};
 
-use self::content::Content;
-use self::fetch::Broken;
-use crate::batch::Batch;
-use crate::client::{Client, is_broken_off, waits};
+use self::content::FileContent;
+use self::fetch::DownloadError;
+use crate::batch::BatchOutcome;
+use crate::client::{Client, waits};
 use crate::documents::{Json, Output};
-use crate::error::Error;
+use crate::error::{Error, is_broken_off};
 use crate::output::{Cell, Column, ListArgs, Printer, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
@@ -89,11 +89,11 @@ impl Ls {
             }
         }
         if self.which.partial {
-            let Listed { files, unlisted } = files(&client, &self.target, &self.which).await?;
+            let FileList { files, unlisted } = files(&client, &self.target, &self.which).await?;
             partial::tell(&files);
             let rows = files.into_iter().map(row).collect::<Result<_, _>>()?;
             View { columns, rows }.print(&self.output)?;
-            let mut batch = Batch::of_found(unlisted.len());
+            let mut batch = BatchOutcome::of_found(unlisted.len());
             for (attempt, error) in unlisted {
                 batch.note(&attempt, Err::<(), _>(error))?;
             }
@@ -149,8 +149,8 @@ struct File {
     state: Option<AttemptState>,
 }
 
-/// A file's job and path, by which it is told apart.
-type Key<'f> = (u32, &'f str);
+/// A file's job and path, which identify it.
+type FileKey<'f> = (u32, &'f str);
 
 impl fmt::Display for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,7 +165,7 @@ impl File {
         Self { job, attempt: 1, path: path.to_owned(), size: 0, compressed: false, sha256: None, state: None }
     }
 
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> FileKey<'_> {
         (self.job, &self.path)
     }
 
@@ -197,16 +197,16 @@ async fn list(client: &Client, target: &Target, which: &Which) -> Result<Streami
 
 /// Files, and the attempts whose files can't be listed, each with the reason.
 #[derive(Debug, Default)]
-struct Listed {
+struct FileList {
     files: Vec<File>,
     unlisted: Vec<(String, Error)>,
 }
 
 /// All files; asked for again if the list breaks off.
-async fn files(client: &Client, target: &Target, which: &Which) -> Result<Listed, Error> {
+async fn files(client: &Client, target: &Target, which: &Which) -> Result<FileList, Error> {
     let all = || async {
         let mut outputs = list(client, target, which).await?;
-        let mut listed = Listed::default();
+        let mut listed = FileList::default();
         while let Some(output) = outputs.next().await {
             let output = output.map_err(Error::broken_off)?;
             if output.fault.is_empty() {
@@ -230,7 +230,7 @@ pub(super) async fn content(
 ) -> Result<Option<Vec<u8>>, Error> {
     let name = format!("job {}: {}", request.job, request.path);
     let read = || async {
-        let mut content = Content::new(name.clone(), client.download(request.clone()).await?);
+        let mut content = FileContent::new(name.clone(), client.download(request.clone()).await?);
         let mut all = Vec::new();
         while all.len() <= most
             && let Some(data) = content.next().await?
@@ -239,11 +239,11 @@ pub(super) async fn content(
         }
         Ok(all)
     };
-    let may_pass = |broken: &Broken| matches!(broken, Broken::There(status) if is_broken_off(status));
+    let may_pass = |broken: &DownloadError| matches!(broken, DownloadError::Coordinator(status) if is_broken_off(status));
     match read.retry(waits(RETRIES)).when(may_pass).await {
         Ok(all) => Ok(Some(all)),
-        Err(Broken::There(status)) if status.code() == Code::NotFound => Ok(None),
-        Err(Broken::There(status)) => Err((*status).into()),
-        Err(Broken::Here(error)) => Err(error),
+        Err(DownloadError::Coordinator(status)) if status.code() == Code::NotFound => Ok(None),
+        Err(DownloadError::Coordinator(status)) => Err((*status).into()),
+        Err(DownloadError::Disk(error)) => Err(error),
     }
 }

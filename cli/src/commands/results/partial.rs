@@ -14,7 +14,7 @@ use crate::output::say;
 /// Which files are meant.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Which {
-    /// Files of unfinished, failed and lost attempts instead of results: for each job without a result, those of its
+    /// Files of unfinished, failed and lost attempts instead of results: for each job without a result, the
     /// latest attempt that stored any.
     #[arg(long)]
     pub(super) partial: bool,

@@ -1,4 +1,4 @@
-//! `btctl results show`: how one result came about.
+//! `btctl results show`: the provenance of one result.
 
 use bt_model::parameters::read_value;
 use serde_json::Value;

@@ -345,6 +345,18 @@ mod tests {
         flags: ManifestFlags,
     }
 
+    #[test]
+    fn every_flag_is_that_of_a_key() {
+        let mut of_keys = std::collections::BTreeSet::new();
+        bt_model::manifest::schema(|flag| {
+            assert!(of_keys.insert(flag.to_owned()), "{flag} is that of two keys");
+            None
+        });
+        let command = <Line as clap::CommandFactory>::command();
+        let flags = command.get_arguments().filter_map(clap::Arg::get_long).map(str::to_owned);
+        assert_eq!(flags.collect::<std::collections::BTreeSet<_>>(), of_keys);
+    }
+
     fn draft(args: &[&str]) -> Result<Draft, String> {
         let line = Line::try_parse_from([&["submit", "--image", "x:1"], args].concat());
         line.map_err(|error| error.to_string())?.flags.draft().map_err(|error| error.to_string())

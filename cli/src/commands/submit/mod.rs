@@ -13,7 +13,7 @@ use std::path::Path;
 
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
-use bt_model::manifest::{Draft, Format as ManifestFormat, Manifest, csv_rows};
+use bt_model::manifest::{Draft, Format, Manifest, csv_rows};
 use bt_proto::v1::{self, submit_request};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ use crate::client::Client;
 use crate::documents::{Json, PlannedJob, Submitted};
 use crate::error::Error;
 use crate::files;
-use crate::output::{self, Cell, Column, Form, Format, ListArgs, Printer, Row, Ticker, View};
+use crate::output::{self, Cell, Column, Form, ListArgs, OutputFormat, Printer, Row, Ticker, View};
 use crate::settings::Settings;
 
 /// Rows of parameters in one message.
@@ -144,13 +144,13 @@ impl Submit {
                 reuse::tell(&client, &submitted).await;
             }
             let waited = wait::wait(&client, &submitted.id, &submitted.name).await;
-            if self.output.format() != Format::Table {
+            if self.output.format() != OutputFormat::Table {
                 self.print(&client, &submitted).await?;
             }
             return waited;
         }
         match self.output.format() {
-            Format::Table | Format::Wide => {
+            OutputFormat::Table | OutputFormat::Wide => {
                 tell(&submitted);
                 if self.reuse {
                     reuse::tell(&client, &submitted).await;
@@ -167,7 +167,7 @@ impl Submit {
     }
 
     async fn print(&self, client: &Client, submitted: &v1::SubmitReply) -> Result<(), Error> {
-        let reuse = match self.reuse && self.output.format() == Format::Json {
+        let reuse = match self.reuse && self.output.format() == OutputFormat::Json {
             true => reuse::known(client, &submitted.id).await,
             false => None,
         };
@@ -192,16 +192,16 @@ pub(crate) fn tell(submitted: &v1::SubmitReply) {
         jobs => format!("{jobs} jobs"),
     };
     let queued = match submitted.existed {
-        true => "was queued before, with the same idempotency key",
-        false => "is queued",
+        true => "queued before, with the same idempotency key",
+        false => "queued",
     };
-    output::say(&format!("sweep {} ({}): {count}; it {queued}", submitted.name, submitted.id));
+    output::say(&format!("sweep {} ({}): {count} {queued}", submitted.name, submitted.id));
 }
 
-/// Prints what a script wants to know; people have been told.
-pub(crate) fn print_unless_told(submitted: &v1::SubmitReply, format: Format) -> Result<(), Error> {
+/// Prints what a script wants to know; people have read it already.
+pub(crate) fn print_unless_told(submitted: &v1::SubmitReply, format: OutputFormat) -> Result<(), Error> {
     match format {
-        Format::Table | Format::Wide => Ok(()),
+        OutputFormat::Table | OutputFormat::Wide => Ok(()),
         format => print(submitted, None, format),
     }
 }
@@ -210,13 +210,13 @@ fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into
     let form = form.into();
     let v1::SubmitReply { id, name, jobs, existed } = submitted;
     match form.format() {
-        Format::Json => {
+        OutputFormat::Json => {
             let (id, name, jobs, existed) = (id.clone(), name.clone(), *jobs, *existed);
             let reuse = reuse.map(reuse::document);
             output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse })?)
         }
-        Format::Name => output::print(id),
-        Format::Table | Format::Wide | Format::Csv => {
+        OutputFormat::Name => output::print(id),
+        OutputFormat::Table | OutputFormat::Wide | OutputFormat::Csv => {
             let columns = ["id", "name", "jobs"].map(Column::always).into();
             let cells = vec![Cell::text(id), Cell::text(name), Cell::number(jobs)];
             View { columns, rows: vec![Row { cells, json: Json::none(), name: id.clone() }] }.print(form)
@@ -226,7 +226,7 @@ fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into
 
 fn read_manifest(path: &str) -> Result<Draft, Error> {
     let file = Path::new(path);
-    Ok(Manifest::parse(&files::read(file)?, ManifestFormat::of_path(path), &files::called(file))?)
+    Ok(Manifest::parse(&files::read(file)?, Format::of_path(path), &files::called(file))?)
 }
 
 /// Reads the rows that the draft names, and checks all of it. A file that a manifest names lies beside the manifest.
@@ -272,8 +272,8 @@ pub(crate) fn messages(manifest: &Manifest, header: v1::SubmitHeader) -> Vec<v1:
 fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result<(), Error> {
     let renderer = manifest.renderer()?;
     let all = jobs.len() as usize;
-    let shown = if form.format() == Format::Table { SHOWN_JOBS.min(all) } else { all };
-    let is_list = !matches!(form.format(), Format::Json | Format::Name);
+    let shown = if form.format() == OutputFormat::Table { SHOWN_JOBS.min(all) } else { all };
+    let is_list = !matches!(form.format(), OutputFormat::Json | OutputFormat::Name);
     let names = if is_list { parameter_names(jobs, shown) } else { Vec::new() };
     let mut printer = Printer::new(columns(&names), form)?;
     for (job, parameters) in jobs.iter().enumerate().take(shown) {
@@ -285,7 +285,7 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result
             cells.push(Cell::text(command_line(&rendered.command)));
         }
         let json = match form.format() {
-            Format::Json => Json::of(&PlannedJob {
+            OutputFormat::Json => Json::of(&PlannedJob {
                 job: job as u32,
                 params: parameters.as_map().clone(),
                 command: &rendered.command,

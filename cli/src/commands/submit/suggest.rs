@@ -8,7 +8,7 @@ use bt_proto::v1;
 use crate::client::Client;
 use crate::documents::{Json, Measured, SuggestedResources};
 use crate::error::Error;
-use crate::output::{self, Format, say};
+use crate::output::{self, OutputFormat, say};
 use crate::settings::Settings;
 
 /// Memory is asked for in steps of this many bytes, with a quarter above the largest peak.
@@ -18,7 +18,7 @@ const CPU_STEP: f64 = 0.25;
 
 /// What the jobs of a sweep used: the largest peak of memory, and cpu time by running time.
 #[derive(Debug, Default)]
-struct Used {
+struct UsedResources {
     jobs: u32,
     peak_memory_bytes: u64,
     /// Of the jobs that ran long enough to tell, the most that one used on average.
@@ -26,7 +26,7 @@ struct Used {
     seconds: f64,
 }
 
-impl Used {
+impl UsedResources {
     fn add(&mut self, job: &v1::Job) {
         let usage = job.usage.unwrap_or_default();
         let Some(peak) = usage.peak_memory_bytes else { return };
@@ -50,11 +50,11 @@ impl Used {
     }
 }
 
-pub(super) async fn suggest(settings: &Settings, sweep: &str, format: Format) -> Result<(), Error> {
+pub(super) async fn suggest(settings: &Settings, sweep: &str, format: OutputFormat) -> Result<(), Error> {
     let client = Client::connect(settings).await?;
     let request = v1::ListJobsRequest { sweep: sweep.to_owned(), ..v1::ListJobsRequest::default() };
     let mut jobs = client.jobs(request).await?;
-    let mut used = Used::default();
+    let mut used = UsedResources::default();
     while let Some(job) = jobs.next().await {
         used.add(&job?);
     }
@@ -64,7 +64,7 @@ pub(super) async fn suggest(settings: &Settings, sweep: &str, format: Format) ->
         )));
     }
     let (memory, cpus) = (ByteSize(used.memory()), used.cpus());
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         return output::print_json(&Json::of(&SuggestedResources {
             cpus,
             memory_bytes: used.memory(),
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_suggestion_leaves_room_and_is_round() {
-        let mut used = Used { peak_memory_bytes: 200 << 20, cpus: 0.62, ..Used::default() };
+        let mut used = UsedResources { peak_memory_bytes: 200 << 20, cpus: 0.62, ..UsedResources::default() };
         assert_eq!((used.memory() >> 20, used.cpus()), (256, 0.75));
         used.peak_memory_bytes = 1;
         used.cpus = 0.0;

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
 
 use super::reuse;
-use crate::client::{Client, Shown};
+use crate::client::{Client, SweepReport};
 use crate::error::Error;
 use crate::output::{reasons, say, terminal, words};
 
@@ -15,14 +15,14 @@ use crate::output::{reasons, say, terminal, words};
 const LOOK: Duration = Duration::from_millis(500);
 /// How often a line is written where there is no terminal.
 const LINE: Duration = Duration::from_secs(10);
-/// How long nothing may run before the reasons are told.
+/// How long nothing may run before the reasons are printed.
 const QUIET: Duration = Duration::from_secs(3);
 /// Reasons that a line names.
 const REASONS: usize = 3;
 /// How long the coordinator may be away.
 const AWAY: Duration = Duration::from_secs(600);
 
-/// Waits until every job has ended. Ctrl-C ends the waiting, not the sweep.
+/// Waits until every job is finished. Ctrl-C ends the waiting, not the sweep.
 pub(crate) async fn wait(client: &Client, id: &str, name: &str) -> Result<(), Error> {
     tokio::select! {
         ended = watch(client, id) => {
@@ -44,7 +44,7 @@ pub(crate) async fn wait(client: &Client, id: &str, name: &str) -> Result<(), Er
     }
 }
 
-async fn watch(client: &Client, id: &str) -> Result<Shown, Error> {
+async fn watch(client: &Client, id: &str) -> Result<SweepReport, Error> {
     let mut display = Display::new();
     let mut heard = Instant::now();
     loop {
@@ -92,7 +92,7 @@ impl Display {
         }
     }
 
-    fn update(&mut self, shown: &Shown) {
+    fn update(&mut self, shown: &SweepReport) {
         let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
         let ended = succeeded + failed + cancelled;
         let total = words::total(&shown.counts);
@@ -119,7 +119,7 @@ impl Display {
     }
 
     /// Says why nothing runs, or what the running jobs wait for, once.
-    fn tell_why_it_waits(&mut self, shown: &Shown) {
+    fn tell_why_it_waits(&mut self, shown: &SweepReport) {
         let noted = shown.progressing.iter().find(|attempt| !attempt.note.is_empty());
         if shown.counts.running > 0 && noted.is_none() {
             self.quiet = None;
@@ -169,8 +169,8 @@ impl Display {
     }
 }
 
-/// Says what the sweep came to.
-fn summarise(shown: &Shown) -> Result<(), Error> {
+/// Prints the sweep's outcome.
+fn summarise(shown: &SweepReport) -> Result<(), Error> {
     let address = words::address(&shown.sweep);
     let name = &shown.sweep.name;
     let v1::Counts { succeeded, failed, cancelled, .. } = shown.counts;

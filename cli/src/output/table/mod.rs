@@ -9,8 +9,9 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
+use super::cell::Cell;
 use super::terminal::shown;
-use super::{Cell, Column, View};
+use super::view::{Column, View};
 
 /// Characters that a cell shows in a table that is not wide.
 const LONGEST_CELL: usize = 60;

@@ -11,7 +11,7 @@ use super::clean;
 use super::user::{self, RunAs};
 use crate::error::Error;
 use crate::output::words;
-use crate::up::Place;
+use crate::state_dir::UpDir;
 
 /// A socket's path must be shorter than this, the file name included.
 const LONGEST_SOCKET: usize = 107;
@@ -31,7 +31,7 @@ pub(in crate::up) struct Server {
 
 impl Server {
     /// Finds the programs, and makes the directory for whoever is to run them.
-    pub(in crate::up) fn find(bin: Option<&Path>, place: &Place) -> Result<Self, Error> {
+    pub(in crate::up) fn find(bin: Option<&Path>, state_dir: &UpDir) -> Result<Self, Error> {
         let bin = match bin {
             Some(bin) if bin.join("postgres").exists() => bin.to_owned(),
             Some(bin) => {
@@ -45,7 +45,7 @@ impl Server {
                 )
             })?,
         };
-        let dir = place.postgres_dir();
+        let dir = state_dir.postgres_dir();
         let owner = user::unprivileged()?;
         make_dir(&dir, owner)?;
         let own_sockets = dir.join("socket");

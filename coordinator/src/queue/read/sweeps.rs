@@ -42,7 +42,7 @@ pub(crate) struct SweepRow {
     pub(crate) pause_reason: String,
     /// Its first jobs, which run before the others, and whether they have succeeded.
     pub(crate) canary: Option<(u32, bool)>,
-    /// Jobs in each state, in the order of [`JobState::ALL`].
+    /// Jobs in each state, in the order of `JobState::ALL`.
     pub(crate) counts: [u32; 5],
     /// When the last job ended so far.
     pub(crate) finished: Option<Timestamp>,

@@ -2,20 +2,20 @@
 
 use serde_json::value::RawValue;
 
-use super::lines::Lines;
-use super::{Entry, Kind, Node};
+use super::lines::TextLines;
+use super::{MapEntry, NodeKind, TextNode};
 use crate::json_object::Fields;
-use crate::manifest::error::{Error, Place};
+use crate::manifest::error::{Error, TextPlace};
 use crate::scalar;
 
 /// Deeper nesting is refused; a manifest needs five levels.
 const MAX_DEPTH: usize = 32;
 
-pub(super) fn parse(lines: &Lines<'_>) -> Result<Node, Error> {
+pub(super) fn parse(lines: &TextLines<'_>) -> Result<TextNode, Error> {
     let raw: &RawValue = serde_json::from_str(lines.text()).map_err(|error| {
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(bare, _)| bare);
-        Error::new(message).or_at(Some(&Place {
+        Error::new(message).or_at(Some(&TextPlace {
             origin: lines.origin().clone(),
             line: u32::try_from(error.line()).ok(),
             column: u32::try_from(error.column()).ok(),
@@ -25,7 +25,7 @@ pub(super) fn parse(lines: &Lines<'_>) -> Result<Node, Error> {
 }
 
 /// The value and all that is in it; the text was found to be JSON before.
-fn node(lines: &Lines<'_>, raw: &RawValue, depth: usize) -> Result<Node, Error> {
+fn node(lines: &TextLines<'_>, raw: &RawValue, depth: usize) -> Result<TextNode, Error> {
     let text = raw.get();
     let start = start_of(lines, text);
     let place = lines.place(start);
@@ -42,28 +42,28 @@ fn node(lines: &Lines<'_>, raw: &RawValue, depth: usize) -> Result<Node, Error> 
         Some(b'[') => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(unreadable)?;
             let items = items.into_iter().map(|item| node(lines, item, depth + 1));
-            (Kind::List(items.collect::<Result<_, _>>()?), false)
+            (NodeKind::List(items.collect::<Result<_, _>>()?), false)
         }
-        Some(b'"') => (Kind::Text(serde_json::from_str(text).map_err(unreadable)?), false),
-        Some(b't') => (Kind::Bool(true), true),
-        Some(b'f') => (Kind::Bool(false), true),
-        Some(b'n') => (Kind::Null, true),
+        Some(b'"') => (NodeKind::Text(serde_json::from_str(text).map_err(unreadable)?), false),
+        Some(b't') => (NodeKind::Bool(true), true),
+        Some(b'f') => (NodeKind::Bool(false), true),
+        Some(b'n') => (NodeKind::Null, true),
         _ => {
             let number = scalar::number(text).ok_or_else(|| {
                 let short: String = text.chars().take(40).collect();
                 fails(format!("the number {short} is too large for 64 bits; write it as a text, in quotes"))
             })?;
             let kind = match (number.as_i64(), number.as_f64()) {
-                (Some(int), _) => Kind::Int(int),
-                (None, float) => Kind::Float(float.unwrap_or_default()),
+                (Some(int), _) => NodeKind::Int(int),
+                (None, float) => NodeKind::Float(float.unwrap_or_default()),
             };
             (kind, true)
         }
     };
-    Ok(Node { place, kind, written: is_word.then(|| text.to_owned()) })
+    Ok(TextNode { place, kind, written: is_word.then(|| text.to_owned()) })
 }
 
-fn map(lines: &Lines<'_>, fields: Vec<(String, &RawValue)>, depth: usize) -> Result<Kind, Error> {
+fn map(lines: &TextLines<'_>, fields: Vec<(String, &RawValue)>, depth: usize) -> Result<NodeKind, Error> {
     let mut entries = Vec::with_capacity(fields.len());
     let mut names = std::collections::HashSet::with_capacity(fields.len());
     for (name, raw) in fields {
@@ -72,13 +72,13 @@ fn map(lines: &Lines<'_>, fields: Vec<(String, &RawValue)>, depth: usize) -> Res
             let message = format!("the key `{name}` stands twice; leave one of them out");
             return Err(Error::new(message).or_at(Some(&place)));
         }
-        entries.push(Entry { name, place, node: node(lines, raw, depth + 1)? });
+        entries.push(MapEntry { name, place, node: node(lines, raw, depth + 1)? });
     }
-    Ok(Kind::Map(entries))
+    Ok(NodeKind::Map(entries))
 }
 
 /// Where a part of the text begins in it: both are slices of the same bytes.
-fn start_of(lines: &Lines<'_>, part: &str) -> usize {
+fn start_of(lines: &TextLines<'_>, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(lines.text().as_ptr() as usize)
 }
 

@@ -8,41 +8,42 @@ mod yaml_map;
 
 use std::sync::Arc;
 
-use self::lines::Lines;
-use super::Format;
-use super::error::{Error, Place};
+use self::lines::TextLines;
+use super::error::{Error, TextPlace};
+pub(super) use super::format::Format;
+use super::format::utf8;
 
 /// A longer manifest is refused; parameters by the million belong into a file of their own.
 pub(super) const MAX_TEXT: usize = 64 << 20;
 
 /// One value of the text.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) kind: Kind,
-    /// The value as it was written: `1.10` stays `1.10`. Of texts, only those of YAML that have no quotes.
+pub(super) struct TextNode {
+    pub(super) place: TextPlace,
+    pub(super) kind: NodeKind,
+    /// The value as it was written: `1.10` stays `1.10`. Of texts, only YAML's without quotes have it.
     pub(super) written: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Null,
     Bool(bool),
     Int(i64),
     Float(f64),
     Text(String),
-    List(Vec<Node>),
-    Map(Vec<Entry>),
+    List(Vec<TextNode>),
+    Map(Vec<MapEntry>),
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct MapEntry {
     pub(super) name: String,
-    pub(super) place: Place,
-    pub(super) node: Node,
+    pub(super) place: TextPlace,
+    pub(super) node: TextNode,
 }
 
-impl Node {
+impl TextNode {
     /// Parses a whole text.
     pub(super) fn parse(text: &[u8], format: Format, origin: &str) -> Result<Self, Error> {
         if text.len() > MAX_TEXT {
@@ -52,14 +53,14 @@ impl Node {
             );
             return Err(Error::new(message).or_in(origin));
         }
-        let text = super::utf8(text, origin)?;
+        let text = utf8(text, origin)?;
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let origin: Arc<str> = origin.into();
         match format {
             Format::Yaml => yaml::parse(text, &origin),
-            Format::Toml => toml::parse(&Lines::new(text, &origin)),
-            Format::Json => json::parse(&Lines::new(text, &origin)),
+            Format::Toml => toml::parse(&TextLines::new(text, &origin)),
+            Format::Json => json::parse(&TextLines::new(text, &origin)),
         }
     }
 
@@ -71,16 +72,16 @@ impl Node {
     /// What it is, for errors that expected something else.
     pub(super) fn describe(&self) -> String {
         match &self.kind {
-            Kind::Null => "nothing".to_owned(),
-            Kind::Bool(value) => format!("`{value}`"),
-            Kind::Int(value) => format!("the number {value}"),
-            Kind::Float(value) => format!("the number {value}"),
-            Kind::Text(text) if text.chars().count() > 40 => {
+            NodeKind::Null => "nothing".to_owned(),
+            NodeKind::Bool(value) => format!("`{value}`"),
+            NodeKind::Int(value) => format!("the number {value}"),
+            NodeKind::Float(value) => format!("the number {value}"),
+            NodeKind::Text(text) if text.chars().count() > 40 => {
                 format!("the text {:?}...", text.chars().take(40).collect::<String>())
             }
-            Kind::Text(text) => format!("the text {text:?}"),
-            Kind::List(_) => "a list".to_owned(),
-            Kind::Map(_) => "a map".to_owned(),
+            NodeKind::Text(text) => format!("the text {text:?}"),
+            NodeKind::List(_) => "a list".to_owned(),
+            NodeKind::Map(_) => "a map".to_owned(),
         }
     }
 }

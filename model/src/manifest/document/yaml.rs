@@ -9,8 +9,8 @@ use std::sync::Arc;
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::yaml_map::MapFrame;
-use super::{Kind, MAX_TEXT, Node};
-use crate::manifest::error::{Error, Place};
+use super::{MAX_TEXT, NodeKind, TextNode};
+use crate::manifest::error::{Error, TextPlace};
 use crate::scalar::{self, Bare};
 
 /// Deeper nesting is refused; a manifest needs five levels.
@@ -21,13 +21,13 @@ const MAX_VALUES: usize = 4_000_000;
 const MAX_COPIED_VALUES: usize = 200_000;
 const MAX_COPIED_BYTES: usize = MAX_TEXT;
 
-pub(super) fn parse(text: &str, origin: &Arc<str>) -> Result<Node, Error> {
+pub(super) fn parse(text: &str, origin: &Arc<str>) -> Result<TextNode, Error> {
     let mut options = granit_parser::options! {
         flow_nesting_limit: 2 * MAX_DEPTH,
         block_nesting_limit: 2 * MAX_DEPTH,
     };
     options.set_emit_comments(false);
-    let mut reader = Reader {
+    let mut reader = YamlReader {
         origin,
         open: Vec::new(),
         root: None,
@@ -44,17 +44,17 @@ pub(super) fn parse(text: &str, origin: &Arc<str>) -> Result<Node, Error> {
         })?;
         reader.take(event, span)?;
     }
-    let empty = || Node { place: place_of(origin, 1, 0), kind: Kind::Null, written: None };
+    let empty = || TextNode { place: place_of(origin, 1, 0), kind: NodeKind::Null, written: None };
     Ok(reader.root.unwrap_or_else(empty))
 }
 
-struct Reader<'o> {
+struct YamlReader<'o> {
     origin: &'o Arc<str>,
     open: Vec<Frame>,
     /// The document; the empty ones around it are left out.
-    root: Option<Node>,
+    root: Option<TextNode>,
     /// What has an anchor, when it is whole.
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, TextNode>,
     values: usize,
     copied_values: usize,
     copied_bytes: usize,
@@ -62,16 +62,16 @@ struct Reader<'o> {
 
 /// A collection that is not closed yet.
 enum Frame {
-    List { place: Place, items: Vec<Node>, anchor: usize },
+    List { place: TextPlace, items: Vec<TextNode>, anchor: usize },
     Map { frame: MapFrame, anchor: usize },
 }
 
-impl Reader<'_> {
+impl YamlReader<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Error> {
         let place = place_of(self.origin, span.start.line(), span.start.col());
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                // The parser calls a value of which nothing is written `~`.
+                // The parser calls an empty value `~`.
                 let nothing = style == ScalarStyle::Plain && span.is_empty();
                 let text = if nothing { Cow::Borrowed("") } else { text };
                 let node = scalar_node(place, &text, style, tag.as_deref())?;
@@ -108,7 +108,7 @@ impl Reader<'_> {
     fn leave(&mut self) -> Result<(), Error> {
         let (node, anchor) = match self.open.pop() {
             Some(Frame::List { place, items, anchor }) => {
-                (Node { place, kind: Kind::List(items), written: None }, anchor)
+                (TextNode { place, kind: NodeKind::List(items), written: None }, anchor)
             }
             Some(Frame::Map { frame, anchor }) => (frame.finish()?, anchor),
             None => return Ok(()),
@@ -117,7 +117,7 @@ impl Reader<'_> {
         self.add(node)
     }
 
-    fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), Error> {
+    fn keep(&mut self, anchor: usize, node: &TextNode) -> Result<(), Error> {
         if anchor > 0 {
             self.count_copy(node, &node.place)?;
             self.anchors.insert(anchor, node.clone());
@@ -126,7 +126,7 @@ impl Reader<'_> {
     }
 
     /// Counts a copy before it is made.
-    fn count_copy(&mut self, node: &Node, place: &Place) -> Result<(), Error> {
+    fn count_copy(&mut self, node: &TextNode, place: &TextPlace) -> Result<(), Error> {
         let (values, bytes) = size_of(node);
         self.copied_values += values;
         self.copied_bytes += bytes;
@@ -140,18 +140,18 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Error> {
+    fn alias(&mut self, anchor: usize, place: TextPlace) -> Result<(), Error> {
         let Some(node) = self.anchors.get(&anchor) else {
             let message = "this alias stands inside of what it refers to";
             return Err(Error::new(message).or_at(Some(&place)));
         };
         let node = node.clone();
         self.count_copy(&node, &place)?;
-        self.add(Node { place, ..node })
+        self.add(TextNode { place, ..node })
     }
 
     /// Puts a whole value where it belongs.
-    fn add(&mut self, node: Node) -> Result<(), Error> {
+    fn add(&mut self, node: TextNode) -> Result<(), Error> {
         self.values += 1;
         if self.values > MAX_VALUES {
             let message = format!("the text has more than {MAX_VALUES} values, the limit");
@@ -166,8 +166,8 @@ impl Reader<'_> {
     }
 
     /// A document without a value is no second one: many files end with `---`.
-    fn add_document(&mut self, node: Node) -> Result<(), Error> {
-        let is_empty = |node: &Node| matches!(node.kind, Kind::Null);
+    fn add_document(&mut self, node: TextNode) -> Result<(), Error> {
+        let is_empty = |node: &TextNode| matches!(node.kind, NodeKind::Null);
         match &self.root {
             Some(known) if !is_empty(known) && is_empty(&node) => {}
             Some(known) if !is_empty(known) => {
@@ -181,13 +181,13 @@ impl Reader<'_> {
 }
 
 /// How many values a node has, and how many bytes of text.
-fn size_of(node: &Node) -> (usize, usize) {
+fn size_of(node: &TextNode) -> (usize, usize) {
     let written = node.written.as_ref().map_or(0, String::len);
     let sum = |all: (usize, usize), one: (usize, usize)| (all.0 + one.0, all.1 + one.1);
     match &node.kind {
-        Kind::Text(text) => (1, written + text.len()),
-        Kind::List(items) => items.iter().map(size_of).fold((1, written), sum),
-        Kind::Map(entries) => {
+        NodeKind::Text(text) => (1, written + text.len()),
+        NodeKind::List(items) => items.iter().map(size_of).fold((1, written), sum),
+        NodeKind::Map(entries) => {
             let entries = entries.iter().map(|entry| (size_of(&entry.node), entry.name.len()));
             entries.fold((1, written), |all, (node, name)| sum(sum(all, node), (0, name)))
         }
@@ -195,21 +195,26 @@ fn size_of(node: &Node) -> (usize, usize) {
     }
 }
 
-fn scalar_node(place: Place, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Node, Error> {
+fn scalar_node(
+    place: TextPlace,
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+) -> Result<TextNode, Error> {
     let fails = |message: String| Error::new(message).or_at(Some(&place));
     let plain = style == ScalarStyle::Plain;
     let kind = match tag {
         None if plain => kind_of(text),
-        None => Kind::Text(text.to_owned()),
+        None => NodeKind::Text(text.to_owned()),
         Some(tag) => {
             let short: String = text.chars().take(40).collect();
             let is = |name: &str| tag.is_yaml_core_schema_tag(name);
             match kind_of(text) {
-                _ if is("str") || tag.original() == "!" => Kind::Text(text.to_owned()),
-                kind @ Kind::Int(_) if is("int") || is("float") => kind,
-                kind @ Kind::Float(_) if is("float") => kind,
-                kind @ Kind::Bool(_) if is("bool") => kind,
-                kind @ Kind::Null if is("null") => kind,
+                _ if is("str") || tag.original() == "!" => NodeKind::Text(text.to_owned()),
+                kind @ NodeKind::Int(_) if is("int") || is("float") => kind,
+                kind @ NodeKind::Float(_) if is("float") => kind,
+                kind @ NodeKind::Bool(_) if is("bool") => kind,
+                kind @ NodeKind::Null if is("null") => kind,
                 _ if ["int", "float", "bool", "null"].into_iter().any(is) => {
                     return Err(fails(format!(
                         "{short:?} is not what its tag {} says; leave the tag out, or write another value",
@@ -225,23 +230,23 @@ fn scalar_node(place: Place, text: &str, style: ScalarStyle, tag: Option<&Tag>) 
             }
         }
     };
-    let is_text = matches!(kind, Kind::Text(_));
+    let is_text = matches!(kind, NodeKind::Text(_));
     // Of texts, only those without quotes may be mistaken for something else.
     let written = (!is_text || (plain && tag.is_none())).then(|| text.to_owned());
-    Ok(Node { place, kind, written })
+    Ok(TextNode { place, kind, written })
 }
 
-fn kind_of(word: &str) -> Kind {
+fn kind_of(word: &str) -> NodeKind {
     match scalar::bare(word) {
-        Bare::Null => Kind::Null,
-        Bare::Bool(value) => Kind::Bool(value),
-        Bare::Int(value) => Kind::Int(value),
-        Bare::Float(value) => Kind::Float(value),
-        Bare::Text => Kind::Text(word.to_owned()),
+        Bare::Null => NodeKind::Null,
+        Bare::Bool(value) => NodeKind::Bool(value),
+        Bare::Int(value) => NodeKind::Int(value),
+        Bare::Float(value) => NodeKind::Float(value),
+        Bare::Text => NodeKind::Text(word.to_owned()),
     }
 }
 
-fn check_collection_tag(tag: Option<&Tag>, expected: &str, place: &Place) -> Result<(), Error> {
+fn check_collection_tag(tag: Option<&Tag>, expected: &str, place: &TextPlace) -> Result<(), Error> {
     match tag {
         Some(tag) if !tag.is_yaml_core_schema_tag(expected) => {
             let message = format!("the tag {} has no meaning in a manifest; leave it out", tag.original());
@@ -251,8 +256,12 @@ fn check_collection_tag(tag: Option<&Tag>, expected: &str, place: &Place) -> Res
     }
 }
 
-fn place_of(origin: &Arc<str>, line: usize, column: usize) -> Place {
-    Place { origin: origin.clone(), line: u32::try_from(line).ok(), column: u32::try_from(column + 1).ok() }
+fn place_of(origin: &Arc<str>, line: usize, column: usize) -> TextPlace {
+    TextPlace {
+        origin: origin.clone(),
+        line: u32::try_from(line).ok(),
+        column: u32::try_from(column + 1).ok(),
+    }
 }
 
 /// What people often mean where YAML can't be read.

@@ -2,32 +2,32 @@
 
 use std::collections::HashSet;
 
-use super::{Entry, Kind, Node};
-use crate::manifest::error::{Error, Place};
+use super::{MapEntry, NodeKind, TextNode};
+use crate::manifest::error::{Error, TextPlace};
 
 const MERGE: &str = "<<";
 
 /// A map that is not closed yet.
 pub(super) struct MapFrame {
-    place: Place,
-    entries: Vec<Entry>,
+    place: TextPlace,
+    entries: Vec<MapEntry>,
     names: HashSet<String>,
     /// A key whose value has not come yet.
-    key: Option<(String, Place)>,
-    merges: Vec<Node>,
+    key: Option<(String, TextPlace)>,
+    merges: Vec<TextNode>,
 }
 
 impl MapFrame {
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(place: TextPlace) -> Self {
         Self { place, entries: Vec::new(), names: HashSet::new(), key: None, merges: Vec::new() }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &TextPlace {
         &self.place
     }
 
     /// Takes the next key, or the value of the last one.
-    pub(super) fn add(&mut self, node: Node) -> Result<(), Error> {
+    pub(super) fn add(&mut self, node: TextNode) -> Result<(), Error> {
         let Some((name, place)) = self.key.take() else {
             self.key = Some((name_of(&node)?, node.place));
             return Ok(());
@@ -40,19 +40,19 @@ impl MapFrame {
             let message = format!("the key `{name}` stands twice; leave one of them out");
             return Err(Error::new(message).or_at(Some(&place)));
         }
-        self.entries.push(Entry { name, place, node });
+        self.entries.push(MapEntry { name, place, node });
         Ok(())
     }
 
     /// The map; what is merged follows its own entries, which win.
-    pub(super) fn finish(mut self) -> Result<Node, Error> {
+    pub(super) fn finish(mut self) -> Result<TextNode, Error> {
         for merged in std::mem::take(&mut self.merges) {
             match merged.kind {
-                Kind::Map(entries) => self.merge(entries),
-                Kind::List(maps) => {
+                NodeKind::Map(entries) => self.merge(entries),
+                NodeKind::List(maps) => {
                     for map in maps {
                         match map.kind {
-                            Kind::Map(entries) => self.merge(entries),
+                            NodeKind::Map(entries) => self.merge(entries),
                             _ => return Err(not_a_map(&map)),
                         }
                     }
@@ -60,10 +60,10 @@ impl MapFrame {
                 _ => return Err(not_a_map(&merged)),
             }
         }
-        Ok(Node { place: self.place, kind: Kind::Map(self.entries), written: None })
+        Ok(TextNode { place: self.place, kind: NodeKind::Map(self.entries), written: None })
     }
 
-    fn merge(&mut self, entries: Vec<Entry>) {
+    fn merge(&mut self, entries: Vec<MapEntry>) {
         for entry in entries {
             if self.names.insert(entry.name.clone()) {
                 self.entries.push(entry);
@@ -72,16 +72,16 @@ impl MapFrame {
     }
 }
 
-fn not_a_map(node: &Node) -> Error {
+fn not_a_map(node: &TextNode) -> Error {
     node.error(format!("`<<` has {}; it takes the entries of a map, such as <<: *defaults", node.describe()))
 }
 
-fn name_of(key: &Node) -> Result<String, Error> {
+fn name_of(key: &TextNode) -> Result<String, Error> {
     match (&key.kind, &key.written) {
-        (Kind::List(_) | Kind::Map(_), _) => {
+        (NodeKind::List(_) | NodeKind::Map(_), _) => {
             Err(key.error(format!("a key is {}; write a text", key.describe())))
         }
-        (Kind::Text(name), _) => Ok(name.clone()),
+        (NodeKind::Text(name), _) => Ok(name.clone()),
         (_, Some(written)) if !written.is_empty() => Ok(written.clone()),
         _ => Err(key.error("a key is empty; write `key: value`, or put the text into quotes")),
     }

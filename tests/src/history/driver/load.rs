@@ -76,7 +76,7 @@ impl Driver {
         let sweep = self.sweeps[self.sweeps.len() - 1 - self.random.below(recent) as usize].clone();
         let mut args = command.to_vec();
         args.push(&sweep);
-        // It may well be refused, or nobody be there to take it.
+        // It may be refused, or no coordinator may be there.
         self.btctl(&args);
     }
 }

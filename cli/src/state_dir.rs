@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use etcetera::{BaseStrategy, choose_base_strategy};
 
 use crate::error::Error;
-use crate::settings::ClientFile;
+
+/// Holds the settings that make clients find the coordinator.
+pub(crate) const CLIENT_FILE: &str = "client.toml";
 
 /// Where a `btctl up` keeps everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct UpDir {
     dir: PathBuf,
 }
 
-impl Place {
+impl UpDir {
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -62,7 +64,7 @@ impl Place {
     }
 
     pub(crate) fn client_file(&self) -> PathBuf {
-        self.dir.join("client.toml")
+        self.dir.join(CLIENT_FILE)
     }
 
     pub(crate) fn log_file(&self) -> PathBuf {
@@ -92,13 +94,8 @@ impl Place {
         fs::set_permissions(&self.dir, fs::Permissions::from_mode(mode)).map_err(failed)
     }
 
-    /// Writes the file that makes clients find the coordinator, whole or not at all.
-    pub(crate) fn write_client_file(&self, file: &ClientFile) -> Result<(), Error> {
-        self.write_toml("client.toml", file)
-    }
-
     /// Writes a file of settings, whole or not at all.
-    pub(super) fn write_toml(&self, name: &str, settings: &impl serde::Serialize) -> Result<(), Error> {
+    pub(crate) fn write_toml(&self, name: &str, settings: &impl serde::Serialize) -> Result<(), Error> {
         let path = self.dir.join(name);
         let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("{}: {error}", path.display()));
         let text = toml::to_string(settings).map_err(|error| failed(&error))?;
