@@ -5,10 +5,13 @@
 -- Rows are found again by their places (ctid): they are locked, so they stay where they are. The state that the update
 -- expects is written so that no index seems to help: one that holds all queued jobs would be read from end to end.
 with held as (
-    select a.id from agents a
-    where (a.id, a.session) in (select * from unnest($2::uuid[], $3::bigint[])) and a.drained_at is null
-    order by a.id
-    for share skip locked
+    select a.id
+    from (
+        select distinct agent, session from unnest($2::uuid[], $3::bigint[]) as named (agent, session) order by agent
+    ) w
+    cross join lateral (
+        select id from agents where id = w.agent and session = w.session and drained_at is null for share skip locked
+    ) a
 ), slots as (
     select array(
         select agent from unnest($2::uuid[]) as agent where agent in (select id from held)

@@ -1,11 +1,14 @@
--- Folds the changes of the sweeps that have many into one row each; the sums stay.
+-- Folds the changes of the sweeps that have more than $1 of them into one row each; the sums stay. Only sweeps that have not
+-- ended are looked at, and of each no more rows than it takes to know; one that ends is folded then.
 with many as (
-    select sweep_id from sweep_counts group by sweep_id having count(*) > $1 limit 100
+    select s.id
+    from sweeps s
+    where s.ended_at is null and exists (select from sweep_counts where sweep_id = s.id offset $1)
+    limit 100
 ), folded as (
-    delete from sweep_counts c using many m where c.sweep_id = m.sweep_id
+    delete from sweep_counts c using many m where c.sweep_id = m.id
     returning c.*
 )
-insert into sweep_counts
-select sweep_id, sum(queued), sum(running), sum(succeeded), sum(failed), sum(cancelled),
-    sum(attached)
+insert into sweep_counts (sweep_id, queued, running, succeeded, failed, cancelled, attached)
+select sweep_id, sum(queued), sum(running), sum(succeeded), sum(failed), sum(cancelled), sum(attached)
 from folded group by sweep_id

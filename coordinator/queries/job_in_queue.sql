@@ -11,6 +11,8 @@ select
     j.attached_sweep is not null as "is_attached!",
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message
 from jobs j
-left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
+left join lateral (
+    select * from attempts where sweep_id = j.sweep_id and job = j.number and number = j.attempts offset 0
+) a on true
 left join agents g on g.id = a.agent_id
 where j.sweep_id = $1 and j.number = $2

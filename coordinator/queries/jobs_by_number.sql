@@ -8,7 +8,11 @@ select
     a.wall_millis as "wall_millis?",
     a.image_id as "image_id?",
     a.state as "attempt_state?: Pg<AttemptState>", g.name as "agent?"
-from jobs j
-left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
+from (select distinct number from unnest($2::int[]) as number) w
+cross join lateral (
+    select * from jobs where sweep_id = $1 and number = w.number offset 0
+) j
+left join lateral (
+    select * from attempts where sweep_id = j.sweep_id and job = j.number and number = j.attempts offset 0
+) a on true
 left join agents g on g.id = a.agent_id
-where j.sweep_id = $1 and j.number = any($2)

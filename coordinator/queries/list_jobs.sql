@@ -1,4 +1,4 @@
--- A page of a sweep's jobs in the order of their numbers, after number $2, each with its latest attempt. A cancelled
+-- A page of a sweep's jobs in the order of their numbers, after number $2 and up to number $4, each with its latest attempt. A cancelled
 -- sweep's queued jobs are as good as cancelled.
 select
     j.number,
@@ -14,13 +14,14 @@ select
     a.state as "attempt_state?: Pg<AttemptState>", g.name as "agent?"
 from jobs j
 join sweeps s on s.id = j.sweep_id
-left join attempts a on a.sweep_id = j.sweep_id and a.job = j.number and a.number = j.attempts
+left join lateral (
+    select * from attempts where sweep_id = j.sweep_id and job = j.number and number = j.attempts offset 0
+) a on true
 left join agents g on g.id = a.agent_id
-where j.sweep_id = $1 and j.number > $2
+where j.sweep_id = $1 and j.number > $2 and j.number <= $4
     and (
         cardinality($3::job_state[]) = 0
         or case when s.cancelled_at is not null and j.state = 'queued' then 'cancelled' else j.state end = any($3)
     )
-    and ($4::int is null or j.number = $4)
 order by j.number
 limit $5

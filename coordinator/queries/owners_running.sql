@@ -1,5 +1,7 @@
-select s.owner, coalesce(sum(c.running), 0) as "running!"
+select s.owner, coalesce(sum(c.running), 0)::bigint as "running!"
 from sweeps s
-join sweep_counts c on c.sweep_id = s.id
+cross join lateral (
+    select sum(running) as running from sweep_counts where sweep_id = s.id
+) c
 where s.ended_at is null
 group by s.owner

@@ -16,5 +16,7 @@ join attempts a on a.id = r.attempt_id
 join agents g on g.id = a.agent_id
 join sweeps s on s.id = r.sweep_id
 join sweeps o on o.id = a.sweep_id
-left join image_descriptions d on d.image_id = a.image_id
+left join lateral (
+    select description from image_descriptions where image_id = a.image_id offset 0
+) d on true
 order by r.published_at

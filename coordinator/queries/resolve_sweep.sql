@@ -9,12 +9,14 @@ with found as (
 )
 select
     s.id, s.name, s.jobs, s.expired_at, s.reuse is not null as "reuses!", f.rank as "rank!",
-    (select count(*) from sweeps o where o.name = s.name and o.removed_at is null) as "same_name!",
-    not exists (
-        select from sweeps o
-        where o.name = s.name and o.removed_at is null and (o.created_at, o.id) > (s.created_at, s.id)
-    ) as "is_newest!"
+    n.sweeps as "same_name!", n.newer = 0 as "is_newest!"
 from found f
-join sweeps s on s.id = f.id
+cross join lateral (
+    select * from sweeps where id = f.id offset 0
+) s
+cross join lateral (
+    select count(*) as sweeps, count(*) filter (where (o.created_at, o.id) > (s.created_at, s.id)) as newer
+    from (select created_at, id from sweeps where name = s.name and removed_at is null offset 0) o
+) n
 where s.removed_at is null
 order by f.rank, s.id

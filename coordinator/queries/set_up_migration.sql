@@ -5,8 +5,6 @@ from (values
     ('statement_timeout', '0'),
     ('lock_timeout', '60000'),
     ('idle_session_timeout', '60000'),
-    ('idle_in_transaction_session_timeout', '60000'),
-    ('enable_seqscan', 'on'),
-    ('enable_bitmapscan', 'on')
+    ('idle_in_transaction_session_timeout', '60000')
 ) as wanted (name, value)
 join pg_catalog.pg_settings known on known.name = wanted.name

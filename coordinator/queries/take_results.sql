@@ -4,7 +4,9 @@
 with held as (
     select w.sweep_id, w.number, w.from_sweep, w.from_job, r.attempt_id, o.metrics, a.sweep_id as source_id
     from unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[]) as w (sweep_id, number, from_sweep, from_job)
-    join sweeps s on s.id = w.from_sweep and s.expired_at is null
+    cross join lateral (
+        select id from sweeps where id = w.from_sweep and expired_at is null for key share
+    ) s
     cross join lateral (
         select * from results where sweep_id = w.from_sweep and job = w.from_job offset 0
     ) r
@@ -12,7 +14,6 @@ with held as (
         select * from jobs where sweep_id = w.from_sweep and number = w.from_job offset 0
     ) o
     join attempts a on a.id = r.attempt_id
-    for key share of s
 ), taken as (
     update jobs j
     set state = 'succeeded', finished_at = now(), metrics = h.metrics, attached_sweep = null, attached_job = null,

@@ -2,7 +2,9 @@
 -- or, where a number is given, those that bear it.
 select a.job, a.number, a.state as "state: Pg<AttemptState>", a.encoding as "encoding: Pg<Encoding>"
 from attempts a
-left join results r on r.sweep_id = a.sweep_id and r.job = a.job
+left join lateral (
+    select job, attempt_id from results where sweep_id = a.sweep_id and job = a.job offset 0
+) r on true
 where a.sweep_id = $1
     and (a.job > $2 or (a.job = $2 and a.number < $3))
     and ($4::int is null or a.job = $4)

@@ -1,7 +1,10 @@
--- What live attempts take of these limits.
-select l.key as "name!", sum(l.value::int) as "used!"
-from attempts a
-join sweeps s on s.id = a.sweep_id
+-- What live attempts take of these limits. A sweep that has any has not ended.
+select l.key as "name!", sum(l.value::int * a.live)::bigint as "used!"
+from sweeps s
 cross join lateral jsonb_each_text(s.limits) as l (key, value)
-where a.state in ('leased', 'preparing', 'running', 'publishing') and l.key = any($1)
+cross join lateral (
+    select count(*) as live from attempts
+    where sweep_id = s.id and state in ('leased', 'preparing', 'running', 'publishing')
+) a
+where s.ended_at is null and l.key = any($1)
 group by l.key

@@ -72,7 +72,7 @@ impl Queue {
     ) -> Result<Vec<PastAttempt>, Error> {
         let rows =
             query_file!("queries/attempts_of_job.sql", sweep.uuid(), signed::<i32>(job)?, i64::from(limit))
-                .fetch_all(&self.pool)
+                .fetch_all(&self.by_key)
                 .await?;
         rows.into_iter()
             .map(|row| {
@@ -101,7 +101,7 @@ impl Queue {
             return Ok(HashMap::new());
         }
         let rows =
-            query_file!("queries/last_failures.sql", sweep.uuid(), &jobs).fetch_all(&self.pool).await?;
+            query_file!("queries/last_failures.sql", sweep.uuid(), &jobs).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
                 let failure = LastFailure {

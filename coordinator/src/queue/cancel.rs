@@ -41,14 +41,23 @@ impl Queue {
     /// Cancels a sweep's jobs. Jobs that have ended stay as they are.
     pub(crate) async fn cancel(&self, sweep: SweepId, jobs: &Chosen) -> Result<Cancelled, Error> {
         let numbers = jobs.numbers()?;
-        let mut tx = self.pool.patient().begin().await?;
+        let mut tx = self.by_key.patient().begin().await?;
         let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
         let counted = query_file!("queries/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
-        let live = query_file!("queries/live_attempts_of_jobs.sql", sweep.uuid(), numbers.as_deref())
-            .fetch_all(&mut *tx)
-            .await?;
+        let id = sweep.uuid();
+        let live: Vec<_> = match &numbers {
+            None => {
+                let rows = query_file!("queries/live_attempts_of_sweep.sql", id).fetch_all(&mut *tx).await?;
+                rows.into_iter().map(|row| row.id).collect()
+            }
+            Some(jobs) => {
+                let rows =
+                    query_file!("queries/live_attempts_of_jobs.sql", id, jobs).fetch_all(&mut *tx).await?;
+                rows.into_iter().map(|row| row.id).collect()
+            }
+        };
         let cancel = |id| Settlement::of(AttemptId::from_uuid(id), Fence::None, Ending::Cancelled);
-        let settlements: Vec<_> = live.iter().map(|row| cancel(row.id)).collect();
+        let settlements: Vec<_> = live.into_iter().map(cancel).collect();
         let settled = settle_in(&mut tx, &settlements).await?;
         let stopped = |answer: &&Settled| **answer == Settled::Now(JobState::Cancelled);
         let stopping = settled.iter().filter(stopped).count() as u32;
@@ -60,7 +69,7 @@ impl Queue {
                 (unsigned(counted.jobs)?, queued)
             }
             Some(numbers) => {
-                let cancelled = query_file!("queries/cancel_queued.sql", sweep.uuid(), numbers);
+                let cancelled = query_file!("queries/cancel_queued_jobs.sql", id, numbers);
                 let queued = cancelled.execute(&mut *tx).await?.rows_affected();
                 (numbers.len() as u32, queued as u32)
             }
@@ -72,13 +81,14 @@ impl Queue {
 
     /// Starts no more jobs of the sweep. False if it was paused before or has ended.
     pub(crate) async fn pause(&self, sweep: SweepId) -> Result<bool, Error> {
-        let paused = query_file!("queries/pause_sweep.sql", sweep.uuid()).fetch_optional(&self.pool).await?;
+        let paused =
+            query_file!("queries/pause_sweep.sql", sweep.uuid()).fetch_optional(&self.by_key).await?;
         Ok(paused.is_some())
     }
 
     /// Starts jobs of the sweep again. False if it was not paused.
     pub(crate) async fn resume(&self, sweep: SweepId) -> Result<bool, Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         let resumed = query_file!("queries/resume_sweep.sql", sweep.uuid()).fetch_optional(&mut *tx).await?;
         notify(&mut tx, READY).await?;
         tx.commit().await?;
@@ -109,9 +119,7 @@ impl Queue {
             left_over = unsigned(counted.queued)?;
             query_file!("queries/detach_jobs.sql", sweep.uuid()).execute(&mut *tx).await?;
         } else if held.cancelled {
-            query_file!("queries/cancel_queued.sql", sweep.uuid(), None::<&[i32]> as _)
-                .execute(&mut *tx)
-                .await?;
+            query_file!("queries/cancel_queued.sql", sweep.uuid()).execute(&mut *tx).await?;
         }
         query_file!("queries/uncancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
         let queued = query_file!(

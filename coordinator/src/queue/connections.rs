@@ -19,7 +19,7 @@ use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, query_
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-pub(super) use connection::{Connection, Transaction};
+pub(super) use connection::{Connection, Planning, Transaction};
 pub(super) use start::read_url;
 pub(super) use words::{Trouble, is_about_session, reason};
 
@@ -47,6 +47,7 @@ pub(super) struct Connections {
     patience: Duration,
     /// How long a lock is waited for, and how long a transaction may stand still.
     hold: Duration,
+    planning: Planning,
 }
 
 /// What a look at a session found.
@@ -74,12 +75,24 @@ impl Connections {
                 .connect_lazy_with(options.clone())
         };
         let hold = (lease / 6).clamp(SHORTEST_HOLD, LONGEST_HOLD);
-        Self { pool: pool(SESSIONS), listening: pool(1), options, patience: STATEMENT, hold }
+        Self {
+            pool: pool(SESSIONS),
+            listening: pool(1),
+            options,
+            patience: STATEMENT,
+            hold,
+            planning: Planning::Free,
+        }
     }
 
     /// The same sessions, for statements that touch all rows of a sweep or a table.
     pub(super) fn patient(&self) -> Self {
         Self { patience: LONG_STATEMENT, ..self.clone() }
+    }
+
+    /// The same sessions, for statements that find every row by a key.
+    pub(super) fn by_key(&self) -> Self {
+        Self { planning: Planning::ByKey, ..self.clone() }
     }
 
     /// A session, set up and able to write.
@@ -119,7 +132,7 @@ impl Connections {
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        self.acquire().await?.begin().await
+        self.acquire().await?.begin(self.planning).await
     }
 
     /// A session that hears notifications.
@@ -190,8 +203,15 @@ impl<'c> Executor<'c> for &'c Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         let all = async move {
-            let mut connection = self.acquire().await?;
-            let rows: Vec<_> = connection.fetch_many(query).try_collect().await?;
+            let rows: Vec<_> = match self.planning {
+                Planning::Free => self.acquire().await?.fetch_many(query).try_collect().await?,
+                Planning::ByKey => {
+                    let mut tx = self.begin().await?;
+                    let rows = tx.fetch_many(query).try_collect().await?;
+                    tx.commit().await?;
+                    rows
+                }
+            };
             Ok::<_, sqlx::Error>(stream::iter(rows.into_iter().map(Ok)))
         };
         stream::once(all).try_flatten().boxed()
@@ -202,7 +222,17 @@ impl<'c> Executor<'c> for &'c Connections {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        Box::pin(async move { self.acquire().await?.fetch_optional(query).await })
+        Box::pin(async move {
+            match self.planning {
+                Planning::Free => self.acquire().await?.fetch_optional(query).await,
+                Planning::ByKey => {
+                    let mut tx = self.begin().await?;
+                    let row = tx.fetch_optional(query).await?;
+                    tx.commit().await?;
+                    Ok(row)
+                }
+            }
+        })
     }
 
     fn prepare_with<'e>(

@@ -79,7 +79,8 @@ impl Queue {
         sweeps: &[Uuid],
         jobs: &[i32],
     ) -> Result<HashMap<(Uuid, i32), Vec<PublishedFile>>, Error> {
-        let listed = query_file!("queries/files_of_results.sql", sweeps, jobs).fetch_all(&self.pool).await?;
+        let listed =
+            query_file!("queries/files_of_results.sql", sweeps, jobs).fetch_all(&self.by_key).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
             let known = PublishedFile::read(
@@ -105,7 +106,7 @@ impl Queue {
         let jobs = wanted.iter().map(|(job, _)| signed(*job)).collect::<Result<Vec<i32>, _>>()?;
         let paths: Vec<&str> = wanted.iter().map(|(_, path)| *path).collect();
         let rows = query_file!("queries/published_files.sql", sweep.uuid(), &jobs, &paths as _)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.by_key)
             .await?;
         rows.into_iter()
             .map(|row| {

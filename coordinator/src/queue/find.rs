@@ -50,7 +50,8 @@ impl Queue {
     /// Finds a sweep by its id, its name, or the beginning of its id.
     pub(crate) async fn find_sweep(&self, text: &str) -> Result<Found, Error> {
         let (from, to) = ids(text).unzip();
-        let mut rows = query_file!("queries/resolve_sweep.sql", text, from, to).fetch_all(&self.pool).await?;
+        let mut rows =
+            query_file!("queries/resolve_sweep.sql", text, from, to).fetch_all(&self.by_key).await?;
         let best = rows.first().map(|row| row.rank);
         rows.retain(|row| Some(row.rank) == best);
         if rows.len() > 1 {
@@ -85,7 +86,7 @@ impl Queue {
     pub(crate) async fn find_agent(&self, text: &str, silence: Duration) -> Result<AgentId, Error> {
         let (from, to) = ids(text).unzip();
         let rows = query_file!("queries/find_agents.sql", text, from, to, interval(silence)?);
-        let mut rows = rows.fetch_all(&self.pool).await?;
+        let mut rows = rows.fetch_all(&self.by_key).await?;
         let best = rows.first().map(|row| row.rank);
         rows.retain(|row| Some(row.rank) == best);
         if rows.iter().filter(|row| !row.offline).count() == 1 {

@@ -89,8 +89,9 @@ impl Queue {
     }
 
     pub(crate) async fn collectable(&self, sweep: SweepId, foresee: bool) -> Result<Collectable, Error> {
-        let row =
-            query_file!("queries/sweep_to_collect.sql", sweep.uuid(), foresee).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/sweep_to_collect.sql", sweep.uuid(), foresee)
+            .fetch_one(&self.by_key)
+            .await?;
         collectable!(row)
     }
 
@@ -104,7 +105,7 @@ impl Queue {
         let (jobs, numbers) = signed_pairs(attempts)?;
         let (id, age) = (sweep.id.uuid(), interval(age)?);
         let rows = query_file!("queries/attempts_in_store.sql", &jobs, &numbers, id, age, sweep.expired)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.by_key)
             .await?;
         rows.into_iter()
             .map(|row| {
@@ -148,13 +149,13 @@ impl Queue {
             &other_jobs,
             &other_names,
         );
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows = rows.fetch_all(&self.by_key).await?;
         rows.into_iter().map(|row| Ok((unsigned(row.job)?, row.stored))).collect()
     }
 
     /// Notes that a sweep's directory holds no garbage of its age.
     pub(crate) async fn mark_collected(&self, sweep: SweepId) -> Result<(), Error> {
-        query_file!("queries/mark_collected.sql", sweep.uuid()).execute(&self.pool).await?;
+        query_file!("queries/mark_collected.sql", sweep.uuid()).execute(&self.by_key).await?;
         Ok(())
     }
 

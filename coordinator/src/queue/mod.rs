@@ -75,7 +75,10 @@ type OneByOne<K, T> = Vec<(K, Result<T, Error>)>;
 /// The queue's connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
+    /// For statements that read or change whole sweeps, or filter.
     pool: Connections,
+    /// For statements that find every row by a key: all that run often.
+    by_key: Connections,
 }
 
 impl Queue {
@@ -84,7 +87,11 @@ impl Queue {
         let options = connections::read_url(url).map_err(Error::NoStart)?;
         let pool = Connections::new(options, lease);
         pool.prepare(&MIGRATOR).await?;
-        Ok(Self { pool })
+        Ok(Self::over(pool))
+    }
+
+    fn over(pool: Connections) -> Self {
+        Self { by_key: pool.by_key(), pool }
     }
 
     /// A session of its own that hears of what other coordinators and clients did.

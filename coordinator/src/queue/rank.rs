@@ -66,7 +66,7 @@ impl Queue {
         let wanted = numbers.iter().map(|number| signed::<i32>(*number));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let rows =
-            query_file!("queries/jobs_by_number.sql", sweep.uuid(), &wanted).fetch_all(&self.pool).await?;
+            query_file!("queries/jobs_by_number.sql", sweep.uuid(), &wanted).fetch_all(&self.by_key).await?;
         let rows: Result<Vec<JobRow>, Error> = rows.into_iter().map(|row| job_row!(row)).collect();
         let mut rows: HashMap<_, _> = rows?.into_iter().map(|row| (row.number, row)).collect();
         Ok(numbers.iter().filter_map(|number| rows.remove(number)).collect())

@@ -50,7 +50,7 @@ impl Queue {
     /// Writes down what agents report, all in one transaction. The answers are in the order of the reports; when this
     /// returns, it is committed.
     pub(crate) async fn record(&self, reports: &[Report]) -> Result<Vec<Recorded>, Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         let current = hold_sessions(&mut tx, reports).await?;
         let is_current = |report: &Report| current.get(&report.agent) == Some(&report.session);
         let mut batch = Batch::default();

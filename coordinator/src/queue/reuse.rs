@@ -141,7 +141,7 @@ pub(crate) struct TwinRow {
 impl Queue {
     /// The sweeps that wait until it is known whose results they can take, oldest first.
     pub(crate) async fn pending_reuse(&self) -> Result<Vec<Pending>, Error> {
-        let rows = query_file!("queries/pending_reuse.sql", PENDING).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/pending_reuse.sql", PENDING).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Pending {
@@ -168,20 +168,20 @@ impl Queue {
     ) -> Result<Option<String>, Error> {
         let session = signed::<i64>(session)?;
         let pinned = query_file!("queries/pin_sweep.sql", sweep.uuid(), agent.uuid(), session, image)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.by_key)
             .await?;
         Ok(pinned.map(|row| row.image_pin))
     }
 
     /// Says what a pending sweep waits for.
     pub(crate) async fn note_reuse(&self, sweep: SweepId, note: &str) -> Result<(), Error> {
-        query_file!("queries/note_reuse.sql", sweep.uuid(), note).execute(&self.pool).await?;
+        query_file!("queries/note_reuse.sql", sweep.uuid(), note).execute(&self.by_key).await?;
         Ok(())
     }
 
     /// Lets all jobs of a pending sweep run, since it can't be known whose results it could take.
     pub(crate) async fn decline_reuse(&self, sweep: SweepId, why: &str) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         query_file!("queries/decline_reuse.sql", sweep.uuid(), why).execute(&mut *tx).await?;
         notify(&mut tx, READY).await?;
         tx.commit().await?;
@@ -197,8 +197,8 @@ impl Queue {
         volumes: &Fingerprints,
         identity: i64,
     ) -> Result<Option<Settling>, Error> {
-        query_file!("queries/pin_alike.sql", sweep.uuid()).execute(&self.pool).await?;
-        let mut tx = self.pool.patient().begin().await?;
+        query_file!("queries/pin_alike.sql", sweep.uuid()).execute(&self.by_key).await?;
+        let mut tx = self.by_key.patient().begin().await?;
         query_file!("queries/lock_identity.sql", identity).fetch_one(&mut *tx).await?;
         query_file!("queries/share_attachments.sql").fetch_one(&mut *tx).await?;
         let held = query_file!("queries/hold_pending.sql", sweep.uuid(), known_image);
@@ -211,13 +211,13 @@ impl Queue {
     /// of them, and where one has failed, was cancelled or will not start, another takes its place. Nothing if another
     /// coordinator is at it.
     pub(crate) async fn follow(&self) -> Result<Followed, Error> {
-        let leaders = query_file!("queries/ended_leaders.sql", LEADERS).fetch_all(&self.pool).await?;
+        let leaders = query_file!("queries/ended_leaders.sql", LEADERS).fetch_all(&self.by_key).await?;
         if leaders.is_empty() {
             return Ok(Followed::default());
         }
         let sweeps: Vec<_> = leaders.iter().map(|row| row.sweep_id).collect();
         let jobs: Vec<_> = leaders.iter().map(|row| row.job).collect();
-        let mut tx = self.pool.patient().begin().await?;
+        let mut tx = self.by_key.patient().begin().await?;
         let lock = query_file!("queries/lead_attachments.sql").fetch_one(&mut *tx).await?;
         if !lock.locked {
             tx.rollback().await?;
@@ -241,9 +241,10 @@ impl Queue {
 
     /// What a sweep has of identical jobs; none if nobody asked for it.
     pub(crate) async fn reused(&self, sweep: SweepId) -> Result<Option<Reused>, Error> {
-        let row = query_file!("queries/reuse_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/reuse_of_sweep.sql", sweep.uuid()).fetch_one(&self.by_key).await?;
         let Some(Pg(state)) = row.reuse else { return Ok(None) };
-        let sources = query_file!("queries/sources_of_sweep.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        let sources =
+            query_file!("queries/sources_of_sweep.sql", sweep.uuid()).fetch_all(&self.by_key).await?;
         let sources = sources.into_iter().map(|row| {
             Ok(ReusedFrom {
                 sweep: SweepId::from_uuid(row.id),
@@ -266,7 +267,7 @@ impl Queue {
     pub(crate) async fn twins(&self, sweep: SweepId, jobs: &[u32]) -> Result<HashMap<u32, TwinRow>, Error> {
         let jobs = jobs.iter().map(|job| signed::<i32>(*job)).collect::<Result<Vec<_>, _>>()?;
         let rows =
-            query_file!("queries/twins_of_jobs.sql", sweep.uuid(), &jobs).fetch_all(&self.pool).await?;
+            query_file!("queries/twins_of_jobs.sql", sweep.uuid(), &jobs).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
                 let twin = TwinRow {

@@ -122,7 +122,7 @@ impl Queue {
         if settlements.is_empty() {
             return Ok(Vec::new());
         }
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         let settled = settle_in(&mut tx, settlements).await?;
         tx.commit().await?;
         Ok(settled)

@@ -106,7 +106,7 @@ impl Queue {
 
     /// What an earlier submit with this key queued, if it was the same one.
     pub(crate) async fn submitted_before(&self, key: &str, fingerprint: &[u8]) -> Result<Submitted, Error> {
-        let row = query_file!("queries/sweep_by_key.sql", key).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/sweep_by_key.sql", key).fetch_one(&self.by_key).await?;
         if row.fingerprint != fingerprint {
             return Err(Error::KeyReused(key.to_owned()));
         }

@@ -17,6 +17,7 @@ use super::settle::Settled;
 use super::*;
 
 mod order;
+mod plans;
 mod sessions;
 
 const TERM: Duration = Duration::from_secs(60);
@@ -65,7 +66,7 @@ fn pulse(attempts: &[AttemptId]) -> Pulse {
 
 /// The queue with the sessions that a coordinator has.
 fn queue(pool: &PgPool) -> Queue {
-    Queue { pool: Connections::new(pool.connect_options().as_ref().clone(), TERM) }
+    Queue::over(Connections::new(pool.connect_options().as_ref().clone(), TERM))
 }
 
 /// A queue with one sweep and one agent in session 1.

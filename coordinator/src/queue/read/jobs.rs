@@ -100,7 +100,7 @@ impl Queue {
     /// A job as it stands in the queue.
     pub(crate) async fn in_queue(&self, sweep: SweepId, job: u32) -> Result<InQueue, Error> {
         let row = query_file!("queries/job_in_queue.sql", sweep.uuid(), signed::<i32>(job)?)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.by_key)
             .await?;
         Ok(InQueue {
             state: row.state.0,
@@ -125,15 +125,17 @@ impl Queue {
         limit: u32,
     ) -> Result<Vec<JobRow>, Error> {
         let states: Vec<_> = filter.states.iter().map(|state| Pg(*state)).collect();
+        // One job is a page from the job before it to itself.
+        let after = after.max(filter.job.and_then(|job| job.checked_sub(1)));
         let rows = query_file!(
             "queries/list_jobs.sql",
             sweep.uuid(),
             after.map_or(Ok(-1), signed::<i32>)?,
             &states as _,
-            filter.job.map(signed::<i32>).transpose()?,
+            filter.job.map_or(Ok(i32::MAX), signed::<i32>)?,
             i64::from(limit),
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.by_key)
         .await?;
         rows.into_iter().map(|row| job_row!(row)).collect()
     }

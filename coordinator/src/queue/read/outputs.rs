@@ -81,7 +81,7 @@ impl Queue {
             signed::<i32>(job)?,
             signed::<i32>(number)?
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.by_key)
         .await?;
         row.map(|row| {
             Ok(AttemptRow {

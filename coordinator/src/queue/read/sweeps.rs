@@ -169,7 +169,7 @@ impl Queue {
     }
 
     pub(crate) async fn sweep_details(&self, sweep: SweepId) -> Result<SweepDetails, Error> {
-        let row = query_file!("queries/sweep_details.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/sweep_details.sql", sweep.uuid()).fetch_one(&self.by_key).await?;
         Ok(SweepDetails {
             candidate: Candidate {
                 sweep,
@@ -218,7 +218,7 @@ impl Queue {
     }
 
     pub(crate) async fn manifest(&self, sweep: SweepId) -> Result<String, Error> {
-        let row = query_file!("queries/manifest_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/manifest_of_sweep.sql", sweep.uuid()).fetch_one(&self.by_key).await?;
         Ok(row.manifest)
     }
 
