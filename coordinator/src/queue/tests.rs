@@ -19,6 +19,7 @@ use super::*;
 mod order;
 mod plans;
 mod sessions;
+mod upgrades;
 
 const TERM: Duration = Duration::from_secs(60);
 const SIZE: Resources =
