@@ -166,7 +166,7 @@ impl Connections {
 impl Connections {
     /// Looks at a session, and sets it up if it is new.
     async fn set_up(&self, connection: &mut Connection) -> Result<Look, sqlx::Error> {
-        let look = query_file!("queries/look_at_session.sql").fetch_one(&mut *connection).await?;
+        let look = query_file!("queries/connections/look_at_session.sql").fetch_one(&mut *connection).await?;
         if look.read_only || look.standby {
             let trouble = Trouble::read_only(look.standby);
             return Ok(Look::ReadOnly { was_set_up: look.is_set_up, trouble });
@@ -174,8 +174,10 @@ impl Connections {
         if look.is_set_up {
             return Ok(Look::Usable { was_set_up: true });
         }
-        query_file!("queries/set_up_session.sql", self.hold_millis()).fetch_all(&mut *connection).await?;
-        match query_file!("queries/end_with_caller.sql").fetch_all(&mut *connection).await {
+        query_file!("queries/connections/set_up_session.sql", self.hold_millis())
+            .fetch_all(&mut *connection)
+            .await?;
+        match query_file!("queries/connections/end_with_caller.sql").fetch_all(&mut *connection).await {
             Err(sqlx::Error::Database(error)) => {
                 debug!(error = %error, "statements go on when their caller has gone");
             }

@@ -124,7 +124,8 @@ impl Notifications {
                 Ok(Ok(_)) => Ok(Heard::Taken),
                 Ok(Err(error)) => Err(error.into()),
                 Err(_) => {
-                    let look = query_file!("queries/look_at_session.sql").fetch_one(&mut self.listener);
+                    let look =
+                        query_file!("queries/connections/look_at_session.sql").fetch_one(&mut self.listener);
                     match timeout(SILENCE, look).await {
                         Ok(Ok(_)) => continue,
                         Ok(Err(error)) => Err(error.into()),
@@ -137,7 +138,7 @@ impl Notifications {
 }
 
 async fn notify(connection: &mut Connection, channel: &str) -> Result<(), Error> {
-    query_file!("queries/notify.sql", channel, "").fetch_all(connection).await?;
+    query_file!("queries/connections/notify.sql", channel, "").fetch_all(connection).await?;
     Ok(())
 }
 

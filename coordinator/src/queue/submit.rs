@@ -106,7 +106,7 @@ impl Queue {
 
     /// What an earlier submit with this key queued, if it was the same one.
     pub(crate) async fn submitted_before(&self, key: &str, fingerprint: &[u8]) -> Result<Submitted, Error> {
-        let row = query_file!("queries/sweep_by_key.sql", key).fetch_one(&self.by_key).await?;
+        let row = query_file!("queries/submit/sweep_by_key.sql", key).fetch_one(&self.by_key).await?;
         if row.fingerprint != fingerprint {
             return Err(Error::KeyReused(key.to_owned()));
         }
@@ -122,7 +122,7 @@ impl Queue {
 impl OpenSubmit {
     /// Adds jobs whose parameters are JSON objects.
     pub(crate) async fn add_written(&mut self, parameters: &[String]) -> Result<(), Error> {
-        query_file!("queries/insert_jobs.sql", self.id.uuid(), self.jobs, parameters)
+        query_file!("queries/submit/insert_jobs.sql", self.id.uuid(), self.jobs, parameters)
             .execute(&mut *self.tx)
             .await?;
         self.jobs += signed::<i32>(parameters.len() as u64)?;
@@ -131,7 +131,7 @@ impl OpenSubmit {
 
     async fn add_points(&mut self, points: Vec<u64>) -> Result<(), Error> {
         let points = points.into_iter().map(signed::<i64>).collect::<Result<Vec<_>, _>>()?;
-        query_file!("queries/insert_points.sql", self.id.uuid(), self.jobs, &points)
+        query_file!("queries/submit/insert_points.sql", self.id.uuid(), self.jobs, &points)
             .execute(&mut *self.tx)
             .await?;
         self.jobs += signed::<i32>(points.len() as u64)?;
@@ -142,7 +142,7 @@ impl OpenSubmit {
         let all = signed::<i32>(jobs)?;
         while self.jobs < all {
             let to = all.min(self.jobs.saturating_add(WHOLE_BATCH));
-            query_file!("queries/insert_all_points.sql", self.id.uuid(), self.jobs, to)
+            query_file!("queries/submit/insert_all_points.sql", self.id.uuid(), self.jobs, to)
                 .execute(&mut *self.tx)
                 .await?;
             self.jobs = to;
@@ -153,8 +153,8 @@ impl OpenSubmit {
     /// Commits it.
     pub(crate) async fn finish(mut self, fingerprint: &[u8]) -> Result<Submitted, Error> {
         let Self { tx, id, jobs, .. } = &mut self;
-        query_file!("queries/size_sweep.sql", id.uuid(), *jobs, fingerprint).execute(&mut **tx).await?;
-        query_file!("queries/insert_counts.sql", id.uuid(), *jobs).execute(&mut **tx).await?;
+        query_file!("queries/submit/size_sweep.sql", id.uuid(), *jobs, fingerprint).execute(&mut **tx).await?;
+        query_file!("queries/submit/insert_counts.sql", id.uuid(), *jobs).execute(&mut **tx).await?;
         notify(tx, READY).await?;
         self.tx.commit().await?;
         Ok(Submitted { id: self.id, name: self.name, jobs: unsigned(self.jobs)?, existed: false })
@@ -167,7 +167,7 @@ async fn insert_sweep(tx: &mut Connection, sweep: &Submission) -> Result<Option<
     let policy = &sweep.policy;
     let retried: Vec<_> = policy.retried().into_iter().map(Pg).collect();
     let inserted = query_file!(
-        "queries/insert_sweep.sql",
+        "queries/submit/insert_sweep.sql",
         id.uuid(),
         sweep.name,
         sweep.owner,
@@ -198,7 +198,7 @@ async fn insert_sweep(tx: &mut Connection, sweep: &Submission) -> Result<Option<
     .fetch_optional(&mut *tx)
     .await?;
     if let (Some(_), Some(pin)) = (&inserted, &sweep.image_pin) {
-        query_file!("queries/pin_new_sweep.sql", id.uuid(), pin).execute(&mut *tx).await?;
+        query_file!("queries/submit/pin_new_sweep.sql", id.uuid(), pin).execute(&mut *tx).await?;
     }
     let Description { tags, note } = &sweep.description;
     if inserted.is_some() && (!tags.is_empty() || !note.is_empty()) {

@@ -34,7 +34,7 @@ impl Queue {
             None => (-1, 0),
         };
         let rows = query_file!(
-            "queries/unpublished_attempts.sql",
+            "queries/unpublished/unpublished_attempts.sql",
             sweep.uuid(),
             after_job,
             after_number,

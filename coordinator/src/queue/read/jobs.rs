@@ -93,13 +93,13 @@ pub(in super::super) use job_row;
 impl Queue {
     /// The job that a user asks about who names the sweep alone.
     pub(crate) async fn job_to_explain(&self, sweep: SweepId) -> Result<u32, Error> {
-        let row = query_file!("queries/job_to_explain.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/read/job_to_explain.sql", sweep.uuid()).fetch_one(&self.pool).await?;
         unsigned(row.number)
     }
 
     /// A job as it stands in the queue.
     pub(crate) async fn in_queue(&self, sweep: SweepId, job: u32) -> Result<InQueue, Error> {
-        let row = query_file!("queries/job_in_queue.sql", sweep.uuid(), signed::<i32>(job)?)
+        let row = query_file!("queries/read/job_in_queue.sql", sweep.uuid(), signed::<i32>(job)?)
             .fetch_one(&self.by_key)
             .await?;
         Ok(InQueue {
@@ -128,7 +128,7 @@ impl Queue {
         // One job is a page from the job before it to itself.
         let after = after.max(filter.job.and_then(|job| job.checked_sub(1)));
         let rows = query_file!(
-            "queries/list_jobs.sql",
+            "queries/read/list_jobs.sql",
             sweep.uuid(),
             after.map_or(Ok(-1), signed::<i32>)?,
             &states as _,
