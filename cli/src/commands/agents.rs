@@ -187,7 +187,7 @@ const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 fn is_recent(agent: &v1::Agent) -> bool {
     let seen = agent.last_seen.as_ref().and_then(|time| convert::time(time).ok());
     let silent = seen.and_then(|seen| Duration::try_from(Timestamp::now().duration_since(seen)).ok());
-    agent.state != "offline" || silent.is_none_or(|silent| silent < FORGOTTEN)
+    agent.state() != v1::AgentState::Offline || silent.is_none_or(|silent| silent < FORGOTTEN)
 }
 
 fn columns() -> Vec<Column> {
@@ -215,7 +215,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
     let json = Json::of(&document(&agent)?)?;
     let cells = vec![
         Cell::text(&agent.name),
-        Cell::text(agent.state),
+        Cell::text(agent.state_text),
         Cell::number(agent.running),
         Cell::number(words::cpus(capacity.cpu_millis)),
         Cell::number(words::cpus(free.cpu_millis)),
@@ -239,7 +239,7 @@ fn document(agent: &v1::Agent) -> Result<documents::Agent, Error> {
     Ok(documents::Agent {
         id: agent.id.clone(),
         name: agent.name.clone(),
-        state: agent.state.clone(),
+        state: agent.state_text.clone(),
         capacity: words::resources(agent.capacity),
         free: words::resources(agent.free),
         running: agent.running,

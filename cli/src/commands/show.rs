@@ -120,7 +120,7 @@ fn history(attempts: &[v1::Attempt]) -> Result<Vec<documents::Attempt>, Error> {
     let document = |attempt: &v1::Attempt| {
         Ok(documents::Attempt {
             attempt: attempt.number,
-            state: AttemptState::try_from(attempt.state())?.name(),
+            state: AttemptState::try_from(attempt.state())?,
             agent: attempt.agent.clone(),
             reason: words::reason(attempt.reason.clone())?,
             note: words::some(&attempt.note),
@@ -279,7 +279,8 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
     if !job.metrics.is_empty() {
         lines.add("Metrics", Value::Object(document.metrics));
     }
-    let returned = |attempt: &&documents::Attempt| attempt.state == "returned" && attempt.started.is_none();
+    let returned =
+        |attempt: &&documents::Attempt| attempt.state == AttemptState::Returned && attempt.started.is_none();
     match history.iter().filter(returned).count() {
         0 => lines.add("Attempts", job.attempts),
         returned => lines.add("Attempts", format_args!("{}, and {returned} handed back", job.attempts)),
@@ -306,8 +307,8 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
 /// `2 failed on agent node7, 2026-01-02T03:04:05Z, ran 1m 2s: exit(1)`
 fn attempt_text(attempt: &documents::Attempt) -> String {
     let did = match attempt.state {
-        "returned" => "handed back by",
-        "lost" => "lost with",
+        AttemptState::Returned => "handed back by",
+        AttemptState::Lost => "lost with",
         _ => "",
     };
     let mut text = match did {

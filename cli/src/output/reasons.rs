@@ -44,7 +44,13 @@ mod tests {
     use super::*;
 
     fn reason(agent: &str, why: &str, offline: bool) -> v1::Waiting {
-        v1::Waiting { agent: agent.to_owned(), why: why.to_owned(), lasting: true, offline }
+        v1::Waiting {
+            agent: agent.to_owned(),
+            why: why.to_owned(),
+            lasting: true,
+            offline,
+            ..v1::Waiting::default()
+        }
     }
 
     #[test]

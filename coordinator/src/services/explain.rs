@@ -1,12 +1,12 @@
 //! Why jobs wait, in words: what holds the sweep back, what holds the job back, and what each agent says to it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
-use bt_model::placement::Misfit;
 use bt_model::reason::Reason;
 use bt_model::state::{AttemptState, JobState};
-use bt_proto::v1;
+use bt_proto::v1::{self, Obstacle};
 use tonic::Status;
 
 use super::attempts::how_it_ended;
@@ -18,10 +18,36 @@ use crate::scheduling::misfit;
 pub(super) enum AgentState {
     Ready,
     Draining,
+    /// Why it can't run containers.
     Unhealthy(String),
-    /// Its stream has ended so long ago.
+    /// How long ago its stream ended.
     NotConnected(Duration),
     Offline,
+}
+
+impl AgentState {
+    pub(super) fn wire(&self) -> v1::AgentState {
+        match self {
+            Self::Ready => v1::AgentState::Ready,
+            Self::Draining => v1::AgentState::Draining,
+            Self::Unhealthy(_) => v1::AgentState::Unhealthy,
+            Self::NotConnected(_) => v1::AgentState::NotConnected,
+            Self::Offline => v1::AgentState::Offline,
+        }
+    }
+}
+
+/// As `btctl agents ls` shows it; scripts read it there.
+impl fmt::Display for AgentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Draining => f.write_str("draining"),
+            Self::Unhealthy(why) => write!(f, "unhealthy: {why}"),
+            Self::NotConnected(since) => write!(f, "not connected {}", humantime::format_duration(*since)),
+            Self::Offline => f.write_str("offline"),
+        }
+    }
 }
 
 pub(super) fn state(row: &AgentRow) -> AgentState {
@@ -47,10 +73,10 @@ impl Services {
             held.push("all that are queued wait for identical jobs".to_owned());
         }
         if !held.is_empty() {
-            return Ok(held.into_iter().map(|why| waits(String::new(), why, false)).collect());
+            return Ok(held.into_iter().map(held_back).collect());
         }
         let agents = self.what_agents_say(&details.candidate).await?;
-        match agents.iter().any(|waiting| waiting.why.is_empty()) {
+        match agents.iter().any(|waiting| waiting.obstacle() == Obstacle::None) {
             true => Ok(Vec::new()),
             false => Ok(agents),
         }
@@ -99,9 +125,6 @@ impl Services {
         }
         reply.reasons.extend(self.others_first(found, &details.candidate).await?);
         reply.agents = self.what_agents_say(&details.candidate).await?;
-        for waiting in reply.agents.iter_mut().filter(|waiting| waiting.why.is_empty()) {
-            waiting.why = "it has room for a job of this sweep now".into();
-        }
         Ok(reply)
     }
 
@@ -182,7 +205,7 @@ impl Services {
         Ok(reasons)
     }
 
-    /// Every agent's answer; an empty one is a yes.
+    /// Every agent's answer.
     async fn what_agents_say(&self, wanted: &Candidate) -> Result<Vec<v1::Waiting>, Status> {
         let agents = self.agents().await?;
         if agents.is_empty() {
@@ -191,36 +214,37 @@ impl Services {
                 why: "no agent has ever connected; start one with `btctl agent`".into(),
                 lasting: true,
                 offline: false,
+                obstacle: Obstacle::NoAgent.into(),
             }]);
         }
         let refusals = self.sessions.refusals(wanted.sweep);
         let answer = |(row, used): (AgentRow, crate::queue::Usage)| {
-            let (why, lasting) = match state(&row) {
-                AgentState::Offline => ("it is offline".to_owned(), true),
+            let (obstacle, why) = match state(&row) {
+                AgentState::Offline => (Obstacle::Offline, "it is offline".to_owned()),
                 AgentState::NotConnected(since) => {
-                    (format!("it has not been connected for {} s", since.as_secs()), true)
+                    let why = format!("it has not been connected for {} s", since.as_secs());
+                    (Obstacle::NotConnected, why)
                 }
-                AgentState::Unhealthy(why) => (format!("it is unhealthy: {why}"), true),
-                AgentState::Draining => ("it is draining".to_owned(), true),
-                AgentState::Ready if refusals.contains_key(&row.id) => {
-                    (format!("it could not start one a moment ago: {}", refusals[&row.id]), true)
-                }
-                AgentState::Ready => {
-                    let free = row.capacity.less(&used.resources);
-                    let misfit = misfit(&row.offer(), &free, wanted);
-                    let lasting =
-                        misfit.as_ref().is_some_and(|misfit| !matches!(misfit, Misfit::Busy { .. }));
-                    (misfit.map(|misfit| misfit.to_string()).unwrap_or_default(), lasting)
-                }
+                AgentState::Unhealthy(why) => (Obstacle::Unhealthy, format!("it is unhealthy: {why}")),
+                AgentState::Draining => (Obstacle::Draining, "it is draining".to_owned()),
+                AgentState::Ready => match refusals.get(&row.id) {
+                    Some(why) => (Obstacle::Refused, format!("it could not start one a moment ago: {why}")),
+                    None => match misfit(&row.offer(), &row.capacity.less(&used.resources), wanted) {
+                        Some(misfit) => (Obstacle::from(&misfit), misfit.to_string()),
+                        None => (Obstacle::None, "it has room for a job of this sweep now".to_owned()),
+                    },
+                },
             };
-            v1::Waiting { agent: row.name, why, lasting, offline: row.offline }
+            let lasting = !matches!(obstacle, Obstacle::Busy | Obstacle::None);
+            v1::Waiting { agent: row.name, why, lasting, offline: row.offline, obstacle: obstacle.into() }
         };
         Ok(agents.into_iter().map(answer).collect())
     }
 }
 
-fn waits(agent: String, why: String, lasting: bool) -> v1::Waiting {
-    v1::Waiting { agent, why, lasting, offline: false }
+/// What holds for every agent.
+fn held_back(why: String) -> v1::Waiting {
+    v1::Waiting { why, obstacle: Obstacle::HeldBack.into(), ..v1::Waiting::default() }
 }
 
 /// Where a job is that does not wait.

@@ -96,13 +96,6 @@ pub(super) fn agent(row: AgentRow, used: Usage) -> v1::Agent {
     let state = state(&row);
     let is_here = !matches!(state, AgentState::Offline | AgentState::NotConnected(_));
     let free = if is_here { row.capacity.less(&used.resources) } else { Resources::default() };
-    let state = match state {
-        AgentState::Ready => "ready".to_owned(),
-        AgentState::Draining => "draining".to_owned(),
-        AgentState::Unhealthy(why) => format!("unhealthy: {why}"),
-        AgentState::Offline => "offline".to_owned(),
-        AgentState::NotConnected(since) => format!("not connected {}", humantime::format_duration(since)),
-    };
     let offered = |(name, read_only): (String, bool)| match read_only {
         true => format!("{name}:ro"),
         false => name,
@@ -110,7 +103,8 @@ pub(super) fn agent(row: AgentRow, used: Usage) -> v1::Agent {
     v1::Agent {
         id: row.id.to_string(),
         name: row.name,
-        state,
+        state_text: state.to_string(),
+        state: state.wire().into(),
         capacity: Some(row.capacity.into()),
         free: Some(free.into()),
         running: used.running,

@@ -2,6 +2,7 @@
 
 use bt_model::id::AgentId;
 use bt_model::manifest::{check_limit, parse_reason};
+use bt_model::reason::ReasonKind;
 use bt_model::state::JobState;
 use bt_proto::v1;
 use tokio::sync::mpsc;
@@ -95,10 +96,8 @@ impl v1::sweeps_server::Sweeps for Services {
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryReply>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
+        let reasons = reasons(&request)?;
         let jobs = chosen(&found, request.jobs)?;
-        let reasons = request.reasons.iter().map(|name| parse_reason(name));
-        let reasons = reasons.collect::<Result<Vec<_>, _>>();
-        let reasons = reasons.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let both = [JobState::Failed, JobState::Cancelled];
         let failed_only = request.failed_only || !reasons.is_empty();
         let ended = if failed_only { &both[..1] } else { &both[..] };
@@ -398,6 +397,15 @@ pub(super) fn has_jobs(found: &Found, jobs: &[u32]) -> Result<(), Status> {
             Err(status::queue(Error::NoJob { sweep: found.name.clone(), job: *job, highest: found.jobs - 1 }))
         }
     }
+}
+
+/// The kinds of failures that are to be tried again; empty: all. A client of protocol 1 names them.
+fn reasons(request: &v1::RetryRequest) -> Result<Vec<ReasonKind>, Status> {
+    if request.kinds.is_empty() {
+        let named = request.reasons.iter().map(|name| parse_reason(name));
+        return named.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()));
+    }
+    request.kinds().map(ReasonKind::try_from).collect::<Result<_, _>>().map_err(status::malformed)
 }
 
 fn chosen(found: &Found, jobs: Vec<u32>) -> Result<Chosen, Status> {

@@ -199,7 +199,7 @@ impl Again {
             match self.misfit(agent) {
                 None => fitting.push(agent),
                 // Those that have gone for good need no words.
-                Some(_) if agent.state == "offline" => {}
+                Some(_) if agent.state() == v1::AgentState::Offline => {}
                 Some(why) => say(&format!("agent {} is left out: {why}", agent.name)),
             }
         }
@@ -211,8 +211,9 @@ impl Again {
 
     /// Why an agent can't run the job, as far as that can be said here.
     fn misfit(&self, agent: &v1::Agent) -> Option<String> {
-        if agent.state != "ready" {
-            return Some(format!("it is {}", agent.state));
+        // A coordinator of protocol 1 says it in words alone, and decides by itself.
+        if !matches!(agent.state(), v1::AgentState::Ready | v1::AgentState::Unspecified) {
+            return Some(format!("it is {}", agent.state_text));
         }
         // Which agent it is to run on is chosen here.
         let mut labels = self.manifest.labels();
@@ -253,7 +254,7 @@ fn warn_of_volumes(recorded: &Value, agents: &[v1::Agent]) {
         let Some(held) = volume["fingerprint"].as_str() else { continue };
         let told: Vec<_> = agents
             .iter()
-            .filter(|agent| agent.state != "offline")
+            .filter(|agent| agent.state() != v1::AgentState::Offline)
             .filter_map(|agent| agent.volume_fingerprints.get(name))
             .filter(|digits| !digits.is_empty())
             .collect();
