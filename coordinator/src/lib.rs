@@ -3,6 +3,7 @@
 //! Everything durable is in Postgres and in the store; a coordinator holds only caches and open streams, so it can be
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
+mod bell;
 mod calculations;
 mod collector;
 mod config;
@@ -23,14 +24,13 @@ mod storage;
 mod verify;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +40,7 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use bell::Bell;
 use calculations::Calculations;
 use collector::Collector;
 use door::{Door, Pass};
@@ -90,14 +91,13 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
-    let work = Arc::new(Notify::new());
+    let bell = Bell::default();
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
-    let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone());
+    let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone(), bell.clone());
     let silence = options.heartbeat * services::SILENT_BEATS;
-    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), publisher.clone(), silence);
-    let others = ledger::Others { publisher: publisher.clone(), reuse: reuse.clone(), work: work.clone() };
-    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), others);
+    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), bell.clone(), silence);
+    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), bell.clone());
     let services = Services {
         followed: Followed::default(),
         queue,
@@ -109,8 +109,7 @@ pub async fn run(
         manifests,
         ledger,
         reuse,
-        publisher: publisher.clone(),
-        work: work.clone(),
+        bell,
         calculations: Calculations::default(),
         tasks: tasks.clone(),
         lease: options.lease,
@@ -216,7 +215,7 @@ fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdo
         memory: Default::default(),
         put_off: PutOff::new("starting jobs of sweep"),
         sessions: services.sessions.clone(),
-        work: services.work.clone(),
+        bell: services.bell.clone(),
         lease: services.lease,
     };
     tasks.spawn(dispatcher.run(shutdown.clone()));
@@ -227,6 +226,10 @@ fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdo
         heartbeat: services.heartbeat,
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
-    let listener = Listener { services: services.clone() };
+    let listener = Listener {
+        queue: services.queue.clone(),
+        sessions: services.sessions.clone(),
+        bell: services.bell.clone(),
+    };
     tasks.spawn(listener.run(shutdown.clone()));
 }

@@ -292,6 +292,13 @@ impl Sessions {
         }
     }
 
+    /// Tells an agent that an attempt is not its own any more.
+    pub(crate) fn take_away(&self, agent: AgentId, attempt: AttemptId) {
+        self.stopped(agent, attempt);
+        let stop = v1::Stop { attempt: attempt.to_string(), ruling: v1::Ruling::Stop.into() };
+        self.send(agent, v1::coordinator_message::Kind::Stop(stop));
+    }
+
     /// Sends a message to an agent. False when it isn't connected here; an agent whose outbox is full is cut off, and
     /// finds out all it missed when it says hello again.
     pub(crate) fn send(&self, agent: AgentId, kind: v1::coordinator_message::Kind) -> bool {

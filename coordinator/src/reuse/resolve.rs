@@ -9,6 +9,7 @@ use bt_proto::v1::{self, coordinator_message};
 use tokio::time::Instant;
 
 use super::{Error, Reuse};
+use crate::bell::Event;
 use crate::queue::Pending;
 use crate::scheduling::misfit;
 
@@ -91,6 +92,6 @@ impl Reuse {
         if let Some(ask) = lock(&self.asked).get_mut(&sweep).and_then(|asked| asked.get_mut(&agent)) {
             ask.failed = failed;
         }
-        self.wake();
+        self.bell.ring(Event::ImageAnswered);
     }
 }

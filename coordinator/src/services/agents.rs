@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use super::{Answers, Services, status};
+use crate::bell::Event;
 use crate::document::CHANGED;
 use crate::queue::{
     Beat, Error, Fence, Fingerprints, Given, Greeting, Measured, News, Publication, PublishedFile, Pulse,
@@ -221,8 +222,7 @@ impl Services {
         }
         self.sessions.drain(agent, beat.drained);
         self.sessions.pulse(agent, &pulse.attempts, false);
-        self.work.notify_one();
-        self.reuse.wake();
+        self.bell.ring(Event::AgentConnected);
         Ok(outgoing)
     }
 
@@ -239,7 +239,7 @@ impl Services {
         let closed = pulse.draining || !pulse.unhealthy.is_empty();
         let unreceived = self.sessions.pulse(agent, &pulse.attempts, closed);
         for attempt in gone {
-            self.stop(agent, attempt);
+            self.sessions.take_away(agent, attempt);
         }
         if !unreceived.is_empty() {
             let returned =
@@ -254,13 +254,6 @@ impl Services {
         let renewed = coordinator_message::Kind::Renewed(v1::Renewed {});
         self.sessions.send(agent, renewed);
         Ok(())
-    }
-
-    /// Tells an agent that an attempt is not its own any more.
-    pub(crate) fn stop(&self, agent: AgentId, attempt: AttemptId) {
-        self.sessions.stopped(agent, attempt);
-        let stop = v1::Stop { attempt: attempt.to_string(), ruling: v1::Ruling::Stop.into() };
-        self.sessions.send(agent, coordinator_message::Kind::Stop(stop));
     }
 
     /// Puts into the store what came with a report, hands the report in, and acknowledges it after its commit.

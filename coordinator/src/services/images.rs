@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::keep::collected;
 use super::{Answers, Services, incoming as stream, layers, status};
+use crate::bell::Event;
 use crate::queue::{Added, ImageRow};
 
 /// Pieces of an image on their way to an agent; of 1 MiB at most.
@@ -69,7 +70,7 @@ impl Services {
     /// Lets agents try again what they could not start, since it may be for this image.
     fn had_again(&self) {
         self.sessions.forgive();
-        self.work.notify_one();
+        self.bell.ring(Event::ImagePushed);
     }
 
     pub(super) async fn send_image(&self, image: &str) -> Result<Answers<v1::FetchImageReply>, Status> {

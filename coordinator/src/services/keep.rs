@@ -10,6 +10,7 @@ use tonic::Status;
 
 use super::results::not_expired;
 use super::{Services, status};
+use crate::bell::Event;
 use crate::collector::{self, Collected, Collector, Fault};
 use crate::queue::{Collectable, Found};
 use crate::verify;
@@ -78,7 +79,7 @@ impl Services {
             }
             if request.repair && !damaged.is_empty() {
                 self.queue.unwrite(sweep.id, &damaged).await.map_err(status::queue)?;
-                self.publisher.wake();
+                self.bell.ring(Event::ResultsDamaged);
             }
         }
     }

@@ -29,23 +29,21 @@ mod sweeps;
 pub(crate) mod uploads;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_store::Store;
-use tokio::sync::Notify;
 use tokio_stream::Stream;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
 use crate::followed::Followed;
 use crate::ledger::Ledger;
 use crate::manifests::Manifests;
-use crate::publisher::Publisher;
 use crate::queue::Queue;
 use crate::reuse::Reuse;
 use crate::sessions::Sessions;
@@ -73,9 +71,7 @@ pub(crate) struct Services {
     pub(crate) manifests: Manifests,
     pub(crate) ledger: Ledger,
     pub(crate) reuse: Reuse,
-    pub(crate) publisher: Publisher,
-    /// Wakes the dispatcher: jobs may be ready, or an agent may have room.
-    pub(crate) work: Arc<Notify>,
+    pub(crate) bell: Bell,
     pub(crate) calculations: Calculations,
     pub(crate) tasks: TaskTracker,
     pub(crate) lease: Duration,

@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::spool::Spool;
 use super::{Services, incoming, status};
+use crate::bell::Event;
 use crate::queue::{BATCH, Description, Jobs, Submission, Submitted};
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
@@ -42,10 +43,7 @@ impl Services {
                 "sweep {} of {} is queued", submitted.name, order.header.owner
             );
         }
-        if order.header.reuse {
-            self.reuse.wake();
-        }
-        self.work.notify_one();
+        self.bell.ring(Event::SweepQueued { reuses: order.header.reuse });
         Ok(submitted)
     }
 

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::shown::agent;
 use super::{ANSWERS, Answers, Services, images, status};
+use crate::bell::Event;
 use crate::queue::{Chosen, Error, Found};
 
 #[tonic::async_trait]
@@ -85,7 +86,7 @@ impl v1::sweeps_server::Sweeps for Services {
         let jobs = chosen(&found, request.jobs)?;
         let cancelled = self.queue.cancel(found.id, &jobs).await;
         let cancelled = cancelled.map_err(status::queue)?;
-        self.reuse.ended();
+        self.bell.ring(Event::JobsCancelled);
         Ok(Response::new(v1::CancelReply {
             cancelled: cancelled.cancelled,
             stopping: cancelled.stopping,
@@ -103,23 +104,21 @@ impl v1::sweeps_server::Sweeps for Services {
         let ended = if failed_only { &both[..1] } else { &both[..] };
         let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
         let queued = queued.map_err(status::queue)?;
-        self.work.notify_one();
-        self.reuse.wake();
+        self.bell.ring(Event::JobsRetried);
         Ok(Response::new(v1::RetryReply { queued }))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseReply>, Status> {
         let found = self.find(&request.into_inner().sweep).await?;
         let changed = self.queue.pause(found.id).await.map_err(status::queue)?;
-        self.reuse.ended();
+        self.bell.ring(Event::SweepPaused);
         Ok(Response::new(v1::PauseReply { changed }))
     }
 
     async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeReply>, Status> {
         let found = self.find(&request.into_inner().sweep).await?;
         let changed = self.queue.resume(found.id).await.map_err(status::queue)?;
-        self.work.notify_one();
-        self.reuse.ended();
+        self.bell.ring(Event::SweepResumed);
         Ok(Response::new(v1::ResumeReply { changed }))
     }
 
@@ -298,7 +297,7 @@ impl v1::sweeps_server::Sweeps for Services {
         let id = self.find_agent(&request.agent).await?;
         self.queue.drain(id, !request.undrain).await.map_err(status::queue)?;
         self.sessions.drain(id, !request.undrain);
-        self.work.notify_one();
+        self.bell.ring(Event::AgentDrained);
         let found = self.agents().await?.into_iter().find(|(row, _)| row.id == id);
         Ok(Response::new(v1::DrainAgentReply { agent: found.map(|(row, used)| agent(row, used)) }))
     }
@@ -325,7 +324,7 @@ impl v1::sweeps_server::Sweeps for Services {
         check_limit(&request.name, request.capacity)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         self.queue.set_limit(&request.name, request.capacity).await.map_err(status::queue)?;
-        self.work.notify_one();
+        self.bell.ring(Event::LimitSet);
         Ok(Response::new(v1::SetLimitReply {}))
     }
 
