@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::manifest::Pull;
+use bt_proto::convert::present;
 use bt_proto::v1;
 use bt_proto::v1::agents_client::AgentsClient;
 use tokio::time::sleep;
@@ -20,13 +21,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Gets the image, as for a job, and answers with its pin, or why it can't be had.
 pub(crate) async fn answer(agent: Arc<Agent>, request: v1::ResolveImage) {
     let v1::ResolveImage { sweep, image, platform, pull } = request;
-    let wanted = Wanted {
-        platform: Some(platform.as_str()).filter(|platform| !platform.is_empty()),
-        pull: pull.parse().unwrap_or(Pull::Missing),
-    };
+    let platform = present(platform);
+    let wanted = Wanted { platform: platform.as_deref(), pull: pull.parse().unwrap_or(Pull::Missing) };
     let (pin, failed) = match agent.resolve_image(&image, &wanted, &|_| {}).await {
-        Ok(pin) => (pin, String::new()),
-        Err(error) => (String::new(), error.to_string()),
+        Ok(pin) => (Some(pin), None),
+        Err(error) => (None, Some(error.to_string())),
     };
     for _ in 0..TRIES {
         let connection = agent.link.connection().await;
@@ -34,7 +33,7 @@ pub(crate) async fn answer(agent: Arc<Agent>, request: v1::ResolveImage) {
             agent_id: agent.identity.agent.to_string(),
             session: connection.session,
             image: pin.clone(),
-            sweep: sweep.clone(),
+            sweep: Some(sweep.clone()),
             failed: failed.clone(),
             ..v1::PinImageRequest::default()
         };

@@ -117,17 +117,17 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
 }
 
 async fn tell(agent: &Agent, image: &Image) -> anyhow::Result<()> {
-    if ask(agent, image, String::new()).await? {
+    if ask(agent, image, None).await? {
         return Ok(());
     }
     let software = look(agent, image).await?;
     let json = serde_json::to_string(&software).context("write what was found")?;
-    ask(agent, image, json).await?;
+    ask(agent, image, Some(json)).await?;
     Ok(())
 }
 
 /// Asks until a coordinator has answered whether it knows.
-async fn ask(agent: &Agent, image: &Image, software: String) -> anyhow::Result<bool> {
+async fn ask(agent: &Agent, image: &Image, software: Option<String>) -> anyhow::Result<bool> {
     loop {
         let connection = agent.link.connection().await;
         let request = v1::DescribeImageRequest {

@@ -135,8 +135,8 @@ fn output(row: OutputRow) -> v1::JobOutput {
         size,
         sha256: sha256.into(),
         encoding: v1::Encoding::from(encoding).into(),
-        stored_size: stored_size.unwrap_or_default(),
-        stored_as: other_name.unwrap_or_default(),
+        stored_size,
+        stored_as: other_name,
     };
     v1::JobOutput { job: row.job, attempt: row.attempt, file: Some(file), ..v1::JobOutput::default() }
 }

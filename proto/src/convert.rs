@@ -30,6 +30,11 @@ pub fn parse<T: std::str::FromStr>(
     text.parse().map_err(|_| Malformed::Value { field, value: text.chars().take(80).collect(), expected })
 }
 
+/// A value that may be absent. Peers of protocol 1 can't leave a text or a number out, so an empty one is none either.
+pub fn present<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
+    value.filter(|value| *value != T::default())
+}
+
 /// What an agent offers, as far as clients are told: nothing of its images.
 pub fn offer(agent: &v1::Agent) -> Offer {
     let volume = |offered: &String| match offered.strip_suffix(":ro") {

@@ -77,7 +77,7 @@ impl Show {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
         let agent = client.agent(&self.agent).await?;
-        let running = client.running(agent.id.clone()).await?.jobs;
+        let running = client.running(Some(agent.id.clone())).await?.jobs;
         let running_jobs = running.iter().map(ps::document).collect::<Result<Vec<_>, _>>()?;
         let row = row(agent.clone())?;
         let titles = columns().into_iter().map(|column| column.name);
@@ -159,11 +159,12 @@ impl Ls {
         if !self.all {
             agents.retain(is_recent);
         }
-        for agent in agents.iter().filter(|agent| !agent.contested_by.is_empty()) {
+        for agent in &agents {
+            let Some(other) = &agent.contested_by else { continue };
             say(&format!(
-                "agent {}: another agent with its id was refused, from {}; one of the two has a copy of the other's state \
+                "agent {}: another agent with its id was refused, from {other}; one of the two has a copy of the other's state \
                  directory: remove the file agent-id from the copy",
-                agent.name, agent.contested_by
+                agent.name
             ));
         }
         match (agents.is_empty(), known) {
@@ -251,6 +252,6 @@ fn document(agent: &v1::Agent) -> Result<documents::Agent, Error> {
         default_memory_bytes: agent.job_memory_bytes,
         about: agent.about.clone(),
         volume_fingerprints: agent.volume_fingerprints.clone(),
-        contested_by: words::some(&agent.contested_by),
+        contested_by: agent.contested_by.clone(),
     })
 }

@@ -143,7 +143,7 @@ fn sweep_document(shown: &Shown) -> Result<ShownSweep, Error> {
     let waiting = shown
         .waiting
         .iter()
-        .map(|waiting| documents::Waiting { agent: words::some(&waiting.agent), why: waiting.why.clone() });
+        .map(|waiting| documents::Waiting { agent: waiting.agent.clone(), why: waiting.why.clone() });
     Ok(ShownSweep {
         sweep: ls::document(&shown.sweep)?,
         store: shown.store.clone(),
@@ -191,9 +191,9 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         lines.add("Note", &sweep.note);
     }
     lines.add("State", words::sweep_state(sweep).name());
-    let pin = match sweep.image_pin.as_str() {
-        "" => String::new(),
-        pin => format!(" (pinned to {pin})"),
+    let pin = match &sweep.image_pin {
+        None => String::new(),
+        Some(pin) => format!(" (pinned to {pin})"),
     };
     lines.add("Image", format_args!("{}{pin}", sweep.image));
     lines.add("Owner", format_args!("{}, priority {}", sweep.owner, sweep.priority));
@@ -217,7 +217,7 @@ fn sweep_text(shown: &Shown, all: bool) -> Result<String, Error> {
         lines.add("Canary", format_args!("the first {} jobs {became}", canary.jobs));
     }
     if sweep.paused {
-        let why = if sweep.pause_reason.is_empty() { "as asked" } else { &sweep.pause_reason };
+        let why = sweep.pause_reason.as_deref().unwrap_or("as asked");
         lines.add("Paused", format_args!("{why}; btctl resume {address} starts it again"));
     }
     if let Some(pace) = shown.pace {
@@ -276,7 +276,7 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
     }
     lines.add("Params", Value::Object(document.params));
     lines.add("Command", command_line(&job.command));
-    if !job.metrics.is_empty() {
+    if job.metrics.is_some() {
         lines.add("Metrics", Value::Object(document.metrics));
     }
     let returned =

@@ -33,7 +33,7 @@ pub(super) struct Attached {
     /// It may still be published.
     is_live: bool,
     files: Vec<v1::SmallFile>,
-    log: Vec<u8>,
+    log: Option<Vec<u8>>,
 }
 
 impl Agents {
@@ -81,10 +81,8 @@ impl Agents {
     }
 
     pub(super) async fn store_log(&self, attached: &Attached) {
-        if attached.log.is_empty() {
-            return;
-        }
-        let (target, data) = (attached.place.log(), Bytes::from(attached.log.clone()));
+        let Some(log) = &attached.log else { return };
+        let (target, data) = (attached.place.log(), Bytes::from(log.clone()));
         let stored = self.until_stored(attached, || self.store.create(&target, data.clone())).await;
         match stored {
             Ok(receipt) => self.keep_first_log(attached.attempt, &target, &receipt).await,
@@ -146,7 +144,7 @@ impl Agents {
         session: u64,
         attempt: AttemptId,
         files: Vec<v1::SmallFile>,
-        log: Vec<u8>,
+        log: Option<Vec<u8>>,
     ) -> Result<Option<Attached>, Status> {
         let (place, is_live) = match self.sessions.place(agent, attempt) {
             Some(place) => (place, true),

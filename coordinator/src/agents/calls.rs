@@ -1,8 +1,8 @@
 //! Each call of an agent: decode, call, encode.
 
-use tonic::{Request, Response, Status, Streaming};
-
+use bt_proto::convert::present;
 use bt_proto::v1;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{Agents, agent_id, attempt_id};
 use crate::rpc::{Answers, status};
@@ -29,19 +29,22 @@ impl v1::agents_server::Agents for Agents {
         &self,
         request: Request<v1::PinImageRequest>,
     ) -> Result<Response<v1::PinImageReply>, Status> {
-        let request = request.into_inner();
-        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
-        if request.failed.is_empty() && !bt_model::image::is_pin(&request.image) {
-            let told: String = request.image.chars().take(200).collect();
+        let v1::PinImageRequest { agent_id, session, attempt, image, sweep, failed } = request.into_inner();
+        let agent = super::agent_id(&agent_id).map_err(status::malformed)?;
+        let (sweep, failed) = (present(sweep), present(failed));
+        let image = image.unwrap_or_default();
+        if failed.is_none() && !bt_model::image::is_pin(&image) {
+            let name: String = image.chars().take(200).collect();
             return Err(Status::invalid_argument(format!(
-                "{told:?} does not name one fixed image; a digest or an id does"
+                "{name:?} does not name one fixed image; a digest or an id does"
             )));
         }
-        if !request.sweep.is_empty() {
-            return self.take_image(agent, request).await.map(Response::new);
+        if let Some(sweep) = sweep {
+            let image = failed.map_or(Ok(image), Err);
+            return self.take_image(agent, session, &sweep, image).await.map(Response::new);
         }
-        let attempt = attempt_id(&request.attempt).map_err(status::malformed)?;
-        let pinned = self.queue.pin_image(agent, request.session, attempt, &request.image).await;
+        let attempt = attempt_id(&attempt.unwrap_or_default()).map_err(status::malformed)?;
+        let pinned = self.queue.pin_image(agent, session, attempt, &image).await;
         let image = pinned.map_err(status::queue)?;
         Ok(Response::new(v1::PinImageReply { image }))
     }
@@ -81,7 +84,8 @@ impl v1::agents_server::Agents for Agents {
     ) -> Result<Response<v1::DescribeImageReply>, Status> {
         let request = request.into_inner();
         let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
-        let known = self.describe(agent, request.session, &request.image_id, &request.software).await?;
+        let known =
+            self.describe(agent, request.session, &request.image_id, present(request.software)).await?;
         Ok(Response::new(v1::DescribeImageReply { known }))
     }
 

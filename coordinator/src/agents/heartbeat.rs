@@ -48,10 +48,10 @@ fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {
     let notes = notes.map(|progress| Ok((attempt_id(&progress.attempt)?, progress.note)));
     Ok(Pulse {
         attempts: attempt_ids(&beat.attempts)?,
-        unhealthy: beat.unhealthy,
+        unhealthy: beat.unhealthy.unwrap_or_default(),
         draining: beat.draining,
         notes: notes.collect::<Result<_, Malformed>>()?,
-        transfer: beat.transfer,
+        transfer: beat.transfer.unwrap_or_default(),
         fingerprints: fingerprints(&beat.volumes),
     })
 }

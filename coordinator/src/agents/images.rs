@@ -49,19 +49,24 @@ impl Agents {
         Ok(Box::pin(ReceiverStream::new(receiver)))
     }
 
-    /// Takes an agent's answer to what the image of a sweep stands for.
+    /// Takes an agent's answer to what the image of a sweep stands for: its pin, or why the image can't be had there.
     pub(super) async fn take_image(
         &self,
         agent: AgentId,
-        request: v1::PinImageRequest,
+        session: u64,
+        sweep: &str,
+        image: Result<String, String>,
     ) -> Result<v1::PinImageReply, Status> {
-        let sweep: SweepId = parse("sweep", "a UUID", &request.sweep).map_err(status::malformed)?;
-        if !request.failed.is_empty() {
-            info!(sweep.id = %sweep, agent.id = %agent, "the agent can't tell the sweep's image: {}", request.failed);
-            self.reuse.answered(sweep, agent, Some(request.failed));
-            return Ok(v1::PinImageReply::default());
-        }
-        let pinned = self.queue.pin_sweep(agent, request.session, sweep, &request.image).await;
+        let sweep: SweepId = parse("sweep", "a UUID", sweep).map_err(status::malformed)?;
+        let image = match image {
+            Ok(image) => image,
+            Err(why) => {
+                info!(sweep.id = %sweep, agent.id = %agent, "the agent can't find the sweep's image: {why}");
+                self.reuse.answered(sweep, agent, Some(why));
+                return Ok(v1::PinImageReply::default());
+            }
+        };
+        let pinned = self.queue.pin_sweep(agent, session, sweep, &image).await;
         let pinned = pinned.map_err(status::queue)?;
         let image = pinned.ok_or_else(|| Status::not_found(format!("sweep {sweep} asks for no image")))?;
         self.reuse.answered(sweep, agent, None);

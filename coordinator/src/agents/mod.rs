@@ -73,5 +73,5 @@ fn attempt_ids(texts: &[String]) -> Result<Vec<AttemptId>, Malformed> {
 
 fn fingerprints(volumes: &[v1::OfferedVolume]) -> Fingerprints {
     let known = volumes.iter().filter(|volume| volume.fingerprinted);
-    known.map(|volume| (volume.name.clone(), volume.fingerprint.clone())).collect()
+    known.map(|volume| (volume.name.clone(), volume.fingerprint.clone().unwrap_or_default())).collect()
 }

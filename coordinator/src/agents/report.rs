@@ -8,7 +8,7 @@ use bt_model::layout::is_other_name;
 use bt_model::reason::Reason;
 use bt_model::retry::Ending;
 use bt_model::state::AttemptEvent;
-use bt_proto::convert::Malformed;
+use bt_proto::convert::{Malformed, present};
 use bt_proto::v1::{self, coordinator_message, report};
 use serde_json::json;
 use tonic::Status;
@@ -34,17 +34,17 @@ impl Agents {
         let kind = report.kind.ok_or(Malformed::Missing("report.kind"));
         let kind = kind.map_err(status::malformed)?;
         let advanced = |event, image_id| News::Advanced { event, image_id };
-        let image_id = Some(report.image_id).filter(|image| !image.is_empty());
+        let image_id = present(report.image_id);
         if image_id.is_some() {
             self.sessions.runs(agent, attempt);
         }
         let measured = report.usage.map_or_else(Measured::default, measured);
         let given = Box::new(given(report.volume_fingerprints, report.given));
-        let remark = match &kind {
-            report::Kind::Released(released) if report.remark.is_empty() => &released.why,
-            _ => &report.remark,
+        let remark = match (present(report.remark), &kind) {
+            (Some(remark), _) => remark_of(&remark),
+            (None, report::Kind::Released(released)) => remark_of(&released.why),
+            (None, _) => String::new(),
         };
-        let remark = remark_of(remark);
         let ended_with = |ending, publication| News::Ended {
             ending,
             publication,
@@ -54,7 +54,7 @@ impl Agents {
             remark: remark.clone(),
         };
         let ended = |ending| ended_with(ending, Publication::default());
-        let attached = || self.attached(agent, session, attempt, report.files, report.log);
+        let attached = || self.attached(agent, session, attempt, report.files, present(report.log));
         let news = match kind {
             report::Kind::Preparing(_) => advanced(AttemptEvent::Prepares, None),
             report::Kind::Running(running) => {
@@ -131,7 +131,7 @@ fn given(mut fingerprints: HashMap<String, String>, given: Option<v1::Given>) ->
                 "shm_bytes": given.shm_bytes,
                 "gpus": given.gpus,
                 "timezone": text(given.timezone),
-                "user": text(given.user),
+                "user": text(given.user.unwrap_or_default()),
                 "version": text(given.version),
                 "engine": text(given.engine),
                 "os": text(given.os),
@@ -161,9 +161,9 @@ fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
             value: format!("{} bytes", output.sha256.len()),
             expected: "32 bytes",
         })?;
-        let stored_size = (encoding != Encoding::None).then_some(output.stored_size);
+        let stored_size = (encoding != Encoding::None).then_some(output.stored_size.unwrap_or_default());
         let first_name = encoding.stored_as(&output.path);
-        let other_name = Some(output.stored_as).filter(|name| !name.is_empty() && *name != first_name);
+        let other_name = present(output.stored_as).filter(|name| *name != first_name);
         if let Some(name) = &other_name
             && !is_other_name(name, &first_name)
         {
@@ -176,7 +176,7 @@ fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
         let path = output.path;
         Ok(PublishedFile { path, size: output.size, sha256, encoding, stored_size, other_name })
     });
-    let metrics = Some(succeeded.metrics).filter(|text| !text.is_empty());
+    let metrics = present(succeeded.metrics);
     if let Some(text) = &metrics {
         // The agent has checked it; this keeps a broken one from breaking the transaction.
         let numbers = serde_json::from_str::<BTreeMap<String, f64>>(text);

@@ -19,7 +19,7 @@ impl Agents {
         agent: AgentId,
         session: u64,
         image_id: &str,
-        software: &str,
+        software: Option<String>,
     ) -> Result<bool, Status> {
         let malformed = |field, value: &str, expected| {
             let value = value.chars().take(80).collect();
@@ -29,16 +29,16 @@ impl Agents {
         if digits.len() != 64 || !digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(malformed("image_id", image_id, "sha256: and 64 lower-case hexadecimal digits"));
         }
-        if software.is_empty() {
+        let Some(software) = software else {
             let known = self.queue.software(image_id).await.map_err(status::queue)?;
             return Ok(known.is_some());
-        }
+        };
         if !self.sessions.is_current(agent, session) {
             return Err(Status::failed_precondition("the agent is not connected by this session"));
         }
-        let read = Some(software).filter(|text| text.len() <= LARGEST).map(Software::from_json);
+        let read = Some(software.as_str()).filter(|text| text.len() <= LARGEST).map(Software::from_json);
         let Some(Ok(read)) = read else {
-            return Err(malformed("software", software, "a JSON object of at most 1 MiB"));
+            return Err(malformed("software", &software, "a JSON object of at most 1 MiB"));
         };
         self.queue.describe_image(image_id, &read).await.map_err(status::queue)?;
         let python = read.python.as_deref().unwrap_or("none");

@@ -6,7 +6,7 @@ use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::layout::AttemptPlace;
 use bt_model::state::AttemptState;
-use bt_proto::convert::{Malformed, parse};
+use bt_proto::convert::{Malformed, parse, present};
 use bt_proto::v1::{self, upload_header, upload_request};
 use bt_store::Upload;
 use tokio::time::timeout;
@@ -34,7 +34,7 @@ impl Agents {
         let path = self.upload_path(&header).await?.path;
         if header.ask {
             let size = self.uploads.let_go(&path).await?;
-            return Ok(v1::UploadReply { size, place: path, ..v1::UploadReply::default() });
+            return Ok(v1::UploadReply { size, place: Some(path), ..v1::UploadReply::default() });
         }
         // A task of its own: a caller that is cut off takes only itself away.
         let agents = self.clone();
@@ -62,8 +62,7 @@ impl Agents {
             }
             None => {
                 self.store.clear(path).await.map_err(status::store)?;
-                let expected = Some(header.expected).filter(|bytes| *bytes > 0);
-                self.store.upload(path, expected).await.map_err(status::store)?
+                self.store.upload(path, present(header.expected)).await.map_err(status::store)?
             }
         };
         let superseded = self.uploads.receives(path);
@@ -99,13 +98,13 @@ impl Agents {
             }
         };
         let receipt = upload.finish().await.map_err(status::store)?;
-        let mut stored_as = String::new();
+        let mut stored_as = None;
         if receipt.path != target.path {
             match header.what {
                 Some(upload_header::What::Log(_)) => {
                     self.keep_first_log(target.attempt, &target.path, &receipt).await;
                 }
-                _ => stored_as = target.place.name_of(&receipt.path).unwrap_or_default(),
+                _ => stored_as = target.place.name_of(&receipt.path),
             }
         }
         Ok(v1::UploadReply {

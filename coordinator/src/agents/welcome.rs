@@ -8,6 +8,7 @@ use bt_model::placement::{Offer, labels};
 use bt_model::retry::Ending;
 use bt_model::state::AttemptState;
 use bt_proto::convert::Malformed;
+use bt_proto::protocol;
 use bt_proto::v1::{self, agent_message};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -35,6 +36,8 @@ impl Agents {
             return Err(status::out_of_order("a Hello"));
         };
         let mut hello = hello;
+        let protocol = protocol::agree(hello.protocols);
+        let protocol = protocol.map_err(|error| Status::failed_precondition(error.to_string()))?;
         let images = std::mem::take(&mut hello.images);
         let named = attempt_ids(&hello.attempts).map_err(status::malformed)?;
         let greeting = greeting(hello).map_err(status::malformed)?;
@@ -48,7 +51,7 @@ impl Agents {
                 Ok(outgoing) => drop(welcomed.send(Ok(outgoing))),
                 Err(status) => return drop(welcomed.send(Err(status))),
             }
-            info!(agent.id = %agent, session, "agent {} is here", greeting.name);
+            info!(agent.id = %agent, session, protocol, "agent {} is here", greeting.name);
             let why = agents.listen(agent, session, incoming).await;
             agents.sessions.close(agent, session);
             if let Err(error) = agents.queue.disconnected(agent, session).await {
@@ -120,6 +123,7 @@ impl Agents {
             store: self.store.location().to_string(),
             store_id: self.terms.store_id.to_string(),
             encoding: v1::Encoding::from(self.terms.encoding).into(),
+            protocols: Some(protocol::OURS),
         };
         let offer = Offer {
             capacity: greeting.capacity,

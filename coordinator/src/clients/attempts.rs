@@ -49,11 +49,9 @@ impl Clients {
         Ok(wire.collect())
     }
 
-    pub(super) async fn running(&self, agent: &str) -> Result<v1::ListRunningReply, Status> {
-        let agent = match agent {
-            "" => None,
-            id => Some(parse::<AgentId>("agent", "a UUID", id).map_err(status::malformed)?),
-        };
+    pub(super) async fn running(&self, agent: Option<String>) -> Result<v1::ListRunningReply, Status> {
+        let agent = agent.map(|id| parse::<AgentId>("agent", "a UUID", &id));
+        let agent = agent.transpose().map_err(status::malformed)?;
         let jobs = self.queue.running_attempts(agent, MOST_RUNNING).await.map_err(status::queue)?;
         let cut = jobs.len() == MOST_RUNNING as usize;
         Ok(v1::ListRunningReply { jobs: jobs.into_iter().map(live).collect(), cut })

@@ -3,6 +3,7 @@
 use bt_model::manifest::{check_limit, parse_reason};
 use bt_model::reason::ReasonKind;
 use bt_model::state::JobState;
+use bt_proto::convert::present;
 use bt_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -159,7 +160,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, request.job.as_slice())?;
-        if request.attempt > 0 && !request.partial {
+        if present(request.attempt).is_some() && !request.partial {
             return Err(Status::invalid_argument(
                 "an `attempt` is listed with `partial`; results have one attempt",
             ));
@@ -195,9 +196,9 @@ impl v1::sweeps_server::Sweeps for Clients {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
         has_jobs(&found, &[request.job])?;
-        let content = match request.attempt {
-            0 => self.results().content(&found, request.job, &request.path, request.offset).await?,
-            _ => self.partial_content(&found, &request).await?,
+        let content = match present(request.attempt) {
+            None => self.results().content(&found, request.job, &request.path, request.offset).await?,
+            Some(number) => self.partial_content(&found, &request, number).await?,
         };
         Ok(Response::new(content))
     }
@@ -215,9 +216,9 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsReply>, Status> {
-        let only = match request.into_inner().agent.as_str() {
-            "" => None,
-            agent => Some(self.find_agent(agent).await?),
+        let only = match present(request.into_inner().agent) {
+            None => None,
+            Some(agent) => Some(self.find_agent(&agent).await?),
         };
         let mut agents = self.agents().await?;
         agents.retain(|(row, _)| only.is_none_or(|only| row.id == only));
@@ -239,7 +240,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::ListRunningRequest>,
     ) -> Result<Response<v1::ListRunningReply>, Status> {
-        self.running(&request.into_inner().agent).await.map(Response::new)
+        self.running(present(request.into_inner().agent)).await.map(Response::new)
     }
 
     type DebugStream = Answers<v1::DebugOutput>;
@@ -271,7 +272,7 @@ impl v1::sweeps_server::Sweeps for Clients {
     ) -> Result<Response<v1::ShowSoftwareReply>, Status> {
         let software = self.queue.software(&request.into_inner().image_id).await.map_err(status::queue)?;
         let software = software.map(|software| serde_json::to_string(&software)).transpose();
-        let software = software.map_err(|error| Status::internal(error.to_string()))?.unwrap_or_default();
+        let software = software.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(v1::ShowSoftwareReply { software }))
     }
 
@@ -355,9 +356,9 @@ impl v1::sweeps_server::Sweeps for Clients {
         request: Request<v1::CollectGarbageRequest>,
     ) -> Result<Response<Self::CollectGarbageStream>, Status> {
         let request = request.into_inner();
-        let only = match request.sweep.as_str() {
-            "" => None,
-            sweep => Some(self.find(sweep).await?.id),
+        let only = match present(request.sweep.clone()) {
+            None => None,
+            Some(sweep) => Some(self.find(&sweep).await?.id),
         };
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (clients, answers) = (self.clone(), sender.clone());

@@ -62,7 +62,7 @@ impl Clients {
             sweep_name: sweep.name.clone(),
             manifest: known.text.clone(),
             parameters,
-            image_pin: details.candidate.image_pin.unwrap_or_default(),
+            image_pin: details.candidate.image_pin,
         };
         Ok((agent, assignment))
     }

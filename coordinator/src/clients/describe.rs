@@ -1,7 +1,7 @@
 //! Finding, listing, describing and removing sweeps.
 
 use bt_model::tag::{check_note, check_tags};
-use bt_proto::convert::time;
+use bt_proto::convert::{present, time};
 use bt_proto::v1;
 use tonic::Status;
 
@@ -27,10 +27,7 @@ impl Clients {
     }
 
     pub(super) async fn list(&self, request: v1::ListSweepsRequest) -> Result<v1::ListSweepsReply, Status> {
-        let limit = match request.limit {
-            0 => SWEEPS,
-            limit => limit.min(MOST_SWEEPS),
-        };
+        let limit = present(request.limit).map_or(SWEEPS, |limit| limit.min(MOST_SWEEPS));
         let states = request.states().filter(|state| *state != v1::SweepState::Unspecified);
         let states = states.map(|state| {
             let name = state.as_str_name().to_ascii_lowercase();
@@ -38,8 +35,8 @@ impl Clients {
         });
         let filter = SweepFilter {
             states: states.collect(),
-            owner: Some(request.owner.clone()).filter(|owner| !owner.is_empty()),
-            name: Some(pattern(&request.name)).filter(|name| !name.is_empty()),
+            owner: present(request.owner.clone()),
+            name: present(request.name.clone()).map(|name| pattern(&name)),
             since: request.since.as_ref().map(time).transpose().map_err(status::malformed)?,
             tags: request.tags,
             all: request.all,

@@ -211,7 +211,7 @@ impl Clients {
         let agents = self.agents().await?;
         if agents.is_empty() {
             return Ok(vec![v1::Waiting {
-                agent: String::new(),
+                agent: None,
                 why: "no agent has ever connected; start one with `btctl agent`".into(),
                 lasting: true,
                 offline: false,
@@ -237,7 +237,13 @@ impl Clients {
                 },
             };
             let lasting = !matches!(obstacle, Obstacle::Busy | Obstacle::None);
-            v1::Waiting { agent: row.name, why, lasting, offline: row.offline, obstacle: obstacle.into() }
+            v1::Waiting {
+                agent: Some(row.name),
+                why,
+                lasting,
+                offline: row.offline,
+                obstacle: obstacle.into(),
+            }
         };
         Ok(agents.into_iter().map(answer).collect())
     }

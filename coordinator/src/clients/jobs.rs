@@ -8,7 +8,7 @@ use bt_model::parameters::{Parameters, read_map};
 use bt_model::selection::Selection;
 use bt_model::state::JobState;
 use bt_model::template::Renderer;
-use bt_proto::convert::timestamp;
+use bt_proto::convert::{present, timestamp};
 use bt_proto::v1;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -34,25 +34,23 @@ impl Clients {
         request: &v1::ListJobsRequest,
         jobs: &Jobs,
     ) -> Result<(), Status> {
+        let by = request.by.as_deref().filter(|by| !by.is_empty());
         let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
         let encoder = Encoder {
             parameters: known.reader().map_err(status::manifest)?,
             renderer: known.manifest.renderer().map_err(unreadable)?,
             ascending: request.ascending.unwrap_or_else(|| {
-                known.manifest.goals.get(&request.by).is_some_and(|goal| *goal == Goal::Minimize)
+                by.and_then(|by| known.manifest.goals.get(by)).is_some_and(|goal| *goal == Goal::Minimize)
             }),
         };
-        let mut wanted = match request.filter.as_str() {
-            "" => None,
-            source => Some(Wanted::new(source)?),
-        };
-        if !request.by.is_empty() {
+        let mut wanted = present(request.filter.clone()).map(|source| Wanted::new(&source)).transpose()?;
+        if let Some(by) = by {
             if !request.states.is_empty() || request.job.is_some() {
                 return Err(Status::invalid_argument(
                     "a ranking (`by`) takes no `states` and no `job`; use `filter`",
                 ));
             }
-            return self.send_ranked(sweep, request, &encoder, wanted, jobs).await;
+            return self.send_ranked(sweep, by, request.limit, &encoder, wanted, jobs).await;
         }
         if request.ascending.is_some() {
             return Err(Status::invalid_argument(
@@ -64,10 +62,7 @@ impl Clients {
             states: states.collect::<Result<_, _>>().map_err(status::malformed)?,
             job: request.job,
         };
-        let mut left = match request.limit {
-            0 => u32::MAX,
-            limit => limit,
-        };
+        let mut left = present(request.limit).unwrap_or(u32::MAX);
         let mut after = None;
         let mut calculation = self.begin_list(sweep).await?;
         while left > 0 {
@@ -112,34 +107,32 @@ impl Clients {
     async fn send_ranked(
         &self,
         sweep: &Found,
-        request: &v1::ListJobsRequest,
+        by: &str,
+        limit: Option<u32>,
         encoder: &Encoder<'_>,
         wanted: Option<Wanted>,
         jobs: &Jobs,
     ) -> Result<(), Status> {
-        let limit = match request.limit {
-            0 => MOST_RANKED,
-            limit => limit.min(MOST_RANKED),
-        };
+        let limit = present(limit).unwrap_or(MOST_RANKED).min(MOST_RANKED);
         let ranked = match wanted {
             None => {
-                let ranked = self.queue.ranked(sweep.id, &request.by, encoder.ascending, limit);
+                let ranked = self.queue.ranked(sweep.id, by, encoder.ascending, limit);
                 let ranked = ranked.await.map_err(status::queue)?;
                 (!ranked.is_empty()).then_some(ranked)
             }
-            Some(wanted) => self.rank_wanted(sweep, request, encoder, wanted, limit).await?,
+            Some(wanted) => self.rank_wanted(sweep, by, encoder, wanted, limit).await?,
         };
         let Some(ranked) = ranked else {
             let names = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
             let there = match names.is_empty() {
                 true => "no job has reported any metrics yet".to_owned(),
                 false => {
-                    let near = nearest(&request.by, names.iter().map(String::as_str));
+                    let near = nearest(by, names.iter().map(String::as_str));
                     let near = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
                     format!("reported are: {}{near}", names.join(", "))
                 }
             };
-            let told = format!("no job of sweep {} reported {:?}; {there}", sweep.name, request.by);
+            let told = format!("no job of sweep {} reported {by:?}; {there}", sweep.name);
             return Err(Status::invalid_argument(told));
         };
         let mut twins = self.twins(sweep, &ranked).await?;
@@ -157,7 +150,7 @@ impl Clients {
     async fn rank_wanted(
         &self,
         sweep: &Found,
-        request: &v1::ListJobsRequest,
+        by: &str,
         encoder: &Encoder<'_>,
         mut wanted: Wanted,
         limit: u32,
@@ -166,7 +159,7 @@ impl Clients {
         let mut after = None;
         let mut calculation = self.begin_list(sweep).await?;
         loop {
-            let page = self.queue.reported(sweep.id, &request.by, after, PAGE).await;
+            let page = self.queue.reported(sweep.id, by, after, PAGE).await;
             let page = page.map_err(status::queue)?;
             if after.is_none() && page.is_empty() {
                 return Ok(None);
@@ -177,7 +170,7 @@ impl Clients {
             let step = || -> Option<Result<(), Status>> {
                 let Some(row) = rows.next() else { return Some(Ok(())) };
                 let number = row.number;
-                match wanted.rank(row, &request.by, encoder) {
+                match wanted.rank(row, by, encoder) {
                     Ok(None) => {}
                     Ok(Some(value)) => {
                         let value = if encoder.ascending { value } else { -value };
@@ -324,7 +317,7 @@ impl Encoder<'_> {
             number: row.number,
             state: v1::JobState::from(row.state).into(),
             parameters: text,
-            metrics: row.metrics.unwrap_or_default(),
+            metrics: present(row.metrics),
             attempts: row.attempts,
             agent: row.agent.unwrap_or_default(),
             reason: row.reason.as_ref().map(Into::into),

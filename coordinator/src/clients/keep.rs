@@ -71,7 +71,7 @@ impl Clients {
             let mut damaged = Vec::new();
             let mut checked = std::pin::pin!(verify::check(&self.store, page));
             while let Some(verified) = checked.try_next().await.map_err(status::store)? {
-                if verified.path.is_empty() && !verified.fault.is_empty() {
+                if verified.path.is_none() && verified.fault.is_some() {
                     damaged.push(verified.job);
                 }
                 if answers.send(Ok(verified)).await.is_err() {
@@ -99,14 +99,17 @@ async fn collect(
         v1::Garbage { sweep: sweep.id.to_string(), sweep_name: sweep.name.clone(), ..Default::default() };
     let heaps = heaps.into_iter().map(|(heap, amount)| v1::Garbage {
         job: heap.job,
-        attempt: heap.attempt.unwrap_or(0),
+        attempt: heap.attempt,
         why: heap.why.told().to_owned(),
         files: amount.files,
         bytes: amount.size,
         ..of_sweep.clone()
     });
-    let faults =
-        faults.into_iter().map(|Fault { path, why }| v1::Garbage { path, fault: why, ..of_sweep.clone() });
+    let faults = faults.into_iter().map(|Fault { path, why }| v1::Garbage {
+        path: Some(path),
+        fault: Some(why),
+        ..of_sweep.clone()
+    });
     for garbage in heaps.chain(faults) {
         if answers.send(Ok(garbage)).await.is_err() {
             break;

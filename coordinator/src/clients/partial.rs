@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use bt_model::encoding::Encoding;
 use bt_model::layout::{AttemptPlace, first_name};
+use bt_proto::convert::present;
 use bt_proto::v1;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ impl Clients {
         request: &v1::ListOutputsRequest,
         answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
     ) -> Result<(), Status> {
-        let number = Some(request.attempt).filter(|number| *number > 0);
+        let number = present(request.attempt);
         if let (Some(job), Some(number)) = (request.job, number) {
             self.unpublished(sweep, job, number).await?;
         }
@@ -51,7 +52,7 @@ impl Clients {
                             job: attempt.job,
                             attempt: attempt.number,
                             attempt_state: state,
-                            fault,
+                            fault: Some(fault),
                             ..v1::JobOutput::default()
                         };
                         if answers.send(Ok(output)).await.is_err() {
@@ -88,13 +89,14 @@ impl Clients {
         &self,
         sweep: &Found,
         request: &v1::DownloadRequest,
+        number: u32,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
-        let attempt = self.unpublished(sweep, request.job, request.attempt).await?;
+        let attempt = self.unpublished(sweep, request.job, number).await?;
         let encoding = attempt.encoding.of(&request.path);
         let encoding = encoding.map_err(|error| Status::not_found(error.to_string()))?;
         let (_, files) = self.stored(sweep, attempt).await?;
         let file = files.unwrap_or_default().into_iter().find(|file| file.path == request.path);
-        let stored_as = file.map(|file| file.stored_as).filter(|name| !name.is_empty());
+        let stored_as = file.and_then(|file| file.stored_as);
         let stored_as = stored_as.unwrap_or_else(|| encoding.stored_as(&request.path));
         self.results().stored_content(&place(sweep, attempt).output(&stored_as), encoding, 0).await
     }
@@ -149,7 +151,7 @@ fn latest(encoding: Encoding, all: &BTreeMap<String, (SystemTime, u64)>) -> Vec<
     }
     let outputs = latest.into_iter().map(|(name, (stored, (_, size)))| {
         let stored_as = if stored == name { String::new() } else { stored.to_owned() };
-        v1::OutputFile { stored_as, ..output(encoding, name, size) }
+        v1::OutputFile { stored_as: Some(stored_as), ..output(encoding, name, size) }
     });
     let mut files: Vec<_> = outputs.collect();
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -162,7 +164,7 @@ fn output(encoding: Encoding, stored: &str, size: u64) -> v1::OutputFile {
         Some(path) if encoding != Encoding::None => v1::OutputFile {
             path: path.to_owned(),
             encoding: v1::Encoding::from(encoding).into(),
-            stored_size: size,
+            stored_size: Some(size),
             ..v1::OutputFile::default()
         },
         // Stored as it is, perhaps because its name left no room for another ending.

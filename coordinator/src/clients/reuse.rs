@@ -54,7 +54,7 @@ pub(super) fn wire(twin: Option<TwinRow>) -> (Option<v1::Twin>, Option<v1::Twin>
         sweep: row.of.sweep.to_string(),
         sweep_name: row.sweep_name,
         job: row.of.job,
-        attempt: row.attempt.unwrap_or_default(),
+        attempt: row.attempt,
     };
     match row.attempt {
         Some(_) => (Some(twin), None),

@@ -2,7 +2,7 @@
 
 use bt_model::layout::sweep_dir;
 use bt_model::resources::Resources;
-use bt_proto::convert::timestamp;
+use bt_proto::convert::{present, timestamp};
 use bt_proto::v1;
 use tonic::Status;
 
@@ -75,14 +75,14 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         name: row.name,
         owner: row.owner,
         image: row.image,
-        image_pin: row.image_pin.unwrap_or_default(),
+        image_pin: row.image_pin,
         counts: Some(v1::Counts { queued, running, succeeded, failed, cancelled }),
         created: Some(timestamp(row.created)),
         finished: row.finished.filter(|_| ended).map(timestamp),
         priority: row.priority,
         cancelled: row.cancelled,
         paused: row.paused,
-        pause_reason: row.pause_reason,
+        pause_reason: present(Some(row.pause_reason)),
         canary: row.canary.map(|(jobs, passed)| v1::Canary { jobs, passed }),
         kept_until: row.kept_until.map(timestamp),
         expired: row.expired,
@@ -117,6 +117,6 @@ pub(super) fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         job_memory_bytes: row.job_memory_bytes,
         about: row.about.into_iter().collect(),
         volume_fingerprints: row.fingerprints.into_iter().collect(),
-        contested_by: row.contested_by.unwrap_or_default(),
+        contested_by: row.contested_by,
     }
 }

@@ -6,7 +6,7 @@ use bt_model::image;
 use bt_model::manifest::{JobSource, Manifest};
 use bt_model::parameters::Parameters;
 use bt_model::tag::{check_note, check_tags};
-use bt_proto::convert::Malformed;
+use bt_proto::convert::{Malformed, present};
 use bt_proto::v1::{self, submit_request};
 use sha2::{Digest, Sha256};
 use tonic::{Status, Streaming};
@@ -176,23 +176,24 @@ struct Order {
 impl Order {
     async fn open(mut incoming: Streaming<v1::SubmitRequest>) -> Result<Self, Status> {
         let first = incoming::next(&mut incoming).await?.and_then(|message| message.kind);
-        let Some(submit_request::Kind::Header(header)) = first else {
+        let Some(submit_request::Kind::Header(mut header)) = first else {
             return Err(status::out_of_order("a SubmitHeader"));
         };
         if header.idempotency_key.is_empty() || header.idempotency_key.chars().count() > 200 {
             return Err(Status::invalid_argument("an idempotency key has 1 to 200 characters"));
         }
         let mut hash = Sha256::new();
-        if !header.image_pin.is_empty() && !image::is_pin(&header.image_pin) {
+        header.image_pin = present(header.image_pin);
+        let image_pin = header.image_pin.as_deref();
+        if let Some(pin) = image_pin.filter(|pin| !image::is_pin(pin)) {
             return Err(Status::invalid_argument(format!(
-                "{:?} does not stand for one image for good; write sha256:..., or NAME@sha256:...",
-                header.image_pin
+                "{pin:?} does not stand for one image for good; write sha256:..., or NAME@sha256:..."
             )));
         }
         let described = check_tags(&header.tags).and_then(|()| check_note(&header.note));
         described.map_err(Status::invalid_argument)?;
         hash.update(header.manifest.as_bytes());
-        hash.update(header.image_pin.as_bytes());
+        hash.update(image_pin.unwrap_or_default().as_bytes());
         if header.reuse {
             hash.update(b"reuse");
         }
@@ -251,7 +252,7 @@ impl Order {
             labels: manifest.labels(),
             volumes: manifest.volumes_needed(),
             image: manifest.image.clone(),
-            image_pin: Some(self.header.image_pin.clone()).filter(|pin| !pin.is_empty()),
+            image_pin: self.header.image_pin.clone(),
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },

@@ -218,7 +218,7 @@ impl Dispatcher {
                 sweep_name: known.manifest.name.clone(),
                 manifest: known.text.clone(),
                 parameters: reader.json(claimed.parameters),
-                image_pin: claimed.image_pin.unwrap_or_default(),
+                image_pin: claimed.image_pin,
             };
             by_agent.entry(claimed.agent).or_default().assignments.push(assignment);
         }

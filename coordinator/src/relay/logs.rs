@@ -6,7 +6,7 @@ use std::time::Duration;
 use bt_model::layout::AttemptPlace;
 use bt_model::log::LogLine;
 use bt_model::state::AttemptState;
-use bt_proto::convert::{Malformed, parse};
+use bt_proto::convert::{Malformed, parse, present};
 use bt_proto::v1::{self, coordinator_message, push_log_request};
 use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
@@ -104,7 +104,7 @@ impl Relay {
 
     /// The attempt that made the result of a job that has another's; none where the job's own attempts are meant.
     async fn origin(&self, sweep: &Found, request: &v1::LogsRequest) -> Result<Option<TwinRow>, Status> {
-        if !sweep.reuses || request.attempt > 0 {
+        if !sweep.reuses || present(request.attempt).is_some() {
             return Ok(None);
         }
         let mut twins = self.queue.twins(sweep.id, &[request.job]).await.map_err(status::queue)?;
@@ -129,16 +129,16 @@ impl Relay {
         lines: &Lines,
     ) -> Result<Option<AttemptRow>, Status> {
         loop {
-            let (job, number) = (request.job, request.attempt);
-            let found = self.queue.find_attempt(sweep.id, job, number).await;
+            let (job, number) = (request.job, present(request.attempt));
+            let found = self.queue.find_attempt(sweep.id, job, number.unwrap_or_default()).await;
             // What was handed back before it started has no log; the next one will have.
             let has_log = |attempt: &AttemptRow| {
-                number > 0 || attempt.started || attempt.state != AttemptState::Returned
+                number.is_some() || attempt.started || attempt.state != AttemptState::Returned
             };
             if let Some(attempt) = found.map_err(status::queue)?.filter(has_log) {
                 return Ok(Some(attempt));
             }
-            if number > 0 {
+            if let Some(number) = number {
                 let told = format!("job {job} of sweep {} has no attempt {number}", sweep.name);
                 return Err(Status::not_found(told));
             }

@@ -74,7 +74,7 @@ impl Reuse {
             let ask = v1::ResolveImage {
                 sweep: pending.sweep.to_string(),
                 image: pending.image.clone(),
-                platform: sandbox.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
+                platform: sandbox.platform.as_ref().map(ToString::to_string),
                 pull: sandbox.pull().name().to_owned(),
             };
             self.sessions.send(agent, coordinator_message::Kind::ResolveImage(ask));

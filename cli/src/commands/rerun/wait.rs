@@ -72,9 +72,9 @@ fn reasons(shown: &Shown) -> String {
     let noted = noted.map(|attempt| format!("agent {}: {}", attempt.agent, attempt.note));
     // Skip agents that were not requested.
     let waiting = shown.waiting.iter().filter(|waiting| waiting.obstacle() != v1::Obstacle::OtherAgent);
-    let waiting = waiting.map(|waiting| match waiting.agent.as_str() {
-        "" => waiting.why.clone(),
-        agent => format!("agent {agent}: {}", waiting.why),
+    let waiting = waiting.map(|waiting| match &waiting.agent {
+        None => waiting.why.clone(),
+        Some(agent) => format!("agent {agent}: {}", waiting.why),
     });
     waiting.chain(noted).collect::<Vec<_>>().join("; ")
 }
