@@ -36,6 +36,7 @@ mod options;
 mod order;
 mod output;
 mod postgres;
+mod protocol;
 mod provenance;
 mod remarks;
 mod rerun;
