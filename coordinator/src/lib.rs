@@ -33,6 +33,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
+use bt_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -96,59 +97,8 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
-    let bell = Bell::default();
-    let tasks = TaskTracker::new();
-    let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
-    let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone(), bell.clone());
-    let silence = options.heartbeat * SILENT_BEATS;
-    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), bell.clone(), silence);
-    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), bell.clone());
-    let relay = Relay::new(queue.clone(), store.clone(), sessions.clone(), tasks.clone());
-    let terms = Terms {
-        lease: options.lease,
-        heartbeat: options.heartbeat,
-        silence,
-        store_id,
-        encoding: options.compress,
-    };
-    let agents = Agents {
-        queue: queue.clone(),
-        store: store.clone(),
-        sessions: sessions.clone(),
-        ledger,
-        reuse,
-        uploads: Uploads::default(),
-        relay: relay.clone(),
-        bell: bell.clone(),
-        tasks: tasks.clone(),
-        terms,
-    };
-    let clients = Clients {
-        queue: queue.clone(),
-        store: store.clone(),
-        sessions: sessions.clone(),
-        manifests: manifests.clone(),
-        relay: relay.clone(),
-        bell,
-        calculations: Calculations::default(),
-        tasks: tasks.clone(),
-        silence,
-        garbage_age: options.keeping.keep_unpublished,
-    };
-    // It ends when nothing can hand reports in any more.
-    tasks.spawn(writer.run());
-    tasks.spawn(publisher.run(shutdown.clone()));
-    start_loops(&agents, manifests, &shutdown);
-    let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());
-    tasks.spawn(telling);
-    let collector = Collector { queue, store };
-    let collecting = collector::run(
-        collector,
-        options.keeping.gc_every,
-        options.keeping.keep_unpublished,
-        shutdown.clone(),
-    );
-    tasks.spawn(collecting);
+    let (agents, clients) = services(&options, queue, store, store_id, &shutdown);
+    let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -188,6 +138,70 @@ pub async fn run(
         warn!(tasks = tasks.len(), "tasks are left unfinished");
     }
     Ok(())
+}
+
+/// Both services, and the loops behind them, which run until `shutdown`.
+fn services(
+    options: &Options,
+    queue: Queue,
+    store: Store,
+    store_id: Uuid,
+    shutdown: &CancellationToken,
+) -> (Agents, Clients) {
+    let bell = Bell::default();
+    let tasks = TaskTracker::new();
+    let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
+    let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone(), bell.clone());
+    let silence = options.heartbeat * SILENT_BEATS;
+    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), bell.clone(), silence);
+    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), bell.clone());
+    let relay = Relay::new(queue.clone(), store.clone(), sessions.clone(), tasks.clone());
+    let terms = Terms {
+        lease: options.lease,
+        heartbeat: options.heartbeat,
+        silence,
+        store_id,
+        encoding: options.compress,
+    };
+    let agents = Agents {
+        queue: queue.clone(),
+        store: store.clone(),
+        sessions: sessions.clone(),
+        ledger,
+        reuse,
+        uploads: Uploads::default(),
+        relay: relay.clone(),
+        bell: bell.clone(),
+        tasks: tasks.clone(),
+        terms,
+    };
+    let clients = Clients {
+        queue: queue.clone(),
+        store: store.clone(),
+        sessions: sessions.clone(),
+        manifests: manifests.clone(),
+        relay,
+        bell,
+        calculations: Calculations::default(),
+        tasks: tasks.clone(),
+        silence,
+        garbage_age: options.keeping.keep_unpublished,
+    };
+    // It ends when nothing can hand reports in any more.
+    tasks.spawn(writer.run());
+    tasks.spawn(publisher.run(shutdown.clone()));
+    start_loops(&agents, manifests, shutdown);
+    let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());
+    tasks.spawn(telling);
+    let collector = Collector { queue, store };
+    let collecting = collector::run(
+        collector,
+        options.keeping.gc_every,
+        options.keeping.keep_unpublished,
+        shutdown.clone(),
+    );
+    tasks.spawn(collecting);
+    (agents, clients)
 }
 
 /// Connects to Postgres, and waits for a while if it may be there soon. What only a person can put right ends the start

@@ -1,4 +1,4 @@
-//! What comes with the report of an attempt's end, on its way into the store: small outputs, and the log.
+//! What is attached to the report of an attempt's end, on its way into the store: small outputs, and the log.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl Agents {
 
     /// Asks the store until it does what it is asked, and says meanwhile what the attempt waits for: a full or broken
     /// store holds up what is to be put there, and nothing else. Only a name that it can't keep is an error, and whatever
-    /// it says of an attempt that nobody waits for any more.
+    /// it says of an attempt that is no longer waited for.
     async fn until_stored<T, F>(
         &self,
         attached: &Attached,

@@ -1,4 +1,4 @@
-//! What agents tell of the images that they run.
+//! What agents find in the images that they run.
 
 use bt_model::id::AgentId;
 use bt_model::software::Software;
@@ -9,11 +9,11 @@ use tracing::info;
 use super::Agents;
 use crate::rpc::status;
 
-/// Bytes of what may be told of one image.
+/// Bytes of what may be said of one image.
 const LARGEST: usize = 1 << 20;
 
 impl Agents {
-    /// Notes what an agent tells of an image, if it tells anything; says whether it is known now.
+    /// Notes what an agent found in an image, if it says so; returns whether that is known now.
     pub(super) async fn describe(
         &self,
         agent: AgentId,

@@ -49,7 +49,7 @@ impl Agents {
         mut incoming: Streaming<v1::UploadRequest>,
     ) -> Result<v1::UploadReply, Status> {
         let closed = |_| Status::unavailable("the coordinator stops");
-        // First of its own, so that who waits for that keeps nobody else waiting.
+        // First the agent's own share: an agent that waits for it takes no room from others.
         let share = self.uploads.share(agent_of(header)?);
         let _share = share.acquire().await.map_err(closed)?;
         let _room = self.uploads.room.acquire().await.map_err(closed)?;
@@ -129,9 +129,9 @@ impl Agents {
                 Err(Status::failed_precondition(format!("attempt {attempt} is {state}; it has its log")))
             }
             Some(upload_header::What::Path(path)) if state.is_live() => {
-                let told = Encoding::from(header.attempt_encoding());
-                if told != known {
-                    self.queue.note_encoding(attempt, told).await.map_err(status::queue)?;
+                let said = Encoding::from(header.attempt_encoding());
+                if said != known {
+                    self.queue.note_encoding(attempt, said).await.map_err(status::queue)?;
                 }
                 target(place.output(&Encoding::from(header.encoding()).stored_as(path)), place)
             }
@@ -151,7 +151,7 @@ struct Target {
     attempt: AttemptId,
 }
 
-/// True while an attempt's log may come: one that has ended by its agent's word has handed it in.
+/// True while an attempt's log may come. An attempt whose agent has reported its end has handed it in.
 pub(super) fn takes_log(state: AttemptState) -> bool {
     !matches!(state, AttemptState::Succeeded | AttemptState::Failed)
 }

@@ -34,7 +34,7 @@ pub(crate) struct Uploads {
 }
 
 enum Begun {
-    /// A call is at it, and ends when it is told to.
+    /// A call is at it; the token ends it.
     Received(CancellationToken),
     BrokenOff(Box<Upload>, Instant),
 }

@@ -1,5 +1,5 @@
 //! Images without a registry: a user pushes one, and each agent that needs it loads it from here. An archive is in the
-//! store before anybody is told of it.
+//! store before any agent hears of it.
 
 use bt_model::image::tagged;
 use bt_model::resources::ByteSize;

@@ -76,7 +76,7 @@ impl Clients {
             bytes += output.data.len();
             outputs.push(output);
         }
-        // The last one: if nobody listens any more, nothing is left to do.
+        // The last one: if its reader has left, nothing is left to do.
         answers.send(Ok(v1::DownloadManyReply { outputs })).await.ok();
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::queue::{Found, JobRow, TwinRow};
 use crate::rpc::status;
 
 impl Clients {
-    /// What a sweep has of identical jobs; none if nobody asked for it.
+    /// What a sweep has of identical jobs; none if it was not asked for.
     pub(super) async fn show_reuse(&self, found: &Found) -> Result<Option<v1::Reuse>, Status> {
         let reused = self.queue.reused(found.id).await.map_err(status::queue)?;
         Ok(reused.map(|reused| v1::Reuse {

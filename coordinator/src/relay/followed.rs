@@ -42,7 +42,7 @@ pub(super) struct Place {
 /// Why no more comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The log has ended.
+    /// The log is complete.
     End,
     /// It goes on, but can't be had now.
     Broken(String),
@@ -149,7 +149,7 @@ impl Drop for Follower {
 }
 
 impl Log {
-    /// Returns when nobody follows it any more.
+    /// Returns when its last follower has left.
     pub(super) async fn abandoned(&self) {
         self.abandoned.cancelled().await;
     }
@@ -198,7 +198,7 @@ impl Log {
         }
     }
 
-    /// Waits until it is a follower's turn to read from the agent. None once nobody is let in any more.
+    /// Waits until it is a follower's turn to read from the agent. None once the log is closed.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.0.acquire().await.ok()
     }

@@ -76,7 +76,7 @@ impl Pushing<'_> {
 }
 
 impl Relay {
-    /// Sends a job's log until its end or until nobody listens.
+    /// Sends a job's log until its end, or until its reader leaves.
     pub(crate) async fn send_log(
         &self,
         sweep: &Found,
@@ -199,7 +199,7 @@ impl Relay {
         }
     }
 
-    /// Lets the agent send a log for all who follow it, until its end or until nobody does.
+    /// Lets the agent send a log for all who follow it, until its end or until none is left.
     async fn fill(&self, attempt: &AttemptRow, log: &Arc<Log>) {
         let filling = async {
             let mut pushing = self.ask_for_log(attempt, Place::default(), true)?;
