@@ -174,7 +174,7 @@ fn modules_name_only_modules_below_them() {
 
 #[test]
 fn files_name_each_other_in_no_circles() {
-    for (crate_name, _) in RANKS {
+    for crate_name in ["agent", "cli", "coordinator", "engine", "model", "proto", "store"] {
         let files = modules::of(&root().join(crate_name).join("src"));
         let circles = modules::circles(&files);
         assert!(circles.is_empty(), "{crate_name}: these files name each other: {circles:?}");

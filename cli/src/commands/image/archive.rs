@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bt_proto::v1;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::source::unreadable;
 use crate::error::Error;
 
 /// Entries of an archive from this size on are layers, in bytes: smaller ones are not worth the asking.
@@ -149,6 +148,10 @@ impl LocalArchive {
         }
         Ok(true)
     }
+}
+
+pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Usage(format!("{} can't be read: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::archive::LocalArchive;
+use super::archive::{LocalArchive, unreadable};
 use crate::error::Error;
 
 /// The archive's index of images.
@@ -67,10 +67,6 @@ fn unwritable(error: std::io::Error) -> Error {
         "the image can't be written to {}: {error}; TMPDIR=DIR names another directory with room for it",
         dir.display()
     ))
-}
-
-pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::Usage(format!("{} can't be read: {error}", path.display()))
 }
 
 /// The place of the configuration of the image with this name.

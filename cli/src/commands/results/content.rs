@@ -2,10 +2,29 @@
 
 use bt_proto::v1;
 use bt_store::Decoder;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
-use super::fetch::DownloadError;
 use crate::error::Error;
+
+/// Why no more of a file comes.
+pub(super) enum DownloadError {
+    /// The disk.
+    Disk(Error),
+    /// The coordinator, or the way to it.
+    Coordinator(Box<Status>),
+}
+
+impl From<Status> for DownloadError {
+    fn from(status: Status) -> Self {
+        Self::Coordinator(Box::new(status))
+    }
+}
+
+impl From<Error> for DownloadError {
+    fn from(error: Error) -> Self {
+        Self::Disk(error)
+    }
+}
 
 /// A file's content.
 pub(super) struct FileContent {

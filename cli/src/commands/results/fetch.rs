@@ -14,10 +14,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
-use tonic::Status;
 
 use super::File;
-use super::content::FileContent;
+use super::content::{DownloadError, FileContent};
 use crate::client::{Client, waits};
 use crate::error::{Error, is_broken_off};
 use crate::output::words;
@@ -241,26 +240,6 @@ impl Fetch<'_> {
             self.bar.inc(data.len() as u64 - skipped);
         }
         Ok(())
-    }
-}
-
-/// Why no more of a file comes.
-pub(super) enum DownloadError {
-    /// The disk.
-    Disk(Error),
-    /// The coordinator, or the way to it.
-    Coordinator(Box<Status>),
-}
-
-impl From<Status> for DownloadError {
-    fn from(status: Status) -> Self {
-        Self::Coordinator(Box::new(status))
-    }
-}
-
-impl From<Error> for DownloadError {
-    fn from(error: Error) -> Self {
-        Self::Disk(error)
     }
 }
 

@@ -22,8 +22,8 @@ use partial::Which;
 use tokio_stream::StreamExt;
 use tonic::{Code, Streaming};
 
+use self::content::DownloadError;
 use self::content::FileContent;
-use self::fetch::DownloadError;
 use crate::batch::BatchOutcome;
 use crate::client::{Client, waits};
 use crate::documents::{Json, Output};
