@@ -1,251 +1,279 @@
 //! The life of one attempt on this machine, from its assignment to the acknowledged report:
 //!
 //! ```text
-//! wait for capacity ─▶ prepare ─▶ run ─▶ publish ─▶ ending.json ─▶ report, remove the container ─▶ forget
-//!                                 └ ship what was closed
+//! wait for room ─▶ prepare ─▶ run ─▶ publish ─▶ ending.json ─▶ report, remove the container ─▶ forget
+//!                              └ ship what was closed
 //! ```
 //!
-//! Every step can be taken again after a restart of the agent: what was done is found on disk or at the engine.
+//! Here each step is done; which follows is decided by the state machine in `state`, which is pure. Every step can be
+//! taken again after a restart of the agent: what was done is found on disk or at the engine.
 
+mod limits;
 mod prepare;
 mod publish;
-mod reuse;
+mod report;
 mod run;
+mod shared;
+mod start;
+mod state;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
-pub(crate) use prepare::prepare_debug;
-pub(crate) use publish::read_metrics;
-pub(crate) use run::{is_out_of_processes, left_too_much, results_exceeded};
-
-use std::fs::File;
-use std::io::Read;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use bt_model::id::SweepId;
+use bt_engine::capacity::Share;
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
-use bt_proto::v1;
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::agent::Agent;
-use crate::capacity::Share;
-use crate::collect;
-use crate::container::Job;
-use crate::ending::{Ended, Ending, Halt, Outcome, outcome};
-use crate::engine::{self, Exit};
-use crate::holdings::Held;
-use crate::outbox::Attached;
-use crate::shipping::{self, Journal};
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::line::shipping::{self, Journal};
+use crate::line::upload;
+use crate::record::ending::{Ending, Halt, Outcome, outcome};
+use crate::runner::Finished;
 use crate::slots::Slot;
-use crate::upload::{self, Failure, What};
+use state::{Event, State, Stop};
 
-/// How long the log of an attempt that nobody waits for may take to reach the store.
-const LAST_LOG: Duration = Duration::from_secs(10);
-/// The largest output or log that travels with the report of the attempt's end: a call of its own would cost more than
-/// it.
-const SMALL: u64 = 64 << 10;
-
-/// A step that did not succeed.
-enum Stop {
-    Halted(Halt),
-    Failed(Reason),
-    /// What the job needs can't be had now; later, or on another machine, it may.
-    Hindered(Reason),
-    /// This machine can't start jobs of this sweep; others may.
-    Refused(String),
-}
-
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
-        Self::Failed(reason)
-    }
-}
-
-impl From<engine::Error> for Stop {
-    fn from(error: engine::Error) -> Self {
-        match error.is_transient() {
-            true => Self::Hindered(error.reason()),
-            false => Self::Failed(error.reason()),
-        }
-    }
-}
+pub(crate) use limits::{left_too_much, results_exceeded, timed_out};
+pub(crate) use prepare::prepare_debug;
+pub(crate) use publish::read_metrics;
+pub(crate) use run::is_out_of_processes;
 
 /// Lives an attempt to its end.
 pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
-    let outcome = match held.dir.ended() {
-        Ok(Some(ended)) => {
-            if !ended.remark.is_empty() {
-                held.remark(ended.remark);
+    let mut life = Life { agent, held, work: None };
+    let mut state = State::New;
+    while state != State::Over {
+        let event = life.step(&state).await;
+        state = match state.next(event) {
+            Ok(next) => next,
+            Err(illegal) => {
+                error!(attempt.id = %life.held.id(), "{illegal}");
+                State::Reporting(Ending::failed(&Reason::Agent(illegal.to_string())))
             }
-            Outcome::End(ended.ending)
-        }
-        Ok(None) => match work(&agent, &held).await {
-            Ok(outcome) => outcome,
-            Err(stop) => match stopped(stop) {
-                Outcome::End(ending) if held.dir.has_started() => {
-                    let shipped = async { Journal::open(held.dir.stored()) };
-                    shipping::rest(&agent, &held, &ending, shipped).await;
-                    Outcome::End(ending)
+        };
+    }
+    info!(attempt.id = %life.held.id(), "the attempt is over");
+}
+
+struct Life {
+    agent: Arc<Agent>,
+    held: Arc<Held>,
+    /// From the moment there is room for it.
+    work: Option<Work>,
+}
+
+/// What is at hand while the attempt is worked on.
+struct Work {
+    job: Job,
+    /// What it takes of the machine; a container that jobs share takes it over.
+    share: Option<Share>,
+    /// The container that it shares with other jobs of its sweep, if they do.
+    slot: Option<Slot>,
+    /// What was sent while it ran.
+    shipped: Option<BoxFuture<'static, Journal>>,
+}
+
+impl Life {
+    /// Does the work of a state.
+    async fn step(&mut self, state: &State) -> Event {
+        let done = match state {
+            State::New => Ok(self.look()),
+            State::Waiting => wait_for_room(&self.agent, &self.held).await.map(|work| {
+                self.work = Some(work);
+                Event::Room
+            }),
+            State::Preparing => self.prepare().await.map(|()| Event::Started),
+            State::Running => self.run().await.map(Event::Exited),
+            State::Publishing => self.publish().await.map(Event::Published),
+            State::Saving(ending) => {
+                let shipped = self.take_shipped();
+                self.work = None;
+                shipping::rest(&self.agent.line, &self.held, ending, shipped).await;
+                Ok(Event::Saved)
+            }
+            State::Reporting(ending) => {
+                self.work = None;
+                report::report(&self.agent, &self.held, ending.clone()).await;
+                Ok(Event::Acknowledged)
+            }
+            State::Discarding => {
+                self.work = None;
+                report::remove_container(&self.agent, &self.held).await;
+                report::send_log(&self.agent, &self.held).await;
+                Ok(Event::Removed)
+            }
+            State::Forgetting | State::Over => {
+                forget(&self.agent, &self.held).await;
+                Ok(Event::Forgotten)
+            }
+        };
+        done.unwrap_or_else(|stop| Event::Stopped { stop, had_started: self.held.dir.has_started() })
+    }
+
+    /// What an earlier run of the agent has written down.
+    fn look(&self) -> Event {
+        match self.held.dir.ended() {
+            Ok(Some(ended)) => {
+                if !ended.remark.is_empty() {
+                    self.held.remark(ended.remark);
                 }
-                outcome => outcome,
-            },
-        },
-        Err(error) => Outcome::End(Ending::failed(&Reason::Agent(format!("{error:#}")))),
-    };
-    match outcome {
-        Outcome::End(ending) => end(&agent, &held, ending).await,
-        Outcome::Discard | Outcome::Publish => {
-            remove_container(&agent, &held).await;
-            send_log(&agent, &held).await;
+                Event::Ended(ended.ending)
+            }
+            Ok(None) => Event::Fresh,
+            Err(error) => Event::Ended(Ending::failed(&Reason::Agent(format!("{error:#}")))),
         }
     }
-    upload::abandon(&agent, &held).await;
-    agent.outbox.forget(held.id());
+
+    async fn prepare(&mut self) -> Result<(), Stop> {
+        let (agent, held) = (&self.agent, &self.held);
+        let work = at_work(&mut self.work)?;
+        if work.job.manifest.shares_containers() {
+            return shared::get_slot(agent, held, work).await;
+        }
+        if prepare::runs_already(agent, held).await? {
+            return Ok(());
+        }
+        let gpus = work.share.as_ref().map_or(&[][..], Share::gpus);
+        let prepared = unless_halted(held, prepare::prepare(agent, held, &work.job, gpus)).await;
+        if prepared.is_err() {
+            // It may have been halted while it was being started.
+            let grace = work.job.stop_grace(agent.site.options.stop_grace);
+            if let Err(error) = agent.site.engine.stop(held.id(), grace).await {
+                warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
+            }
+        }
+        prepared
+    }
+
+    /// Runs the container to its end, and says what is to be done then.
+    async fn run(&mut self) -> Result<Outcome, Stop> {
+        let (agent, held) = (&self.agent, &self.held);
+        let work = at_work(&mut self.work)?;
+        let finished = match work.slot.take() {
+            Some(slot) => {
+                let finished = shared::run_in_slot(agent, held, &work.job, slot).await?;
+                let held = held.clone();
+                work.shipped = Some(async move { shipping::journal(&held) }.boxed());
+                finished
+            }
+            None => {
+                let ended = CancellationToken::new();
+                let mut shipping = {
+                    let (agent, held, ended) = (agent.clone(), held.clone(), ended.clone());
+                    async move { shipping::as_they_come(&agent.line, &held, &ended).await }.boxed()
+                };
+                let finished = tokio::select! {
+                    ran = run::run(agent, held, &work.job) => ran?,
+                    _ = &mut shipping => unreachable!("shipping ends after the job"),
+                };
+                ended.cancel();
+                work.shipped = Some(shipping);
+                finished
+            }
+        };
+        // Others may have the room while its outputs are published.
+        work.share = None;
+        Ok(judge(agent, held, &work.job, &finished).await)
+    }
+
+    /// Puts the outputs into the store.
+    async fn publish(&mut self) -> Result<Ending, Stop> {
+        let shipped = self.take_shipped();
+        let work = at_work(&mut self.work)?;
+        publish::publish(&self.agent, &self.held, &work.job, shipped).await
+    }
+
+    /// What was sent of its outputs so far; what is written down of it, if its run did not come to an end.
+    fn take_shipped(&mut self) -> BoxFuture<'static, Journal> {
+        let shipped = self.work.as_mut().and_then(|work| work.shipped.take());
+        shipped.unwrap_or_else(|| {
+            let held = self.held.clone();
+            async move { Journal::open(held.dir.stored()) }.boxed()
+        })
+    }
+}
+
+/// Waits until the machine has room for it, besides what runs.
+async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
+    let job = Job::read(&held.assignment, &agent.manifests)?;
+    held.note("waiting for other containers on this machine to end");
+    // A container that waits for a job of the sweep has its memory already.
+    let mut idle = Idle::of(agent, held, &job);
+    let needs = job.resources(&agent.site.offer).less(&idle.taken());
+    let mut share = tokio::select! {
+        biased;
+        share = agent.site.capacity.take(needs, held.dir.gpus()) => share,
+        halt = held.halted() => return Err(Stop::Halted(halt)),
+        () = agent.leaving.draining.cancelled() => {
+            return Err(Stop::Halted(Halt::Release("the agent drains".into())));
+        }
+    };
+    held.note("");
+    unless_halted(held, volumes::look_before(agent, held, &job)).await?;
+    let mut slot = idle.take();
+    if let Some(kept) = slot.as_mut().and_then(|slot| slot.share.take()) {
+        share.absorb(kept);
+    }
+    Ok(Work { job, share: Some(share), slot, shipped: None })
+}
+
+/// What is to be done after the container's end.
+async fn judge(agent: &Agent, held: &Held, job: &Job, finished: &Finished) -> Outcome {
+    let Finished { exit, halt } = finished;
+    volumes::look_after(agent, held).await;
+    limits::measure_results(held, job).await;
+    if let Some(time) = exit.ran {
+        held.ran(time);
+    }
+    let too_much = match halt {
+        None => left_too_much(job, &held.dir.results()).await,
+        Some(_) => None,
+    };
+    match outcome(exit, halt.as_ref().or(too_much.as_ref())) {
+        Outcome::End(ending) => {
+            let ending = run::out_of_disk(agent, held, ending);
+            Outcome::End(run::explained(held, &job.manifest, ending))
+        }
+        outcome => outcome,
+    }
+}
+
+/// Removes what is on disk for it.
+async fn forget(agent: &Agent, held: &Held) {
+    upload::abandon(&agent.line, held).await;
+    agent.line.outbox.forget(held.id());
     // A job may have left a million files.
     let dir = held.dir.clone();
     if let Err(error) = tokio::task::spawn_blocking(move || dir.remove()).await {
         warn!(attempt.id = %held.id(), %error, "the attempt's directory is left behind");
     }
     agent.holdings.remove(held.id());
-    info!(attempt.id = %held.id(), "the attempt is over");
 }
 
-/// Writes the ending down, reports it until it is acknowledged, and removes the container.
-async fn end(agent: &Agent, held: &Held, mut ending: Ending) {
-    if let Ending::Released { preempted, .. } = &mut ending {
-        // Work that had not begun is handed back at no cost all the same.
-        *preempted = agent.preempted.load(Ordering::Relaxed) && held.dir.has_started();
-    }
-    let log = small_log(held);
-    if log.is_none() {
-        send_log(agent, held).await;
-    }
-    let (ending, files) = match small_outputs(held, &ending) {
-        Ok(files) => (ending, files),
-        Err(reason) => (Ending::failed(&reason), Vec::new()),
-    };
-    let ended = Ended { ending, usage: held.usage(), remark: held.remarks() };
-    if let Err(error) = held.dir.write_ended(&ended) {
-        // It is reported all the same; only a restart before the acknowledgement would lose it.
-        warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
-    }
-    held.hush();
-    let attached = Attached {
-        files,
-        log: log.unwrap_or_default(),
-        image_id: held.image_id(),
-        usage: ended.usage.to_wire(),
-        volumes: held.dir.volumes_told(),
-        given: given(agent, held),
-        remark: ended.remark.clone(),
-    };
-    let acknowledged = agent.outbox.end(held.id(), ended.ending.report(), attached);
-    let answered = async {
-        tokio::select! {
-            _ = acknowledged => {}
-            () = held.taken_away() => {}
-        }
-    };
-    let ((), ()) = tokio::join!(answered, remove_container(agent, held));
-}
-
-/// What its container was given, if one was started.
-fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
-    if !held.dir.has_started() {
-        return None;
-    }
-    let job = Job::read(&held.assignment, &agent.manifests).ok()?;
-    let image_env = agent.inside.env_of(&held.image_id());
-    Some(job.given(agent.identity, &agent.offer, &agent.engine_version, &image_env))
-}
-
-fn stopped(stop: Stop) -> Outcome {
-    match stop {
-        Stop::Failed(reason) => Outcome::End(Ending::failed(&reason)),
-        Stop::Hindered(reason) => Outcome::End(Ending::hindered(&reason)),
-        Stop::Refused(why) => Outcome::End(Ending::Released { why, preempted: false, refused: true }),
-        Stop::Halted(halt) => {
-            let stopped = Exit { code: 143, oom: false, error: String::new(), interrupted: false, ran: None };
-            outcome(&stopped, Some(&halt))
-        }
-    }
-}
-
-/// Does the work of an attempt: a container from its start to its outputs in the store.
-async fn work(agent: &Agent, held: &Held) -> Result<Outcome, Stop> {
-    let job = Job::read(&held.assignment, &agent.manifests)?;
-    held.note("waiting for other containers on this machine to end");
-    let needs = job.resources(&agent.offer);
-    // A container that waits for a job of the sweep has its memory already.
-    let mut idle = Idle::of(agent, held, &job);
-    let mut share = tokio::select! {
-        biased;
-        share = agent.capacity.take(needs.less(&idle.taken()), held.dir.gpus()) => share,
-        halt = held.halted() => return Err(Stop::Halted(halt)),
-        () = agent.draining.cancelled() => {
-            return Err(Stop::Halted(Halt::Release("the agent drains".into())));
-        }
-    };
-    held.note("");
-    unless_halted(held, volumes::look_before(agent, held, &job)).await?;
-    if job.manifest.shares_containers() {
-        if held.taken_back && held.dir.has_started() {
-            let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
-            return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
-        }
-        let idle = idle.take();
-        let (idle, kept) = idle.map_or((None, None), |mut slot| {
-            let kept = slot.share.take();
-            (Some(slot), kept)
-        });
-        if let Some(kept) = kept {
-            share.absorb(kept);
-        }
-        let (exit, halt) = reuse::run_in_slot(agent, held, &job, idle, share).await?;
-        let shipped = async { shipping::journal(held) };
-        return after_the_end(agent, held, &job, &exit, halt.as_ref(), shipped).await;
-    }
-    if !prepare::runs_already(agent, held).await? {
-        let prepared = unless_halted(held, prepare::prepare(agent, held, &job, share.gpus())).await;
-        if let Err(stop) = prepared {
-            // It may have been halted while it was being started.
-            let grace = job.stop_grace(agent.options.stop_grace);
-            if let Err(error) = agent.engine.stop(held.id(), grace).await {
-                warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
-            }
-            return Err(stop);
-        }
-    }
-    let ended = CancellationToken::new();
-    let mut shipping = pin!(shipping::as_they_come(agent, held, &ended));
-    let (exit, halt) = tokio::select! {
-        ran = run::run(agent, held, &job) => ran?,
-        _ = &mut shipping => unreachable!("shipping ends after the job"),
-    };
-    ended.cancel();
-    drop(share);
-    after_the_end(agent, held, &job, &exit, halt.as_ref(), shipping).await
+/// The work of a state that comes after `Waiting`.
+fn at_work(work: &mut Option<Work>) -> Result<&mut Work, Stop> {
+    work.as_mut().ok_or_else(|| Stop::Failed(Reason::Agent("the attempt was not given any room".to_owned())))
 }
 
 /// A container that waits for a job of a sweep, while the job waits for the rest; it waits on if the job does not come.
 struct Idle<'a> {
     agent: &'a Agent,
-    sweep: SweepId,
+    held: &'a Held,
     slot: Option<Slot>,
 }
 
 impl<'a> Idle<'a> {
-    fn of(agent: &'a Agent, held: &Held, job: &Job) -> Self {
+    fn of(agent: &'a Agent, held: &'a Held, job: &Job) -> Self {
         let sweep = held.assignment.sweep;
         let slot = job.manifest.shares_containers().then(|| agent.slots.take(sweep)).flatten();
-        Self { agent, sweep, slot }
+        Self { agent, held, slot }
     }
 
     fn taken(&self) -> Resources {
@@ -261,38 +289,8 @@ impl<'a> Idle<'a> {
 impl Drop for Idle<'_> {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            self.agent.slots.give_back(self.sweep, slot);
+            self.agent.slots.give_back(self.held.assignment.sweep, slot);
         }
-    }
-}
-
-async fn after_the_end(
-    agent: &Agent,
-    held: &Held,
-    job: &Job,
-    exit: &Exit,
-    halt: Option<&Halt>,
-    shipped: impl Future<Output = Journal>,
-) -> Result<Outcome, Stop> {
-    volumes::look_after(agent, held).await;
-    run::measure_results(held, job).await;
-    if let Some(time) = exit.ran {
-        held.ran(time);
-    }
-    let too_much = match halt {
-        None => run::left_too_much(job, &held.dir.results()).await,
-        Some(_) => None,
-    };
-    match outcome(exit, halt.or(too_much.as_ref())) {
-        Outcome::Publish => publish::publish(agent, held, job, shipped).await,
-        Outcome::End(ending) => {
-            let ending = run::out_of_disk(agent, held, ending);
-            let ending = run::explained(held, &job.manifest, ending);
-            // Before the end is reported: after it the attempt may not write any more.
-            shipping::rest(agent, held, &ending, shipped).await;
-            Ok(Outcome::End(ending))
-        }
-        Outcome::Discard => Ok(Outcome::Discard),
     }
 }
 
@@ -300,77 +298,5 @@ async fn unless_halted<T>(held: &Held, step: impl Future<Output = Result<T, Stop
     tokio::select! {
         halt = held.halted() => Err(Stop::Halted(halt)),
         done = step => done,
-    }
-}
-
-/// All of a file, if it has no more bytes than this.
-fn read_small(file: File, most: u64) -> std::io::Result<Option<Vec<u8>>> {
-    if file.metadata()?.len() > most {
-        return Ok(None);
-    }
-    let mut data = Vec::new();
-    file.take(most + 1).read_to_end(&mut data)?;
-    Ok((data.len() as u64 <= most).then_some(data))
-}
-
-fn unreadable(path: &str, error: &std::io::Error) -> Reason {
-    Reason::Outputs(format!("{path}: {error}"))
-}
-
-/// The outputs that travel with the report, as they were when they were listed.
-fn small_outputs(held: &Held, ending: &Ending) -> Result<Vec<(String, Bytes)>, Reason> {
-    let Ending::Succeeded { outputs, .. } = ending else { return Ok(Vec::new()) };
-    let mut files = Vec::new();
-    for output in outputs.iter().filter(|output| output.small) {
-        let path = &output.path;
-        let file = collect::open(&held.dir.results(), path);
-        let file = file.map_err(|error| Reason::Outputs(error.to_string()))?;
-        let data = read_small(file, SMALL).map_err(|error| unreadable(path, &error))?;
-        match data.filter(|data| Sha256::digest(data)[..] == output.sha256[..]) {
-            Some(data) => files.push((path.clone(), data.into())),
-            None => return Err(Reason::Outputs(format!("{path} has changed after the job had ended"))),
-        }
-    }
-    Ok(files)
-}
-
-/// The whole log, if it is small; empty if there is none.
-fn small_log(held: &Held) -> Option<Bytes> {
-    match File::open(held.dir.log()) {
-        Ok(file) => read_small(file, SMALL).ok().flatten().map(Bytes::from),
-        Err(_) => Some(Bytes::new()),
-    }
-}
-
-/// Puts the log into the store, unless there is none. That of an attempt that was taken away is wanted too, but not at
-/// any price.
-async fn send_log(agent: &Agent, held: &Held) {
-    let path = held.dir.log();
-    if !path.exists() {
-        return;
-    }
-    let open = || std::fs::File::open(&path).map_err(|error| Reason::Agent(error.to_string()));
-    let given_up = async {
-        held.taken_away().await;
-        sleep(LAST_LOG).await;
-    };
-    tokio::select! {
-        sent = upload::upload(agent, held, What::Log, open) => if let Err(Failure::Refused(reason)) = sent {
-            warn!(attempt.id = %held.id(), "the log is not stored: {reason}");
-        },
-        () = given_up => {
-            warn!(attempt.id = %held.id(), "the log of an attempt that was taken away is not stored");
-        }
-    }
-}
-
-/// Removes the container. One that the engine won't let go of now is removed by a later pass of the reconciler.
-async fn remove_container(agent: &Agent, held: &Held) {
-    // A shared container is its sweep's, and not the attempt's.
-    if agent.manifests.of(&held.assignment).is_ok_and(|manifest| manifest.shares_containers()) {
-        return;
-    }
-    if let Err(error) = agent.engine.remove(held.id()).await {
-        warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
     }
 }

@@ -1,12 +1,14 @@
 //! The agent's settings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bt_engine::Engine;
 use bt_model::manifest::parse_size;
 
 use crate::preempt::Notice;
-use crate::reach::StoreChoice;
+use crate::store_choice::StoreChoice;
 
 /// All that an agent must be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -110,6 +112,14 @@ impl Options {
         match <Self as clap::FromArgMatches>::from_arg_matches(&matches) {
             Ok(options) => options,
             Err(error) => error.exit(),
+        }
+    }
+
+    /// Finds what runs containers here.
+    pub(crate) async fn find_engine(&self) -> Result<Arc<dyn Engine>, bt_engine::Error> {
+        match self.engine {
+            EngineKind::Docker => bt_engine::connect(self.starts_at_once, self.engine_deadline).await,
+            EngineKind::Simulated => Ok(bt_engine::simulated()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bt_engine::{Shell, ShellOutput};
 use bt_model::id::AttemptId;
 use bt_model::resources::ByteSize;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -19,11 +20,10 @@ use tonic::transport::Channel;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::assignment::Assignment;
 use crate::attempt::prepare_debug;
-use crate::container::Job;
-use crate::engine::{Shell, ShellOutput};
-use crate::fetched::fetch;
+use crate::job::container::Job;
+use crate::line::fetched::fetch;
+use crate::record::assignment::Assignment;
 
 /// How long a shell waits for room among the jobs.
 const ROOM: Duration = Duration::from_secs(600);
@@ -38,7 +38,7 @@ const PYTHON: [&str; 3] = [
 /// Messages to the user that may be on their way.
 const MESSAGES: usize = 64;
 
-type Output = mpsc::Sender<v1::DebugOutput>;
+type ToUser = mpsc::Sender<v1::DebugOutput>;
 
 /// Answers one request.
 pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>, request: v1::DebugRequest) {
@@ -62,13 +62,13 @@ pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>,
 }
 
 /// A user who has gone hears nothing.
-async fn say(output: &Output, kind: debug_output::Kind) {
+async fn say(output: &ToUser, kind: debug_output::Kind) {
     drop(output.send(v1::DebugOutput { kind: Some(kind) }).await);
 }
 
 async fn serve(
     agent: &Agent,
-    output: &Output,
+    output: &ToUser,
     input: &mut Streaming<v1::DebugInput>,
     request: v1::DebugRequest,
 ) -> anyhow::Result<i32> {
@@ -78,14 +78,14 @@ async fn serve(
     let job = Job::read(&assignment, &agent.manifests).map_err(|reason| anyhow::anyhow!("{reason}"))?;
     say(output, debug_output::Kind::Note("waiting for room on the agent".to_owned())).await;
     let share = tokio::select! {
-        share = timeout(ROOM, agent.capacity.take(job.resources(&agent.offer), Vec::new())) => {
+        share = timeout(ROOM, agent.site.capacity.take(job.resources(&agent.site.offer), Vec::new())) => {
             share.context("the agent had no room for it")?
         }
         () = output.closed() => bail!("the user has gone"),
     };
-    agent.guests.add(id);
-    let _open = agent.open_shell();
-    let dir = agent.state.guest(id);
+    agent.site.guests.add(id);
+    let _open = agent.site.guests.open_shell();
+    let dir = agent.site.state.guest(id);
     let shell = async {
         dir.create(&assignment)?;
         say(output, debug_output::Kind::Note(format!("getting the image {}", job.manifest.image))).await;
@@ -99,8 +99,8 @@ async fn serve(
         spec.command = program[1..].to_vec();
         if request.with_results {
             say(output, debug_output::Kind::Note("fetching the result".to_owned())).await;
-            let owner = job.user(agent.identity).filter(|ids| *ids != agent.identity.ids);
-            let (files, bytes) = fetch(agent, &assignment, &dir.results(), owner).await?;
+            let owner = job.user(agent.site.identity).filter(|ids| *ids != agent.site.identity.ids);
+            let (files, bytes) = fetch(&agent.line, &assignment, &dir.results(), owner).await?;
             spec.working_dir = Some(job.manifest.results.clone());
             let told = match files {
                 1 => format!("1 file, {}, is in {}", ByteSize(bytes), job.manifest.results),
@@ -109,19 +109,19 @@ async fn serve(
             say(output, debug_output::Kind::Note(told)).await;
         }
         spec.env.push(("TERM".to_owned(), "xterm".to_owned()));
-        let shell = agent.engine.shell(&spec, request.tty).await?;
+        let shell = agent.site.engine.shell(&spec, request.tty).await?;
         if request.tty {
-            agent.engine.resize(id, request.rows, request.columns).await;
+            agent.site.engine.resize(id, request.rows, request.columns).await;
         }
         info!(attempt.id = %id, "a user has a shell in a job of sweep {}", assignment.sweep_name);
         converse(agent, id, shell, output, input).await
     };
     let ended = shell.await;
-    if let Err(error) = agent.engine.remove(id).await {
+    if let Err(error) = agent.site.engine.remove(id).await {
         warn!(attempt.id = %id, error = %error, "the shell's container is left to a later pass");
     }
     dir.remove();
-    agent.guests.remove(id);
+    agent.site.guests.remove(id);
     ended
 }
 
@@ -130,7 +130,7 @@ async fn converse(
     agent: &Agent,
     id: AttemptId,
     shell: Shell,
-    output: &Output,
+    output: &ToUser,
     input: &mut Streaming<v1::DebugInput>,
 ) -> anyhow::Result<i32> {
     let Shell { output: mut printed, input: mut keyboard } = shell;
@@ -156,7 +156,9 @@ async fn converse(
                         break;
                     }
                 }
-                Some(debug_input::Kind::Size(size)) => agent.engine.resize(id, size.rows, size.columns).await,
+                Some(debug_input::Kind::Size(size)) => {
+                    agent.site.engine.resize(id, size.rows, size.columns).await
+                }
                 // The shell sees the end of its input, and goes on printing.
                 Some(debug_input::Kind::End(_)) => drop(keyboard.shutdown().await),
                 Some(debug_input::Kind::Start(_)) | None => {}
@@ -169,6 +171,6 @@ async fn converse(
         () = typing => bail!("the user has gone"),
         () = output.closed() => bail!("the user has gone"),
     }
-    let exit = agent.engine.wait(id).await?;
+    let exit = agent.site.engine.wait(id).await?;
     Ok(i32::try_from(exit.code).unwrap_or(i32::MAX))
 }

@@ -5,75 +5,40 @@
 //! `attempt`.
 
 mod agent;
-mod archive;
-mod assignment;
+mod assembly;
 mod attempt;
-mod blame;
-mod caches;
-mod capacity;
-mod collect;
 mod config;
-mod container;
 mod debug;
-mod ending;
-mod engine;
-mod fetched;
-mod fingerprints;
-mod hints;
-mod holdings;
-mod images;
-mod inside;
-mod link;
+mod job;
+mod leave;
+mod line;
 mod local;
-mod logfile;
-mod login;
-mod machine;
-mod mountpoints;
-mod offer;
-mod outbox;
 mod preempt;
-mod pulled;
-mod push_log;
-mod reach;
 mod reconcile;
-mod resolve;
+mod record;
+mod runner;
 mod session;
-mod shipping;
-mod sizing;
+mod site;
 mod slots;
-mod software;
-mod tenancy;
-mod threads;
-mod upload;
-mod usage;
-mod volumes;
-mod workdir;
+mod stock;
+mod store_choice;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-use anyhow::Context;
-use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use agent::Agent;
-use container::Identity;
-use ending::Halt;
-use engine::Engine;
-use offer::Offer;
-use workdir::StateDir;
+use anyhow::Context;
+use bt_engine::machine;
+use site::Site;
+use site::identity::Identity;
+use site::offer::Offer;
+use site::workdir::StateDir;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 pub use config::{EngineKind, Options, Place};
 pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local};
 pub use preempt::Notice;
-pub use reach::StoreChoice;
-
-/// How often an agent that ends when it is idle looks whether it is.
-const IDLE_LOOK: Duration = Duration::from_millis(500);
-/// How long handing attempts back may take besides stopping their containers.
-const HAND_BACK: Duration = Duration::from_secs(10);
+pub use store_choice::StoreChoice;
 
 /// How an agent is told to end. `drain` first: no new work, running jobs may finish for the drain timeout. Then `now`:
 /// what still runs is stopped and handed back.
@@ -87,9 +52,9 @@ pub struct Shutdown {
 pub async fn check(options: &Options) -> anyhow::Result<()> {
     let mut offer = Offer::read(options, &machine::detect(), u64::MAX)?;
     if options.engine == EngineKind::Docker {
-        let engine = Engine::connect(options).await?;
+        let engine = options.find_engine().await?;
         engine.version().await?;
-        offer.check_at(&engine, options).await?;
+        offer.check_at(&*engine, options).await?;
     }
     Ok(())
 }
@@ -99,142 +64,44 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let machine = machine::detect();
     let state = StateDir::open(&place.state_dir)?;
     let mut offer = Offer::read(&options, &machine, state.free_bytes()?)?;
-    let engine = match options.engine {
-        EngineKind::Docker => Engine::connect(&options).await?,
-        EngineKind::Simulated => Engine::simulated(),
-    };
+    let engine = options.find_engine().await?;
     let engine_version = engine.version().await?;
-    offer.check_at(&engine, &options).await?;
+    offer.check_at(&*engine, &options).await?;
     let identity = Identity::of(state.agent_id());
     info!(
         agent.id = %identity.agent,
         "agent {} offers {} on {engine_version}", offer.name, offer.capacity
     );
     let engine = (engine, engine_version);
-    let draining = shutdown.drain.clone();
-    let agent = Arc::new(Agent::new(options, identity, offer, engine, state, place.store, draining)?);
-    agent.look_at_disk();
-    agent.look_at_state();
+    let site = Arc::new(Site::new(options, identity, offer, engine, state)?);
+    site.look_at_disk_and_state();
+    let agent = Arc::new(Agent::new(site, place.store, shutdown.drain.clone()));
     reconcile::take_back(&agent).context("take back the attempts of an earlier run")?;
     let end = CancellationToken::new();
-    agent.tasks.spawn(reconcile::run(agent.clone(), end.clone()));
-    agent.tasks.spawn(end_by_itself(agent.clone(), shutdown.drain.clone(), end.clone()));
-    agent.tasks.spawn(software::run(agent.clone(), end.clone()));
-    agent.tasks.spawn(slots::make_room(agent.clone(), end.clone()));
-    agent.tasks.spawn(agent.fingerprints.clone().run(end.clone()));
-    let prefetching = agent.clone();
-    agent.tasks.spawn(async move { prefetching.prefetch().await });
+    let tasks = &agent.site.tasks;
+    tasks.spawn(reconcile::run(agent.clone(), end.clone()));
+    tasks.spawn(leave::by_itself(agent.clone(), end.clone()));
+    let beside = (agent.clone(), end.clone());
+    tasks.spawn(async move {
+        let (agent, end) = beside;
+        tokio::join!(
+            stock::software::run(&agent.stock.software, &agent.line, end.clone()),
+            agent.slots.make_room(end.clone()),
+            agent.stock.fingerprints.run(end),
+            agent.stock.images.prefetch(),
+        );
+    });
     let talking = session::run(agent.clone(), place.coordinators, end.clone());
     let served = tokio::select! {
         served = talking => served,
-        () = drain(&agent, &shutdown) => Ok(()),
+        () = leave::drain(&agent, &shutdown.now) => Ok(()),
     };
-    remove_guests(&agent).await;
+    leave::remove_guests(&agent).await;
     end.cancel();
-    agent.tasks.close();
+    tasks.close();
     let left = agent.holdings.all().len();
     if left > 0 {
         warn!(attempts = left, "attempts are left; the next start of this agent takes them back");
     }
     served
-}
-
-/// Drains when the machine is being taken back, when the agent's time is over, or when there was nothing to do for long.
-async fn end_by_itself(agent: Arc<Agent>, drain: CancellationToken, end: CancellationToken) {
-    let options = &agent.options;
-    tokio::select! {
-        () = end.cancelled() => return,
-        left = noticed(options) => {
-            info!("the machine is being taken back");
-            if let Some(left) = left {
-                agent.time_left.get_or_init(|| left);
-            }
-            agent.preempted.store(true, Ordering::Relaxed);
-        }
-        () = after(options.lifetime) => info!("the agent's lifetime is over"),
-        () = idle(&agent) => info!("there was nothing to do for long enough"),
-    }
-    drain.cancel();
-}
-
-async fn noticed(options: &Options) -> Option<Duration> {
-    match &options.preempt_notice {
-        Some(notice) => preempt::watch(notice).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn after(time: Option<Duration>) {
-    match time {
-        Some(time) => sleep(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until nothing was held for as long as the options say.
-async fn idle(agent: &Agent) {
-    let Some(limit) = agent.options.exit_when_idle else {
-        return std::future::pending().await;
-    };
-    let mut since = Instant::now();
-    while since.elapsed() < limit {
-        sleep(IDLE_LOOK.min(limit)).await;
-        if agent.is_busy() {
-            since = Instant::now();
-        }
-    }
-}
-
-impl Agent {
-    /// How long running jobs may go on when the agent drains: of the time that the machine has left, enough remains to
-    /// stop them and hand them back.
-    fn drain_time(&self) -> Duration {
-        let handing_back = self.options.stop_grace + HAND_BACK;
-        let left = self.time_left.get().map(|left| left.saturating_sub(handing_back));
-        left.unwrap_or(self.options.drain_timeout)
-    }
-}
-
-/// Waits for the order to end, and then until nothing is held any more or the time is over.
-async fn drain(agent: &Agent, shutdown: &Shutdown) {
-    tokio::select! {
-        () = shutdown.drain.cancelled() => {}
-        () = shutdown.now.cancelled() => shutdown.drain.cancel(),
-    }
-    info!("draining: no new work is taken");
-    tokio::select! {
-        () = empty(agent) => return,
-        () = shutdown.now.cancelled() => {}
-        () = sleep(agent.drain_time()) => {}
-    }
-    let held = agent.holdings.all();
-    info!(attempts = held.len(), "what still runs is stopped and handed back");
-    for held in held {
-        held.halt(Halt::Release("the agent stops".into()));
-    }
-    let graces = agent.holdings.all().into_iter().filter_map(|held| {
-        let manifest = agent.manifests.of(&held.assignment).ok()?;
-        manifest.sandbox.stop_grace
-    });
-    let limit = graces.max().unwrap_or_default().max(agent.options.stop_grace) + HAND_BACK;
-    if timeout(limit, empty(agent)).await.is_err() {
-        warn!("not everything could be handed back in {limit:?}");
-    }
-}
-
-/// Removes the containers that are no attempt's: nobody would take them back.
-async fn remove_guests(agent: &Arc<Agent>) {
-    slots::sweep_out(agent, true).await;
-    for shell in agent.guests.all() {
-        if let Err(error) = agent.engine.remove(shell).await {
-            warn!(container = %shell, error = %error, "a shell's container is left to the next start");
-        }
-    }
-}
-
-/// Waits until no attempt is held and no user has a shell.
-async fn empty(agent: &Agent) {
-    while agent.is_busy() {
-        sleep(Duration::from_millis(100)).await;
-    }
 }

@@ -1,38 +1,44 @@
 //! One job on this machine, without a coordinator: in the same container as an agent would make, with its outputs left in
 //! a directory.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use backon::Retryable;
+use bt_engine::{Engine, Error, ImageFacts, Sample, collect, machine};
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
 use bt_model::manifest::{Manifest, Network, Pull, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 
-use crate::agent::Guests;
-use crate::assignment::{Assignment, Manifests};
+use crate::assembly::Assembly;
 use crate::attempt;
-use crate::collect;
 use crate::config::Options;
-use crate::container::{Host, Identity, Job};
-use crate::ending::{Halt, Outcome, outcome};
-use crate::engine::{Bind, Engine, Error, Exit, ImageFacts};
-use crate::images;
-use crate::inside::{self, SHARED_CACHE};
-use crate::machine;
-use crate::mountpoints;
-use crate::offer::Offer;
-use crate::usage::Usage;
-use crate::volumes::Source;
-use crate::workdir::StateDir;
+use crate::job::container::Job;
+use crate::job::mountpoints;
+use crate::record::assignment::{Assignment, Manifests};
+use crate::record::ending::{Halt, Outcome, outcome};
+use crate::record::usage::Usage;
+use crate::runner::{Finished, Meter, Running, keep_lines};
+use crate::site::Site;
+use crate::site::identity::Identity;
+use crate::site::offer::Offer;
+use crate::site::workdir::StateDir;
+use crate::stock::images;
+use crate::stock::looks::Looks;
 
 /// Bytes of what a failed job printed last in which it says why.
 const LAST_WORDS: usize = 16 << 10;
+/// How often it is looked at what the job uses.
+const LOOK: Duration = Duration::from_millis(100);
 /// Where the job finds the directory that was given as its input.
 const INPUT: &str = "/input";
 
@@ -86,53 +92,39 @@ pub async fn run_local(
         manifest.admit().context("mount the input")?;
     }
     let mut offer = Offer::read(&options, &machine::detect(), u64::MAX)?;
-    let engine = Engine::connect(&options).await?;
+    let engine = options.find_engine().await?;
+    let version = engine.version().await?;
     // The machine is the user's own: a network is theirs to give.
     offer.network = manifest.network == Network::Bridge;
-    offer.check_at(&engine, &options).await?;
+    offer.check_at(&*engine, &options).await?;
     let place = tempfile::Builder::new().prefix("btctl-run-").tempdir().context("make a directory")?;
     // The container's user must get through to the results.
     fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
     let state = StateDir::open(&place.path().join("state"))?;
-    let identity = Identity::of(AgentId::random());
+    let site = Site::new(options, Identity::of(AgentId::random()), offer, (engine, version), state)?;
+    let engine = &*site.engine;
     let assignment =
         Assignment::local(AttemptId::random(), SweepId::random(), number, &manifest, &parameters);
     let id = assignment.attempt;
-    let dir = state.attempt(id);
+    let dir = site.state.attempt(id);
     dir.create(&assignment)?;
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
-    let facts = image(&engine, &job.manifest, &tell).await?;
+    let facts = image(engine, &job.manifest, &tell).await?;
     facts.check_platform()?;
-    let volumes = mountpoints::find(&engine, &offer, &job, identity).await.map_err(not_mounted)?;
-    mountpoints::check(&volumes, &job.manifest, &facts)?;
-    let image_id = facts.id.clone();
-    let mut mounts: Vec<_> = volumes.into_iter().map(|mounted| mounted.bind).collect();
+    let volumes = mountpoints::find(engine, &site.offer, &job, site.identity).await.map_err(not_mounted)?;
     // It begins empty: what agents keep there only saves time.
-    let (uid, gid) = job.user(identity).unwrap_or(identity.ids);
-    let cache = state.cache(&job.manifest.image, uid, gid)?;
-    let target = job.manifest.sandbox.cache.clone().unwrap_or_else(|| SHARED_CACHE.to_owned());
-    mounts.push(Bind { source: Source::Path(cache), target, read_only: false });
-    let seen = inside::Seen::default();
-    let inside = seen.look(&engine, &Guests::default(), &state, identity, &job, &facts).await;
-    mounts.extend(inside.write(&dir)?);
-    let owner = job.user(identity).filter(|ids| *ids != identity.ids);
-    collect::make_results_dir(&dir.results(), owner).context("make the results directory")?;
-    dir.write_input(&job.input())?;
+    let (uid, gid) = job.user(site.identity).unwrap_or(site.identity.ids);
+    let cache = site.state.cache(&job.manifest.image, uid, gid)?;
+    let image_id = facts.id.clone();
+    let image = (image_id.clone(), facts);
+    let assembly = Assembly::new(&site, &Looks::default(), &job, image, &volumes, cache).await?;
     let gpus: Vec<u32> = (0..job.manifest.resources().gpus).collect();
-    let host = Host {
-        offer: &offer,
-        runtime: options.oci_runtime.as_deref(),
-        stop_grace: options.stop_grace,
-        gpus: &gpus,
-        mounts: &mounts,
-        inside: &inside,
-    };
-    let spec = job.container(&assignment, image_id.clone(), identity, &host, &dir).map_err(failed)?;
+    let spec = assembly.spec(&site, &assignment, &job, &dir, &gpus).map_err(failed)?;
     engine.create(&spec).await?;
-    let ran = run(&engine, id, &job, &dir.results(), options.stop_grace, stop, &tell).await;
+    let ran = run(&site, id, &job, &dir.results(), stop, &tell).await;
     // Whatever became of it, nothing is left.
     let removed = engine.remove(id).await;
-    let (exit, halt, usage, words) = ran?;
+    let (Finished { exit, halt }, usage, words) = ran?;
     removed?;
     let reason = match outcome(&exit, halt.as_ref()) {
         Outcome::End(ending) => match ending.reason() {
@@ -179,7 +171,7 @@ fn not_mounted(error: mountpoints::Error) -> anyhow::Error {
 }
 
 async fn image(
-    engine: &Engine,
+    engine: &dyn Engine,
     manifest: &Manifest,
     tell: &impl Fn(LocalEvent),
 ) -> anyhow::Result<ImageFacts> {
@@ -206,76 +198,51 @@ async fn image(
 }
 
 async fn run(
-    engine: &Engine,
+    site: &Site,
     attempt: AttemptId,
     job: &Job,
     results: &Path,
-    stop_grace: std::time::Duration,
     stop: impl Future<Output = ()>,
     tell: &(impl Fn(LocalEvent) + Sync),
-) -> anyhow::Result<(Exit, Option<Halt>, Usage, String)> {
+) -> anyhow::Result<(Finished, Usage, String)> {
+    let engine = &*site.engine;
     engine.start(attempt).await?;
-    let mut usage = Usage::default();
-    let measuring = async {
-        loop {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            if let Ok(Some(sample)) = engine.sample(attempt).await {
-                usage.add(&sample);
-            }
-        }
-    };
+    let usage = RefCell::new(Usage::default());
     let mut words = VecDeque::new();
-    let logging = async {
-        let lines = engine.logs(attempt, None);
-        tokio::pin!(lines);
-        while let Some(line) = lines.next().await {
-            match line {
-                Ok(line) => {
-                    words.extend(line.text.iter().copied());
-                    words.drain(..words.len().saturating_sub(LAST_WORDS));
-                    tell(LocalEvent::Line(line));
-                }
-                Err(error) => tell(LocalEvent::Note(format!("the log breaks off: {error}"))),
-            }
+    let keeping = async {
+        let kept = keep_lines(engine.logs(attempt, None), |line| {
+            words.extend(line.text.iter().copied());
+            words.drain(..words.len().saturating_sub(LAST_WORDS));
+            tell(LocalEvent::Line(line));
+            Ok(())
+        });
+        if let Err(error) = kept.await {
+            tell(LocalEvent::Note(format!("the log breaks off: {error}")));
         }
     };
-    let timeout = async {
-        match job.manifest.timeout {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    let ending = async {
+    let before = Sample::default();
+    let meter = Meter { limits: job.limits(&site.offer), began: Timestamp::now(), before };
+    let measuring = meter.measure(engine, attempt, || LOOK, |used| usage.borrow_mut().add(used));
+    let halt = async {
         tokio::select! {
-            exit = engine.wait(attempt) => Ok::<_, crate::engine::Error>((exit?, None)),
-            () = timeout => {
-                engine.stop(attempt, job.stop_grace(stop_grace)).await?;
-                Ok((engine.wait(attempt).await?, Some(Halt::Timeout)))
-            }
-            halt = attempt::results_exceeded(job, results) => {
-                engine.stop(attempt, job.stop_grace(stop_grace)).await?;
-                Ok((engine.wait(attempt).await?, Some(halt)))
-            }
-            () = stop => {
-                engine.stop(attempt, job.stop_grace(stop_grace)).await?;
-                Ok((engine.wait(attempt).await?, Some(Halt::TakenAway)))
-            }
-            () = measuring => unreachable!("measuring has no end"),
+            () = attempt::timed_out(job, Timestamp::now()) => Halt::Timeout,
+            halt = attempt::results_exceeded(job, results) => halt,
+            () = stop => Halt::TakenAway,
         }
     };
-    let (ended, ()) = tokio::join!(ending, logging);
-    let (exit, halt) = ended?;
-    let halt = match halt {
-        None => attempt::left_too_much(job, results).await,
-        halt => halt,
-    };
+    let grace = job.stop_grace(site.options.stop_grace);
+    let mut finished =
+        Running::Container(attempt).to_its_end(engine, keeping, measuring, halt, grace).await?;
+    if finished.halt.is_none() {
+        finished.halt = attempt::left_too_much(job, results).await;
+    }
     let words: Vec<u8> = words.into();
-    Ok((exit, halt, usage, String::from_utf8_lossy(&words).into_owned()))
+    Ok((finished, usage.into_inner(), String::from_utf8_lossy(&words).into_owned()))
 }
 
 /// An image of this machine's container engine, as it is handed in to a coordinator.
 pub struct LocalImage {
-    engine: Engine,
+    engine: Arc<dyn Engine>,
     name: String,
     /// `sha256:...`
     pub id: String,
@@ -288,7 +255,7 @@ pub struct LocalImage {
 impl LocalImage {
     /// Finds an image here.
     pub async fn find(name: &str) -> anyhow::Result<Self> {
-        let engine = Engine::connect(&Options::unset()).await?;
+        let engine = Options::unset().find_engine().await?;
         let details = engine.describe(name).await?;
         let details = details.with_context(|| {
             format!("there is not an image {name} on this machine; `docker images` lists them")
@@ -336,10 +303,10 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
     let sizing = offer.sizing;
     let mut troubles = Vec::new();
     let mut version = None;
-    match Engine::connect(options).await {
+    match options.find_engine().await {
         Ok(engine) => {
             version = Some(engine.version().await?);
-            if let Err(error) = offer.check_at(&engine, options).await {
+            if let Err(error) = offer.check_at(&*engine, options).await {
                 troubles.push(format!("{error:#}"));
             }
         }
@@ -352,7 +319,7 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
         memory_bytes: machine.total_bytes,
         offered_memory_bytes: machine.memory_bytes,
         gpus: machine.gpus,
-        cgroup: crate::agent::cgroup_version(),
+        cgroup: machine::cgroup_version(),
         engine: version,
         default_threads: sizing.threads,
         default_memory_bytes: sizing.memory_bytes,

@@ -10,10 +10,6 @@ use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::attempt;
-use crate::caches;
-use crate::engine;
-use crate::pulled;
-use crate::slots;
 
 /// How often strangers are looked for and the engine is asked how it is.
 const PASS: Duration = Duration::from_secs(10);
@@ -22,10 +18,10 @@ const TROUBLED_PASS: Duration = Duration::from_secs(2);
 
 /// Takes back the attempts of an earlier run. They go on at once; the next Hello names them.
 pub(crate) fn take_back(agent: &Arc<Agent>) -> anyhow::Result<()> {
-    for (assignment, dir) in agent.state.held()? {
+    for (assignment, dir) in agent.site.state.held()? {
         if let Some(held) = agent.holdings.add(assignment, dir, true) {
             info!(attempt.id = %held.id(), "an attempt of an earlier run is taken back");
-            agent.tasks.spawn(attempt::live(agent.clone(), held));
+            agent.site.tasks.spawn(attempt::live(agent.clone(), held));
         }
     }
     Ok(())
@@ -39,18 +35,18 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
             Err(error) => error.to_string(),
         };
         let works = health.is_empty();
-        if agent.note_engine(health.clone()) {
+        if agent.site.health.note_engine(health.clone()) {
             match works {
                 true => info!("the engine works again"),
                 false => warn!("the engine is in trouble: {health}"),
             }
         }
-        agent.look_at_disk();
-        agent.look_at_state();
-        slots::sweep_out(&agent, false).await;
-        caches::sweep_out(&agent).await;
-        if agent.wants_room() {
-            pulled::make_room(&agent).await;
+        agent.site.look_at_disk_and_state();
+        agent.slots.sweep_out(false).await;
+        let held: Vec<_> = agent.holdings.all().into_iter().map(|held| held.assignment.sweep).collect();
+        agent.caches.sweep_out(&agent.site.state, &held).await;
+        if agent.site.health.wants_room() {
+            agent.stock.images.make_room().await;
         }
         let pause = if works { PASS } else { TROUBLED_PASS };
         if timeout(pause, end.cancelled()).await.is_ok() {
@@ -60,15 +56,15 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
 }
 
 /// One pass: removes containers that carry this agent's label but that it holds no attempt for.
-pub(crate) async fn remove_strangers(agent: &Agent) -> Result<(), engine::Error> {
-    for found in agent.engine.list(agent.identity.agent).await? {
+pub(crate) async fn remove_strangers(agent: &Agent) -> Result<(), bt_engine::Error> {
+    for found in agent.site.engine.list(agent.site.identity.agent).await? {
         let held = found.attempt.and_then(|attempt| agent.holdings.find(attempt));
-        let is_guest = found.attempt.is_some_and(|attempt| agent.guests.contains(attempt));
+        let is_guest = found.attempt.is_some_and(|attempt| agent.site.guests.contains(attempt));
         let Some(attempt) = found.attempt.filter(|_| held.is_none() && !is_guest) else {
             continue;
         };
         warn!(attempt.id = %attempt, "a container of an attempt that is not held is removed");
-        agent.engine.remove(attempt).await?;
+        agent.site.engine.remove(attempt).await?;
     }
     Ok(())
 }

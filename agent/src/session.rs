@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bt_engine::volumes::Fingerprint;
 use bt_model::id::AttemptId;
 use bt_proto::convert::parse;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -21,16 +22,14 @@ use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::assignment::Assignment;
 use crate::attempt;
 use crate::debug;
-use crate::ending::Halt;
-use crate::link::Connection;
-use crate::outbox::{Attached, STEP_WAIT};
-use crate::push_log;
-use crate::reach;
-use crate::resolve;
-use crate::volumes::Fingerprint;
+use crate::line::link::Connection;
+use crate::line::outbox::{Attached, STEP_WAIT};
+use crate::line::push_log;
+use crate::record::assignment::Assignment;
+use crate::record::ending::Halt;
+use crate::stock::resolve;
 
 /// How long a connection, and the answer to a Hello, may take; less where leases are short.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -62,7 +61,7 @@ pub(crate) async fn run(
             () = end.cancelled() => return Ok(()),
             outcome = session(&agent, endpoint) => outcome,
         };
-        agent.link.down();
+        agent.line.link.down();
         let error = match outcome {
             Ok(ended) => ended,
             Err(status) if is_final(&status) => bail!("{}", status.message()),
@@ -118,7 +117,7 @@ fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>> {
 
 /// One session, from Hello to its end. Returns why it ended.
 async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Status> {
-    let patience = connect_within(agent.link.lease());
+    let patience = connect_within(agent.line.link.lease());
     let connected = timeout(patience, endpoint.connect()).await;
     let channel = match connected {
         Ok(Ok(channel)) => channel,
@@ -127,12 +126,12 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
         }
         Err(_) => return Err(Status::unavailable(format!("no connection within {patience:?}"))),
     };
-    let number = agent.state.next_session();
+    let number = agent.site.state.next_session();
     let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let (outgoing, receiver) = mpsc::channel(OUTGOING);
     let mut client = AgentsClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
     // Only a preference depends on it: an engine that can't say is no reason not to connect.
-    let images = timeout(LOOK_AT_IMAGES, agent.engine.images()).await;
+    let images = timeout(LOOK_AT_IMAGES, agent.site.engine.images()).await;
     let mut images = images.ok().and_then(Result::ok).unwrap_or_default();
     images.truncate(MOST_IMAGES);
     send(&outgoing, agent_message::Kind::Hello(hello(agent, number, images))).await?;
@@ -145,15 +144,18 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
         return Err(Status::unavailable("the coordinator did not say Welcome"));
     };
     info!(coordinator = %endpoint.uri(), session = number, "connected");
-    let deciding = agent.tasks.spawn(reach::decide(agent.clone(), welcome.clone()));
+    let deciding = agent.site.tasks.spawn({
+        let (line, welcome) = (agent.line.clone(), welcome.clone());
+        async move { line.reach.decide(&welcome).await }
+    });
     let _deciding = AbortOnDropHandle::new(deciding);
     for verdict in &welcome.verdicts {
         rule(agent, &verdict.attempt, verdict.ruling());
     }
-    agent.link.renewed(greeted);
+    agent.line.link.renewed(greeted);
     let lease = Duration::from_millis(welcome.lease_ms.into());
     let connection = Connection { channel: channel.clone(), session: number };
-    agent.link.up(connection, lease);
+    agent.line.link.up(connection, lease);
     let pace = Duration::from_millis(u64::from(welcome.heartbeat_ms).max(50));
     converse(agent, &channel, pace, &mut incoming, &outgoing).await
 }
@@ -170,7 +172,7 @@ fn connect_within(lease: Duration) -> Duration {
 }
 
 fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
-    let offer = &agent.offer;
+    let offer = &agent.site.offer;
     let plain = offer.volumes.iter().filter(|(_, volume)| volume.fingerprint == Fingerprint::None);
     let plain = plain.map(|(name, volume)| v1::OfferedVolume {
         name: name.clone(),
@@ -180,25 +182,25 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
     let volumes = plain.chain(fingerprinted(agent));
     let sizing = &offer.sizing;
     v1::Hello {
-        agent_id: agent.identity.agent.to_string(),
+        agent_id: agent.site.identity.agent.to_string(),
         name: offer.name.clone(),
         session,
         capacity: Some(offer.capacity.into()),
         labels: offer.labels.clone().into_iter().collect(),
         volumes: volumes.collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: agent.engine_version.clone(),
+        engine: agent.site.engine_version.clone(),
         attempts: held_ids(agent),
         images,
         job_memory_bytes: sizing.memory_bytes,
-        about: agent.about.clone().into_iter().collect(),
-        place: agent.state.place().to_owned(),
+        about: offer.about().into_iter().collect(),
+        place: agent.site.state.place().to_owned(),
     }
 }
 
 /// What the owner of the volumes wants known.
 fn fingerprinted(agent: &Agent) -> impl Iterator<Item = v1::OfferedVolume> {
-    agent.fingerprints.all().map(|(name, fingerprint)| v1::OfferedVolume {
+    agent.stock.fingerprints.all().map(|(name, fingerprint)| v1::OfferedVolume {
         name: name.clone(),
         read_only: true,
         fingerprinted: true,
@@ -221,18 +223,18 @@ async fn converse(
     let mut beats = interval(pace);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered: VecDeque<Instant> = VecDeque::new();
-    let patience = answer_within(agent.link.lease());
+    let patience = answer_within(agent.line.link.lease());
     let mut drain_told = false;
-    let mut decisions = agent.reach.decisions();
+    let mut decisions = agent.line.reach.decisions();
     // When reports of steps are due; what an earlier session left is due at once.
     let mut steps_due = Some(Instant::now());
-    agent.outbox.rewind();
+    agent.line.outbox.rewind();
     loop {
         let steps = steps_due.is_some_and(|due| due <= Instant::now());
         if steps {
             steps_due = None;
         }
-        for report in agent.outbox.take(steps) {
+        for report in agent.line.outbox.take(steps) {
             send(outgoing, agent_message::Kind::Report(report)).await?;
         }
         tokio::select! {
@@ -244,19 +246,19 @@ async fn converse(
                     }
                 }
             },
-            () = agent.outbox.added() => {}
-            () = agent.outbox.step_added(), if steps_due.is_none() => {
+            () = agent.line.outbox.added() => {}
+            () = agent.line.outbox.step_added(), if steps_due.is_none() => {
                 steps_due = Some(Instant::now() + STEP_WAIT);
             }
             () = sleep_until(steps_due), if steps_due.is_some() => {}
             // Said at once, so that no more work comes.
-            () = agent.draining.cancelled(), if !drain_told => {
+            () = agent.leaving.draining.cancelled(), if !drain_told => {
                 drain_told = true;
                 beats.reset_immediately();
             }
             Ok(()) = decisions.changed() => beats.reset_immediately(),
-            () = agent.fingerprints.news() => beats.reset_immediately(),
-            () = agent.health_news.notified() => beats.reset_immediately(),
+            () = agent.stock.fingerprints.news() => beats.reset_immediately(),
+            () = agent.site.health.news() => beats.reset_immediately(),
             () = sleep_until(unanswered.front().map(|sent| *sent + patience)) => {
                 return Ok("the coordinator answers no heartbeats".into());
             }
@@ -276,10 +278,10 @@ fn heartbeat(agent: &Agent) -> v1::Heartbeat {
         .map(|(attempt, note)| v1::Progress { attempt: attempt.to_string(), note });
     v1::Heartbeat {
         attempts: held_ids(agent),
-        unhealthy: agent.unhealthy(),
-        draining: agent.draining.is_cancelled(),
+        unhealthy: agent.site.health.troubles(),
+        draining: agent.leaving.draining.is_cancelled(),
         progress: progress.collect(),
-        transfer: agent.reach.told(),
+        transfer: agent.line.reach.told(),
         volumes: fingerprinted(agent).collect(),
     }
 }
@@ -313,22 +315,27 @@ fn obey(
             }
         }
         coordinator_message::Kind::Stop(stop) => rule(agent, &stop.attempt, stop.ruling()),
-        coordinator_message::Kind::Ack(ack) => agent.outbox.acknowledge(ack.sequence),
+        coordinator_message::Kind::Ack(ack) => agent.line.outbox.acknowledge(ack.sequence),
         coordinator_message::Kind::Renewed(_) => {
             if let Some(sent) = unanswered.pop_front() {
-                agent.link.renewed(sent);
+                agent.line.link.renewed(sent);
             }
         }
         coordinator_message::Kind::LogRequest(request) => {
             let client = AgentsClient::new(channel.clone());
-            agent.tasks.spawn(push_log::answer(agent.clone(), client, request));
+            let held = request.attempt.parse().ok().and_then(|attempt| agent.holdings.find(attempt));
+            agent.site.tasks.spawn(push_log::answer(held, client, request));
         }
         coordinator_message::Kind::DebugRequest(request) => {
             let client = AgentsClient::new(channel.clone());
-            agent.tasks.spawn(debug::answer(agent.clone(), client, request));
+            agent.site.tasks.spawn(debug::answer(agent.clone(), client, request));
         }
         coordinator_message::Kind::ResolveImage(request) => {
-            agent.tasks.spawn(resolve::answer(agent.clone(), request));
+            let agent = agent.clone();
+            agent.site.tasks.spawn({
+                let agent = agent.clone();
+                async move { resolve::answer(&agent.stock.images, &agent.line, request).await }
+            });
         }
         coordinator_message::Kind::Welcome(_) => warn!("a second Welcome is ignored"),
     }
@@ -344,21 +351,20 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
             return;
         }
     };
-    let dir = agent.state.attempt(assignment.attempt);
+    let dir = agent.site.state.attempt(assignment.attempt);
     let Some(held) = agent.holdings.add(assignment, dir, false) else {
         return;
     };
     if let Err(error) = held.dir.create(&held.assignment) {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
-        agent.look_at_disk();
-        agent.look_at_state();
+        agent.site.look_at_disk_and_state();
         agent.holdings.remove(held.id());
         let why = format!("{error:#}");
         let released = v1::report::Kind::Released(v1::Released { why, ..Default::default() });
-        drop(agent.outbox.end(held.id(), released, Attached::default()));
+        drop(agent.line.outbox.end(held.id(), released, Attached::default()));
         return;
     }
-    agent.tasks.spawn(attempt::live(agent.clone(), held));
+    agent.site.tasks.spawn(attempt::live(agent.clone(), held));
 }
 
 fn rule(agent: &Agent, attempt: &str, ruling: v1::Ruling) {

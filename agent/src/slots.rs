@@ -6,15 +6,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bt_engine::capacity::Share;
 use bt_model::id::{AttemptId, SweepId};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::agent::Agent;
-use crate::capacity::Share;
-use crate::inside::Inside;
-use crate::workdir::AttemptDir;
+use crate::job::inside::Inside;
+use crate::site::Site;
+use crate::site::workdir::AttemptDir;
 
 /// How long a container may wait for a next job.
 const IDLE: Duration = Duration::from_secs(20);
@@ -38,12 +38,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(agent: &Agent) -> Self {
+    pub(crate) fn new(site: &Site) -> Self {
         let id = AttemptId::random();
-        agent.guests.add(id);
+        site.guests.add(id);
         Self {
             id,
-            dir: agent.state.guest(id),
+            dir: site.state.guest(id),
             entrypoint: Vec::new(),
             default_command: Vec::new(),
             image_id: String::new(),
@@ -55,12 +55,18 @@ impl Slot {
 }
 
 /// The containers that wait.
-#[derive(Debug, Default)]
-pub(crate) struct Slots(Mutex<HashMap<SweepId, Vec<Slot>>>);
+pub(crate) struct Slots {
+    site: Arc<Site>,
+    waiting: Mutex<HashMap<SweepId, Vec<Slot>>>,
+}
 
 impl Slots {
+    pub(crate) fn new(site: Arc<Site>) -> Self {
+        Self { site, waiting: Mutex::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SweepId, Vec<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One that waits for a job of this sweep.
@@ -103,37 +109,37 @@ impl Slots {
         slots.retain(|_, slots| !slots.is_empty());
         idle
     }
-}
 
-/// Removes a container that is not to be used again, and what is on disk for it.
-pub(crate) async fn discard(agent: &Agent, slot: Slot) {
-    if let Err(error) = agent.engine.remove(slot.id).await {
-        warn!(container = %slot.id, error = %error, "a shared container is left to a later pass");
-    }
-    slot.dir.remove();
-    agent.guests.remove(slot.id);
-}
-
-/// Gives the memory of containers that wait for jobs to attempts that wait for room, until `end`.
-pub(crate) async fn make_room(agent: Arc<Agent>, end: CancellationToken) {
-    let making = async {
-        loop {
-            agent.capacity.wanted().await;
-            match agent.slots.oldest() {
-                Some(slot) => discard(&agent, slot).await,
-                None => sleep(ROOM_LOOK).await,
-            }
+    /// Removes a container that is not to be used again, and what is on disk for it.
+    pub(crate) async fn discard(&self, slot: Slot) {
+        if let Err(error) = self.site.engine.remove(slot.id).await {
+            warn!(container = %slot.id, error = %error, "a shared container is left to a later pass");
         }
-    };
-    tokio::select! {
-        () = making => {}
-        () = end.cancelled() => {}
+        slot.dir.remove();
+        self.site.guests.remove(slot.id);
     }
-}
 
-/// Removes those that nobody has used for a while, or all of them.
-pub(crate) async fn sweep_out(agent: &Arc<Agent>, all: bool) {
-    for slot in agent.slots.idle(all) {
-        discard(agent, slot).await;
+    /// Gives the memory of containers that wait for jobs to attempts that wait for room, until `end`.
+    pub(crate) async fn make_room(&self, end: CancellationToken) {
+        let making = async {
+            loop {
+                self.site.capacity.wanted().await;
+                match self.oldest() {
+                    Some(slot) => self.discard(slot).await,
+                    None => sleep(ROOM_LOOK).await,
+                }
+            }
+        };
+        tokio::select! {
+            () = making => {}
+            () = end.cancelled() => {}
+        }
+    }
+
+    /// Removes those that nobody has used for a while, or all of them.
+    pub(crate) async fn sweep_out(&self, all: bool) {
+        for slot in self.idle(all) {
+            self.discard(slot).await;
+        }
     }
 }

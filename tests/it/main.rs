@@ -27,6 +27,7 @@ mod local;
 mod logs;
 mod manage;
 mod metrics;
+mod modules;
 mod mounts;
 mod naming;
 mod offers;

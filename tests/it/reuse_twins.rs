@@ -196,7 +196,9 @@ fn a_coordinator_that_is_killed_before_it_commits_leaves_nothing_half_done() {
 #[test]
 fn where_the_leader_fails_exactly_one_other_runs() {
     let (cluster, log) = simulated(2, 2, Options::default());
-    let flags = ["-e", "BT_SIM_MS=2500", "-e", "BT_SIM_EXIT=3"];
+    let gate = cluster.dir().join("first-may-fail");
+    let waits = format!("BT_SIM_GATE={}", gate.display());
+    let flags = ["-e", &waits, "-e", "BT_SIM_EXIT=3", "-e", "BT_SIM_MS=100"];
     let leader = one(&cluster, "first", &flags);
     cluster.wait_count(&leader, "running", 1);
     let others = ["second", "third", "fourth"].map(|name| one(&cluster, name, &flags));
@@ -208,6 +210,7 @@ fn where_the_leader_fails_exactly_one_other_runs() {
     let told = cluster.ok(&["show", &others[1]]);
     assert!(told.contains("1 wait for identical jobs (first-"), "{told}");
     // None is given its failure; one after the other they fail by themselves.
+    std::fs::write(gate, "").unwrap();
     for sweep in &others {
         cluster.wait_count(sweep, "failed", 1);
     }

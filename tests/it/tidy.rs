@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::modules;
+
 /// Lines that a file may have.
 const CAP: usize = 600;
 
@@ -106,7 +108,7 @@ fn libraries_stay_behind_their_doors() {
         }
     };
     check("sqlx", &["coordinator/src/queue", "coordinator/build.rs"]);
-    check("bollard", &["agent/src/engine/docker.rs", "agent/src/engine/docker"]);
+    check("bollard", &["engine/src/docker.rs", "engine/src/docker"]);
     check("object_store", &["store"]);
     check(
         "Status",
@@ -121,6 +123,49 @@ fn libraries_stay_behind_their_doors() {
     );
     check("bt_agent", &["cli/src"]);
     check("bt_coordinator", &["cli/src"]);
+}
+
+/// The modules of a crate from the bottom up. Each names only modules on lines above its own; `lib` and what is not listed
+/// may name all.
+const RANKS: [(&str, &[&[&str]]); 1] = [(
+    "agent",
+    &[
+        &["preempt", "record", "store_choice"],
+        &["config"],
+        &["site"],
+        &["job"],
+        &["line", "runner"],
+        &["slots", "stock"],
+        &["assembly"],
+        &["agent"],
+        &["attempt", "leave"],
+        &["debug", "local", "reconcile"],
+        &["session"],
+    ],
+)];
+
+#[test]
+fn modules_name_only_modules_below_them() {
+    for (crate_name, ranks) in RANKS {
+        let rank = |module: &str| ranks.iter().position(|rank| rank.contains(&module));
+        for file in modules::of(&root().join(crate_name).join("src")) {
+            let Some(own) = file.path.first().filter(|module| *module != "lib") else { continue };
+            let place = rank(own);
+            assert!(place.is_some(), "{crate_name}/src/{own} has no rank; give it one in tests/it/tidy.rs");
+            for named in file.names.iter().filter_map(|name| name.first()).filter(|named| *named != own) {
+                assert!(rank(named) < place, "{crate_name}: {} names {named}", file.path.join("/"));
+            }
+        }
+    }
+}
+
+#[test]
+fn files_name_each_other_in_no_circles() {
+    for (crate_name, _) in RANKS {
+        let files = modules::of(&root().join(crate_name).join("src"));
+        let circles = modules::circles(&files);
+        assert!(circles.is_empty(), "{crate_name}: these files name each other: {circles:?}");
+    }
 }
 
 /// What others wrote reaches a terminal through one printer, which shows control characters.

@@ -93,7 +93,9 @@ fn script(step: Step) -> String {
     let small = format!("for n in $(seq 0 {}); do yes $n | head -c {SMALL} > s$n; done", SMALL_FILES - 1);
     let wait = "until [ -e /tmp/go ]; do sleep 0.1; done";
     match step {
-        Step::WhileItRuns => format!("cd /results; {large}; {wait}; {small}"),
+        Step::WhileItRuns => {
+            format!("cd /results; until [ -e /tmp/begin ]; do sleep 0.1; done; {large}; {wait}; {small}")
+        }
         _ => format!("cd /results; {wait}; {large}; {small}"),
     }
 }
@@ -138,9 +140,8 @@ impl Scene<'_> {
         if [Step::BetweenTwoFiles, Step::WhileItRuns].contains(&step) {
             self.data.let_through(FIRST + SECOND / 2);
         }
-        if step != Step::WhileItRuns {
-            cluster.touch(self.sweep, "/tmp/go");
-        }
+        // Only now, so that nothing of it is on its way before the line is ready.
+        cluster.touch(self.sweep, if step == Step::WhileItRuns { "/tmp/begin" } else { "/tmp/go" });
         let database = &cluster.database;
         match step {
             Step::BeforeTheFirstByte => wait_until("the container has ended", || {

@@ -78,8 +78,22 @@ impl PostgresServer {
         this
     }
 
-    /// Starts it after a kill.
+    /// Starts it after a kill. What was left of the killed one may keep it from starting at first.
     pub fn start_again(&mut self) {
+        self.child = Some(self.spawn());
+        wait_until("Postgres is ready", || {
+            if self.query("select 1").is_ok() {
+                return Some(());
+            }
+            let ended = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
+            if ended {
+                self.child = Some(self.spawn());
+            }
+            None
+        });
+    }
+
+    fn spawn(&self) -> Child {
         let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log"));
         let log = log.unwrap_or_else(|_| std::fs::File::create("/dev/null").expect("open /dev/null"));
         let child = self
@@ -97,8 +111,7 @@ impl PostgresServer {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
-        self.child = Some(child.expect("start Postgres"));
-        wait_until("Postgres is ready", || self.query("select 1").ok().map(drop));
+        child.expect("start Postgres")
     }
 
     /// Ends the server and all its processes without giving them a chance to do anything about it.

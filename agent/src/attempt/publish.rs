@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::pin::pin;
 
+use bt_engine::collect::{self, Stamp};
+use bt_engine::logfile::LogFile;
 use bt_model::log::{LogLine, Stream};
 use bt_model::manifest::Manifest;
 use bt_model::metrics::{self, Metrics};
@@ -15,15 +17,14 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use super::{SMALL, Stop, read_small, unreadable};
+use super::report::{SMALL, read_small, unreadable};
+use super::state::Stop;
 use crate::agent::Agent;
-use crate::collect::{self, Stamp};
-use crate::container::Job;
-use crate::ending::{Ending, Outcome, StoredOutput};
-use crate::holdings::Held;
-use crate::logfile::LogFile;
-use crate::shipping::{Journal, Known};
-use crate::upload::{self, Failure, What};
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::line::shipping::{InStore, Journal};
+use crate::line::upload::{self, Failure, What};
+use crate::record::ending::{Ending, Halt, StoredOutput};
 
 /// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
@@ -38,8 +39,8 @@ pub(super) async fn publish(
     held: &Held,
     job: &Job,
     shipped: impl Future<Output = Journal>,
-) -> Result<Outcome, Stop> {
-    agent.outbox.step(held.id(), report::Kind::Publishing(v1::Publishing {}));
+) -> Result<Ending, Stop> {
+    agent.line.outbox.step(held.id(), report::Kind::Publishing(v1::Publishing {}));
     let mut journal = shipped.await;
     let root = held.dir.results();
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
@@ -54,7 +55,7 @@ pub(super) async fn publish(
         say_in_log(held, job, &told);
         held.remark(told);
     }
-    let encoding = upload::encoding(agent, held).await;
+    let encoding = upload::encoding(&agent.line, held).await;
     let mut stored: Vec<StoredOutput> = Vec::with_capacity(listing.outputs.len());
     let mut large = Vec::new();
     let mut room = SMALL_TOGETHER;
@@ -92,26 +93,26 @@ pub(super) async fn publish(
         let root = &root;
         async move {
             let open = || collect::open(root, &path).map_err(outputs_reason);
-            (stamp, upload::upload(agent, held, What::Output(path.clone()), open).await)
+            (stamp, upload::upload(&agent.line, held, What::Output(path.clone()), open).await)
         }
     });
     // As many at once as the agent lets through, and no more are made.
-    let mut sending = pin!(sending.buffer_unordered(agent.options.uploads_at_once as usize));
+    let mut sending = pin!(sending.buffer_unordered(agent.site.options.uploads_at_once as usize));
     while let Some((stamp, sent)) = sending.next().await {
         match sent {
             Ok(output) => {
                 journal.note(stamp, output.clone());
                 stored.push(output);
             }
-            Err(Failure::TakenAway) => return Ok(Outcome::Discard),
+            Err(Failure::TakenAway) => return Err(Stop::Halted(Halt::TakenAway)),
             Err(Failure::Refused(reason)) => return Err(Stop::Failed(reason)),
         }
     }
     stored.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(Outcome::End(Ending::Succeeded { outputs: stored, metrics }))
+    Ok(Ending::Succeeded { outputs: stored, metrics })
 }
 
-/// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is told in its log.
+/// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is said in its log.
 async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
     let (root, manifest) = (held.dir.results(), job.manifest.clone());
     let metrics = match root.join(&manifest.metrics).symlink_metadata() {
@@ -153,9 +154,9 @@ async fn already_stored(
     open: impl Fn() -> Result<File, Reason>,
 ) -> Result<Option<StoredOutput>, Reason> {
     match journal.find(path, stamp) {
-        Known::No => Ok(None),
-        Known::Stored(output) => Ok(Some(output)),
-        Known::Perhaps(output) => {
+        InStore::No => Ok(None),
+        InStore::Stored(output) => Ok(Some(output)),
+        InStore::Perhaps(output) => {
             let file = open()?;
             let hashing = tokio::task::spawn_blocking(move || sha256(file));
             let hashed = hashing.await.map_err(|error| Reason::Agent(error.to_string()))?;
@@ -188,7 +189,7 @@ pub(crate) fn read_metrics(root: &Path, manifest: &Manifest) -> Result<Option<Me
         Err(collect::Error::NotFound { .. }) if manifest.require.is_empty() => return Ok(None),
         // What is left out among outputs is left out here, and told with them.
         Err(collect::Error::NotRegular { why, .. })
-            if manifest.require.is_empty() && why != collect::Why::Directory =>
+            if manifest.require.is_empty() && why != collect::SkipReason::Directory =>
         {
             return Ok(None);
         }

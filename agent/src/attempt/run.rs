@@ -3,39 +3,28 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bt_engine::logfile::{self, LogFile};
+use bt_engine::{Error, Sample};
 use bt_model::log::LogLine;
-use bt_model::manifest::{Manifest, OnDisconnect};
+use bt_model::manifest::Manifest;
 use bt_model::reason::Reason;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::Stop;
+use super::limits::must_stop;
+use super::state::Stop;
 use crate::agent::Agent;
-use crate::caches;
-use crate::collect;
-use crate::container::Job;
-use crate::ending::{Ending, Halt, disk_is_short};
-use crate::engine::{Error, Exit, Sample};
-use crate::hints;
-use crate::holdings::Held;
-use crate::logfile::{self, LogFile};
-use crate::usage;
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::record::ending::{Ending, disk_is_short};
+use crate::record::hints;
+use crate::runner::{Finished, Meter, Running, keep_lines};
 
-/// How long a container may run on without a word from any coordinator.
-const DISCONNECT_LIMIT: Duration = Duration::from_secs(3600);
-/// A job that asked for `on_disconnect: stop` is stopped this long before its lease can have passed, besides the time
-/// that stopping takes.
-const DISCONNECT_MARGIN: Duration = Duration::from_secs(5);
-/// How often the results directory is measured against the disk limit, and the disk against the agent's reserve; less
-/// often where measuring takes long, so that it stays a tenth of the time.
-const MEASURE: Duration = Duration::from_millis(250);
-const MEASURING_PART: u32 = 10;
-/// How often the cache is measured that a sweep shares.
-const MEASURE_CACHE: Duration = Duration::from_secs(2);
-/// How long the log may go on after the container has ended.
-const LOG_END: Duration = Duration::from_secs(30);
+/// How often it is looked at what a container uses; with more containers than this less often, so that looking stays a
+/// small part of the work.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOKED_AT: usize = 50;
 /// Bytes at the end of a log in which a failed job says why.
 const LAST_WORDS: u64 = 16 << 10;
 /// What libraries say when they may start no more processes or threads.
@@ -53,179 +42,48 @@ const OUT_OF_PROCESSES: [&str; 9] = [
 ];
 
 /// Waits for the container's end and keeps its log; stops it if it must be stopped.
-pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<(Exit, Option<Halt>), Stop> {
-    let logging = keep_log(agent, held, job);
-    let results = held.dir.results();
-    let waiting = async {
-        tokio::select! {
-            exit = agent.engine.wait(held.id()) => Ok::<_, Stop>((exit?, None)),
-            halt = must_stop(agent, held, job, &results) => {
-                info!(attempt.id = %held.id(), "stopping the container: {halt:?}");
-                agent.engine.stop(held.id(), job.stop_grace(agent.options.stop_grace)).await?;
-                Ok((agent.engine.wait(held.id()).await?, Some(halt)))
-            }
-            () = usage::measure(agent, held, held.id(), job.limits(&agent.offer), Sample::default()) => unreachable!("measuring has no end"),
+pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<Finished, Stop> {
+    let (running, results) = (Running::Container(held.id()), held.dir.results());
+    let keeping = async {
+        match LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit()) {
+            Ok((file, since)) => keep_log(held, file, agent.site.engine.logs(held.id(), since)).await,
+            Err(error) => warn!(attempt.id = %held.id(), error = %error, "the log can't be kept"),
         }
     };
-    tokio::pin!(logging, waiting);
-    // The attempt ends only after its log has reached its end.
-    tokio::select! {
-        ended = &mut waiting => {
-            if timeout(LOG_END, &mut logging).await.is_err() {
-                warn!(attempt.id = %held.id(), "the log has no end; its last lines may be missing");
-            }
-            ended
-        }
-        () = &mut logging => waiting.await,
-    }
+    Ok(to_its_end(agent, held, job, &running, keeping, &results, Sample::default()).await?)
 }
 
-/// Waits until the results directory of a job that is tried on its own holds more than it may.
-pub(crate) async fn results_exceeded(job: &Job, results: &Path) -> Halt {
-    let mut pause = MEASURE;
-    loop {
-        sleep(pause).await;
-        let began = Instant::now();
-        if let Some(halt) = left_too_much(job, results).await {
-            return halt;
-        }
-        pause = MEASURE.max(began.elapsed() * MEASURING_PART);
-    }
-}
-
-/// Waits until the cache that the job's sweep shares here is full.
-async fn cache_exceeded(agent: &Agent, held: &Held, job: &Job) -> Halt {
-    if job.manifest.sandbox.cache.is_some() {
-        return std::future::pending().await;
-    }
-    let (uid, gid) = job.user(agent.identity).unwrap_or(agent.identity.ids);
-    let cache = agent.state.shared_cache_dir(held.assignment.sweep, uid, gid);
-    loop {
-        sleep(MEASURE_CACHE).await;
-        let cache = cache.clone();
-        let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&cache)).await;
-        if used.is_ok_and(|used| used > caches::MOST) {
-            return Halt::Cache(caches::MOST);
-        }
-    }
-}
-
-/// Why a job that ended by itself must count as stopped: it left more than it may, faster than it was measured.
-pub(crate) async fn left_too_much(job: &Job, results: &Path) -> Option<Halt> {
-    let limit = job.manifest.needs.disk_bytes?;
-    let results = results.to_owned();
-    let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&results)).await;
-    used.is_ok_and(|used| used > limit).then_some(Halt::Disk(limit))
-}
-
-/// What lies in the results directory was written, whatever part of it the engine has seen reach a disk.
-pub(super) async fn measure_results(held: &Held, job: &Job) {
-    let results = held.dir.results();
-    let size = tokio::task::spawn_blocking(move || collect::size_of_files(&results)).await;
-    if let Ok(written_bytes @ 1..) = size {
-        if job.manifest.needs.disk_bytes.is_none() {
-            held.note_disk(written_bytes);
-        }
-        held.used(&Sample { written_bytes, ..Sample::default() });
-    }
-}
-
-/// Waits until the job must be stopped. `results` is the results directory of its container.
-pub(super) async fn must_stop(agent: &Agent, held: &Held, job: &Job, results: &Path) -> Halt {
-    tokio::select! {
-        halt = held.halted() => halt,
-        () = timed_out(held, job) => Halt::Timeout,
-        halt = disk_exceeded(agent, held, job, results) => halt,
-        halt = cache_exceeded(agent, held, job) => halt,
-        () = disconnected(agent, job) => {
-            Halt::Release("no coordinator was heard of for too long".into())
-        }
-    }
-}
-
-async fn timed_out(held: &Held, job: &Job) {
-    let Some(limit) = job.manifest.timeout else {
-        return std::future::pending().await;
-    };
-    let started = held.dir.started().unwrap_or_else(Timestamp::now);
-    let ran = Timestamp::now().duration_since(started);
-    let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
-    sleep(limit.saturating_sub(ran)).await;
-}
-
-/// Waits until the results directory holds more than the job may write, or more than its share of what is left when the
-/// agent's own reserve is reached.
-async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job, results: &Path) -> Halt {
-    let limit = job.manifest.needs.disk_bytes;
-    let mut pause = MEASURE;
-    loop {
-        sleep(pause).await;
-        let short = agent.disk_is_short();
-        if limit.is_none() && !short {
-            continue;
-        }
-        let results = results.to_owned();
-        let began = Instant::now();
-        let used = tokio::task::spawn_blocking(move || collect::size_on_disk(&results)).await;
-        pause = MEASURE.max(began.elapsed() * MEASURING_PART);
-        let Ok(used) = used else { continue };
-        if let Some(limit) = limit.filter(|limit| used > *limit) {
-            return Halt::Disk(limit);
-        }
-        if limit.is_none() {
-            held.note_disk(used);
-        }
-        // The one that has written most without having asked for the room gives way.
-        if short && limit.is_none() && agent.holdings.writes_most(held.id()) {
-            return Halt::DiskShort(used);
-        }
-    }
-}
-
-async fn disconnected(agent: &Agent, job: &Job) {
-    let limit = match job.manifest.on_disconnect {
-        OnDisconnect::Keep => DISCONNECT_LIMIT,
-        OnDisconnect::Stop => {
-            let stopping = job.stop_grace(agent.options.stop_grace) + DISCONNECT_MARGIN;
-            agent.link.lease().saturating_sub(stopping)
-        }
-    };
-    agent.link.silent(limit).await;
-}
-
-/// Copies what the container prints into the attempt's log, from where an earlier run of the agent left off.
-async fn keep_log(agent: &Agent, held: &Held, job: &Job) {
-    let (mut file, since) = match LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit()) {
-        Ok(opened) => opened,
-        Err(error) => {
-            warn!(attempt.id = %held.id(), error = %error, "the log can't be kept");
-            return;
-        }
-    };
-    copy_lines(held, &mut file, agent.engine.logs(held.id(), since)).await;
-    finish_log(held, file);
-}
-
-/// Keeps lines as they come, until there are no more or one can't be kept.
-pub(super) async fn copy_lines(
+/// Runs what was started, within the limits of its job.
+pub(super) async fn to_its_end(
+    agent: &Agent,
     held: &Held,
-    file: &mut LogFile,
+    job: &Job,
+    running: &Running,
+    keeping: impl Future<Output = ()>,
+    results: &Path,
+    before: Sample,
+) -> Result<Finished, Error> {
+    let engine = &*agent.site.engine;
+    let meter = Meter {
+        limits: job.limits(&agent.site.offer),
+        began: held.dir.started().unwrap_or_else(Timestamp::now),
+        before,
+    };
+    let pause = || LOOK * (agent.holdings.count() / LOOKED_AT + 1) as u32;
+    let measuring = meter.measure(engine, running.container(), pause, |used| held.used(used));
+    let halt = must_stop(agent, held, job, results);
+    running.to_its_end(engine, keeping, measuring, halt, job.stop_grace(agent.site.options.stop_grace)).await
+}
+
+/// Keeps what is printed in the attempt's log.
+pub(super) async fn keep_log(
+    held: &Held,
+    mut file: LogFile,
     lines: impl Stream<Item = Result<LogLine, Error>>,
 ) {
-    tokio::pin!(lines);
-    while let Some(line) = lines.next().await {
-        // A job that prints without end must not keep its own end, and its timeout, from being heard.
-        tokio::task::consume_budget().await;
-        let kept = line.map_err(|error| error.to_string());
-        let kept = kept.and_then(|line| file.append(&line).map_err(|error| error.to_string()));
-        if let Err(error) = kept {
-            warn!(attempt.id = %held.id(), error, "the rest of the log is not kept");
-            break;
-        }
+    if let Err(error) = keep_lines(lines, |line| file.append(&line)).await {
+        warn!(attempt.id = %held.id(), error, "the rest of the log is not kept");
     }
-}
-
-pub(super) fn finish_log(held: &Held, file: LogFile) {
     if let Err(error) = file.finish() {
         warn!(attempt.id = %held.id(), error = %error, "the log may lack its end");
     }
@@ -234,7 +92,7 @@ pub(super) fn finish_log(held: &Held, file: LogFile) {
 /// A job that failed while the machine's disk was at its end failed of that: the one that had written most by its own
 /// doing, the others by the machine's.
 pub(super) fn out_of_disk(agent: &Agent, held: &Held, ending: Ending) -> Ending {
-    if !matches!(ending.reason(), Some(Reason::Exit(_))) || !agent.disk_is_short() {
+    if !matches!(ending.reason(), Some(Reason::Exit(_))) || !agent.site.disk_is_short() {
         return ending;
     }
     match agent.holdings.writes_most(held.id()) {

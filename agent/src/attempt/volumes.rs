@@ -2,22 +2,23 @@
 
 use tracing::warn;
 
-use super::{Stop, prepare};
+use super::state::Stop;
 use crate::agent::Agent;
-use crate::container::Job;
-use crate::holdings::Held;
+use crate::assembly::agents_fault;
+use crate::job::container::Job;
+use crate::job::holdings::Held;
 
 /// Looks at those whose owner wants it known, and writes it down. One that an earlier run of the agent began with keeps what
 /// was seen then.
 pub(super) async fn look_before(agent: &Agent, held: &Held, job: &Job) -> Result<(), Stop> {
     let mounted = job.manifest.volumes.iter().map(|mount| mount.volume.as_str());
-    let names = agent.fingerprints.of(mounted);
+    let names = agent.stock.fingerprints.of(mounted);
     if names.is_empty() || held.dir.volumes_seen().is_some() {
         return Ok(());
     }
     held.note(format!("reading {} for the fingerprint", names.join(", ")));
-    let seen = agent.fingerprints.before(&names).await;
-    held.dir.write_volumes_seen(&seen).map_err(prepare::agents_fault)?;
+    let seen = agent.stock.fingerprints.before(&names).await;
+    held.dir.write_volumes_seen(&seen).map_err(agents_fault)?;
     held.note("");
     Ok(())
 }
@@ -27,7 +28,7 @@ pub(super) async fn look_after(agent: &Agent, held: &Held) {
     let Some(seen) = held.dir.volumes_seen().filter(|seen| !seen.is_empty()) else { return };
     held.note("looking whether its volumes have changed");
     let told = tokio::select! {
-        told = agent.fingerprints.after(&seen) => told,
+        told = agent.stock.fingerprints.after(&seen) => told,
         () = held.taken_away() => return,
     };
     held.note("");

