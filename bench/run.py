@@ -173,7 +173,7 @@ def noop():
 
 def claims():
     """What a claim of 100 jobs takes with so many queued, against the barest claim that Postgres can make."""
-    query = (ROOT / "coordinator/queries/claim_jobs.sql").read_text()
+    query = (ROOT / "coordinator/queries/claim/claim_jobs.sql").read_text()
 
     def measure(backlog, bare):
         with Cluster() as cluster:

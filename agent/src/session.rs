@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_engine::volumes::Fingerprint;
 use bt_model::id::AttemptId;
-use bt_proto::convert::parse;
+use bt_proto::convert::{parse, present};
+use bt_proto::protocol;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, agent_message, coordinator_message};
 use tokio::sync::mpsc;
@@ -143,7 +144,9 @@ async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Stat
     let Some(coordinator_message::Kind::Welcome(welcome)) = first.and_then(|first| first.kind) else {
         return Err(Status::unavailable("the coordinator did not say Welcome"));
     };
-    info!(coordinator = %endpoint.uri(), session = number, "connected");
+    let protocol = protocol::agree(welcome.protocols);
+    let protocol = protocol.map_err(|error| Status::failed_precondition(error.to_string()))?;
+    info!(coordinator = %endpoint.uri(), session = number, protocol, "connected");
     let deciding = agent.site.tasks.spawn({
         let (line, welcome) = (agent.line.clone(), welcome.clone());
         async move { line.reach.decide(&welcome).await }
@@ -195,6 +198,7 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
         job_memory_bytes: sizing.memory_bytes,
         about: offer.about().into_iter().collect(),
         place: agent.site.state.place().to_owned(),
+        protocols: Some(protocol::OURS),
     }
 }
 
@@ -204,7 +208,7 @@ fn fingerprinted(agent: &Agent) -> impl Iterator<Item = v1::OfferedVolume> {
         name: name.clone(),
         read_only: true,
         fingerprinted: true,
-        fingerprint,
+        fingerprint: present(Some(fingerprint)),
     })
 }
 
@@ -278,10 +282,10 @@ fn heartbeat(agent: &Agent) -> v1::Heartbeat {
         .map(|(attempt, note)| v1::Progress { attempt: attempt.to_string(), note });
     v1::Heartbeat {
         attempts: held_ids(agent),
-        unhealthy: agent.site.health.troubles(),
+        unhealthy: present(Some(agent.site.health.troubles())),
         draining: agent.leaving.draining.is_cancelled(),
         progress: progress.collect(),
-        transfer: agent.line.reach.told(),
+        transfer: present(Some(agent.line.reach.told())),
         volumes: fingerprinted(agent).collect(),
     }
 }

@@ -122,7 +122,7 @@ impl Client {
     }
 
     /// The jobs that run now, on one agent or (without an id) on all.
-    pub(crate) async fn running(&self, agent: String) -> Result<v1::ListRunningReply, Error> {
+    pub(crate) async fn running(&self, agent: Option<String>) -> Result<v1::ListRunningReply, Error> {
         let request = v1::ListRunningRequest { agent };
         ask!(self, list_running, request)
     }
@@ -270,10 +270,9 @@ impl Client {
         let request = v1::ShowSoftwareRequest { image_id: image_id.to_owned() };
         let text = ask!(self, show_software, request)?.software;
         let unreadable = |error| Error::Failed(format!("what is in image {image_id} can't be read: {error}"));
-        if text.is_empty() {
-            Ok(serde_json::Value::Null)
-        } else {
-            serde_json::from_str(&text).map_err(unreadable)
+        match text {
+            None => Ok(serde_json::Value::Null),
+            Some(text) => serde_json::from_str(&text).map_err(unreadable),
         }
     }
 
@@ -300,7 +299,7 @@ impl Client {
 
     /// The agent that a text means: its id, its name, or the beginning of its id.
     pub(crate) async fn agent(&self, agent: &str) -> Result<v1::Agent, Error> {
-        let request = v1::ListAgentsRequest { agent: agent.to_owned() };
+        let request = v1::ListAgentsRequest { agent: Some(agent.to_owned()) };
         let mut agents = ask!(self, list_agents, request)?.agents;
         agents.pop().ok_or_else(|| Error::NotFound(format!("there is no agent {agent:?}")))
     }

@@ -125,7 +125,8 @@ async fn ask(names: CompletedNames, current: &str) -> Result<Vec<String>, Error>
 }
 
 async fn sweeps(client: &Client) -> Result<Vec<v1::Sweep>, Error> {
-    let request = v1::ListSweepsRequest { all: true, limit: SWEEPS, ..v1::ListSweepsRequest::default() };
+    let request =
+        v1::ListSweepsRequest { all: true, limit: Some(SWEEPS), ..v1::ListSweepsRequest::default() };
     Ok(client.sweeps(request).await?.sweeps)
 }
 
@@ -149,9 +150,10 @@ async fn metrics(client: &Client) -> Result<Vec<String>, Error> {
     }
     let Some(sweep) = named else { return Ok(Vec::new()) };
     let states = vec![v1::JobState::Succeeded.into()];
-    let request = v1::ListJobsRequest { sweep, states, limit: JOBS, ..v1::ListJobsRequest::default() };
+    let request = v1::ListJobsRequest { sweep, states, limit: Some(JOBS), ..v1::ListJobsRequest::default() };
     let jobs: Vec<v1::Job> = client.jobs(request).await?.try_collect().await?;
-    let metrics = jobs.iter().filter_map(|job| serde_json::from_str::<Map<String, Value>>(&job.metrics).ok());
+    let metrics =
+        jobs.iter().filter_map(|job| serde_json::from_str::<Map<String, Value>>(job.metrics()).ok());
     let names: BTreeSet<String> =
         metrics.flat_map(|metrics| metrics.into_iter().map(|(name, _)| name)).collect();
     Ok(names.into_iter().collect())

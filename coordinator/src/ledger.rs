@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::retry::Ending;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::publisher::Publisher;
+use crate::bell::{Bell, Event};
 use crate::queue::{self, News, Queue, Recorded, Report};
-use crate::reuse::Reuse;
 use crate::sessions::Sessions;
 
 /// Reports that may wait; who has more to say waits himself.
@@ -42,21 +41,12 @@ pub(crate) struct Writer {
     entries: mpsc::Receiver<Entry>,
     queue: Queue,
     sessions: Sessions,
-    others: Others,
+    bell: Bell,
 }
 
-/// Who wants to know that attempts have ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Others {
-    pub(crate) publisher: Publisher,
-    pub(crate) reuse: Reuse,
-    /// Wakes the dispatcher.
-    pub(crate) work: Arc<Notify>,
-}
-
-pub(crate) fn open(queue: Queue, sessions: Sessions, others: Others) -> (Ledger, Writer) {
+pub(crate) fn open(queue: Queue, sessions: Sessions, bell: Bell) -> (Ledger, Writer) {
     let (sender, entries) = mpsc::channel(WAITING);
-    (Ledger { entries: sender }, Writer { entries, queue, sessions, others })
+    (Ledger { entries: sender }, Writer { entries, queue, sessions, bell })
 }
 
 impl Ledger {
@@ -118,11 +108,7 @@ impl Writer {
             drop(answer.send(Ok(*recorded)));
         }
         if ended {
-            self.others.work.notify_one();
-            self.others.reuse.ended();
-        }
-        if published {
-            self.others.publisher.wake();
+            self.bell.ring(Event::AttemptsEnded { published });
         }
     }
 }

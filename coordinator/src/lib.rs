@@ -3,34 +3,39 @@
 //! Everything durable is in Postgres and in the store; a coordinator holds only caches and open streams, so it can be
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
+mod agents;
+mod bell;
 mod calculations;
+mod clients;
 mod collector;
 mod config;
 mod document;
 mod door;
-mod followed;
 mod kept_log;
 mod ledger;
 mod loops;
 mod manifests;
 mod publisher;
+mod pushed_images;
 mod queue;
+mod relay;
+mod results;
 mod reuse;
+mod rpc;
 mod scheduling;
-mod services;
 mod sessions;
 mod storage;
 mod verify;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
+use bt_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,22 +45,24 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use agents::{Agents, Terms, Uploads};
+use bell::Bell;
 use calculations::Calculations;
+use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
-use followed::Followed;
-use ledger::Writer;
 use loops::{Dispatcher, Listener, PutOff, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
+use relay::Relay;
 use reuse::Reuse;
-use services::Services;
-use services::uploads::Uploads;
 use sessions::Sessions;
 
 pub use config::{Keeping, Options};
 
+/// Heartbeats that an offline agent has left out.
+const SILENT_BEATS: u32 = 3;
 /// How often an idle connection is probed, and how long the answer may take: a cut line is noticed within both.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Calls of one connection at a time; further ones wait with their caller.
@@ -90,45 +97,8 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
-    let work = Arc::new(Notify::new());
-    let tasks = TaskTracker::new();
-    let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
-    let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone());
-    let silence = options.heartbeat * services::SILENT_BEATS;
-    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), publisher.clone(), silence);
-    let others = ledger::Others { publisher: publisher.clone(), reuse: reuse.clone(), work: work.clone() };
-    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), others);
-    let services = Services {
-        followed: Followed::default(),
-        queue,
-        store,
-        store_id,
-        encoding: options.compress,
-        uploads: Uploads::default(),
-        sessions,
-        manifests,
-        ledger,
-        reuse,
-        publisher: publisher.clone(),
-        work: work.clone(),
-        calculations: Calculations::default(),
-        tasks: tasks.clone(),
-        lease: options.lease,
-        heartbeat: options.heartbeat,
-        garbage_age: options.keeping.keep_unpublished,
-    };
-    start_loops(&services, writer, publisher, &shutdown);
-    let telling =
-        storage::keep_telling(services.queue.clone(), services.store.clone(), store_id, shutdown.clone());
-    tasks.spawn(telling);
-    let collector = Collector { queue: services.queue.clone(), store: services.store.clone() };
-    let collecting = collector::run(
-        collector,
-        options.keeping.gc_every,
-        options.keeping.keep_unpublished,
-        shutdown.clone(),
-    );
-    tasks.spawn(collecting);
+    let (agents, clients) = services(&options, queue, store, store_id, &shutdown);
+    let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -140,17 +110,18 @@ pub async fn run(
             }
             Ok(call)
         }))
-        .add_service(AgentsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE))
-        .add_service(SweepsServer::new(services.clone()).max_decoding_message_size(LARGEST_MESSAGE));
+        .add_service(AgentsServer::new(agents).max_decoding_message_size(LARGEST_MESSAGE))
+        .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE));
     info!("listening on {address}");
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
     let incoming = Door::new(socket).incoming();
     let stopping = {
-        let (shutdown, sessions) = (shutdown.clone(), services.sessions.clone());
+        let shutdown = shutdown.clone();
         async move {
             shutdown.cancelled().await;
             sessions.close_all();
+            relay.close_all();
         }
     };
     let serving = server.serve_with_incoming_shutdown(incoming, stopping);
@@ -162,13 +133,75 @@ pub async fn run(
         served = serving => served.context("serve")?,
         () = bounded => warn!("open calls are cut off"),
     }
-    // The ledger ends when nothing can hand reports in any more.
-    drop(services);
     tasks.close();
     if timeout(DRAIN, tasks.wait()).await.is_err() {
         warn!(tasks = tasks.len(), "tasks are left unfinished");
     }
     Ok(())
+}
+
+/// Both services, and the loops behind them, which run until `shutdown`.
+fn services(
+    options: &Options,
+    queue: Queue,
+    store: Store,
+    store_id: Uuid,
+    shutdown: &CancellationToken,
+) -> (Agents, Clients) {
+    let bell = Bell::default();
+    let tasks = TaskTracker::new();
+    let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
+    let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone(), bell.clone());
+    let silence = options.heartbeat * SILENT_BEATS;
+    let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), bell.clone(), silence);
+    let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), bell.clone());
+    let relay = Relay::new(queue.clone(), store.clone(), sessions.clone(), tasks.clone());
+    let terms = Terms {
+        lease: options.lease,
+        heartbeat: options.heartbeat,
+        silence,
+        store_id,
+        encoding: options.compress,
+    };
+    let agents = Agents {
+        queue: queue.clone(),
+        store: store.clone(),
+        sessions: sessions.clone(),
+        ledger,
+        reuse,
+        uploads: Uploads::default(),
+        relay: relay.clone(),
+        bell: bell.clone(),
+        tasks: tasks.clone(),
+        terms,
+    };
+    let clients = Clients {
+        queue: queue.clone(),
+        store: store.clone(),
+        sessions: sessions.clone(),
+        manifests: manifests.clone(),
+        relay,
+        bell,
+        calculations: Calculations::default(),
+        tasks: tasks.clone(),
+        silence,
+        garbage_age: options.keeping.keep_unpublished,
+    };
+    // It ends when nothing can hand reports in any more.
+    tasks.spawn(writer.run());
+    tasks.spawn(publisher.run(shutdown.clone()));
+    start_loops(&agents, manifests, shutdown);
+    let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());
+    tasks.spawn(telling);
+    let collector = Collector { queue, store };
+    let collecting = collector::run(
+        collector,
+        options.keeping.gc_every,
+        options.keeping.keep_unpublished,
+        shutdown.clone(),
+    );
+    tasks.spawn(collecting);
+    (agents, clients)
 }
 
 /// Connects to Postgres, and waits for a while if it may be there soon. What only a person can put right ends the start
@@ -202,31 +235,28 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
     }
 }
 
-fn start_loops(services: &Services, writer: Writer, publisher: Publisher, shutdown: &CancellationToken) {
-    let tasks = &services.tasks;
-    // It ends when nobody hands reports in any more.
-    tasks.spawn(writer.run());
-    tasks.spawn(publisher.run(shutdown.clone()));
-    tasks.spawn(services.reuse.clone().run_settling(shutdown.clone()));
-    tasks.spawn(services.reuse.clone().run_following(shutdown.clone()));
-    tasks.spawn(services.uploads.clone().run(shutdown.clone()));
+fn start_loops(agents: &Agents, manifests: Manifests, shutdown: &CancellationToken) {
+    let Agents { queue, sessions, bell, tasks, terms, .. } = agents;
+    tasks.spawn(agents.reuse.clone().run_settling(shutdown.clone()));
+    tasks.spawn(agents.reuse.clone().run_following(shutdown.clone()));
+    tasks.spawn(agents.uploads.clone().run(shutdown.clone()));
     let dispatcher = Dispatcher {
-        queue: services.queue.clone(),
-        manifests: services.manifests.clone(),
+        queue: queue.clone(),
+        manifests,
         memory: Default::default(),
         put_off: PutOff::new("starting jobs of sweep"),
-        sessions: services.sessions.clone(),
-        work: services.work.clone(),
-        lease: services.lease,
+        sessions: sessions.clone(),
+        bell: bell.clone(),
+        lease: terms.lease,
     };
     tasks.spawn(dispatcher.run(shutdown.clone()));
     let reconciler = Reconciler {
         id: Uuid::new_v4(),
-        queue: services.queue.clone(),
-        lease: services.lease,
-        heartbeat: services.heartbeat,
+        queue: queue.clone(),
+        lease: terms.lease,
+        heartbeat: terms.heartbeat,
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
-    let listener = Listener { services: services.clone() };
+    let listener = Listener { queue: queue.clone(), sessions: sessions.clone(), bell: bell.clone() };
     tasks.spawn(listener.run(shutdown.clone()));
 }

@@ -4,17 +4,16 @@
 //! the next pass of any coordinator.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::SweepId;
 use bt_store::{FileEntry, Store};
 use futures_util::{StreamExt, stream};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::bell::{Bell, Sleeper};
 use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::{Health, PutOff};
@@ -60,24 +59,19 @@ pub(crate) struct Publisher {
     queue: Queue,
     manifests: Manifests,
     store: Store,
-    work: Arc<Notify>,
+    bell: Bell,
 }
 
 impl Publisher {
-    pub(crate) fn new(queue: Queue, manifests: Manifests, store: Store) -> Self {
-        Self { queue, manifests, store, work: Arc::default() }
-    }
-
-    /// Says that something was published.
-    pub(crate) fn wake(&self) {
-        self.work.notify_one();
+    pub(crate) fn new(queue: Queue, manifests: Manifests, store: Store, bell: Bell) -> Self {
+        Self { queue, manifests, store, bell }
     }
 
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut health = Health::new("writing result.json");
         let mut put_off = PutOff::new("writing the result.json of");
         loop {
-            let woken = self.work.notified();
+            let woken = self.bell.rung(Sleeper::Publisher);
             health.note(self.run_once(&mut put_off).await);
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -14,16 +14,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bt_model::id::SweepId;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::resolve::Asked;
 use self::volumes::Content;
+use crate::bell::{Bell, Event, Sleeper};
 use crate::loops::{Health, PutOff};
 use crate::manifests::{self, Manifests};
-use crate::publisher::Publisher;
 use crate::queue::{self, Followed, Pending, Queue};
 use crate::sessions::Sessions;
 
@@ -51,13 +50,9 @@ pub(crate) struct Reuse {
     queue: Queue,
     manifests: Manifests,
     sessions: Sessions,
-    publisher: Publisher,
+    bell: Bell,
     /// An agent that was silent for this long is offline.
     silence: Duration,
-    /// A sweep may wait to be settled.
-    pending: Arc<Notify>,
-    /// A job that others wait for may have ended.
-    ended: Arc<Notify>,
     /// Which agents were asked for which sweep's image. Only a cache: they are asked again.
     asked: Arc<Mutex<HashMap<SweepId, Asked>>>,
 }
@@ -67,29 +62,10 @@ impl Reuse {
         queue: Queue,
         manifests: Manifests,
         sessions: Sessions,
-        publisher: Publisher,
+        bell: Bell,
         silence: Duration,
     ) -> Self {
-        Self {
-            queue,
-            manifests,
-            sessions,
-            publisher,
-            silence,
-            pending: Arc::default(),
-            ended: Arc::default(),
-            asked: Arc::default(),
-        }
-    }
-
-    /// Says that a sweep has come, or that an agent may be able to tell its image.
-    pub(crate) fn wake(&self) {
-        self.pending.notify_one();
-    }
-
-    /// Says that jobs have ended, were cancelled or are held back.
-    pub(crate) fn ended(&self) {
-        self.ended.notify_one();
+        Self { queue, manifests, sessions, bell, silence, asked: Arc::default() }
     }
 
     /// Settles sweeps as they come.
@@ -98,7 +74,7 @@ impl Reuse {
         let mut put_off = PutOff::new("looking for jobs identical to those of sweep");
         loop {
             // Armed before the pass, so that what happens during the pass is not missed.
-            let woken = self.pending.notified();
+            let woken = self.bell.rung(Sleeper::Settling);
             health.note(self.settle_once(&mut put_off).await);
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -111,7 +87,7 @@ impl Reuse {
     pub(crate) async fn run_following(self, shutdown: CancellationToken) {
         let mut health = Health::new("looking after jobs that wait for identical ones");
         loop {
-            let ended = self.ended.notified();
+            let ended = self.bell.rung(Sleeper::Following);
             let began = Instant::now();
             let moved = health.note(self.follow_once().await).unwrap_or(false);
             let pause = if moved { PAUSE } else { (began.elapsed() * SHARE).clamp(PAUSE, LONGEST_PAUSE) };
@@ -155,7 +131,7 @@ impl Reuse {
     pub(crate) async fn follow_once(&self) -> Result<bool, Error> {
         let Followed { taken, promoted } = self.queue.follow().await?;
         if taken > 0 {
-            self.publisher.wake();
+            self.bell.ring(Event::ResultsReused);
         }
         if taken + promoted > 0 {
             info!(

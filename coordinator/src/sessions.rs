@@ -14,24 +14,12 @@ use bt_model::resources::Resources;
 use bt_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use crate::followed::Placed;
 use crate::scheduling::Seat;
-use crate::services::debug::Line;
 use rest::Rests;
 
 /// Messages to an agent that may wait to be sent. An agent that reads so slowly is cut off and has to reconnect.
 const OUTBOX: usize = 256;
-/// Lines of a log on their way from an agent to a client.
-const LOG_LINES: usize = 256;
-
-/// What an agent pushes of a log. Without an end the line to the agent broke, or this coordinator stops.
-#[derive(Clone, Debug)]
-pub(crate) enum Pushed {
-    Line(Placed),
-    End,
-}
 
 /// A message to an agent, as its stream wants it.
 pub(crate) type Outgoing = Result<v1::CoordinatorMessage, tonic::Status>;
@@ -90,8 +78,6 @@ pub(crate) struct Ready {
 pub(crate) struct Sessions {
     agents: Arc<Mutex<HashMap<AgentId, Session>>>,
     rests: Arc<Mutex<Rests>>,
-    logs: Arc<Mutex<HashMap<Uuid, mpsc::Sender<Pushed>>>>,
-    shells: Arc<Mutex<HashMap<Uuid, Line>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -151,8 +137,6 @@ impl Sessions {
     /// Ends all streams, so that the agents look for another coordinator.
     pub(crate) fn close_all(&self) {
         lock(&self.agents).clear();
-        lock(&self.logs).clear();
-        lock(&self.shells).clear();
     }
 
     /// Notes what a heartbeat said. Returns the attempts that were sent and that the agent never got.
@@ -292,6 +276,13 @@ impl Sessions {
         }
     }
 
+    /// Tells an agent that an attempt is not its own any more.
+    pub(crate) fn take_away(&self, agent: AgentId, attempt: AttemptId) {
+        self.stopped(agent, attempt);
+        let stop = v1::Stop { attempt: attempt.to_string(), ruling: v1::Ruling::Stop.into() };
+        self.send(agent, v1::coordinator_message::Kind::Stop(stop));
+    }
+
     /// Sends a message to an agent. False when it isn't connected here; an agent whose outbox is full is cut off, and
     /// finds out all it missed when it says hello again.
     pub(crate) fn send(&self, agent: AgentId, kind: v1::coordinator_message::Kind) -> bool {
@@ -305,34 +296,5 @@ impl Sessions {
             return false;
         }
         true
-    }
-
-    /// Opens a place where an agent can push a log to: its id, and the lines as they come.
-    pub(crate) fn expect_log(&self) -> (Uuid, mpsc::Receiver<Pushed>) {
-        let request = Uuid::new_v4();
-        let (sender, receiver) = mpsc::channel(LOG_LINES);
-        let mut logs = lock(&self.logs);
-        logs.retain(|_, sender| !sender.is_closed());
-        logs.insert(request, sender);
-        (request, receiver)
-    }
-
-    /// Keeps a user's end of a shell until its agent takes it.
-    pub(crate) fn expect_debug(&self, line: Line) -> Uuid {
-        let request = Uuid::new_v4();
-        let mut shells = lock(&self.shells);
-        shells.retain(|_, line| !line.output.is_closed());
-        shells.insert(request, line);
-        request
-    }
-
-    /// The user's end of a shell; each is given out once.
-    pub(crate) fn take_debug(&self, request: Uuid) -> Option<Line> {
-        lock(&self.shells).remove(&request)
-    }
-
-    /// Where the log that was asked for goes; each place is given out once.
-    pub(crate) fn take_log(&self, request: Uuid) -> Option<mpsc::Sender<Pushed>> {
-        lock(&self.logs).remove(&request)
     }
 }

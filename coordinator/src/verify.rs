@@ -2,6 +2,7 @@
 //! Postgres.
 
 use bt_model::encoding::Encoding;
+use bt_proto::convert::present;
 use bt_proto::v1;
 use bt_store::{Decoder, Error, ResultDocument, Store};
 use futures_util::{Stream, StreamExt, stream};
@@ -39,11 +40,11 @@ async fn run(store: Store, check: Check) -> Result<v1::Verified, Error> {
     match check {
         Check::Document(result) => {
             let fault = document(&store, &result).await?;
-            Ok(v1::Verified { job: result.place.job, path: String::new(), size: 0, fault })
+            Ok(v1::Verified { job: result.place.job, path: None, size: 0, fault: present(Some(fault)) })
         }
         Check::File { job, at, file } => {
             let fault = content(&store, &at, &file).await?;
-            Ok(v1::Verified { job, path: file.path, size: file.size, fault })
+            Ok(v1::Verified { job, path: Some(file.path), size: file.size, fault: present(Some(fault)) })
         }
     }
 }

@@ -6,6 +6,7 @@ use minijinja::value::ValueKind;
 
 use crate::expression::Expression;
 use crate::manifest::{Error, suggestion};
+use crate::nearest::nearest;
 use crate::parameters::Parameters;
 
 /// The expression, compiled.
@@ -23,7 +24,7 @@ impl<'e> Condition<'e> {
         if let Some(name) = names.into_iter().find(|name| !known.contains(name)) {
             let hint = suggestion(name, known.iter().copied(), "parameters");
             let list: Vec<&str> = known.iter().copied().collect();
-            let list = if hint.contains("did you mean") {
+            let list = if nearest(name, known.iter().copied()).is_some() {
                 format!(" (there are {})", list.join(", "))
             } else {
                 String::new()

@@ -13,8 +13,9 @@ use serde_json::Map;
 
 use crate::condition;
 use crate::expression::{Expression, Scope};
-use crate::manifest::{Error, suggestion};
+use crate::manifest::Error;
 use crate::metrics::listed;
+use crate::nearest::nearest;
 use crate::template::value_of;
 
 type JsonValue = serde_json::Value;
@@ -149,8 +150,8 @@ impl Selection {
             Some((PARAMS, rest)) => (rest, parameters.iter().map(String::as_str).collect()),
             _ => (name, metrics.iter().chain(parameters).map(String::as_str).collect()),
         };
-        let hint = suggestion(bare, known.iter().copied(), "names");
-        let hint = if hint.contains("did you mean") { hint } else { String::new() };
+        let meant = nearest(bare, known.iter().copied());
+        let hint = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
         let list = |names: &[String]| match names.is_empty() {
             true => "none".to_owned(),
             false => listed(names.iter()),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use bt_model::encoding::Encoding;
 use bt_model::log::{LogLine, Stream};
-use bt_model::placement::{AGENT_LABEL, Offer};
-use bt_model::reason::Reason;
+use bt_model::placement::{AGENT_LABEL, Misfit, Offer};
+use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
 use bt_model::state::{AttemptState, JobState};
 use jiff::Timestamp;
@@ -28,6 +28,11 @@ pub fn parse<T: std::str::FromStr>(
     text: &str,
 ) -> Result<T, Malformed> {
     text.parse().map_err(|_| Malformed::Value { field, value: text.chars().take(80).collect(), expected })
+}
+
+/// A value that may be absent. Peers of protocol 1 can't leave a text or a number out, so an empty one is none either.
+pub fn present<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
+    value.filter(|value| *value != T::default())
 }
 
 /// What an agent offers, as far as clients are told: nothing of its images.
@@ -83,6 +88,56 @@ impl TryFrom<v1::Reason> for Reason {
             Kind::Outputs(text) => Self::Outputs(text),
             Kind::Agent(text) => Self::Agent(text),
         })
+    }
+}
+
+impl From<ReasonKind> for v1::ReasonKind {
+    fn from(kind: ReasonKind) -> Self {
+        match kind {
+            ReasonKind::Exit => Self::Exit,
+            ReasonKind::Signal => Self::Signal,
+            ReasonKind::Oom => Self::Oom,
+            ReasonKind::Timeout => Self::Timeout,
+            ReasonKind::Nproc => Self::Nproc,
+            ReasonKind::Manifest => Self::Manifest,
+            ReasonKind::Image => Self::Image,
+            ReasonKind::Volume => Self::Volume,
+            ReasonKind::Outputs => Self::Outputs,
+            ReasonKind::Agent => Self::Agent,
+        }
+    }
+}
+
+impl TryFrom<v1::ReasonKind> for ReasonKind {
+    type Error = Malformed;
+
+    fn try_from(kind: v1::ReasonKind) -> Result<Self, Malformed> {
+        match kind {
+            v1::ReasonKind::Unspecified => Err(Malformed::Missing("kind")),
+            v1::ReasonKind::Exit => Ok(Self::Exit),
+            v1::ReasonKind::Signal => Ok(Self::Signal),
+            v1::ReasonKind::Oom => Ok(Self::Oom),
+            v1::ReasonKind::Timeout => Ok(Self::Timeout),
+            v1::ReasonKind::Nproc => Ok(Self::Nproc),
+            v1::ReasonKind::Manifest => Ok(Self::Manifest),
+            v1::ReasonKind::Image => Ok(Self::Image),
+            v1::ReasonKind::Volume => Ok(Self::Volume),
+            v1::ReasonKind::Outputs => Ok(Self::Outputs),
+            v1::ReasonKind::Agent => Ok(Self::Agent),
+        }
+    }
+}
+
+impl From<&Misfit> for v1::Obstacle {
+    fn from(misfit: &Misfit) -> Self {
+        match misfit {
+            Misfit::Label { wanted, .. } if wanted == AGENT_LABEL => Self::OtherAgent,
+            Misfit::Label { .. } => Self::Label,
+            Misfit::Volume { .. } => Self::Volume,
+            Misfit::ReadOnly { .. } => Self::ReadOnly,
+            Misfit::TooSmall { .. } => Self::TooSmall,
+            Misfit::Busy { .. } => Self::Busy,
+        }
     }
 }
 
@@ -214,5 +269,25 @@ impl TryFrom<v1::LogLine> for LogLine {
             v1::log_line::Stream::Stderr => Stream::Stderr,
         };
         Ok(Self { time: time(&line.time.ok_or(Malformed::Missing("time"))?)?, stream, text: line.text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_reason_goes_both_ways() {
+        for kind in ReasonKind::ALL {
+            assert_eq!(ReasonKind::try_from(v1::ReasonKind::from(kind)).unwrap(), kind);
+        }
+        assert!(ReasonKind::try_from(v1::ReasonKind::Unspecified).is_err());
+    }
+
+    #[test]
+    fn another_agents_job_differs_from_a_missing_label() {
+        let label = |wanted: &str| Misfit::Label { wanted: wanted.into(), value: "x".into(), has: None };
+        assert_eq!(v1::Obstacle::from(&label(AGENT_LABEL)), v1::Obstacle::OtherAgent);
+        assert_eq!(v1::Obstacle::from(&label("btctl.agents")), v1::Obstacle::Label);
     }
 }

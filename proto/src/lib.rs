@@ -1,6 +1,7 @@
 //! The wire protocol: generated messages and services, and their conversions to and from the model's types.
 
 pub mod convert;
+pub mod protocol;
 
 /// The generated messages, clients and servers.
 #[allow(clippy::all, unreachable_pub)]

@@ -160,10 +160,10 @@ fn what_has_the_name_of_a_published_file_does_not_stand_for_it() {
             let sweep = ask(&cluster);
             let attempt = agent.assignment().await.attempt;
             let early = Open::begin(&address, &agent, &attempt, out()).await.end().await.unwrap();
-            assert_eq!((early.sha256, early.stored_as), (sha256(FALSE), String::new()));
+            assert_eq!((early.sha256, early.stored_as), (sha256(FALSE), None));
             // The file has changed since, as one that a job writes twice.
             let again = Open::with(&address, &agent, &attempt, out(), b"third").await.end().await.unwrap();
-            assert_eq!(first_name(&again.stored_as), Some("out"));
+            assert_eq!(first_name(again.stored_as()), Some("out"));
             let sequence = agent.succeed(&attempt, TRUE, sha256(TRUE)).await;
             assert_eq!(agent.ack(sequence).await, Some(true));
             if bucket.is_none() {

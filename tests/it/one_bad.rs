@@ -87,6 +87,79 @@ fn results_of_other_sweeps_are_written_and_its_own_when_it_is_mended() {
     wait_until("those that were mended are written too", || are_there(&mended));
 }
 
+/// What a failed job left in the store.
+fn left_over(cluster: &Cluster, name: &str, sweep: &str) -> PathBuf {
+    let file = cluster.store().join(format!("{name}-{}/0/1/left", &sweep[..8]));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "over").unwrap();
+    file
+}
+
+#[test]
+fn garbage_of_other_sweeps_goes_and_its_own_when_it_is_mended() {
+    let flags = ["--gc-every", "300ms", "--keep-unpublished", "1s"].map(str::to_owned).into();
+    let simulated = Options::simulated(&["--cpus", "2"]);
+    let mut cluster = Cluster::without_agent(Options { coordinator: flags, ..simulated });
+    let names = ["first", "bad", "last"];
+    let sweeps = names.map(|name| cluster.submit_simulated(&["--name", name, "-e", "BT_SIM_EXIT=1"]));
+    // A directory that no reader can open stands in the place of the sweep's own.
+    let dir = cluster.store().join(format!("bad-{}", &sweeps[1][..8]));
+    std::fs::create_dir_all(cluster.store()).unwrap();
+    std::os::unix::fs::symlink(dir.file_name().unwrap(), &dir).unwrap();
+    let good = [0, 2].map(|number| left_over(&cluster, names[number], &sweeps[number]));
+    cluster.add_agent("agent");
+    for sweep in &sweeps {
+        cluster.wait_ended(sweep);
+    }
+    wait_until("the garbage of the others is gone", || good.iter().all(|file| !file.exists()).then_some(()));
+    std::fs::remove_file(&dir).unwrap();
+    let bad = left_over(&cluster, "bad", &sweeps[1]);
+    wait_until("its own is gone when it was mended", || (!bad.exists()).then_some(()));
+}
+
+#[test]
+fn other_sweeps_take_results_and_it_does_when_it_is_mended() {
+    let mut cluster = Cluster::with(Options::simulated(&["--cpus", "2"]));
+    let made = cluster.submit_simulated(&["--name", "made", "--matrix", "n=1:3"]);
+    cluster.wait_count(&made, "succeeded", 3);
+    // Nothing is settled while its agent is away.
+    cluster.agent().kill();
+    wait_until("the agent is gone", || {
+        (cluster.json(&["agents", "ls"])[0]["state"] != "ready").then_some(())
+    });
+    let reusing = ["bad", "good"]
+        .map(|name| cluster.submit_simulated(&["--name", name, "--matrix", "n=1:3", "--reuse"]));
+    let [bad, good] = &reusing;
+    spoil(&cluster, bad, "manifest", BAD[0].1);
+    cluster.coordinator().kill();
+    cluster.start_coordinator();
+    cluster.add_agent("agent");
+    cluster.wait_count(good, "succeeded", 3);
+    assert_eq!(cluster.count(bad, "queued"), 3);
+    mend(&cluster, bad, "manifest");
+    cluster.wait_count(bad, "succeeded", 3);
+}
+
+#[test]
+fn other_canaries_pass_and_its_own_when_it_is_mended() {
+    let cluster = Cluster::with(Options::simulated(&["--cpus", "2"]));
+    cluster.database.query(
+        "create function refuse() returns trigger language plpgsql as $$ begin
+            if new.name = 'bad' and new.canary_passed_at is not null then raise exception 'refused'; end if;
+            return new;
+        end $$;
+        create trigger refuse before update on sweeps for each row execute function refuse()",
+    );
+    let flags = |name| ["--name", name, "--matrix", "n=1:3", "--canary", "1"];
+    let bad = cluster.submit_simulated(&flags("bad"));
+    cluster.wait_count(&bad, "succeeded", 1);
+    let good = cluster.submit_simulated(&flags("good"));
+    cluster.wait_count(&good, "succeeded", 3);
+    assert_eq!(cluster.count(&bad, "queued"), 2);
+    cluster.database.query("drop trigger refuse on sweeps");
+    cluster.wait_count(&bad, "succeeded", 3);
+}
+
 #[test]
 fn an_agent_that_comes_back_goes_on_with_what_it_can_read() {
     let mut cluster = Cluster::with(Options { lease: "60s", ..Options::default() });

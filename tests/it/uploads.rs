@@ -89,14 +89,15 @@ static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
 });
 
 fn script(step: Step) -> String {
-    let large = format!("yes a | head -c {FIRST} > a; yes b | head -c {SECOND} > b");
+    let first = format!("yes a | head -c {FIRST} > a");
+    let second = format!("yes b | head -c {SECOND} > b");
     let small = format!("for n in $(seq 0 {}); do yes $n | head -c {SMALL} > s$n; done", SMALL_FILES - 1);
-    let wait = "until [ -e /tmp/go ]; do sleep 0.1; done";
+    let wait = |file: &str| format!("until [ -e /tmp/{file} ]; do sleep 0.1; done");
+    let go = wait("go");
     match step {
-        Step::WhileItRuns => {
-            format!("cd /results; until [ -e /tmp/begin ]; do sleep 0.1; done; {large}; {wait}; {small}")
-        }
-        _ => format!("cd /results; {wait}; {large}; {small}"),
+        // Of two files that are there together, either may be sent first.
+        Step::WhileItRuns => format!("cd /results; {first}; {}; {second}; {go}; {small}", wait("second")),
+        _ => format!("cd /results; {go}; {first}; {second}; {small}"),
     }
 }
 
@@ -129,7 +130,11 @@ impl Scene<'_> {
             Step::BeforeTheFirstByte => self.data.cut(),
             // Several files may be on their way at once: one of them has come far enough to be begun, and none is whole.
             Step::InMidFile => self.data.let_through(FIRST / 6 * 5),
-            Step::BetweenTwoFiles | Step::WhileItRuns => {}
+            Step::BetweenTwoFiles => self.data.let_through(FIRST + SECOND / 2),
+            Step::WhileItRuns => {
+                wait_until("the first file is stored", || self.stored("a").then_some(()));
+                self.data.let_through(SECOND / 2);
+            }
             Step::BeforeTheReport if std::ptr::eq(self.line, self.data) => {
                 self.line.let_through(FIRST + SECOND + SMALL * SMALL_FILES / 2);
             }
@@ -137,11 +142,7 @@ impl Scene<'_> {
             Step::BeforeTheCommit => self.table = Some(cluster.database.hold("results")),
             Step::BeforeResultJson => fs::create_dir_all(self.result_json().join("in the way")).unwrap(),
         }
-        if [Step::BetweenTwoFiles, Step::WhileItRuns].contains(&step) {
-            self.data.let_through(FIRST + SECOND / 2);
-        }
-        // Only now, so that nothing of it is on its way before the line is ready.
-        cluster.touch(self.sweep, if step == Step::WhileItRuns { "/tmp/begin" } else { "/tmp/go" });
+        cluster.touch(self.sweep, if step == Step::WhileItRuns { "/tmp/second" } else { "/tmp/go" });
         let database = &cluster.database;
         match step {
             Step::BeforeTheFirstByte => wait_until("the container has ended", || {

@@ -126,7 +126,7 @@ fn a_client_made_from_the_proto_files_submits_every_form_of_a_list() {
     refused(client.submit(&"k".repeat(201), bare, &rows), "1 to 200 characters");
     let ranked = v1::ListJobsRequest {
         sweep: reply.id.clone(),
-        by: "sharpe".into(),
+        by: Some("sharpe".into()),
         job: Some(1),
         ..Default::default()
     };
@@ -173,11 +173,14 @@ fn no_text_of_a_client_stops_the_coordinator_or_takes_much_of_its_memory() {
         let key = format!("hostile {number}");
         refused(client.submit(&key, &manifest("x", Some(expression)), &[]), "`where`");
         refused(client.submit(&key, &manifest(&format!("{{{{ {expression} }}}}"), None), &[]), "`command");
-        let list =
-            v1::ListJobsRequest { sweep: good.id.clone(), filter: expression.clone(), ..Default::default() };
+        let list = v1::ListJobsRequest {
+            sweep: good.id.clone(),
+            filter: Some(expression.clone()),
+            ..Default::default()
+        };
         refused(client.jobs(list.clone()), "`where`");
         // Of what compiles, the ranking says that no job has the metric.
-        refused(client.jobs(v1::ListJobsRequest { by: "m".into(), ..list }), "");
+        refused(client.jobs(v1::ListJobsRequest { by: Some("m".into()), ..list }), "");
     }
     for text in ["[".repeat(deep), "{\"a\":".repeat(deep), "\"".repeat(deep), String::new()] {
         let status = client.submit("text", &text, &[]).unwrap_err();

@@ -207,6 +207,11 @@ impl Cluster {
         self.agents.push(Process::start(name, self.dir(), &mut command));
     }
 
+    /// Starts an agent of a coordinator that is not this cluster's.
+    pub fn add_agent_of(&mut self, name: &str, coordinator: &str, flags: &[String]) {
+        self.launch_agent(name, coordinator, flags, &[]);
+    }
+
     /// An agent by the order in which they were started.
     pub fn agent_number(&mut self, number: usize) -> &mut Process {
         &mut self.agents[number]

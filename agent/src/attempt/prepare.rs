@@ -160,8 +160,8 @@ async fn pin_image(agent: &Agent, held: &Held, image: String) -> String {
         let request = v1::PinImageRequest {
             agent_id: agent.site.identity.agent.to_string(),
             session: connection.session,
-            attempt: held.id().to_string(),
-            image: image.clone(),
+            attempt: Some(held.id().to_string()),
+            image: Some(image.clone()),
             ..v1::PinImageRequest::default()
         };
         match AgentsClient::new(connection.channel).pin_image(request).await {

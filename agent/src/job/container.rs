@@ -205,7 +205,7 @@ impl Job {
             shm_bytes: self.shm_bytes(offer),
             gpus,
             timezone: self.timezone(image_env).to_owned(),
-            user: self.user(identity).map(|(uid, gid)| format!("{uid}:{gid}")).unwrap_or_default(),
+            user: self.user(identity).map(|(uid, gid)| format!("{uid}:{gid}")),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: engine.to_owned(),
             os: std::env::consts::OS.to_owned(),

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bt_model::id::AttemptId;
+use bt_proto::convert::present;
 use bt_proto::v1::{self, report};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -183,12 +184,12 @@ impl UnansweredReport {
             attempt: self.attempt.to_string(),
             kind: Some(self.kind.clone()),
             files: files.into_iter().map(|(path, data)| v1::SmallFile { path, data: data.into() }).collect(),
-            log: log.into(),
-            image_id,
+            log: present(Some(log.into())),
+            image_id: present(Some(image_id)),
             usage,
             volume_fingerprints: volumes.into_iter().collect(),
             given,
-            remark,
+            remark: present(Some(remark)),
         }
     }
 }
@@ -264,7 +265,7 @@ mod tests {
         let attached = Attached { log: Bytes::from_static(b"x"), ..Attached::default() };
         drop(outbox.end(a, report::Kind::Released(v1::Released::default()), attached));
         let sent = outbox.take(true);
-        assert_eq!(sent.iter().map(|report| report.log.len()).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(sent.iter().map(|report| report.log().len()).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(sequences(sent), [2, 3]);
     }
 }

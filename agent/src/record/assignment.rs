@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bt_model::id::{AttemptId, SweepId};
 use bt_model::manifest::{self, Manifest};
 use bt_model::parameters::{NotParameters, Parameters};
-use bt_proto::convert::{Malformed, parse};
+use bt_proto::convert::{Malformed, parse, present};
 use bt_proto::v1;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,7 @@ impl TryFrom<v1::Assignment> for Assignment {
             sweep_name: wire.sweep_name,
             manifest: wire.manifest,
             parameters: wire.parameters,
-            image_pin: Some(wire.image_pin).filter(|pin| !pin.is_empty()),
+            image_pin: present(wire.image_pin),
         })
     }
 }

@@ -4,6 +4,7 @@ use bt_engine::{Exit, classify};
 use bt_model::encoding::Encoding;
 use bt_model::manifest::SHARED_CACHE;
 use bt_model::reason::{Reason, ReasonKind};
+use bt_proto::convert::present;
 use bt_proto::v1::{self, report};
 use serde::{Deserialize, Serialize};
 
@@ -163,7 +164,7 @@ impl Ending {
         match self {
             Self::Succeeded { outputs, metrics } => report::Kind::Succeeded(v1::Succeeded {
                 outputs: outputs.iter().map(StoredOutput::to_wire).collect(),
-                metrics: metrics.clone(),
+                metrics: present(Some(metrics.clone())),
             }),
             Self::Failed { for_now, .. } => report::Kind::Failed(v1::Failed {
                 reason: self.reason().as_ref().map(Into::into),
@@ -185,8 +186,8 @@ impl StoredOutput {
             size: self.size,
             sha256: self.sha256.clone(),
             encoding: v1::Encoding::from(self.encoding).into(),
-            stored_size: self.stored_size,
-            stored_as: self.stored_as.clone(),
+            stored_size: present(Some(self.stored_size)),
+            stored_as: present(Some(self.stored_as.clone())),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bt_model::manifest::Pull;
+use bt_proto::convert::present;
 use bt_proto::v1;
 use bt_proto::v1::agents_client::AgentsClient;
 use tokio::time::sleep;
@@ -19,13 +20,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Gets the image, as for a job, and answers with its pin, or why it can't be had.
 pub(crate) async fn answer(images: &Images, line: &Line, request: v1::ResolveImage) {
     let v1::ResolveImage { sweep, image, platform, pull } = request;
-    let wanted = ImageRequest {
-        platform: Some(platform.as_str()).filter(|platform| !platform.is_empty()),
-        pull: pull.parse().unwrap_or(Pull::Missing),
-    };
+    let platform = present(platform);
+    let pull = pull.parse().unwrap_or(Pull::Missing);
+    let wanted = ImageRequest { platform: platform.as_deref(), pull };
     let (pin, failed) = match images.resolve(&image, &wanted, &|_| {}).await {
-        Ok(pin) => (pin, String::new()),
-        Err(error) => (String::new(), error.to_string()),
+        Ok(pin) => (Some(pin), None),
+        Err(error) => (None, Some(error.to_string())),
     };
     for _ in 0..TRIES {
         let connection = line.link.connection().await;
@@ -33,7 +33,7 @@ pub(crate) async fn answer(images: &Images, line: &Line, request: v1::ResolveIma
             agent_id: line.site.identity.agent.to_string(),
             session: connection.session,
             image: pin.clone(),
-            sweep: sweep.clone(),
+            sweep: Some(sweep.clone()),
             failed: failed.clone(),
             ..v1::PinImageRequest::default()
         };

@@ -118,17 +118,17 @@ pub(crate) async fn run(seen: &SeenImages, line: &Line, end: CancellationToken) 
 }
 
 async fn tell(line: &Line, image: &SeenImage) -> anyhow::Result<()> {
-    if ask(line, image, String::new()).await? {
+    if ask(line, image, None).await? {
         return Ok(());
     }
     let software = look(line, image).await?;
     let json = serde_json::to_string(&software).context("write what was found")?;
-    ask(line, image, json).await?;
+    ask(line, image, Some(json)).await?;
     Ok(())
 }
 
 /// Asks until a coordinator has answered whether it knows.
-async fn ask(line: &Line, image: &SeenImage, software: String) -> anyhow::Result<bool> {
+async fn ask(line: &Line, image: &SeenImage, software: Option<String>) -> anyhow::Result<bool> {
     loop {
         let connection = line.link.connection().await;
         let request = v1::DescribeImageRequest {

@@ -77,7 +77,7 @@ impl Show {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
         let agent = client.agent(&self.agent).await?;
-        let running = client.running(agent.id.clone()).await?.jobs;
+        let running = client.running(Some(agent.id.clone())).await?.jobs;
         let running_jobs = running.iter().map(ps::document).collect::<Result<Vec<_>, _>>()?;
         let row = row(agent.clone())?;
         let titles = columns().into_iter().map(|column| column.name);
@@ -159,11 +159,12 @@ impl Ls {
         if !self.all {
             agents.retain(is_recent);
         }
-        for agent in agents.iter().filter(|agent| !agent.contested_by.is_empty()) {
+        for agent in &agents {
+            let Some(other) = &agent.contested_by else { continue };
             say(&format!(
-                "agent {}: another agent with its id was refused, from {}; one of the two has a copy of the other's state \
+                "agent {}: another agent with its id was refused, from {other}; one of the two has a copy of the other's state \
                  directory: remove the file agent-id from the copy",
-                agent.name, agent.contested_by
+                agent.name
             ));
         }
         match (agents.is_empty(), known) {
@@ -187,7 +188,7 @@ const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 fn is_recent(agent: &v1::Agent) -> bool {
     let seen = agent.last_seen.as_ref().and_then(|time| convert::time(time).ok());
     let silent = seen.and_then(|seen| Duration::try_from(Timestamp::now().duration_since(seen)).ok());
-    agent.state != "offline" || silent.is_none_or(|silent| silent < FORGOTTEN)
+    agent.state() != v1::AgentState::Offline || silent.is_none_or(|silent| silent < FORGOTTEN)
 }
 
 fn columns() -> Vec<Column> {
@@ -215,7 +216,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
     let json = Json::of(&document(&agent)?)?;
     let cells = vec![
         Cell::text(&agent.name),
-        Cell::text(agent.state),
+        Cell::text(agent.state_text),
         Cell::number(agent.running),
         Cell::number(words::cpus(capacity.cpu_millis)),
         Cell::number(words::cpus(free.cpu_millis)),
@@ -239,7 +240,7 @@ fn document(agent: &v1::Agent) -> Result<documents::Agent, Error> {
     Ok(documents::Agent {
         id: agent.id.clone(),
         name: agent.name.clone(),
-        state: agent.state.clone(),
+        state: agent.state_text.clone(),
         capacity: words::resources(agent.capacity),
         free: words::resources(agent.free),
         running: agent.running,
@@ -251,6 +252,6 @@ fn document(agent: &v1::Agent) -> Result<documents::Agent, Error> {
         default_memory_bytes: agent.job_memory_bytes,
         about: agent.about.clone(),
         volume_fingerprints: agent.volume_fingerprints.clone(),
-        contested_by: words::some(&agent.contested_by),
+        contested_by: agent.contested_by.clone(),
     })
 }

@@ -69,8 +69,8 @@ impl Cancel {
     async fn unfinished(&self, client: &Client, settings: &Settings) -> Result<Vec<Target>, Error> {
         let owner = self.owner.clone().unwrap_or_else(|| settings.owner.value.clone());
         let request = v1::ListSweepsRequest {
-            owner: owner.clone(),
-            limit: u32::MAX,
+            owner: Some(owner.clone()),
+            limit: Some(u32::MAX),
             ..v1::ListSweepsRequest::default()
         };
         let sweeps = client.sweeps(request).await?.sweeps;

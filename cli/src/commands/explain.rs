@@ -30,7 +30,9 @@ impl Explain {
         let v1::ExplainReply { reasons, agents, job, next, .. } = explained;
         match self.output.output {
             OutputFormat::Json => {
-                let agents = agents.into_iter().map(|said| AgentReason { agent: said.agent, why: said.why });
+                let agents = agents
+                    .into_iter()
+                    .map(|said| AgentReason { agent: said.agent.unwrap_or_default(), why: said.why });
                 print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next })?)
             }
             OutputFormat::Table | OutputFormat::Wide => {
@@ -46,7 +48,8 @@ impl Explain {
             }
             format => {
                 let all = reasons.into_iter().map(|why| (String::new(), why));
-                let all = all.chain(agents.into_iter().map(|said| (said.agent, said.why)));
+                let all =
+                    all.chain(agents.into_iter().map(|said| (said.agent.unwrap_or_default(), said.why)));
                 let row = |(agent, why): (String, String)| Row {
                     name: why.clone(),
                     cells: [agent, why].map(Cell::text).into(),

@@ -41,19 +41,15 @@ pub(crate) struct Gc {
 impl Gc {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let older_than_ms = self.older_than.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        let request = v1::CollectGarbageRequest {
-            sweep: self.sweep.unwrap_or_default(),
-            dry_run: self.dry_run,
-            older_than_ms,
-        };
+        let request = v1::CollectGarbageRequest { sweep: self.sweep, dry_run: self.dry_run, older_than_ms };
         let mut found = Client::connect(settings).await?.garbage(request).await?;
         let columns =
             ["sweep", "job", "attempt", "why", "files", "size"].map(Column::always).into_iter().collect();
         let (mut rows, mut files, mut bytes, mut left) = (Vec::new(), 0, 0, 0);
         while let Some(garbage) = found.next().await {
             let garbage = garbage?;
-            if !garbage.fault.is_empty() {
-                say(&format!("btctl: {}: {}", garbage.path, garbage.fault));
+            if let Some(fault) = &garbage.fault {
+                say(&format!("btctl: {}: {fault}", garbage.path()));
                 left += 1;
                 continue;
             }
@@ -72,13 +68,12 @@ impl Gc {
 }
 
 fn row(garbage: &v1::Garbage) -> Result<Row, Error> {
-    let attempt = Some(garbage.attempt).filter(|attempt| *attempt > 0);
     Ok(Row {
         json: Json::of(&documents::Garbage {
             sweep: garbage.sweep_name.clone(),
             sweep_id: garbage.sweep.clone(),
             job: garbage.job,
-            attempt,
+            attempt: garbage.attempt,
             why: garbage.why.clone(),
             files: garbage.files,
             size: garbage.bytes,
@@ -86,7 +81,7 @@ fn row(garbage: &v1::Garbage) -> Result<Row, Error> {
         cells: vec![
             Cell::text(&garbage.sweep_name),
             Cell::number(garbage.job),
-            attempt.map(Cell::number).unwrap_or_default(),
+            garbage.attempt.map(Cell::number).unwrap_or_default(),
             Cell::text(&garbage.why),
             Cell::number(garbage.files),
             Cell::Bytes(garbage.bytes),

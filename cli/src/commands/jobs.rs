@@ -63,7 +63,7 @@ impl Jobs {
         let request = v1::ListJobsRequest {
             sweep: self.sweep.clone(),
             states: self.state.iter().map(|state| v1::JobState::from(*state).into()).collect(),
-            filter: self.filter.clone().unwrap_or_default(),
+            filter: self.filter.clone(),
             ..v1::ListJobsRequest::default()
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;
@@ -109,7 +109,7 @@ pub(super) fn document(job: &v1::Job) -> Result<documents::Job, Error> {
         job: job.number,
         state: words::job_state(job.state())?.name(),
         params: parameters_of(&job.parameters)?,
-        metrics: object(&job.metrics)?,
+        metrics: object(job.metrics())?,
         attempts: job.attempts,
         agent: words::some(&job.agent),
         reason: words::reason(job.reason.clone())?,
@@ -197,7 +197,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     let mut metrics = NamesInOrder::default();
     let mut read = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let maps = (parameters_of(&job.parameters)?, object(&job.metrics)?);
+        let maps = (parameters_of(&job.parameters)?, object(job.metrics())?);
         parameters.take(&maps.0);
         metrics.take(&maps.1);
         read.push((job, maps));
@@ -279,7 +279,7 @@ mod tests {
         let job = v1::Job {
             state: v1::JobState::Succeeded.into(),
             parameters: r#"{"state": 1, "x": 2, "fast": 5}"#.to_owned(),
-            metrics: r#"{"x": 3.5}"#.to_owned(),
+            metrics: Some(r#"{"x": 3.5}"#.to_owned()),
             ..v1::Job::default()
         };
         let view = view(vec![job], &List { sweep: "s", by: "" }).unwrap();

@@ -74,8 +74,7 @@ impl Logs {
     }
 
     fn request(&self, job: u32, follow: bool) -> v1::LogsRequest {
-        let attempt = self.attempt.unwrap_or(0);
-        v1::LogsRequest { sweep: self.target.sweep.clone(), job, attempt, follow }
+        v1::LogsRequest { sweep: self.target.sweep.clone(), job, attempt: self.attempt, follow }
     }
 
     async fn print(&self, client: &Client, request: v1::LogsRequest) -> Result<(), Error> {

@@ -90,10 +90,10 @@ impl Ls {
         let request = v1::ListSweepsRequest {
             // Whoever asks for a state wants those sweeps that are in it.
             all: self.all || !self.state.is_empty(),
-            limit: self.limit,
+            limit: Some(self.limit),
             states: self.state.iter().map(|state| v1::SweepState::from(*state).into()).collect(),
-            owner: self.owner.unwrap_or_default(),
-            name: self.name.unwrap_or_default(),
+            owner: self.owner,
+            name: self.name,
             since: self.since.map(convert::timestamp),
             tags: self.tag,
         };
@@ -165,7 +165,7 @@ pub(super) fn document(sweep: &v1::Sweep) -> Result<documents::Sweep, Error> {
         name: sweep.name.clone(),
         state: words::sweep_state(sweep),
         image: sweep.image.clone(),
-        image_pin: words::some(&sweep.image_pin),
+        image_pin: sweep.image_pin.clone(),
         owner: sweep.owner.clone(),
         priority: sweep.priority,
         counts: documents::Counts { queued, running, succeeded, failed, cancelled },

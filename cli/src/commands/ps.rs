@@ -19,7 +19,7 @@ pub(crate) struct Ps {
 
 impl Ps {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let reply = Client::connect(settings).await?.running(String::new()).await?;
+        let reply = Client::connect(settings).await?.running(None).await?;
         if reply.jobs.is_empty() {
             say("no job runs now; `btctl ls` lists the sweeps that are queued");
         }

@@ -27,10 +27,9 @@ pub(crate) struct Retry {
 impl Retry {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let reasons = self.failed.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
-        let reasons: Vec<_> = reasons.map(str::to_owned).collect();
-        for name in &reasons {
-            parse_reason(name).map_err(|error| Error::Usage(format!("--failed: {error}")))?;
-        }
+        let kinds = reasons
+            .map(|name| parse_reason(name).map_err(|error| Error::Usage(format!("--failed: {error}"))));
+        let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
         let client = Client::connect(settings).await?;
         let mut batch = BatchOutcome::of_named(self.targets.len());
         for target in self.targets {
@@ -43,7 +42,8 @@ impl Retry {
                 sweep: found.id,
                 jobs: job.iter().copied().collect(),
                 failed_only: self.failed.is_some(),
-                reasons: reasons.clone(),
+                reasons: kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+                kinds: kinds.iter().map(|kind| v1::ReasonKind::from(*kind).into()).collect(),
             };
             let outcome = client.retry(request).await;
             let Some(reply) = batch.note(&target.to_string(), outcome)? else { continue };

@@ -125,7 +125,7 @@ fn history(attempts: &[v1::Attempt]) -> Result<Vec<documents::Attempt>, Error> {
     let document = |attempt: &v1::Attempt| {
         Ok(documents::Attempt {
             attempt: attempt.number,
-            state: AttemptState::try_from(attempt.state())?.name(),
+            state: AttemptState::try_from(attempt.state())?,
             agent: attempt.agent.clone(),
             reason: words::reason(attempt.reason.clone())?,
             note: words::some(&attempt.note),
@@ -148,7 +148,7 @@ fn sweep_document(shown: &SweepReport) -> Result<ShownSweep, Error> {
     let waiting = shown
         .waiting
         .iter()
-        .map(|waiting| documents::Waiting { agent: words::some(&waiting.agent), why: waiting.why.clone() });
+        .map(|waiting| documents::Waiting { agent: waiting.agent.clone(), why: waiting.why.clone() });
     Ok(ShownSweep {
         sweep: ls::document(&shown.sweep)?,
         store: shown.store.clone(),
@@ -196,9 +196,9 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
         lines.add("Note", &sweep.note);
     }
     lines.add("State", words::sweep_state(sweep).name());
-    let pin = match sweep.image_pin.as_str() {
-        "" => String::new(),
-        pin => format!(" (pinned to {pin})"),
+    let pin = match &sweep.image_pin {
+        None => String::new(),
+        Some(pin) => format!(" (pinned to {pin})"),
     };
     lines.add("Image", format_args!("{}{pin}", sweep.image));
     lines.add("Owner", format_args!("{}, priority {}", sweep.owner, sweep.priority));
@@ -222,7 +222,7 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
         lines.add("Canary", format_args!("the first {} jobs {became}", canary.jobs));
     }
     if sweep.paused {
-        let why = if sweep.pause_reason.is_empty() { "as asked" } else { &sweep.pause_reason };
+        let why = sweep.pause_reason.as_deref().unwrap_or("as asked");
         lines.add("Paused", format_args!("{why}; btctl resume {address} starts it again"));
     }
     if let Some(pace) = shown.pace {
@@ -281,10 +281,11 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
     }
     lines.add("Params", Value::Object(document.params));
     lines.add("Command", command_line(&job.command));
-    if !job.metrics.is_empty() {
+    if job.metrics.is_some() {
         lines.add("Metrics", Value::Object(document.metrics));
     }
-    let returned = |attempt: &&documents::Attempt| attempt.state == "returned" && attempt.started.is_none();
+    let returned =
+        |attempt: &&documents::Attempt| attempt.state == AttemptState::Returned && attempt.started.is_none();
     match history.iter().filter(returned).count() {
         0 => lines.add("Attempts", job.attempts),
         returned => lines.add("Attempts", format_args!("{}, and {returned} handed back", job.attempts)),
@@ -311,8 +312,8 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
 /// `2 failed on agent node7, 2026-01-02T03:04:05Z, ran 1m 2s: exit(1)`
 fn attempt_text(attempt: &documents::Attempt) -> String {
     let did = match attempt.state {
-        "returned" => "handed back by",
-        "lost" => "lost with",
+        AttemptState::Returned => "handed back by",
+        AttemptState::Lost => "lost with",
         _ => "",
     };
     let mut text = match did {

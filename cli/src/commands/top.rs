@@ -50,10 +50,10 @@ impl Top {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let request = v1::ListJobsRequest {
             sweep: self.sweep.clone(),
-            by: self.by.clone(),
+            by: Some(self.by.clone()),
             ascending: direction(self.ascending, self.descending),
-            limit: self.limit,
-            filter: self.filter.clone().unwrap_or_default(),
+            limit: Some(self.limit),
+            filter: self.filter.clone(),
             ..v1::ListJobsRequest::default()
         };
         let jobs = Client::connect(settings).await?.jobs(request).await?;

@@ -1,8 +1,9 @@
 //! Jobs and their attempts.
 
+use bt_model::state::AttemptState;
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Object;
@@ -90,7 +91,9 @@ pub(crate) struct Attempt {
     pub(crate) attempt: u32,
     /// leased, preparing, running, publishing, succeeded, failed, cancelled, lost, or returned: its agent never got it, or
     /// handed it back.
-    pub(crate) state: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "&'static str")]
+    pub(crate) state: AttemptState,
     /// The agent's name.
     pub(crate) agent: String,
     /// Why it did not succeed.
@@ -102,6 +105,10 @@ pub(crate) struct Attempt {
     /// When its container started.
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
+}
+
+fn by_name<S: Serializer>(state: &AttemptState, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state.name())
 }
 
 /// A job that an agent works on now.

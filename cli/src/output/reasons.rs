@@ -8,14 +8,14 @@ const NAMED: usize = 3;
 
 /// A line for each reason: those that hold for all agents first, then those of most agents.
 pub(crate) fn lines(waiting: &[v1::Waiting]) -> Vec<String> {
-    let (general, agents): (Vec<_>, Vec<_>) = waiting.iter().partition(|reason| reason.agent.is_empty());
+    let (general, agents): (Vec<_>, Vec<_>) = waiting.iter().partition(|reason| reason.agent.is_none());
     let (offline, connected): (Vec<_>, Vec<_>) = agents.into_iter().partition(|reason| reason.offline);
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     let relevant = if connected.is_empty() { offline } else { connected };
     for reason in relevant {
         match groups.iter_mut().find(|(why, _)| *why == reason.why) {
-            Some((_, agents)) => agents.push(&reason.agent),
-            None => groups.push((&reason.why, vec![&reason.agent])),
+            Some((_, agents)) => agents.push(reason.agent()),
+            None => groups.push((&reason.why, vec![reason.agent()])),
         }
     }
     // The sort is stable: of equal groups the first one stays first.
@@ -44,7 +44,13 @@ mod tests {
     use super::*;
 
     fn reason(agent: &str, why: &str, offline: bool) -> v1::Waiting {
-        v1::Waiting { agent: agent.to_owned(), why: why.to_owned(), lasting: true, offline }
+        v1::Waiting {
+            agent: Some(agent.to_owned()).filter(|agent| !agent.is_empty()),
+            why: why.to_owned(),
+            lasting: true,
+            offline,
+            ..v1::Waiting::default()
+        }
     }
 
     #[test]

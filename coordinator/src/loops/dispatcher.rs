@@ -2,18 +2,17 @@
 //! get lost, every now and then without; what is ready is asked of Postgres each time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_proto::v1::{self, coordinator_message};
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::{Health, PutOff};
+use crate::bell::{Bell, Sleeper};
 use crate::manifests::{self, Manifests};
 use crate::queue::{Candidate, Claimed, Queue, Want};
 use crate::scheduling::{State, plan};
@@ -32,7 +31,7 @@ pub(crate) struct Dispatcher {
     pub(crate) queue: Queue,
     pub(crate) manifests: Manifests,
     pub(crate) sessions: Sessions,
-    pub(crate) work: Arc<Notify>,
+    pub(crate) bell: Bell,
     pub(crate) lease: Duration,
     pub(crate) memory: Memory,
     /// Sweeps that this coordinator can't read.
@@ -52,10 +51,10 @@ pub(crate) struct Memory {
 impl Dispatcher {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut health = Health::new("dispatching");
-        let work = self.work.clone();
+        let bell = self.bell.clone();
         loop {
             // Armed before the pass, so that what happens during the pass is not missed.
-            let woken = work.notified();
+            let woken = bell.rung(Sleeper::Dispatcher);
             let sent = health.note(self.run_once().await).unwrap_or(0);
             if sent >= BATCH && !shutdown.is_cancelled() {
                 continue;
@@ -219,7 +218,7 @@ impl Dispatcher {
                 sweep_name: known.manifest.name.clone(),
                 manifest: known.text.clone(),
                 parameters: reader.json(claimed.parameters),
-                image_pin: claimed.image_pin.unwrap_or_default(),
+                image_pin: claimed.image_pin,
             };
             by_agent.entry(claimed.agent).or_default().assignments.push(assignment);
         }

@@ -7,14 +7,17 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Health;
-use crate::queue::{self, Heard};
-use crate::services::Services;
+use crate::bell::{Bell, Event};
+use crate::queue::{self, Heard, Queue};
+use crate::sessions::Sessions;
 
 /// The wait before a lost connection is made again.
 const AGAIN: Duration = Duration::from_secs(2);
 
 pub(crate) struct Listener {
-    pub(crate) services: Services,
+    pub(crate) queue: Queue,
+    pub(crate) sessions: Sessions,
+    pub(crate) bell: Bell,
 }
 
 impl Listener {
@@ -33,20 +36,15 @@ impl Listener {
     }
 
     async fn listen(&self) -> Result<(), queue::Error> {
-        let mut notifications = self.services.queue.listen().await?;
-        // What was said while nobody listened.
-        self.services.work.notify_one();
+        let mut notifications = self.queue.listen().await?;
+        self.bell.ring(Event::ListeningBegan);
         self.stop_taken().await?;
         loop {
             match notifications.next().await? {
-                Heard::Ready => {
-                    self.services.work.notify_one();
-                    self.services.reuse.wake();
-                }
+                Heard::Ready => self.bell.ring(Event::HeardReady),
                 Heard::Taken => {
                     self.stop_taken().await?;
-                    self.services.work.notify_one();
-                    self.services.reuse.ended();
+                    self.bell.ring(Event::HeardTaken);
                 }
             }
         }
@@ -54,12 +52,12 @@ impl Listener {
 
     /// Tells the agents that are connected here which of their attempts are not theirs any more.
     async fn stop_taken(&self) -> Result<(), queue::Error> {
-        for (agent, held) in self.services.sessions.held() {
+        for (agent, held) in self.sessions.held() {
             if held.is_empty() {
                 continue;
             }
-            for attempt in self.services.queue.taken_away(agent, &held).await? {
-                self.services.stop(agent, attempt);
+            for attempt in self.queue.taken_away(agent, &held).await? {
+                self.sessions.take_away(agent, attempt);
             }
         }
         Ok(())

@@ -70,10 +70,14 @@ impl Queue {
         job: u32,
         limit: u32,
     ) -> Result<Vec<PastAttempt>, Error> {
-        let rows =
-            query_file!("queries/attempts_of_job.sql", sweep.uuid(), signed::<i32>(job)?, i64::from(limit))
-                .fetch_all(&self.pool)
-                .await?;
+        let rows = query_file!(
+            "queries/attempts/attempts_of_job.sql",
+            sweep.uuid(),
+            signed::<i32>(job)?,
+            i64::from(limit)
+        )
+        .fetch_all(&self.by_key)
+        .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(PastAttempt {
@@ -100,8 +104,9 @@ impl Queue {
         if jobs.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows =
-            query_file!("queries/last_failures.sql", sweep.uuid(), &jobs).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/attempts/last_failures.sql", sweep.uuid(), &jobs)
+            .fetch_all(&self.by_key)
+            .await?;
         rows.into_iter()
             .map(|row| {
                 let failure = LastFailure {
@@ -120,7 +125,7 @@ impl Queue {
 
     /// The commonest reasons why queued jobs of a sweep are tried again.
     pub(crate) async fn retrying(&self, sweep: SweepId) -> Result<Vec<Retrying>, Error> {
-        let rows = query_file!("queries/retrying.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/attempts/retrying.sql", sweep.uuid()).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Retrying {
@@ -141,7 +146,7 @@ impl Queue {
         limit: u32,
     ) -> Result<Vec<LiveAttempt>, Error> {
         let agent = agent.map(|agent| agent.uuid());
-        let rows = query_file!("queries/running_attempts.sql", agent, i64::from(limit));
+        let rows = query_file!("queries/attempts/running_attempts.sql", agent, i64::from(limit));
         let rows = rows.fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {

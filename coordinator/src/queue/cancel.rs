@@ -41,26 +41,37 @@ impl Queue {
     /// Cancels a sweep's jobs. Jobs that have ended stay as they are.
     pub(crate) async fn cancel(&self, sweep: SweepId, jobs: &Chosen) -> Result<Cancelled, Error> {
         let numbers = jobs.numbers()?;
-        let mut tx = self.pool.patient().begin().await?;
-        let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
-        let counted = query_file!("queries/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
-        let live = query_file!("queries/live_attempts_of_jobs.sql", sweep.uuid(), numbers.as_deref())
-            .fetch_all(&mut *tx)
-            .await?;
+        let mut tx = self.by_key.patient().begin().await?;
+        let held = query_file!("queries/cancel/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+        let counted = query_file!("queries/cancel/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+        let id = sweep.uuid();
+        let live: Vec<_> = match &numbers {
+            None => {
+                let rows =
+                    query_file!("queries/cancel/live_attempts_of_sweep.sql", id).fetch_all(&mut *tx).await?;
+                rows.into_iter().map(|row| row.id).collect()
+            }
+            Some(jobs) => {
+                let rows = query_file!("queries/cancel/live_attempts_of_jobs.sql", id, jobs)
+                    .fetch_all(&mut *tx)
+                    .await?;
+                rows.into_iter().map(|row| row.id).collect()
+            }
+        };
         let cancel = |id| Settlement::of(AttemptId::from_uuid(id), Fence::None, Ending::Cancelled);
-        let settlements: Vec<_> = live.iter().map(|row| cancel(row.id)).collect();
+        let settlements: Vec<_> = live.into_iter().map(cancel).collect();
         let settled = settle_in(&mut tx, &settlements).await?;
         let stopped = |answer: &&Settled| **answer == Settled::Now(JobState::Cancelled);
         let stopping = settled.iter().filter(stopped).count() as u32;
         let (all, queued) = match &numbers {
             // The reconciler cancels their rows one batch after the other.
             None => {
-                query_file!("queries/cancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
+                query_file!("queries/cancel/cancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
                 let queued = if held.cancelled { 0 } else { unsigned(counted.queued)? };
                 (unsigned(counted.jobs)?, queued)
             }
             Some(numbers) => {
-                let cancelled = query_file!("queries/cancel_queued.sql", sweep.uuid(), numbers);
+                let cancelled = query_file!("queries/cancel/cancel_queued_jobs.sql", id, numbers);
                 let queued = cancelled.execute(&mut *tx).await?.rows_affected();
                 (numbers.len() as u32, queued as u32)
             }
@@ -72,14 +83,16 @@ impl Queue {
 
     /// Starts no more jobs of the sweep. False if it was paused before or has ended.
     pub(crate) async fn pause(&self, sweep: SweepId) -> Result<bool, Error> {
-        let paused = query_file!("queries/pause_sweep.sql", sweep.uuid()).fetch_optional(&self.pool).await?;
+        let paused =
+            query_file!("queries/cancel/pause_sweep.sql", sweep.uuid()).fetch_optional(&self.by_key).await?;
         Ok(paused.is_some())
     }
 
     /// Starts jobs of the sweep again. False if it was not paused.
     pub(crate) async fn resume(&self, sweep: SweepId) -> Result<bool, Error> {
-        let mut tx = self.pool.begin().await?;
-        let resumed = query_file!("queries/resume_sweep.sql", sweep.uuid()).fetch_optional(&mut *tx).await?;
+        let mut tx = self.by_key.begin().await?;
+        let resumed =
+            query_file!("queries/cancel/resume_sweep.sql", sweep.uuid()).fetch_optional(&mut *tx).await?;
         notify(&mut tx, READY).await?;
         tx.commit().await?;
         Ok(resumed.is_some())
@@ -98,24 +111,23 @@ impl Queue {
         let states: Vec<_> = ended.iter().map(|state| Pg(*state)).collect();
         let reasons: Vec<_> = reasons.iter().map(|reason| Pg(*reason)).collect();
         let mut tx = self.pool.patient().begin().await?;
-        let held = query_file!("queries/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+        let held = query_file!("queries/cancel/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
         if held.expired {
             return Err(Error::Expired { name: held.name, sweep });
         }
         let mut left_over = 0;
         if held.cancelled && *jobs == Chosen::All && ended.contains(&JobState::Cancelled) {
             // These were never taken out of the queue.
-            let counted = query_file!("queries/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
+            let counted =
+                query_file!("queries/cancel/sum_counts.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
             left_over = unsigned(counted.queued)?;
-            query_file!("queries/detach_jobs.sql", sweep.uuid()).execute(&mut *tx).await?;
+            query_file!("queries/cancel/detach_jobs.sql", sweep.uuid()).execute(&mut *tx).await?;
         } else if held.cancelled {
-            query_file!("queries/cancel_queued.sql", sweep.uuid(), None::<&[i32]> as _)
-                .execute(&mut *tx)
-                .await?;
+            query_file!("queries/cancel/cancel_queued.sql", sweep.uuid()).execute(&mut *tx).await?;
         }
-        query_file!("queries/uncancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
+        query_file!("queries/cancel/uncancel_sweep.sql", sweep.uuid()).execute(&mut *tx).await?;
         let queued = query_file!(
-            "queries/retry_jobs.sql",
+            "queries/cancel/retry_jobs.sql",
             sweep.uuid(),
             &states as _,
             numbers.as_deref(),

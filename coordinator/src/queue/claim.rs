@@ -102,7 +102,7 @@ impl Written {
 impl Queue {
     /// The sweeps with jobs waiting that nothing holds back: highest priority first, then oldest.
     pub(crate) async fn candidates(&self) -> Result<OneByOne<SweepId, Candidate>, Error> {
-        let rows = query_file!("queries/candidates.sql", CANDIDATES).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/claim/candidates.sql", CANDIDATES).fetch_all(&self.by_key).await?;
         let candidates = rows.into_iter().map(|row| {
             let sweep = SweepId::from_uuid(row.id);
             let candidate = || {
@@ -136,14 +136,14 @@ impl Queue {
 
     /// Running jobs of each owner that may have any.
     pub(crate) async fn owners_running(&self) -> Result<HashMap<String, u64>, Error> {
-        let rows = query_file!("queries/owners_running.sql").fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/claim/owners_running.sql").fetch_all(&self.by_key).await?;
         rows.into_iter().map(|row| Ok((row.owner, unsigned(row.running)?))).collect()
     }
 
     /// What the live attempts of these agents take; agents without any are not in the answer.
     pub(crate) async fn used(&self, agents: &[AgentId]) -> Result<HashMap<AgentId, Usage>, Error> {
         let ids: Vec<_> = agents.iter().map(|agent| agent.uuid()).collect();
-        let rows = query_file!("queries/used_by_agents.sql", &ids).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/claim/used_by_agents.sql", &ids).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
                 let running = unsigned(row.running)?;
@@ -161,7 +161,7 @@ impl Queue {
         attempts: &[AttemptId],
     ) -> Result<HashMap<AttemptId, (AttemptPlace, Resources)>, Error> {
         let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
-        let rows = query_file!("queries/taken_by_attempts.sql", &ids).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/claim/taken_by_attempts.sql", &ids).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
                 let taken = resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes, 1)?;
@@ -186,20 +186,16 @@ impl Queue {
         from: u32,
         term: Duration,
     ) -> Result<Vec<Claimed>, Error> {
-        if !sweep.is_limited() {
-            let mut connection = self.pool.acquire().await?;
-            return claim_in(&mut connection, sweep.sweep, wants, from, term).await;
+        let mut tx = self.by_key.begin().await?;
+        let mut allowed = wants.to_vec();
+        if sweep.is_limited() {
+            query_file!("queries/claim/hurry.sql", HURRY).fetch_one(&mut *tx).await?;
+            let mut room = room(&mut tx, sweep).await?;
+            for want in &mut allowed {
+                want.jobs = want.jobs.min(room);
+                room -= want.jobs;
+            }
         }
-        let mut tx = self.pool.begin().await?;
-        query_file!("queries/hurry.sql", HURRY).fetch_one(&mut *tx).await?;
-        let mut room = room(&mut tx, sweep).await?;
-        let mut allowed = Vec::with_capacity(wants.len());
-        for want in wants {
-            let jobs = want.jobs.min(room);
-            room -= jobs;
-            allowed.push(Want { jobs, ..*want });
-        }
-        allowed.retain(|want| want.jobs > 0);
         let claimed = claim_in(&mut tx, sweep.sweep, &allowed, from, term).await?;
         tx.commit().await?;
         Ok(claimed)
@@ -211,8 +207,8 @@ async fn room(tx: &mut Connection, sweep: &Candidate) -> Result<u32, Error> {
     let names: Vec<_> = sweep.limits.keys().cloned().collect();
     let mut room = u32::MAX;
     if !names.is_empty() {
-        let set = query_file!("queries/hold_limits.sql", &names).fetch_all(&mut *tx).await?;
-        let used = query_file!("queries/used_of_limits.sql", &names).fetch_all(&mut *tx).await?;
+        let set = query_file!("queries/claim/hold_limits.sql", &names).fetch_all(&mut *tx).await?;
+        let used = query_file!("queries/claim/used_of_limits.sql", &names).fetch_all(&mut *tx).await?;
         for (name, amount) in &sweep.limits {
             let Some(limit) = set.iter().find(|row| row.name == *name) else { return Ok(0) };
             let used = used.iter().find(|row| row.name == *name).map_or(0, |row| row.used);
@@ -222,8 +218,9 @@ async fn room(tx: &mut Connection, sweep: &Candidate) -> Result<u32, Error> {
     }
     if sweep.max_parallel.is_some() {
         // Held first, counted then: a statement sees what was there when it began, not when it stopped waiting.
-        let held = query_file!("queries/hold_parallel.sql", sweep.sweep.uuid()).fetch_one(&mut *tx).await?;
-        let live = query_file!("queries/count_live.sql", sweep.sweep.uuid()).fetch_one(tx).await?.live;
+        let held =
+            query_file!("queries/claim/hold_parallel.sql", sweep.sweep.uuid()).fetch_one(&mut *tx).await?;
+        let live = query_file!("queries/claim/count_live.sql", sweep.sweep.uuid()).fetch_one(tx).await?.live;
         let most = held.max_parallel.map_or(i64::MAX, i64::from);
         room = room.min(unsigned(most.saturating_sub(live).clamp(0, u32::MAX.into()))?);
     }
@@ -248,7 +245,7 @@ async fn claim_in(
         return Ok(Vec::new());
     }
     let rows = query_file!(
-        "queries/claim_jobs.sql",
+        "queries/claim/claim_jobs.sql",
         sweep.uuid(),
         &agents,
         &sessions,

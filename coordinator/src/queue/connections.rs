@@ -19,7 +19,7 @@ use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, query_
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-pub(super) use connection::{Connection, Transaction};
+pub(super) use connection::{Connection, Planning, Transaction};
 pub(super) use start::read_url;
 pub(super) use words::{Trouble, is_about_session, reason};
 
@@ -47,6 +47,7 @@ pub(super) struct Connections {
     patience: Duration,
     /// How long a lock is waited for, and how long a transaction may stand still.
     hold: Duration,
+    planning: Planning,
 }
 
 /// What a look at a session found.
@@ -74,12 +75,24 @@ impl Connections {
                 .connect_lazy_with(options.clone())
         };
         let hold = (lease / 6).clamp(SHORTEST_HOLD, LONGEST_HOLD);
-        Self { pool: pool(SESSIONS), listening: pool(1), options, patience: STATEMENT, hold }
+        Self {
+            pool: pool(SESSIONS),
+            listening: pool(1),
+            options,
+            patience: STATEMENT,
+            hold,
+            planning: Planning::Free,
+        }
     }
 
     /// The same sessions, for statements that touch all rows of a sweep or a table.
     pub(super) fn patient(&self) -> Self {
         Self { patience: LONG_STATEMENT, ..self.clone() }
+    }
+
+    /// The same sessions, for statements that find every row by a key.
+    pub(super) fn by_key(&self) -> Self {
+        Self { planning: Planning::ByKey, ..self.clone() }
     }
 
     /// A session, set up and able to write.
@@ -119,7 +132,7 @@ impl Connections {
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        self.acquire().await?.begin().await
+        self.acquire().await?.begin(self.planning).await
     }
 
     /// A session that hears notifications.
@@ -153,7 +166,7 @@ impl Connections {
 impl Connections {
     /// Looks at a session, and sets it up if it is new.
     async fn set_up(&self, connection: &mut Connection) -> Result<Look, sqlx::Error> {
-        let look = query_file!("queries/look_at_session.sql").fetch_one(&mut *connection).await?;
+        let look = query_file!("queries/connections/look_at_session.sql").fetch_one(&mut *connection).await?;
         if look.read_only || look.standby {
             let trouble = Trouble::read_only(look.standby);
             return Ok(Look::ReadOnly { was_set_up: look.is_set_up, trouble });
@@ -161,8 +174,10 @@ impl Connections {
         if look.is_set_up {
             return Ok(Look::Usable { was_set_up: true });
         }
-        query_file!("queries/set_up_session.sql", self.hold_millis()).fetch_all(&mut *connection).await?;
-        match query_file!("queries/end_with_caller.sql").fetch_all(&mut *connection).await {
+        query_file!("queries/connections/set_up_session.sql", self.hold_millis())
+            .fetch_all(&mut *connection)
+            .await?;
+        match query_file!("queries/connections/end_with_caller.sql").fetch_all(&mut *connection).await {
             Err(sqlx::Error::Database(error)) => {
                 debug!(error = %error, "statements go on when their caller has gone");
             }
@@ -190,8 +205,15 @@ impl<'c> Executor<'c> for &'c Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         let all = async move {
-            let mut connection = self.acquire().await?;
-            let rows: Vec<_> = connection.fetch_many(query).try_collect().await?;
+            let rows: Vec<_> = match self.planning {
+                Planning::Free => self.acquire().await?.fetch_many(query).try_collect().await?,
+                Planning::ByKey => {
+                    let mut tx = self.begin().await?;
+                    let rows = tx.fetch_many(query).try_collect().await?;
+                    tx.commit().await?;
+                    rows
+                }
+            };
             Ok::<_, sqlx::Error>(stream::iter(rows.into_iter().map(Ok)))
         };
         stream::once(all).try_flatten().boxed()
@@ -202,7 +224,17 @@ impl<'c> Executor<'c> for &'c Connections {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        Box::pin(async move { self.acquire().await?.fetch_optional(query).await })
+        Box::pin(async move {
+            match self.planning {
+                Planning::Free => self.acquire().await?.fetch_optional(query).await,
+                Planning::ByKey => {
+                    let mut tx = self.begin().await?;
+                    let row = tx.fetch_optional(query).await?;
+                    tx.commit().await?;
+                    Ok(row)
+                }
+            }
+        })
     }
 
     fn prepare_with<'e>(

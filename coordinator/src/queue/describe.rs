@@ -32,7 +32,8 @@ impl Queue {
     pub(crate) async fn remove_sweep(&self, sweep: &Found, dry_run: bool) -> Result<Removal, Error> {
         let mut tx = self.pool.begin().await?;
         let id = sweep.id.uuid();
-        let row = query_file!("queries/lock_sweep_to_remove.sql", id).fetch_optional(&mut *tx).await?;
+        let row =
+            query_file!("queries/describe/lock_sweep_to_remove.sql", id).fetch_optional(&mut *tx).await?;
         let row = row.ok_or_else(|| Error::NoSweep(format!("sweep {} was removed before", sweep.name)))?;
         let address = sweep.address();
         if !row.ended {
@@ -41,7 +42,8 @@ impl Queue {
                 sweep.name
             )));
         }
-        let users = query_file!("queries/sweeps_that_use.sql", id, NAMED).fetch_all(&mut *tx).await?;
+        let users =
+            query_file!("queries/describe/sweeps_that_use.sql", id, NAMED).fetch_all(&mut *tx).await?;
         if !users.is_empty() {
             let users: Vec<_> = users.iter().map(|user| format!("{} ({})", user.name, user.id)).collect();
             return Err(Error::Refused(format!(
@@ -50,13 +52,13 @@ impl Queue {
                 users.join(", ")
             )));
         }
-        let size = query_file!("queries/size_of_results.sql", id).fetch_one(&mut *tx).await?;
+        let size = query_file!("queries/describe/size_of_results.sql", id).fetch_one(&mut *tx).await?;
         let removal = Removal { files: unsigned(size.files)?, bytes: unsigned(size.bytes)? };
         if dry_run {
             tx.rollback().await?;
             return Ok(removal);
         }
-        query_file!("queries/remove_sweep.sql", id).execute(&mut *tx).await?;
+        query_file!("queries/describe/remove_sweep.sql", id).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(removal)
     }
@@ -93,7 +95,7 @@ pub(super) async fn describe(
     remove: &[String],
     note: Option<&str>,
 ) -> Result<Option<Description>, Error> {
-    let row = query_file!("queries/describe_sweep.sql", sweep.uuid(), add, remove, note);
+    let row = query_file!("queries/describe/describe_sweep.sql", sweep.uuid(), add, remove, note);
     let row = row.fetch_optional(connection).await?;
     Ok(row.map(|row| Description { tags: row.tags, note: row.note }))
 }

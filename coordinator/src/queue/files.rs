@@ -79,7 +79,8 @@ impl Queue {
         sweeps: &[Uuid],
         jobs: &[i32],
     ) -> Result<HashMap<(Uuid, i32), Vec<PublishedFile>>, Error> {
-        let listed = query_file!("queries/files_of_results.sql", sweeps, jobs).fetch_all(&self.pool).await?;
+        let listed =
+            query_file!("queries/files/files_of_results.sql", sweeps, jobs).fetch_all(&self.by_key).await?;
         let mut files: HashMap<_, Vec<_>> = HashMap::new();
         for file in listed {
             let known = PublishedFile::read(
@@ -104,8 +105,8 @@ impl Queue {
     ) -> Result<Vec<(usize, StoredFile)>, Error> {
         let jobs = wanted.iter().map(|(job, _)| signed(*job)).collect::<Result<Vec<i32>, _>>()?;
         let paths: Vec<&str> = wanted.iter().map(|(_, path)| *path).collect();
-        let rows = query_file!("queries/published_files.sql", sweep.uuid(), &jobs, &paths as _)
-            .fetch_all(&self.pool)
+        let rows = query_file!("queries/files/published_files.sql", sweep.uuid(), &jobs, &paths as _)
+            .fetch_all(&self.by_key)
             .await?;
         rows.into_iter()
             .map(|row| {
@@ -165,7 +166,7 @@ impl Files {
 
     pub(super) async fn write(&self, tx: &mut Connection) -> Result<(), Error> {
         query_file!(
-            "queries/insert_result_files.sql",
+            "queries/files/insert_result_files.sql",
             &self.sweeps,
             &self.jobs,
             &self.paths,

@@ -50,7 +50,8 @@ impl Queue {
     /// Finds a sweep by its id, its name, or the beginning of its id.
     pub(crate) async fn find_sweep(&self, text: &str) -> Result<Found, Error> {
         let (from, to) = ids(text).unzip();
-        let mut rows = query_file!("queries/resolve_sweep.sql", text, from, to).fetch_all(&self.pool).await?;
+        let mut rows =
+            query_file!("queries/find/resolve_sweep.sql", text, from, to).fetch_all(&self.by_key).await?;
         let best = rows.first().map(|row| row.rank);
         rows.retain(|row| Some(row.rank) == best);
         if rows.len() > 1 {
@@ -61,7 +62,8 @@ impl Queue {
             )));
         }
         let Some(row) = rows.pop() else {
-            let names = query_file!("queries/recent_sweep_names.sql", NAMES).fetch_all(&self.pool).await?;
+            let names =
+                query_file!("queries/find/recent_sweep_names.sql", NAMES).fetch_all(&self.pool).await?;
             let near = nearest(text, names.iter().map(|row| row.name.as_str()));
             let hint = near.map_or_else(
                 || "`btctl ls --all` lists the sweeps".to_owned(),
@@ -84,8 +86,8 @@ impl Queue {
     /// if there is only one; an agent is not connected when it was silent for `silence`.
     pub(crate) async fn find_agent(&self, text: &str, silence: Duration) -> Result<AgentId, Error> {
         let (from, to) = ids(text).unzip();
-        let rows = query_file!("queries/find_agents.sql", text, from, to, interval(silence)?);
-        let mut rows = rows.fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/find/find_agents.sql", text, from, to, interval(silence)?);
+        let mut rows = rows.fetch_all(&self.by_key).await?;
         let best = rows.first().map(|row| row.rank);
         rows.retain(|row| Some(row.rank) == best);
         if rows.iter().filter(|row| !row.offline).count() == 1 {
@@ -104,7 +106,7 @@ impl Queue {
         if let Some(row) = rows.pop() {
             return Ok(AgentId::from_uuid(row.id));
         }
-        let names = query_file!("queries/agent_names.sql", NAMES).fetch_all(&self.pool).await?;
+        let names = query_file!("queries/find/agent_names.sql", NAMES).fetch_all(&self.pool).await?;
         let near = nearest(text, names.iter().map(|row| row.name.as_str()));
         let hint = near.map_or_else(
             || "`btctl agents ls --all` lists the agents".to_owned(),

@@ -78,7 +78,7 @@ impl Queue {
         size: u64,
         by: &str,
     ) -> Result<ImageRow, Error> {
-        let row = query_file!("queries/insert_image.sql", id, name, signed::<i64>(size)?, by);
+        let row = query_file!("queries/images/insert_image.sql", id, name, signed::<i64>(size)?, by);
         let row = row.fetch_one(&self.pool).await?;
         image_row!(row)
     }
@@ -94,14 +94,14 @@ impl Queue {
         let (layers, sizes) = columns(archive.layers.iter().map(|(id, size)| (id, *size)))?;
         let parts = sqlx::types::Json(&archive.parts);
         let mut tx = self.pool.begin().await?;
-        let held = query_file!("queries/lock_layers.sql", &layers, &sizes).fetch_all(&mut *tx).await?;
+        let held = query_file!("queries/images/lock_layers.sql", &layers, &sizes).fetch_all(&mut *tx).await?;
         if held.len() < layers.len() {
             tx.rollback().await?;
             return Ok(Added::LayerGone);
         }
-        let added = query_file!("queries/insert_archive.sql", id, archive.rest, parts as _, &layers);
+        let added = query_file!("queries/images/insert_archive.sql", id, archive.rest, parts as _, &layers);
         let is_new = added.fetch_optional(&mut *tx).await?.is_some();
-        let row = query_file!("queries/insert_image.sql", id, name, signed::<i64>(archive.size)?, by);
+        let row = query_file!("queries/images/insert_image.sql", id, name, signed::<i64>(archive.size)?, by);
         let row = row.fetch_one(&mut *tx).await?;
         tx.commit().await?;
         let row: Result<_, Error> = image_row!(row);
@@ -111,21 +111,21 @@ impl Queue {
     /// Which of these layers, with their sizes, are in the store.
     pub(crate) async fn held_layers(&self, layers: &[(LayerId, u64)]) -> Result<BTreeSet<LayerId>, Error> {
         let (ids, sizes) = columns(layers.iter().map(|(id, size)| (id, *size)))?;
-        let rows = query_file!("queries/held_layers.sql", &ids, &sizes).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/images/held_layers.sql", &ids, &sizes).fetch_all(&self.pool).await?;
         rows.into_iter().map(|row| sha256(&row.sha256)).collect()
     }
 
     /// Notes a layer that is in the store. False if another upload of it was first.
     pub(crate) async fn add_layer(&self, id: &LayerId, size: u64, stored_as: &str) -> Result<bool, Error> {
-        let added = query_file!("queries/insert_layer.sql", &id[..], signed::<i64>(size)?, stored_as);
+        let added = query_file!("queries/images/insert_layer.sql", &id[..], signed::<i64>(size)?, stored_as);
         Ok(added.fetch_optional(&self.pool).await?.is_some())
     }
 
     /// The parts of an image's archive, and the files that they are in, in order; none for one that is a single file.
     pub(crate) async fn parts(&self, id: &str) -> Result<Option<Vec<(String, Part)>>, Error> {
-        let row = query_file!("queries/image_parts.sql", id).fetch_optional(&self.pool).await?;
+        let row = query_file!("queries/images/image_parts.sql", id).fetch_optional(&self.pool).await?;
         let Some(row) = row else { return Ok(None) };
-        let layers = query_file!("queries/image_layers.sql", id).fetch_all(&self.pool).await?;
+        let layers = query_file!("queries/images/image_layers.sql", id).fetch_all(&self.pool).await?;
         let layers = layers.into_iter().map(|layer| Ok((hex(&sha256(&layer.sha256)?), layer.stored_as)));
         let layers = layers.collect::<Result<HashMap<_, _>, Error>>()?;
         let parts: Vec<Part> = from_json("the parts of an image", row.parts)?;
@@ -143,7 +143,7 @@ impl Queue {
 
     /// Which of these files of the store belong to no image.
     pub(crate) async fn unknown_image_files(&self, paths: &[String]) -> Result<Vec<String>, Error> {
-        let rows = query_file!("queries/unknown_image_files.sql", paths).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/images/unknown_image_files.sql", paths).fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|row| row.path).collect())
     }
 
@@ -154,31 +154,31 @@ impl Queue {
         layers: &[Vec<u8>],
         age: Duration,
     ) -> Result<Vec<String>, Error> {
-        let rows = query_file!("queries/remove_unused_layers.sql", layers, interval(age)?);
+        let rows = query_file!("queries/images/remove_unused_layers.sql", layers, interval(age)?);
         let rows = rows.fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|row| row.stored_as).collect())
     }
 
     /// An image by its id, or the newest of a name.
     pub(crate) async fn image(&self, image: &str) -> Result<Option<ImageRow>, Error> {
-        let row = query_file!("queries/find_image.sql", image).fetch_optional(&self.pool).await?;
+        let row = query_file!("queries/images/find_image.sql", image).fetch_optional(&self.pool).await?;
         row.map(|row| image_row!(row)).transpose()
     }
 
     pub(crate) async fn images(&self) -> Result<Vec<ImageRow>, Error> {
-        let rows = query_file!("queries/list_images.sql").fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/images/list_images.sql").fetch_all(&self.pool).await?;
         rows.into_iter().map(|row| image_row!(row)).collect()
     }
 
     /// Forgets images by id or name.
     pub(crate) async fn remove_images(&self, image: &str) -> Result<Removed, Error> {
         let mut tx = self.pool.begin().await?;
-        let rows = query_file!("queries/remove_images.sql", image).fetch_all(&mut *tx).await?;
+        let rows = query_file!("queries/images/remove_images.sql", image).fetch_all(&mut *tx).await?;
         let names = rows.len();
         let last: Vec<_> = rows.into_iter().filter(|row| row.is_last).map(|row| row.id).collect();
-        let layers = query_file!("queries/layers_of_images.sql", &last).fetch_all(&mut *tx).await?;
+        let layers = query_file!("queries/images/layers_of_images.sql", &last).fetch_all(&mut *tx).await?;
         let layers = layers.into_iter().map(|row| row.sha256).collect();
-        let rests = query_file!("queries/remove_archives.sql", &last).fetch_all(&mut *tx).await?;
+        let rests = query_file!("queries/images/remove_archives.sql", &last).fetch_all(&mut *tx).await?;
         tx.commit().await?;
         Ok(Removed { names, last, layers, rests: rests.into_iter().map(|row| row.rest).collect() })
     }

@@ -41,7 +41,7 @@ impl Import {
     /// Holds jobs, and says what these metrics change of each; in the order of the jobs given.
     pub(crate) async fn compare(&mut self, given: &[JobMetrics]) -> Result<Vec<Change>, Error> {
         let numbers = given.iter().map(|(job, _)| signed::<i32>(*job)).collect::<Result<Vec<_>, _>>()?;
-        let rows = query_file!("queries/lock_succeeded.sql", self.sweep.uuid(), &numbers)
+        let rows = query_file!("queries/import/lock_succeeded.sql", self.sweep.uuid(), &numbers)
             .fetch_all(&mut *self.tx)
             .await?;
         let mut known = HashMap::with_capacity(rows.len());
@@ -69,10 +69,12 @@ impl Import {
         let numbers = jobs.iter().map(|(job, _)| signed::<i32>(*job)).collect::<Result<Vec<_>, _>>()?;
         let metrics: Vec<String> =
             jobs.iter().map(|(_, metrics)| Value::Object(metrics.clone()).to_string()).collect();
-        query_file!("queries/import_metrics.sql", self.sweep.uuid(), &numbers, &metrics)
+        query_file!("queries/import/import_metrics.sql", self.sweep.uuid(), &numbers, &metrics)
             .execute(&mut *self.tx)
             .await?;
-        query_file!("queries/revise_results.sql", self.sweep.uuid(), &numbers).execute(&mut *self.tx).await?;
+        query_file!("queries/import/revise_results.sql", self.sweep.uuid(), &numbers)
+            .execute(&mut *self.tx)
+            .await?;
         Ok(())
     }
 

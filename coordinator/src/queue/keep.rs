@@ -66,10 +66,10 @@ impl Queue {
     /// Gives up the results of sweeps that were kept for as long as they were to be. The files go later.
     pub(crate) async fn expire_sweeps(&self) -> Result<Vec<SweepId>, Error> {
         let mut tx = self.pool.begin().await?;
-        let expired = query_file!("queries/expire_sweeps.sql", BATCH).fetch_all(&mut *tx).await?;
+        let expired = query_file!("queries/keep/expire_sweeps.sql", BATCH).fetch_all(&mut *tx).await?;
         let ids: Vec<_> = expired.iter().map(|row| row.id).collect();
-        query_file!("queries/forget_files.sql", &ids).execute(&mut *tx).await?;
-        query_file!("queries/collect_again.sql", &ids).execute(&mut *tx).await?;
+        query_file!("queries/keep/forget_files.sql", &ids).execute(&mut *tx).await?;
+        query_file!("queries/keep/collect_again.sql", &ids).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(ids.into_iter().map(SweepId::from_uuid).collect())
     }
@@ -84,13 +84,15 @@ impl Queue {
         foresee: bool,
     ) -> Result<Vec<Collectable>, Error> {
         let after = after.map(SweepId::uuid);
-        let rows = query_file!("queries/sweeps_to_collect.sql", interval(age)?, after, BATCH, all, foresee);
+        let rows =
+            query_file!("queries/keep/sweeps_to_collect.sql", interval(age)?, after, BATCH, all, foresee);
         rows.fetch_all(&self.pool).await?.into_iter().map(|row| collectable!(row)).collect()
     }
 
     pub(crate) async fn collectable(&self, sweep: SweepId, foresee: bool) -> Result<Collectable, Error> {
-        let row =
-            query_file!("queries/sweep_to_collect.sql", sweep.uuid(), foresee).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/keep/sweep_to_collect.sql", sweep.uuid(), foresee)
+            .fetch_one(&self.by_key)
+            .await?;
         collectable!(row)
     }
 
@@ -103,8 +105,8 @@ impl Queue {
     ) -> Result<HashMap<(u32, u32), Fate>, Error> {
         let (jobs, numbers) = signed_pairs(attempts)?;
         let (id, age) = (sweep.id.uuid(), interval(age)?);
-        let rows = query_file!("queries/attempts_in_store.sql", &jobs, &numbers, id, age, sweep.expired)
-            .fetch_all(&self.pool)
+        let rows = query_file!("queries/keep/attempts_in_store.sql", &jobs, &numbers, id, age, sweep.expired)
+            .fetch_all(&self.by_key)
             .await?;
         rows.into_iter()
             .map(|row| {
@@ -139,7 +141,7 @@ impl Queue {
         }
         let id = sweep.uuid();
         let rows = query_file!(
-            "queries/published_among.sql",
+            "queries/keep/published_among.sql",
             id,
             &jobs,
             &paths,
@@ -148,13 +150,13 @@ impl Queue {
             &other_jobs,
             &other_names,
         );
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows = rows.fetch_all(&self.by_key).await?;
         rows.into_iter().map(|row| Ok((unsigned(row.job)?, row.stored))).collect()
     }
 
     /// Notes that a sweep's directory holds no garbage of its age.
     pub(crate) async fn mark_collected(&self, sweep: SweepId) -> Result<(), Error> {
-        query_file!("queries/mark_collected.sql", sweep.uuid()).execute(&self.pool).await?;
+        query_file!("queries/keep/mark_collected.sql", sweep.uuid()).execute(&self.by_key).await?;
         Ok(())
     }
 
@@ -168,8 +170,9 @@ impl Queue {
         let after = after.map_or(Ok(-1), signed::<i32>)?;
         let job = job.map(signed::<i32>).transpose()?;
         let id = sweep.id.uuid();
-        let rows =
-            query_file!("queries/list_results.sql", id, after, job, RESULTS).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/keep/list_results.sql", id, after, job, RESULTS)
+            .fetch_all(&self.pool)
+            .await?;
         let jobs: Vec<_> = rows.iter().map(|row| row.job).collect();
         let sweeps = vec![id; jobs.len()];
         let mut files = self.files_of_results(&sweeps, &jobs).await?;
@@ -201,7 +204,7 @@ impl Queue {
     /// Has the `result.json` of these jobs written anew.
     pub(crate) async fn unwrite(&self, sweep: SweepId, jobs: &[u32]) -> Result<(), Error> {
         let jobs = jobs.iter().map(|job| signed(*job)).collect::<Result<Vec<i32>, _>>()?;
-        query_file!("queries/unwrite_results.sql", sweep.uuid(), &jobs).execute(&self.pool).await?;
+        query_file!("queries/keep/unwrite_results.sql", sweep.uuid(), &jobs).execute(&self.pool).await?;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Limit {
 
 impl Queue {
     pub(crate) async fn limits(&self) -> Result<Vec<Limit>, Error> {
-        let rows = query_file!("queries/list_limits.sql").fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/limits/list_limits.sql").fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 let (capacity, used) = (unsigned(row.capacity)?, unsigned(row.used)?);
@@ -29,7 +29,7 @@ impl Queue {
     /// Sets a limit; jobs that run already stay, even if they are more.
     pub(crate) async fn set_limit(&self, name: &str, capacity: u32) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
-        query_file!("queries/set_limit.sql", name, signed::<i32>(capacity)?).execute(&mut *tx).await?;
+        query_file!("queries/limits/set_limit.sql", name, signed::<i32>(capacity)?).execute(&mut *tx).await?;
         notify(&mut tx, READY).await?;
         tx.commit().await?;
         Ok(())
@@ -37,7 +37,7 @@ impl Queue {
 
     /// False if there was none.
     pub(crate) async fn remove_limit(&self, name: &str) -> Result<bool, Error> {
-        let removed = query_file!("queries/remove_limit.sql", name).execute(&self.pool).await?;
+        let removed = query_file!("queries/limits/remove_limit.sql", name).execute(&self.pool).await?;
         Ok(removed.rows_affected() > 0)
     }
 }

@@ -85,20 +85,21 @@ impl Queue {
         gap: Duration,
         term: Duration,
     ) -> Result<Option<Vec<AttemptId>>, Error> {
-        let mut tx = self.pool.begin().await?;
-        let lock = query_file!("queries/try_maintenance_lock.sql").fetch_one(&mut *tx).await?;
+        let mut tx = self.by_key.begin().await?;
+        let lock = query_file!("queries/maintain/try_maintenance_lock.sql").fetch_one(&mut *tx).await?;
         if !lock.locked {
             tx.rollback().await?;
-            query_file!("queries/stamp.sql", coordinator).execute(&self.pool).await?;
+            query_file!("queries/maintain/stamp.sql", coordinator).execute(&self.by_key).await?;
             return Ok(None);
         }
-        let away = query_file!("queries/seconds_since_stamp.sql").fetch_one(&mut *tx).await?.seconds;
+        let away = query_file!("queries/maintain/seconds_since_stamp.sql").fetch_one(&mut *tx).await?.seconds;
         if away.is_none_or(|seconds| seconds > gap.as_secs_f64()) {
-            query_file!("queries/grant_full_term.sql", interval(term)?).execute(&mut *tx).await?;
+            query_file!("queries/maintain/grant_full_term.sql", interval(term)?).execute(&mut *tx).await?;
         }
-        query_file!("queries/stamp.sql", coordinator).execute(&mut *tx).await?;
-        query_file!("queries/forget_coordinators.sql", coordinator).execute(&mut *tx).await?;
-        let expired = query_file!("queries/expired_attempts.sql", EXPIRE_BATCH).fetch_all(&mut *tx).await?;
+        query_file!("queries/maintain/stamp.sql", coordinator).execute(&mut *tx).await?;
+        query_file!("queries/maintain/forget_coordinators.sql", coordinator).execute(&mut *tx).await?;
+        let expired =
+            query_file!("queries/maintain/expired_attempts.sql", EXPIRE_BATCH).fetch_all(&mut *tx).await?;
         let settlements: Vec<_> = expired
             .iter()
             .map(|row| {
@@ -111,7 +112,7 @@ impl Queue {
             // What one of them has wrong must not keep the others' jobs from being run again.
             Err(error) if settlements.len() > 1 && error.is_one_items() => {
                 tx.rollback().await?;
-                query_file!("queries/stamp.sql", coordinator).execute(&self.pool).await?;
+                query_file!("queries/maintain/stamp.sql", coordinator).execute(&self.by_key).await?;
                 let mut settled = Vec::with_capacity(settlements.len());
                 for settlement in &settlements {
                     match self.settle(std::slice::from_ref(settlement)).await {
@@ -138,13 +139,14 @@ impl Queue {
     /// whose canary has ended, ends those without a job left, and folds counts. It does no harm if two coordinators do
     /// it at once. True if there is more to do at once.
     pub(crate) async fn tend_sweeps(&self) -> Result<bool, Error> {
-        let cancelled = query_file!("queries/cancel_left_over.sql", CANCEL_BATCH).execute(&self.pool).await;
+        let cancelled =
+            query_file!("queries/maintain/cancel_left_over.sql", CANCEL_BATCH).execute(&self.by_key).await;
         // One that fails, for a lock that is held, does not keep the others from being done.
         let others = [
             self.judge_canaries().await,
             self.end_sweeps().await,
-            query_file!("queries/fold_counts.sql", MANY_CHANGES)
-                .execute(&self.pool)
+            query_file!("queries/maintain/fold_counts.sql", MANY_CHANGES)
+                .execute(&self.by_key)
                 .await
                 .map(drop)
                 .map_err(Error::from),
@@ -156,9 +158,9 @@ impl Queue {
     /// Has statistics made of tables that have changed by more than they held. Postgres does so by itself once a minute,
     /// and plans meanwhile for tables that are as small as they were. True if it was time.
     pub(crate) async fn refresh_statistics(&self) -> Result<bool, Error> {
-        let grown = query_file!("queries/grown_tables.sql").fetch_one(&self.pool).await?.grown;
+        let grown = query_file!("queries/maintain/grown_tables.sql").fetch_one(&self.pool).await?.grown;
         if grown {
-            query_file!("queries/analyze.sql").execute(&self.pool.patient()).await?;
+            query_file!("queries/maintain/analyze.sql").execute(&self.pool.patient()).await?;
         }
         Ok(grown)
     }
@@ -166,19 +168,19 @@ impl Queue {
     /// Releases the sweeps whose canary has succeeded, and pauses those whose canary has failed.
     pub(crate) async fn judge_canaries(&self) -> Result<(), Error> {
         let mut outcome = Ok(());
-        for row in query_file!("queries/judged_canaries.sql").fetch_all(&self.pool).await? {
+        for row in query_file!("queries/maintain/judged_canaries.sql").fetch_all(&self.by_key).await? {
             outcome = outcome.and(self.judge_canary(row.id, row.passed).await);
         }
         outcome
     }
 
     async fn judge_canary(&self, sweep: Uuid, passed: bool) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         if passed {
-            query_file!("queries/pass_canary.sql", sweep).execute(&mut *tx).await?;
+            query_file!("queries/maintain/pass_canary.sql", sweep).execute(&mut *tx).await?;
             notify(&mut tx, READY).await?;
         } else {
-            query_file!("queries/fail_canary.sql", sweep).execute(&mut *tx).await?;
+            query_file!("queries/maintain/fail_canary.sql", sweep).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -186,17 +188,21 @@ impl Queue {
     /// Marks the sweeps that have no job left to run.
     pub(crate) async fn end_sweeps(&self) -> Result<(), Error> {
         let mut outcome = Ok(());
-        for row in query_file!("queries/finished_sweeps.sql").fetch_all(&self.pool).await? {
+        for row in query_file!("queries/maintain/finished_sweeps.sql").fetch_all(&self.by_key).await? {
             outcome = outcome.and(self.end_sweep(row.id).await);
         }
         outcome
     }
 
     async fn end_sweep(&self, sweep: Uuid) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         // Held first, looked at then: a retry that came before is seen, one that comes later opens it again.
-        query_file!("queries/lock_sweep.sql", sweep).fetch_one(&mut *tx).await?;
-        query_file!("queries/end_sweep.sql", sweep).execute(&mut *tx).await?;
+        query_file!("queries/cancel/lock_sweep.sql", sweep).fetch_one(&mut *tx).await?;
+        let ended =
+            query_file!("queries/maintain/end_sweep.sql", sweep).execute(&mut *tx).await?.rows_affected();
+        if ended > 0 {
+            query_file!("queries/maintain/fold_counts_of_sweep.sql", sweep).execute(&mut *tx).await?;
+        }
         Ok(tx.commit().await?)
     }
 
@@ -210,8 +216,9 @@ impl Queue {
             Some(last) => (last.published, last.result.sweep.uuid(), signed::<i32>(last.result.job)?),
             None => (DateTime::<Utc>::UNIX_EPOCH, Uuid::nil(), 0),
         };
-        let rows = query_file!("queries/unwritten_results.sql", published, sweep, job, i64::from(limit));
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows =
+            query_file!("queries/maintain/unwritten_results.sql", published, sweep, job, i64::from(limit));
+        let rows = rows.fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
                 let result = Place { sweep: SweepId::from_uuid(row.sweep_id), job: unsigned(row.job)? };
@@ -238,7 +245,9 @@ impl Queue {
         sweeps: &[Uuid],
         jobs: &[i32],
     ) -> Result<OneByOne<Place, Published>, Error> {
-        let rows = query_file!("queries/published_results.sql", sweeps, jobs).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/maintain/published_results.sql", sweeps, jobs)
+            .fetch_all(&self.by_key)
+            .await?;
         let results = rows.into_iter().map(|row| {
             let result = Place { sweep: SweepId::from_uuid(row.sweep_id), job: unsigned(row.job)? };
             let published = || {
@@ -313,8 +322,8 @@ impl Queue {
         let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
         let revisions: Vec<_> = written.iter().map(|result| result.revision).collect();
         let parameters: Vec<_> = written.iter().map(|result| result.parameters.clone()).collect();
-        query_file!("queries/mark_written.sql", &sweeps, &jobs, &revisions, &parameters as _)
-            .execute(&self.pool)
+        query_file!("queries/maintain/mark_written.sql", &sweeps, &jobs, &revisions, &parameters as _)
+            .execute(&self.by_key)
             .await?;
         Ok(())
     }

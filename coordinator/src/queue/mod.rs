@@ -75,7 +75,10 @@ type OneByOne<K, T> = Vec<(K, Result<T, Error>)>;
 /// The queue's connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
+    /// For statements that read or change whole sweeps, or filter.
     pool: Connections,
+    /// For statements that find every row by a key: all that run often.
+    by_key: Connections,
 }
 
 impl Queue {
@@ -84,7 +87,11 @@ impl Queue {
         let options = connections::read_url(url).map_err(Error::NoStart)?;
         let pool = Connections::new(options, lease);
         pool.prepare(&MIGRATOR).await?;
-        Ok(Self { pool })
+        Ok(Self::over(pool))
+    }
+
+    fn over(pool: Connections) -> Self {
+        Self { by_key: pool.by_key(), pool }
     }
 
     /// A session of its own that hears of what other coordinators and clients did.
@@ -117,7 +124,8 @@ impl Notifications {
                 Ok(Ok(_)) => Ok(Heard::Taken),
                 Ok(Err(error)) => Err(error.into()),
                 Err(_) => {
-                    let look = query_file!("queries/look_at_session.sql").fetch_one(&mut self.listener);
+                    let look =
+                        query_file!("queries/connections/look_at_session.sql").fetch_one(&mut self.listener);
                     match timeout(SILENCE, look).await {
                         Ok(Ok(_)) => continue,
                         Ok(Err(error)) => Err(error.into()),
@@ -130,7 +138,7 @@ impl Notifications {
 }
 
 async fn notify(connection: &mut Connection, channel: &str) -> Result<(), Error> {
-    query_file!("queries/notify.sql", channel, "").fetch_all(connection).await?;
+    query_file!("queries/connections/notify.sql", channel, "").fetch_all(connection).await?;
     Ok(())
 }
 

@@ -31,7 +31,7 @@ impl Queue {
         ascending: bool,
         limit: u32,
     ) -> Result<Vec<JobRow>, Error> {
-        let rows = query_file!("queries/rank_jobs.sql", sweep.uuid(), by, ascending, i64::from(limit))
+        let rows = query_file!("queries/rank/rank_jobs.sql", sweep.uuid(), by, ascending, i64::from(limit))
             .fetch_all(&self.pool.patient())
             .await?;
         let best = rows.into_iter().map(|row| unsigned(row.number)).collect::<Result<Vec<u32>, _>>()?;
@@ -47,9 +47,10 @@ impl Queue {
         limit: u32,
     ) -> Result<Vec<Reported>, Error> {
         let after = after.map_or(Ok(-1), signed::<i32>)?;
-        let rows = query_file!("queries/reported_metrics.sql", sweep.uuid(), after, metric, i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            query_file!("queries/rank/reported_metrics.sql", sweep.uuid(), after, metric, i64::from(limit))
+                .fetch_all(&self.pool)
+                .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Reported {
@@ -65,8 +66,9 @@ impl Queue {
     pub(crate) async fn jobs_by_number(&self, sweep: SweepId, numbers: &[u32]) -> Result<Vec<JobRow>, Error> {
         let wanted = numbers.iter().map(|number| signed::<i32>(*number));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
-        let rows =
-            query_file!("queries/jobs_by_number.sql", sweep.uuid(), &wanted).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/rank/jobs_by_number.sql", sweep.uuid(), &wanted)
+            .fetch_all(&self.by_key)
+            .await?;
         let rows: Result<Vec<JobRow>, Error> = rows.into_iter().map(|row| job_row!(row)).collect();
         let mut rows: HashMap<_, _> = rows?.into_iter().map(|row| (row.number, row)).collect();
         Ok(numbers.iter().filter_map(|number| rows.remove(number)).collect())
@@ -74,8 +76,9 @@ impl Queue {
 
     /// The metrics that a sweep's jobs reported.
     pub(crate) async fn metric_names(&self, sweep: SweepId) -> Result<Vec<String>, Error> {
-        let rows =
-            query_file!("queries/metric_names.sql", sweep.uuid()).fetch_all(&self.pool.patient()).await?;
+        let rows = query_file!("queries/rank/metric_names.sql", sweep.uuid())
+            .fetch_all(&self.pool.patient())
+            .await?;
         Ok(rows.into_iter().map(|row| row.name).collect())
     }
 }

@@ -50,7 +50,7 @@ impl Queue {
     /// Writes down what agents report, all in one transaction. The answers are in the order of the reports; when this
     /// returns, it is committed.
     pub(crate) async fn record(&self, reports: &[Report]) -> Result<Vec<Recorded>, Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         let current = hold_sessions(&mut tx, reports).await?;
         let is_current = |report: &Report| current.get(&report.agent) == Some(&report.session);
         let mut batch = Batch::default();
@@ -84,7 +84,7 @@ async fn hold_sessions(tx: &mut Connection, reports: &[Report]) -> Result<HashMa
     let agents: Vec<_> = sessions.keys().copied().collect();
     let numbers = sessions.values().map(|number| signed::<i64>(*number));
     let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
-    let held = query_file!("queries/hold_sessions.sql", &agents, &numbers).fetch_all(tx).await?;
+    let held = query_file!("queries/record/hold_sessions.sql", &agents, &numbers).fetch_all(tx).await?;
     let held = held.into_iter().filter_map(|row| Some((row.id, *sessions.get(&row.id)?)));
     Ok(held.map(|(agent, session)| (AgentId::from_uuid(agent), session)).collect())
 }
@@ -142,7 +142,7 @@ impl Batch {
         let states: Vec<_> = self.advances.values().map(|advance| Pg(advance.state)).collect();
         let images: Vec<_> = self.advances.values().map(|advance| advance.image_id.clone()).collect();
         let agents: Vec<_> = self.advances.values().map(|advance| advance.agent.uuid()).collect();
-        query_file!("queries/advance_attempts.sql", &ids, &states as _, &images as _, &agents)
+        query_file!("queries/record/advance_attempts.sql", &ids, &states as _, &images as _, &agents)
             .execute(tx)
             .await?;
         Ok(())

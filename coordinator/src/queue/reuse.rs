@@ -141,7 +141,7 @@ pub(crate) struct TwinRow {
 impl Queue {
     /// The sweeps that wait until it is known whose results they can take, oldest first.
     pub(crate) async fn pending_reuse(&self) -> Result<Vec<Pending>, Error> {
-        let rows = query_file!("queries/pending_reuse.sql", PENDING).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/reuse/pending_reuse.sql", PENDING).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Pending {
@@ -167,22 +167,22 @@ impl Queue {
         image: &str,
     ) -> Result<Option<String>, Error> {
         let session = signed::<i64>(session)?;
-        let pinned = query_file!("queries/pin_sweep.sql", sweep.uuid(), agent.uuid(), session, image)
-            .fetch_optional(&self.pool)
+        let pinned = query_file!("queries/reuse/pin_sweep.sql", sweep.uuid(), agent.uuid(), session, image)
+            .fetch_optional(&self.by_key)
             .await?;
         Ok(pinned.map(|row| row.image_pin))
     }
 
     /// Says what a pending sweep waits for.
     pub(crate) async fn note_reuse(&self, sweep: SweepId, note: &str) -> Result<(), Error> {
-        query_file!("queries/note_reuse.sql", sweep.uuid(), note).execute(&self.pool).await?;
+        query_file!("queries/reuse/note_reuse.sql", sweep.uuid(), note).execute(&self.by_key).await?;
         Ok(())
     }
 
     /// Lets all jobs of a pending sweep run, since it can't be known whose results it could take.
     pub(crate) async fn decline_reuse(&self, sweep: SweepId, why: &str) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
-        query_file!("queries/decline_reuse.sql", sweep.uuid(), why).execute(&mut *tx).await?;
+        let mut tx = self.by_key.begin().await?;
+        query_file!("queries/reuse/decline_reuse.sql", sweep.uuid(), why).execute(&mut *tx).await?;
         notify(&mut tx, READY).await?;
         tx.commit().await?;
         Ok(())
@@ -197,11 +197,11 @@ impl Queue {
         volumes: &Fingerprints,
         identity: i64,
     ) -> Result<Option<Settling>, Error> {
-        query_file!("queries/pin_alike.sql", sweep.uuid()).execute(&self.pool).await?;
-        let mut tx = self.pool.patient().begin().await?;
-        query_file!("queries/lock_identity.sql", identity).fetch_one(&mut *tx).await?;
-        query_file!("queries/share_attachments.sql").fetch_one(&mut *tx).await?;
-        let held = query_file!("queries/hold_pending.sql", sweep.uuid(), known_image);
+        query_file!("queries/reuse/pin_alike.sql", sweep.uuid()).execute(&self.by_key).await?;
+        let mut tx = self.by_key.patient().begin().await?;
+        query_file!("queries/reuse/lock_identity.sql", identity).fetch_one(&mut *tx).await?;
+        query_file!("queries/reuse/share_attachments.sql").fetch_one(&mut *tx).await?;
+        let held = query_file!("queries/reuse/hold_pending.sql", sweep.uuid(), known_image);
         let held = held.fetch_optional(&mut *tx).await?;
         let volumes = (!volumes.is_empty()).then(|| json!(volumes));
         Ok(held.map(|_| Settling { tx, sweep, volumes }))
@@ -211,26 +211,26 @@ impl Queue {
     /// of them, and where one has failed, was cancelled or will not start, another takes its place. Nothing if another
     /// coordinator is at it.
     pub(crate) async fn follow(&self) -> Result<Followed, Error> {
-        let leaders = query_file!("queries/ended_leaders.sql", LEADERS).fetch_all(&self.pool).await?;
+        let leaders = query_file!("queries/reuse/ended_leaders.sql", LEADERS).fetch_all(&self.by_key).await?;
         if leaders.is_empty() {
             return Ok(Followed::default());
         }
         let sweeps: Vec<_> = leaders.iter().map(|row| row.sweep_id).collect();
         let jobs: Vec<_> = leaders.iter().map(|row| row.job).collect();
-        let mut tx = self.pool.patient().begin().await?;
-        let lock = query_file!("queries/lead_attachments.sql").fetch_one(&mut *tx).await?;
+        let mut tx = self.by_key.patient().begin().await?;
+        let lock = query_file!("queries/reuse/lead_attachments.sql").fetch_one(&mut *tx).await?;
         if !lock.locked {
             tx.rollback().await?;
             return Ok(Followed::default());
         }
-        query_file!("queries/hold_attached.sql", &sweeps, &jobs).fetch_all(&mut *tx).await?;
-        let due = query_file!("queries/due_followers.sql", &sweeps, &jobs).fetch_all(&mut *tx).await?;
+        query_file!("queries/reuse/hold_attached.sql", &sweeps, &jobs).fetch_all(&mut *tx).await?;
+        let due = query_file!("queries/reuse/due_followers.sql", &sweeps, &jobs).fetch_all(&mut *tx).await?;
         let mut takes = Takes::default();
         for row in due {
             takes.push((row.sweep_id, row.number), (row.leader_sweep, row.leader_job));
         }
         let taken = takes.write(&mut tx).await?;
-        let promoted = query_file!("queries/promote.sql", &sweeps, &jobs).fetch_one(&mut *tx).await?;
+        let promoted = query_file!("queries/reuse/promote.sql", &sweeps, &jobs).fetch_one(&mut *tx).await?;
         let promoted = unsigned(promoted.promoted)?;
         if promoted > 0 {
             notify(&mut tx, READY).await?;
@@ -241,9 +241,11 @@ impl Queue {
 
     /// What a sweep has of identical jobs; none if nobody asked for it.
     pub(crate) async fn reused(&self, sweep: SweepId) -> Result<Option<Reused>, Error> {
-        let row = query_file!("queries/reuse_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row =
+            query_file!("queries/reuse/reuse_of_sweep.sql", sweep.uuid()).fetch_one(&self.by_key).await?;
         let Some(Pg(state)) = row.reuse else { return Ok(None) };
-        let sources = query_file!("queries/sources_of_sweep.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        let sources =
+            query_file!("queries/reuse/sources_of_sweep.sql", sweep.uuid()).fetch_all(&self.by_key).await?;
         let sources = sources.into_iter().map(|row| {
             Ok(ReusedFrom {
                 sweep: SweepId::from_uuid(row.id),
@@ -265,8 +267,9 @@ impl Queue {
     /// Of these jobs of a sweep, those that have another's result or wait for one.
     pub(crate) async fn twins(&self, sweep: SweepId, jobs: &[u32]) -> Result<HashMap<u32, TwinRow>, Error> {
         let jobs = jobs.iter().map(|job| signed::<i32>(*job)).collect::<Result<Vec<_>, _>>()?;
-        let rows =
-            query_file!("queries/twins_of_jobs.sql", sweep.uuid(), &jobs).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/reuse/twins_of_jobs.sql", sweep.uuid(), &jobs)
+            .fetch_all(&self.by_key)
+            .await?;
         rows.into_iter()
             .map(|row| {
                 let twin = TwinRow {
@@ -284,8 +287,9 @@ impl Queue {
 impl Settling {
     /// Sweeps that may have identical jobs, oldest first; its own is the last.
     pub(crate) async fn sources(&mut self) -> Result<Vec<Source>, Error> {
-        let rows =
-            query_file!("queries/sources_of_reuse.sql", self.sweep.uuid()).fetch_all(&mut *self.tx).await?;
+        let rows = query_file!("queries/reuse/sources_of_reuse.sql", self.sweep.uuid())
+            .fetch_all(&mut *self.tx)
+            .await?;
         let sources = rows.into_iter().map(|row| Source {
             sweep: SweepId::from_uuid(row.id),
             goes_on: row.goes_on,
@@ -298,7 +302,7 @@ impl Settling {
     /// A page of its jobs that have still to run, after number `after`; an empty one is the end.
     pub(crate) async fn jobs(&mut self, after: Option<u32>) -> Result<Vec<(u32, Written)>, Error> {
         let after = after.map_or(Ok(-1), signed::<i32>)?;
-        let rows = query_file!("queries/jobs_to_match.sql", self.sweep.uuid(), after, PAGE)
+        let rows = query_file!("queries/reuse/jobs_to_match.sql", self.sweep.uuid(), after, PAGE)
             .fetch_all(&mut *self.tx)
             .await?;
         rows.into_iter()
@@ -325,7 +329,7 @@ impl Settling {
         let points = points.map(|points| points.iter().map(|point| signed(*point)).collect());
         let points: Option<Vec<i64>> = points.transpose()?;
         let rows = query_file!(
-            "queries/jobs_to_reuse.sql",
+            "queries/reuse/jobs_to_reuse.sql",
             source.sweep.uuid(),
             after,
             PAGE,
@@ -379,7 +383,7 @@ impl Settling {
                 sweeps.push(leader.sweep.uuid());
                 leaders.push(signed::<i32>(leader.job)?);
             }
-            query_file!("queries/attach_jobs.sql", self.sweep.uuid(), &jobs, &sweeps, &leaders)
+            query_file!("queries/reuse/attach_jobs.sql", self.sweep.uuid(), &jobs, &sweeps, &leaders)
                 .execute(&mut *self.tx)
                 .await?;
         }
@@ -389,7 +393,7 @@ impl Settling {
     /// Commits it: from now on the sweep's other jobs start.
     pub(crate) async fn finish(mut self, differing: u32) -> Result<(), Error> {
         let differing = signed::<i32>(differing)?;
-        query_file!("queries/settle_reuse.sql", self.sweep.uuid(), differing, self.volumes)
+        query_file!("queries/reuse/settle_reuse.sql", self.sweep.uuid(), differing, self.volumes)
             .execute(&mut *self.tx)
             .await?;
         notify(&mut self.tx, READY).await?;
@@ -420,7 +424,7 @@ impl Takes {
         for from in (0..self.jobs.len()).step_by(BATCH) {
             let batch = from..self.jobs.len().min(from + BATCH);
             let row = query_file!(
-                "queries/take_results.sql",
+                "queries/reuse/take_results.sql",
                 &self.sweeps[batch.clone()],
                 &self.jobs[batch.clone()],
                 &self.from_sweeps[batch.clone()],

@@ -85,7 +85,7 @@ impl Queue {
     pub(crate) async fn say_hello(&self, greeting: &Greeting, silence: Duration) -> Result<Opened, Error> {
         let silence = interval(silence)?;
         let opened = query_file!(
-            "queries/say_hello.sql",
+            "queries/session/say_hello.sql",
             greeting.agent.uuid(),
             greeting.name,
             signed::<i64>(greeting.session)?,
@@ -105,14 +105,14 @@ impl Queue {
             silence,
             TAKEOVERS,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.by_key)
         .await?;
         if let Some(opened) = opened {
             return Ok(Opened { took_over: opened.took_over });
         }
         let (id, place) = (greeting.agent.uuid(), &greeting.place);
-        let contested = query_file!("queries/contest_agent.sql", id, place, silence, TAKEOVERS);
-        match contested.fetch_optional(&self.pool).await? {
+        let contested = query_file!("queries/session/contest_agent.sql", id, place, silence, TAKEOVERS);
+        match contested.fetch_optional(&self.by_key).await? {
             Some(holder) => {
                 Err(Error::Contested { agent: greeting.agent, name: holder.name, place: holder.place })
             }
@@ -123,17 +123,21 @@ impl Queue {
     /// Notes that a session's stream has ended.
     pub(crate) async fn disconnected(&self, agent: AgentId, session: u64) -> Result<(), Error> {
         let session = signed::<i64>(session)?;
-        query_file!("queries/disconnect_agent.sql", agent.uuid(), session).execute(&self.pool).await?;
+        query_file!("queries/session/disconnect_agent.sql", agent.uuid(), session)
+            .execute(&self.by_key)
+            .await?;
         Ok(())
     }
 
     /// Compares the attempts that an agent says it holds with those it was leased.
     pub(crate) async fn holding(&self, agent: AgentId, named: &[AttemptId]) -> Result<Holding, Error> {
         let ids: Vec<_> = named.iter().map(|attempt| attempt.uuid()).collect();
-        let known =
-            query_file!("queries/known_attempts.sql", &ids, agent.uuid()).fetch_all(&self.pool).await?;
-        let live =
-            query_file!("queries/live_attempts_of_agent.sql", agent.uuid()).fetch_all(&self.pool).await?;
+        let known = query_file!("queries/session/known_attempts.sql", &ids, agent.uuid())
+            .fetch_all(&self.by_key)
+            .await?;
+        let live = query_file!("queries/session/live_attempts_of_agent.sql", agent.uuid())
+            .fetch_all(&self.by_key)
+            .await?;
         let named: HashSet<_> = named.iter().copied().collect();
         Ok(Holding {
             known: known.into_iter().map(|row| (AttemptId::from_uuid(row.id), row.state.0)).collect(),
@@ -153,10 +157,10 @@ impl Queue {
         pulse: &Pulse,
         term: Duration,
     ) -> Result<Beat, Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         let session = signed::<i64>(session)?;
         let seen = query_file!(
-            "queries/heartbeat.sql",
+            "queries/session/heartbeat.sql",
             agent.uuid(),
             session,
             pulse.unhealthy,
@@ -169,8 +173,9 @@ impl Queue {
         .ok_or(Error::Superseded(agent))?;
         let ids: Vec<_> = pulse.attempts.iter().map(|id| id.uuid()).collect();
         let term = interval(term)?;
-        let renewed =
-            query_file!("queries/renew_leases.sql", &ids, agent.uuid(), term).fetch_all(&mut *tx).await?;
+        let renewed = query_file!("queries/session/renew_leases.sql", &ids, agent.uuid(), term)
+            .fetch_all(&mut *tx)
+            .await?;
         note_progress(&mut tx, agent, &pulse.notes).await?;
         tx.commit().await?;
         let renewed: HashSet<_> = renewed.iter().map(|row| row.id).collect();
@@ -188,8 +193,8 @@ impl Queue {
         attempt: AttemptId,
     ) -> Result<(AttemptPlace, AttemptState, Encoding), Error> {
         let session = signed::<i64>(session)?;
-        let row = query_file!("queries/attempt_place.sql", attempt.uuid(), agent.uuid(), session)
-            .fetch_optional(&self.pool)
+        let row = query_file!("queries/session/attempt_place.sql", attempt.uuid(), agent.uuid(), session)
+            .fetch_optional(&self.by_key)
             .await?
             .ok_or(Error::NoAttempt(attempt))?;
         let place = AttemptPlace {
@@ -204,8 +209,8 @@ impl Queue {
 
     /// Notes how a live attempt's outputs are stored.
     pub(crate) async fn note_encoding(&self, attempt: AttemptId, encoding: Encoding) -> Result<(), Error> {
-        query_file!("queries/note_encoding.sql", attempt.uuid(), Pg(encoding) as _)
-            .execute(&self.pool)
+        query_file!("queries/session/note_encoding.sql", attempt.uuid(), Pg(encoding) as _)
+            .execute(&self.by_key)
             .await?;
         Ok(())
     }
@@ -220,29 +225,31 @@ impl Queue {
     ) -> Result<String, Error> {
         let (id, agent, session) = (attempt.uuid(), agent.uuid(), signed::<i64>(session)?);
         let pin = async || {
-            let row =
-                query_file!("queries/pin_of_attempt.sql", id, agent, session).fetch_optional(&self.pool);
+            let row = query_file!("queries/session/pin_of_attempt.sql", id, agent, session)
+                .fetch_optional(&self.by_key);
             Ok::<_, Error>(row.await?.ok_or(Error::NoAttempt(attempt))?.image_pin)
         };
         // A sweep's first attempts all ask at once, and wait for each other where they write.
         if let Some(pin) = pin().await? {
             return Ok(pin);
         }
-        query_file!("queries/pin_image.sql", id, agent, session, image).execute(&self.pool).await?;
+        query_file!("queries/session/pin_image.sql", id, agent, session, image).execute(&self.by_key).await?;
         pin().await?.ok_or(Error::NoAttempt(attempt))
     }
 
     /// Takes an agent out of service, or back: no job is leased to it from then on.
     pub(crate) async fn drain(&self, agent: AgentId, drain: bool) -> Result<(), Error> {
-        let drained =
-            query_file!("queries/drain_agent.sql", agent.uuid(), drain).fetch_optional(&self.pool).await?;
+        let drained = query_file!("queries/session/drain_agent.sql", agent.uuid(), drain)
+            .fetch_optional(&self.by_key)
+            .await?;
         drained.map(drop).ok_or_else(|| Error::NoAgent(format!("there is no agent {agent}")))
     }
 
     /// Says what an attempt waits for, for people.
     pub(crate) async fn note(&self, agent: AgentId, attempt: AttemptId, note: &str) -> Result<(), Error> {
-        let mut connection = self.pool.acquire().await?;
-        note_progress(&mut connection, agent, &[(attempt, note.to_owned())]).await
+        let mut tx = self.by_key.begin().await?;
+        note_progress(&mut tx, agent, &[(attempt, note.to_owned())]).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Of these attempts of an agent, those that are not live any more.
@@ -267,6 +274,6 @@ async fn note_progress(
     }
     let ids: Vec<_> = notes.iter().map(|(id, _)| id.uuid()).collect();
     let texts: Vec<_> = notes.iter().map(|(_, text)| text.clone()).collect();
-    query_file!("queries/note_progress.sql", agent.uuid(), &ids, &texts).execute(connection).await?;
+    query_file!("queries/session/note_progress.sql", agent.uuid(), &ids, &texts).execute(connection).await?;
     Ok(())
 }

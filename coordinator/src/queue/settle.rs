@@ -122,7 +122,7 @@ impl Queue {
         if settlements.is_empty() {
             return Ok(Vec::new());
         }
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.by_key.begin().await?;
         let settled = settle_in(&mut tx, settlements).await?;
         tx.commit().await?;
         Ok(settled)
@@ -213,8 +213,8 @@ pub(super) async fn settle_in(
 
 async fn lock(tx: &mut Connection, settlements: &[Settlement]) -> Result<HashMap<AttemptId, Locked>, Error> {
     let ids: Vec<_> = settlements.iter().map(|s| s.attempt.uuid()).collect();
-    query_file!("queries/hold_sweeps.sql", &ids).fetch_all(&mut *tx).await?;
-    let rows = query_file!("queries/lock_attempts.sql", &ids).fetch_all(tx).await?;
+    query_file!("queries/settle/hold_sweeps.sql", &ids).fetch_all(&mut *tx).await?;
+    let rows = query_file!("queries/settle/lock_attempts.sql", &ids).fetch_all(tx).await?;
     rows.into_iter()
         .map(|row| {
             let attempt = AttemptId::from_uuid(row.id);
@@ -298,7 +298,7 @@ impl AttemptEnds {
 
     async fn write(&self, tx: &mut Connection) -> Result<(), Error> {
         let ended = query_file!(
-            "queries/end_attempts.sql",
+            "queries/settle/end_attempts.sql",
             &self.ids,
             &self.states as _,
             &self.reasons.kinds as _,
@@ -362,7 +362,7 @@ impl JobEnds {
 
     async fn write(&self, tx: &mut Connection) -> Result<(), Error> {
         let ended = query_file!(
-            "queries/end_jobs.sql",
+            "queries/settle/end_jobs.sql",
             &self.sweeps,
             &self.numbers,
             &self.expected as _,
@@ -415,7 +415,7 @@ async fn publish(tx: &mut Connection, published: &[(&Locked, &Publication)]) -> 
         attempts.push(row.attempt.uuid());
         files.push(row.sweep.uuid(), row.job, &publication.files)?;
     }
-    query_file!("queries/insert_results.sql", &sweeps, &jobs, &attempts).execute(&mut *tx).await?;
+    query_file!("queries/settle/insert_results.sql", &sweeps, &jobs, &attempts).execute(&mut *tx).await?;
     files.write(tx).await
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct KnownStore {
 impl Queue {
     /// The store that the results are in; none before the first coordinator has said so.
     pub(crate) async fn known_store(&self) -> Result<Option<KnownStore>, Error> {
-        let row = query_file!("queries/known_store.sql").fetch_optional(&self.pool).await?;
+        let row = query_file!("queries/store/known_store.sql").fetch_optional(&self.pool).await?;
         row.map(|row| {
             Ok(KnownStore {
                 queue: row.queue_id,
@@ -38,7 +38,7 @@ impl Queue {
 
     /// Notes the store of a queue that has none yet.
     pub(crate) async fn bind_store(&self, store: Uuid, location: &str) -> Result<(), Error> {
-        query_file!("queries/bind_store.sql", store, location).execute(&self.pool).await?;
+        query_file!("queries/store/bind_store.sql", store, location).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -50,13 +50,13 @@ impl Queue {
         generation: u64,
     ) -> Result<(), Error> {
         let generation = signed::<i64>(generation)?;
-        query_file!("queries/adopt_store.sql", store, location, generation).execute(&self.pool).await?;
+        query_file!("queries/store/adopt_store.sql", store, location, generation).execute(&self.pool).await?;
         Ok(())
     }
 
     /// Begins the next generation; none if the results are in another store by now.
     pub(crate) async fn raise_generation(&self, store: Uuid, location: &str) -> Result<Option<u64>, Error> {
-        let row = query_file!("queries/raise_generation.sql", store, location);
+        let row = query_file!("queries/store/raise_generation.sql", store, location);
         let row = row.fetch_optional(&self.pool).await?;
         row.map(|row| unsigned(row.generation)).transpose()
     }
@@ -64,7 +64,7 @@ impl Queue {
     /// Notes that the store has a generation.
     pub(crate) async fn confirm_generation(&self, store: Uuid, generation: u64) -> Result<(), Error> {
         let generation = signed::<i64>(generation)?;
-        query_file!("queries/confirm_generation.sql", store, generation).execute(&self.pool).await?;
+        query_file!("queries/store/confirm_generation.sql", store, generation).execute(&self.pool).await?;
         Ok(())
     }
 }

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use bt_model::hex::hex;
 use bt_model::id::SweepId;
 use bt_model::manifest::Policy;
 use bt_model::resources::Resources;
+use bt_model::state::ReuseState;
+use serde::Serialize;
+use serde_json::json;
 use sqlx::query_file;
+use uuid::Uuid;
 
 use super::connections::{Connection, Transaction};
 use super::describe::{Description, describe};
-use super::row::{Pg, signed, unsigned};
+use super::row::{Named, signed, unsigned};
 use super::{Error, Queue, READY, notify};
 
 /// Jobs that one statement inserts; bounds the memory of a submit.
@@ -106,7 +111,7 @@ impl Queue {
 
     /// What an earlier submit with this key queued, if it was the same one.
     pub(crate) async fn submitted_before(&self, key: &str, fingerprint: &[u8]) -> Result<Submitted, Error> {
-        let row = query_file!("queries/sweep_by_key.sql", key).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/submit/sweep_by_key.sql", key).fetch_one(&self.by_key).await?;
         if row.fingerprint != fingerprint {
             return Err(Error::KeyReused(key.to_owned()));
         }
@@ -122,7 +127,7 @@ impl Queue {
 impl OpenSubmit {
     /// Adds jobs whose parameters are JSON objects.
     pub(crate) async fn add_written(&mut self, parameters: &[String]) -> Result<(), Error> {
-        query_file!("queries/insert_jobs.sql", self.id.uuid(), self.jobs, parameters)
+        query_file!("queries/submit/insert_jobs.sql", self.id.uuid(), self.jobs, parameters)
             .execute(&mut *self.tx)
             .await?;
         self.jobs += signed::<i32>(parameters.len() as u64)?;
@@ -131,7 +136,7 @@ impl OpenSubmit {
 
     async fn add_points(&mut self, points: Vec<u64>) -> Result<(), Error> {
         let points = points.into_iter().map(signed::<i64>).collect::<Result<Vec<_>, _>>()?;
-        query_file!("queries/insert_points.sql", self.id.uuid(), self.jobs, &points)
+        query_file!("queries/submit/insert_points.sql", self.id.uuid(), self.jobs, &points)
             .execute(&mut *self.tx)
             .await?;
         self.jobs += signed::<i32>(points.len() as u64)?;
@@ -142,7 +147,7 @@ impl OpenSubmit {
         let all = signed::<i32>(jobs)?;
         while self.jobs < all {
             let to = all.min(self.jobs.saturating_add(WHOLE_BATCH));
-            query_file!("queries/insert_all_points.sql", self.id.uuid(), self.jobs, to)
+            query_file!("queries/submit/insert_all_points.sql", self.id.uuid(), self.jobs, to)
                 .execute(&mut *self.tx)
                 .await?;
             self.jobs = to;
@@ -153,52 +158,93 @@ impl OpenSubmit {
     /// Commits it.
     pub(crate) async fn finish(mut self, fingerprint: &[u8]) -> Result<Submitted, Error> {
         let Self { tx, id, jobs, .. } = &mut self;
-        query_file!("queries/size_sweep.sql", id.uuid(), *jobs, fingerprint).execute(&mut **tx).await?;
-        query_file!("queries/insert_counts.sql", id.uuid(), *jobs).execute(&mut **tx).await?;
+        query_file!("queries/submit/size_sweep.sql", id.uuid(), *jobs, fingerprint)
+            .execute(&mut **tx)
+            .await?;
+        query_file!("queries/submit/insert_counts.sql", id.uuid(), *jobs).execute(&mut **tx).await?;
         notify(tx, READY).await?;
         self.tx.commit().await?;
         Ok(Submitted { id: self.id, name: self.name, jobs: unsigned(self.jobs)?, existed: false })
     }
 }
 
+/// The columns of a sweep that is submitted, by their names.
+#[derive(Serialize)]
+struct SweepColumns<'s> {
+    id: Uuid,
+    name: &'s str,
+    owner: &'s str,
+    idempotency_key: &'s str,
+    fingerprint: String,
+    jobs: i32,
+    priority: i32,
+    cpu_millis: i64,
+    memory_bytes: Option<i64>,
+    gpus: i32,
+    disk_bytes: i64,
+    labels: &'s BTreeMap<String, String>,
+    volumes: &'s BTreeMap<String, bool>,
+    image: &'s str,
+    retries: i32,
+    oom_retries: i32,
+    loss_retries: i32,
+    preemption_retries: i32,
+    retry_on: Vec<&'static str>,
+    max_parallel: Option<i32>,
+    limits: &'s BTreeMap<String, u32>,
+    canary: i32,
+    keep_seconds: Option<i64>,
+    recipe: String,
+    reuse: Option<&'static str>,
+}
+
+impl<'s> SweepColumns<'s> {
+    fn of(id: SweepId, sweep: &'s Submission) -> Result<Self, Error> {
+        let policy = &sweep.policy;
+        Ok(Self {
+            id: id.uuid(),
+            name: &sweep.name,
+            owner: &sweep.owner,
+            idempotency_key: &sweep.idempotency_key,
+            fingerprint: bytea(&sweep.fingerprint),
+            jobs: signed(sweep.jobs)?,
+            priority: sweep.priority,
+            cpu_millis: signed(sweep.needs.cpu_millis)?,
+            memory_bytes: Some(signed(sweep.needs.memory_bytes)?).filter(|bytes| *bytes > 0),
+            gpus: signed(sweep.needs.gpus)?,
+            disk_bytes: signed(sweep.needs.disk_bytes)?,
+            labels: &sweep.labels,
+            volumes: &sweep.volumes,
+            image: &sweep.image,
+            retries: signed(policy.failure_retries())?,
+            oom_retries: signed(policy.oom_retries())?,
+            loss_retries: signed(policy.loss_limit())?,
+            preemption_retries: signed(policy.preemption_limit())?,
+            retry_on: policy.retried().into_iter().map(Named::label).collect(),
+            max_parallel: policy.max_parallel.map(signed).transpose()?,
+            limits: &policy.limits,
+            canary: signed(policy.canary.unwrap_or(0))?,
+            keep_seconds: policy.kept_for().map(|time| signed(time.as_secs())).transpose()?,
+            recipe: bytea(&sweep.recipe),
+            reuse: sweep.reuse.then(|| ReuseState::Pending.label()),
+        })
+    }
+}
+
+/// Bytes as Postgres reads them from a text.
+fn bytea(bytes: &[u8]) -> String {
+    format!("\\x{}", hex(bytes))
+}
+
 /// Inserts the sweep's row, unless one with its key is there.
 async fn insert_sweep(tx: &mut Connection, sweep: &Submission) -> Result<Option<SweepId>, Error> {
     let id = SweepId::random();
-    let policy = &sweep.policy;
-    let retried: Vec<_> = policy.retried().into_iter().map(Pg).collect();
-    let inserted = query_file!(
-        "queries/insert_sweep.sql",
-        id.uuid(),
-        sweep.name,
-        sweep.owner,
-        sweep.idempotency_key,
-        sweep.fingerprint.as_slice(),
-        sweep.manifest,
-        signed::<i32>(sweep.jobs)?,
-        sweep.priority,
-        signed::<i32>(policy.failure_retries())?,
-        signed::<i64>(sweep.needs.cpu_millis)?,
-        Some(signed::<i64>(sweep.needs.memory_bytes)?).filter(|bytes| *bytes > 0),
-        signed::<i32>(sweep.needs.gpus)?,
-        serde_json::json!(sweep.labels),
-        serde_json::json!(sweep.volumes),
-        sweep.image,
-        signed::<i32>(policy.oom_retries())?,
-        signed::<i32>(policy.loss_limit())?,
-        signed::<i32>(policy.preemption_limit())?,
-        &retried as _,
-        policy.max_parallel.map(signed::<i32>).transpose()?,
-        serde_json::json!(policy.limits),
-        signed::<i32>(policy.canary.unwrap_or(0))?,
-        signed::<i64>(sweep.needs.disk_bytes)?,
-        policy.kept_for().map(|time| signed::<i64>(time.as_secs())).transpose()?,
-        sweep.recipe.as_slice(),
-        sweep.reuse,
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    let columns = json!(SweepColumns::of(id, sweep)?);
+    let inserted = query_file!("queries/submit/insert_sweep.sql", columns, sweep.manifest)
+        .fetch_optional(&mut *tx)
+        .await?;
     if let (Some(_), Some(pin)) = (&inserted, &sweep.image_pin) {
-        query_file!("queries/pin_new_sweep.sql", id.uuid(), pin).execute(&mut *tx).await?;
+        query_file!("queries/submit/pin_new_sweep.sql", id.uuid(), pin).execute(&mut *tx).await?;
     }
     let Description { tags, note } = &sweep.description;
     if inserted.is_some() && (!tags.is_empty() || !note.is_empty()) {

@@ -17,7 +17,9 @@ use super::settle::Settled;
 use super::*;
 
 mod order;
+mod plans;
 mod sessions;
+mod upgrades;
 
 const TERM: Duration = Duration::from_secs(60);
 const SIZE: Resources =
@@ -65,7 +67,7 @@ fn pulse(attempts: &[AttemptId]) -> Pulse {
 
 /// The queue with the sessions that a coordinator has.
 fn queue(pool: &PgPool) -> Queue {
-    Queue { pool: Connections::new(pool.connect_options().as_ref().clone(), TERM) }
+    Queue::over(Connections::new(pool.connect_options().as_ref().clone(), TERM))
 }
 
 /// A queue with one sweep and one agent in session 1.

@@ -34,7 +34,7 @@ impl Queue {
             None => (-1, 0),
         };
         let rows = query_file!(
-            "queries/unpublished_attempts.sql",
+            "queries/unpublished/unpublished_attempts.sql",
             sweep.uuid(),
             after_job,
             after_number,
@@ -42,7 +42,7 @@ impl Queue {
             signed::<i32>(number.unwrap_or(0))?,
             i64::from(limit),
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.by_key)
         .await?;
         let attempts = rows.into_iter().map(|found| {
             Ok(UnpublishedRow {

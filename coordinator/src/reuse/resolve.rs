@@ -9,6 +9,7 @@ use bt_proto::v1::{self, coordinator_message};
 use tokio::time::Instant;
 
 use super::{Error, Reuse};
+use crate::bell::Event;
 use crate::queue::Pending;
 use crate::scheduling::misfit;
 
@@ -73,7 +74,7 @@ impl Reuse {
             let ask = v1::ResolveImage {
                 sweep: pending.sweep.to_string(),
                 image: pending.image.clone(),
-                platform: sandbox.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
+                platform: sandbox.platform.as_ref().map(ToString::to_string),
                 pull: sandbox.pull().name().to_owned(),
             };
             self.sessions.send(agent, coordinator_message::Kind::ResolveImage(ask));
@@ -91,6 +92,6 @@ impl Reuse {
         if let Some(ask) = lock(&self.asked).get_mut(&sweep).and_then(|asked| asked.get_mut(&agent)) {
             ask.failed = failed;
         }
-        self.wake();
+        self.bell.ring(Event::ImageAnswered);
     }
 }

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use bt_model::parameters::Parameters;
 
 use super::{Error, Reuse};
+use crate::bell::Event;
 use crate::manifests;
 use crate::queue::{Fingerprints, Pending, Place, Settling, Twin};
 
@@ -78,7 +79,7 @@ impl Reuse {
             "sweep {} has taken results of identical jobs, and waits for others", pending.name
         );
         if taken > 0 {
-            self.publisher.wake();
+            self.bell.ring(Event::ResultsReused);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use bt_model::encoding::Encoding;
+use bt_proto::convert::present;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, upload_header, upload_request};
 use bytes::{Buf, Bytes};
@@ -55,7 +56,7 @@ pub(super) async fn ask(
     let message = v1::UploadRequest { kind: Some(upload_request::Kind::Header(header)) };
     let mut client = AgentsClient::new(connection.channel);
     let reply = client.upload(tokio_stream::once(message)).await?.into_inner();
-    Ok(UploadPlace { there: reply.size, place: reply.place })
+    Ok(UploadPlace { there: reply.size, place: reply.place.unwrap_or_default() })
 }
 
 /// One try.
@@ -72,7 +73,7 @@ pub(super) async fn send(
         info!(attempt.id = %held.id(), "{what} goes on after {there} bytes");
     }
     let connection = line.link.connection().await;
-    let expected = file.metadata().map_or(0, |file| file.len());
+    let expected = present(file.metadata().ok().map(|file| file.len()));
     let header =
         v1::UploadHeader { offset: there, expected, ..header(line, held, &connection, what, encoding) };
     let (messages, receiver) = mpsc::channel(MESSAGES);
@@ -94,7 +95,7 @@ pub(super) async fn send(
         return Err(Trouble::Again(format!("{what} arrived as something else than was sent")));
     }
     let stored_size = if encoding == Encoding::None { 0 } else { sent };
-    let (path, stored_as) = (what.path().to_owned(), stored.stored_as);
+    let (path, stored_as) = (what.path().to_owned(), stored.stored_as.unwrap_or_default());
     Ok(StoredOutput { path, size, sha256, small: false, encoding, stored_size, stored_as })
 }
 

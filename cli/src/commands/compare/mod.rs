@@ -18,7 +18,7 @@ use crate::documents::{
     self, ComparedMetric, ComparedPoint, ComparedPoints, ComparedSweep, Comparison, Difference, Json,
 };
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, OutputFormat, Row, View, print_json, say, words};
+use crate::output::{Cell, Column, ListArgs, OutputFormat, Row, View, print_json, say};
 use crate::settings::Settings;
 use crate::target;
 
@@ -115,7 +115,7 @@ impl Compare {
             id: shown.sweep.id.clone(),
             name: shown.sweep.name.clone(),
             image: shown.sweep.image.clone(),
-            image_pin: words::some(&shown.sweep.image_pin),
+            image_pin: shown.sweep.image_pin.clone(),
             agents: found.agents[side].iter().cloned().collect(),
         };
         if let Some(metric) = &self.by {
@@ -237,9 +237,9 @@ fn differences(a: &SweepReport, b: &SweepReport, found: &MatchedSweeps) -> Resul
             differences.push(Difference { what: what.to_owned(), a, b });
         }
     };
-    let pin = |shown: &SweepReport| match shown.sweep.image_pin.as_str() {
-        "" => "not pinned yet".to_owned(),
-        pin => pin.to_owned(),
+    let pin = |shown: &SweepReport| match &shown.sweep.image_pin {
+        None => "not pinned yet".to_owned(),
+        Some(pin) => pin.clone(),
     };
     compare("the image's pin", pin(a), pin(b));
     for (what, [a, b]) in [("images that were run", &found.images), ("agents", &found.agents)] {

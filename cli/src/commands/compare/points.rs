@@ -84,7 +84,7 @@ impl SweepPoints {
         let parameters = parameters_of(&job.parameters)?;
         let key = key(&parameters);
         let mut values = vec![f64::NAN; self.names.len()];
-        for (name, value) in object(&job.metrics)? {
+        for (name, value) in object(job.metrics())? {
             let Some(value) = value.as_f64() else { continue };
             let known = self.names.len();
             let place = *self.names.entry(name).or_insert(known);
@@ -206,7 +206,7 @@ mod tests {
 
     fn job(number: u32, parameters: &str, metrics: &str) -> v1::Job {
         let (parameters, metrics) = (parameters.to_owned(), metrics.to_owned());
-        v1::Job { number, parameters, metrics, ..v1::Job::default() }
+        v1::Job { number, parameters, metrics: Some(metrics), ..v1::Job::default() }
     }
 
     #[test]

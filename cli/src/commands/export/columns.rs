@@ -116,7 +116,7 @@ pub(super) struct ExportedTable {
 impl Columns {
     pub(super) fn note(&mut self, job: &v1::Job) -> Result<(), Error> {
         self.parameters.note(&parameters_of(&job.parameters)?);
-        self.metrics.note(&object(&job.metrics)?);
+        self.metrics.note(&object(job.metrics())?);
         Ok(())
     }
 
@@ -208,7 +208,7 @@ fn kind_of(value: &Value) -> ColumnKind {
 
 impl ExportedTable {
     pub(super) fn row(&self, job: v1::Job) -> Result<Vec<ExportedCell>, Error> {
-        let (parameters, metrics) = (parameters_of(&job.parameters)?, object(&job.metrics)?);
+        let (parameters, metrics) = (parameters_of(&job.parameters)?, object(job.metrics())?);
         let cell = |column: &ExportedColumn| match &column.source {
             ColumnSource::Parameter(name) => {
                 Ok(parameters.get(name).map_or(ExportedCell::None, |value| match (column.kind, value) {
@@ -261,7 +261,7 @@ impl ExportedTable {
             Field::PeakMemory => int(usage.peak_memory_bytes),
             Field::Written => int(usage.written_bytes),
             Field::Image => text(&self.sweep.image),
-            Field::ImagePin => text(&self.sweep.image_pin),
+            Field::ImagePin => text(self.sweep.image_pin()),
             Field::ImageId => text(&job.image_id),
             Field::ReusedFrom => {
                 let twin = job.reused_from.as_ref();
@@ -304,7 +304,12 @@ mod tests {
 
     fn job(parameters: &str, metrics: &str) -> v1::Job {
         let (parameters, metrics) = (parameters.to_owned(), metrics.to_owned());
-        v1::Job { state: v1::JobState::Succeeded.into(), parameters, metrics, ..v1::Job::default() }
+        v1::Job {
+            state: v1::JobState::Succeeded.into(),
+            parameters,
+            metrics: Some(metrics),
+            ..v1::Job::default()
+        }
     }
 
     #[test]

@@ -158,7 +158,7 @@ async fn write_json(
             sweep: &sweep.name,
             sweep_id: &sweep.id,
             image: &sweep.image,
-            image_pin: Some(sweep.image_pin.as_str()).filter(|pin| !pin.is_empty()),
+            image_pin: sweep.image_pin.as_deref(),
         })?;
         let before = if rows == 0 { "[\n" } else { ",\n" };
         write!(out, "{before}{}", row.text()).map_err(Error::output)?;

@@ -139,13 +139,13 @@ impl Again {
             Error::Failed(format!("the manifest of sweep {name} can't be read: {error}"))
         };
         let mut manifest = Manifest::from_json(&shown.manifest).map_err(|error| unreadable(&error))?;
-        if shown.sweep.image_pin.is_empty() {
+        let Some(image_pin) = shown.sweep.image_pin else {
             return Err(Error::Failed(format!(
                 "no job of sweep {name} has started, so it is unknown which image {} stood for; there is nothing to run \
                  again",
                 manifest.image
             )));
-        }
+        };
         let request = v1::ListJobsRequest {
             sweep: shown.sweep.id.clone(),
             job: Some(job),
@@ -167,7 +167,7 @@ impl Again {
             Some(_) => manifest.name,
             None => format!("{}{SUFFIX}", cut(&manifest.name, LONGEST_NAME - SUFFIX.len())),
         };
-        Ok(Self { sweep: shown.sweep.id, job, manifest, image_pin: shown.sweep.image_pin, owner })
+        Ok(Self { sweep: shown.sweep.id, job, manifest, image_pin, owner })
     }
 
     async fn submit(&self, client: &Client, agent: Option<&v1::Agent>) -> Result<v1::SubmitReply, Error> {
@@ -178,7 +178,7 @@ impl Again {
         let header = v1::SubmitHeader {
             idempotency_key: Uuid::new_v4().to_string(),
             owner: self.owner.clone(),
-            image_pin: self.image_pin.clone(),
+            image_pin: Some(self.image_pin.clone()),
             ..v1::SubmitHeader::default()
         };
         client.submit(submit::messages(&manifest, header)).await
@@ -199,7 +199,7 @@ impl Again {
             match self.misfit(agent) {
                 None => fitting.push(agent),
                 // Those that have gone for good need no words.
-                Some(_) if agent.state == "offline" => {}
+                Some(_) if agent.state() == v1::AgentState::Offline => {}
                 Some(why) => say(&format!("agent {} is left out: {why}", agent.name)),
             }
         }
@@ -211,8 +211,9 @@ impl Again {
 
     /// Why an agent can't run the job, if that can be known here.
     fn misfit(&self, agent: &v1::Agent) -> Option<String> {
-        if agent.state != "ready" {
-            return Some(format!("it is {}", agent.state));
+        // A coordinator of protocol 1 says it in words alone, and decides by itself.
+        if !matches!(agent.state(), v1::AgentState::Ready | v1::AgentState::Unspecified) {
+            return Some(format!("it is {}", agent.state_text));
         }
         // Which agent it is to run on is chosen here.
         let mut labels = self.manifest.labels();
@@ -253,7 +254,7 @@ fn warn_of_volumes(recorded: &Value, agents: &[v1::Agent]) {
         let Some(held) = volume["fingerprint"].as_str() else { continue };
         let told: Vec<_> = agents
             .iter()
-            .filter(|agent| agent.state != "offline")
+            .filter(|agent| agent.state() != v1::AgentState::Offline)
             .filter_map(|agent| agent.volume_fingerprints.get(name))
             .filter(|digits| !digits.is_empty())
             .collect();

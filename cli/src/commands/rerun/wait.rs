@@ -71,10 +71,10 @@ fn reasons(shown: &SweepReport) -> String {
     let noted = shown.progressing.iter().filter(|attempt| !attempt.note.is_empty());
     let noted = noted.map(|attempt| format!("agent {}: {}", attempt.agent, attempt.note));
     // Skip agents that were not requested.
-    let waiting = shown.waiting.iter().filter(|waiting| !waiting.why.contains(super::AGENT_LABEL));
-    let waiting = waiting.map(|waiting| match waiting.agent.as_str() {
-        "" => waiting.why.clone(),
-        agent => format!("agent {agent}: {}", waiting.why),
+    let waiting = shown.waiting.iter().filter(|waiting| waiting.obstacle() != v1::Obstacle::OtherAgent);
+    let waiting = waiting.map(|waiting| match &waiting.agent {
+        None => waiting.why.clone(),
+        Some(agent) => format!("agent {agent}: {}", waiting.why),
     });
     waiting.chain(noted).collect::<Vec<_>>().join("; ")
 }

@@ -226,7 +226,7 @@ impl Fetch<'_> {
             sweep: self.sweep.to_owned(),
             job: file.job,
             path: file.path.clone(),
-            attempt: if file.sha256.is_some() { 0 } else { file.attempt },
+            attempt: file.sha256.is_none().then_some(file.attempt),
             offset: part.size,
         };
         let name = format!("job {}: {}", file.job, file.path);

@@ -176,8 +176,8 @@ impl File {
         Ok(Self {
             job: output.job,
             attempt: output.attempt,
+            size: if compressed { file.stored_size() } else { file.size },
             path: file.path,
-            size: if compressed { file.stored_size } else { file.size },
             compressed,
             sha256: (!which.partial).then(|| words::hex(&file.sha256)),
             state,
@@ -190,7 +190,7 @@ async fn list(client: &Client, target: &Target, which: &Which) -> Result<Streami
         sweep: target.sweep.clone(),
         job: target.job,
         partial: which.partial,
-        attempt: which.attempt.unwrap_or(0),
+        attempt: which.attempt,
     };
     client.outputs(request).await
 }
@@ -209,12 +209,12 @@ async fn files(client: &Client, target: &Target, which: &Which) -> Result<FileLi
         let mut listed = FileList::default();
         while let Some(output) = outputs.next().await {
             let output = output.map_err(Error::broken_off)?;
-            if output.fault.is_empty() {
-                listed.files.push(File::of(output, which)?);
-            } else {
+            if let Some(fault) = output.fault {
                 let attempt = format!("job {}, attempt {}", output.job, output.attempt);
-                let error = Error::Failed(format!("its files can't be listed: {}", output.fault));
+                let error = Error::Failed(format!("its files can't be listed: {fault}"));
                 listed.unlisted.push((attempt, error));
+            } else {
+                listed.files.push(File::of(output, which)?);
             }
         }
         Ok(listed)

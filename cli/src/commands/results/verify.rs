@@ -43,15 +43,15 @@ impl Verify {
         let (mut results, mut files, mut bytes, mut rows) = (0_u64, 0_u64, 0, Vec::new());
         while let Some(item) = verified.next().await {
             let item = item?;
-            match item.path.is_empty() {
+            match item.path.is_none() {
                 true => results += 1,
                 false => files += 1,
             }
             bytes += item.size;
             bar.set_message(format!("{files} files, {}", words::size(bytes)));
             bar.tick();
-            if !item.fault.is_empty() {
-                rows.push(row(item)?);
+            if let Some(fault) = item.fault.clone() {
+                rows.push(row(item, fault)?);
             }
         }
         bar.finish_and_clear();
@@ -73,16 +73,16 @@ impl Verify {
     }
 }
 
-fn row(item: v1::Verified) -> Result<Row, Error> {
-    let path = if item.path.is_empty() { "result.json" } else { &item.path };
+fn row(item: v1::Verified, fault: String) -> Result<Row, Error> {
+    let path = item.path.as_deref().unwrap_or("result.json");
     Ok(Row {
         json: Json::of(&Damage {
             job: item.job,
             path: path.to_owned(),
-            document: item.path.is_empty(),
-            fault: item.fault.clone(),
+            document: item.path.is_none(),
+            fault: fault.clone(),
         })?,
-        cells: vec![Cell::number(item.job), Cell::text(path), Cell::text(&item.fault)],
+        cells: vec![Cell::number(item.job), Cell::text(path), Cell::text(fault)],
         name: format!("{}/{path}", item.job),
     })
 }

@@ -10,12 +10,12 @@ use crate::error::Error;
 use crate::output::say;
 
 /// The manifest, and what its image was pinned to; empty if it was not yet.
-pub(super) async fn manifest_of(client: &Client, sweep: &str) -> Result<(Manifest, String), Error> {
+pub(super) async fn manifest_of(client: &Client, sweep: &str) -> Result<(Manifest, Option<String>), Error> {
     let unreadable =
         |error: String| Error::Failed(format!("the manifest of sweep {sweep} can't be read: {error}"));
     let shown = client.show(sweep).await?;
     let mut manifest = Manifest::from_json(&shown.manifest).map_err(|error| unreadable(error.to_string()))?;
-    if shown.sweep.image_pin.is_empty() {
+    if shown.sweep.image_pin.is_none() {
         say(&format!(
             "warning: no job of sweep {sweep} has started, so {} is not pinned; it runs what that means now",
             manifest.image

@@ -113,9 +113,9 @@ impl Submit {
                 ));
             }
             Some(sweep) => like::manifest_of(&Client::connect(settings).await?, sweep).await?,
-            None => (self.sweep.manifest()?, String::new()),
+            None => (self.sweep.manifest()?, None),
         };
-        if image_pin.is_empty() {
+        if image_pin.is_none() {
             warn_of_tag(&manifest.image);
         }
         let checking = Ticker::start("checking the jobs".to_owned());

@@ -104,7 +104,7 @@ pub(in crate::commands) fn twin(twin: &v1::Twin) -> documents::Twin {
         id: twin.sweep.clone(),
         name: twin.sweep_name.clone(),
         job: twin.job,
-        attempt: Some(twin.attempt).filter(|attempt| *attempt > 0),
+        attempt: twin.attempt,
     }
 }
 

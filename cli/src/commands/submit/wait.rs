@@ -52,7 +52,7 @@ async fn watch(client: &Client, id: &str) -> Result<SweepReport, Error> {
             Ok(shown) => {
                 heard = Instant::now();
                 // A canary that failed holds the rest back until somebody decides.
-                let is_held = !shown.sweep.pause_reason.is_empty() && shown.counts.running == 0;
+                let is_held = shown.sweep.pause_reason.is_some() && shown.counts.running == 0;
                 if is_held || shown.counts.queued + shown.counts.running == 0 {
                     display.finish();
                     return Ok(shown);
@@ -192,7 +192,8 @@ fn summarise(shown: &SweepReport) -> Result<(), Error> {
     if shown.counts.queued > 0 {
         say(&format!(
             "  {} are held back, because {}: btctl resume {address} runs them all the same, btctl cancel {address} drops them",
-            shown.counts.queued, shown.sweep.pause_reason
+            shown.counts.queued,
+            shown.sweep.pause_reason()
         ));
         return Err(Error::SweepFailed);
     }

@@ -19,6 +19,21 @@ use super::words::{Trouble, is_about_session};
 /// How long a rollback may take that nobody waits for.
 const ROLLBACK: Duration = Duration::from_secs(3);
 
+/// Begins a transaction whose statements find every row by a key, in one message. No table is read from end to end in it,
+/// be it as small as it may when the plan is made: each is looked into, through an index, for one row of the step before.
+const BEGIN_BY_KEY: &str = "begin; \
+    set local enable_seqscan = off; set local enable_bitmapscan = off; \
+    set local enable_hashjoin = off; set local enable_mergejoin = off";
+
+/// How Postgres plans the statements of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::queue) enum Planning {
+    /// As it sees fit.
+    Free,
+    /// Through indexes alone: see [`BEGIN_BY_KEY`].
+    ByKey,
+}
+
 #[derive(Debug)]
 pub(in crate::queue) struct Connection {
     /// None once it is closed.
@@ -58,8 +73,12 @@ impl Connection {
         self.state = State::Broken;
     }
 
-    pub(super) async fn begin(mut self) -> Result<Transaction, sqlx::Error> {
-        self.execute(raw_sql("begin")).await?;
+    pub(super) async fn begin(mut self, planning: Planning) -> Result<Transaction, sqlx::Error> {
+        let begin = match planning {
+            Planning::Free => "begin",
+            Planning::ByKey => BEGIN_BY_KEY,
+        };
+        self.execute(raw_sql(begin)).await?;
         Ok(Transaction { connection: self, open: true })
     }
 

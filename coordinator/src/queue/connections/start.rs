@@ -54,11 +54,14 @@ impl Connections {
                 server(self.options())
             )));
         }
-        query_file!("queries/set_up_session.sql", self.hold_millis())
+        query_file!("queries/connections/set_up_session.sql", self.hold_millis())
             .fetch_all(&mut own)
             .await
             .map_err(unusable)?;
-        query_file!("queries/set_up_migration.sql").fetch_all(&mut own).await.map_err(unusable)?;
+        query_file!("queries/connections/set_up_migration.sql")
+            .fetch_all(&mut own)
+            .await
+            .map_err(unusable)?;
         match migrator.run(&mut own).await {
             Ok(()) => {}
             Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {

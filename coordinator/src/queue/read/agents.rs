@@ -57,7 +57,8 @@ impl AgentRow {
 impl Queue {
     /// All agents that ever said hello; one is offline when it was silent for `silence`.
     pub(crate) async fn agents(&self, silence: Duration) -> Result<Vec<AgentRow>, Error> {
-        let rows = query_file!("queries/list_agents.sql", interval(silence)?).fetch_all(&self.pool).await?;
+        let rows =
+            query_file!("queries/read/list_agents.sql", interval(silence)?).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(AgentRow {

@@ -93,14 +93,14 @@ pub(in super::super) use job_row;
 impl Queue {
     /// The job that a user asks about who names the sweep alone.
     pub(crate) async fn job_to_explain(&self, sweep: SweepId) -> Result<u32, Error> {
-        let row = query_file!("queries/job_to_explain.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/read/job_to_explain.sql", sweep.uuid()).fetch_one(&self.pool).await?;
         unsigned(row.number)
     }
 
     /// A job as it stands in the queue.
     pub(crate) async fn in_queue(&self, sweep: SweepId, job: u32) -> Result<InQueue, Error> {
-        let row = query_file!("queries/job_in_queue.sql", sweep.uuid(), signed::<i32>(job)?)
-            .fetch_one(&self.pool)
+        let row = query_file!("queries/read/job_in_queue.sql", sweep.uuid(), signed::<i32>(job)?)
+            .fetch_one(&self.by_key)
             .await?;
         Ok(InQueue {
             state: row.state.0,
@@ -125,15 +125,17 @@ impl Queue {
         limit: u32,
     ) -> Result<Vec<JobRow>, Error> {
         let states: Vec<_> = filter.states.iter().map(|state| Pg(*state)).collect();
+        // One job is a page from the job before it to itself.
+        let after = after.max(filter.job.and_then(|job| job.checked_sub(1)));
         let rows = query_file!(
-            "queries/list_jobs.sql",
+            "queries/read/list_jobs.sql",
             sweep.uuid(),
             after.map_or(Ok(-1), signed::<i32>)?,
             &states as _,
-            filter.job.map(signed::<i32>).transpose()?,
+            filter.job.map_or(Ok(i32::MAX), signed::<i32>)?,
             i64::from(limit),
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.by_key)
         .await?;
         rows.into_iter().map(|row| job_row!(row)).collect()
     }

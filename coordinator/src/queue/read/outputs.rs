@@ -41,7 +41,7 @@ impl Queue {
             None => (-1, ""),
         };
         let rows = query_file!(
-            "queries/list_outputs.sql",
+            "queries/read/list_outputs.sql",
             sweep.uuid(),
             after_job,
             after_path,
@@ -76,12 +76,12 @@ impl Queue {
         number: u32,
     ) -> Result<Option<AttemptRow>, Error> {
         let row = query_file!(
-            "queries/find_attempt.sql",
+            "queries/read/find_attempt.sql",
             sweep.uuid(),
             signed::<i32>(job)?,
             signed::<i32>(number)?
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.by_key)
         .await?;
         row.map(|row| {
             Ok(AttemptRow {

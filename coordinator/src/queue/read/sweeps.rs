@@ -101,7 +101,7 @@ impl Queue {
     pub(crate) async fn finished_sweeps(&self, filter: &SweepFilter) -> Result<u32, Error> {
         let SweepFilter { owner, name, since, tags, .. } = filter;
         let row = query_file!(
-            "queries/count_finished.sql",
+            "queries/read/count_finished.sql",
             owner.as_deref(),
             name.as_deref(),
             since.as_ref().map(offset).transpose()?,
@@ -120,7 +120,7 @@ impl Queue {
     ) -> Result<Vec<SweepRow>, Error> {
         let SweepFilter { all, states, owner, name, since, tags } = filter;
         let rows = query_file!(
-            "queries/list_sweeps.sql",
+            "queries/read/list_sweeps.sql",
             only.map(SweepId::uuid),
             all,
             i64::from(limit),
@@ -169,7 +169,7 @@ impl Queue {
     }
 
     pub(crate) async fn sweep_details(&self, sweep: SweepId) -> Result<SweepDetails, Error> {
-        let row = query_file!("queries/sweep_details.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/read/sweep_details.sql", sweep.uuid()).fetch_one(&self.by_key).await?;
         Ok(SweepDetails {
             candidate: Candidate {
                 sweep,
@@ -198,14 +198,15 @@ impl Queue {
     /// How many jobs have succeeded lately, at most 200, the mean time that one of them ran, and the most memory that
     /// one took.
     pub(crate) async fn pace(&self, sweep: SweepId) -> Result<(u32, Duration, Option<u64>), Error> {
-        let row = query_file!("queries/pace_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row = query_file!("queries/read/pace_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
         let seconds = Duration::try_from_secs_f64(row.seconds).unwrap_or_default();
         Ok((unsigned(row.jobs)?, seconds, row.peak_memory_bytes.map(unsigned).transpose()?))
     }
 
     /// The commonest failures of a sweep's jobs.
     pub(crate) async fn failures(&self, sweep: SweepId) -> Result<Vec<Failure>, Error> {
-        let rows = query_file!("queries/failures.sql", sweep.uuid()).fetch_all(&self.pool.patient()).await?;
+        let rows =
+            query_file!("queries/read/failures.sql", sweep.uuid()).fetch_all(&self.pool.patient()).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Failure {
@@ -218,13 +219,14 @@ impl Queue {
     }
 
     pub(crate) async fn manifest(&self, sweep: SweepId) -> Result<String, Error> {
-        let row = query_file!("queries/manifest_of_sweep.sql", sweep.uuid()).fetch_one(&self.pool).await?;
+        let row =
+            query_file!("queries/read/manifest_of_sweep.sql", sweep.uuid()).fetch_one(&self.by_key).await?;
         Ok(row.manifest)
     }
 
     /// What live attempts of a sweep wait for.
     pub(crate) async fn progressing(&self, sweep: SweepId) -> Result<Vec<Progressing>, Error> {
-        let rows = query_file!("queries/progressing.sql", sweep.uuid()).fetch_all(&self.pool).await?;
+        let rows = query_file!("queries/read/progressing.sql", sweep.uuid()).fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Progressing {

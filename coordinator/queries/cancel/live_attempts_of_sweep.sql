@@ -1,0 +1,2 @@
+select id from attempts
+where sweep_id = $1 and state in ('leased', 'preparing', 'running', 'publishing')

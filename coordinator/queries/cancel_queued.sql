@@ -1,2 +1,0 @@
-update jobs set state = 'cancelled', finished_at = now(), attached_sweep = null, attached_job = null
-where sweep_id = $1 and state = 'queued' and ($2::int[] is null or number = any($2))

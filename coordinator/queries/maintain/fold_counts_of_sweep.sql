@@ -1,0 +1,8 @@
+-- Folds the changes of one sweep into one row; the sums stay.
+with folded as (
+    delete from sweep_counts where sweep_id = $1
+    returning *
+)
+insert into sweep_counts (sweep_id, queued, running, succeeded, failed, cancelled, attached)
+select sweep_id, sum(queued), sum(running), sum(succeeded), sum(failed), sum(cancelled), sum(attached)
+from folded group by sweep_id

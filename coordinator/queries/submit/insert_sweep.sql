@@ -1,0 +1,16 @@
+-- $1 has the columns, by name; the manifest stands apart, because JSON in jsonb loses the order of its keys. A second submit
+-- with the same key waits here for the first to commit, and then inserts nothing.
+insert into sweeps (
+    id, name, owner, idempotency_key, fingerprint, manifest, jobs, priority,
+    cpu_millis, memory_bytes, gpus, disk_bytes, labels, volumes, image,
+    retries, oom_retries, loss_retries, preemption_retries, retry_on,
+    max_parallel, limits, canary, keep_seconds, recipe, reuse
+)
+select
+    id, name, owner, idempotency_key, fingerprint, $2::text::json, jobs, priority,
+    cpu_millis, memory_bytes, gpus, disk_bytes, labels, volumes, image,
+    retries, oom_retries, loss_retries, preemption_retries, retry_on,
+    max_parallel, limits, canary, keep_seconds, recipe, reuse
+from jsonb_populate_record(null::sweeps, $1::jsonb)
+on conflict (idempotency_key) do nothing
+returning id

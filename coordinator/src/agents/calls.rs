@@ -1,0 +1,98 @@
+//! Each call of an agent: decode, call, encode.
+
+use bt_proto::convert::present;
+use bt_proto::v1;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Agents, agent_id, attempt_id};
+use crate::rpc::{Answers, status};
+
+#[tonic::async_trait]
+impl v1::agents_server::Agents for Agents {
+    type SessionStream = Answers<v1::CoordinatorMessage>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        self.open_session(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadRequest>>,
+    ) -> Result<Response<v1::UploadReply>, Status> {
+        self.receive_upload(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn pin_image(
+        &self,
+        request: Request<v1::PinImageRequest>,
+    ) -> Result<Response<v1::PinImageReply>, Status> {
+        let v1::PinImageRequest { agent_id, session, attempt, image, sweep, failed } = request.into_inner();
+        let agent = super::agent_id(&agent_id).map_err(status::malformed)?;
+        let (sweep, failed) = (present(sweep), present(failed));
+        let image = image.unwrap_or_default();
+        if failed.is_none() && !bt_model::image::is_pin(&image) {
+            let name: String = image.chars().take(200).collect();
+            return Err(Status::invalid_argument(format!(
+                "{name:?} does not name one fixed image; a digest or an id does"
+            )));
+        }
+        if let Some(sweep) = sweep {
+            let image = failed.map_or(Ok(image), Err);
+            return self.take_image(agent, session, &sweep, image).await.map(Response::new);
+        }
+        let attempt = attempt_id(&attempt.unwrap_or_default()).map_err(status::malformed)?;
+        let pinned = self.queue.pin_image(agent, session, attempt, &image).await;
+        let image = pinned.map_err(status::queue)?;
+        Ok(Response::new(v1::PinImageReply { image }))
+    }
+
+    type DebugStream = Answers<v1::DebugInput>;
+
+    async fn debug(
+        &self,
+        request: Request<Streaming<v1::DebugOutput>>,
+    ) -> Result<Response<Self::DebugStream>, Status> {
+        self.relay.join_shell(request.into_inner()).await.map(Response::new)
+    }
+
+    type FetchImageStream = Answers<v1::FetchImageReply>;
+
+    async fn fetch_image(
+        &self,
+        request: Request<v1::FetchImageRequest>,
+    ) -> Result<Response<Self::FetchImageStream>, Status> {
+        self.send_image(&request.into_inner().image).await.map(Response::new)
+    }
+
+    type FetchResultStream = Answers<v1::FetchResultReply>;
+
+    async fn fetch_result(
+        &self,
+        request: Request<v1::FetchResultRequest>,
+    ) -> Result<Response<Self::FetchResultStream>, Status> {
+        let request = request.into_inner();
+        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        self.send_result(agent, request).await.map(Response::new)
+    }
+
+    async fn describe_image(
+        &self,
+        request: Request<v1::DescribeImageRequest>,
+    ) -> Result<Response<v1::DescribeImageReply>, Status> {
+        let request = request.into_inner();
+        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        let known =
+            self.describe(agent, request.session, &request.image_id, present(request.software)).await?;
+        Ok(Response::new(v1::DescribeImageReply { known }))
+    }
+
+    async fn push_log(
+        &self,
+        request: Request<Streaming<v1::PushLogRequest>>,
+    ) -> Result<Response<v1::PushLogReply>, Status> {
+        self.relay.receive_log(request.into_inner()).await.map(Response::new)
+    }
+}

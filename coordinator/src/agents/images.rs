@@ -1,0 +1,75 @@
+//! Images on their way to agents, and what agents answer about the image of a sweep that waits.
+
+use bt_model::id::{AgentId, SweepId};
+use bt_proto::convert::parse;
+use bt_proto::v1::{self, fetch_image_reply};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tracing::info;
+
+use super::Agents;
+use crate::pushed_images::{assembled, place, wire};
+use crate::rpc::{Answers, answer, status};
+
+/// Messages on their way to an agent, and bytes in each.
+const PIECES: usize = 4;
+const PIECE: usize = 1 << 20;
+
+impl Agents {
+    pub(super) async fn send_image(&self, image: &str) -> Result<Answers<v1::FetchImageReply>, Status> {
+        let found = self.queue.image(image).await.map_err(status::queue)?;
+        let row = found.ok_or_else(|| Status::not_found(format!("the image {image} was not pushed")))?;
+        let mut data = match self.queue.parts(&row.id).await.map_err(status::queue)? {
+            Some(parts) => assembled(self.store.clone(), parts).boxed(),
+            None => {
+                let place = place(&row.id).map_err(status::malformed)?;
+                self.store.read(&place).await.map_err(status::store)?.boxed()
+            }
+        };
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let answers = sender.clone();
+        answer(&self.tasks, sender, async move {
+            let reply = |kind| Ok(v1::FetchImageReply { kind: Some(kind) });
+            if answers.send(reply(fetch_image_reply::Kind::Image(wire(row)))).await.is_err() {
+                return Ok(());
+            }
+            while let Some(piece) = data.next().await {
+                let piece = piece.map_err(status::store)?;
+                for start in (0..piece.len()).step_by(PIECE) {
+                    let part = piece.slice(start..piece.len().min(start + PIECE));
+                    if answers.send(reply(fetch_image_reply::Kind::Data(part))).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        });
+        Ok(Box::pin(ReceiverStream::new(receiver)))
+    }
+
+    /// Takes an agent's answer to what the image of a sweep stands for: its pin, or why the image can't be had there.
+    pub(super) async fn take_image(
+        &self,
+        agent: AgentId,
+        session: u64,
+        sweep: &str,
+        image: Result<String, String>,
+    ) -> Result<v1::PinImageReply, Status> {
+        let sweep: SweepId = parse("sweep", "a UUID", sweep).map_err(status::malformed)?;
+        let image = match image {
+            Ok(image) => image,
+            Err(why) => {
+                info!(sweep.id = %sweep, agent.id = %agent, "the agent can't find the sweep's image: {why}");
+                self.reuse.answered(sweep, agent, Some(why));
+                return Ok(v1::PinImageReply::default());
+            }
+        };
+        let pinned = self.queue.pin_sweep(agent, session, sweep, &image).await;
+        let pinned = pinned.map_err(status::queue)?;
+        let image = pinned.ok_or_else(|| Status::not_found(format!("sweep {sweep} asks for no image")))?;
+        self.reuse.answered(sweep, agent, None);
+        Ok(v1::PinImageReply { image })
+    }
+}

@@ -1,0 +1,77 @@
+//! What agents ask over gRPC: sessions, heartbeats and reports, uploads, and what they need for their jobs.
+
+mod attached;
+mod calls;
+mod heartbeat;
+mod images;
+mod listen;
+mod report;
+mod results;
+mod software;
+mod upload;
+mod uploads;
+mod welcome;
+
+use std::time::Duration;
+
+use bt_model::encoding::Encoding;
+use bt_model::id::{AgentId, AttemptId};
+use bt_proto::convert::{Malformed, parse};
+use bt_proto::v1;
+use bt_store::Store;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::bell::Bell;
+use crate::ledger::Ledger;
+use crate::queue::{Fingerprints, Queue};
+use crate::relay::Relay;
+use crate::reuse::Reuse;
+use crate::sessions::Sessions;
+
+pub(crate) use uploads::Uploads;
+
+/// The agents' service. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Agents {
+    pub(crate) queue: Queue,
+    pub(crate) store: Store,
+    pub(crate) sessions: Sessions,
+    pub(crate) ledger: Ledger,
+    pub(crate) reuse: Reuse,
+    pub(crate) uploads: Uploads,
+    pub(crate) relay: Relay,
+    pub(crate) bell: Bell,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) terms: Terms,
+}
+
+/// What holds for every session of an agent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) lease: Duration,
+    pub(crate) heartbeat: Duration,
+    /// An agent that was silent for this long is offline.
+    pub(crate) silence: Duration,
+    /// By which agents know the store again.
+    pub(crate) store_id: Uuid,
+    /// How agents are to write what they store.
+    pub(crate) encoding: Encoding,
+}
+
+fn agent_id(text: &str) -> Result<AgentId, Malformed> {
+    parse("agent_id", "a UUID", text)
+}
+
+fn attempt_id(text: &str) -> Result<AttemptId, Malformed> {
+    parse("attempt", "a UUID", text)
+}
+
+fn attempt_ids(texts: &[String]) -> Result<Vec<AttemptId>, Malformed> {
+    texts.iter().map(|text| attempt_id(text)).collect()
+}
+
+fn fingerprints(volumes: &[v1::OfferedVolume]) -> Fingerprints {
+    let known = volumes.iter().filter(|volume| volume.fingerprinted);
+    known.map(|volume| (volume.name.clone(), volume.fingerprint.clone().unwrap_or_default())).collect()
+}

@@ -1,0 +1,400 @@
+//! The clients' side. Each call finds its sweep, asks the queue, and encodes the answer.
+
+use bt_model::manifest::{check_limit, parse_reason};
+use bt_model::reason::ReasonKind;
+use bt_model::state::JobState;
+use bt_proto::convert::present;
+use bt_proto::v1;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Clients;
+use super::shown::agent;
+use crate::bell::Event;
+use crate::pushed_images;
+use crate::queue::{Chosen, Found};
+use crate::results::has_jobs;
+use crate::rpc::{ANSWERS, Answers, status};
+
+#[tonic::async_trait]
+impl v1::sweeps_server::Sweeps for Clients {
+    async fn submit(
+        &self,
+        request: Request<Streaming<v1::SubmitRequest>>,
+    ) -> Result<Response<v1::SubmitReply>, Status> {
+        let submitted = self.receive_submit(request.into_inner()).await?;
+        Ok(Response::new(v1::SubmitReply {
+            id: submitted.id.to_string(),
+            name: submitted.name,
+            jobs: submitted.jobs,
+            existed: submitted.existed,
+        }))
+    }
+
+    async fn list_sweeps(
+        &self,
+        request: Request<v1::ListSweepsRequest>,
+    ) -> Result<Response<v1::ListSweepsReply>, Status> {
+        self.list(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn resolve_sweep(
+        &self,
+        request: Request<v1::ResolveSweepRequest>,
+    ) -> Result<Response<v1::ResolveSweepReply>, Status> {
+        self.resolve(&request.into_inner().sweep).await.map(Response::new)
+    }
+
+    async fn describe_sweep(
+        &self,
+        request: Request<v1::DescribeSweepRequest>,
+    ) -> Result<Response<v1::DescribeSweepReply>, Status> {
+        self.tag_and_note(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_sweep(
+        &self,
+        request: Request<v1::RemoveSweepRequest>,
+    ) -> Result<Response<v1::RemoveSweepReply>, Status> {
+        self.remove(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn show_sweep(
+        &self,
+        request: Request<v1::ShowSweepRequest>,
+    ) -> Result<Response<v1::ShowSweepReply>, Status> {
+        let found = self.find(&request.into_inner().sweep).await?;
+        self.show(&found).await.map(Response::new)
+    }
+
+    type ListJobsStream = Answers<v1::Job>;
+
+    async fn list_jobs(
+        &self,
+        request: Request<v1::ListJobsRequest>,
+    ) -> Result<Response<Self::ListJobsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (clients, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { clients.send_jobs(&found, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        let jobs = chosen(&found, request.jobs)?;
+        let cancelled = self.queue.cancel(found.id, &jobs).await;
+        let cancelled = cancelled.map_err(status::queue)?;
+        self.bell.ring(Event::JobsCancelled);
+        Ok(Response::new(v1::CancelReply {
+            cancelled: cancelled.cancelled,
+            stopping: cancelled.stopping,
+            ended: cancelled.ended,
+        }))
+    }
+
+    async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        let reasons = reasons(&request)?;
+        let jobs = chosen(&found, request.jobs)?;
+        let both = [JobState::Failed, JobState::Cancelled];
+        let failed_only = request.failed_only || !reasons.is_empty();
+        let ended = if failed_only { &both[..1] } else { &both[..] };
+        let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
+        let queued = queued.map_err(status::queue)?;
+        self.bell.ring(Event::JobsRetried);
+        Ok(Response::new(v1::RetryReply { queued }))
+    }
+
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseReply>, Status> {
+        let found = self.find(&request.into_inner().sweep).await?;
+        let changed = self.queue.pause(found.id).await.map_err(status::queue)?;
+        self.bell.ring(Event::SweepPaused);
+        Ok(Response::new(v1::PauseReply { changed }))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeReply>, Status> {
+        let found = self.find(&request.into_inner().sweep).await?;
+        let changed = self.queue.resume(found.id).await.map_err(status::queue)?;
+        self.bell.ring(Event::SweepResumed);
+        Ok(Response::new(v1::ResumeReply { changed }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        let job = match request.job {
+            Some(job) => job,
+            None => self.queue.job_to_explain(found.id).await.map_err(status::queue)?,
+        };
+        has_jobs(&found, &[job])?;
+        self.explain_job(&found, job).await.map(Response::new)
+    }
+
+    type LogsStream = Answers<v1::LogLine>;
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (relay, answers) = (self.relay.clone(), sender.clone());
+        self.answer(sender, async move { relay.send_log(&found, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type ListOutputsStream = Answers<v1::JobOutput>;
+
+    async fn list_outputs(
+        &self,
+        request: Request<v1::ListOutputsRequest>,
+    ) -> Result<Response<Self::ListOutputsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        if present(request.attempt).is_some() && !request.partial {
+            return Err(Status::invalid_argument(
+                "an `attempt` is listed with `partial`; results have one attempt",
+            ));
+        }
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (clients, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move {
+            match request.partial {
+                true => clients.send_partial(&found, &request, &answers).await,
+                false => clients.results().send_outputs(&found, request.job, &answers).await,
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn show_result(
+        &self,
+        request: Request<v1::ShowResultRequest>,
+    ) -> Result<Response<v1::ShowResultReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let record = self.record(&found, request.job).await?;
+        Ok(Response::new(v1::ShowResultReply { record }))
+    }
+
+    type DownloadStream = Answers<v1::DownloadReply>;
+
+    async fn download(
+        &self,
+        request: Request<v1::DownloadRequest>,
+    ) -> Result<Response<Self::DownloadStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        let content = match present(request.attempt) {
+            None => self.results().content(&found, request.job, &request.path, request.offset).await?,
+            Some(number) => self.partial_content(&found, &request, number).await?,
+        };
+        Ok(Response::new(content))
+    }
+
+    type DownloadManyStream = Answers<v1::DownloadManyReply>;
+
+    async fn download_many(
+        &self,
+        request: Request<v1::DownloadManyRequest>,
+    ) -> Result<Response<Self::DownloadManyStream>, Status> {
+        Ok(Response::new(self.small_outputs(request.into_inner()).await?))
+    }
+
+    async fn list_agents(
+        &self,
+        request: Request<v1::ListAgentsRequest>,
+    ) -> Result<Response<v1::ListAgentsReply>, Status> {
+        let only = match present(request.into_inner().agent) {
+            None => None,
+            Some(agent) => Some(self.find_agent(&agent).await?),
+        };
+        let mut agents = self.agents().await?;
+        agents.retain(|(row, _)| only.is_none_or(|only| row.id == only));
+        let agents = agents.into_iter().map(|(row, used)| agent(row, used));
+        Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
+    }
+
+    async fn list_attempts(
+        &self,
+        request: Request<v1::ListAttemptsRequest>,
+    ) -> Result<Response<v1::ListAttemptsReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        self.history(&found, request.job).await.map(Response::new)
+    }
+
+    async fn list_running(
+        &self,
+        request: Request<v1::ListRunningRequest>,
+    ) -> Result<Response<v1::ListRunningReply>, Status> {
+        self.running(present(request.into_inner().agent)).await.map(Response::new)
+    }
+
+    type DebugStream = Answers<v1::DebugOutput>;
+
+    async fn debug(
+        &self,
+        request: Request<Streaming<v1::DebugInput>>,
+    ) -> Result<Response<Self::DebugStream>, Status> {
+        self.open_debug(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn push_image(
+        &self,
+        request: Request<Streaming<v1::PushImageRequest>>,
+    ) -> Result<Response<v1::PushImageReply>, Status> {
+        self.receive_image(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn missing_layers(
+        &self,
+        request: Request<v1::MissingLayersRequest>,
+    ) -> Result<Response<v1::MissingLayersReply>, Status> {
+        self.missing_layers(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn show_software(
+        &self,
+        request: Request<v1::ShowSoftwareRequest>,
+    ) -> Result<Response<v1::ShowSoftwareReply>, Status> {
+        let software = self.queue.software(&request.into_inner().image_id).await.map_err(status::queue)?;
+        let software = software.map(|software| serde_json::to_string(&software)).transpose();
+        let software = software.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(v1::ShowSoftwareReply { software }))
+    }
+
+    async fn list_images(
+        &self,
+        _request: Request<v1::ListImagesRequest>,
+    ) -> Result<Response<v1::ListImagesReply>, Status> {
+        let rows = self.queue.images().await.map_err(status::queue)?;
+        Ok(Response::new(v1::ListImagesReply { images: rows.into_iter().map(pushed_images::wire).collect() }))
+    }
+
+    async fn remove_image(
+        &self,
+        request: Request<v1::RemoveImageRequest>,
+    ) -> Result<Response<v1::RemoveImageReply>, Status> {
+        let removed = self.take_image_out(&request.into_inner().image).await?;
+        Ok(Response::new(v1::RemoveImageReply { removed }))
+    }
+
+    async fn drain_agent(
+        &self,
+        request: Request<v1::DrainAgentRequest>,
+    ) -> Result<Response<v1::DrainAgentReply>, Status> {
+        let request = request.into_inner();
+        let id = self.find_agent(&request.agent).await?;
+        self.queue.drain(id, !request.undrain).await.map_err(status::queue)?;
+        self.sessions.drain(id, !request.undrain);
+        self.bell.ring(Event::AgentDrained);
+        let found = self.agents().await?.into_iter().find(|(row, _)| row.id == id);
+        Ok(Response::new(v1::DrainAgentReply { agent: found.map(|(row, used)| agent(row, used)) }))
+    }
+
+    async fn list_limits(
+        &self,
+        _request: Request<v1::ListLimitsRequest>,
+    ) -> Result<Response<v1::ListLimitsReply>, Status> {
+        let limits = self.queue.limits().await.map_err(status::queue)?;
+        let limits = limits.into_iter().map(|limit| v1::Limit {
+            name: limit.name,
+            capacity: limit.capacity,
+            used: limit.used,
+            set: limit.set,
+        });
+        Ok(Response::new(v1::ListLimitsReply { limits: limits.collect() }))
+    }
+
+    async fn set_limit(
+        &self,
+        request: Request<v1::SetLimitRequest>,
+    ) -> Result<Response<v1::SetLimitReply>, Status> {
+        let request = request.into_inner();
+        check_limit(&request.name, request.capacity)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.queue.set_limit(&request.name, request.capacity).await.map_err(status::queue)?;
+        self.bell.ring(Event::LimitSet);
+        Ok(Response::new(v1::SetLimitReply {}))
+    }
+
+    async fn remove_limit(
+        &self,
+        request: Request<v1::RemoveLimitRequest>,
+    ) -> Result<Response<v1::RemoveLimitReply>, Status> {
+        let name = request.into_inner().name;
+        match self.queue.remove_limit(&name).await.map_err(status::queue)? {
+            true => Ok(Response::new(v1::RemoveLimitReply {})),
+            false => Err(Status::not_found(format!("there is not a limit {name:?}"))),
+        }
+    }
+
+    async fn import_metrics(
+        &self,
+        request: Request<Streaming<v1::ImportMetricsRequest>>,
+    ) -> Result<Response<v1::ImportMetricsReply>, Status> {
+        self.receive_metrics(request.into_inner()).await.map(Response::new)
+    }
+
+    type CollectGarbageStream = Answers<v1::Garbage>;
+
+    async fn collect_garbage(
+        &self,
+        request: Request<v1::CollectGarbageRequest>,
+    ) -> Result<Response<Self::CollectGarbageStream>, Status> {
+        let request = request.into_inner();
+        let only = match present(request.sweep.clone()) {
+            None => None,
+            Some(sweep) => Some(self.find(&sweep).await?.id),
+        };
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (clients, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { clients.send_garbage(only, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type VerifyResultsStream = Answers<v1::Verified>;
+
+    async fn verify_results(
+        &self,
+        request: Request<v1::VerifyResultsRequest>,
+    ) -> Result<Response<Self::VerifyResultsStream>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (clients, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { clients.send_verified(&found, &request, &answers).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// The kinds of failures that are to be tried again; empty: all. A client of protocol 1 names them.
+fn reasons(request: &v1::RetryRequest) -> Result<Vec<ReasonKind>, Status> {
+    if request.kinds.is_empty() {
+        let named = request.reasons.iter().map(|name| parse_reason(name));
+        return named.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()));
+    }
+    request.kinds().map(ReasonKind::try_from).collect::<Result<_, _>>().map_err(status::malformed)
+}
+
+fn chosen(found: &Found, jobs: Vec<u32>) -> Result<Chosen, Status> {
+    has_jobs(found, &jobs)?;
+    Ok(match jobs.is_empty() {
+        true => Chosen::All,
+        false => Chosen::These(jobs),
+    })
+}

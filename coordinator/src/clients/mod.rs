@@ -1,0 +1,81 @@
+//! What clients ask over gRPC: each call finds its sweep, asks the queue, and encodes the answer.
+
+mod attempts;
+mod calls;
+mod debug;
+mod describe;
+mod explain;
+mod images;
+mod import;
+mod jobs;
+mod keep;
+mod layers;
+mod many;
+mod partial;
+mod record;
+mod reuse;
+mod shown;
+mod spool;
+mod submit;
+
+use std::time::Duration;
+
+use bt_model::id::AgentId;
+use bt_store::Store;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+
+use crate::bell::Bell;
+use crate::calculations::Calculations;
+use crate::collector::Collector;
+use crate::manifests::Manifests;
+use crate::queue::{Found, Queue};
+use crate::relay::Relay;
+use crate::results::Results;
+use crate::rpc::{answer, status};
+use crate::sessions::Sessions;
+
+/// The clients' service. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    pub(crate) queue: Queue,
+    pub(crate) store: Store,
+    pub(crate) sessions: Sessions,
+    pub(crate) manifests: Manifests,
+    pub(crate) relay: Relay,
+    pub(crate) bell: Bell,
+    pub(crate) calculations: Calculations,
+    pub(crate) tasks: TaskTracker,
+    /// An agent that was silent for this long is shown as offline.
+    pub(crate) silence: Duration,
+    /// How old garbage in the store must be to be removed.
+    pub(crate) garbage_age: Duration,
+}
+
+impl Clients {
+    async fn find(&self, sweep: &str) -> Result<Found, Status> {
+        self.queue.find_sweep(sweep).await.map_err(status::queue)
+    }
+
+    async fn find_agent(&self, agent: &str) -> Result<AgentId, Status> {
+        self.queue.find_agent(agent, self.silence).await.map_err(status::queue)
+    }
+
+    fn results(&self) -> Results {
+        Results { queue: self.queue.clone(), store: self.store.clone() }
+    }
+
+    fn collector(&self) -> Collector {
+        Collector { queue: self.queue.clone(), store: self.store.clone() }
+    }
+
+    /// Sends a long answer from a task of its own.
+    fn answer<T: Send + 'static>(
+        &self,
+        answers: mpsc::Sender<Result<T, Status>>,
+        sending: impl Future<Output = Result<(), Status>> + Send + 'static,
+    ) {
+        answer(&self.tasks, answers, sending);
+    }
+}

@@ -1,0 +1,109 @@
+-- Rows as coordinators of earlier versions left them. What stands under a version is written to a database of that version
+-- or a later one.
+
+-- version 1
+insert into agents (id, name, session, cpu_millis, memory_bytes, gpus, labels, volumes, version, engine)
+values ('aaaaaaaa-0000-4000-8000-000000000001', 'old', 3, 8000, 17179869184, 0, '{}', '{}', '0.1.0', 'docker');
+insert into sweeps (id, name, owner, idempotency_key, fingerprint, manifest, jobs, priority, retries, cpu_millis, memory_bytes,
+    gpus, labels, volumes, image)
+select id::uuid, name, 'ann', name, decode(repeat('07', 32), 'hex'), '{"name": "x"}', jobs, 0, 1, 1000, 1073741824, 0, '{}', '{}', 'i:1'
+from (values ('11111111-0000-4000-8000-000000000001', 'grid', 5), ('22222222-0000-4000-8000-000000000002', 'done', 1))
+    as s (id, name, jobs);
+insert into jobs (sweep_id, number, state, parameters, attempts, finished_at, metrics, reason, reason_code)
+values
+    ('11111111-0000-4000-8000-000000000001', 0, 'succeeded', '{"n": 0}', 1, now(), '{"sharpe": 1.5}', null, null),
+    ('11111111-0000-4000-8000-000000000001', 1, 'failed', '{"n": 1}', 1, now(), null, 'exit', 3),
+    ('11111111-0000-4000-8000-000000000001', 2, 'running', '{"n": 2}', 1, null, null, null, null),
+    ('11111111-0000-4000-8000-000000000001', 3, 'queued', '{"n": 3}', 0, null, null, null, null),
+    ('11111111-0000-4000-8000-000000000001', 4, 'cancelled', '{"n": 4}', 0, now(), null, null, null),
+    ('22222222-0000-4000-8000-000000000002', 0, 'succeeded', '{"n": 0}', 2, now(), '{"sharpe": 2.5}', null, null);
+insert into attempts (id, sweep_id, job, number, agent_id, state, lease_expires_at, started_at, finished_at, reason, reason_code)
+values
+    ('bbbbbbbb-0000-4000-8000-000000000001', '11111111-0000-4000-8000-000000000001', 0, 1,
+        'aaaaaaaa-0000-4000-8000-000000000001', 'succeeded', null, now(), now(), null, null),
+    ('bbbbbbbb-0000-4000-8000-000000000002', '11111111-0000-4000-8000-000000000001', 1, 1,
+        'aaaaaaaa-0000-4000-8000-000000000001', 'failed', null, now(), now(), 'exit', 3),
+    ('bbbbbbbb-0000-4000-8000-000000000003', '11111111-0000-4000-8000-000000000001', 2, 1,
+        'aaaaaaaa-0000-4000-8000-000000000001', 'running', now() + interval '1 hour', now(), null, null, null),
+    ('bbbbbbbb-0000-4000-8000-000000000004', '22222222-0000-4000-8000-000000000002', 0, 1,
+        'aaaaaaaa-0000-4000-8000-000000000001', 'lost', null, null, now(), null, null),
+    ('bbbbbbbb-0000-4000-8000-000000000005', '22222222-0000-4000-8000-000000000002', 0, 2,
+        'aaaaaaaa-0000-4000-8000-000000000001', 'succeeded', null, now(), now(), null, null);
+insert into results (sweep_id, job, attempt_id, written)
+values ('11111111-0000-4000-8000-000000000001', 0, 'bbbbbbbb-0000-4000-8000-000000000001', false),
+    ('22222222-0000-4000-8000-000000000002', 0, 'bbbbbbbb-0000-4000-8000-000000000005', true);
+insert into result_files (sweep_id, job, path, size, sha256)
+values ('11111111-0000-4000-8000-000000000001', 0, 'a.pkl', 10, decode(repeat('01', 32), 'hex')),
+    ('22222222-0000-4000-8000-000000000002', 0, 'a.pkl', 20, decode(repeat('02', 32), 'hex'));
+insert into coordinators (id) values ('cccccccc-0000-4000-8000-000000000001');
+
+-- version 2
+insert into sweep_counts (sweep_id, queued, running, succeeded, failed, cancelled)
+values ('11111111-0000-4000-8000-000000000001', 5, 0, 0, 0, 0), ('11111111-0000-4000-8000-000000000001', -4, 1, 1, 1, 1),
+    ('22222222-0000-4000-8000-000000000002', 1, 0, 0, 0, 0), ('22222222-0000-4000-8000-000000000002', -1, 0, 1, 0, 0);
+update sweeps set ended_at = now() where name = 'done';
+insert into sweeps (id, name, owner, idempotency_key, fingerprint, manifest, jobs, priority, retries, cpu_millis, memory_bytes,
+    gpus, labels, volumes, image, limits, max_parallel)
+values ('33333333-0000-4000-8000-000000000003', 'matrix', 'bob', 'matrix', decode(repeat('07', 32), 'hex'), '{}', 2, 1, 0, 1000,
+    1073741824, 0, '{}', '{}', 'i:1', '{"nas": 1}', 1);
+insert into jobs (sweep_id, number, point)
+values ('33333333-0000-4000-8000-000000000003', 0, null), ('33333333-0000-4000-8000-000000000003', 1, 7);
+insert into sweep_counts (sweep_id, queued) values ('33333333-0000-4000-8000-000000000003', 2);
+insert into limits (name, capacity) values ('nas', 1);
+
+-- version 3
+update attempts set peak_memory_bytes = 1024, cpu_micros = 5 where id = 'bbbbbbbb-0000-4000-8000-000000000001';
+insert into images (id, name, size, pushed_by) values ('sha256:' || repeat('0', 64), 'i:1', 100, 'ann');
+
+-- version 4
+insert into result_files (sweep_id, job, path, size, sha256, encoding, stored_size)
+values ('11111111-0000-4000-8000-000000000001', 0, 'b.csv', 100, decode(repeat('03', 32), 'hex'), 'zstd', 30);
+
+-- version 7
+update attempts set given = '{"threads": "1"}' where id = 'bbbbbbbb-0000-4000-8000-000000000001';
+insert into image_descriptions (image_id, description) values ('sha256:' || repeat('0', 64), '{}');
+
+-- version 8
+insert into sweeps (id, name, owner, idempotency_key, fingerprint, manifest, jobs, priority, retries, cpu_millis, memory_bytes,
+    gpus, labels, volumes, image, recipe, reuse)
+values ('44444444-0000-4000-8000-000000000004', 'twin', 'ann', 'twin', decode(repeat('07', 32), 'hex'), '{}', 2, 0, 0, 1000,
+    1073741824, 0, '{}', '{}', 'i:1', decode(repeat('09', 32), 'hex'), 'settled');
+insert into jobs (sweep_id, number, state, parameters, finished_at, metrics, ready_at, attached_sweep, attached_job)
+values
+    ('44444444-0000-4000-8000-000000000004', 0, 'succeeded', '{"n": 0}', now(), '{"sharpe": 2.5}', now(), null, null),
+    ('44444444-0000-4000-8000-000000000004', 1, 'queued', '{"n": 2}', null, null, 'infinity',
+        '11111111-0000-4000-8000-000000000001', 2);
+insert into sweep_counts (sweep_id, queued, succeeded, attached) values ('44444444-0000-4000-8000-000000000004', 1, 1, 1);
+insert into results (sweep_id, job, attempt_id, written, reused)
+values ('44444444-0000-4000-8000-000000000004', 0, 'bbbbbbbb-0000-4000-8000-000000000005', true, true);
+insert into result_files (sweep_id, job, path, size, sha256)
+values ('44444444-0000-4000-8000-000000000004', 0, 'a.pkl', 20, decode(repeat('02', 32), 'hex'));
+insert into reused_from (sweep_id, source_id, jobs)
+values ('44444444-0000-4000-8000-000000000004', '22222222-0000-4000-8000-000000000002', 1);
+
+-- version 9
+update sweeps set keep_seconds = 86400 where name = 'done';
+
+-- version 17
+update result_files set stored_as = 'a.pkl.1' where path = 'a.pkl' and sweep_id = '22222222-0000-4000-8000-000000000002';
+
+-- version 18
+insert into queue_store (store_id, location) values ('dddddddd-0000-4000-8000-000000000001', '/srv/results');
+
+-- version 20
+update sweeps set tags = '{kept}', note = 'first' where name = 'grid';
+
+-- version 24
+insert into attempts (id, sweep_id, job, number, agent_id, state, finished_at)
+values ('bbbbbbbb-0000-4000-8000-000000000006', '11111111-0000-4000-8000-000000000001', 3, 1,
+    'aaaaaaaa-0000-4000-8000-000000000001', 'returned', now());
+update jobs set attempts = 1, returned = 1 where sweep_id = '11111111-0000-4000-8000-000000000001' and number = 3;
+
+-- version 25
+insert into layers (sha256, size, stored_as) values (decode(repeat('05', 32), 'hex'), 100, 'images/layers/5');
+insert into image_archives (id, rest, parts) values ('sha256:' || repeat('0', 64), 'images/rest', '[]');
+insert into image_layers (id, sha256) values ('sha256:' || repeat('0', 64), decode(repeat('05', 32), 'hex'));
+
+-- version 26
+delete from sweep_counts where sweep_id = '22222222-0000-4000-8000-000000000002';
+insert into sweep_counts (sweep_id, succeeded) values ('22222222-0000-4000-8000-000000000002', 1);

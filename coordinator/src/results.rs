@@ -1,0 +1,142 @@
+//! Published outputs: their list, and their content.
+
+use std::future::ready;
+
+use bt_model::encoding::Encoding;
+use bt_proto::v1;
+use bt_store::Store;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use crate::queue::{Error, Found, OutputRow, Published, PublishedFile, Queue};
+use crate::rpc::{Answers, status};
+
+/// Files in a page of a list.
+const PAGE: u32 = 1_000;
+
+/// What of jobs is published: rows in Postgres, and files in the store.
+#[derive(Clone)]
+pub(crate) struct Results {
+    pub(crate) queue: Queue,
+    pub(crate) store: Store,
+}
+
+impl Results {
+    pub(crate) async fn send_outputs(
+        &self,
+        sweep: &Found,
+        job: Option<u32>,
+        answers: &mpsc::Sender<Result<v1::JobOutput, Status>>,
+    ) -> Result<(), Status> {
+        not_expired(sweep)?;
+        let mut last: Option<OutputRow> = None;
+        loop {
+            let after = last.as_ref().map(|row| (row.job, row.file.path.as_str()));
+            let page = self.queue.outputs(sweep.id, job, after, PAGE).await;
+            let mut page = page.map_err(status::queue)?;
+            let more = page.len() == PAGE as usize;
+            last = page.last().cloned();
+            for row in page.drain(..) {
+                if answers.send(Ok(output(row))).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An error unless a job has a result that is still there.
+    pub(crate) async fn has_result(&self, sweep: &Found, job: u32) -> Result<(), Status> {
+        not_expired(sweep)?;
+        has_jobs(sweep, &[job])?;
+        self.published(sweep, job).await.map(drop)
+    }
+
+    pub(crate) async fn published(&self, sweep: &Found, job: u32) -> Result<Published, Status> {
+        let published = self.queue.published(sweep.id, job).await.map_err(status::queue)?;
+        published.ok_or_else(|| {
+            Status::not_found(format!(
+                "job {job} of sweep {} has no published result; btctl show {}/{job} says why",
+                sweep.name,
+                sweep.address()
+            ))
+        })
+    }
+
+    /// Streams one published file, as it is stored: from an offset on, or from its beginning if it is compressed.
+    pub(crate) async fn content(
+        &self,
+        sweep: &Found,
+        job: u32,
+        path: &str,
+        offset: u64,
+    ) -> Result<Answers<v1::DownloadReply>, Status> {
+        not_expired(sweep)?;
+        let found = self.queue.published_files(sweep.id, &[(job, path)]).await;
+        let (_, file) = found
+            .map_err(status::queue)?
+            .pop()
+            .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
+        self.stored_content(&file.place, file.encoding, offset).await
+    }
+
+    /// Streams a file that stands there: from the offset if it is stored as it is, else from its beginning.
+    pub(crate) async fn stored_content(
+        &self,
+        place: &str,
+        encoding: Encoding,
+        offset: u64,
+    ) -> Result<Answers<v1::DownloadReply>, Status> {
+        let offset = if encoding == Encoding::None { offset } else { 0 };
+        let pieces = self.store.read_from(place, offset).await;
+        let pieces = pieces.map_err(status::store)?;
+        let answer = |piece: Result<Bytes, bt_store::Error>| match piece {
+            Ok(data) => Ok(v1::DownloadReply { data, ..v1::DownloadReply::default() }),
+            Err(error) => Err(status::store(error)),
+        };
+        let encoding = v1::Encoding::from(encoding).into();
+        let first = v1::DownloadReply { data: Bytes::new(), offset, encoding };
+        Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
+    }
+}
+
+/// An error if a sweep has not all of these jobs.
+pub(crate) fn has_jobs(found: &Found, jobs: &[u32]) -> Result<(), Status> {
+    match jobs.iter().find(|job| **job >= found.jobs) {
+        None => Ok(()),
+        Some(job) => {
+            Err(status::queue(Error::NoJob { sweep: found.name.clone(), job: *job, highest: found.jobs - 1 }))
+        }
+    }
+}
+
+/// An error if the sweep's results were given up.
+pub(crate) fn not_expired(sweep: &Found) -> Result<(), Status> {
+    match sweep.expired {
+        None => Ok(()),
+        Some(time) => {
+            let told = format!(
+                "the results of sweep {} expired at {time}, as its manifest's `keep` says",
+                sweep.name
+            );
+            Err(Status::not_found(told))
+        }
+    }
+}
+
+fn output(row: OutputRow) -> v1::JobOutput {
+    let PublishedFile { path, size, sha256, encoding, stored_size, other_name } = row.file;
+    let file = v1::OutputFile {
+        path,
+        size,
+        sha256: sha256.into(),
+        encoding: v1::Encoding::from(encoding).into(),
+        stored_size,
+        stored_as: other_name,
+    };
+    v1::JobOutput { job: row.job, attempt: row.attempt, file: Some(file), ..v1::JobOutput::default() }
+}
