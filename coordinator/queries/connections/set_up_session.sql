@@ -22,10 +22,8 @@ from (values
     ('standard_conforming_strings', 'on'),
     ('session_replication_role', 'origin'),
     ('work_mem', '16384'),
-    -- The planner is left free. It plans each statement anew, for the values at hand and for tables as large as they are now:
-    -- they grow by a million rows in less time than Postgres takes to look at them again. Statements that run often set
-    -- more in their own transactions (connections/connection.rs).
-    ('plan_cache_mode', 'force_custom_plan'),
+    -- The planner is left as it is made; transactions set what they need for themselves (connections/connection.rs).
+    ('plan_cache_mode', 'auto'),
     ('jit', 'off'),
     ('enable_seqscan', 'on'),
     ('enable_bitmapscan', 'on'),

@@ -205,15 +205,9 @@ impl<'c> Executor<'c> for &'c Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         let all = async move {
-            let rows: Vec<_> = match self.planning {
-                Planning::Free => self.acquire().await?.fetch_many(query).try_collect().await?,
-                Planning::ByKey => {
-                    let mut tx = self.begin().await?;
-                    let rows = tx.fetch_many(query).try_collect().await?;
-                    tx.commit().await?;
-                    rows
-                }
-            };
+            let mut tx = self.begin().await?;
+            let rows: Vec<_> = tx.fetch_many(query).try_collect().await?;
+            tx.commit().await?;
             Ok::<_, sqlx::Error>(stream::iter(rows.into_iter().map(Ok)))
         };
         stream::once(all).try_flatten().boxed()
@@ -225,15 +219,10 @@ impl<'c> Executor<'c> for &'c Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            match self.planning {
-                Planning::Free => self.acquire().await?.fetch_optional(query).await,
-                Planning::ByKey => {
-                    let mut tx = self.begin().await?;
-                    let row = tx.fetch_optional(query).await?;
-                    tx.commit().await?;
-                    Ok(row)
-                }
-            }
+            let mut tx = self.begin().await?;
+            let row = tx.fetch_optional(query).await?;
+            tx.commit().await?;
+            Ok(row)
         })
     }
 

@@ -104,7 +104,7 @@ impl Queue {
 
     /// Begins to queue a sweep whose jobs are added as they come. None if there is one with its key.
     pub(crate) async fn begin_submit(&self, sweep: &Submission) -> Result<Option<OpenSubmit>, Error> {
-        let mut tx = self.pool.patient().begin().await?;
+        let mut tx = self.by_key.patient().begin().await?;
         let id = insert_sweep(&mut tx, sweep).await?;
         Ok(id.map(|id| OpenSubmit { tx, id, name: sweep.name.clone(), jobs: 0 }))
     }

@@ -16,6 +16,7 @@ use sqlx::PgPool;
 use super::settle::Settled;
 use super::*;
 
+mod leases;
 mod order;
 mod plans;
 mod sessions;
@@ -303,77 +304,6 @@ async fn all_steps_of_an_attempt_can_come_in_one_transaction(pool: PgPool) {
         remark: String::new(),
     };
     assert_eq!(bench.report(1, [(attempt, failed)]).await, [Recorded::Done(false)]);
-}
-
-#[sqlx::test(migrator = "MIGRATOR")]
-async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
-    let bench = Bench::new(pool, 1).await;
-    let lost = bench.lease().await;
-    bench.advance(lost, AttemptEvent::Runs).await;
-    bench.execute("update attempts set lease_expires_at = now() - interval '1 second'").await;
-    let coordinator = uuid::Uuid::new_v4();
-    let pass = || bench.queue.expire_leases(coordinator, Duration::from_secs(20), TERM);
-    // Nobody was there to renew: the first pass grants a full term.
-    assert_eq!(pass().await.unwrap(), Some(vec![]));
-    bench.execute("update attempts set lease_expires_at = now() - interval '1 second'").await;
-    assert_eq!(pass().await.unwrap(), Some(vec![lost]));
-    assert_eq!(bench.job().await.state, JobState::Queued);
-
-    let second = bench.lease().await;
-    assert_ne!(second, lost);
-    let late = bench.settle(bench.me(), lost, Ending::Published).await;
-    assert_eq!(late, Settled::Before(AttemptState::Lost));
-    bench.advance(lost, AttemptEvent::Runs).await;
-    assert_eq!(bench.number("select count(*) from attempts where state = 'lost'").await, 1);
-    let pulse = pulse(&[lost, second]);
-    let gone = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await.unwrap();
-    assert_eq!(gone.gone, [lost]);
-    assert_eq!(bench.number("select count(*) from results").await, 0);
-    assert_eq!(bench.settle(bench.me(), second, Ending::Published).await, Settled::Now(JobState::Succeeded));
-    assert_eq!(bench.number("select count(*) from results").await, 1);
-}
-
-#[sqlx::test(migrator = "MIGRATOR")]
-async fn a_renewed_lease_is_not_taken_away(pool: PgPool) {
-    let bench = Bench::new(pool, 1).await;
-    let attempt = bench.lease().await;
-    let settled = bench.settle(Fence::Expired, attempt, Ending::Lost).await;
-    assert_eq!(settled, Settled::Renewed);
-    assert_eq!(bench.job().await.state, JobState::Running);
-}
-
-#[sqlx::test(migrator = "MIGRATOR")]
-async fn an_older_session_is_refused(pool: PgPool) {
-    let bench = Bench::new(pool, 2).await;
-    let attempt = bench.lease().await;
-    bench.hello(2).await.unwrap();
-    assert!(matches!(bench.hello(2).await, Err(Error::Superseded(_))));
-    assert!(matches!(bench.hello(1).await, Err(Error::Superseded(_))));
-    assert!(bench.claim(1, 1).await.is_empty(), "an older session gets no work");
-    let ended = News::Ended {
-        ending: Ending::Published,
-        publication: Publication::default(),
-        image_id: None,
-        measured: Measured::default(),
-        given: Box::default(),
-        remark: String::new(),
-    };
-    assert_eq!(bench.report(1, [(attempt, ended)]).await, [Recorded::Superseded]);
-    assert_eq!(bench.attempt_state().await, AttemptState::Leased);
-    let pulse = pulse(&[attempt]);
-    let refused = bench.queue.heartbeat(bench.agent, 1, &pulse, TERM).await;
-    assert!(matches!(refused, Err(Error::Superseded(_))));
-    assert_eq!(bench.claim(1, 2).await.len(), 1);
-}
-
-#[sqlx::test(migrator = "MIGRATOR")]
-async fn another_agents_attempt_is_unknown(pool: PgPool) {
-    let bench = Bench::new(pool, 1).await;
-    let attempt = bench.lease().await;
-    let thief = Bench { queue: bench.queue.clone(), sweep: bench.sweep, agent: AgentId::random() };
-    thief.hello(1).await.unwrap();
-    assert_eq!(thief.settle(thief.me(), attempt, Ending::Published).await, Settled::Unknown);
-    assert_eq!(bench.job().await.state, JobState::Running);
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

@@ -19,8 +19,12 @@ use super::words::{Trouble, is_about_session};
 /// How long a rollback may take that nobody waits for.
 const ROLLBACK: Duration = Duration::from_secs(3);
 
-/// Begins a transaction whose statements find every row by a key, in one message. No table is read from end to end in it,
-/// be it as small as it may when the plan is made: each is looked into, through an index, for one row of the step before.
+/// Begins a transaction whose statements are planned anew each time: for the values at hand, and for tables as large as they
+/// are now.
+const BEGIN_FREE: &str = "begin; set local plan_cache_mode = force_custom_plan";
+/// Begins a transaction whose statements find every row by a key. No table is read from end to end in it, be it as small as
+/// it may when the plan is made: each is looked into, through an index, for one row of the step before. So plans may be
+/// kept, as those of foreign keys must be, which are followed for each row.
 const BEGIN_BY_KEY: &str = "begin; \
     set local enable_seqscan = off; set local enable_bitmapscan = off; \
     set local enable_hashjoin = off; set local enable_mergejoin = off";
@@ -28,7 +32,7 @@ const BEGIN_BY_KEY: &str = "begin; \
 /// How Postgres plans the statements of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::queue) enum Planning {
-    /// As it sees fit.
+    /// As it sees fit, each time: see [`BEGIN_FREE`].
     Free,
     /// Through indexes alone: see [`BEGIN_BY_KEY`].
     ByKey,
@@ -75,7 +79,7 @@ impl Connection {
 
     pub(super) async fn begin(mut self, planning: Planning) -> Result<Transaction, sqlx::Error> {
         let begin = match planning {
-            Planning::Free => "begin",
+            Planning::Free => BEGIN_FREE,
             Planning::ByKey => BEGIN_BY_KEY,
         };
         self.execute(raw_sql(begin)).await?;

@@ -55,7 +55,7 @@ async fn defaults_of_others_change_nothing(pool: PgPool) {
             "alter database %I set enable_indexscan = off",
             "alter database %I set enable_nestloop = off",
             "alter database %I set enable_bitmapscan = off",
-            "alter database %I set plan_cache_mode = force_generic_plan",
+            "alter database %I set enable_hashjoin = off",
             "alter database %I set session_replication_role = replica",
             // The last: from then on the test's own sessions end quickly too.
             "alter database %I set idle_session_timeout = '1s'",
@@ -75,7 +75,7 @@ async fn defaults_of_others_change_nothing(pool: PgPool) {
         ("synchronous_commit", "on"),
         ("enable_indexscan", "on"),
         ("enable_bitmapscan", "on"),
-        ("plan_cache_mode", "force_custom_plan"),
+        ("enable_hashjoin", "on"),
         ("session_replication_role", "origin"),
         ("tcp_user_timeout", "0"),
     ] {
