@@ -231,28 +231,27 @@ async fn ask_python(
         log_limit: LOG_LIMIT,
     };
     let engine = &*line.site.engine;
-    let starting = async {
+    let (mut printed, mut kept) = (Vec::new(), Ok(()));
+    let running = async {
         engine.create(&spec).await?;
-        engine.start(id).await
+        engine.start(id).await?;
+        let keeping = async {
+            let keep = keep_lines(engine.logs(id, None), |line| {
+                if line.stream == Stream::Stdout && printed.len() < LARGEST {
+                    printed.extend_from_slice(&line.text);
+                }
+                Ok(())
+            });
+            kept = keep.await;
+        };
+        Running::Container(id).to_its_end(engine, keeping, pending(), pending(), Duration::ZERO).await
     };
-    match starting.await {
-        Ok(()) => {}
+    let exit = match running.await {
+        Ok(Finished { exit, .. }) => exit,
+        // Some engines say so only when the container has ended.
         Err(Error::NoSuchCommand { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
-    }
-    let (mut printed, mut kept) = (Vec::new(), Ok(()));
-    let keeping = async {
-        let keep = keep_lines(engine.logs(id, None), |line| {
-            if line.stream == Stream::Stdout && printed.len() < LARGEST {
-                printed.extend_from_slice(&line.text);
-            }
-            Ok(())
-        });
-        kept = keep.await;
     };
-    let running = Running::Container(id);
-    let Finished { exit, .. } =
-        running.to_its_end(engine, keeping, pending(), pending(), Duration::ZERO).await?;
     kept.map_err(anyhow::Error::msg)?;
     let software = Software::read(&String::from_utf8_lossy(&printed));
     if exit.code != 0 || software.python.is_none() {
