@@ -40,23 +40,25 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use bt_model::id::{AgentId, AttemptId};
+use bt_model::log::LogLine;
+use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 use crate::docker::cgroup::{Group, GroupLook};
-use crate::docker::fault::within;
+use crate::docker::fault::{HEAD_DEADLINE, within};
 use crate::docker::memory::Memory;
-use crate::docker::output::ContainerOutput;
 use crate::{ContainerSpec, Error, FoundContainer, FoundState};
 
 /// How long a call that only reads may take.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
-/// bollard's own limit, on the wait for the head of an answer. It must be longer than any of ours.
-const HEAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 
 const LABEL_ATTEMPT: &str = "btctl.attempt";
 const LABEL_AGENT: &str = "btctl.agent";
 const LABEL_SWEEP: &str = "btctl.sweep";
 const LABEL_JOB: &str = "btctl.job";
+
+/// The output of a container that was attached to before it started.
+type ContainerOutput = BoxStream<'static, Result<LogLine, bollard::errors::Error>>;
 
 /// A Docker Engine, or Podman behind its Docker-compatible socket. Clones share one connection's settings and limits.
 #[derive(Clone)]

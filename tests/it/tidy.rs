@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::modules;
 
 /// Lines that a file may have.
-const CAP: usize = 600;
+const CAP: usize = 450;
 
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -173,10 +173,12 @@ fn modules_name_only_modules_below_them() {
 }
 
 #[test]
-fn files_name_each_other_in_no_circles() {
+fn no_more_than_two_files_name_each_other_in_a_circle() {
     for crate_name in ["agent", "cli", "coordinator", "engine", "model", "proto", "store"] {
         let files = modules::of(&root().join(crate_name).join("src"));
-        let circles = modules::circles(&files);
+        // Two may be two halves of one recursion.
+        let mut circles = modules::circles(&files);
+        circles.retain(|circle| circle.len() > 2);
         assert!(circles.is_empty(), "{crate_name}: these files name each other: {circles:?}");
     }
 }

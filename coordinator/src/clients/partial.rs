@@ -150,8 +150,8 @@ fn latest(encoding: Encoding, all: &BTreeMap<String, (SystemTime, u64)>) -> Vec<
         }
     }
     let outputs = latest.into_iter().map(|(name, (stored, (_, size)))| {
-        let stored_as = if stored == name { String::new() } else { stored.to_owned() };
-        v1::OutputFile { stored_as: Some(stored_as), ..output(encoding, name, size) }
+        let stored_as = (stored != name).then(|| stored.to_owned());
+        v1::OutputFile { stored_as, ..output(encoding, name, size) }
     });
     let mut files: Vec<_> = outputs.collect();
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));

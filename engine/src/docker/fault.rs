@@ -12,6 +12,8 @@ use bt_model::id::AttemptId;
 use crate::Error;
 use crate::docker::podman;
 
+/// bollard's own limit, on the wait for the head of an answer. It must be longer than any of ours.
+pub(super) const HEAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 pub(super) const USUAL_HOST: &str = "unix:///var/run/docker.sock";
 
 /// Runs one call under its deadline. With `attempt`, a 404 means that its container is gone.
@@ -34,7 +36,7 @@ pub(super) fn of(call: &'static str, attempt: Option<AttemptId>, fault: Fault) -
             refused(call, attempt, status_code, message)
         }
         Fault::DockerStreamError { error } => told(call, None, error),
-        Fault::RequestTimeoutError => Error::Timeout { call, after: super::HEAD_DEADLINE },
+        Fault::RequestTimeoutError => Error::Timeout { call, after: HEAD_DEADLINE },
         Fault::HyperLegacyError { .. }
         | Fault::HyperResponseError { .. }
         | Fault::IOError { .. }

@@ -25,10 +25,9 @@ use tokio::time::Instant;
 
 use crate::docker::fault;
 use crate::docker::mend::Mender;
-use crate::docker::output::ContainerOutput;
 use crate::docker::resume::{Mark, Resume};
 use crate::docker::wait::{AWAY_LIMIT, AWAY_PAUSE};
-use crate::docker::{Docker, name};
+use crate::docker::{ContainerOutput, Docker, name};
 use crate::{Error, LogPlace};
 
 /// After this much silence the container is inspected: has it ended without the stream's saying so?

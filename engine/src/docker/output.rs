@@ -20,15 +20,12 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::docker::fault::within;
-use crate::docker::{Docker, name};
+use crate::docker::{ContainerOutput, Docker, name};
 
 /// A line longer than this is kept in pieces.
 const LONGEST_PIECE: usize = 16 << 10;
 /// How long the beginning of a line waits for the rest of it.
 const UNFINISHED_WAIT: Duration = Duration::from_millis(100);
-
-/// The output of a container that was attached to before it started.
-pub(super) type ContainerOutput = BoxStream<'static, Result<LogLine, Fault>>;
 
 impl Docker {
     /// Attaches to a container that has not started yet.
