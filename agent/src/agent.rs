@@ -1,4 +1,4 @@
-//! A running agent: its parts, each of which knows only those before it.
+//! A running agent and its parts. Each part knows only the parts before it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -203,6 +203,8 @@ impl Life {
 /// Waits until the machine has room for it, besides what runs.
 async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
     let job = Job::read(&held.assignment, &agent.manifests)?;
+    // Before a waiting container is taken, which only a job that runs gives back.
+    shared::can_begin(held, &job)?;
     held.note("waiting for other containers on this machine to end");
     // A container that waits for a job of the sweep has its memory already.
     let mut idle = Idle::of(agent, held, &job);

@@ -96,7 +96,7 @@ pub(crate) async fn drain(agent: &Agent, now: &CancellationToken) {
     }
 }
 
-/// Removes the containers that are no attempt's: nobody would take them back.
+/// Removes shells and shared containers: a later start of the agent can't use them.
 pub(crate) async fn remove_guests(agent: &Arc<Agent>) {
     agent.slots.sweep_out(true).await;
     for shell in agent.site.guests.all() {

@@ -1,4 +1,4 @@
-//! What is known of an attempt and kept on disk: what it was told to run, what it used, how it ended. Plain data and the
+//! Facts about an attempt, kept on disk: its assignment, what it used, how it ended. Plain data and the
 //! pure rules about it; nothing here sees the engine or a coordinator.
 
 pub(crate) mod assignment;

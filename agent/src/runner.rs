@@ -48,7 +48,7 @@ impl Running {
     /// Waits for its end while `keeping` keeps its output and `measuring` measures it. When `halt` says why it must stop, the
     /// container is stopped, and may take `grace` to end by itself.
     ///
-    /// The end is told only after its output has come to an end, too.
+    /// Returns only after the output has ended, too.
     pub(crate) async fn to_its_end(
         &self,
         engine: &dyn Engine,

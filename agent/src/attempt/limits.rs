@@ -101,8 +101,8 @@ pub(crate) async fn timed_out(job: &Job, started: Timestamp) {
     sleep(limit.saturating_sub(ran)).await;
 }
 
-/// Waits until the results directory holds more than the job may write, or more than its share of what is left when the
-/// agent's own reserve is reached.
+/// Waits until the results directory is larger than the job's limit. A job without a limit is stopped when the disk reaches
+/// the agent's reserve and this job has written most.
 async fn disk_exceeded(agent: &Agent, held: &Held, job: &Job, results: &Path) -> Halt {
     let limit = job.manifest.needs.disk_bytes;
     let mut pause = MEASURE;

@@ -32,13 +32,20 @@ const NOT_STARTED: &str = "OCI runtime exec failed";
 /// Bytes of the log in which it says so.
 const COMPLAINT: u64 = 4 << 10;
 
+/// Fails for a job that ran in a shared container when the agent was started anew: its command can't be found again.
+pub(super) fn can_begin(held: &Held, job: &Job) -> Result<(), Stop> {
+    match job.manifest.shares_containers() && held.taken_back && held.dir.has_started() {
+        false => Ok(()),
+        true => {
+            let why = "it ran in a container that its sweep's jobs share, and the agent was started anew";
+            Err(Stop::Hindered(Reason::Agent(why.to_owned())))
+        }
+    }
+}
+
 /// Gets a container for the job: one that waits for a job of its sweep, or a new one. It takes over what both take of the
 /// machine.
 pub(super) async fn get_slot(agent: &Agent, held: &Held, work: &mut Work) -> Result<(), Stop> {
-    if held.taken_back && held.dir.has_started() {
-        let told = "it ran in a container that its sweep's jobs share, and the agent was started anew";
-        return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
-    }
     let mut slot = match work.slot.take() {
         Some(slot) => slot,
         None => {

@@ -9,7 +9,7 @@ use bt_model::reason::Reason;
 
 use crate::record::ending::{Ending, Halt, Outcome, outcome};
 
-/// Where an attempt is. The driver does the work of the state and tells what came of it as an [`Event`].
+/// Where an attempt is. The driver does the work of the state and reports the outcome as an [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Looks on the disk for what an earlier run of the agent has done.
@@ -33,7 +33,7 @@ pub(super) enum State {
     Over,
 }
 
-/// What came of a state's work.
+/// The outcome of a state's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// Nothing is known of an ending.
@@ -44,7 +44,7 @@ pub(super) enum Event {
     Room,
     /// Its container was started, now or by an earlier run of the agent.
     Started,
-    /// Its container has ended, and what is to be done was decided.
+    /// Its container finished, with what to do next.
     Exited(Outcome),
     /// A step did not succeed.
     Stopped {

@@ -9,6 +9,7 @@ use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::manifest::{Format, Manifest};
 use bt_model::parameters::Parameters;
 use bt_proto::v1::{self, report};
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use crate::site::Site;
 use crate::site::identity::Identity;
 use crate::site::offer::Offer;
 use crate::site::workdir::StateDir;
+use crate::slots::Slot;
 use crate::store_choice::StoreChoice;
 
 /// An agent with one cpu, whose containers are simulated.
@@ -169,6 +171,28 @@ async fn an_attempt_that_waits_for_room_is_handed_back_by_an_agent_that_drains()
     let last = reports(&agent, running).await;
     assert_eq!(kinds(&last).last(), Some(&"released"));
     nothing_is_left(&agent, &first).await;
+}
+
+/// The agent was killed while the job ran in a shared container: it can't go on, and leaves the container that waits for
+/// its sweep's next job alone.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_lost_its_shared_container_takes_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let assignment = assignment(0, 0, "containers: reuse\n");
+    let sweep = assignment.sweep;
+    agent.slots.give_back(sweep, Slot::new(&agent.site));
+    let dir = agent.site.state.attempt(assignment.attempt);
+    dir.create(&assignment).unwrap();
+    dir.write_started(Timestamp::now()).unwrap();
+    let held = agent.holdings.add(assignment, dir, true).unwrap();
+    let life = agent.site.tasks.spawn(live(agent.clone(), held));
+    let reports = reports(&agent, life).await;
+    assert!(matches!(
+        reports.last().unwrap().kind,
+        Some(report::Kind::Failed(v1::Failed { for_now: true, .. }))
+    ));
+    assert!(agent.slots.take(sweep).is_some(), "the container still waits");
 }
 
 /// The agent was killed between the ending and the acknowledgement: the ending stands, and nothing runs again.

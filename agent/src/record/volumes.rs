@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What is told of a volume that was changed while the attempt ran.
+/// Reported for a volume that changed while the attempt ran.
 const CHANGED: &str = "changed";
 
-/// What volumes held, by name: a fingerprint of what jobs can read, and of all that tells a change; nothing for one that
-/// could not be read.
+/// By the name of each volume: its fingerprint, and its version, which changes with any file. Unreadable volumes have
+/// neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct VolumesSeen(BTreeMap<String, Option<(String, String)>>);
 
@@ -25,7 +25,7 @@ impl VolumesSeen {
         self.0.insert(name.to_owned(), words);
     }
 
-    /// What is told of the attempt that began with this and ended with `after`. Unreadable volumes are left out.
+    /// What to report of an attempt that began with this and ended with `after`. Unreadable volumes are left out.
     pub(crate) fn told(&self, after: &Self) -> BTreeMap<String, String> {
         let told = self.0.iter().filter_map(|(name, before)| {
             let (fingerprint, _) = before.as_ref()?;
