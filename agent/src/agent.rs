@@ -15,6 +15,7 @@ use crate::site::Site;
 use crate::slots::Slots;
 use crate::stock::Stock;
 use crate::store_choice::StoreChoice;
+use crate::warm::Warmth;
 
 pub(crate) struct Agent {
     pub(crate) site: Arc<Site>,
@@ -26,6 +27,7 @@ pub(crate) struct Agent {
     pub(crate) manifests: Manifests,
     pub(crate) caches: Caches,
     pub(crate) starts: Starts,
+    pub(crate) warmth: Warmth,
     pub(crate) leaving: Leaving,
 }
 
@@ -68,6 +70,7 @@ impl Agent {
             manifests: Manifests::default(),
             caches: Caches::default(),
             starts: Starts::default(),
+            warmth: Warmth::default(),
             leaving: Leaving { draining, preempted: AtomicBool::new(false), time_left: OnceLock::new() },
             site,
             line,

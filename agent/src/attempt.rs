@@ -18,11 +18,14 @@ mod start;
 mod state;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod volumes;
+mod warm;
 
 use std::sync::Arc;
 
 use bt_engine::capacity::Share;
+use bt_model::manifest::Containers;
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
 use futures_util::FutureExt;
@@ -39,6 +42,7 @@ use crate::record::ending::{Ending, Halt, Outcome, outcome};
 use crate::runner::Finished;
 use crate::slots::Slot;
 use state::{Event, State, Stop};
+use verify::Reference;
 
 pub(crate) use limits::{left_too_much, results_exceeded, timed_out};
 pub(crate) use prepare::prepare_debug;
@@ -72,6 +76,9 @@ struct Life {
 /// What is at hand while the attempt is worked on.
 struct Work {
     job: Job,
+    containers: Containers,
+    /// What its container of its own has left, if its sweep asks for a comparison.
+    reference: Option<Reference>,
     /// What it takes of the machine; a container that jobs share takes it over.
     share: Option<Share>,
     /// The container that it shares with other jobs of its sweep, if they do.
@@ -134,7 +141,10 @@ impl Life {
     async fn prepare(&mut self) -> Result<(), Stop> {
         let (agent, held) = (&self.agent, &self.held);
         let work = at_work(&mut self.work)?;
-        if work.job.manifest.shares_containers() {
+        if work.containers != Containers::Each {
+            if work.containers == Containers::Warm && verify::is_asked(held, &work.job) {
+                work.reference = Some(verify::reference(agent, held, &work.job).await?);
+            }
             return shared::get_slot(agent, held, work).await;
         }
         if prepare::runs_already(agent, held).await? {
@@ -158,7 +168,10 @@ impl Life {
         let work = at_work(&mut self.work)?;
         let finished = match work.slot.take() {
             Some(slot) => {
-                let finished = shared::run_in_slot(agent, held, &work.job, slot).await?;
+                let mut finished = shared::run_in_slot(agent, held, &work.job, slot).await?;
+                if let Some(reference) = work.reference.take() {
+                    finished = verify::compared(agent, held, &work.job, finished, reference).await?;
+                }
                 let held = held.clone();
                 work.shipped = Some(async move { shipping::journal(&held) }.boxed());
                 finished
@@ -204,10 +217,10 @@ impl Life {
 async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
     let job = Job::read(&held.assignment, &agent.manifests)?;
     // Before a waiting container is taken, which only a job that runs gives back.
-    shared::can_begin(held, &job)?;
+    let containers = shared::containers(agent, held, &job).await?;
     held.note("waiting for other containers on this machine to end");
     // A container that waits for a job of the sweep has its memory already.
-    let mut idle = Idle::of(agent, held, &job);
+    let mut idle = Idle::of(agent, held, containers);
     let needs = job.resources(&agent.site.offer).less(&idle.taken());
     let mut share = tokio::select! {
         biased;
@@ -223,7 +236,7 @@ async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
     if let Some(kept) = slot.as_mut().and_then(|slot| slot.share.take()) {
         share.absorb(kept);
     }
-    Ok(Work { job, share: Some(share), slot, shipped: None })
+    Ok(Work { job, containers, reference: None, share: Some(share), slot, shipped: None })
 }
 
 /// What is to be done after the container's end.
@@ -272,9 +285,13 @@ struct Idle<'a> {
 }
 
 impl<'a> Idle<'a> {
-    fn of(agent: &'a Agent, held: &'a Held, job: &Job) -> Self {
+    fn of(agent: &'a Agent, held: &'a Held, containers: Containers) -> Self {
         let sweep = held.assignment.sweep;
-        let slot = job.manifest.shares_containers().then(|| agent.slots.take(sweep)).flatten();
+        let slot = match containers {
+            Containers::Each => None,
+            Containers::Reuse => agent.slots.take(sweep, false),
+            Containers::Warm => agent.slots.take(sweep, true),
+        };
         Self { agent, held, slot }
     }
 

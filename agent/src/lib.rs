@@ -22,6 +22,7 @@ mod site;
 mod slots;
 mod stock;
 mod store_choice;
+mod warm;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::record::ending::Halt;
 use crate::record::usage::Limits;
+use crate::warm::Fork;
 
 /// How long the output may go on after the end.
 const OUTPUT_END: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub(crate) enum Running {
     Container(AttemptId),
     /// A command in a container that was there before, by the engine's id of it.
     Command { container: AttemptId, id: String },
+    /// A fork of an interpreter in such a container.
+    Fork(Fork),
 }
 
 /// How it ended, and why it was stopped, if it was.
@@ -42,11 +45,12 @@ impl Running {
     pub(crate) fn container(&self) -> AttemptId {
         match self {
             Self::Container(id) | Self::Command { container: id, .. } => *id,
+            Self::Fork(fork) => fork.container,
         }
     }
 
     /// Waits for its end while `keeping` keeps its output and `measuring` measures it. When `halt` says why it must stop, the
-    /// container is stopped, and may take `grace` to end by itself.
+    /// container, or the fork alone, is stopped, and may take `grace` to end by itself.
     ///
     /// Returns only after the output has ended, too.
     pub(crate) async fn to_its_end(
@@ -70,19 +74,15 @@ impl Running {
                     all_kept.await.ok();
                     engine.exec_end(*container, id).await
                 }
+                Self::Fork(fork) => fork.end().await,
             }
         };
         let waiting = async {
             tokio::select! {
                 exit = end => Ok(Finished { exit: exit?, halt: None }),
                 halt = halt => {
-                    let container = self.container();
-                    info!(container = %container, "stopping the container: {halt:?}");
-                    engine.stop(container, grace).await?;
-                    let exit = match self {
-                        Self::Container(id) => engine.wait(*id).await?,
-                        Self::Command { .. } => Exit::stopped(),
-                    };
+                    info!(container = %self.container(), "stopping what runs in the container: {halt:?}");
+                    let exit = self.stop(engine, grace).await?;
                     Ok(Finished { exit, halt: Some(halt) })
                 }
                 never = measuring => match never {},
@@ -97,6 +97,22 @@ impl Running {
                 finished
             }
             () = &mut keeping => waiting.await,
+        }
+    }
+}
+
+impl Running {
+    async fn stop(&self, engine: &dyn Engine, grace: Duration) -> Result<Exit, Error> {
+        match self {
+            Self::Container(id) => {
+                engine.stop(*id, grace).await?;
+                engine.wait(*id).await
+            }
+            Self::Command { container, .. } => {
+                engine.stop(*container, grace).await?;
+                Ok(Exit::stopped())
+            }
+            Self::Fork(fork) => fork.stop(grace).await,
         }
     }
 }

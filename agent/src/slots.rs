@@ -1,4 +1,4 @@
-//! Containers that outlive a job, for sweeps that ask for it (`containers: reuse`): jobs of one sweep that follow each
+//! Containers that outlive a job, for sweeps that ask for it (`containers: reuse` or `warm`): jobs of one sweep that follow each
 //! other run in one, each alone in it. One that is in any doubt is thrown away, and so is one that nobody has used for a
 //! while.
 
@@ -15,6 +15,7 @@ use tracing::warn;
 use crate::job::inside::Inside;
 use crate::site::Site;
 use crate::site::workdir::AttemptDir;
+use crate::warm::Runner;
 
 /// How long a container may wait for a next job.
 const IDLE: Duration = Duration::from_secs(20);
@@ -32,6 +33,8 @@ pub(crate) struct Slot {
     pub(crate) default_command: Vec<String>,
     pub(crate) image_id: String,
     pub(crate) inside: Inside,
+    /// The interpreter that its jobs are forks of (`containers: warm`).
+    pub(crate) runner: Option<Arc<Runner>>,
     /// What it takes of the agent's capacity; of one that waits, its memory alone, where jobs have left files.
     pub(crate) share: Option<Share>,
     since: Instant,
@@ -48,6 +51,7 @@ impl Slot {
             default_command: Vec::new(),
             image_id: String::new(),
             inside: Inside::default(),
+            runner: None,
             share: None,
             since: Instant::now(),
         }
@@ -69,9 +73,12 @@ impl Slots {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One that waits for a job of this sweep.
-    pub(crate) fn take(&self, sweep: SweepId) -> Option<Slot> {
-        self.lock().get_mut(&sweep)?.pop()
+    /// One that waits for a job of this sweep, with or without an interpreter to fork.
+    pub(crate) fn take(&self, sweep: SweepId, is_warm: bool) -> Option<Slot> {
+        let mut slots = self.lock();
+        let waiting = slots.get_mut(&sweep)?;
+        let index = waiting.iter().rposition(|slot| slot.runner.is_some() == is_warm)?;
+        Some(waiting.remove(index))
     }
 
     /// Gives one back that is as good as new.

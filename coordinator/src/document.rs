@@ -11,6 +11,7 @@ use bt_model::secret;
 use bt_model::template::Renderer;
 use bt_store::{
     FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, UsageEntry, VersionsEntry, VolumeEntry,
+    WarmEntry,
 };
 use serde_json::Value;
 
@@ -146,6 +147,12 @@ impl Given<'_> {
         self.0?.get(key)?.as_u64()
     }
 
+    fn warm(&self) -> Option<WarmEntry> {
+        let preloaded = self.0?.get("preloaded")?.as_array()?;
+        let names = preloaded.iter().filter_map(Value::as_str);
+        Some(WarmEntry { preloaded: names.map(str::to_owned).collect() })
+    }
+
     fn entry(&self) -> GivenEntry {
         GivenEntry {
             threads: self.number("threads"),
@@ -155,6 +162,7 @@ impl Given<'_> {
             gpus: self.number("gpus"),
             timezone: self.text("timezone"),
             user: self.text("user"),
+            warm: self.warm(),
         }
     }
 }

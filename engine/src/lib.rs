@@ -16,6 +16,7 @@ mod error;
 mod exit;
 mod facts;
 mod found;
+pub mod lines;
 pub mod logfile;
 pub mod login;
 pub mod machine;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bt_model::encoding::Encoding;
 use bt_model::log::{LogLine, Stream};
+use bt_model::manifest::Containers;
 use bt_model::placement::{AGENT_LABEL, Misfit, Offer};
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
@@ -33,6 +34,23 @@ pub fn parse<T: std::str::FromStr>(
 /// A value that may be absent. Peers of protocol 1 can't leave a text or a number out, so an empty one is none either.
 pub fn present<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
+}
+
+/// How a sweep's jobs run, if not as its manifest asks.
+pub fn containers(containers: Option<Containers>) -> v1::Containers {
+    match containers {
+        Some(Containers::Each) => v1::Containers::Each,
+        Some(Containers::Reuse) => v1::Containers::Reuse,
+        Some(Containers::Warm) | None => v1::Containers::Unspecified,
+    }
+}
+
+pub fn containers_of(containers: v1::Containers) -> Option<Containers> {
+    match containers {
+        v1::Containers::Each => Some(Containers::Each),
+        v1::Containers::Reuse => Some(Containers::Reuse),
+        v1::Containers::Unspecified => None,
+    }
 }
 
 /// What an agent offers, as far as clients are told: nothing of its images.

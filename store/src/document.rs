@@ -108,6 +108,16 @@ pub struct GivenEntry {
     pub timezone: Option<String>,
     /// uid:gid; absent: the image's own.
     pub user: Option<String>,
+    /// Absent: it ran in a container of its own, or as the manifest's `containers: reuse` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<WarmEntry>,
+}
+
+/// That the job ran in a fork of an interpreter (`containers: warm`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WarmEntry {
+    /// The packages that the interpreter had imported already.
+    pub preloaded: Vec<String>,
 }
 
 /// What it was run by.

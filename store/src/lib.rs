@@ -32,7 +32,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload
 pub use bucket::install_tls;
 pub use codec::{Decoder, Encoder, compress};
 pub use document::{
-    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry, VersionsEntry,
+    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry, VersionsEntry, WarmEntry,
     VolumeEntry,
 };
 pub use error::Error;

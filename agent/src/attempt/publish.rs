@@ -136,7 +136,7 @@ async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
     Ok(serde_json::Value::Object(metrics.numbers).to_string())
 }
 
-fn say_in_log(held: &Held, job: &Job, text: &str) {
+pub(super) fn say_in_log(held: &Held, job: &Job, text: &str) {
     let text = format!("btctl: {text}\n").into_bytes();
     let line = LogLine { time: Timestamp::now(), stream: Stream::Stderr, text };
     let said = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
@@ -166,7 +166,7 @@ async fn already_stored(
     }
 }
 
-fn sha256(mut file: File) -> io::Result<(u64, [u8; 32])> {
+pub(super) fn sha256(mut file: File) -> io::Result<(u64, [u8; 32])> {
     let mut hash = Sha256::new();
     let mut piece = vec![0; PIECE];
     let mut size = 0;

@@ -71,7 +71,9 @@ fn given(agent: &Agent, held: &Held) -> Option<v1::Given> {
     }
     let job = Job::read(&held.assignment, &agent.manifests).ok()?;
     let image_env = agent.stock.looks.env_of(&held.image_id());
-    Some(job.given(agent.site.identity, &agent.site.offer, &agent.site.engine_version, &image_env))
+    let given = job.given(agent.site.identity, &agent.site.offer, &agent.site.engine_version, &image_env);
+    let warm = held.warm().map(|preloaded| v1::Warmth { preloaded });
+    Some(v1::Given { warm, ..given })
 }
 
 /// All of a file, if it has no more bytes than this.
@@ -137,8 +139,7 @@ pub(super) async fn send_log(agent: &Agent, held: &Held) {
 
 /// Removes the container. One that the engine won't let go of now is removed by a later pass of the reconciler.
 pub(super) async fn remove_container(agent: &Agent, held: &Held) {
-    // A shared container is its sweep's, and not the attempt's.
-    if agent.manifests.of(&held.assignment).is_ok_and(|manifest| manifest.shares_containers()) {
+    if held.is_shared() {
         return;
     }
     if let Err(error) = agent.site.engine.remove(held.id()).await {

@@ -1,4 +1,4 @@
-//! A job in a container that its sweep's jobs share: the job's command is started in it with its own environment, its own
+//! A job in a container that its sweep's jobs share. As `containers: reuse` has it (`warm` is beside this), the job's command is started in it with its own environment, its own
 //! (emptied) results directory and the container's limits. What it gives up: `/tmp` and the cpu and memory accounts are
 //! shared with the jobs before it. Any trouble, a stop, or a process left behind ends the container with the job.
 
@@ -8,15 +8,16 @@ use std::path::Path;
 
 use bt_engine::logfile::{LogFile, last_words};
 use bt_engine::volumes::MountSource;
-use bt_engine::{Bind, Exit, Task, collect};
-use bt_model::manifest::INPUT_DIR;
+use bt_engine::{Bind, ContainerSpec, Exit, Task, collect};
+use bt_model::id::AttemptId;
+use bt_model::manifest::{Containers, INPUT_DIR};
 use bt_model::reason::Reason;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::start::start;
 use super::state::Stop;
-use super::{Work, prepare, run, unless_halted};
+use super::{Work, prepare, run, unless_halted, warm};
 use crate::agent::Agent;
 use crate::assembly::{Assembly, agents_fault, host};
 use crate::job::container::Job;
@@ -32,15 +33,20 @@ const NOT_STARTED: &str = "OCI runtime exec failed";
 /// Bytes of the log in which it says so.
 const COMPLAINT: u64 = 4 << 10;
 
-/// Fails for a job that ran in a shared container when the agent was started anew: its command can't be found again.
-pub(super) fn can_begin(held: &Held, job: &Job) -> Result<(), Stop> {
-    match job.manifest.shares_containers() && held.taken_back && held.dir.has_started() {
-        false => Ok(()),
-        true => {
-            let why = "it ran in a container that its sweep's jobs share, and the agent was started anew";
-            Err(Stop::Hindered(Reason::Agent(why.to_owned())))
-        }
+/// How the job runs here. Fails for one that ran in a shared container when the agent was started anew: its command can't
+/// be found again.
+pub(super) async fn containers(agent: &Agent, held: &Held, job: &Job) -> Result<Containers, Stop> {
+    let containers = warm::containers(agent, held, job);
+    if containers == Containers::Each || !held.taken_back || !held.dir.has_started() {
+        return Ok(containers);
     }
+    // An earlier run of the agent may have found that its sweep can't run warm.
+    let found = agent.site.engine.list(agent.site.identity.agent).await?;
+    if found.iter().any(|found| found.attempt == Some(held.id())) {
+        return Ok(Containers::Each);
+    }
+    let why = "it ran in a container that its sweep's jobs share, and the agent was started anew";
+    Err(Stop::Hindered(Reason::Agent(why.to_owned())))
 }
 
 /// Gets a container for the job: one that waits for a job of its sweep, or a new one. It takes over what both take of the
@@ -51,30 +57,56 @@ pub(super) async fn get_slot(agent: &Agent, held: &Held, work: &mut Work) -> Res
         None => {
             let assembling = prepare::assemble_for(agent, held, &work.job);
             let assembly = unless_halted(held, assembling).await?;
-            let mut slot = Slot::new(&agent.site);
-            match unless_halted(held, open(agent, held, &work.job, &assembly, &mut slot)).await {
-                Ok(()) => slot,
-                Err(stop) => {
-                    agent.slots.discard(slot).await;
-                    return Err(stop);
-                }
-            }
+            new_slot(agent, held, work, &assembly).await?
         }
     };
+    held.note_shared();
     slot.share = work.share.take();
     work.slot = Some(slot);
     Ok(())
 }
 
+/// A new container for jobs of the sweep. One that should have been warm and can't be is one as with `containers: reuse`.
+async fn new_slot(agent: &Agent, held: &Held, work: &mut Work, assembly: &Assembly) -> Result<Slot, Stop> {
+    let mut slot = Slot::new(&agent.site);
+    let opening = async {
+        let spec = spec(agent, held, &work.job, assembly, &mut slot)?;
+        match work.containers {
+            Containers::Warm => warm::open(agent, held, &work.job, &mut slot, spec).await,
+            _ => open(agent, spec, slot.id).await.map(Ok),
+        }
+    };
+    let why = match unless_halted(held, opening).await {
+        Ok(Ok(())) => return Ok(slot),
+        Ok(Err(why)) => why,
+        Err(stop) => {
+            agent.slots.discard(slot).await;
+            return Err(stop);
+        }
+    };
+    agent.slots.discard(slot).await;
+    warm::cool(agent, held, Containers::Reuse, why).await;
+    work.containers = Containers::Reuse;
+    Box::pin(new_slot(agent, held, work, assembly)).await
+}
+
 /// Runs the job to its end. Its outputs are in the attempt's own results directory then.
 pub(super) async fn run_in_slot(agent: &Agent, held: &Held, job: &Job, slot: Slot) -> Result<Finished, Stop> {
-    let ran = one_job(agent, held, job, &slot).await;
+    let (ran, is_good) = match &slot.runner {
+        Some(runner) => match warm::one_job(agent, held, job, &slot, runner).await {
+            Ok((finished, is_good)) => (Ok(finished), is_good),
+            Err(stop) => (Err(stop), false),
+        },
+        None => {
+            let ran = one_job(agent, held, job, &slot).await;
+            // Only a container in which nothing went wrong and nothing goes on is used again.
+            let is_good = matches!(&ran, Ok(Finished { exit: Exit { oom: false, .. }, halt: None }))
+                && agent.site.engine.is_at_rest(slot.id).await.unwrap_or(false);
+            (ran, is_good)
+        }
+    };
     let moved = take_outputs(held, &slot);
-    // Only a container in which nothing went wrong and nothing goes on is used again.
-    let is_good = matches!(&ran, Ok(Finished { exit: Exit { oom: false, .. }, halt: None }))
-        && moved.is_ok()
-        && agent.site.engine.is_at_rest(slot.id).await.unwrap_or(false);
-    match is_good && !agent.leaving.draining.is_cancelled() {
+    match is_good && moved.is_ok() && !agent.leaving.draining.is_cancelled() {
         true => agent.slots.give_back(held.assignment.sweep, slot),
         false => agent.slots.discard(slot).await,
     }
@@ -82,20 +114,17 @@ pub(super) async fn run_in_slot(agent: &Agent, held: &Held, job: &Job, slot: Slo
     ran
 }
 
-/// Makes and starts a container that waits for jobs.
-async fn open(
+/// A container of the sweep that sees the directories of its slot.
+fn spec(
     agent: &Agent,
     held: &Held,
     job: &Job,
     assembly: &Assembly,
     slot: &mut Slot,
-) -> Result<(), Stop> {
+) -> Result<ContainerSpec, Stop> {
     slot.dir.create(&held.assignment).map_err(agents_fault)?;
     let mut spec = assembly.spec(&agent.site, &held.assignment, job, &slot.dir, &[])?;
     spec.attempt = slot.id;
-    spec.entrypoint = Some(vec![KEEPER[0].to_owned()]);
-    spec.command = vec![KEEPER[1].to_owned()];
-    spec.env.clear();
     // The input file is another one for each job, so it is its directory that is mounted.
     for bind in spec.binds.iter_mut().filter(|bind| bind.source == MountSource::Path(slot.dir.input())) {
         let (source, target) = (slot.dir.inputs(), INPUT_DIR.to_owned());
@@ -108,13 +137,21 @@ async fn open(
     slot.entrypoint = assembly.facts.entrypoint.clone();
     slot.default_command = assembly.facts.command.clone();
     slot.image_id = assembly.facts.id.clone();
+    Ok(spec)
+}
+
+/// Starts a container that waits for commands.
+async fn open(agent: &Agent, mut spec: ContainerSpec, id: AttemptId) -> Result<(), Stop> {
+    spec.entrypoint = Some(vec![KEEPER[0].to_owned()]);
+    spec.command = vec![KEEPER[1].to_owned()];
+    spec.env.clear();
     start(agent, &spec).await.map_err(|stop| match stop {
         Stop::Failed(Reason::Image(message)) => Stop::Failed(Reason::Image(format!(
             "`containers: reuse` needs the program `sleep` in the image: {message}"
         ))),
         stop => stop,
     })?;
-    match agent.site.engine.oom_kills(slot.id).await? {
+    match agent.site.engine.oom_kills(id).await? {
         Some(_) => Ok(()),
         // A job that lost a process for memory would pass for one that succeeded.
         None => Err(Stop::Refused(
@@ -155,23 +192,33 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<F
 fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
     let host = host(&agent.site, &[], &[], &slot.inside);
     let spec = job.container(&held.assignment, String::new(), agent.site.identity, &host, &held.dir)?;
+    Ok(Task {
+        command: command_of(&spec, slot)?,
+        env: spec.env,
+        user: spec.user,
+        working_dir: spec.working_dir,
+    })
+}
+
+/// The words that a container of this spec would run.
+pub(super) fn command_of(spec: &ContainerSpec, slot: &Slot) -> Result<Vec<String>, Stop> {
     // Another entrypoint takes the image's command out as well, as with `docker run`.
-    let (entrypoint, default) = match spec.entrypoint {
-        Some(entrypoint) => (entrypoint, Vec::new()),
-        None => (slot.entrypoint.clone(), slot.default_command.clone()),
+    let (entrypoint, default) = match &spec.entrypoint {
+        Some(entrypoint) => (entrypoint, &Vec::new()),
+        None => (&slot.entrypoint, &slot.default_command),
     };
-    let command = if spec.command.is_empty() { default } else { spec.command };
-    let command: Vec<_> = entrypoint.into_iter().chain(command).collect();
-    if command.is_empty() {
-        return Err(Stop::Failed(Reason::Image(
+    let command = if spec.command.is_empty() { default } else { &spec.command };
+    let words: Vec<_> = entrypoint.iter().chain(command).cloned().collect();
+    match words.is_empty() {
+        false => Ok(words),
+        true => Err(Stop::Failed(Reason::Image(
             "the image has no command, and neither has the manifest".to_owned(),
-        )));
+        ))),
     }
-    Ok(Task { command, env: spec.env, user: spec.user, working_dir: spec.working_dir })
 }
 
 /// Writes the input file of a job that shares its container with others.
-fn write_inputs(dir: &Path, json: &[u8]) -> anyhow::Result<()> {
+pub(super) fn write_inputs(dir: &Path, json: &[u8]) -> anyhow::Result<()> {
     // Any user may run the job, and the directory above is the agent's alone.
     let file = dir.join("input.json");
     write_input(&file, json)?;

@@ -210,6 +210,7 @@ impl Job {
             engine: engine.to_owned(),
             os: std::env::consts::OS.to_owned(),
             arch: ARCHITECTURE.to_owned(),
+            warm: None,
         }
     }
 

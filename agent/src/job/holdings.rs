@@ -1,7 +1,7 @@
 //! The attempts that the agent holds, and how each is told to stop.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ pub(crate) struct Held {
     remarks: Mutex<Vec<String>>,
     /// Bytes in its results directory when that was last measured; 0 if it asked for the room that it takes.
     disk: AtomicU64,
+    /// It runs in a container of its sweep's, and not its own.
+    shared: AtomicBool,
+    /// What it found imported, if it ran as a fork.
+    warm: Mutex<Option<Vec<String>>>,
 }
 
 impl Held {
@@ -102,6 +106,25 @@ impl Held {
 
     pub(crate) fn disk(&self) -> u64 {
         self.disk.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it runs in a container of its sweep's.
+    pub(crate) fn note_shared(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it runs as a fork of an interpreter, and which packages that has imported; none: it does not.
+    pub(crate) fn note_warm(&self, preloaded: Option<Vec<String>>) {
+        *lock(&self.warm) = preloaded;
+    }
+
+    /// The packages that were imported already, if it ran as a fork.
+    pub(crate) fn warm(&self) -> Option<Vec<String>> {
+        lock(&self.warm).clone()
     }
 
     /// Asks the attempt to stop. The first reason stands, but being taken away outweighs all others.
@@ -176,6 +199,8 @@ impl Holdings {
             usage: Mutex::new(usage),
             remarks: Mutex::default(),
             disk: AtomicU64::new(0),
+            shared: AtomicBool::new(false),
+            warm: Mutex::default(),
         });
         attempts.insert(held.id(), held.clone());
         Some(held)

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bt_model::id::{AttemptId, SweepId};
-use bt_model::manifest::{self, Manifest};
+use bt_model::manifest::{self, Containers, Manifest};
 use bt_model::parameters::{NotParameters, Parameters};
-use bt_proto::convert::{Malformed, parse, present};
+use bt_proto::convert::{self, Malformed, parse, present};
 use bt_proto::v1;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub(crate) struct Assignment {
     parameters: String,
     /// The image that the sweep runs, if an agent has resolved it before.
     pub(crate) image_pin: Option<String>,
+    /// How the sweep's jobs run, if not as its manifest asks.
+    #[serde(default)]
+    containers: Option<String>,
 }
 
 impl Assignment {
@@ -43,7 +46,13 @@ impl Assignment {
             manifest: manifest.to_json(),
             parameters: parameters.to_json(),
             image_pin: None,
+            containers: None,
         }
+    }
+
+    /// How the sweep's jobs run, if not as its manifest asks.
+    pub(crate) fn containers(&self) -> Option<Containers> {
+        self.containers.as_ref()?.parse().ok()
     }
 
     pub(crate) fn parameters(&self) -> Result<Parameters, NotParameters> {
@@ -79,6 +88,7 @@ impl TryFrom<v1::Assignment> for Assignment {
     type Error = Malformed;
 
     fn try_from(wire: v1::Assignment) -> Result<Self, Malformed> {
+        let containers = convert::containers_of(wire.containers());
         Ok(Self {
             attempt: parse("attempt", "a UUID", &wire.attempt)?,
             sweep: parse("sweep", "a UUID", &wire.sweep)?,
@@ -87,6 +97,7 @@ impl TryFrom<v1::Assignment> for Assignment {
             sweep_name: wire.sweep_name,
             manifest: wire.manifest,
             parameters: wire.parameters,
+            containers: containers.map(|choice| choice.name().to_owned()),
             image_pin: present(wire.image_pin),
         })
     }

@@ -160,6 +160,7 @@ fn sweep_document(shown: &SweepReport) -> Result<ShownSweep, Error> {
             peak_memory_bytes: pace.peak_memory_bytes,
         }),
         waiting: waiting.collect(),
+        warm: shown.sweep.sharing.clone().map(documents::Warm::from),
         reuse: shown.reuse.as_ref().map(reuse::document),
         retrying: shown.retrying.iter().map(tries::retrying).collect::<Result<_, Error>>()?,
         failures: failures.collect::<Result<_, Error>>()?,
@@ -210,6 +211,9 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
     lines.add("Jobs", format_args!("{}: {}", words::total(&shown.counts), counts.join(", ")));
     if let Some(reuse) = &shown.reuse {
         lines.add("Reuse", reuse::words(reuse, words::total(&shown.counts)));
+    }
+    if let Some(sharing) = &sweep.sharing {
+        shared_lines(sharing, &mut lines);
     }
     let took = words::between(sweep.created.as_ref(), sweep.finished.as_ref())?;
     let time = match sweep.finished {
@@ -266,6 +270,18 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
         );
     }
     Ok(lines.end())
+}
+
+/// What agents have found of `containers: warm`.
+fn shared_lines(sharing: &v1::Sharing, lines: &mut TitledLines) {
+    if !sharing.containers_text.is_empty() {
+        lines.add("Warm", format_args!("no: jobs run as with `containers: {}`: {}", sharing.containers_text, sharing.why));
+    }
+    let mut left_out: Vec<_> = sharing.left_out.iter().collect();
+    left_out.sort_unstable();
+    for (module, why) in left_out {
+        lines.add("Warm", format_args!("each job imports {module} itself: {why}"));
+    }
 }
 
 fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result<String, Error> {

@@ -1,5 +1,8 @@
 //! Sweeps, before and after they are queued.
 
+use std::collections::BTreeMap;
+
+use bt_proto::v1;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -119,6 +122,8 @@ pub(crate) struct ShownSweep {
     pub(crate) pace: Option<Pace>,
     /// Why jobs wait.
     pub(crate) waiting: Vec<Waiting>,
+    /// What agents have found of `containers: warm`; null: its jobs run as the manifest asks.
+    pub(crate) warm: Option<Warm>,
     pub(crate) reuse: Option<Reuse>,
     /// Queued jobs whose last attempt failed or was lost, by the reasons.
     pub(crate) retrying: Vec<Retrying>,
@@ -126,6 +131,28 @@ pub(crate) struct ShownSweep {
     pub(crate) failures: Vec<Failures>,
     /// As it was submitted, with secrets as `***`.
     pub(crate) manifest: Value,
+}
+
+/// How jobs run that can't run warm as the manifest asks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Warm {
+    /// `each` or `reuse`; null: they do run warm.
+    pub(crate) containers: Option<String>,
+    /// Why they don't run warm.
+    pub(crate) why: Option<String>,
+    /// Modules that each job imports itself, each with why.
+    pub(crate) left_out: BTreeMap<String, String>,
+}
+
+impl From<v1::Sharing> for Warm {
+    fn from(sharing: v1::Sharing) -> Self {
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        Self {
+            containers: some(sharing.containers_text),
+            why: some(sharing.why),
+            left_out: sharing.left_out.into_iter().collect(),
+        }
+    }
 }
 
 /// How long the sweep's jobs take.

@@ -46,7 +46,7 @@ select
     ) as finished_at,
     canary, canary_passed_at is not null as "canary_passed!",
     ended_at + keep_seconds * interval '1 second' as kept_until, expired_at is not null as "expired!",
-    tags, note,
+    tags, note, containers, containers_why, left_out,
     (select count(*) from sweeps o where o.name = s.name and o.removed_at is null) as "same_name!",
     not exists (
         select from sweeps o

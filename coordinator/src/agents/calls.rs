@@ -1,11 +1,16 @@
 //! Each call of an agent: decode, call, encode.
 
-use bt_proto::convert::present;
+use bt_proto::convert::{self, present};
 use bt_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Agents, agent_id, attempt_id};
+use crate::queue::Sharing;
 use crate::rpc::{Answers, status};
+
+/// Bytes of why a sweep's jobs can't run warm, and modules that are named as left out.
+const LONGEST_WHY: usize = 2000;
+const MOST_LEFT_OUT: usize = 100;
 
 #[tonic::async_trait]
 impl v1::agents_server::Agents for Agents {
@@ -47,6 +52,18 @@ impl v1::agents_server::Agents for Agents {
         let pinned = self.queue.pin_image(agent, session, attempt, &image).await;
         let image = pinned.map_err(status::queue)?;
         Ok(Response::new(v1::PinImageReply { image }))
+    }
+
+    async fn note_sharing(
+        &self,
+        request: Request<v1::NoteSharingRequest>,
+    ) -> Result<Response<v1::NoteSharingReply>, Status> {
+        let v1::NoteSharingRequest { agent_id, session, attempt, sharing } = request.into_inner();
+        let agent = super::agent_id(&agent_id).map_err(status::malformed)?;
+        let attempt = attempt_id(&attempt).map_err(status::malformed)?;
+        let sharing = sharing_of(sharing.unwrap_or_default());
+        self.queue.note_sharing(agent, session, attempt, &sharing).await.map_err(status::queue)?;
+        Ok(Response::new(v1::NoteSharingReply {}))
     }
 
     type DebugStream = Answers<v1::DebugInput>;
@@ -94,5 +111,18 @@ impl v1::agents_server::Agents for Agents {
         request: Request<Streaming<v1::PushLogRequest>>,
     ) -> Result<Response<v1::PushLogReply>, Status> {
         self.relay.receive_log(request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// What an agent has found, as much of it as is kept.
+fn sharing_of(told: v1::Sharing) -> Sharing {
+    let text = |text: &str| {
+        let end = text.floor_char_boundary(LONGEST_WHY);
+        text[..end].replace('\0', "\u{fffd}")
+    };
+    Sharing {
+        containers: convert::containers_of(told.containers()),
+        why: text(&told.why),
+        left_out: told.left_out.iter().take(MOST_LEFT_OUT).map(|(name, why)| (text(name), text(why))).collect(),
     }
 }

@@ -136,6 +136,7 @@ fn given(mut fingerprints: HashMap<String, String>, given: Option<v1::Given>) ->
                 "engine": text(given.engine),
                 "os": text(given.os),
                 "arch": text(given.arch),
+                "preloaded": given.warm.map(|warm| warm.preloaded.into_iter().map(text).collect::<Vec<_>>()),
             })
         }),
     }

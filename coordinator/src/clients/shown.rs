@@ -2,13 +2,13 @@
 
 use bt_model::layout::sweep_dir;
 use bt_model::resources::Resources;
-use bt_proto::convert::{present, timestamp};
+use bt_proto::convert::{self, present, timestamp};
 use bt_proto::v1;
 use tonic::Status;
 
 use super::Clients;
 use super::explain::{AgentState, state};
-use crate::queue::{AgentRow, Found, SweepRow, Usage};
+use crate::queue::{AgentRow, Found, Sharing, SweepRow, Usage};
 use crate::rpc::status;
 
 impl Clients {
@@ -88,9 +88,20 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         expired: row.expired,
         tags: row.tags,
         note: row.note,
+        sharing: sharing(row.sharing),
         newest: row.is_newest,
         same_name: row.same_name,
     }
+}
+
+fn sharing(found: Sharing) -> Option<v1::Sharing> {
+    let Sharing { containers, why, left_out } = found;
+    (containers.is_some() || !left_out.is_empty()).then(|| v1::Sharing {
+        containers: convert::containers(containers).into(),
+        containers_text: containers.map(|containers| containers.to_string()).unwrap_or_default(),
+        why,
+        left_out: left_out.into_iter().collect(),
+    })
 }
 
 pub(super) fn agent(row: AgentRow, used: Usage) -> v1::Agent {

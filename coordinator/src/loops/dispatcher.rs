@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bt_model::id::{AgentId, SweepId};
 use bt_model::layout::AttemptPlace;
+use bt_proto::convert;
 use bt_proto::v1::{self, coordinator_message};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -219,6 +220,7 @@ impl Dispatcher {
                 manifest: known.text.clone(),
                 parameters: reader.json(claimed.parameters),
                 image_pin: claimed.image_pin,
+                containers: convert::containers(sweep.containers).into(),
             };
             by_agent.entry(claimed.agent).or_default().assignments.push(assignment);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
+use bt_model::manifest::Containers;
 use bt_model::placement::Need;
 use bt_model::resources::Resources;
 use sqlx::postgres::types::PgInterval;
@@ -12,6 +13,7 @@ use sqlx::query_file;
 
 use super::connections::Connection;
 use super::row::{from_json, resources, signed, unsigned};
+use super::sharing::containers;
 use super::{Error, OneByOne, Queue};
 
 /// Sweeps that one pass of the dispatcher looks at, best first.
@@ -39,6 +41,8 @@ pub(crate) struct Candidate {
     /// Only so many of its first jobs may run yet.
     pub(crate) canary: Option<u32>,
     pub(crate) image_pin: Option<String>,
+    /// How its jobs run, if not as its manifest asks.
+    pub(crate) containers: Option<Containers>,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -125,6 +129,7 @@ impl Queue {
                     running: unsigned(row.running)?,
                     queued: unsigned(row.queued)?,
                     image_pin: row.image_pin,
+                    containers: containers(row.containers),
                     owner: row.owner,
                     priority: row.priority,
                 })

@@ -6,14 +6,16 @@ use std::time::Duration;
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
+use bt_model::manifest::Containers;
 use bt_model::resources::Resources;
 use bt_model::state::AttemptState;
+use serde_json::json;
 use sqlx::query_file;
 
 use super::claim::interval;
 use super::connections::Connection;
 use super::row::{Pg, signed, unsigned};
-use super::{Error, Queue};
+use super::{Error, Queue, Sharing};
 
 /// What an agent says of itself when it connects.
 #[derive(Clone, Debug)]
@@ -235,6 +237,30 @@ impl Queue {
         }
         query_file!("queries/session/pin_image.sql", id, agent, session, image).execute(&self.by_key).await?;
         pin().await?.ok_or(Error::NoAttempt(attempt))
+    }
+
+    /// Notes what an agent has found of how the jobs of a live attempt's sweep can run.
+    pub(crate) async fn note_sharing(
+        &self,
+        agent: AgentId,
+        session: u64,
+        attempt: AttemptId,
+        sharing: &Sharing,
+    ) -> Result<(), Error> {
+        let Sharing { containers, why, left_out } = sharing;
+        let noted = query_file!(
+            "queries/session/note_sharing.sql",
+            attempt.uuid(),
+            agent.uuid(),
+            signed::<i64>(session)?,
+            containers.map(Containers::name),
+            why,
+            json!(left_out)
+        );
+        match noted.execute(&self.by_key).await?.rows_affected() {
+            0 => Err(Error::NoAttempt(attempt)),
+            _ => Ok(()),
+        }
     }
 
     /// Takes an agent out of service, or back: no job is leased to it from then on.

@@ -23,6 +23,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         max_parallel: None,
         canary: None,
         image_pin: None,
+        containers: None,
         running,
         queued: 1_000_000,
     }

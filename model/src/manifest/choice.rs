@@ -47,6 +47,8 @@ pub enum Containers {
     Each,
     /// Jobs that follow each other on an agent share one.
     Reuse,
+    /// As with `Reuse`; each is a fork of a Python interpreter that has imported their libraries.
+    Warm,
 }
 
 /// Whom the container runs as.
@@ -100,7 +102,7 @@ words!(Network, "network", "networks": None => "none", Bridge => "bridge");
 words!(OnDisconnect, "on_disconnect", "choices": Keep => "keep", Stop => "stop");
 words!(Goal, "goals", "goals": Maximize => "maximize", Minimize => "minimize");
 words!(Pull, "pull", "policies": Missing => "missing", Always => "always", Never => "never");
-words!(Containers, "containers", "choices": Each => "each", Reuse => "reuse");
+words!(Containers, "containers", "choices": Each => "each", Reuse => "reuse", Warm => "warm");
 
 impl fmt::Display for JobUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

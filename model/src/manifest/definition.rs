@@ -118,9 +118,12 @@ impl Manifest {
         }
     }
 
-    /// True if jobs that follow each other on an agent run in one container; jobs with gpus have one of their own.
-    pub fn shares_containers(&self) -> bool {
-        self.sandbox.containers() == Containers::Reuse && self.needs.gpus.unwrap_or(0) == 0
+    /// How many containers its jobs get; jobs with gpus have one of their own.
+    pub fn containers(&self) -> Containers {
+        match self.needs.gpus.unwrap_or(0) {
+            0 => self.sandbox.containers(),
+            _ => Containers::Each,
+        }
     }
 
     /// How many threads a job's libraries should start; none where the manifest names no cpus, and the agent's rule

@@ -34,6 +34,7 @@ mod schema;
 mod size;
 mod values;
 mod volume;
+mod warm;
 mod zone;
 
 pub use axis_flag::parse_axis_flag;
@@ -59,3 +60,4 @@ pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, Sandbox, Tmpfs, parse_ulimit_
 pub use schema::schema;
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
+pub use warm::Warm;

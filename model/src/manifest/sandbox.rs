@@ -11,6 +11,7 @@ use super::error::{Error, suggestion};
 use super::platform::Platform;
 use super::size::parse_size;
 use super::volume::absolute_path;
+use super::warm::Warm;
 
 /// Processes and threads of a job that asks for no number.
 pub const DEFAULT_PIDS: u32 = 1024;
@@ -69,6 +70,8 @@ pub struct Sandbox {
     /// Bytes of the log that are kept.
     pub log_limit: Option<u64>,
     pub containers: Option<Containers>,
+    /// Only with `containers: warm`.
+    pub warm: Option<Warm>,
 }
 
 /// A directory in memory.
@@ -155,6 +158,10 @@ impl Sandbox {
         self.containers.unwrap_or_default()
     }
 
+    pub fn warm(&self) -> Warm {
+        self.warm.clone().unwrap_or_default()
+    }
+
     /// The bounds of each value.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         self.check_values()?;
@@ -163,6 +170,10 @@ impl Sandbox {
             if count > most {
                 return Err((key, format!("`{key}` has {count}; {most} is the limit")));
             }
+        }
+        if self.warm.is_some() && self.containers() != Containers::Warm {
+            let told = format!("`warm` is for `containers: warm`, and `containers` is {}", self.containers());
+            return Err(("warm", told));
         }
         Ok(())
     }

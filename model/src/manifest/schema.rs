@@ -142,7 +142,8 @@ mod tests {
 "cache": "/cache"
 "log_limit": "1MiB"
 "log_limit": 4096
-"containers": "reuse""#;
+"containers": "reuse"
+"containers": "warm", "warm": {"preload": ["pandas"], "exclude": ["polars"], "verify": 2}"#;
 
     const WRONG: &str = r#""name": "a b"
 "command": "run"
@@ -177,5 +178,6 @@ mod tests {
 "tmpfs": ["scratch"]
 "groups": ["users"]
 "containers": "reused"
+"containers": "warm", "warm": {"preloads": []}
 "colour": "red""#;
 }

@@ -3,7 +3,7 @@
 mod compare;
 mod wait;
 
-use bt_model::manifest::{JobSource, Manifest};
+use bt_model::manifest::{Containers, JobSource, Manifest};
 use bt_model::parameters::Parameters;
 use bt_model::placement::{AGENT_LABEL, Misfit, Need};
 use bt_proto::{convert, v1};
@@ -162,6 +162,9 @@ impl Again {
         manifest.sample = None;
         // There is but one job.
         manifest.policy.canary = None;
+        if manifest.sandbox.containers() == Containers::Warm {
+            (manifest.sandbox.containers, manifest.sandbox.warm) = (None, None);
+        }
         manifest.policy.max_parallel = None;
         manifest.name = match manifest.name.strip_suffix(SUFFIX) {
             Some(_) => manifest.name,

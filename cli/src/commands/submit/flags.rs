@@ -238,6 +238,7 @@ impl ManifestFlags {
             cache: self.cache.clone(),
             log_limit: log_limit.map_err(at("--log-limit"))?,
             containers: parsed::<Containers>("--containers", self.containers.as_ref())?,
+            warm: None,
         })
     }
 

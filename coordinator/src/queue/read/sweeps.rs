@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use sqlx::query_file;
 
 use crate::queue::row::{Pg, from_json, offset, resources, time, unsigned};
-use crate::queue::{Candidate, Error, Queue};
+use crate::queue::sharing::containers;
+use crate::queue::{Candidate, Error, Queue, Sharing};
 
 /// Which sweeps a list is to hold.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,7 @@ pub(crate) struct SweepRow {
     pub(crate) owner: String,
     pub(crate) image: String,
     pub(crate) image_pin: Option<String>,
+    pub(crate) sharing: Sharing,
     pub(crate) created: Timestamp,
     pub(crate) priority: i32,
     pub(crate) cancelled: bool,
@@ -155,6 +157,11 @@ impl Queue {
                     owner: row.owner,
                     image: row.image,
                     image_pin: row.image_pin,
+                    sharing: Sharing {
+                        containers: containers(row.containers),
+                        why: row.containers_why,
+                        left_out: from_json("the modules that are left out", row.left_out)?,
+                    },
                     priority: row.priority,
                     cancelled: row.cancelled,
                     paused: row.paused,
@@ -184,6 +191,7 @@ impl Queue {
                 max_parallel: row.max_parallel.map(unsigned).transpose()?,
                 canary: row.canary.map(unsigned).transpose()?,
                 image_pin: row.image_pin,
+                containers: containers(row.containers),
                 running: 0,
                 queued: 0,
             },

@@ -12,6 +12,7 @@ use crate::manifest::sandbox::{
     MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
 };
 use crate::manifest::size::{parse_size, parse_timeout};
+use crate::manifest::warm;
 use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
 
 pub(super) const KEYS: &[ManifestKey] = &[
@@ -146,7 +147,21 @@ pub(super) const KEYS: &[ManifestKey] = &[
         merge: |file, flags| replace(&mut file.sandbox.containers, flags.sandbox.containers.take()),
         write: |manifest| manifest.sandbox.containers.map(|choice| choice.name().into()),
         // Jobs that share a container find what others have left in /tmp.
-        recipe: Recipe::Contains(|manifest, parts| parts.put("shared", manifest.shares_containers())),
+        recipe: Recipe::Contains(|manifest, parts| parts.put("shared", manifest.containers() != Containers::Each)),
+    },
+    ManifestKey {
+        name: "warm",
+        alias: None,
+        flags: &[],
+        schema: warm::schema,
+        read: |draft, node| {
+            draft.sandbox.warm = Some(warm::read(node)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.sandbox.warm, flags.sandbox.warm.take()),
+        write: |manifest| manifest.sandbox.warm.as_ref().map(warm::write),
+        // What a job finds imported does not change what it leaves.
+        recipe: Recipe::Omits,
     },
     // How a job is stopped, where its image comes from, and the limits that it fails at: no recipe contains these.
     ManifestKey {
