@@ -32,8 +32,8 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload
 pub use bucket::install_tls;
 pub use codec::{Decoder, Encoder, compress};
 pub use document::{
-    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry, VersionsEntry, WarmEntry,
-    VolumeEntry,
+    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry, VersionsEntry,
+    VolumeEntry, WarmEntry,
 };
 pub use error::Error;
 pub use generation::Generation;

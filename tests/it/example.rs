@@ -12,7 +12,7 @@ fn project() -> PathBuf {
 }
 
 /// An agent that offers the prices which `scripts/images sma-cross` unpacks.
-fn with_prices() -> Options {
+pub(crate) fn with_prices() -> Options {
     let prices = project().join("target/prices");
     assert!(
         prices.join("GOOG.csv").exists(),

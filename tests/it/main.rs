@@ -57,4 +57,5 @@ mod tries;
 mod up;
 mod uploads;
 mod values;
+mod warm;
 mod wire;

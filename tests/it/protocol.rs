@@ -205,6 +205,13 @@ impl Agents for Recorded {
         Ok(Response::new(reply.unwrap()))
     }
 
+    async fn note_sharing(
+        &self,
+        _: Request<v1::NoteSharingRequest>,
+    ) -> Result<Response<v1::NoteSharingReply>, Status> {
+        Err(Status::unimplemented("not on record"))
+    }
+
     type FetchImageStream = Answers<v1::FetchImageReply>;
 
     async fn fetch_image(

@@ -192,7 +192,7 @@ async fn a_job_that_lost_its_shared_container_takes_no_other() {
         reports.last().unwrap().kind,
         Some(report::Kind::Failed(v1::Failed { for_now: true, .. }))
     ));
-    assert!(agent.slots.take(sweep).is_some(), "the container still waits");
+    assert!(agent.slots.take(sweep, false).is_some(), "the container still waits");
 }
 
 /// The agent was killed between the ending and the acknowledgement: the ending stands, and nothing runs again.

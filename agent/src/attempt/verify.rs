@@ -62,7 +62,8 @@ impl Left {
                 continue;
             }
             let file = collect::open(root, &output.path).map_err(told)?;
-            let digest = sha256(file).map_err(|error| Reason::Outputs(format!("{}: {error}", output.path)))?;
+            let digest =
+                sha256(file).map_err(|error| Reason::Outputs(format!("{}: {error}", output.path)))?;
             files.insert(output.path, digest);
         }
         Ok(Self { code: exit.code, oom: exit.oom, files, metrics: metrics.unwrap_or_default() })

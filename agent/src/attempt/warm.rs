@@ -4,6 +4,7 @@
 //! A sweep whose jobs can't run so runs as with `reuse`, on every agent; its owner is told why.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use bt_engine::{ContainerSpec, Exit, Sample};
 use bt_model::manifest::{Containers, INPUT_DIR};
 use bt_model::reason::Reason;
 use bt_proto::convert;
-use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1;
+use bt_proto::v1::agents_client::AgentsClient;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -92,7 +93,8 @@ pub(super) async fn open(
             .collect(),
         job: JobToRun::new(words, Some(command.clone()), cwd, spec.env.clone()),
     };
-    let (python, options) = command.interpreter.split_first().ok_or(Reason::Agent("no interpreter".to_owned()))?;
+    let (python, options) =
+        command.interpreter.split_first().ok_or(Reason::Agent("no interpreter".to_owned()))?;
     spec.entrypoint = Some(vec![python.clone()]);
     spec.command = options.to_vec();
     spec.command.extend([warm::PROGRAM_NAME, warm::SOCKET_NAME].map(|name| format!("{INPUT_DIR}/{name}")));
@@ -116,7 +118,13 @@ pub(super) async fn open(
             Err(Stop::Failed(Reason::Manifest(format!("`warm.preload` can't be imported: {why}"))))
         }
         Err(StartFailure::Broken(error)) => {
-            Ok(Err(format!("{} of the image can't wait for jobs: {error}", command.interpreter.join(" "))))
+            // What it has printed says more than that it has hung up.
+            let why = match error.kind() {
+                ErrorKind::UnexpectedEof => timeout(LAST_LOOK, ends_too_soon(agent, slot)).await,
+                _ => Ok(error.to_string()),
+            };
+            let why = why.unwrap_or_else(|_| error.to_string());
+            Ok(Err(format!("{} of the image can't wait for jobs: {why}", command.interpreter.join(" "))))
         }
     }
 }
@@ -184,7 +192,11 @@ pub(super) async fn one_job(
         Err(error) => return Err(died(agent, held, slot, &error.to_string()).await),
     };
     let Some(ended) = fork.ended() else { return Ok((finished, false)) };
-    held.used(&Sample { cpu_micros: ended.cpu_micros, memory_bytes: ended.memory_bytes, ..Sample::default() });
+    held.used(&Sample {
+        cpu_micros: ended.cpu_micros,
+        memory_bytes: ended.memory_bytes,
+        ..Sample::default()
+    });
     let killed = engine.oom_kills(slot.id).await.ok().flatten();
     finished.exit.oom = killed.is_none_or(|killed| killed > killed_before);
     if let Some(why) = &ended.fresh {
@@ -232,13 +244,7 @@ async fn died(agent: &Agent, held: &Held, slot: &Slot, why: &str) -> Stop {
 }
 
 /// Notes what the interpreter did not import, for the next containers and for the sweep's owner.
-async fn note_left_out(
-    agent: &Agent,
-    held: &Held,
-    slot: &Slot,
-    command: &PythonCommand,
-    runner: &Runner,
-) {
+async fn note_left_out(agent: &Agent, held: &Held, slot: &Slot, command: &PythonCommand, runner: &Runner) {
     let left_out = runner.ready().left_out;
     let known = agent.warmth.known(&slot.image_id, command);
     if known.left_out != left_out {
@@ -246,7 +252,8 @@ async fn note_left_out(
     }
     // Another sweep may have found it out.
     if !left_out.is_empty() && agent.warmth.is_news(held.assignment.sweep, &left_out) {
-        tell(agent, held, v1::Sharing { left_out: left_out.into_iter().collect(), ..v1::Sharing::default() }).await;
+        tell(agent, held, v1::Sharing { left_out: left_out.into_iter().collect(), ..v1::Sharing::default() })
+            .await;
     }
 }
 

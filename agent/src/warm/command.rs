@@ -68,7 +68,9 @@ pub(crate) fn parse(command: &[String]) -> Result<PythonCommand, String> {
             let rest = letters.as_str();
             let value = match rest.is_empty() {
                 false => rest.to_owned(),
-                true => words.next().cloned().ok_or_else(|| format!("{program} -{letter} lacks its value"))?,
+                true => {
+                    words.next().cloned().ok_or_else(|| format!("{program} -{letter} lacks its value"))?
+                }
             };
             if !flags.is_empty() {
                 interpreter.push(format!("-{flags}"));
@@ -123,8 +125,20 @@ mod tests {
     fn interpreters_options_and_what_they_run() {
         for (line, interpreter, kind, target, args) in [
             ("python3 a.py", "python3", Kind::Script, "a.py", ""),
-            ("/usr/bin/python3.12 -u -O a.py -x 1", "/usr/bin/python3.12 -u -O", Kind::Script, "a.py", "-x 1"),
-            ("python -uO -W ignore -Xutf8 -m pkg.mod -m", "python -uO -Wignore -Xutf8", Kind::Module, "pkg.mod", "-m"),
+            (
+                "/usr/bin/python3.12 -u -O a.py -x 1",
+                "/usr/bin/python3.12 -u -O",
+                Kind::Script,
+                "a.py",
+                "-x 1",
+            ),
+            (
+                "python -uO -W ignore -Xutf8 -m pkg.mod -m",
+                "python -uO -Wignore -Xutf8",
+                Kind::Module,
+                "pkg.mod",
+                "-m",
+            ),
             ("python -Iuc print() a", "python -Iu", Kind::Code, "print()", "a"),
             ("python -mpkg", "python", Kind::Module, "pkg", ""),
             (
@@ -137,7 +151,8 @@ mod tests {
         ] {
             let parsed = parse(&words(line)).unwrap();
             let args = if args.is_empty() { Vec::new() } else { words(args) };
-            let expected = PythonCommand { interpreter: words(interpreter), kind, target: target.to_owned(), args };
+            let expected =
+                PythonCommand { interpreter: words(interpreter), kind, target: target.to_owned(), args };
             assert_eq!(parsed, expected, "{line}");
         }
     }

@@ -322,8 +322,8 @@ def imports_of(source, directory, seen):
                 continue
             for name in found:
                 top = name.partition(".")[0]
-                own = [os.path.join(directory, top, "__init__.py"), os.path.join(directory, top + ".py")]
-                own = next((path for path in own if os.path.isfile(path)), None) if directory else None
+                own = [os.path.join(directory, top + end) for end in ("/__init__.py", ".py")] if directory else []
+                own = next((path for path in own if os.path.isfile(path)), None)
                 if own is None:
                     names.append(name)
                 elif own not in seen and len(seen) < 100:

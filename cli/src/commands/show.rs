@@ -275,7 +275,10 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
 /// What agents have found of `containers: warm`.
 fn shared_lines(sharing: &v1::Sharing, lines: &mut TitledLines) {
     if !sharing.containers_text.is_empty() {
-        lines.add("Warm", format_args!("no: jobs run as with `containers: {}`: {}", sharing.containers_text, sharing.why));
+        lines.add(
+            "Warm",
+            format_args!("no: jobs run as with `containers: {}`: {}", sharing.containers_text, sharing.why),
+        );
     }
     let mut left_out: Vec<_> = sharing.left_out.iter().collect();
     left_out.sort_unstable();

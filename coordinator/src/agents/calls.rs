@@ -123,6 +123,11 @@ fn sharing_of(told: v1::Sharing) -> Sharing {
     Sharing {
         containers: convert::containers_of(told.containers()),
         why: text(&told.why),
-        left_out: told.left_out.iter().take(MOST_LEFT_OUT).map(|(name, why)| (text(name), text(why))).collect(),
+        left_out: told
+            .left_out
+            .iter()
+            .take(MOST_LEFT_OUT)
+            .map(|(name, why)| (text(name), text(why)))
+            .collect(),
     }
 }

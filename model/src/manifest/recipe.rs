@@ -108,7 +108,11 @@ mod tests {
         let cpus = |cpus: &str| recipe(&format!("{PLAIN}resources: {{ cpus: {cpus} }}\n"));
         assert_eq!(cpus("1.5"), cpus("2"));
         let shared = |lines: &str| recipe(&format!("{PLAIN}containers: {lines}\n"));
-        assert_eq!(shared("warm\nwarm: { preload: [a] }"), shared("reuse"), "warm jobs may have to share as with reuse");
+        assert_eq!(
+            shared("warm\nwarm: { preload: [a] }"),
+            shared("reuse"),
+            "warm jobs may have to share as with reuse"
+        );
         let order = |groups: &str| recipe(&format!("{PLAIN}groups: {groups}\ntmpfs: ['/a', '/b']\n"));
         assert_eq!(order("[1, 2]"), order("[2, 1]"));
     }

@@ -40,12 +40,16 @@ pub(super) fn read(node: &TextNode) -> Result<Warm, Error> {
             "verify" => warm.verify = Some(number(&entry.node, "warm.verify", 0, MOST_VERIFIED)? as u32),
             name => {
                 let hint = suggestion(name, KEYS, "keys there");
-                return Err(Error::new(format!("unknown key `{name}` in `warm`{hint}")).or_at(Some(&entry.place)));
+                return Err(
+                    Error::new(format!("unknown key `{name}` in `warm`{hint}")).or_at(Some(&entry.place))
+                );
             }
         }
     }
     if let Some(both) = warm.preload.iter().find(|module| warm.exclude.contains(module)) {
-        return Err(node.error(format!("`{both}` is in both `warm.preload` and `warm.exclude`; leave it in one")));
+        return Err(
+            node.error(format!("`{both}` is in both `warm.preload` and `warm.exclude`; leave it in one"))
+        );
     }
     Ok(warm)
 }
@@ -108,7 +112,8 @@ mod tests {
 
     #[test]
     fn it_travels_and_has_its_defaults() {
-        let manifest = read("containers: warm\nwarm: { preload: [pandas, numpy.random], exclude: [polars], verify: 0 }");
+        let manifest =
+            read("containers: warm\nwarm: { preload: [pandas, numpy.random], exclude: [polars], verify: 0 }");
         let manifest = manifest.unwrap();
         let warm = manifest.sandbox.warm();
         assert_eq!(warm.preload, ["pandas", "numpy.random"]);
@@ -120,13 +125,22 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_place() {
         for (lines, expected) in [
-            ("containers: warm\nwarm: { preloads: [a] }", "unknown key `preloads` in `warm`; did you mean `preload`?"),
+            (
+                "containers: warm\nwarm: { preloads: [a] }",
+                "unknown key `preloads` in `warm`; did you mean `preload`?",
+            ),
             ("containers: warm\nwarm: { preload: a }", "write a list of modules"),
-            ("containers: warm\nwarm: { preload: ['a b'] }", "`warm.preload` has \"a b\", which is not the name of a module"),
+            (
+                "containers: warm\nwarm: { preload: ['a b'] }",
+                "`warm.preload` has \"a b\", which is not the name of a module",
+            ),
             ("containers: warm\nwarm: { preload: [a..b] }", "not the name of a module"),
             ("containers: warm\nwarm: { preload: [a], exclude: [a] }", "in both"),
             ("containers: warm\nwarm: { verify: -1 }", "from 0 to 1000"),
-            ("containers: reuse\nwarm: { verify: 2 }", "`warm` is for `containers: warm`, and `containers` is reuse"),
+            (
+                "containers: reuse\nwarm: { verify: 2 }",
+                "`warm` is for `containers: warm`, and `containers` is reuse",
+            ),
             ("warm: { verify: 2 }", "`containers` is each"),
         ] {
             let told = read(lines).unwrap_err().to_string();

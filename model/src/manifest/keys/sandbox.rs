@@ -12,8 +12,8 @@ use crate::manifest::sandbox::{
     MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
 };
 use crate::manifest::size::{parse_size, parse_timeout};
-use crate::manifest::warm;
 use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
+use crate::manifest::warm;
 
 pub(super) const KEYS: &[ManifestKey] = &[
     ManifestKey {
@@ -147,7 +147,9 @@ pub(super) const KEYS: &[ManifestKey] = &[
         merge: |file, flags| replace(&mut file.sandbox.containers, flags.sandbox.containers.take()),
         write: |manifest| manifest.sandbox.containers.map(|choice| choice.name().into()),
         // Jobs that share a container find what others have left in /tmp.
-        recipe: Recipe::Contains(|manifest, parts| parts.put("shared", manifest.containers() != Containers::Each)),
+        recipe: Recipe::Contains(|manifest, parts| {
+            parts.put("shared", manifest.containers() != Containers::Each)
+        }),
     },
     ManifestKey {
         name: "warm",
