@@ -151,12 +151,16 @@ async fn open(agent: &Agent, mut spec: ContainerSpec, id: AttemptId) -> Result<(
         ))),
         stop => stop,
     })?;
+    must_see_kills(agent, id).await
+}
+
+/// A job that lost a process for memory would pass for one that succeeded where the group can't be read.
+pub(super) async fn must_see_kills(agent: &Agent, id: AttemptId) -> Result<(), Stop> {
     match agent.site.engine.oom_kills(id).await? {
         Some(_) => Ok(()),
-        // A job that lost a process for memory would pass for one that succeeded.
         None => Err(Stop::Refused(
-            "can't share a container among jobs (`containers: reuse`), because the control groups of its containers can't be \
-             read from where it runs"
+            "can't share a container among jobs (`containers: reuse` or `warm`), because the control groups of its containers \
+             can't be read from where it runs"
                 .to_owned(),
         )),
     }

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::shared::{command_of, write_inputs};
+use super::shared::{command_of, must_see_kills, write_inputs};
 use super::start::start;
 use super::state::Stop;
 use super::{prepare, run};
@@ -110,6 +110,7 @@ pub(super) async fn open(
     held.note("");
     match started {
         Ok(runner) => {
+            must_see_kills(agent, slot.id).await?;
             note_left_out(agent, held, slot, &command, &runner).await;
             slot.runner = Some(Arc::new(runner));
             Ok(Ok(()))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bt_engine::{Exit, lines};
 use bt_model::id::AttemptId;
 use bt_model::log::{LogLine, Stream as Source};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::pipe;
@@ -175,10 +176,10 @@ impl Runner {
     }
 }
 
-/// A pipe for what a job prints.
-fn output(
-    source: Source,
-) -> io::Result<(impl Stream<Item = Result<(Source, bytes::Bytes), bt_engine::Error>> + Send, OwnedFd)> {
+type Printed = Result<(Source, Bytes), bt_engine::Error>;
+
+/// A pipe for what a job prints: what comes out of it, and the job's end.
+fn output(source: Source) -> io::Result<(impl Stream<Item = Printed> + Send, OwnedFd)> {
     let (sender, receiver) = pipe::pipe()?;
     let pieces = ReaderStream::new(receiver).map(move |piece| match piece {
         Ok(bytes) => Ok((source, bytes)),

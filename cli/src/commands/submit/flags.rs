@@ -154,7 +154,8 @@ pub(super) struct ManifestFlags {
     /// How much of each job's log is kept: half from its start, half from its end [default: 64MiB].
     #[arg(long, value_name = "SIZE")]
     log_limit: Option<String>,
-    /// each (each job has a container of its own) or reuse (jobs that follow each other share one) [default: each].
+    /// each (each job has a container of its own), warm (jobs are forks of a Python interpreter that has imported their
+    /// libraries) or reuse (jobs that follow each other share a container) [default: each].
     #[arg(long, value_name = "CHOICE")]
     containers: Option<String>,
     /// Command and its arguments, after --; the image's own if not given. {{ name }} stands for a parameter.
