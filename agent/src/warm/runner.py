@@ -437,6 +437,12 @@ class Job:
     def _look_at_code(self):
         self._set_path("", "-c")
         self.path, self.source = "<string>", self.target + "\n"
+        if sys.version_info >= (3, 13):
+            # Tracebacks show lines of code that came by -c, too.
+            import linecache
+
+            lines = self.source.splitlines(keepends=True)
+            linecache.cache[self.path] = (len(self.source), None, lines, self.path)
         self.main.__loader__ = importlib.machinery.BuiltinImporter
 
     def _look_at_other(self):
