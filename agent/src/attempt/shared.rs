@@ -168,7 +168,7 @@ pub(super) async fn must_see_kills(agent: &Agent, id: AttemptId) -> Result<(), S
 
 /// One job, from its input to its end.
 async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Finished, Stop> {
-    write_inputs(&slot.dir.inputs(), &job.input()).map_err(agents_fault)?;
+    make_ready(agent, job, slot).map_err(agents_fault)?;
     let task = task(agent, held, job, slot)?;
     held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
     // What the jobs before it have used is not its own.
@@ -219,6 +219,14 @@ pub(super) fn command_of(spec: &ContainerSpec, slot: &Slot) -> Result<Vec<String
             "the image has no command, and neither has the manifest".to_owned(),
         ))),
     }
+}
+
+/// Gives a job of a shared container what it finds: its input, and a results directory that it may write to, whatever the
+/// job before it has made of that.
+pub(super) fn make_ready(agent: &Agent, job: &Job, slot: &Slot) -> anyhow::Result<()> {
+    let owner = job.user(agent.site.identity).filter(|ids| *ids != agent.site.identity.ids);
+    collect::make_results_dir(&slot.dir.results(), owner)?;
+    write_inputs(&slot.dir.inputs(), &job.input())
 }
 
 /// Writes the input file of a job that shares its container with others.

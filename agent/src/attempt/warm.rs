@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::shared::{command_of, must_see_kills, write_inputs};
+use super::shared::{command_of, make_ready, must_see_kills, write_inputs};
 use super::start::start;
 use super::state::Stop;
 use super::{prepare, run};
@@ -167,7 +167,7 @@ pub(super) async fn one_job(
     slot: &Slot,
     runner: &Arc<Runner>,
 ) -> Result<(Finished, bool), Stop> {
-    write_inputs(&slot.dir.inputs(), &job.input()).map_err(agents_fault)?;
+    make_ready(agent, job, slot).map_err(agents_fault)?;
     let (to_run, command) = job_to_run(agent, held, job, slot)?;
     held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
     let engine = &*agent.site.engine;

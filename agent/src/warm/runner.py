@@ -164,9 +164,10 @@ class Preloaded:
         """Imports modules in this order; gives the name of one that must be left out, and why."""
         groups = {}
         for name in names:
-            groups.setdefault(name.partition(".")[0], []).append(name)
+            if not any((name + ".").startswith(excluded + ".") for excluded in self.exclude):
+                groups.setdefault(name.partition(".")[0], []).append(name)
         for top, group in groups.items():
-            if top in self.exclude or all(name in sys.modules for name in group):
+            if all(name in sys.modules for name in group):
                 continue
             if not asked.intersection(group) and top not in sys.modules and not self.finds(top):
                 continue
