@@ -1,6 +1,9 @@
 //! Whose an attempt is: leases that are renewed, taken away or superseded, and what agents are given and told.
 
+use bt_model::manifest::Containers;
+
 use super::*;
+use crate::queue::Sharing;
 
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn a_fenced_attempt_changes_nothing(pool: PgPool) {
@@ -129,6 +132,42 @@ async fn the_first_pin_of_an_image_holds(pool: PgPool) {
     bench.queue.note_encoding(attempt, Encoding::None).await.unwrap();
     let (_, state, encoding) = bench.queue.attempt_place(bench.agent, 1, attempt).await.unwrap();
     assert_eq!((state, encoding), (AttemptState::Succeeded, Encoding::Zstd), "an end is not noted over");
+}
+
+/// What agents find of a sweep's warm containers adds up; a container each is the last resort, and its reason stays.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn how_a_sweep_shares_its_containers_is_noted_by_its_agents(pool: PgPool) {
+    let bench = Bench::new(pool, 2).await;
+    let attempt = bench.lease().await;
+    let note = async |session, containers: Option<Containers>, why: &str, module: &str| {
+        let left_out = [(module.to_owned(), "starts threads".to_owned())].into();
+        let found = Sharing { containers, why: why.to_owned(), left_out };
+        bench.queue.note_sharing(bench.agent, session, attempt, &found).await
+    };
+    assert!(matches!(note(2, Some(Containers::Each), "old", "x").await, Err(Error::NoAttempt(_))));
+    for (containers, why, expected) in [
+        (None, "", (None, "")),
+        (Some(Containers::Reuse), "not Python", (Some(Containers::Reuse), "not Python")),
+        (Some(Containers::Reuse), "again", (Some(Containers::Reuse), "not Python")),
+        (Some(Containers::Each), "differs", (Some(Containers::Each), "differs")),
+        (Some(Containers::Reuse), "late", (Some(Containers::Each), "differs")),
+        (None, "", (Some(Containers::Each), "differs")),
+    ] {
+        note(1, containers, why, "polars").await.unwrap();
+        let found = bench.queue.sweep(bench.sweep).await.unwrap().unwrap().sharing;
+        assert_eq!((found.containers, found.why.as_str()), expected, "{containers:?} {why}");
+    }
+    note(1, None, "", "torch").await.unwrap();
+    let found = bench.queue.sweep(bench.sweep).await.unwrap().unwrap().sharing;
+    assert_eq!(found.left_out.into_keys().collect::<Vec<_>>(), ["polars", "torch"]);
+    let candidates = bench.queue.candidates().await.unwrap();
+    assert_eq!(
+        candidates[0].1.as_ref().unwrap().containers,
+        Some(Containers::Each),
+        "the next jobs are sent so"
+    );
+    bench.settle(bench.me(), attempt, Ending::Published).await;
+    assert!(matches!(note(1, None, "", "x").await, Err(Error::NoAttempt(_))));
 }
 
 /// A drained agent gets nothing more, and keeps what it has.

@@ -64,6 +64,7 @@ const HOT: &[Hot] = &[
     Hot { statement: "session/attempt_place", given: "{attempt}, {agent}, 1", by: &["agents_pkey(id)", "attempts_pkey(id)", "sweeps_pkey(id)"] },
     Hot { statement: "session/pin_of_attempt", given: "{attempt}, {agent}, 1", by: &["agents_pkey(id)", "attempts_pkey(id)", "sweeps_pkey(id)"] },
     Hot { statement: "session/pin_image", given: "{attempt}, {agent}, 1, 'i'", by: &["agents_pkey(id)", "attempts_pkey(id)", "sweeps_pkey(id)"] },
+    Hot { statement: "session/note_sharing", given: "{attempt}, {agent}, 1, 'reuse', 'why', '{}'", by: &["agents_pkey(id)", "attempts_pkey(id)", "sweeps_pkey(id)"] },
     Hot { statement: "reuse/ended_leaders", given: "10000", by: &["jobs_pkey(sweep_id, number)", "jobs_waiting()", "sweeps_pkey(id)"] },
     Hot { statement: "reuse/take_results", given: "{sweeps}, {numbers}, {sweeps}, {numbers}", by: &["attempts_pkey(id)", "jobs_pkey(sweep_id, number)", "result_files_pkey(sweep_id, job)", "results_pkey(sweep_id, job)", "sweeps_pkey(id)"] },
     Hot { statement: "submit/sweep_by_key", given: "'k'", by: &["sweeps_idempotency_key_key(idempotency_key)"] },
