@@ -55,7 +55,7 @@ MOST_LEARNED = 1 << 20
 MOST_STARTS = 12
 CLEANING_SECONDS = 5
 # How much sooner than this process the kernel kills a job for memory, in thousandths of the container's limit.
-KILLED_SOONER = "100"
+KILLED_SOONER = b"100"
 
 
 class Agent:
@@ -124,11 +124,10 @@ class Preloaded:
         self.left_out = dict(left_out)
         self.environment = dict(os.environ)
         self.read = set()
-        self.changed = {}
-        self.removed = set()
         self.names = []
         self.seeds = []
         self.numpy_is_seeded = False
+        self.modules = frozenset()
         self.open = set()
         paths = sysconfig.get_paths()
         roots = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -202,10 +201,9 @@ class Preloaded:
                 stream.flush()
         if FLUSH_C:
             FLUSH_C(None)
-        self.changed = {k: v for k, v in os.environ.items() if self.environment.get(k) != v}
-        self.removed = set(self.environment) - set(os.environ)
         self.seeds = [generator for generator in self.seeds if isinstance(generator, random_type())]
         self.seeds += drawn_from_the_system()
+        self.modules = frozenset(sys.modules)
         gc.freeze()
 
     def fits(self, env):
@@ -375,7 +373,8 @@ class Job:
         self.preloaded = preloaded
         self.adds_path = adds_path
         self.learned = learned
-        self.before = set(sys.modules)
+        # To make the set here would write to a page for each name.
+        self.before = preloaded.modules
         self.main = types.ModuleType("__main__")
         self.path = self.source = None
 
@@ -388,8 +387,9 @@ class Job:
         for fd in (null, stdout, stderr):
             if fd > 2:
                 os.close(fd)
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write(KILLED_SOONER)
+        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(score, KILLED_SOONER)
+        os.close(score)
         if self.cwd:
             os.chdir(self.cwd)
         try:
@@ -403,11 +403,10 @@ class Job:
 
     def _renew(self):
         gc.enable()
-        os.environ.clear()
-        os.environ.update(self.env)
-        for name in self.preloaded.removed:
-            os.environ.pop(name, None)
-        os.environ.update(self.preloaded.changed)
+        # Those that the preloaded modules have set stay, as if the job had imported them.
+        for name, value in self.env.items():
+            if self.preloaded.environment.get(name) != value:
+                os.environ[name] = value
         if hasattr(sys, "orig_argv"):
             sys.orig_argv = list(self.command)
         space = self.main.__dict__
@@ -570,7 +569,6 @@ def let_go(names):
     """What modules of the job hold is finalized, as at an interpreter's end."""
     order = ["__main__"] + [name for name in reversed(list(sys.modules)) if name in names and name != "__main__"]
     modules = [sys.modules.get(name) for name in order]
-    gc.collect()
     for module in modules:
         if not isinstance(module, types.ModuleType):
             continue
@@ -604,6 +602,7 @@ class Server:
     def preload(self):
         hello = self.hello
         if hello["starts"] >= MOST_STARTS:
+            self.preloaded.settle()
             return
         scanned = [] if hello["learned"] else first_imports(hello["job"])
         names = hello["preload"] + hello["learned"] + scanned
