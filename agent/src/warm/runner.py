@@ -589,8 +589,7 @@ class Server:
         self.hello = hello
         self.adds_path = adds_path
         self.preloaded = Preloaded(hello["exclude"], hello["left_out"])
-        self.learned = os.memfd_create("btctl", os.MFD_CLOEXEC)
-        self.learned = moved_high(self.learned)
+        self.learned = moved_high(file_in_memory())
         read, write = os.pipe()
         self.wakes, self.wake = moved_high(read), moved_high(write)
         os.set_blocking(self.wake, False)
@@ -624,7 +623,7 @@ class Server:
         hello["exclude"].append(name)
         hello["left_out"][name] = why
         hello["starts"] += 1
-        state = os.memfd_create("btctl")
+        state = file_in_memory()
         os.write(state, json.dumps(hello).encode())
         for fd in (state, self.agent.sock.fileno()):
             os.set_inheritable(fd, True)
@@ -747,6 +746,16 @@ class Server:
         if isinstance(told, dict):
             return [], str(told.get("fresh"))
         return [name for name in told if isinstance(name, str)] if isinstance(told, list) else [], None
+
+
+def file_in_memory():
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("btctl", os.MFD_CLOEXEC)
+    # An interpreter that was built for older systems.
+    path = "/tmp/.btctl-%d" % os.getpid()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return fd
 
 
 def moved_high(fd):
