@@ -7,6 +7,7 @@
 mod admit;
 mod algorithm;
 mod axis_flag;
+mod batch;
 mod canonical;
 pub(crate) mod check;
 mod choice;
@@ -38,6 +39,7 @@ mod warm;
 mod zone;
 
 pub use axis_flag::parse_axis_flag;
+pub use batch::{MAX_BATCH, STATUS_FILE};
 pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
 pub use choice::{Containers, Goal, JobUser, Network, OnDisconnect, Pull};
 pub use definition::{

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::batch::MAX_BATCH;
 use super::check;
 use super::choice::{Containers, Pull};
 use super::error::{Error, suggestion};
@@ -72,6 +73,8 @@ pub struct Sandbox {
     pub containers: Option<Containers>,
     /// Only with `containers: warm`.
     pub warm: Option<Warm>,
+    /// Points that one container gets at most; absent: a job is not called so.
+    pub batch: Option<u32>,
 }
 
 /// A directory in memory.
@@ -201,6 +204,9 @@ impl Sandbox {
         }
         if let Some(path) = &self.cache {
             cache(path).map_err(told("cache"))?;
+        }
+        if self.batch.is_some_and(|batch| !(1..=MAX_BATCH).contains(&batch)) {
+            return Err(("batch", format!("`batch` goes from 1 to {MAX_BATCH}")));
         }
         if self.log_limit.is_some_and(|limit| !(LEAST_LOG_LIMIT..=MOST_LOG_LIMIT).contains(&limit)) {
             return Err(("log_limit", "`log_limit` goes from 4KiB to 1TiB".to_owned()));

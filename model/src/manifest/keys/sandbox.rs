@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
+use crate::manifest::batch::MAX_BATCH;
 use crate::manifest::choice::{Containers, Pull};
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
@@ -164,6 +165,24 @@ pub(super) const KEYS: &[ManifestKey] = &[
         write: |manifest| manifest.sandbox.warm.as_ref().map(warm::write),
         // What a job finds imported does not change what it leaves.
         recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: "batch",
+        alias: None,
+        flags: &["batch"],
+        schema: || json!({"type": "integer", "minimum": 1, "maximum": MAX_BATCH}),
+        read: |draft, node| {
+            draft.sandbox.batch = Some(number(node, "batch", 1, i64::from(MAX_BATCH))? as u32);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.sandbox.batch, flags.sandbox.batch.take()),
+        write: |manifest| manifest.sandbox.batch.map(Value::from),
+        // A job is called in another way, however many there are in its container.
+        recipe: Recipe::Contains(|manifest, parts| {
+            if manifest.sandbox.batch.is_some() {
+                parts.put("batch", true);
+            }
+        }),
     },
     // How a job is stopped, where its image comes from, and the limits that it fails at: no recipe contains these.
     ManifestKey {
