@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::attempt;
 use crate::debug;
+use crate::job::holdings::Held;
 use crate::line::link::Connection;
 use crate::line::outbox::{Attached, STEP_WAIT};
 use crate::line::push_log;
@@ -314,9 +315,16 @@ fn obey(
 ) {
     match kind {
         coordinator_message::Kind::Assign(assign) => {
-            for assignment in assign.assignments {
-                accept(agent, assignment);
-            }
+            let mut before = String::new();
+            let held = assign.assignments.into_iter().filter_map(|mut assignment| {
+                if assignment.batch.is_some() && assignment.manifest.is_empty() {
+                    assignment.manifest.clone_from(&before);
+                } else {
+                    before.clone_from(&assignment.manifest);
+                }
+                accept(agent, assignment)
+            });
+            attempt::begin(agent, held.collect());
         }
         coordinator_message::Kind::Stop(stop) => rule(agent, &stop.attempt, stop.ruling()),
         coordinator_message::Kind::Ack(ack) => agent.line.outbox.acknowledge(ack.sequence),
@@ -347,18 +355,16 @@ fn obey(
 
 /// Takes an attempt: from the moment its assignment is on disk the agent holds it. One that can't be written down is
 /// not taken, and goes back to the queue because the next heartbeats don't name it.
-fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
+fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) -> Option<Arc<Held>> {
     let assignment = match Assignment::try_from(assignment) {
         Ok(assignment) => assignment,
         Err(error) => {
             warn!(error = %error, "an assignment that can't be read is ignored");
-            return;
+            return None;
         }
     };
     let dir = agent.site.state.attempt(assignment.attempt);
-    let Some(held) = agent.holdings.add(assignment, dir, false) else {
-        return;
-    };
+    let held = agent.holdings.add(assignment, dir, false)?;
     if let Err(error) = held.dir.create(&held.assignment) {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
         agent.site.look_at_disk_and_state();
@@ -366,9 +372,9 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
         let why = format!("{error:#}");
         let released = v1::report::Kind::Released(v1::Released { why, ..Default::default() });
         drop(agent.line.outbox.end(held.id(), released, Attached::default()));
-        return;
+        return None;
     }
-    agent.site.tasks.spawn(attempt::live(agent.clone(), held));
+    Some(held)
 }
 
 fn rule(agent: &Agent, attempt: &str, ruling: v1::Ruling) {

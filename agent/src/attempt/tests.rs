@@ -67,7 +67,7 @@ fn begin(agent: &Arc<Agent>, assignment: Assignment, taken_back: bool) -> (Arc<H
     let dir = agent.site.state.attempt(assignment.attempt);
     dir.create(&assignment).unwrap();
     let held = agent.holdings.add(assignment, dir, taken_back).unwrap();
-    (held.clone(), agent.site.tasks.spawn(live(agent.clone(), held)))
+    (held.clone(), agent.site.tasks.spawn(live(agent.clone(), held, None)))
 }
 
 /// The reports of an attempt until its end, each acknowledged; nothing if it ends without one.
@@ -124,7 +124,7 @@ async fn a_job_that_fails_says_its_exit_code() {
     let (held, life) = begin(&agent, assignment(0, 3, ""), false);
     let reports = reports(&agent, life).await;
     let reason = Some(v1::Reason { kind: Some(v1::reason::Kind::Exit(3)) });
-    let failed = report::Kind::Failed(v1::Failed { reason, for_now: false });
+    let failed = report::Kind::Failed(v1::Failed { reason, ..v1::Failed::default() });
     assert_eq!(reports.last().unwrap().kind, Some(failed));
     nothing_is_left(&agent, &held).await;
 }
@@ -186,7 +186,7 @@ async fn a_job_that_lost_its_shared_container_takes_no_other() {
     dir.create(&assignment).unwrap();
     dir.write_started(Timestamp::now()).unwrap();
     let held = agent.holdings.add(assignment, dir, true).unwrap();
-    let life = agent.site.tasks.spawn(live(agent.clone(), held));
+    let life = agent.site.tasks.spawn(live(agent.clone(), held, None));
     let reports = reports(&agent, life).await;
     assert!(matches!(
         reports.last().unwrap().kind,
@@ -209,7 +209,7 @@ async fn an_ending_that_was_written_down_is_reported_again_as_it_was() {
     agent.holdings.remove(held.id());
     agent.line.outbox.forget(held.id());
     let held = agent.holdings.add(held.assignment.clone(), held.dir.clone(), true).unwrap();
-    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone()));
+    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone(), None));
     let reports = reports(&agent, life).await;
     assert_eq!(kinds(&reports), ["failed"]);
     nothing_is_left(&agent, &held).await;

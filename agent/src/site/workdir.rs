@@ -24,6 +24,8 @@
 //!              /stored.jsonl       the outputs that are in the store already
 //!              /ending.json        how it ended and what it used; from then on it is only reported until it is
 //!                                  acknowledged
+//! batches/<id>/                    the same for a container that several attempts share, and in it:
+//!             /points.tsv         its points, as BT_POINTS names them in the container
 //! ```
 //!
 //! A file appears whole: it is written under another name, synced and renamed. Only the log and `stored.jsonl` grow, and
@@ -38,9 +40,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-pub(crate) use attempt_dir::AttemptDir;
+pub(crate) use attempt_dir::{AttemptDir, POINTS};
 use bt_model::hex::hex;
-use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use sha2::{Digest, Sha256};
 
 use crate::record::assignment::Assignment;
@@ -50,6 +52,7 @@ use bt_engine::collect;
 /// Below the state directory: the agent's id, and its attempts.
 const AGENT_ID: &str = "agent-id";
 const ATTEMPTS: &str = "attempts";
+const BATCHES: &str = "batches";
 
 /// The agent's state directory.
 #[derive(Debug)]
@@ -160,6 +163,25 @@ impl StateDir {
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.
     pub(crate) fn guest(&self, id: AttemptId) -> AttemptDir {
         AttemptDir::new(self.root.join("guests").join(id.to_string()))
+    }
+
+    /// The directory of a container that several attempts share.
+    pub(crate) fn batch(&self, id: BatchId, is_of_earlier_run: bool) -> AttemptDir {
+        let path = self.root.join(BATCHES).join(id.to_string());
+        match is_of_earlier_run {
+            true => AttemptDir::of_earlier_run(path),
+            false => AttemptDir::new(path),
+        }
+    }
+
+    /// Removes the directories of all batches but these.
+    pub(crate) fn remove_batches_but(&self, kept: &[BatchId]) {
+        for entry in fs::read_dir(self.root.join(BATCHES)).into_iter().flatten().flatten() {
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if id.is_none_or(|id| !kept.contains(&id)) {
+                collect::remove_tree(&entry.path());
+            }
+        }
     }
 
     /// The directory that jobs of this image and user share on this machine.

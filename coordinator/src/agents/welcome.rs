@@ -133,8 +133,8 @@ impl Agents {
             images: images.into_iter().collect(),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
-        for (attempt, (place, needs)) in taken {
-            self.sessions.assigned(agent, attempt, place, needs);
+        for (attempt, (place, needs, batch)) in taken {
+            self.sessions.assigned(agent, attempt, place, needs, batch);
         }
         self.sessions.drain(agent, beat.drained);
         self.sessions.pulse(agent, &pulse.attempts, false);

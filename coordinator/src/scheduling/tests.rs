@@ -24,6 +24,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         canary: None,
         image_pin: None,
         containers: None,
+        batch: None,
         running,
         queued: 1_000_000,
     }
@@ -103,6 +104,26 @@ fn limits_are_shared_by_all_sweeps() {
     state.limits.insert("nas-io".into(), 7);
     let set = plan(vec![agent(8, 8)], &sweeps, &state, 100);
     assert_eq!([of(&set, 0), of(&set, 1), of(&set, 2)], [2, 1, 5]);
+}
+
+#[test]
+fn a_batch_takes_the_place_of_one_job() {
+    let check = |change: fn(&mut Candidate), seat: Seat, expected: u32| {
+        let mut sweep = sweep("ann", 0, 0);
+        sweep.batch = Some(50);
+        change(&mut sweep);
+        let mut state = State::default();
+        state.limits.insert("nas".into(), 60);
+        let plan = plan(vec![seat], &[sweep], &state, 1000);
+        assert_eq!(plan.claims.get(&0).map_or(0, |wants| wants.values().sum()), expected);
+    };
+    check(|_| {}, agent(3, 8), 150);
+    check(|sweep| sweep.queued = 120, agent(3, 8), 120);
+    check(|sweep| sweep.max_parallel = Some(70), agent(3, 8), 70);
+    check(|sweep| sweep.limits.extend([("nas".into(), 2)]), agent(3, 8), 30);
+    check(|sweep| sweep.canary = Some(5), agent(3, 8), 5);
+    // The last one is planned whole.
+    check(|sweep| sweep.batch = Some(600), agent(8, 8), 1200);
 }
 
 #[test]

@@ -5,14 +5,12 @@ use super::choice::Containers;
 use super::definition::Manifest;
 use super::error::Error;
 
-/// The most points of one container.
-pub const MAX_BATCH: u32 = 10_000;
 /// The file below the results directory in which a container says which points have ended, and how.
 pub const STATUS_FILE: &str = "status";
 
 /// Refuses what a batch can't have, with the key that it belongs to.
 pub(super) fn admit(manifest: &Manifest) -> Result<(), (String, Error)> {
-    let Some(batch) = manifest.sandbox.batch else { return Ok(()) };
+    let Some(batch) = manifest.batch() else { return Ok(()) };
     let shared = manifest.sandbox.containers();
     if shared != Containers::Each {
         let told = format!(
@@ -37,13 +35,6 @@ pub(super) fn admit(manifest: &Manifest) -> Result<(), (String, Error)> {
     }
 }
 
-impl Manifest {
-    /// How many points one container gets at most, if its jobs are called so.
-    pub fn batch(&self) -> Option<u32> {
-        self.sandbox.batch
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::manifest::{Format, Manifest};
@@ -55,7 +46,8 @@ mod tests {
 
     #[test]
     fn it_travels() {
-        let manifest = read("batch: 50\ncommand: [run, '{{ 6 * 7 }}', '{% raw %}{{ n }}{% endraw %}']").unwrap();
+        let manifest =
+            read("batch: 50\ncommand: [run, '{{ 6 * 7 }}', '{% raw %}{{ n }}{% endraw %}']").unwrap();
         assert_eq!(manifest.batch(), Some(50));
         assert_eq!(Manifest::from_json(&manifest.to_json()).unwrap(), manifest);
         assert_eq!(read("batch: 1\ncommand: [run, '{{ n }}']").unwrap().batch(), Some(1));

@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::batch::MAX_BATCH;
 use super::check;
 use super::choice::{Containers, Pull};
 use super::error::{Error, suggestion};
@@ -14,6 +13,8 @@ use super::size::parse_size;
 use super::volume::absolute_path;
 use super::warm::Warm;
 
+/// The most points of one container.
+pub const MAX_BATCH: u32 = 10_000;
 /// Processes and threads of a job that asks for no number.
 pub const DEFAULT_PIDS: u32 = 1024;
 pub(super) const MAX_PIDS: u32 = 4_194_304;

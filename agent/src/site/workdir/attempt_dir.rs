@@ -22,6 +22,8 @@ use crate::record::volumes::VolumesSeen;
 
 /// Below an attempt's directory: how far its large outputs have come.
 const UPLOADS: &str = "uploads";
+/// The points of a container, if it was given any.
+pub(crate) const POINTS: &str = "points.tsv";
 
 /// The directory of one attempt.
 #[derive(Clone, Debug)]
@@ -86,6 +88,11 @@ impl AttemptDir {
 
     pub(crate) fn input(&self) -> PathBuf {
         self.path.join("input.json")
+    }
+
+    /// The points of its container, as a table.
+    pub(crate) fn points(&self) -> PathBuf {
+        self.path.join(POINTS)
     }
 
     /// Where the input files of jobs that share a container are written, one after the other.

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
-use crate::manifest::batch::MAX_BATCH;
 use crate::manifest::choice::{Containers, Pull};
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
 use crate::manifest::sandbox::{
-    MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
+    MAX_BATCH, MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
 };
 use crate::manifest::size::{parse_size, parse_timeout};
 use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
