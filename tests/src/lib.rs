@@ -5,6 +5,7 @@
 //! Engine, the server of an image registry, an S3 server
 //! (scripts/tools), and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
 
+mod agent_journal;
 mod broken_engine;
 mod bucket;
 mod cluster;
@@ -18,6 +19,7 @@ mod proxy;
 mod registry;
 mod scripted;
 
+pub use agent_journal::agent_notes;
 pub use broken_engine::BrokenEngine;
 pub use bucket::Bucket;
 pub use cluster::{Cluster, GATE, Options, WAIT_AT_GATE};

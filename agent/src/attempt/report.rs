@@ -26,28 +26,12 @@ const LAST_LOG: Duration = Duration::from_secs(10);
 pub(super) const SMALL: u64 = 64 << 10;
 
 /// Writes the ending down, reports it until it is acknowledged, and removes the container.
-pub(super) async fn report(agent: &Agent, held: &Held, mut ending: Ending) {
-    if let Ending::Released { preempted, .. } = &mut ending {
-        // Work that had not begun is handed back at no cost all the same.
-        *preempted = agent.leaving.is_preempted() && held.dir.has_started();
-    }
-    let log = small_log(held);
-    if log.is_none() {
-        send_log(agent, held).await;
-    }
-    let (ending, files) = match small_outputs(held, &ending) {
-        Ok(files) => (ending, files),
-        Err(reason) => (Ending::failed(&reason), Vec::new()),
-    };
-    let ended = Ended { ending, usage: held.usage(), remark: held.remarks() };
-    if let Err(error) = held.dir.write_ended(&ended) {
-        // It is reported all the same; only a restart before the acknowledgement would lose it.
-        warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
-    }
+pub(super) async fn report(agent: &Agent, held: &Held, ending: Ending) {
+    let EndWritten { ended, files, log } = write_down(agent, held, ending).await;
     held.hush();
     let attached = Attached {
         files,
-        log: log.unwrap_or_default(),
+        log,
         image_id: held.image_id(),
         usage: ended.usage.to_wire(),
         volumes: held.dir.volumes_told(),
@@ -62,6 +46,40 @@ pub(super) async fn report(agent: &Agent, held: &Held, mut ending: Ending) {
         }
     };
     let ((), ()) = tokio::join!(answered, remove_container(agent, held));
+}
+
+/// An ending that is written down, with what travels with its report.
+struct EndWritten {
+    ended: Ended,
+    files: Vec<(String, Bytes)>,
+    log: Bytes,
+}
+
+/// Writes down how the attempt ended. What an earlier run of the agent has written down stands.
+async fn write_down(agent: &Agent, held: &Held, mut ending: Ending) -> EndWritten {
+    if let Ok(Some(ended)) = held.dir.ended() {
+        let (files, log) = (held.dir.ended_with_outputs(), held.dir.ended_with_log());
+        return EndWritten { ended, files, log };
+    }
+    if let Ending::Released { preempted, .. } = &mut ending {
+        // Work that had not begun is handed back at no cost all the same.
+        *preempted = agent.leaving.is_preempted() && held.dir.has_started();
+    }
+    let log = small_log(held);
+    if log.is_none() {
+        send_log(agent, held).await;
+    }
+    let log = log.unwrap_or_default();
+    let (ending, files) = match small_outputs(held, &ending) {
+        Ok(files) => (ending, files),
+        Err(reason) => (Ending::failed(&reason), Vec::new()),
+    };
+    let ended = Ended { ending, usage: held.usage(), remark: held.remarks() };
+    if let Err(error) = held.dir.write_ended(&ended, &files, &log).await {
+        // It is reported all the same; only a restart before the acknowledgement would lose it.
+        warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
+    }
+    EndWritten { ended, files, log }
 }
 
 /// What its container was given, if one was started.
