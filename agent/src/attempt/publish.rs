@@ -65,7 +65,8 @@ pub(super) async fn publish(
     for output in listing.outputs {
         let path = output.path;
         let open = || collect::open(&root, &path).map_err(outputs_reason);
-        let stamp = Stamp::of(&open()?).map_err(|error| unreadable(&path, &error))?;
+        let file = open()?;
+        let stamp = Stamp::of(&file).map_err(|error| unreadable(&path, &error))?;
         if let Some(output) = already_stored(&journal, &path, &stamp, open).await? {
             stored.push(output);
             continue;
@@ -74,7 +75,7 @@ pub(super) async fn publish(
         journal.void(&path).map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
         if let Some(left) = room.checked_sub(path.len() as u64 + FRAME)
             && let Some(data) =
-                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&path, &error))?
+                read_small(file, left.min(SMALL)).map_err(|error| unreadable(&path, &error))?
         {
             room = left - data.len() as u64;
             let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
@@ -87,6 +88,7 @@ pub(super) async fn publish(
                 encoding,
                 stored_size: 0,
                 stored_as: String::new(),
+                content: Some(data.into()),
             });
             continue;
         }

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use bt_engine::collect;
 use bt_model::reason::Reason;
 use bt_proto::v1;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -70,10 +68,7 @@ async fn write_down(agent: &Agent, held: &Held, mut ending: Ending) -> EndWritte
         send_log(agent, held).await;
     }
     let log = log.unwrap_or_default();
-    let (ending, files) = match small_outputs(held, &ending) {
-        Ok(files) => (ending, files),
-        Err(reason) => (Ending::failed(&reason), Vec::new()),
-    };
+    let files = small_outputs(&ending);
     let ended = Ended { ending, usage: held.usage(), remark: held.remarks() };
     if let Err(error) = held.dir.write_ended(&ended, &files, &log).await {
         // It is reported all the same; only a restart before the acknowledgement would lose it.
@@ -109,20 +104,9 @@ pub(super) fn unreadable(path: &str, error: &std::io::Error) -> Reason {
 }
 
 /// The outputs that travel with the report, as they were when they were listed.
-fn small_outputs(held: &Held, ending: &Ending) -> Result<Vec<(String, Bytes)>, Reason> {
-    let Ending::Succeeded { outputs, .. } = ending else { return Ok(Vec::new()) };
-    let mut files = Vec::new();
-    for output in outputs.iter().filter(|output| output.small) {
-        let path = &output.path;
-        let file = collect::open(&held.dir.results(), path);
-        let file = file.map_err(|error| Reason::Outputs(error.to_string()))?;
-        let data = read_small(file, SMALL).map_err(|error| unreadable(path, &error))?;
-        match data.filter(|data| Sha256::digest(data)[..] == output.sha256[..]) {
-            Some(data) => files.push((path.clone(), data.into())),
-            None => return Err(Reason::Outputs(format!("{path} has changed after the job had ended"))),
-        }
-    }
-    Ok(files)
+fn small_outputs(ending: &Ending) -> Vec<(String, Bytes)> {
+    let Ending::Succeeded { outputs, .. } = ending else { return Vec::new() };
+    outputs.iter().filter_map(|output| Some((output.path.clone(), output.content.clone()?))).collect()
 }
 
 /// The whole log, if it is small; empty if there is none.
