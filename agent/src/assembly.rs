@@ -53,12 +53,15 @@ impl Assembly {
         dir: &AttemptDir,
         gpus: &[u32],
     ) -> Result<ContainerSpec, Reason> {
-        let owner = job.user(site.identity).filter(|ids| *ids != site.identity.ids);
-        let made = collect::make_results_dir(&dir.results(), owner);
-        made.map_err(|error| Reason::Agent(format!("the results directory can't be made: {error}")))?;
-        dir.write_input(&job.input()).map_err(agents_fault)?;
         let mut mounts = self.mounts.clone();
-        mounts.extend(self.inside.write(dir).map_err(agents_fault)?);
+        if site.engine.mounts_files() {
+            dir.make().map_err(agents_fault)?;
+            let owner = job.user(site.identity).filter(|ids| *ids != site.identity.ids);
+            let made = collect::make_results_dir(&dir.results(), owner);
+            made.map_err(|error| Reason::Agent(format!("the results directory can't be made: {error}")))?;
+            dir.write_input(&job.input()).map_err(agents_fault)?;
+            mounts.extend(self.inside.write(dir).map_err(agents_fault)?);
+        }
         let host = host(site, gpus, &mounts, &self.inside);
         job.container(assignment, self.pin.clone(), site.identity, &host, dir)
     }

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::attempt;
 use crate::debug;
+use crate::job::holdings::Held;
 use crate::line::link::Connection;
 use crate::line::outbox::{Attached, STEP_WAIT};
 use crate::line::push_log;
@@ -213,7 +214,9 @@ fn fingerprinted(agent: &Agent) -> impl Iterator<Item = v1::OfferedVolume> {
 }
 
 fn held_ids(agent: &Agent) -> Vec<String> {
-    agent.holdings.all().iter().map(|held| held.id().to_string()).collect()
+    let held = agent.holdings.all();
+    // Until its assignment is on disk an attempt is not held: a power cut would lose it.
+    held.iter().filter(|held| held.is_on_disk()).map(|held| held.id().to_string()).collect()
 }
 
 /// Heartbeats, reports and commands, until the stream ends.
@@ -356,10 +359,13 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
         }
     };
     let dir = agent.site.state.attempt(assignment.attempt);
-    let Some(held) = agent.holdings.add(assignment, dir, false) else {
-        return;
-    };
-    if let Err(error) = held.dir.create(&held.assignment) {
+    if let Some(held) = agent.holdings.add(assignment, dir, false) {
+        agent.site.tasks.spawn(take(agent.clone(), held));
+    }
+}
+
+async fn take(agent: Arc<Agent>, held: Arc<Held>) {
+    if let Err(error) = held.dir.hold(&held.assignment).await {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
         agent.site.look_at_disk_and_state();
         agent.holdings.remove(held.id());
@@ -368,7 +374,8 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
         drop(agent.line.outbox.end(held.id(), released, Attached::default()));
         return;
     }
-    agent.site.tasks.spawn(attempt::live(agent.clone(), held));
+    held.note_on_disk();
+    attempt::live(agent, held).await;
 }
 
 fn rule(agent: &Agent, attempt: &str, ruling: v1::Ruling) {

@@ -22,8 +22,8 @@ use crate::queue::{self, Documented, Place, Published, Queue, Unwritten, Written
 
 /// Results that are read and noted together.
 const BATCH: u32 = 500;
-/// Documents that are written at once.
-const AT_ONCE: usize = 8;
+/// Documents that are written at once: a directory makes them durable together.
+const AT_ONCE: usize = 256;
 /// How long what another coordinator left undone may wait.
 const POLL: Duration = Duration::from_secs(5);
 

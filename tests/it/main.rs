@@ -38,6 +38,7 @@ mod order;
 mod output;
 mod pages;
 mod postgres;
+mod power;
 mod protocol;
 mod provenance;
 mod remarks;
