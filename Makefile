@@ -42,9 +42,9 @@ fresh: ## Run demo and tests on new Debian and Ubuntu machines, as root and as a
 	@scripts/setup
 	@scripts/fresh-machine $(MACHINES)
 
-bench: build ## Measure against docker run, Celery, Dask, Swarm and bare Postgres in one run (15 minutes)
+bench: build ## Measure against docker run, joblib, Ray, Dask, Celery, Swarm and bare Postgres in one run (40 minutes)
 	@scripts/setup tests
-	@scripts/images test
+	@scripts/images sma-cross test
 	@scripts/bench $(PARTS)
 
 check: ## Prove what can be proved: format, lints, docs, licences, who depends on whom, the queries' data

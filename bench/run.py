@@ -1,11 +1,11 @@
 """Measures btctl against its peers in one run, prints a table, and writes target/bench/result.json.
 
-Run it by `make bench`, which builds the release program and sets the peers up. Each figure is the median of three runs;
-a ratio is btctl's figure by its peer's, measured just before or after it on the same machine.
+Run it by `make bench`, which builds the release program and sets the peers up. Each figure is the median of three runs,
+unless its line says that it is of one; a ratio is btctl's figure by its peer's, measured just before or after it on the
+same machine. What writes to a store says whether that was on the disk or in memory.
 """
 
 import concurrent.futures
-import contextlib
 import http.client
 import json
 import os
@@ -19,122 +19,14 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-BTCTL = ROOT / "target/release/btctl"
-VENV = ROOT / "target/bench/venv/bin"
-RUNS = 3
+from backtests import backtests, versions
+from cluster import PLACES, ROOT, RUNS, SIMULATED, VENV, Cluster, median, note, rows, sh, sql
+
 NOOP_JOBS = 100_000
 PEER_TASKS = 5_000
 SUBMIT_JOBS = 1_000_000
 CONTAINERS = 60
 OUTPUT_BYTES = 2 << 30
-
-rows = []
-
-
-def note(what, figure, peer=None, unit="/s", lower_is_better=False):
-    """One line of the table: our figure, and its ratio to a peer's."""
-    row = {"what": what, "unit": unit, "btctl": figure}
-    if peer:
-        name, peers = peer
-        row |= {"peer": name, "peer_figure": peers, "ratio": figure / peers}
-    rows.append(row)
-    ratio = f"{row['ratio']:8.2f} x {row['peer']} ({row['peer_figure']:,.1f})" if peer else ""
-    better = " (lower is better)" if lower_is_better else ""
-    print(f"{what:52} {figure:14,.1f} {unit:5}{ratio}{better}", flush=True)
-
-
-def median(measure):
-    return statistics.median(measure() for _ in range(RUNS))
-
-
-def sh(*args, **kwargs):
-    check = kwargs.pop("check", True)
-    done = subprocess.run([str(arg) for arg in args], capture_output=True, text=True, **kwargs)
-    if check and done.returncode:
-        raise SystemExit(f"{' '.join(str(arg) for arg in args)[:300]} failed: {done.stderr[-2000:]}")
-    return done
-
-
-def sql(statement, database="postgres"):
-    return sh("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement).stdout.strip()
-
-
-class Cluster:
-    """A coordinator on a database of its own, and agents; everything of it is in memory but the queue."""
-
-    def __init__(self, *agents, store=None, env=None, coordinator=()):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="btctl-bench-", dir="/dev/shm"))
-        self.database = f"bench_{time.monotonic_ns()}"
-        sql(f"create database {self.database}")
-        port = 7699
-        self.env = os.environ | {
-            "BTCTL_DATABASE_URL": f"postgres://btctl@localhost/{self.database}?host={os.environ['PGHOST']}",
-            "BTCTL_COORDINATOR": f"http://127.0.0.1:{port}",
-            "HOME": str(self.dir),
-            "XDG_CONFIG_HOME": str(self.dir),
-            "BTCTL_SIM_LOG": str(self.dir / "runs"),
-        } | (env or {})
-        self.env.pop("BTCTL_CONFIG", None)
-        self.processes = []
-        store = store or self.dir / "store"
-        self.coordinator = self.start("coordinator", "--listen", f"127.0.0.1:{port}", "--store", store, *coordinator)
-        self.wait(lambda: self.btctl("ls", check=False).returncode == 0)
-        self.agents = 0
-        if agents:
-            self.add_agents(*agents)
-
-    def add_agents(self, count, *flags):
-        state = self.dir / "agents"
-        self.agent = self.start("agent", "--state-dir", state, "--name", "bench", *(["--count", count] if count > 1 else []), *flags)
-        self.agents = count
-        ready = lambda: sum(a["state"] == "ready" for a in self.json("agents", "ls")) >= count
-        self.wait(ready)
-
-    def start(self, *args):
-        log = open(self.dir / f"{args[0]}.log", "wb")
-        args = [str(arg) for arg in (BTCTL, *args, "--log", "warn")]
-        process = subprocess.Popen(args, env=self.env, stdout=log, stderr=log)
-        self.processes.append(process)
-        return process
-
-    def btctl(self, *args, **kwargs):
-        return sh(BTCTL, *args, env=self.env, **kwargs)
-
-    def json(self, *args):
-        # Before the command of a job, where there is one.
-        at = args.index("--") if "--" in args else len(args)
-        return json.loads(self.btctl(*args[:at], "-o", "json", *args[at:]).stdout)
-
-    def wait(self, holds, seconds=600, pause=0.05):
-        until = time.monotonic() + seconds
-        while not holds():
-            if time.monotonic() > until:
-                raise SystemExit(f"waited {seconds} s in vain; logs are in {self.dir}")
-            time.sleep(pause)
-
-    def run(self, jobs, *flags):
-        """Runs a sweep to its end, and says how many jobs ended in a second."""
-        began = time.monotonic()
-        sweep = self.json("submit", "--matrix", f"n=1:{jobs}", "-m", "64m", *flags)["id"]
-        self.wait(lambda: self.json("show", sweep)["counts"]["succeeded"] == jobs, pause=0.1)
-        return jobs / (time.monotonic() - began)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(60)
-            process.kill()
-        sql(f"drop database {self.database} with (force)")
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
-SIMULATED = ("--engine", "simulated", "--memory", "1TiB", "--disk", "1TiB", "--max-jobs", 100_000, "--drain-timeout", "0s")
 
 
 def submit():
@@ -161,14 +53,28 @@ def submit():
 
 
 def noop():
-    def ours():
-        with Cluster(50, *SIMULATED, "--cpus", 16) as cluster:
-            return cluster.run(NOOP_JOBS, "--image", "x", "--", "x")
+    """Rate, and processor time of each part apart: agents are many, coordinator and Postgres are not."""
+    def ours(place):
+        with Cluster(50, *SIMULATED, "--cpus", 16, place=place) as cluster:
+            flags = ("--image", "x", "--", "x")
+            cluster.run(1_000, *flags)
+            cluster.wait(cluster.settled)
+            before = cluster.cpu()
+            rate = cluster.run(NOOP_JOBS, *flags)
+            cluster.wait(cluster.settled)
+            return rate, *((after - before) / NOOP_JOBS * 1000 for before, after in zip(before, cluster.cpu()))
 
-    figure = median(ours)
+    figures = {place: [statistics.median(column) for column in zip(*(ours(place) for _ in range(RUNS)))] for place in PLACES}
     for peer in ("celery", "dask"):
         measure = lambda peer=peer: float(sh(VENV / "python", ROOT / "bench/tasks.py", peer, PEER_TASKS).stdout.split()[-1])
-        note("no-op jobs, simulated engine, durable", figure, (peer, median(measure)), "job/s")
+        figure = median(measure)
+        for place, (rate, *_) in figures.items():
+            note(f"no-op jobs, simulated engine, {place}", rate, (peer, figure), "job/s")
+    for place, (_, coordinator, postgres, agents) in figures.items():
+        note(f"CPU per no-op job of the coordinator, {place}", coordinator, None, "ms", True)
+        note("  of Postgres", postgres, None, "ms", True)
+        note("  of both", coordinator + postgres, None, "ms", True)
+        note("  of the agents", agents, None, "ms", True)
 
 
 def claims():
@@ -388,7 +294,7 @@ def outputs():
 
 
 PARTS = {"submit": submit, "noop": noop, "claims": claims, "latency": latency, "containers": containers, "attached": attached,
-         "outputs": outputs}
+         "outputs": outputs, "backtests": backtests}
 
 
 def main():
@@ -396,7 +302,8 @@ def main():
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     machine = f"{os.cpu_count()} x {cpu}, Linux {platform.release()}, Postgres {sql('show server_version')}, " \
               f"Docker {sh('docker', 'version', '-f', '{{.Server.Version}}').stdout.strip()}"
-    print(f"{machine}; medians of {RUNS} runs\n")
+    machine += f"; {versions()}"
+    print(f"{machine}; medians of {RUNS} runs; the queue is on the disk\n")
     for part in chosen:
         PARTS[part]()
     out = ROOT / "target/bench/result.json"

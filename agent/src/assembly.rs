@@ -54,24 +54,33 @@ impl Assembly {
         dir: &AttemptDir,
         gpus: &[u32],
     ) -> Result<ContainerSpec, Reason> {
-        let owner = job.user(site.identity).filter(|ids| *ids != site.identity.ids);
-        let made = collect::make_results_dir(&dir.results(), owner);
-        made.map_err(|error| Reason::Agent(format!("the results directory can't be made: {error}")))?;
-        dir.write_input(&job.input()).map_err(agents_fault)?;
         let mut mounts = self.mounts.clone();
-        if !job.points.is_empty() {
-            for point in &job.points {
-                let made = collect::make_results_dir(&dir.results().join(point.name()), owner);
-                made.map_err(|error| Reason::Agent(format!("a results directory can't be made: {error}")))?;
-            }
-            let table = dir.write_shown(POINTS, &batch::as_table(&job.points)).map_err(agents_fault)?;
-            let target = format!("{INPUT_DIR}/{POINTS}");
-            mounts.push(Bind { source: MountSource::Path(table), target, read_only: true });
+        if site.engine.mounts_files() {
+            dir.make().map_err(agents_fault)?;
+            let owner = job.user(site.identity).filter(|ids| *ids != site.identity.ids);
+            let made = collect::make_results_dir(&dir.results(), owner);
+            made.map_err(|error| Reason::Agent(format!("the results directory can't be made: {error}")))?;
+            dir.write_input(&job.input()).map_err(agents_fault)?;
+            mounts.extend(show_points(job, dir, owner)?);
+            mounts.extend(self.inside.write(dir).map_err(agents_fault)?);
         }
-        mounts.extend(self.inside.write(dir).map_err(agents_fault)?);
         let host = host(site, gpus, &mounts, &self.inside);
         job.container(assignment, self.pin.clone(), site.identity, &host, dir)
     }
+}
+
+/// Makes the directories of a batch's points, and the table in which the container finds them.
+fn show_points(job: &Job, dir: &AttemptDir, owner: Option<(u32, u32)>) -> Result<Option<Bind>, Reason> {
+    if job.points.is_empty() {
+        return Ok(None);
+    }
+    for point in &job.points {
+        let made = collect::make_results_dir(&dir.results().join(point.name()), owner);
+        made.map_err(|error| Reason::Agent(format!("a results directory can't be made: {error}")))?;
+    }
+    let table = dir.write_shown(POINTS, &batch::as_table(&job.points)).map_err(agents_fault)?;
+    let target = format!("{INPUT_DIR}/{POINTS}");
+    Ok(Some(Bind { source: MountSource::Path(table), target, read_only: true }))
 }
 
 /// What the machine adds to a container.

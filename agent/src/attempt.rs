@@ -1,7 +1,7 @@
 //! The life of one attempt on this machine, from its assignment to the acknowledged report:
 //!
 //! ```text
-//! wait for room ─▶ prepare ─▶ run ─▶ publish ─▶ ending.json ─▶ report, remove the container ─▶ forget
+//! wait for room ─▶ prepare ─▶ run ─▶ publish ─▶ write the ending down ─▶ report, remove the container ─▶ forget
 //!                              └ ship what was closed
 //! ```
 //!
@@ -292,11 +292,7 @@ async fn judge(agent: &Agent, held: &Held, job: &Job, finished: &Finished) -> Ou
 async fn forget(agent: &Agent, held: &Held) {
     upload::abandon(&agent.line, held).await;
     agent.line.outbox.forget(held.id());
-    // A job may have left a million files.
-    let dir = held.dir.clone();
-    if let Err(error) = tokio::task::spawn_blocking(move || dir.remove()).await {
-        warn!(attempt.id = %held.id(), %error, "the attempt's directory is left behind");
-    }
+    held.dir.remove();
     agent.holdings.remove(held.id());
 }
 

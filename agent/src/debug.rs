@@ -87,7 +87,7 @@ async fn serve(
     let _open = agent.site.guests.open_shell();
     let dir = agent.site.state.guest(id);
     let shell = async {
-        dir.create(&assignment)?;
+        dir.make()?;
         say(output, debug_output::Kind::Note(format!("getting the image {}", job.manifest.image))).await;
         let mut spec = prepare_debug(agent, &assignment, &job, &dir, share.gpus()).await?;
         let program: Vec<_> = match request.command.is_empty() {

@@ -11,6 +11,7 @@ mod batch;
 mod config;
 mod debug;
 mod job;
+mod journal;
 mod leave;
 mod line;
 mod local;
@@ -99,6 +100,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
         () = leave::drain(&agent, &shutdown.now) => Ok(()),
     };
     leave::remove_guests(&agent).await;
+    agent.site.state.flush();
     end.cancel();
     tasks.close();
     let left = agent.holdings.all().len();

@@ -108,7 +108,7 @@ pub async fn run_local(
         Assignment::local(AttemptId::random(), SweepId::random(), number, &manifest, &parameters);
     let id = assignment.attempt;
     let dir = site.state.attempt(id);
-    dir.create(&assignment)?;
+    dir.make()?;
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
     let facts = image(engine, &job.manifest, &tell).await?;
     facts.check_platform()?;

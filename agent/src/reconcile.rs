@@ -46,6 +46,7 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
             }
         }
         agent.site.look_at_disk_and_state();
+        agent.site.state.flush();
         agent.slots.sweep_out(false).await;
         let held: Vec<_> = agent.holdings.all().into_iter().map(|held| held.assignment.sweep).collect();
         agent.caches.sweep_out(&agent.site.state, &held).await;

@@ -13,6 +13,7 @@ use bt_proto::convert::{parse, present};
 use bt_proto::protocol;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, agent_message, coordinator_message};
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -214,7 +215,9 @@ fn fingerprinted(agent: &Agent) -> impl Iterator<Item = v1::OfferedVolume> {
 }
 
 fn held_ids(agent: &Agent) -> Vec<String> {
-    agent.holdings.all().iter().map(|held| held.id().to_string()).collect()
+    let held = agent.holdings.all();
+    // Until its assignment is on disk an attempt is not held: a power cut would lose it.
+    held.iter().filter(|held| held.is_on_disk()).map(|held| held.id().to_string()).collect()
 }
 
 /// Heartbeats, reports and commands, until the stream ends.
@@ -324,7 +327,7 @@ fn obey(
                 }
                 accept(agent, assignment)
             });
-            attempt::begin(agent, held.collect());
+            agent.site.tasks.spawn(take(agent.clone(), held.collect()));
         }
         coordinator_message::Kind::Stop(stop) => rule(agent, &stop.attempt, stop.ruling()),
         coordinator_message::Kind::Ack(ack) => agent.line.outbox.acknowledge(ack.sequence),
@@ -353,8 +356,8 @@ fn obey(
     }
 }
 
-/// Takes an attempt: from the moment its assignment is on disk the agent holds it. One that can't be written down is
-/// not taken, and goes back to the queue because the next heartbeats don't name it.
+/// Reads an assignment. From the moment that it is on disk ([`take`]) the agent holds the attempt. One that can't be written
+/// down is not taken, and goes back to the queue because the next heartbeats don't name it.
 fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) -> Option<Arc<Held>> {
     let assignment = match Assignment::try_from(assignment) {
         Ok(assignment) => assignment,
@@ -364,8 +367,18 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) -> Option<Arc<Held>> {
         }
     };
     let dir = agent.site.state.attempt(assignment.attempt);
-    let held = agent.holdings.add(assignment, dir, false)?;
-    if let Err(error) = held.dir.create(&held.assignment) {
+    agent.holdings.add(assignment, dir, false)
+}
+
+/// Takes attempts that came together, and begins their lives at once: those of a batch share a container.
+async fn take(agent: Arc<Agent>, held: Vec<Arc<Held>>) {
+    let taking = held.into_iter().map(|held| take_one(&agent, held));
+    let taken = join_all(taking).await.into_iter().flatten().collect();
+    attempt::begin(&agent, taken);
+}
+
+async fn take_one(agent: &Agent, held: Arc<Held>) -> Option<Arc<Held>> {
+    if let Err(error) = held.dir.hold(&held.assignment).await {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
         agent.site.look_at_disk_and_state();
         agent.holdings.remove(held.id());
@@ -374,6 +387,7 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) -> Option<Arc<Held>> {
         drop(agent.line.outbox.end(held.id(), released, Attached::default()));
         return None;
     }
+    held.note_on_disk();
     Some(held)
 }
 

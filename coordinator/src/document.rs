@@ -6,7 +6,7 @@ use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::{Manifest, VolumeMount};
-use bt_model::parameters::{Parameters, read_map};
+use bt_model::parameters::read_map;
 use bt_model::secret;
 use bt_model::template::Renderer;
 use bt_store::{
@@ -49,10 +49,17 @@ impl<'k> Writer<'k> {
     pub(crate) fn document(&self, result: &Published) -> Result<ResultDocument, Error> {
         let json =
             |text: &str| serde_json::from_str(text).map_err(|error| Error::Json(result.attempt, error));
-        let text = self.reader.json(result.parameters.clone());
-        let parameters = read_map(&text).map_err(|error| Error::Json(result.attempt, error))?;
+        // Those of a matrix need no reading: they are made from its checked values.
+        let checked = self.reader.parameters(result.parameters.clone()).ok();
+        let parameters = match &checked {
+            Some(checked) => checked.as_map().clone(),
+            None => {
+                let text = self.reader.json(result.parameters.clone());
+                read_map(&text).map_err(|error| Error::Json(result.attempt, error))?
+            }
+        };
         let parameters = Value::Object(parameters);
-        let rendered = Parameters::from_json(&text).ok().and_then(|parameters| {
+        let rendered = checked.and_then(|parameters| {
             let renderer = self.renderer.as_ref()?;
             renderer.render(&parameters).ok()
         });

@@ -17,13 +17,13 @@ use crate::bell::{Bell, Sleeper};
 use crate::document::{self, Writer};
 use crate::kept_log;
 use crate::loops::{Health, PutOff};
-use crate::manifests::{self, Known, Manifests};
+use crate::manifests::{self, Manifests};
 use crate::queue::{self, Documented, Place, Published, Queue, Unwritten, Written};
 
 /// Results that are read and noted together.
 const BATCH: u32 = 500;
-/// Documents that are written at once.
-const AT_ONCE: usize = 8;
+/// Documents that are written at once: a directory makes them durable together.
+const AT_ONCE: usize = 256;
 /// How long what another coordinator left undone may wait.
 const POLL: Duration = Duration::from_secs(5);
 
@@ -108,22 +108,33 @@ impl Publisher {
         let mut written = Vec::with_capacity(due.len());
         let mut outcome = Ok(());
         for (sweep, results) in by_sweep {
+            let mut put_all_off = |error: Error| {
+                if !error.is_one_results() {
+                    return Err(error);
+                }
+                for result in &results {
+                    put_off.note(&Place { sweep, job: result.place.job }, Err::<(), _>(&error));
+                }
+                Ok(())
+            };
             let known = match self.manifests.get(sweep).await {
                 Ok(known) => known,
                 Err(error) => {
-                    let error = Error::from(error);
-                    if !error.is_one_results() {
-                        return Err(error);
-                    }
-                    for result in &results {
-                        put_off.note(&Place { sweep, job: result.place.job }, Err::<(), _>(&error));
-                    }
+                    put_all_off(error.into())?;
+                    continue;
+                }
+            };
+            // Its templates are compiled once for all of these.
+            let documents = match Writer::new(&known) {
+                Ok(documents) => documents,
+                Err(error) => {
+                    put_all_off(error.into())?;
                     continue;
                 }
             };
             let writing = results.iter().map(|result| async {
                 let place = Place { sweep, job: result.place.job };
-                (place, self.write(&known, result).await)
+                (place, self.write(&documents, result).await)
             });
             let writing: Vec<_> = writing.collect();
             let mut writing = stream::iter(writing).buffer_unordered(AT_ONCE);
@@ -142,8 +153,8 @@ impl Publisher {
     }
 
     /// What the job printed, then the document that names it and all else.
-    async fn write(&self, known: &Known, result: &Published) -> Result<Documented, Error> {
-        let mut document = Writer::new(known)?.document(result)?;
+    async fn write(&self, documents: &Writer<'_>, result: &Published) -> Result<Documented, Error> {
+        let mut document = documents.document(result)?;
         let place = &result.place;
         let is_point = matches!(result.parameters, Written::Point(_));
         let noted = Documented {

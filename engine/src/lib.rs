@@ -64,6 +64,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Its name and version, e.g. `docker 20.10.24`.
     async fn version(&self) -> Result<String, Error>;
 
+    /// False where containers see no files of this machine: then only what they leave needs a directory.
+    fn mounts_files(&self) -> bool {
+        true
+    }
+
     /// What it can do; nothing where containers are only simulated.
     async fn abilities(&self) -> Result<Option<Abilities>, Error>;
 

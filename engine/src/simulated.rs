@@ -2,7 +2,8 @@
 //!
 //! A job lasts `BT_SIM_MS` milliseconds (0 if not given), and until the file `BT_SIM_GATE` is there, if that is given. It exits
 //! with `BT_SIM_EXIT` (0), prints `BT_SIM_PRINT` if given, and leaves one small file, `simulated.json`, in its results
-//! directory. Its containers die with the agent, as if with their machine.
+//! directory. With `BT_SIM_BYTES` it leaves one of so many bytes as well, `simulated.bin`, in which the job's number is
+//! repeated; with `BT_SIM_BYTES=0` it leaves nothing. Its containers die with the agent, as if with their machine.
 //! When the agent's own `BTCTL_SIM_LOG` names a file, each start and each end of a container is a line of JSON in it.
 
 use std::collections::HashMap;
@@ -45,8 +46,11 @@ struct Container {
     runs: Duration,
     gate: Option<PathBuf>,
     exit: i64,
-    /// The file that it leaves, and what is in it, if it has a results directory.
-    output: Option<(PathBuf, String)>,
+    /// Where it leaves files, if it has a results directory and leaves any.
+    results: Option<PathBuf>,
+    job: u32,
+    /// Bytes of the larger file, if there is one.
+    bytes: Option<u32>,
     prints: Option<Vec<u8>>,
     started: Option<(Instant, Timestamp)>,
     ended: watch::Sender<Option<Exit>>,
@@ -59,6 +63,16 @@ static LOG: LazyLock<Option<File>> = LazyLock::new(|| {
 });
 
 impl Container {
+    fn leave_outputs(&self) -> io::Result<()> {
+        let Some(results) = &self.results else { return Ok(()) };
+        std::fs::create_dir_all(results)?;
+        std::fs::write(results.join("simulated.json"), format!("{{\"job\":{}}}\n", self.job))?;
+        let Some(bytes) = self.bytes else { return Ok(()) };
+        let line = format!("{}\n", self.job);
+        let content: Vec<u8> = line.bytes().cycle().take(bytes as usize).collect();
+        std::fs::write(results.join("simulated.bin"), content)
+    }
+
     fn note(&self, event: &str, attempt: AttemptId) {
         let Some(mut log) = LOG.as_ref() else { return };
         let line = serde_json::json!({
@@ -79,6 +93,10 @@ impl Container {
 impl Engine for Simulated {
     async fn version(&self) -> Result<String, Error> {
         Ok("simulated".to_owned())
+    }
+
+    fn mounts_files(&self) -> bool {
+        false
     }
 
     async fn abilities(&self) -> Result<Option<Abilities>, Error> {
@@ -137,14 +155,16 @@ impl Engine for Simulated {
             MountSource::Path(path) => Some(path.clone()),
             MountSource::Engine(_) => None,
         });
+        let bytes = variable("BT_SIM_BYTES").map(|_| number("BT_SIM_BYTES")).transpose()?;
         let container = Container {
             agent: spec.agent,
             cpu_millis: spec.cpu_millis,
             runs: Duration::from_millis(number("BT_SIM_MS")?.into()),
             gate: variable("BT_SIM_GATE").map(|(_, path)| PathBuf::from(path)),
             exit: number("BT_SIM_EXIT")?.into(),
-            output: results
-                .map(|results| (results.join("simulated.json"), format!("{{\"job\":{}}}\n", spec.job))),
+            results: results.filter(|_| bytes != Some(0)),
+            job: spec.job,
+            bytes,
             prints: variable("BT_SIM_PRINT").map(|(_, text)| format!("{text}\n").into_bytes()),
             started: None,
             ended: watch::Sender::new(None),
@@ -250,7 +270,7 @@ impl Simulated {
     fn finish(&self, attempt: AttemptId) -> Result<Exit, Error> {
         let containers = self.lock();
         let container = containers.get(&attempt).ok_or(Error::Gone { attempt })?;
-        let written = container.output.as_ref().map_or(Ok(()), |(path, text)| std::fs::write(path, text));
+        let written = container.leave_outputs();
         let error = written.err().map(|error| error.to_string()).unwrap_or_default();
         let exit = Exit { error, ..Exit::with_code(container.exit) };
         container.note("end", attempt);

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::directory::{self, Naming, StagedFile};
+use crate::batch::{Content, Naming, Place};
+use crate::directory::{self, StagedFile};
 use crate::upload::Receipt;
 use crate::{Error, Location, Store};
 
@@ -27,6 +28,8 @@ const NAMES: usize = 5;
 
 /// What is to be stored, and has no name yet.
 pub(crate) enum UnnamedContent {
+    /// For a directory.
+    Small(Vec<Bytes>),
     /// In a directory, written already.
     Staged(StagedFile),
     /// For a bucket.
@@ -66,6 +69,7 @@ impl Store {
     ) -> Result<String, Error> {
         let Some(mut content) = self.name_once(path, content).await? else { return Ok(path.to_owned()) };
         if self.holds(path, size, sha256).await? {
+            self.settle(path).await?;
             return Ok(path.to_owned());
         }
         for _ in 0..NAMES {
@@ -87,20 +91,43 @@ impl Store {
 
     /// The content again, if something has the name.
     async fn name_once(&self, path: &str, content: UnnamedContent) -> Result<Option<UnnamedContent>, Error> {
-        match content {
-            UnnamedContent::Staged(staged) => {
-                let to = self.place(path)?;
-                let named = self.on_disk(path, move || staged.name(&to)).await?;
-                Ok(match named {
-                    Naming::Done => None,
-                    Naming::Taken(staged) => Some(UnnamedContent::Staged(staged)),
-                })
-            }
+        let content = match content {
+            UnnamedContent::Small(pieces) => Content::Small { base: self.staging(path)?, pieces },
+            UnnamedContent::Staged(staged) => Content::Staged(staged),
             UnnamedContent::Object(payload) => {
                 let created = self.create_object(path, payload.clone()).await?;
-                Ok((!created).then_some(UnnamedContent::Object(payload)))
+                return Ok((!created).then_some(UnnamedContent::Object(payload)));
             }
+        };
+        Ok(match self.place_content(path, content, Place::Free).await? {
+            Naming::Done => None,
+            Naming::Taken(staged) => Some(UnnamedContent::Staged(staged)),
+        })
+    }
+
+    async fn place_content(&self, path: &str, content: Content, place: Place) -> Result<Naming, Error> {
+        let to = self.place(path)?;
+        let Some(batches) = &self.batches else { return Err(self.no_directory(path)) };
+        batches.name(content, to, place).await.map_err(|error| self.disk_error(path, error))
+    }
+
+    /// Writes a file of a directory in the place of what has its name.
+    pub(crate) async fn replace(&self, path: &str, data: Bytes) -> Result<(), Error> {
+        let content = Content::Small { base: self.staging(path)?, pieces: vec![data] };
+        self.place_content(path, content, Place::Any).await.map(drop)
+    }
+
+    /// Waits until a file that somebody else has written is on the disk: its writer may have died before it was.
+    async fn settle(&self, path: &str) -> Result<(), Error> {
+        if self.batches.is_none() {
+            return Ok(());
         }
+        let (root, at) = (self.root().to_owned(), self.place(path)?);
+        self.on_disk(path, move || directory::sync_file(&root, &at)).await
+    }
+
+    fn no_directory(&self, path: &str) -> Error {
+        Error::Access { path: path.to_owned(), why: format!("{} is no directory", self.location) }
     }
 
     /// False if an object has the name. A server that knows no conditions is asked beforehand whether one has.
@@ -202,9 +229,10 @@ impl Store {
         let called = tokio::task::spawn_blocking(call).await;
         let called =
             called.map_err(|error| Error::Access { path: path.to_owned(), why: error.to_string() })?;
-        called.map_err(|error| {
-            let source = Box::new(error);
-            self.error(path, object_store::Error::Generic { store: "directory", source })
-        })
+        called.map_err(|error| self.disk_error(path, error))
+    }
+
+    fn disk_error(&self, path: &str, error: std::io::Error) -> Error {
+        self.error(path, object_store::Error::Generic { store: "directory", source: Box::new(error) })
     }
 }

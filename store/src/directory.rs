@@ -19,30 +19,25 @@ pub(crate) struct StagedFile {
     file: File,
     at: PathBuf,
     is_named: bool,
-}
-
-/// What became of a file that was to be named.
-#[derive(Debug)]
-pub(crate) enum Naming {
-    Done,
-    /// Another file has this name.
-    Taken(StagedFile),
+    /// Directories that got a directory for it, and are not synced yet.
+    grown: Vec<PathBuf>,
 }
 
 impl StagedFile {
     /// Begins a file that is named by a number after `base` while it is written.
     pub(crate) fn begin(base: &Path) -> io::Result<Self> {
+        let mut grown = Vec::new();
         for number in 1..=MOST_WRITERS {
             let at = numbered(base, number);
             let mut made = create(&at);
             if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)
                 && let Some(parent) = at.parent()
             {
-                make_dirs(parent)?;
+                make_dirs(parent, &mut grown)?;
                 made = create(&at);
             }
             match made {
-                Ok(file) => return Ok(Self { file, at, is_named: false }),
+                Ok(file) => return Ok(Self { file, at, is_named: false, grown }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -54,15 +49,27 @@ impl StagedFile {
         pieces.iter().try_for_each(|piece| self.file.write_all(piece))
     }
 
-    /// Gives the file its name, if that is free; then it is on disk with it.
-    pub(crate) fn name(mut self, name: &Path) -> io::Result<Naming> {
-        self.file.sync_all()?;
-        if !name_file(&self.at, name)? {
-            return Ok(Naming::Taken(self));
-        }
-        self.is_named = true;
-        sync_parent(name)?;
-        Ok(Naming::Done)
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Directories that got a directory for it: they must be synced too.
+    pub(crate) fn take_grown_dirs(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.grown)
+    }
+
+    /// Waits until all that was written is on disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives the file its name. False if another file has it and may not be replaced.
+    pub(crate) fn give_name(&mut self, name: &Path, replaces: bool) -> io::Result<bool> {
+        self.is_named = match replaces {
+            true => fs::rename(&self.at, name).map(|()| true)?,
+            false => name_file(&self.at, name)?,
+        };
+        Ok(self.is_named)
     }
 }
 
@@ -136,18 +143,23 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((known(one), known(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Makes a directory and those above it, on disk when this returns.
-fn make_dirs(dir: &Path) -> io::Result<()> {
-    let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).map(Path::to_path_buf).collect();
-    fs::create_dir_all(dir)?;
-    missing.iter().try_for_each(|made| sync_parent(made))
+/// Makes a directory and those above it, and adds to `grown` where they were made.
+fn make_dirs(dir: &Path, grown: &mut Vec<PathBuf>) -> io::Result<()> {
+    let missing = dir.ancestors().take_while(|dir| !dir.exists());
+    grown.extend(missing.filter_map(Path::parent).map(Path::to_path_buf));
+    fs::create_dir_all(dir)
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+/// Waits until the names in a directory are on disk.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Waits until a file is on disk, and its name, and the directories that lead to it from `root`.
+pub(crate) fn sync_file(root: &Path, path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    let dirs = path.ancestors().skip(1).take_while(|dir| dir.starts_with(root));
+    dirs.into_iter().try_for_each(sync_dir)
 }
 
 #[cfg(test)]
@@ -163,10 +175,10 @@ mod tests {
             staged.write(&[Bytes::from_static(text.as_bytes())]).unwrap();
             staged
         };
-        let (first, second, third) = (staged("first"), staged("second"), staged("third"));
-        assert!(matches!(second.name(&name).unwrap(), Naming::Done));
-        let Naming::Taken(first) = first.name(&name).unwrap() else { panic!("it took the name over") };
-        assert!(matches!(first.name(&dir.path().join("a/b/y")).unwrap(), Naming::Done));
+        let (mut first, mut second, third) = (staged("first"), staged("second"), staged("third"));
+        assert!(second.give_name(&name, false).unwrap());
+        assert!(!first.give_name(&name, false).unwrap(), "it took the name over");
+        assert!(first.give_name(&dir.path().join("a/b/y"), false).unwrap());
         drop(third);
         let read = |name: &str| fs::read_to_string(dir.path().join("a/b").join(name)).unwrap();
         assert_eq!((read("x"), read("y")), ("second".to_owned(), "first".to_owned()));

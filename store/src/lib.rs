@@ -5,6 +5,7 @@
 //! Only `result.json` is replaced. What counts is decided elsewhere: a file that no `result.json` names is not part of any
 //! result.
 
+mod batch;
 mod bucket;
 mod codec;
 mod create;
@@ -54,6 +55,8 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     /// Of a bucket: how files get there in parts that are known by name.
     parts: Option<Arc<dyn MultipartStore>>,
+    /// Of a directory: where files get their names.
+    batches: Option<batch::Batches>,
     /// Of a directory that is known to be the store: what must be there for it to be so.
     marker: Option<marker::Marker>,
     /// Of a bucket that was tried: it refuses to write over an object where it is asked to.
@@ -71,10 +74,15 @@ impl Store {
 
     /// As [`open`](Self::open), and a directory that is missing is an error.
     pub fn open_existing(location: &Location) -> Result<Self, Error> {
+        let batches = match location {
+            Location::Directory(dir) => Some(batch::Batches::new(dir)),
+            Location::Bucket { .. } => None,
+        };
         let opened = |objects, parts| Self {
             location: location.clone(),
             objects,
             parts,
+            batches,
             marker: None,
             keeps_conditions: false,
         };
@@ -234,6 +242,9 @@ impl Store {
     pub async fn write_result(&self, path: &str, document: &ResultDocument) -> Result<(), Error> {
         let at = self.parse(path)?;
         self.guard().await?;
+        if self.batches.is_some() {
+            return self.replace(path, document.to_json().into()).await;
+        }
         let written = self.objects.put(&at, PutPayload::from(document.to_json())).await;
         written.map(drop).map_err(|e| self.error(path, e))
     }

@@ -166,11 +166,17 @@ impl Upload {
             }
             return self.complete().await;
         }
-        if self.store.parts.is_none() && (self.buffered > 0 || self.begun == 0) {
+        if self.begun > 0 && self.buffered > 0 {
             self.send_part().await?;
         }
         let content = match std::mem::replace(&mut self.way, Transport::None) {
-            Transport::File(writing) => UnnamedContent::Staged(self.written(writing).await?),
+            Transport::File(writing) => {
+                // By itself: small files must not wait for a large one.
+                let staged = self.written(writing).await?;
+                let syncing = spawn_blocking(move || staged.sync().map(|()| staged));
+                UnnamedContent::Staged(self.written(syncing).await?)
+            }
+            _ if self.store.parts.is_none() => UnnamedContent::Small(std::mem::take(&mut self.buffer)),
             _ => UnnamedContent::Object(PutPayload::from_iter(std::mem::take(&mut self.buffer))),
         };
         let sha256 = self.hash.clone().finalize().into();

@@ -39,6 +39,7 @@ mod order;
 mod output;
 mod pages;
 mod postgres;
+mod power;
 mod protocol;
 mod provenance;
 mod remarks;

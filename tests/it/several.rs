@@ -1,6 +1,6 @@
 //! Many agents, several coordinators: whoever goes, the work goes on.
 
-use bt_tests::{Cluster, Options, wait_until};
+use bt_tests::{Cluster, Options, agent_notes, wait_until};
 
 /// A setting of a larger run.
 fn setting(name: &str, default: u64) -> u64 {
@@ -117,7 +117,8 @@ fn what_notifications_lose_the_poll_finds() {
     cluster.wait_attempts("running", 2);
     cluster.ok(&["--coordinator", &other, "cancel", &long]);
     wait_until("the agent has let go of them", || {
-        let attempts = cluster.dir().join("agent/attempts");
-        (std::fs::read_dir(attempts).unwrap().count() == 0).then_some(())
+        let agent = cluster.dir().join("agent");
+        let dirs = std::fs::read_dir(agent.join("attempts")).unwrap();
+        (dirs.count() == 0 && agent_notes(&agent).is_empty()).then_some(())
     });
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use bt_tests::{Bucket, Cluster, HeldTable, Options, Proxy, wait_until};
+use bt_tests::{Bucket, Cluster, HeldTable, Options, Proxy, agent_notes, wait_until};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -154,9 +154,9 @@ impl Scene<'_> {
                 wait_until("a part of the second one has come", || self.data.is_cut().then_some(()));
             }
             Step::BeforeTheReport => wait_until("the end is written down", || {
-                let attempts = fs::read_dir(cluster.dir().join("agent/attempts")).ok()?;
-                let ending = attempts.flatten().next()?.path().join("ending.json");
-                (ending.exists() && self.stored("b")).then_some(())
+                let notes = agent_notes(&cluster.dir().join("agent"));
+                let has_ended = notes.iter().any(|(_, key)| key == "ending");
+                (has_ended && self.stored("b")).then_some(())
             }),
             Step::BeforeTheCommit => database.wait_for_waiter("insert into results"),
             Step::BeforeResultJson => wait_until("it is committed", || {

@@ -212,6 +212,11 @@ impl Cluster {
         self.launch_agent(name, coordinator, flags, &[]);
     }
 
+    /// Lets go of all agents that were started so far; those that still run are killed.
+    pub fn forget_agents(&mut self) {
+        self.agents.clear();
+    }
+
     /// An agent by the order in which they were started.
     pub fn agent_number(&mut self, number: usize) -> &mut Process {
         &mut self.agents[number]

@@ -53,6 +53,15 @@ pub struct HeldTable(Child);
 impl Database {
     /// Holds a table, so that who writes to it waits.
     pub fn hold(&self, table: &str) -> HeldTable {
+        self.hold_in(table, "exclusive")
+    }
+
+    /// Holds a table, so that who reads it waits too.
+    pub fn hold_from_readers(&self, table: &str) -> HeldTable {
+        self.hold_in(table, "access exclusive")
+    }
+
+    fn hold_in(&self, table: &str, mode: &str) -> HeldTable {
         let mut command = Command::new("psql");
         command.args(["-X", "-q", "-A", "-t", "-d", &self.url()]).env_remove("PGDATABASE");
         let mut child = command
@@ -60,7 +69,7 @@ impl Database {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("psql can't be run: {error}; install postgresql-client"));
-        let sql = format!("begin; lock table {table} in exclusive mode; select 'held';\n");
+        let sql = format!("begin; lock table {table} in {mode} mode; select 'held';\n");
         child.stdin.as_mut().expect("psql reads").write_all(sql.as_bytes()).expect("psql listens");
         let mut said = String::new();
         let output = child.stdout.take().expect("psql writes");

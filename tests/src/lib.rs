@@ -3,11 +3,13 @@
 //!
 //! The tests need what `make test` sets up: a Postgres whose URL is in `DATABASE_URL` (scripts/with-postgres), a Docker
 //! Engine, the server of an image registry, an S3 server
-//! (scripts/tools), and the image `btctl-test:1` (scripts/images). A missing part fails the test and says so.
+//! (scripts/tools), the image `btctl-test:1` (scripts/images), and loop devices with the right to mount them. A missing part fails the test and says so.
 
+mod agent_journal;
 mod broken_engine;
 mod bucket;
 mod cluster;
+mod cut_disk;
 mod database;
 mod engine;
 mod faulty_http;
@@ -18,9 +20,11 @@ mod proxy;
 mod registry;
 mod scripted;
 
+pub use agent_journal::agent_notes;
 pub use broken_engine::BrokenEngine;
 pub use bucket::Bucket;
 pub use cluster::{Cluster, GATE, Options, WAIT_AT_GATE};
+pub use cut_disk::CutDisk;
 pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
 pub use faulty_http::{Fault, FaultyHttp};

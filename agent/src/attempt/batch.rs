@@ -19,7 +19,6 @@ use bt_model::id::{AttemptId, BatchId};
 use bt_model::reason::Reason;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -191,7 +190,8 @@ impl Member {
             Phase::Waiting | Phase::Preparing | Phase::Stopped(_) => None,
         });
         let image_id = image_id.await?;
-        held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
+        held.dir.write_starting().await.map_err(agents_fault)?;
+        held.dir.note_started();
         prepare::report_running(agent, held, image_id);
         Ok(())
     }
@@ -217,7 +217,7 @@ impl Member {
         take_outputs(held, batch)?;
         limits::measure_results(held, job).await;
         if !end.told.is_empty()
-            && let Err(error) = held.dir.write_volumes_told(&end.told)
+            && let Err(error) = held.dir.note_volumes_told(&end.told)
         {
             warn!(attempt.id = %held.id(), error = format!("{error:#}"), "what its volumes held is not told");
         }
@@ -255,6 +255,7 @@ impl Member {
 fn take_outputs(held: &Held, batch: &Batch) -> Result<(), Stop> {
     let name = Point { job: held.assignment.job, parameters: Default::default() }.name();
     let (from, to) = (batch.dir.results().join(name), held.dir.results());
+    held.dir.make().map_err(agents_fault)?;
     let failed =
         |error: std::io::Error| Stop::Failed(Reason::Outputs(format!("the outputs can't be taken: {error}")));
     match from.symlink_metadata() {

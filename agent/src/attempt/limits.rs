@@ -68,6 +68,9 @@ pub(crate) async fn left_too_much(job: &Job, results: &Path) -> Option<Halt> {
 /// What lies in the results directory was written, whatever part of it the engine has seen reach a disk.
 pub(super) async fn measure_results(held: &Held, job: &Job) {
     let results = held.dir.results();
+    if !results.exists() {
+        return;
+    }
     let size = tokio::task::spawn_blocking(move || collect::size_of_files(&results)).await;
     if let Ok(written_bytes @ 1..) = size {
         if job.manifest.needs.disk_bytes.is_none() {

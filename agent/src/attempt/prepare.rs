@@ -7,10 +7,9 @@ use bt_model::manifest::{Network, Pull};
 use bt_model::reason::Reason;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, report};
-use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::start::start;
+use super::start::start_noted;
 use super::state::Stop;
 use crate::agent::Agent;
 use crate::assembly::{Assembly, agents_fault};
@@ -25,6 +24,10 @@ use crate::stock::images::{ImageRequest, is_id};
 pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Stop> {
     if !held.taken_back {
         return Ok(false);
+    }
+    if held.dir.is_of_an_earlier_boot() {
+        let told = "the machine was started anew while its container ran; what it had written may be lost";
+        return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
     }
     let found = agent.site.engine.list(agent.site.identity.agent).await?;
     let found = found.iter().find(|found| found.attempt == Some(held.id()));
@@ -78,11 +81,13 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
 pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32]) -> Result<(), Stop> {
     let assembly = assemble_for(agent, held, job).await?;
     if !gpus.is_empty() {
-        held.dir.write_gpus(gpus).map_err(agents_fault)?;
+        held.dir.note_gpus(gpus).map_err(agents_fault)?;
     }
     let spec = assembly.spec(&agent.site, &held.assignment, job, &held.dir, gpus)?;
-    start(agent, &spec).await?;
-    held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
+    // A later run of the agent must not start it again.
+    let noted = async { held.dir.write_starting().await.map_err(agents_fault) };
+    start_noted(agent, &spec, noted).await?;
+    held.dir.note_started();
     report_running(agent, held, assembly.facts.id);
     Ok(())
 }

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::pin::pin;
 
 use bt_engine::collect::{self, Stamp};
-use bt_engine::logfile::LogFile;
 use bt_model::log::{LogLine, Stream};
 use bt_model::manifest::Manifest;
 use bt_model::metrics::{self, Metrics};
@@ -44,6 +43,10 @@ pub(super) async fn publish(
     let mut journal = shipped.await;
     let root = held.dir.results();
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
+    // Where a container sees no directory, there is one only if it has left something.
+    if !agent.site.engine.mounts_files() && job.manifest.require.is_empty() && !root.exists() {
+        return Ok(Ending::Succeeded { outputs: Vec::new(), metrics: String::new() });
+    }
     let metrics = metrics_of(held, job).await?;
     let listing = collect::list(&root).map_err(outputs_reason)?;
     let left_out = listing.skipped.iter().find(|skipped| skipped.path == job.manifest.metrics);
@@ -62,7 +65,8 @@ pub(super) async fn publish(
     for output in listing.outputs {
         let path = output.path;
         let open = || collect::open(&root, &path).map_err(outputs_reason);
-        let stamp = Stamp::of(&open()?).map_err(|error| unreadable(&path, &error))?;
+        let file = open()?;
+        let stamp = Stamp::of(&file).map_err(|error| unreadable(&path, &error))?;
         if let Some(output) = already_stored(&journal, &path, &stamp, open).await? {
             stored.push(output);
             continue;
@@ -71,7 +75,7 @@ pub(super) async fn publish(
         journal.void(&path).map_err(|error| Reason::Agent(format!("write down what is stored: {error}")))?;
         if let Some(left) = room.checked_sub(path.len() as u64 + FRAME)
             && let Some(data) =
-                read_small(open()?, left.min(SMALL)).map_err(|error| unreadable(&path, &error))?
+                read_small(file, left.min(SMALL)).map_err(|error| unreadable(&path, &error))?
         {
             room = left - data.len() as u64;
             let (size, sha256) = (data.len() as u64, Sha256::digest(&data).to_vec());
@@ -84,6 +88,7 @@ pub(super) async fn publish(
                 encoding,
                 stored_size: 0,
                 stored_as: String::new(),
+                content: Some(data.into()),
             });
             continue;
         }
@@ -139,9 +144,12 @@ async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
 pub(super) fn say_in_log(held: &Held, job: &Job, text: &str) {
     let text = format!("btctl: {text}\n").into_bytes();
     let line = LogLine { time: Timestamp::now(), stream: Stream::Stderr, text };
-    let said = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
-        .and_then(|(mut log, _)| log.append(&line).and_then(|()| log.finish()));
-    if let Err(error) = said {
+    let say = || {
+        let (mut log, _) = held.dir.open_log(job.manifest.sandbox.log_limit())?;
+        log.append(&line)?;
+        log.finish()
+    };
+    if let Err(error) = say() {
         warn!(attempt.id = %held.id(), error = %error, "the log can't be added to");
     }
 }

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use bt_engine::collect;
 use bt_model::reason::Reason;
 use bt_proto::v1;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -26,28 +24,12 @@ const LAST_LOG: Duration = Duration::from_secs(10);
 pub(super) const SMALL: u64 = 64 << 10;
 
 /// Writes the ending down, reports it until it is acknowledged, and removes the container.
-pub(super) async fn report(agent: &Agent, held: &Held, mut ending: Ending) {
-    if let Ending::Released { preempted, .. } = &mut ending {
-        // Work that had not begun is handed back at no cost all the same.
-        *preempted = agent.leaving.is_preempted() && held.dir.has_started();
-    }
-    let log = small_log(held);
-    if log.is_none() {
-        send_log(agent, held).await;
-    }
-    let (ending, files) = match small_outputs(held, &ending) {
-        Ok(files) => (ending, files),
-        Err(reason) => (Ending::failed(&reason), Vec::new()),
-    };
-    let ended = Ended { ending, usage: held.usage(), remark: held.remarks() };
-    if let Err(error) = held.dir.write_ended(&ended) {
-        // It is reported all the same; only a restart before the acknowledgement would lose it.
-        warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
-    }
+pub(super) async fn report(agent: &Agent, held: &Held, ending: Ending) {
+    let EndWritten { ended, files, log } = write_down(agent, held, ending).await;
     held.hush();
     let attached = Attached {
         files,
-        log: log.unwrap_or_default(),
+        log,
         image_id: held.image_id(),
         usage: ended.usage.to_wire(),
         volumes: held.dir.volumes_told(),
@@ -62,6 +44,37 @@ pub(super) async fn report(agent: &Agent, held: &Held, mut ending: Ending) {
         }
     };
     let ((), ()) = tokio::join!(answered, remove_container(agent, held));
+}
+
+/// An ending that is written down, with what travels with its report.
+struct EndWritten {
+    ended: Ended,
+    files: Vec<(String, Bytes)>,
+    log: Bytes,
+}
+
+/// Writes down how the attempt ended. What an earlier run of the agent has written down stands.
+async fn write_down(agent: &Agent, held: &Held, mut ending: Ending) -> EndWritten {
+    if let Ok(Some(ended)) = held.dir.ended() {
+        let (files, log) = (held.dir.ended_with_outputs(), held.dir.ended_with_log());
+        return EndWritten { ended, files, log };
+    }
+    if let Ending::Released { preempted, .. } = &mut ending {
+        // Work that had not begun is handed back at no cost all the same.
+        *preempted = agent.leaving.is_preempted() && held.dir.has_started();
+    }
+    let log = small_log(held);
+    if log.is_none() {
+        send_log(agent, held).await;
+    }
+    let log = log.unwrap_or_default();
+    let files = small_outputs(&ending);
+    let ended = Ended { ending, usage: held.usage(), remark: held.remarks() };
+    if let Err(error) = held.dir.write_ended(&ended, &files, &log).await {
+        // It is reported all the same; only a restart before the acknowledgement would lose it.
+        warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the ending is not on disk");
+    }
+    EndWritten { ended, files, log }
 }
 
 /// What its container was given, if one was started.
@@ -91,20 +104,9 @@ pub(super) fn unreadable(path: &str, error: &std::io::Error) -> Reason {
 }
 
 /// The outputs that travel with the report, as they were when they were listed.
-fn small_outputs(held: &Held, ending: &Ending) -> Result<Vec<(String, Bytes)>, Reason> {
-    let Ending::Succeeded { outputs, .. } = ending else { return Ok(Vec::new()) };
-    let mut files = Vec::new();
-    for output in outputs.iter().filter(|output| output.small) {
-        let path = &output.path;
-        let file = collect::open(&held.dir.results(), path);
-        let file = file.map_err(|error| Reason::Outputs(error.to_string()))?;
-        let data = read_small(file, SMALL).map_err(|error| unreadable(path, &error))?;
-        match data.filter(|data| Sha256::digest(data)[..] == output.sha256[..]) {
-            Some(data) => files.push((path.clone(), data.into())),
-            None => return Err(Reason::Outputs(format!("{path} has changed after the job had ended"))),
-        }
-    }
-    Ok(files)
+fn small_outputs(ending: &Ending) -> Vec<(String, Bytes)> {
+    let Ending::Succeeded { outputs, .. } = ending else { return Vec::new() };
+    outputs.iter().filter_map(|output| Some((output.path.clone(), output.content.clone()?))).collect()
 }
 
 /// The whole log, if it is small; empty if there is none.

@@ -1,6 +1,8 @@
 //! While the container runs: its log is kept, its use is measured, and it is stopped when it must be.
 
+use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use bt_engine::logfile::{self, LogFile};
@@ -8,7 +10,7 @@ use bt_engine::{Error, Sample};
 use bt_model::log::LogLine;
 use bt_model::manifest::Manifest;
 use bt_model::reason::Reason;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use tracing::warn;
 
@@ -45,12 +47,28 @@ const OUT_OF_PROCESSES: [&str; 9] = [
 pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<Finished, Stop> {
     let (running, results) = (Running::Container(held.id()), held.dir.results());
     let keeping = async {
-        match LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit()) {
-            Ok((file, since)) => keep_log(held, file, agent.site.engine.logs(held.id(), since)).await,
-            Err(error) => warn!(attempt.id = %held.id(), error = %error, "the log can't be kept"),
+        if let Err(error) = keep_all(agent, held, job).await {
+            warn!(attempt.id = %held.id(), error = %error, "the log can't be kept");
         }
     };
     Ok(to_its_end(agent, held, job, &running, keeping, &results, Sample::default()).await?)
+}
+
+/// Keeps all that the container prints. There is no log before the first line, unless an earlier run of the agent began it:
+/// many jobs print nothing.
+async fn keep_all(agent: &Agent, held: &Held, job: &Job) -> io::Result<()> {
+    let limit = job.manifest.sandbox.log_limit();
+    if held.dir.log().exists() {
+        let (file, since) = held.dir.open_log(limit)?;
+        keep_log(held, file, agent.site.engine.logs(held.id(), since)).await;
+        return Ok(());
+    }
+    let mut lines = pin!(agent.site.engine.logs(held.id(), None).peekable());
+    if lines.as_mut().peek().await.is_some() {
+        let (file, _) = held.dir.open_log(limit)?;
+        keep_log(held, file, lines).await;
+    }
+    Ok(())
 }
 
 /// Runs what was started, within the limits of its job.

@@ -6,13 +6,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use bt_engine::logfile::{LogFile, last_words};
+use bt_engine::logfile::last_words;
 use bt_engine::volumes::MountSource;
 use bt_engine::{Bind, ContainerSpec, Exit, Task, collect};
 use bt_model::id::AttemptId;
 use bt_model::manifest::{Containers, INPUT_DIR};
 use bt_model::reason::Reason;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::start::start;
@@ -122,7 +121,7 @@ fn spec(
     assembly: &Assembly,
     slot: &mut Slot,
 ) -> Result<ContainerSpec, Stop> {
-    slot.dir.create(&held.assignment).map_err(agents_fault)?;
+    slot.dir.make().map_err(agents_fault)?;
     let mut spec = assembly.spec(&agent.site, &held.assignment, job, &slot.dir, &[])?;
     spec.attempt = slot.id;
     // The input file is another one for each job, so it is its directory that is mounted.
@@ -170,14 +169,15 @@ pub(super) async fn must_see_kills(agent: &Agent, id: AttemptId) -> Result<(), S
 async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Finished, Stop> {
     make_ready(agent, job, slot).map_err(agents_fault)?;
     let task = task(agent, held, job, slot)?;
-    held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
+    held.dir.write_starting().await.map_err(agents_fault)?;
+    held.dir.note_started();
     // What the jobs before it have used is not its own.
     let before = agent.site.engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
     let began = Instant::now();
     let exec = agent.site.engine.exec(slot.id, &task).await?;
     prepare::report_running(agent, held, slot.image_id.clone());
-    let (log, _) = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
-        .map_err(|error| agents_fault(error.into()))?;
+    let (log, _) =
+        held.dir.open_log(job.manifest.sandbox.log_limit()).map_err(|error| agents_fault(error.into()))?;
     let running = Running::Command { container: slot.id, id: exec.id };
     let keeping = run::keep_log(held, log, exec.lines);
     let finished = run::to_its_end(agent, held, job, &running, keeping, &slot.dir.results(), before).await?;
@@ -241,6 +241,7 @@ pub(super) fn write_inputs(dir: &Path, json: &[u8]) -> anyhow::Result<()> {
 /// Moves what the job left from the container's results directory into the attempt's own.
 fn take_outputs(held: &Held, slot: &Slot) -> std::io::Result<()> {
     let (from, to) = (slot.dir.results(), held.dir.results());
+    held.dir.make().map_err(std::io::Error::other)?;
     collect::make_results_dir(&to, None)?;
     for entry in fs::read_dir(&from)? {
         let entry = entry?;

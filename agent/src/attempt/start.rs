@@ -1,6 +1,7 @@
 //! Starts containers, and decides who is to blame when one does not start.
 
 use bt_engine::{ContainerSpec, Error};
+use bt_model::reason::Reason;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -8,13 +9,25 @@ use super::state::Stop;
 use crate::agent::Agent;
 use crate::job::blame::{self, Blame, Plain};
 
-/// Makes and starts a container. If the engine does not, who is to blame is decided here, for jobs of every kind.
+/// Makes and starts a container that is no attempt's own. If the engine does not, it says who is to blame.
 pub(super) async fn start(agent: &Agent, spec: &ContainerSpec) -> Result<(), Stop> {
-    let starting = async {
-        agent.site.engine.create(spec).await?;
-        agent.site.engine.start(spec.attempt).await
+    start_noted(agent, spec, async { Ok(()) }).await
+}
+
+/// Makes and starts a container; `noted` is done in between. If the engine does not, who is to blame is decided here, for
+/// jobs of every kind.
+pub(super) async fn start_noted(
+    agent: &Agent,
+    spec: &ContainerSpec,
+    noted: impl Future<Output = Result<(), Reason>>,
+) -> Result<(), Stop> {
+    let started = match agent.site.engine.create(spec).await {
+        Ok(()) => {
+            noted.await?;
+            agent.site.engine.start(spec.attempt).await
+        }
+        refused => refused,
     };
-    let started = starting.await;
     agent.site.health.note_start(&started);
     let Err(error) = started else {
         agent.starts.started(spec.sweep, Instant::now());

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_engine::ContainerSpec;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::manifest::{Format, Manifest};
 use bt_model::parameters::Parameters;
 use bt_proto::v1::{self, report};
-use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -49,12 +49,17 @@ async fn agent(dir: &Path) -> Arc<Agent> {
     agent
 }
 
+fn assignment_that_prints() -> Assignment {
+    assignment_with("BT_SIM_PRINT: printed", "")
+}
+
 /// An attempt at a job that lasts so long and exits with this code.
 fn assignment(millis: u32, exit: i32, more: &str) -> Assignment {
-    let yaml = format!(
-        "name: x\nimage: x:1\ncommand: [run]\nenv: {{BT_SIM_MS: \"{millis}\", BT_SIM_EXIT: \"{exit}\"}}\n\
-         resources: {{cpus: 1}}\n{more}"
-    );
+    assignment_with(&format!("BT_SIM_MS: \"{millis}\", BT_SIM_EXIT: \"{exit}\""), more)
+}
+
+fn assignment_with(env: &str, more: &str) -> Assignment {
+    let yaml = format!("name: x\nimage: x:1\ncommand: [run]\nenv: {{{env}}}\nresources: {{cpus: 1}}\n{more}");
     let draft = Manifest::parse(yaml.as_bytes(), Format::Yaml, "x.yaml").unwrap();
     let manifest = draft.finish().unwrap();
     let mut assignment =
@@ -63,10 +68,10 @@ fn assignment(millis: u32, exit: i32, more: &str) -> Assignment {
     assignment
 }
 
-fn begin(agent: &Arc<Agent>, assignment: Assignment, taken_back: bool) -> (Arc<Held>, JoinHandle<()>) {
+async fn begin(agent: &Arc<Agent>, assignment: Assignment) -> (Arc<Held>, JoinHandle<()>) {
     let dir = agent.site.state.attempt(assignment.attempt);
-    dir.create(&assignment).unwrap();
-    let held = agent.holdings.add(assignment, dir, taken_back).unwrap();
+    dir.hold(&assignment).await.unwrap();
+    let held = agent.holdings.add(assignment, dir, false).unwrap();
     (held.clone(), agent.site.tasks.spawn(live(agent.clone(), held, None)))
 }
 
@@ -100,14 +105,17 @@ fn kinds(reports: &[v1::Report]) -> Vec<&'static str> {
 async fn nothing_is_left(agent: &Agent, held: &Held) {
     assert_eq!(agent.holdings.count(), 0);
     assert!(agent.site.engine.list(agent.site.identity.agent).await.unwrap().is_empty());
-    assert!(!held.dir.results().exists());
+    while held.dir.results().exists() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!held.dir.has_notes(), "the journal has forgotten it");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_succeeds_is_published_once_and_nothing_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let agent = agent(dir.path()).await;
-    let (held, life) = begin(&agent, assignment(0, 0, ""), false);
+    let (held, life) = begin(&agent, assignment(0, 0, "")).await;
     let reports = reports(&agent, life).await;
     assert_eq!(kinds(&reports).last(), Some(&"succeeded"));
     assert_eq!(kinds(&reports).iter().filter(|kind| **kind == "succeeded").count(), 1);
@@ -121,7 +129,7 @@ async fn a_job_that_succeeds_is_published_once_and_nothing_is_left() {
 async fn a_job_that_fails_says_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     let agent = agent(dir.path()).await;
-    let (held, life) = begin(&agent, assignment(0, 3, ""), false);
+    let (held, life) = begin(&agent, assignment(0, 3, "")).await;
     let reports = reports(&agent, life).await;
     let reason = Some(v1::Reason { kind: Some(v1::reason::Kind::Exit(3)) });
     let failed = report::Kind::Failed(v1::Failed { reason, ..v1::Failed::default() });
@@ -133,7 +141,7 @@ async fn a_job_that_fails_says_its_exit_code() {
 async fn a_job_that_runs_too_long_is_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let agent = agent(dir.path()).await;
-    let (held, life) = begin(&agent, assignment(600_000, 0, "timeout: 1s\n"), false);
+    let (held, life) = begin(&agent, assignment(600_000, 0, "timeout: 1s\n")).await;
     let reports = reports(&agent, life).await;
     assert_eq!(kinds(&reports).last(), Some(&"failed"));
     nothing_is_left(&agent, &held).await;
@@ -143,7 +151,7 @@ async fn a_job_that_runs_too_long_is_stopped() {
 async fn an_attempt_that_is_taken_away_reports_no_end() {
     let dir = tempfile::tempdir().unwrap();
     let agent = agent(dir.path()).await;
-    let (held, life) = begin(&agent, assignment(600_000, 0, ""), false);
+    let (held, life) = begin(&agent, assignment(600_000, 0, "")).await;
     while !held.dir.has_started() {
         sleep(Duration::from_millis(5)).await;
     }
@@ -157,11 +165,11 @@ async fn an_attempt_that_is_taken_away_reports_no_end() {
 async fn an_attempt_that_waits_for_room_is_handed_back_by_an_agent_that_drains() {
     let dir = tempfile::tempdir().unwrap();
     let agent = agent(dir.path()).await;
-    let (first, running) = begin(&agent, assignment(600_000, 0, ""), false);
+    let (first, running) = begin(&agent, assignment(600_000, 0, "")).await;
     while !first.dir.has_started() {
         sleep(Duration::from_millis(5)).await;
     }
-    let (second, waiting) = begin(&agent, assignment(0, 0, ""), false);
+    let (second, waiting) = begin(&agent, assignment(0, 0, "")).await;
     agent.leaving.draining.cancel();
     let all = reports(&agent, waiting).await;
     let second = all.iter().filter(|report| report.attempt == second.id().to_string()).cloned();
@@ -183,8 +191,9 @@ async fn a_job_that_lost_its_shared_container_takes_no_other() {
     let sweep = assignment.sweep;
     agent.slots.give_back(sweep, Slot::new(&agent.site));
     let dir = agent.site.state.attempt(assignment.attempt);
-    dir.create(&assignment).unwrap();
-    dir.write_started(Timestamp::now()).unwrap();
+    dir.hold(&assignment).await.unwrap();
+    dir.write_starting().await.unwrap();
+    dir.note_started();
     let held = agent.holdings.add(assignment, dir, true).unwrap();
     let life = agent.site.tasks.spawn(live(agent.clone(), held, None));
     let reports = reports(&agent, life).await;
@@ -195,12 +204,77 @@ async fn a_job_that_lost_its_shared_container_takes_no_other() {
     assert!(agent.slots.take(sweep, false).is_some(), "the container still waits");
 }
 
+/// An agent that finds on its disk what the one before had committed, and nothing else.
+async fn restarted(before: &Path, dir: &Path) -> Arc<Agent> {
+    std::fs::copy(before.join("journal"), dir.join("journal")).unwrap();
+    agent(dir).await
+}
+
+/// The machine lost its power while a job ran, or right before: whether it ran can't be known, and it does not run again in
+/// this attempt. Nor do outputs count that a container left which another boot of the machine had started.
+#[tokio::test(start_paused = true)]
+async fn what_may_have_run_before_a_power_cut_does_not_run_again() {
+    for earlier_boot in [false, true] {
+        let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = agent(before.path()).await;
+        let assignment = assignment(0, 0, "");
+        let attempt = first.site.state.attempt(assignment.attempt);
+        attempt.hold(&assignment).await.unwrap();
+        match earlier_boot {
+            true => attempt.write_starting_of("another boot").await.unwrap(),
+            false => attempt.write_starting().await.unwrap(),
+        }
+        let agent = restarted(before.path(), after.path()).await;
+        let (assignment, dir) = agent.site.state.held().unwrap().remove(0);
+        if earlier_boot {
+            // Its container is there, has ended well and left something.
+            let mut spec = ContainerSpec::of_nothing(assignment.attempt, agent.site.identity.agent, "x:1");
+            spec.env = vec![("BT_SIM_BYTES".to_owned(), "0".to_owned())];
+            agent.site.engine.create(&spec).await.unwrap();
+            agent.site.engine.start(assignment.attempt).await.unwrap();
+            agent.site.engine.wait(assignment.attempt).await.unwrap();
+            std::fs::create_dir_all(dir.results()).unwrap();
+            std::fs::write(dir.results().join("half"), "").unwrap();
+        }
+        let held = agent.holdings.add(assignment, dir, true).unwrap();
+        let life = agent.site.tasks.spawn(live(agent.clone(), held.clone(), None));
+        let reports = reports(&agent, life).await;
+        let Some(report::Kind::Failed(failed)) = &reports.last().unwrap().kind else { panic!("{reports:?}") };
+        let reason = failed.reason.as_ref().unwrap();
+        assert!(matches!(reason.kind, Some(v1::reason::Kind::Agent(_))), "{reason:?}");
+        nothing_is_left(&agent, &held).await;
+    }
+}
+
+/// The machine lost its power after the ending was written down, and with it what the job had left: the report has all of
+/// it.
+#[tokio::test(start_paused = true)]
+async fn an_ending_is_reported_without_the_attempts_directory() {
+    let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = agent(before.path()).await;
+    let (held, life) = begin(&first, assignment_that_prints()).await;
+    while !matches!(held.dir.ended(), Ok(Some(_))) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    life.abort();
+    life.await.unwrap_err();
+    let agent = restarted(before.path(), after.path()).await;
+    let (assignment, dir) = agent.site.state.held().unwrap().remove(0);
+    let held = agent.holdings.add(assignment, dir, true).unwrap();
+    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone(), None));
+    let reports = reports(&agent, life).await;
+    assert_eq!(kinds(&reports), ["succeeded"]);
+    assert_eq!(reports[0].files[0].data, b"{\"job\":0}\n");
+    assert!(String::from_utf8_lossy(reports[0].log()).contains("printed"), "{reports:?}");
+    nothing_is_left(&agent, &held).await;
+}
+
 /// The agent was killed between the ending and the acknowledgement: the ending stands, and nothing runs again.
 #[tokio::test(start_paused = true)]
 async fn an_ending_that_was_written_down_is_reported_again_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let agent = agent(dir.path()).await;
-    let (held, life) = begin(&agent, assignment(0, 7, ""), false);
+    let (held, life) = begin(&agent, assignment(0, 7, "")).await;
     while !matches!(held.dir.ended(), Ok(Some(_))) {
         sleep(Duration::from_millis(5)).await;
     }

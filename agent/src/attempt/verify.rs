@@ -96,7 +96,7 @@ pub(super) async fn reference(agent: &Agent, held: &Held, job: &Job) -> Result<R
     agent.site.guests.add(id);
     let dir = agent.site.state.guest(id);
     let running = async {
-        dir.create(&held.assignment).map_err(agents_fault)?;
+        dir.make().map_err(agents_fault)?;
         let assembly = prepare::assemble_for(agent, held, job).await?;
         let mut spec = assembly.spec(&agent.site, &held.assignment, job, &dir, &[])?;
         spec.attempt = id;

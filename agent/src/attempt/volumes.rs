@@ -18,7 +18,7 @@ pub(super) async fn look_before(agent: &Agent, held: &Held, job: &Job) -> Result
     }
     held.note(format!("reading {} for the fingerprint", names.join(", ")));
     let seen = agent.stock.fingerprints.before(&names).await;
-    held.dir.write_volumes_seen(&seen).map_err(agents_fault)?;
+    held.dir.note_volumes_seen(&seen).map_err(agents_fault)?;
     held.note("");
     Ok(())
 }
@@ -32,7 +32,7 @@ pub(super) async fn look_after(agent: &Agent, held: &Held) {
         () = held.taken_away() => return,
     };
     held.note("");
-    if let Err(error) = held.dir.write_volumes_told(&told) {
+    if let Err(error) = held.dir.note_volumes_told(&told) {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "what its volumes held is not told");
     }
 }

@@ -9,14 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_engine::logfile::LogFile;
 use bt_engine::{ContainerSpec, Exit, Sample};
 use bt_model::manifest::{Containers, INPUT_DIR};
 use bt_model::reason::Reason;
 use bt_proto::convert;
 use bt_proto::v1;
 use bt_proto::v1::agents_client::AgentsClient;
-use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
@@ -169,7 +167,8 @@ pub(super) async fn one_job(
 ) -> Result<(Finished, bool), Stop> {
     make_ready(agent, job, slot).map_err(agents_fault)?;
     let (to_run, command) = job_to_run(agent, held, job, slot)?;
-    held.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
+    held.dir.write_starting().await.map_err(agents_fault)?;
+    held.dir.note_started();
     let engine = &*agent.site.engine;
     // What the jobs before it have used is not its own.
     let before = engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
@@ -181,8 +180,8 @@ pub(super) async fn one_job(
     };
     prepare::report_running(agent, held, slot.image_id.clone());
     held.note_warm(Some(runner.ready().preloaded));
-    let (log, _) = LogFile::open(&held.dir.log(), job.manifest.sandbox.log_limit())
-        .map_err(|error| agents_fault(error.into()))?;
+    let (log, _) =
+        held.dir.open_log(job.manifest.sandbox.log_limit()).map_err(|error| agents_fault(error.into()))?;
     let fork = Fork::new(slot.id, runner.clone(), stop_signal(job));
     let running = Running::Fork(fork.clone());
     let keeping = run::keep_log(held, log, lines);

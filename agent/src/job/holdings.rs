@@ -25,6 +25,7 @@ pub(crate) struct Held {
     pub(crate) dir: AttemptDir,
     /// An earlier run of the agent held it, and may have made its container.
     pub(crate) taken_back: bool,
+    is_on_disk: AtomicBool,
     halt: watch::Sender<Option<Halt>>,
     /// None: it is the coordinator that knows.
     note: Mutex<Option<String>>,
@@ -70,6 +71,16 @@ impl Held {
     /// How its outputs are stored, once that is decided.
     pub(crate) fn decided_encoding(&self) -> Encoding {
         self.encoding.get().copied().unwrap_or_default()
+    }
+
+    /// Notes that its assignment is on disk.
+    pub(crate) fn note_on_disk(&self) {
+        self.is_on_disk.store(true, Ordering::Release);
+    }
+
+    /// True once its assignment is on disk.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.is_on_disk.load(Ordering::Acquire)
     }
 
     /// Adds to what its container has used.
@@ -191,6 +202,7 @@ impl Holdings {
             assignment,
             dir,
             taken_back,
+            is_on_disk: AtomicBool::new(taken_back),
             halt: watch::Sender::new(None),
             note: Mutex::default(),
             image_id: OnceLock::new(),

@@ -24,6 +24,12 @@ pub(crate) async fn answer(
         None => stream::empty().boxed(),
         Some(held) => {
             let start = Start { file: request.file, at: request.from };
+            // A log that does not exist yet is waited for as long as there is a directory for it.
+            if request.follow
+                && let Err(error) = held.dir.make()
+            {
+                debug!(attempt.id = %held.id(), error = format!("{error:#}"), "a log can't be followed");
+            }
             logfile::lines(&held.dir.log(), start, request.follow)
         }
     };

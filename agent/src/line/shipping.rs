@@ -58,9 +58,11 @@ const AFTER_RELEASE: Duration = Duration::from_secs(5);
 /// Sends outputs as they come until `ended`, and then what is being sent to its end. The journal says what is in the
 /// store.
 pub(crate) async fn as_they_come(line: &Line, held: &Held, ended: &CancellationToken) -> Journal {
+    // Where containers see no directory, they write to it when they end.
+    let may_begin = line.site.engine.mounts_files();
     let begun = tokio::select! {
         () = ended.cancelled() => false,
-        () = sleep(BEGIN) => true,
+        () = sleep(BEGIN), if may_begin => true,
     };
     let journal = journal(held);
     match begun {

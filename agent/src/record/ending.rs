@@ -6,6 +6,7 @@ use bt_model::manifest::SHARED_CACHE;
 use bt_model::reason::{Reason, ReasonKind};
 use bt_proto::convert::present;
 use bt_proto::v1::{self, report};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::record::usage::Usage;
@@ -71,6 +72,9 @@ pub(crate) struct StoredOutput {
     /// The name that it got in the attempt's directory, where other content had its own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) stored_as: String,
+    /// What is in it, if it is small; written down beside the ending.
+    #[serde(skip)]
+    pub(crate) content: Option<Bytes>,
 }
 
 /// Why a container was stopped before it ended by itself.
@@ -237,6 +241,7 @@ mod tests {
             encoding: Encoding::default(),
             stored_size: 0,
             stored_as: String::new(),
+            content: None,
         };
         let endings = [
             Ending::failed(&Reason::Image("no such image: x:1".into())),

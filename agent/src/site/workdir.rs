@@ -10,49 +10,73 @@
 //! zones-<version>/                 the database of time zones, from the first job on that names one
 //! sweeps/<sweep>/<uid>-<gid>       caches that jobs of a sweep share, until an hour after the last of them
 //! cache/<image>-<uid>-<gid>        what jobs of an image and a user share, where their manifest asks for it
-//! attempts/<id>/assignment.json    what to run; written before anything is done
-//!              /input.json         what ALGORITHM_INPUT_PATH names in the container
+//! journal                          what must outlast the agent of each attempt that it holds
+//! attempts/<id>/input.json         what ALGORITHM_INPUT_PATH names in the container
 //!              /passwd, /group    the image's, with entries for the job's user, where the image does not know it
 //!              /results/           the container's results directory
 //!              /log                what the container printed
-//!              /gpus.json          the gpus that are its own
-//!              /started            when the container was started
-//!              /encoding.json      how its outputs are stored, from the first of them on
-//!              /uploads/           how far large outputs have come that are written to a bucket
-//!              /volumes.json       what its volumes held when it began
-//!              /told.json          what is told of them, once its container has ended
 //!              /stored.jsonl       the outputs that are in the store already
-//!              /ending.json        how it ended and what it used; from then on it is only reported until it is
-//!                                  acknowledged
 //! batches/<id>/                    the same for a container that several attempts share, and in it:
 //!             /points.tsv         its points, as BT_POINTS names them in the container
 //! ```
 //!
-//! A file appears whole: it is written under another name, synced and renamed. Only the log and `stored.jsonl` grow, and
-//! `input.json` is of no use to a later run: it is written anew whenever a container is made.
+//! Files outside of `attempts` appear whole: they are written under another name, synced and renamed. An attempt's directory
+//! is there only if its container sees files or has written something, and nothing in it is needed to report an attempt
+//! that has ended: what a power cut takes of it concerns a job that must run again anyway.
+//!
+//! The notes in the journal, by their keys. A note that is committed is on the disk before the agent goes on; one that
+//! rides is there with the next commit, and is there before it:
+//!
+//! ```text
+//! batch         rides      that it is the container of a batch, and no attempt; with `starting`
+//! assignment    committed  what to run; the agent holds the attempt from then on, and names it to coordinators
+//! gpus          rides      the gpus that are its own; with `starting`, before anything uses them
+//! volumes       rides      what its volumes held when it began; with `starting`
+//! starting      committed  when its container was about to be started, and in which boot of the machine. A container that
+//!                          is gone then may have run, and is not started again; of one that was started in an earlier
+//!                          boot what the job wrote may be lost, so its outputs are not published
+//! encoding      rides      how its outputs are stored, from the first of them on. In the file at once, so that the death
+//!                          of the agent alone does not lose it; lost by a power cut, the job's container is gone as well
+//! upload/<hash> rides      how far a large output has come that is written to a bucket; as `encoding`
+//! told          rides      what is told of the volumes, once the container has ended; with `ending`
+//! output/<path> committed  a small output, which travels with the report; with `ending`
+//! log           committed  the log, if it is small; with `ending`
+//! ending        committed  how it ended and what it used; from then on it is only reported until it is acknowledged. An
+//!                          ending that a full disk does not take is reported all the same
+//! (forgotten)   rides      after the acknowledgement, and after its directory is removed. If that is lost, the attempt is
+//!                          reported once more, and the coordinator says that it knows
+//! ```
 
 mod attempt_dir;
+mod keeper;
+mod takeover;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 pub(crate) use attempt_dir::{AttemptDir, POINTS};
 use bt_model::hex::hex;
 use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
+use keeper::Keeper;
 use sha2::{Digest, Sha256};
 
+use crate::journal::StateJournal;
 use crate::record::assignment::Assignment;
 use crate::site::tenancy::{self, MachineId, Tenancy, Whereabouts};
 use bt_engine::collect;
 
-/// Below the state directory: the agent's id, and its attempts.
+/// Below the state directory: the agent's id, its attempts, and what is noted of them.
 const AGENT_ID: &str = "agent-id";
 const ATTEMPTS: &str = "attempts";
 const BATCHES: &str = "batches";
+const JOURNAL: &str = "journal";
+/// Tells one start of the machine from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The agent's state directory.
 #[derive(Debug)]
@@ -61,6 +85,7 @@ pub(crate) struct StateDir {
     agent: AgentId,
     /// The machine and the directory, as coordinators are told.
     place: String,
+    keeper: Arc<Keeper>,
     _tenancy: Tenancy,
 }
 
@@ -87,7 +112,12 @@ impl StateDir {
         let agent = agent_id(&root)?;
         let json = serde_json::to_vec(&machine).context("write down the machine")?;
         write_whole(&root.join(tenancy::MACHINE), &json)?;
-        Ok(Self { agent, place: tenancy.place(&root, &machine), root, _tenancy: tenancy })
+        let journal = StateJournal::open(&root.join(JOURNAL))?;
+        takeover::take_over(&root.join(ATTEMPTS), &journal)?;
+        // Where it can't be read, no container counts as one of an earlier boot.
+        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let keeper = Arc::new(Keeper::new(journal, boot));
+        Ok(Self { agent, place: tenancy.place(&root, &machine), keeper, root, _tenancy: tenancy })
     }
 
     /// The agent's id.
@@ -124,30 +154,42 @@ impl StateDir {
         Ok(last + 1)
     }
 
-    /// The directory of an attempt that is new to the agent.
+    /// The notes and the directory of an attempt that is new to the agent.
     pub(crate) fn attempt(&self, id: AttemptId) -> AttemptDir {
-        AttemptDir::new(self.attempts().join(id.to_string()))
+        AttemptDir::new(self.attempts().join(id.to_string()), id, self.keeper.clone())
     }
 
-    /// The attempts that an earlier run of the agent held. What can't be read is removed: without its assignment
+    /// The attempts that an earlier run of the agent held. What can't be read is forgotten: without its assignment
     /// nothing can be done with it, and the coordinator will hear that it is not held.
     pub(crate) fn held(&self) -> anyhow::Result<Vec<(Assignment, AttemptDir)>> {
         let mut held = Vec::new();
-        for entry in fs::read_dir(self.attempts()).context("list the attempts")? {
-            let path = entry.context("list the attempts")?.path();
-            if path.ends_with(PROBE) {
+        for id in self.keeper.journal.attempts() {
+            let path = self.attempts().join(id.to_string());
+            let dir = AttemptDir::of_earlier_run(path, id, self.keeper.clone());
+            if dir.is_batch() {
                 continue;
             }
-            let dir = AttemptDir::of_earlier_run(path);
             match dir.assignment() {
                 Ok(assignment) => held.push((assignment, dir)),
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "an unreadable attempt is removed");
-                    dir.remove();
+                    tracing::warn!(error = format!("{error:#}"), "an unreadable attempt is forgotten");
+                    self.keeper.journal.forget(id);
                 }
             }
         }
+        let known: Vec<_> = held.iter().map(|(assignment, _)| assignment.attempt.to_string()).collect();
+        for entry in fs::read_dir(self.attempts()).context("list the attempts")? {
+            let entry = entry.context("list the attempts")?;
+            if !known.iter().any(|known| entry.file_name() == known.as_str()) {
+                collect::remove_tree(&entry.path());
+            }
+        }
         Ok(held)
+    }
+
+    /// Writes to the journal what rides and found no commit to ride with.
+    pub(crate) fn flush(&self) {
+        self.keeper.journal.flush();
     }
 
     /// Where it is written down which images the agent has got.
@@ -162,20 +204,27 @@ impl StateDir {
 
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.
     pub(crate) fn guest(&self, id: AttemptId) -> AttemptDir {
-        AttemptDir::new(self.root.join("guests").join(id.to_string()))
+        AttemptDir::of_guest(self.root.join("guests").join(id.to_string()))
     }
 
     /// The directory of a container that several attempts share.
     pub(crate) fn batch(&self, id: BatchId, is_of_earlier_run: bool) -> AttemptDir {
         let path = self.root.join(BATCHES).join(id.to_string());
+        let (id, keeper) = (AttemptId::from_uuid(id.uuid()), self.keeper.clone());
         match is_of_earlier_run {
-            true => AttemptDir::of_earlier_run(path),
-            false => AttemptDir::new(path),
+            true => AttemptDir::of_earlier_run(path, id, keeper),
+            false => AttemptDir::new(path, id, keeper),
         }
     }
 
-    /// Removes the directories of all batches but these.
+    /// Removes the directories of all batches but these, and forgets what is noted of them.
     pub(crate) fn remove_batches_but(&self, kept: &[BatchId]) {
+        for id in self.keeper.journal.attempts() {
+            let is_kept = kept.iter().any(|kept| kept.uuid() == id.uuid());
+            if !is_kept && self.batch(BatchId::from_uuid(id.uuid()), true).is_batch() {
+                self.keeper.journal.forget(id);
+            }
+        }
         for entry in fs::read_dir(self.root.join(BATCHES)).into_iter().flatten().flatten() {
             let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if id.is_none_or(|id| !kept.contains(&id)) {
@@ -245,6 +294,7 @@ fn leave_to_the_original(root: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(&attempts).context("list the attempts")? {
         collect::remove_tree(&entry.context("list the attempts")?.path());
     }
+    remove_if_there(&root.join(JOURNAL))?;
     remove_if_there(&root.join("session"))?;
     remove_if_there(&path)?;
     let id = agent_id(root)?;
@@ -311,16 +361,6 @@ pub(crate) fn write_input(path: &Path, json: &[u8]) -> anyhow::Result<()> {
     fs::write(path, json).with_context(|| format!("write {}", path.display()))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-    };
-    let value = serde_json::from_slice(&text);
-    value.map(Some).with_context(|| format!("read {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,11 +405,11 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_attempt_is_removed_and_the_others_are_kept() {
+    fn a_directory_without_an_assignment_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
-        let torn = state.attempt(AttemptId::random());
-        fs::create_dir_all(torn.results()).unwrap();
+        let left = state.attempt(AttemptId::random());
+        fs::create_dir_all(left.results()).unwrap();
         assert!(state.held().unwrap().is_empty());
         assert!(fs::read_dir(state.attempts()).unwrap().next().is_none());
     }

@@ -483,10 +483,10 @@ class Job:
         ignored(atexit._run_exitfuncs)
         code = flushed(code)
         self._note_learned()
+        # Before what is in a cycle is finalized, in whatever order; and again for what finalizers have written.
+        flush_files()
         let_go(set(sys.modules) - self.before)
-        for thing in gc.get_objects():
-            if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
-                ignored(thing.flush, silent=True)
+        flush_files()
         code = flushed(code)
         if not FLUSH_C:
             raise SystemExit(code)
@@ -563,6 +563,14 @@ def flush(stream):
 def flushed(code):
     both = flush(sys.stdout), flush(sys.stderr)
     return code if both[0] or code else 120
+
+
+def flush_files():
+    """No file that is still open loses what was written to it."""
+    for kinds in (io.TextIOWrapper, (io.BufferedWriter, io.BufferedRandom)):
+        for thing in gc.get_objects():
+            if isinstance(thing, kinds):
+                ignored(thing.flush, silent=True)
 
 
 def let_go(names):

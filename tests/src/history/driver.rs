@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::Seen;
 use super::peers::Peers;
 use super::random::Random;
+use crate::agent_journal::agent_notes;
 use crate::postgres::PostgresServer;
 use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
 use crate::proxy::Proxy;
@@ -205,13 +206,14 @@ impl Driver {
     }
 
     fn nothing_is_held(&self) -> bool {
-        let mut dirs = Vec::new();
-        for machine in &self.machines {
-            for number in 1..=IN_PROCESS {
-                dirs.push(self.dir.path().join(&machine.name).join(number.to_string()).join("attempts"));
-            }
-        }
-        dirs.iter().all(|dir| std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none()))
+        let of = |machine: &str, number: u32| self.dir.path().join(machine).join(number.to_string());
+        self.machines.iter().all(|machine| {
+            (1..=IN_PROCESS).all(|number| {
+                let state = of(&machine.name, number);
+                let dirs = std::fs::read_dir(state.join("attempts"));
+                dirs.map_or(true, |mut dirs| dirs.next().is_none()) && agent_notes(&state).is_empty()
+            })
+        })
     }
 
     fn stuck(&self) -> String {

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bt_engine::logfile::LogFile;
 use bt_engine::{Exit, FoundState, Sample};
 use bt_model::reason::Reason;
 use jiff::Timestamp;
@@ -24,6 +23,7 @@ use crate::job::container::Job;
 use crate::record::ending::Halt;
 use crate::record::usage::Usage;
 use crate::runner::{Finished, Meter, Running};
+use crate::site::workdir::AttemptDir;
 
 /// How a container of several points ended, and what it said of them.
 pub(super) struct End {
@@ -58,10 +58,7 @@ pub(super) async fn lead(agent: Arc<Agent>, batch: Arc<Batch>) {
     if let Err(error) = agent.site.engine.remove(batch.id).await {
         warn!(container = %batch.id, error = %error, "the container is left to a later pass");
     }
-    let dir = batch.dir.clone();
-    if let Err(error) = tokio::task::spawn_blocking(move || dir.remove()).await {
-        warn!(container = %batch.id, %error, "the directory of a batch is left behind");
-    }
+    batch.dir.remove();
     agent.batches.fetch_sub(1, Ordering::Relaxed);
 }
 
@@ -131,6 +128,10 @@ async fn taken_back(agent: &Agent, batch: &Batch) -> Result<Option<String>, Stop
     if !batch.taken_back {
         return Ok(None);
     }
+    if batch.dir.is_of_an_earlier_boot() {
+        let told = "the machine was started anew while its container ran; what it had written may be lost";
+        return Err(Stop::Hindered(Reason::Agent(told.to_owned())));
+    }
     let found = agent.site.engine.list(agent.site.identity.agent).await?;
     let found = found.into_iter().find(|found| found.attempt == Some(batch.id));
     match found {
@@ -154,14 +155,16 @@ async fn begin(agent: &Agent, batch: &Batch, job: &Job, gpus: &[u32]) -> Result<
             assembled => break (speaker, assembled?),
         }
     };
-    batch.dir.create(&speaker.assignment).map_err(agents_fault)?;
+    batch.dir.note_batch().map_err(agents_fault)?;
     if !gpus.is_empty() {
-        batch.dir.write_gpus(gpus).map_err(agents_fault)?;
+        batch.dir.note_gpus(gpus).map_err(agents_fault)?;
     }
     let mut spec = assembly.spec(&agent.site, &speaker.assignment, job, &batch.dir, gpus)?;
     spec.attempt = batch.id;
-    start::start(agent, &spec).await?;
-    batch.dir.write_started(Timestamp::now()).map_err(agents_fault)?;
+    // A later run of the agent must not start it again.
+    let noted = async { batch.dir.write_starting().await.map_err(agents_fault) };
+    start::start_noted(agent, &spec, noted).await?;
+    batch.dir.note_started();
     Ok(assembly.facts.id)
 }
 
@@ -174,8 +177,7 @@ async fn look_before(agent: &Agent, batch: &Batch, job: &Job) -> Result<(), Stop
     }
     batch.note(&format!("reading {} for the fingerprint", names.join(", ")));
     let seen = agent.stock.fingerprints.before(&names).await;
-    batch.dir.create(&batch.held[0].assignment).map_err(agents_fault)?;
-    batch.dir.write_volumes_seen(&seen).map_err(agents_fault)?;
+    batch.dir.note_volumes_seen(&seen).map_err(agents_fault)?;
     batch.note("");
     Ok(())
 }
@@ -192,6 +194,11 @@ async fn look_after(agent: &Agent, batch: &Batch) -> BTreeMap<String, String> {
 /// While the container runs, the log of each of its attempts is all of its own.
 fn share_log(batch: &Batch) {
     let log = batch.dir.log();
+    let made = batch.held.iter().map(|held| &held.dir).chain([&batch.dir]).try_for_each(AttemptDir::make);
+    if let Err(error) = made {
+        warn!(container = %batch.id, error = format!("{error:#}"), "the log can't be kept");
+        return;
+    }
     if let Err(error) = fs::OpenOptions::new().append(true).create(true).open(&log) {
         warn!(container = %batch.id, %error, "the log can't be kept");
         return;
@@ -212,7 +219,7 @@ async fn to_its_end(agent: &Agent, batch: &Batch, job: &Job, used: &Mutex<Usage>
     let began = batch.dir.started().unwrap_or_else(Timestamp::now);
     let speaker = batch.speaker().clone();
     let keeping = async {
-        match LogFile::open(&batch.dir.log(), job.manifest.sandbox.log_limit()) {
+        match batch.dir.open_log(job.manifest.sandbox.log_limit()) {
             Ok((file, since)) => run::keep_log(&speaker, file, engine.logs(batch.id, since)).await,
             Err(error) => warn!(container = %batch.id, %error, "the log can't be kept"),
         }

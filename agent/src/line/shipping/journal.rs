@@ -183,6 +183,7 @@ mod tests {
             encoding: Encoding::None,
             stored_size: 0,
             stored_as: String::new(),
+            content: None,
         }
     }
 

@@ -57,7 +57,16 @@ pub(super) async fn send(
         true => String::new(),
         false => receipt.path.get(dir..).unwrap_or_default().to_owned(),
     };
-    Ok(StoredOutput { path: path.to_owned(), size, sha256, small: false, encoding, stored_size, stored_as })
+    Ok(StoredOutput {
+        path: path.to_owned(),
+        size,
+        sha256,
+        small: false,
+        encoding,
+        stored_size,
+        stored_as,
+        content: None,
+    })
 }
 
 async fn write(

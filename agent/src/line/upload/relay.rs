@@ -96,7 +96,7 @@ pub(super) async fn send(
     }
     let stored_size = if encoding == Encoding::None { 0 } else { sent };
     let (path, stored_as) = (what.path().to_owned(), stored.stored_as.unwrap_or_default());
-    Ok(StoredOutput { path, size, sha256, small: false, encoding, stored_size, stored_as })
+    Ok(StoredOutput { path, size, sha256, small: false, encoding, stored_size, stored_as, content: None })
 }
 
 /// Sends what is not there yet, until nobody listens any more.

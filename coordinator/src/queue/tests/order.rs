@@ -236,5 +236,7 @@ async fn statistics_are_made_of_what_has_grown(pool: PgPool) {
     };
     tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
     assert_eq!(bench.number(known).await, 5_000);
+    let unknown = "select count(*) from pg_class where oid = 'sweeps'::regclass and reltuples = -1";
+    assert_eq!(bench.number(unknown).await, 1, "one sweep is no growth");
     assert!(!bench.queue.refresh_statistics().await.unwrap(), "nothing has changed since");
 }
