@@ -300,18 +300,17 @@ fn image_with(cluster: &Cluster, modules: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_script_is_read_anew_and_its_neighbours_come_first() {
-    let cluster = Cluster::without_agent(Options::default());
-    let mut cluster = cluster;
+    let mut cluster = Cluster::without_agent(Options::default());
     let app = cluster.dir().join("app");
     fs::create_dir(&app).unwrap();
     let agent = ["--cpus", "1", "--memory", "2GiB", "--volume", &format!("app={}:ro", app.display())];
     cluster.add_agent_with("agent", &agent.map(str::to_owned));
-    fs::write(app.join("main.py"), "import helper, json\nprint(helper.value, json.__file__)\n").unwrap();
     fs::write(app.join("helper.py"), "value = 'first'\n").unwrap();
     let mut manifest = manifest("warm", &[["/app/main.py"]; 3].map(|row| row.to_vec()));
     manifest["volumes"] = json!(["app:/app:ro", "gate:/gate:ro"]);
     manifest["max_parallel"] = 1.into();
-    let log = |sweep: &str, job: u32| cluster.ok(&["logs", &format!("{sweep}/{job}")]);
+    // Before the job has started there is none.
+    let log = |sweep: &str, job: u32| cluster.run(&["logs", &format!("{sweep}/{job}")]).stdout;
     let waiting = "import helper, json, os, time\nprint(helper.value, json.__file__)\n\
                    while not os.path.exists('/gate/open'): time.sleep(0.05)\n";
     fs::write(app.join("main.py"), waiting).unwrap();
