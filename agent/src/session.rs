@@ -365,7 +365,14 @@ fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
 }
 
 async fn take(agent: Arc<Agent>, held: Arc<Held>) {
-    if let Err(error) = held.dir.hold(&held.assignment).await {
+    let holding = async {
+        // Its container needs the directory, and an agent that can't make one is of no use to any job.
+        if agent.site.engine.mounts_files() {
+            held.dir.make()?;
+        }
+        held.dir.hold(&held.assignment).await
+    };
+    if let Err(error) = holding.await {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
         agent.site.look_at_disk_and_state();
         agent.holdings.remove(held.id());

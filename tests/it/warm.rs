@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::example::with_prices;
 
 /// What the cases of `warm/cases.py` are called. `crashes` last: it is the only one whose end is the interpreter's.
-const CASES: [&str; 30] = [
+const CASES: [&str; 31] = [
     "state",
     "traceback",
     "exits_with_text",
@@ -23,6 +23,7 @@ const CASES: [&str; 30] = [
     "hooks",
     "leaves_files_open",
     "finalizes",
+    "proxies",
     "threads",
     "forks",
     "spawns",
@@ -376,8 +377,9 @@ fn real_backtests_leave_the_same_bytes() {
             let manifest = project.join("examples").join(example).join("sweep.yaml").display().to_string();
             let flags = ["submit", "-f", &manifest, "--where", filter, "--containers", containers];
             let sweep = cluster.json(&flags)["id"].as_str().unwrap().to_owned();
-            cluster.wait_count(&sweep, "succeeded", 4);
+            cluster.wait_ended(&sweep);
             let shown = cluster.json(&["show", &sweep]);
+            assert_eq!(shown["counts"]["succeeded"], 4, "{shown}");
             assert!(shown["warm"]["containers"].is_null(), "{shown}");
             let out = format!("{example}-{containers}");
             cluster.ok(&["results", "get", &sweep, "-d", &out]);
