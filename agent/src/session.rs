@@ -38,8 +38,8 @@ use crate::stock::resolve;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often an idle connection is probed, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// The longest wait before the next try to connect.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// A session that lasted this long was a good one: the next try after it is made at once.
+const GOOD: Duration = Duration::from_secs(15);
 /// Messages that may wait to be sent.
 const OUTGOING: usize = 64;
 /// How long the engine may take to say which images it has; a session does not wait for one that hangs.
@@ -56,7 +56,8 @@ pub(crate) async fn run(
     end: CancellationToken,
 ) -> anyhow::Result<()> {
     let endpoints = endpoints(&coordinators)?;
-    let mut waits = waits();
+    let mut lease = agent.line.link.lease();
+    let mut waits = waits(lease);
     let mut told = false;
     for endpoint in endpoints.iter().cycle() {
         let began = Instant::now();
@@ -70,15 +71,17 @@ pub(crate) async fn run(
             Err(status) if is_final(&status) => bail!("{}", status.message()),
             Err(status) => status.message().to_owned(),
         };
-        if began.elapsed() > LONGEST_WAIT {
-            waits = self::waits();
-            told = false;
+        let lasted = began.elapsed() > GOOD;
+        if lasted || lease != agent.line.link.lease() {
+            lease = agent.line.link.lease();
+            waits = self::waits(lease);
         }
+        told &= !lasted;
         if !told {
             warn!(coordinator = %endpoint.uri(), "not connected ({error}); containers go on, trying again");
             told = true;
         }
-        let wait = waits.next().unwrap_or(LONGEST_WAIT);
+        let wait = waits.next().unwrap_or_else(|| connect_within(lease));
         tokio::select! {
             () = end.cancelled() => return Ok(()),
             () = sleep(wait) => {}
@@ -92,10 +95,13 @@ fn is_final(status: &Status) -> bool {
     matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied | Code::Unauthenticated)
 }
 
-fn waits() -> impl Iterator<Item = Duration> {
+/// The waits between tries to connect. None is longer than `connect_within`, the random part included: who waits longer
+/// finds a coordinator that is back only after its leases ran out.
+fn waits(lease: Duration) -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(LONGEST_WAIT)
+        // The random part is at most as long again.
+        .with_max_delay(connect_within(lease) / 2)
         .with_jitter()
         .without_max_times()
         .build()
@@ -171,7 +177,8 @@ fn answer_within(lease: Duration) -> Duration {
     (lease / 3).max(Duration::from_secs(1))
 }
 
-/// How long it may take to connect: several coordinators can be tried before the leases run out.
+/// How long one try to connect may take, and the wait before it: several coordinators can be tried before the leases run
+/// out.
 fn connect_within(lease: Duration) -> Duration {
     (lease / 6).clamp(Duration::from_secs(1), CONNECT)
 }
@@ -378,7 +385,14 @@ async fn take(agent: Arc<Agent>, held: Vec<Arc<Held>>) {
 }
 
 async fn take_one(agent: &Agent, held: Arc<Held>) -> Option<Arc<Held>> {
-    if let Err(error) = held.dir.hold(&held.assignment).await {
+    let holding = async {
+        // Its container needs the directory, and an agent that can't make one is of no use to any job.
+        if agent.site.engine.mounts_files() {
+            held.dir.make()?;
+        }
+        held.dir.hold(&held.assignment).await
+    };
+    if let Err(error) = holding.await {
         warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
         agent.site.look_at_disk_and_state();
         agent.holdings.remove(held.id());
@@ -406,6 +420,21 @@ fn rule(agent: &Agent, attempt: &str, ruling: v1::Ruling) {
                 info!(attempt.id = %attempt, "the attempt is taken away");
                 held.halt(Halt::TakenAway);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coordinator_that_is_back_is_tried_several_times_within_a_lease() {
+        for seconds in [6, 24, 60, 600] {
+            let lease = Duration::from_secs(seconds);
+            let longest = waits(lease).take(200).max().unwrap();
+            assert!(longest <= connect_within(lease), "{longest:?} with a lease of {lease:?}");
+            assert!(waits(lease).nth(100).unwrap() >= Duration::from_millis(500), "a coordinator must get its rest");
         }
     }
 }

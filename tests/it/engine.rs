@@ -183,14 +183,21 @@ fn a_shared_container_that_an_agents_death_leaves_is_removed_and_its_job_runs_ag
     let mut cluster = Cluster::start();
     let sweep = cluster.submit_waiting(&["--containers", "reuse"], "echo $BT_ATTEMPT > /results/attempt");
     wait_until("the job runs", || (cluster.running_containers(&sweep).len() == 1).then_some(()));
-    let before = cluster.running_containers(&sweep);
+    an_agents_death_costs_the_job_an_attempt(&mut cluster, &sweep);
+}
+
+/// The agent dies while the only job runs in a container of its sweep's, and waits at the gate.
+#[track_caller]
+pub(crate) fn an_agents_death_costs_the_job_an_attempt(cluster: &mut Cluster, sweep: &str) {
     cluster.wait_attempts("running", 1);
+    let before = cluster.running_containers(sweep);
+    assert_eq!(before.len(), 1);
     cluster.agent().kill();
     cluster.add_agent("agent");
     cluster.open_gate();
-    cluster.wait_count(&sweep, "succeeded", 1);
+    cluster.wait_count(sweep, "succeeded", 1);
     wait_until("the old container is gone", || {
-        cluster.containers(&sweep).iter().all(|container| !before.contains(container)).then_some(())
+        cluster.containers(sweep).iter().all(|container| !before.contains(container)).then_some(())
     });
     assert_eq!(cluster.database.query("select losses, failures from jobs"), ["1|0"]);
 }

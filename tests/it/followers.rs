@@ -101,7 +101,7 @@ fn a_thousand_followers_cost_the_agent_one_stream_and_each_reads_every_line_once
 #[test]
 fn followers_who_leave_take_the_agents_stream_with_them() {
     let mut cluster = Cluster::start();
-    let sweep = cluster.submit_waiting(&[], "true");
+    let sweep = cluster.submit(&bt_tests::GATE, &format!("echo began; {}", bt_tests::WAIT_AT_GATE));
     cluster.wait_attempts("running", 1);
     let agent = cluster.agent().pid();
     wait_until("the log is begun", || (open_logs(agent) == 1).then_some(()));

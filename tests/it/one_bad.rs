@@ -167,8 +167,7 @@ fn an_agent_that_comes_back_goes_on_with_what_it_can_read() {
     cluster.wait_attempts("running", 3);
     cluster.agent().kill();
     let attempt = cluster.database.query("select id from attempts where job = 1").remove(0);
-    let dir = cluster.dir().join("agent/attempts").join(attempt);
-    std::fs::write(dir.join("assignment.json"), "{}").unwrap();
+    bt_tests::add_agent_note(&cluster.dir().join("agent"), attempt.parse().unwrap(), "assignment", "{}");
     cluster.add_agent("agent");
     cluster.open_gate();
     cluster.wait_count(&sweep, "succeeded", 3);

@@ -9,10 +9,11 @@ use std::process::Command;
 use bt_tests::{Cluster, Options, wait_until};
 use serde_json::{Value, json};
 
+use crate::engine::an_agents_death_costs_the_job_an_attempt;
 use crate::example::with_prices;
 
 /// What the cases of `warm/cases.py` are called. `crashes` last: it is the only one whose end is the interpreter's.
-const CASES: [&str; 30] = [
+const CASES: [&str; 31] = [
     "state",
     "traceback",
     "exits_with_text",
@@ -23,6 +24,7 @@ const CASES: [&str; 30] = [
     "hooks",
     "leaves_files_open",
     "finalizes",
+    "proxies",
     "threads",
     "forks",
     "spawns",
@@ -247,16 +249,19 @@ fn modules_that_start_threads_or_open_files_are_left_to_the_jobs() {
         ("opens_files", "import os\nfile = open(os.devnull.replace('null', 'full'), 'w')\n"),
         (
             "is_fine",
-            "import os, random\nvalue = os.environ.get('LEVEL')\nown = random.Random()\nfixed = random.Random(3)\n",
+            "import os, random, numpy\nvalue = os.environ.get('LEVEL')\nown = random.Random()\nfixed = random.Random(3)\n\
+             numpys = numpy.random.default_rng()\n",
         ),
     ];
     let image = image_with(&cluster, &modules);
     let script = "import is_fine, starts_threads, opens_files, threading, os
-print(is_fine.value, threading.active_count(), opens_files.file.name, is_fine.own.random(), is_fine.fixed.random())";
-    let mut manifest =
-        manifest("warm", &[vec!["-c", script, "a"], vec!["-c", script, "b"], vec!["-c", script, "c"]]);
+print(is_fine.value, threading.active_count(), opens_files.file.name, is_fine.own.random(), is_fine.fixed.random(),
+    is_fine.numpys.random())
+# Imported ahead only from the second job on.
+__import__('colorsys')";
+    let mut manifest = manifest("warm", &["a", "b", "c", "d"].map(|arg| vec!["-c", script, arg]));
     manifest["image"] = image.into();
-    // The last job finds another value than that with which the module was imported.
+    // The third job finds another value than that with which the module was imported.
     manifest["params"][2]["name"] = "y".into();
     manifest["env"]["LEVEL"] = "{{ name }}".into();
     let sweep = submit(&cluster, &manifest);
@@ -270,6 +275,8 @@ print(is_fine.value, threading.active_count(), opens_files.file.name, is_fine.ow
     }
     assert_ne!(words(0)[3], words(1)[3], "a generator without a seed draws anew");
     assert_eq!(words(0)[4], words(1)[4], "one with a seed draws as it always does");
+    let numpys: BTreeSet<_> = [0, 1, 3].map(|job| words(job)[5].clone()).into();
+    assert_eq!(numpys.len(), 3, "numpy's draw anew, also after more was imported: {numpys:?}");
     let shown = cluster.json(&["show", &sweep]);
     let left_out = &shown["warm"]["left_out"];
     assert_eq!(left_out["starts_threads"], "it starts threads when it is imported", "{shown}");
@@ -300,18 +307,17 @@ fn image_with(cluster: &Cluster, modules: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_script_is_read_anew_and_its_neighbours_come_first() {
-    let cluster = Cluster::without_agent(Options::default());
-    let mut cluster = cluster;
+    let mut cluster = Cluster::without_agent(Options::default());
     let app = cluster.dir().join("app");
     fs::create_dir(&app).unwrap();
     let agent = ["--cpus", "1", "--memory", "2GiB", "--volume", &format!("app={}:ro", app.display())];
     cluster.add_agent_with("agent", &agent.map(str::to_owned));
-    fs::write(app.join("main.py"), "import helper, json\nprint(helper.value, json.__file__)\n").unwrap();
     fs::write(app.join("helper.py"), "value = 'first'\n").unwrap();
     let mut manifest = manifest("warm", &[["/app/main.py"]; 3].map(|row| row.to_vec()));
     manifest["volumes"] = json!(["app:/app:ro", "gate:/gate:ro"]);
     manifest["max_parallel"] = 1.into();
-    let log = |sweep: &str, job: u32| cluster.ok(&["logs", &format!("{sweep}/{job}")]);
+    // Before the job has started there is none.
+    let log = |sweep: &str, job: u32| cluster.run(&["logs", &format!("{sweep}/{job}")]).stdout;
     let waiting = "import helper, json, os, time\nprint(helper.value, json.__file__)\n\
                    while not os.path.exists('/gate/open'): time.sleep(0.05)\n";
     fs::write(app.join("main.py"), waiting).unwrap();
@@ -377,8 +383,9 @@ fn real_backtests_leave_the_same_bytes() {
             let manifest = project.join("examples").join(example).join("sweep.yaml").display().to_string();
             let flags = ["submit", "-f", &manifest, "--where", filter, "--containers", containers];
             let sweep = cluster.json(&flags)["id"].as_str().unwrap().to_owned();
-            cluster.wait_count(&sweep, "succeeded", 4);
+            cluster.wait_ended(&sweep);
             let shown = cluster.json(&["show", &sweep]);
+            assert_eq!(shown["counts"]["succeeded"], 4, "{shown}");
             assert!(shown["warm"]["containers"].is_null(), "{shown}");
             let out = format!("{example}-{containers}");
             cluster.ok(&["results", "get", &sweep, "-d", &out]);
@@ -400,20 +407,10 @@ open('/results/attempt', 'w').write(os.environ['BT_ATTEMPT'])";
     let mut manifest = manifest("warm", &[vec!["-c", waits]]);
     manifest["volumes"] = json!(["gate:/gate:ro"]);
     let sweep = submit(&cluster, &manifest);
-    cluster.wait_attempts("running", 1);
-    let before = cluster.running_containers(&sweep);
-    assert_eq!(before.len(), 1);
-    cluster.agent().kill();
-    cluster.add_agent("agent");
-    cluster.open_gate();
-    cluster.wait_count(&sweep, "succeeded", 1);
-    wait_until("the old container is gone", || {
-        cluster.containers(&sweep).iter().all(|container| !before.contains(container)).then_some(())
-    });
-    assert_eq!(cluster.database.query("select losses, failures from jobs"), ["1|0"]);
+    an_agents_death_costs_the_job_an_attempt(&mut cluster, &sweep);
 }
 
-/// A second attempt's stop signal reaches the job itself, and a cancelled sweep's interpreter goes.
+/// The stop signal of a sweep that is cancelled reaches the job itself.
 #[test]
 fn a_stop_signal_reaches_the_job() {
     let cluster = start();

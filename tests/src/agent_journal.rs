@@ -1,7 +1,11 @@
-//! Reads the journal of an agent's state directory, as `agent/src/journal/record.rs` describes it, and by code of its own.
+//! Reads and writes the journal of an agent's state directory, as `agent/src/journal/record.rs` describes it, and by code of its own.
 
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
+
+use uuid::Uuid;
 
 const MAGIC: usize = b"btctl agent journal 1\n".len();
 const HEAD: usize = 8;
@@ -28,4 +32,28 @@ pub fn agent_notes(state_dir: &Path) -> BTreeSet<(String, String)> {
         }
     }
     notes
+}
+
+/// Adds a note to the journal of an agent that does not run.
+pub fn add_agent_note(state_dir: &Path, attempt: Uuid, key: &str, value: &str) {
+    let mut body = vec![1];
+    body.extend(attempt.as_bytes());
+    body.extend(u16::try_from(key.len()).expect("a short key").to_le_bytes());
+    body.extend(key.bytes().chain(value.bytes()));
+    let length = u32::try_from(body.len()).expect("a short note");
+    let record = [&length.to_le_bytes()[..], &crc32c(&body).to_le_bytes(), &body].concat();
+    let mut journal =
+        OpenOptions::new().append(true).open(state_dir.join("journal")).expect("open the journal");
+    journal.write_all(&record).expect("write the journal");
+}
+
+/// The CRC of iSCSI, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 },
+        )
+    });
+    !crc
 }

@@ -20,7 +20,7 @@ mod proxy;
 mod registry;
 mod scripted;
 
-pub use agent_journal::agent_notes;
+pub use agent_journal::{add_agent_note, agent_notes};
 pub use broken_engine::BrokenEngine;
 pub use bucket::Bucket;
 pub use cluster::{Cluster, GATE, Options, WAIT_AT_GATE};

@@ -193,7 +193,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<F
 }
 
 /// The job's command as the image would run it.
-fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
+pub(super) fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Task, Stop> {
     let host = host(&agent.site, &[], &[], &slot.inside);
     let spec = job.container(&held.assignment, String::new(), agent.site.identity, &host, &held.dir)?;
     Ok(Task {

@@ -125,7 +125,7 @@ pub(super) async fn reference(agent: &Agent, held: &Held, job: &Job) -> Result<R
 async fn end(agent: &Agent, held: &Held, job: &Job, id: AttemptId, dir: &AttemptDir) -> Result<Exit, Stop> {
     let engine = &*agent.site.engine;
     let keeping = async {
-        // It is read so that nobody waits for its reader; the job's log is that of the warm one.
+        // Nothing of it is kept: the job's log is what the warm job prints. Unread output would stop the container.
         if let Err(error) = keep_lines(engine.logs(id, None), |_| Ok(())).await {
             warn!(container = %id, error, "the rest of the log is not read");
         }

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_engine::{ContainerSpec, Exit, Sample};
+use bt_engine::{ContainerSpec, Exit, Sample, Task};
 use bt_model::manifest::{Containers, INPUT_DIR};
 use bt_model::reason::Reason;
 use bt_proto::convert;
@@ -18,12 +18,12 @@ use bt_proto::v1::agents_client::AgentsClient;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::shared::{command_of, make_ready, must_see_kills, write_inputs};
+use super::shared::{command_of, make_ready, must_see_kills, task, write_inputs};
 use super::start::start;
 use super::state::Stop;
 use super::{prepare, run};
 use crate::agent::Agent;
-use crate::assembly::{agents_fault, host};
+use crate::assembly::agents_fault;
 use crate::config::EngineKind;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
@@ -36,7 +36,7 @@ use crate::warm::{self, Fork, Hello, JobToRun, Known, Listener, Runner, StartFai
 const START: Duration = Duration::from_secs(10 * 60);
 /// How long the end of a container may take to be heard of.
 const LAST_LOOK: Duration = Duration::from_secs(5);
-/// Bytes of what an interpreter has printed that say why it ended.
+/// How many of the last bytes that an interpreter printed are told when it ends.
 const LAST_WORDS: usize = 400;
 /// What jobs find empty, besides the directories in memory that their manifest asks for.
 const SCRATCH: [&str; 3] = ["/tmp", "/dev/shm", "/dev/mqueue"];
@@ -128,19 +128,18 @@ pub(super) async fn open(
     }
 }
 
-/// Waits until a container that should wait for jobs has ended, and says what it said last.
+/// Waits for the end of a container that should not end yet; says how it ended and what it printed last.
 async fn ends_too_soon(agent: &Agent, slot: &Slot) -> String {
     let engine = &agent.site.engine;
     let ended = match engine.wait(slot.id).await {
         Ok(exit) => format!("it ended with code {}", exit.code),
         Err(error) => error.to_string(),
     };
-    let words = last_words(agent, slot).await;
-    if words.is_empty() { ended } else { format!("{ended}: {words}") }
+    with_last_words(agent, slot, ended).await
 }
 
-/// The end of what a container's interpreter has printed, in one line.
-async fn last_words(agent: &Agent, slot: &Slot) -> String {
+/// Why an interpreter has ended, with the end of what it has printed, in one line.
+async fn with_last_words(agent: &Agent, slot: &Slot, why: String) -> String {
     use futures_util::StreamExt;
     let reading = async {
         let mut lines = agent.site.engine.logs(slot.id, None);
@@ -153,7 +152,11 @@ async fn last_words(agent: &Agent, slot: &Slot) -> String {
         }
         words
     };
-    timeout(LAST_LOOK, reading).await.unwrap_or_default().trim().to_owned()
+    let words = timeout(LAST_LOOK, reading).await.unwrap_or_default();
+    match words.trim() {
+        "" => why,
+        words => format!("{why}: {words}"),
+    }
 }
 
 /// One job, from its input to its end. The slot is good for the next one if the interpreter said that nothing of this one
@@ -166,7 +169,9 @@ pub(super) async fn one_job(
     runner: &Arc<Runner>,
 ) -> Result<(Finished, bool), Stop> {
     make_ready(agent, job, slot).map_err(agents_fault)?;
-    let (to_run, command) = job_to_run(agent, held, job, slot)?;
+    let Task { command: words, env, working_dir, .. } = task(agent, held, job, slot)?;
+    let command = command::parse(&words).ok();
+    let to_run = JobToRun::new(words, command.clone(), working_dir, env);
     held.dir.write_starting().await.map_err(agents_fault)?;
     held.dir.note_started();
     let engine = &*agent.site.engine;
@@ -218,27 +223,13 @@ pub(super) async fn one_job(
     Ok((finished, ended.left.is_none()))
 }
 
-fn job_to_run(
-    agent: &Agent,
-    held: &Held,
-    job: &Job,
-    slot: &Slot,
-) -> Result<(JobToRun, Option<PythonCommand>), Stop> {
-    let host = host(&agent.site, &[], &[], &slot.inside);
-    let spec = job.container(&held.assignment, String::new(), agent.site.identity, &host, &held.dir)?;
-    let words = command_of(&spec, slot)?;
-    let parsed = command::parse(&words).ok();
-    Ok((JobToRun::new(words, parsed.clone(), spec.working_dir, spec.env), parsed))
-}
-
-/// The interpreter has ended with the job: killed for memory with it, or by it.
+/// The interpreter ended while the job ran: the kernel killed both for memory, or the job killed the interpreter.
 async fn died(agent: &Agent, held: &Held, slot: &Slot, why: &str) -> Stop {
     let exit = timeout(LAST_LOOK, agent.site.engine.wait(slot.id)).await;
     if let Ok(Ok(Exit { oom: true, .. })) = exit {
         return Stop::Failed(Reason::Oom);
     }
-    let words = last_words(agent, slot).await;
-    let why = if words.is_empty() { why.to_owned() } else { format!("{why}: {words}") };
+    let why = with_last_words(agent, slot, why.to_owned()).await;
     cool(agent, held, Containers::Reuse, why.clone()).await;
     Stop::Hindered(Reason::Agent(why))
 }

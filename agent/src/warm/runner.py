@@ -141,12 +141,7 @@ class Preloaded:
         """Whether a module comes from the image's libraries, and not from the job's own files."""
         module = sys.modules.get(name)
         spec = getattr(module, "__spec__", None)
-        if spec is None or spec.name != name:
-            return False
-        if spec.origin in ("built-in", "frozen"):
-            return True
-        origin = spec.origin or next(iter(spec.submodule_search_locations or ()), None)
-        return origin is not None and os.path.realpath(origin).startswith(self.roots)
+        return spec is not None and spec.name == name and self.has(spec)
 
     def finds(self, name):
         """Whether the module is one of the image's libraries, without importing it."""
@@ -156,7 +151,11 @@ class Preloaded:
             spec = importlib.machinery.PathFinder.find_spec(name)
         except Exception:
             return False
-        origin = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), None))
+        return spec is not None and self.has(spec)
+
+    def has(self, spec):
+        """Whether what a module is made of lies among the image's libraries."""
+        origin = spec.origin or next(iter(spec.submodule_search_locations or ()), None)
         return bool(origin) and (origin in ("built-in", "frozen") or os.path.realpath(origin).startswith(self.roots))
 
     def take(self, names, asked):
@@ -201,7 +200,7 @@ class Preloaded:
                 stream.flush()
         if FLUSH_C:
             FLUSH_C(None)
-        self.seeds = [generator for generator in self.seeds if isinstance(generator, random_type())]
+        # Those that were found before are frozen, and not found again.
         self.seeds += drawn_from_the_system()
         self.modules = frozenset(sys.modules)
         gc.freeze()
@@ -217,9 +216,10 @@ class Preloaded:
     def renew(self):
         """What a new interpreter would draw or find by itself, in a job's process."""
         for generator in self.seeds:
-            if isinstance(generator, random_type()):
+            if hasattr(generator, "seed"):
                 generator.seed()
             else:
+                # One of numpy's has no such method.
                 generator.state = type(generator)().state
         modules = sys.modules
         if "numpy.random" in modules and not self.numpy_is_seeded:
@@ -258,7 +258,7 @@ class Watch:
             seed, seeds = random.Random.seed, self.preloaded.seeds
 
             def noted_seed(self, a=None, *args, **kwargs):
-                if a is None and type(self).__module__ != "_random" and self is not getattr(random, "_inst", self):
+                if a is None and self is not random._inst:
                     seeds.append(self)
                 return seed(self, a, *args, **kwargs)
 
@@ -281,11 +281,6 @@ class Watch:
             sys.modules["numpy.random"].seed = self.numpy_seed
 
 
-def random_type():
-    random = sys.modules.get("random")
-    return random.Random if random else ()
-
-
 def drawn_from_the_system():
     """numpy's generators that modules have made without a seed of their own."""
     numpy = sys.modules.get("numpy.random")
@@ -295,7 +290,7 @@ def drawn_from_the_system():
     found = []
     shared = numpy.mtrand._rand._bit_generator
     for thing in gc.get_objects():
-        if isinstance(thing, kind) and thing is not shared:
+        if issubclass(type(thing), kind) and thing is not shared:
             sequence = getattr(thing, "seed_seq", None) or getattr(thing, "_seed_seq", None)
             entropy = getattr(sequence, "entropy", None)
             # What the system gives has 128 bits.
@@ -569,7 +564,8 @@ def flush_files():
     """No file that is still open loses what was written to it."""
     for kinds in (io.TextIOWrapper, (io.BufferedWriter, io.BufferedRandom)):
         for thing in gc.get_objects():
-            if isinstance(thing, kinds):
+            # By its type: what stands for something else, such as a proxy, may raise when it is asked.
+            if issubclass(type(thing), kinds):
                 ignored(thing.flush, silent=True)
 
 

@@ -89,6 +89,16 @@ def leaves_files_open():
     raw.write(b"raw")
 
 
+def proxies():
+    import weakref
+
+    class Thing:
+        pass
+
+    global kept
+    kept = weakref.proxy(Thing())
+
+
 def finalizes():
     global thing
 
