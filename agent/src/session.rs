@@ -434,7 +434,10 @@ mod tests {
             let lease = Duration::from_secs(seconds);
             let longest = waits(lease).take(200).max().unwrap();
             assert!(longest <= connect_within(lease), "{longest:?} with a lease of {lease:?}");
-            assert!(waits(lease).nth(100).unwrap() >= Duration::from_millis(500), "a coordinator must get its rest");
+            assert!(
+                waits(lease).nth(100).unwrap() >= Duration::from_millis(500),
+                "a coordinator must get its rest"
+            );
         }
     }
 }

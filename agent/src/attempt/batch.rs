@@ -8,7 +8,7 @@
 mod lead;
 mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 
 use bt_engine::{Sample, collect};
 use bt_model::id::{AttemptId, BatchId};
+use bt_model::manifest::Containers;
 use bt_model::reason::Reason;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -44,7 +45,7 @@ pub(super) struct Batch {
     taken_back: bool,
     phase: watch::Sender<Phase>,
     /// Attempts whose lives go on.
-    left: watch::Sender<usize>,
+    living: watch::Sender<HashSet<AttemptId>>,
 }
 
 /// How far the container has come.
@@ -61,11 +62,16 @@ enum Phase {
 }
 
 /// One attempt's part in a batch, for as long as its life goes on.
-pub(super) struct Member(Arc<Batch>);
+pub(super) struct Member {
+    batch: Arc<Batch>,
+    attempt: AttemptId,
+}
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.left.send_modify(|left| *left -= 1);
+        self.batch.living.send_modify(|living| {
+            living.remove(&self.attempt);
+        });
     }
 }
 
@@ -87,10 +93,11 @@ pub(super) fn members(agent: &Arc<Agent>, held: Vec<Arc<Held>>) -> Vec<(Arc<Held
             dir: agent.site.state.batch(id, taken_back),
             taken_back,
             phase: watch::Sender::new(Phase::Waiting),
-            left: watch::Sender::new(held.len()),
+            living: watch::Sender::new(held.iter().map(|held| held.id()).collect()),
             held,
         });
-        all.extend(batch.held.iter().map(|held| (held.clone(), Some(Member(batch.clone())))));
+        let member = |held: &Arc<Held>| Member { batch: batch.clone(), attempt: held.id() };
+        all.extend(batch.held.iter().map(|held| (held.clone(), Some(member(held)))));
         // Counted before the task runs: the agent must not end meanwhile.
         agent.batches.fetch_add(1, Ordering::Relaxed);
         agent.site.tasks.spawn(lead::lead(agent.clone(), batch));
@@ -99,16 +106,26 @@ pub(super) fn members(agent: &Arc<Agent>, held: Vec<Arc<Held>>) -> Vec<(Arc<Held
 }
 
 impl Batch {
-    /// Waits until all of its attempts are asked to stop.
+    /// Waits until none of its attempts needs the container any more: each is asked to stop, or its life is over.
     async fn halted(&self) -> Halt {
-        let halts = join_all(self.held.iter().map(|held| held.halted())).await;
-        let handed_back = halts.into_iter().find(|halt| *halt != Halt::TakenAway);
+        let halts = join_all(self.held.iter().map(|held| self.halt_of(held))).await;
+        let handed_back = halts.into_iter().flatten().find(|halt| *halt != Halt::TakenAway);
         handed_back.unwrap_or(Halt::TakenAway)
     }
 
-    /// One of its attempts that may speak for the container; the first, if all are asked to stop.
+    /// Why an attempt is asked to stop; nothing if its life is over without that.
+    async fn halt_of(&self, held: &Held) -> Option<Halt> {
+        let mut living = self.living.subscribe();
+        tokio::select! {
+            biased;
+            halt = held.halted() => Some(halt),
+            _ = living.wait_for(|living| !living.contains(&held.id())) => None,
+        }
+    }
+
+    /// One of its attempts that may speak for the container; the first, if none needs it any more.
     fn speaker(&self) -> &Arc<Held> {
-        let speaks = |held: &&Arc<Held>| held.halted().now_or_never().is_none();
+        let speaks = |held: &&Arc<Held>| self.halt_of(held).now_or_never().is_none();
         self.held.iter().find(speaks).unwrap_or(&self.held[0])
     }
 
@@ -135,7 +152,7 @@ impl Batch {
         let members: Vec<_> =
             held.iter().map(|held| MemberLog { job: held.assignment.job, path: held.dir.log() }).collect();
         let part = (limit / points.len().max(1) as u64).max(LEAST_LOG);
-        let points: std::collections::HashSet<u32> = points.into_iter().collect();
+        let points: HashSet<u32> = points.into_iter().collect();
         let cutting = tokio::task::spawn_blocking(move || {
             batch::cut(&whole, &members, |job| points.contains(&job), part)
         });
@@ -153,7 +170,7 @@ const LEAST_LOG: u64 = 4 << 10;
 impl Member {
     /// Waits until the container has come far enough. Fails if it can't be run, or the attempt is halted before.
     async fn once<T>(&self, held: &Held, far_enough: impl Fn(&Phase) -> Option<T>) -> Result<T, Stop> {
-        let mut phases = self.0.phase.subscribe();
+        let mut phases = self.batch.phase.subscribe();
         let waiting = async {
             loop {
                 let phase = phases.borrow_and_update().clone();
@@ -178,8 +195,14 @@ impl Member {
         held.note_shared();
         let job = Job::read(&held.assignment, &agent.manifests)?;
         self.once(held, |phase| (!matches!(phase, Phase::Waiting)).then_some(())).await?;
-        let containers = bt_model::manifest::Containers::Each;
-        Ok(Work { job, containers, reference: None, share: None, slot: None, shipped: None })
+        Ok(Work {
+            job,
+            containers: Containers::Each,
+            reference: None,
+            share: None,
+            slot: None,
+            shipped: None,
+        })
     }
 
     /// Waits until the container runs.
@@ -198,7 +221,7 @@ impl Member {
 
     /// Waits until the container has ended, takes the attempt's outputs, and says what is to be done with it.
     pub(super) async fn ended(&self, agent: &Agent, held: &Held, job: &Job) -> Result<Outcome, Stop> {
-        let batch = &self.0;
+        let batch = &self.batch;
         let end = tokio::select! {
             biased;
             () = held.taken_away() => {
@@ -241,7 +264,7 @@ impl Member {
 
     /// What became of the container.
     async fn end(&self) -> Result<Arc<End>, Stop> {
-        let mut phases = self.0.phase.subscribe();
+        let mut phases = self.batch.phase.subscribe();
         let ended = phases.wait_for(|phase| matches!(phase, Phase::Ended(_) | Phase::Stopped(_))).await;
         match ended.map(|phase| phase.clone()) {
             Ok(Phase::Ended(end)) => Ok(end),

@@ -3,13 +3,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bt_engine::ContainerSpec;
-use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::manifest::{Format, Manifest};
 use bt_model::parameters::Parameters;
+use bt_model::reason::Reason;
 use bt_proto::v1::{self, report};
+use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +22,8 @@ use crate::agent::Agent;
 use crate::config::{EngineKind, Options};
 use crate::job::holdings::Held;
 use crate::record::assignment::Assignment;
-use crate::record::ending::Halt;
+use crate::record::ending::{Ended, Ending, Halt};
+use crate::record::usage::Usage;
 use crate::site::Site;
 use crate::site::identity::Identity;
 use crate::site::offer::Offer;
@@ -77,15 +81,21 @@ async fn begin(agent: &Arc<Agent>, assignment: Assignment) -> (Arc<Held>, JoinHa
 
 /// The reports of an attempt until its end, each acknowledged; nothing if it ends without one.
 async fn reports(agent: &Agent, life: JoinHandle<()>) -> Vec<v1::Report> {
+    let all = reports_until(agent, || life.is_finished()).await;
+    life.await.unwrap();
+    all
+}
+
+/// What is reported until then, each acknowledged.
+async fn reports_until(agent: &Agent, is_over: impl Fn() -> bool) -> Vec<v1::Report> {
     let mut all = Vec::new();
-    while !life.is_finished() {
+    while !is_over() {
         for report in agent.line.outbox.take(true) {
             agent.line.outbox.acknowledge(report.sequence);
             all.push(report);
         }
         sleep(Duration::from_millis(5)).await;
     }
-    life.await.unwrap();
     all
 }
 
@@ -287,4 +297,44 @@ async fn an_ending_that_was_written_down_is_reported_again_as_it_was() {
     let reports = reports(&agent, life).await;
     assert_eq!(kinds(&reports), ["failed"]);
     nothing_is_left(&agent, &held).await;
+}
+
+/// One attempt of a batch is over before the others, without having been asked to stop: they alone decide how long their
+/// container is needed.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_stopped_when_all_whose_lives_go_on_are_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let mut held = Vec::new();
+    let batch = Some(BatchId::random());
+    for job in 0..3 {
+        let mut assignment = assignment(600_000, 0, "batch: 3\n");
+        (assignment.job, assignment.batch) = (job, batch);
+        let dir = agent.site.state.attempt(assignment.attempt);
+        dir.hold(&assignment).await.unwrap();
+        held.push(agent.holdings.add(assignment, dir, false).unwrap());
+    }
+    // The first one's end was decided by an earlier run of the agent.
+    let ending = Ending::failed(&Reason::Exit(3));
+    let ended = Ended { ending, usage: Usage::default(), remark: String::new() };
+    held[0].dir.write_ended(&ended, &[], &Bytes::new()).await.unwrap();
+    super::begin(&agent, held.clone());
+    let mut all = reports_until(&agent, || held[1..].iter().all(|held| held.dir.has_started())).await;
+    all.extend(reports_until(&agent, || agent.holdings.count() == 2).await);
+    let begun = tokio::time::Instant::now();
+    held[1].halt(Halt::TakenAway);
+    all.extend(reports_until(&agent, || agent.holdings.count() == 1).await);
+    let containers = async || agent.site.engine.list(agent.site.identity.agent).await.unwrap().len();
+    assert_eq!(containers().await, 1, "the last one goes on in it");
+    held[2].halt(Halt::TakenAway);
+    all.extend(reports_until(&agent, || agent.batches.load(Ordering::Relaxed) == 0).await);
+    assert!(begun.elapsed() < Duration::from_secs(60), "it was stopped, and did not end by itself");
+    let ends =
+        all.iter().filter(|report| !["preparing", "running"].contains(&kinds(&[(*report).clone()])[0]));
+    let ends: Vec<_> = ends.map(|report| report.attempt.clone()).collect();
+    assert_eq!(ends, [held[0].id().to_string()]);
+    assert_eq!(containers().await, 0);
+    for held in &held {
+        nothing_is_left(&agent, held).await;
+    }
 }

@@ -16,10 +16,11 @@ use super::{Batch, Phase};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::attempt::state::Stop;
-use crate::attempt::{limits, prepare, run, start, unless_halted};
+use crate::attempt::{limits, prepare, run, start};
 use crate::batch::{self, Point, PointReport, Reports};
 use crate::config::EngineKind;
 use crate::job::container::Job;
+use crate::job::holdings::Held;
 use crate::record::ending::Halt;
 use crate::record::usage::Usage;
 use crate::runner::{Finished, Meter, Running};
@@ -52,7 +53,7 @@ pub(super) async fn lead(agent: Arc<Agent>, batch: Arc<Batch>) {
     if needs_stop && let Err(error) = agent.site.engine.remove(batch.id).await {
         warn!(container = %batch.id, error = %error, "the container is left to a later pass");
     }
-    if batch.left.subscribe().wait_for(|left| *left == 0).await.is_err() {
+    if batch.living.subscribe().wait_for(HashSet::is_empty).await.is_err() {
         unreachable!("the sender is held by the batch");
     }
     if let Err(error) = agent.site.engine.remove(batch.id).await {
@@ -116,7 +117,7 @@ async fn run_container(agent: &Agent, batch: &Batch) -> Result<End, Stop> {
 }
 
 fn points(batch: &Batch) -> Result<Vec<Point>, Stop> {
-    let point = |held: &Arc<crate::job::holdings::Held>| {
+    let point = |held: &Arc<Held>| {
         let unreadable = |error| Reason::Agent(format!("the parameters can't be read: {error}"));
         Ok(Point { job: held.assignment.job, parameters: held.assignment.parameters().map_err(unreadable)? })
     };
@@ -146,16 +147,17 @@ async fn taken_back(agent: &Agent, batch: &Batch) -> Result<Option<String>, Stop
 
 /// Gets the image, and makes and starts the container.
 async fn begin(agent: &Agent, batch: &Batch, job: &Job, gpus: &[u32]) -> Result<String, Stop> {
+    // Before anything else of it: notes of it alone would be taken for those of an attempt.
+    batch.dir.note_batch().map_err(agents_fault)?;
     look_before(agent, batch, job).await?;
     // One attempt asks for the image; if it is taken away meanwhile, another one does.
     let (speaker, assembly) = loop {
         let speaker = batch.speaker();
-        match unless_halted(speaker, prepare::assemble_for(agent, speaker, job)).await {
-            Err(Stop::Halted(_)) => tokio::task::yield_now().await,
-            assembled => break (speaker, assembled?),
+        tokio::select! {
+            assembled = prepare::assemble_for(agent, speaker, job) => break (speaker, assembled?),
+            _ = batch.halt_of(speaker) => tokio::task::yield_now().await,
         }
     };
-    batch.dir.note_batch().map_err(agents_fault)?;
     if !gpus.is_empty() {
         batch.dir.note_gpus(gpus).map_err(agents_fault)?;
     }
