@@ -78,8 +78,8 @@ struct Lane<'c> {
     fits: Option<Vec<usize>>,
 }
 
-/// Plans at most `limit` jobs, and the rest of the last batch. Each goes to an agent that has its image already, if there is one, and of these to the
-/// one with the most cpus free, so that work spreads.
+/// Plans at most `limit` jobs, and the rest of the last batch. Each goes to an agent that has its image already, if there
+/// is one, and of these to the one with the most cpus free, so that work spreads.
 pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, limit: u32) -> Plan {
     let mut state = state.clone();
     let mut reserved = HashSet::new();

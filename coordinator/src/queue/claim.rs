@@ -8,6 +8,7 @@ use bt_model::layout::AttemptPlace;
 use bt_model::manifest::Containers;
 use bt_model::placement::Need;
 use bt_model::resources::Resources;
+use bt_proto::protocol;
 use sqlx::postgres::types::PgInterval;
 use sqlx::query_file;
 
@@ -52,7 +53,8 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// What each of its jobs needs of an agent.
     pub(crate) fn need(&self) -> Need<'_> {
-        Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes }
+        let protocol = if self.batch.is_some() { protocol::BATCHES } else { 0 };
+        Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes, protocol }
     }
 
     /// True when a claim must look at what runs elsewhere.

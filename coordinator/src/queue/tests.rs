@@ -107,6 +107,7 @@ impl Bench {
             about: BTreeMap::default(),
             fingerprints: BTreeMap::default(),
             place: String::new(),
+            protocol: 2,
         };
         self.queue.say_hello(&greeting, Duration::from_secs(45)).await.map(drop)
     }

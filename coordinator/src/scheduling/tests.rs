@@ -5,7 +5,7 @@ const fn size(cpus: u64, gib: u64) -> Resources {
 }
 
 fn agent(cpus: u64, gib: u64) -> Seat {
-    let offer = Offer { capacity: size(cpus, gib), ..Offer::default() };
+    let offer = Offer { capacity: size(cpus, gib), protocol: 2, ..Offer::default() };
     Seat { free: offer.capacity, offer: Arc::new(offer), ran: Arc::default(), refuses: HashSet::new() }
 }
 
@@ -184,6 +184,14 @@ fn a_misfit_says_what_is_missing() {
     check(&offer, free, &wants, "it offers no volume prices");
     offer.volumes.insert("prices".into(), true);
     check(&offer, free, &wants, "it offers volume prices read-only, and the job wants to write to it");
+
+    let mut wants = sweep("ann", 0, 0);
+    wants.batch = Some(1);
+    offer.protocol = 1;
+    let too_old = "it is too old: it speaks version 1 of the agents' protocol, and these jobs need version 2; upgrade it";
+    check(&offer, free, &wants, too_old);
+    offer.protocol = 2;
+    assert_eq!(misfit(&offer, &free, &wants), None);
 
     let mut wants = sweep("ann", 0, 0);
     wants.needs = size(4, 1);
