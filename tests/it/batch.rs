@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use bt_tests::{Cluster, Options, wait_until};
+use bt_tests::{Cluster, Options, docker, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -209,6 +209,43 @@ fn a_batch_outlives_its_agent_and_the_end_of_one_of_its_points() {
     let cancelled = ("cancelled".to_owned(), 1, String::new());
     assert_eq!(ends(&cluster, &sweep), [succeeded(1), succeeded(1), cancelled, succeeded(1)]);
     wait_until("nothing is left of it", || cluster.containers(&sweep).is_empty().then_some(()));
+}
+
+#[test]
+fn a_batch_that_dies_while_its_agent_is_dead_keeps_what_it_had_reported() {
+    let mut cluster = Cluster::start();
+    let script = r#"
+        work() { echo "point $n"; [ $n != 2 ] || [ $several = 0 ] || sleep 1000; echo "{\"n\": $n}" > $out/metrics.json; }
+        each work"#;
+    let sweep = batched(&cluster, "5", 5, script);
+    cluster.wait_count(&sweep, "running", 5);
+    wait_until("the third point runs", || {
+        cluster.ok(&["logs", &format!("{sweep}/4")]).contains("point 2").then_some(())
+    });
+    cluster.agent().kill();
+    docker(&["kill", &cluster.running_containers(&sweep)[0]]);
+    cluster.add_agent("agent");
+    cluster.wait_ended(&sweep);
+    let expected = [1, 1, 2, 2, 2].map(succeeded);
+    assert_eq!(ends(&cluster, &sweep), expected);
+    assert_eq!(containers(&cluster), ["0,1,2,3,4", "2", "3", "4"]);
+    let results = "select job, count(*) from results group by job order by job";
+    assert_eq!(cluster.database.query(results), ["0|1", "1|1", "2|1", "3|1", "4|1"]);
+    assert!(jobs(&cluster, &sweep).iter().zip(0..).all(|(job, n)| job["metrics"]["n"] == f64::from(n)));
+    wait_until("nothing is left of it", || cluster.containers(&sweep).is_empty().then_some(()));
+}
+
+#[test]
+fn a_batch_that_takes_too_long_keeps_what_it_had_reported() {
+    let cluster = Cluster::start();
+    let script = r#"
+        work() { [ $n != 1 ] || sleep 1000; }
+        each work"#;
+    let flags = ["--batch", "3", "--matrix", "n=0:2", "--timeout", "2s", "--stop-timeout", "1s"];
+    let sweep = cluster.submit(&flags, &format!("{LOOP}{script}"));
+    cluster.wait_ended(&sweep);
+    let timeout = ("failed".to_owned(), 2, "timeout".to_owned());
+    assert_eq!(ends(&cluster, &sweep), [succeeded(1), timeout, succeeded(2)]);
 }
 
 #[test]
