@@ -1,6 +1,6 @@
 //! A running agent and its parts. Each part knows only the parts before it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) starts: Starts,
     pub(crate) warmth: Warmth,
     pub(crate) leaving: Leaving,
+    /// Containers of several points that are not removed yet.
+    pub(crate) batches: AtomicUsize,
 }
 
 /// Whether the agent goes, and because of whom.
@@ -72,13 +74,14 @@ impl Agent {
             starts: Starts::default(),
             warmth: Warmth::default(),
             leaving: Leaving { draining, preempted: AtomicBool::new(false), time_left: OnceLock::new() },
+            batches: AtomicUsize::new(0),
             site,
             line,
         }
     }
 
-    /// True while an attempt is held or a user has a shell.
+    /// True while an attempt is held, a batch's container is there, or a user has a shell.
     pub(crate) fn is_busy(&self) -> bool {
-        self.holdings.count() > 0 || self.site.guests.has_shells()
+        self.holdings.count() > 0 || self.batches.load(Ordering::Relaxed) > 0 || self.site.guests.has_shells()
     }
 }

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 
 use bt_engine::volumes::MountSource;
 use bt_engine::{Bind, ContainerSpec, ImageFacts, collect};
-use bt_model::manifest::SHARED_CACHE;
+use bt_model::manifest::{INPUT_DIR, SHARED_CACHE};
 use bt_model::reason::Reason;
 
+use crate::batch;
 use crate::job::container::{Host, Job};
 use crate::job::inside::Inside;
 use crate::job::mountpoints::{self, Misplaced, Mounted};
 use crate::record::assignment::Assignment;
 use crate::site::Site;
-use crate::site::workdir::AttemptDir;
+use crate::site::workdir::{AttemptDir, POINTS};
 use crate::stock::looks::Looks;
 
 /// What a container needs of the machine, and that is there.
@@ -60,11 +61,26 @@ impl Assembly {
             let made = collect::make_results_dir(&dir.results(), owner);
             made.map_err(|error| Reason::Agent(format!("the results directory can't be made: {error}")))?;
             dir.write_input(&job.input()).map_err(agents_fault)?;
+            mounts.extend(show_points(job, dir, owner)?);
             mounts.extend(self.inside.write(dir).map_err(agents_fault)?);
         }
         let host = host(site, gpus, &mounts, &self.inside);
         job.container(assignment, self.pin.clone(), site.identity, &host, dir)
     }
+}
+
+/// Makes the directories of a batch's points, and the table in which the container finds them.
+fn show_points(job: &Job, dir: &AttemptDir, owner: Option<(u32, u32)>) -> Result<Option<Bind>, Reason> {
+    if job.points.is_empty() {
+        return Ok(None);
+    }
+    for point in &job.points {
+        let made = collect::make_results_dir(&dir.results().join(point.name()), owner);
+        made.map_err(|error| Reason::Agent(format!("a results directory can't be made: {error}")))?;
+    }
+    let table = dir.write_shown(POINTS, &batch::as_table(&job.points)).map_err(agents_fault)?;
+    let target = format!("{INPUT_DIR}/{POINTS}");
+    Ok(Some(Bind { source: MountSource::Path(table), target, read_only: true }))
 }
 
 /// What the machine adds to a container.

@@ -8,6 +8,7 @@
 //! Here each step is done; which follows is decided by the state machine in `state`, which is pure. Every step can be
 //! taken again after a restart of the agent: what was done is found on disk or at the engine.
 
+mod batch;
 mod limits;
 mod prepare;
 mod publish;
@@ -41,17 +42,26 @@ use crate::line::upload;
 use crate::record::ending::{Ending, Halt, Outcome, outcome};
 use crate::runner::Finished;
 use crate::slots::Slot;
+use batch::Member;
 use state::{Event, State, Stop};
 use verify::Reference;
 
+pub(crate) use batch::{Told, verdict};
 pub(crate) use limits::{left_too_much, results_exceeded, timed_out};
 pub(crate) use prepare::prepare_debug;
 pub(crate) use publish::read_metrics;
 pub(crate) use run::is_out_of_processes;
 
+/// Begins the lives of attempts that the agent has got together.
+pub(crate) fn begin(agent: &Arc<Agent>, held: Vec<Arc<Held>>) {
+    for (held, member) in batch::members(agent, held) {
+        agent.site.tasks.spawn(live(agent.clone(), held, member));
+    }
+}
+
 /// Lives an attempt to its end.
-pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
-    let mut life = Life { agent, held, work: None };
+async fn live(agent: Arc<Agent>, held: Arc<Held>, member: Option<Member>) {
+    let mut life = Life { agent, held, member, work: None };
     let mut state = State::New;
     while state != State::Over {
         let event = life.step(&state).await;
@@ -69,6 +79,8 @@ pub(crate) async fn live(agent: Arc<Agent>, held: Arc<Held>) {
 struct Life {
     agent: Arc<Agent>,
     held: Arc<Held>,
+    /// Its part in a batch, if it shares its container with others at the same time.
+    member: Option<Member>,
     /// From the moment there is room for it.
     work: Option<Work>,
 }
@@ -92,7 +104,7 @@ impl Life {
     async fn step(&mut self, state: &State) -> Event {
         let done = match state {
             State::New => Ok(self.look()),
-            State::Waiting => wait_for_room(&self.agent, &self.held).await.map(|work| {
+            State::Waiting => self.wait_for_room().await.map(|work| {
                 self.work = Some(work);
                 Event::Room
             }),
@@ -138,8 +150,18 @@ impl Life {
         }
     }
 
+    async fn wait_for_room(&mut self) -> Result<Work, Stop> {
+        match &self.member {
+            Some(member) => member.wait_for_room(&self.agent, &self.held).await,
+            None => wait_for_room(&self.agent, &self.held).await,
+        }
+    }
+
     async fn prepare(&mut self) -> Result<(), Stop> {
         let (agent, held) = (&self.agent, &self.held);
+        if let Some(member) = &self.member {
+            return member.started(agent, held).await;
+        }
         let work = at_work(&mut self.work)?;
         if work.containers != Containers::Each {
             if work.containers == Containers::Warm && verify::is_asked(held, &work.job) {
@@ -166,6 +188,12 @@ impl Life {
     async fn run(&mut self) -> Result<Outcome, Stop> {
         let (agent, held) = (&self.agent, &self.held);
         let work = at_work(&mut self.work)?;
+        if let Some(member) = &self.member {
+            let outcome = member.ended(agent, held, &work.job).await?;
+            let held = held.clone();
+            work.shipped = Some(async move { shipping::journal(&held) }.boxed());
+            return Ok(outcome);
+        }
         let finished = match work.slot.take() {
             Some(slot) => {
                 let mut finished = shared::run_in_slot(agent, held, &work.job, slot).await?;

@@ -7,6 +7,7 @@
 mod agent;
 mod assembly;
 mod attempt;
+mod batch;
 mod config;
 mod debug;
 mod job;

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 
 use crate::assembly::Assembly;
 use crate::attempt;
+use crate::batch;
 use crate::config::Options;
 use crate::job::container::Job;
 use crate::job::mountpoints;
@@ -126,31 +127,43 @@ pub async fn run_local(
     let removed = engine.remove(id).await;
     let (Finished { exit, halt }, usage, words) = ran?;
     removed?;
-    let reason = match outcome(&exit, halt.as_ref()) {
+    let mut skipped = Vec::new();
+    let (results, judged) = match job.points.first() {
+        None => (dir.results(), outcome(&exit, halt.as_ref())),
+        // The job is called as a batch of one point.
+        Some(point) => {
+            let reports = batch::read(&dir.results(), |job| job == point.job);
+            skipped.extend(reports.trouble);
+            let told = attempt::Told { exit: &exit, halt: halt.as_ref(), several: false };
+            let judged = attempt::verdict(&told, reports.of.get(&point.job).copied(), &job.manifest.results);
+            (dir.results().join(point.name()), judged)
+        }
+    };
+    let reason = match judged {
         Outcome::End(ending) => match ending.reason() {
             Some(reason) if attempt::is_out_of_processes(&reason, &words) => Some(Reason::Nproc),
             Some(reason) => Some(reason),
             None => bail!("stopped"),
         },
-        Outcome::Publish => attempt::read_metrics(&dir.results(), &job.manifest).err(),
+        Outcome::Publish => attempt::read_metrics(&results, &job.manifest).err(),
         _ => bail!("stopped"),
     };
-    let listing = collect::list(&dir.results())?;
+    let listing = collect::list(&results)?;
     let mut outputs = Vec::new();
     for output in &listing.outputs {
         let target = out.join(&output.path);
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
         }
-        let mut from = collect::open(&dir.results(), &output.path)?;
+        let mut from = collect::open(&results, &output.path)?;
         let mut to = fs::File::create(&target).with_context(|| format!("write {}", target.display()))?;
         let size =
             std::io::copy(&mut from, &mut to).with_context(|| format!("write {}", target.display()))?;
         outputs.push((output.path.clone(), size));
     }
-    let skipped =
-        listing.skipped.iter().map(|skipped| format!("{} is left out: {}", skipped.path, skipped.why));
-    let skipped = skipped.collect();
+    skipped.extend(
+        listing.skipped.iter().map(|skipped| format!("{} is left out: {}", skipped.path, skipped.why)),
+    );
     collect::remove_tree(place.path());
     let Usage { peak_memory_bytes, cpu_micros, .. } = usage;
     Ok(LocalEnd { reason, outputs, skipped, peak_memory_bytes, cpu_micros, image_id })

@@ -18,12 +18,16 @@ const TROUBLED_PASS: Duration = Duration::from_secs(2);
 
 /// Takes back the attempts of an earlier run. They go on at once; the next Hello names them.
 pub(crate) fn take_back(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let mut taken_back = Vec::new();
     for (assignment, dir) in agent.site.state.held()? {
         if let Some(held) = agent.holdings.add(assignment, dir, true) {
             info!(attempt.id = %held.id(), "an attempt of an earlier run is taken back");
-            agent.site.tasks.spawn(attempt::live(agent.clone(), held));
+            taken_back.push(held);
         }
     }
+    let batches: Vec<_> = taken_back.iter().filter_map(|held| held.assignment.batch).collect();
+    agent.site.state.remove_batches_but(&batches);
+    attempt::begin(agent, taken_back);
     Ok(())
 }
 
@@ -61,7 +65,8 @@ pub(crate) async fn remove_strangers(agent: &Agent) -> Result<(), bt_engine::Err
     for found in agent.site.engine.list(agent.site.identity.agent).await? {
         let held = found.attempt.and_then(|attempt| agent.holdings.find(attempt));
         let is_guest = found.attempt.is_some_and(|attempt| agent.site.guests.contains(attempt));
-        let Some(attempt) = found.attempt.filter(|_| held.is_none() && !is_guest) else {
+        let is_batch = found.attempt.is_some_and(|attempt| agent.holdings.has_batch(attempt));
+        let Some(attempt) = found.attempt.filter(|_| held.is_none() && !is_guest && !is_batch) else {
             continue;
         };
         warn!(attempt.id = %attempt, "a container of an attempt that is not held is removed");

@@ -13,6 +13,7 @@ use bt_proto::convert::{parse, present};
 use bt_proto::protocol;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, agent_message, coordinator_message};
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -324,9 +325,16 @@ fn obey(
 ) {
     match kind {
         coordinator_message::Kind::Assign(assign) => {
-            for assignment in assign.assignments {
-                accept(agent, assignment);
-            }
+            let mut before = String::new();
+            let held = assign.assignments.into_iter().filter_map(|mut assignment| {
+                if assignment.batch.is_some() && assignment.manifest.is_empty() {
+                    assignment.manifest.clone_from(&before);
+                } else {
+                    before.clone_from(&assignment.manifest);
+                }
+                accept(agent, assignment)
+            });
+            agent.site.tasks.spawn(take(agent.clone(), held.collect()));
         }
         coordinator_message::Kind::Stop(stop) => rule(agent, &stop.attempt, stop.ruling()),
         coordinator_message::Kind::Ack(ack) => agent.line.outbox.acknowledge(ack.sequence),
@@ -355,23 +363,28 @@ fn obey(
     }
 }
 
-/// Takes an attempt: from the moment its assignment is on disk the agent holds it. One that can't be written down is
-/// not taken, and goes back to the queue because the next heartbeats don't name it.
-fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) {
+/// Reads an assignment. From the moment that it is on disk ([`take`]) the agent holds the attempt. One that can't be written
+/// down is not taken, and goes back to the queue because the next heartbeats don't name it.
+fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) -> Option<Arc<Held>> {
     let assignment = match Assignment::try_from(assignment) {
         Ok(assignment) => assignment,
         Err(error) => {
             warn!(error = %error, "an assignment that can't be read is ignored");
-            return;
+            return None;
         }
     };
     let dir = agent.site.state.attempt(assignment.attempt);
-    if let Some(held) = agent.holdings.add(assignment, dir, false) {
-        agent.site.tasks.spawn(take(agent.clone(), held));
-    }
+    agent.holdings.add(assignment, dir, false)
 }
 
-async fn take(agent: Arc<Agent>, held: Arc<Held>) {
+/// Takes attempts that came together, and begins their lives at once: those of a batch share a container.
+async fn take(agent: Arc<Agent>, held: Vec<Arc<Held>>) {
+    let taking = held.into_iter().map(|held| take_one(&agent, held));
+    let taken = join_all(taking).await.into_iter().flatten().collect();
+    attempt::begin(&agent, taken);
+}
+
+async fn take_one(agent: &Agent, held: Arc<Held>) -> Option<Arc<Held>> {
     let holding = async {
         // Its container needs the directory, and an agent that can't make one is of no use to any job.
         if agent.site.engine.mounts_files() {
@@ -386,10 +399,10 @@ async fn take(agent: Arc<Agent>, held: Arc<Held>) {
         let why = format!("{error:#}");
         let released = v1::report::Kind::Released(v1::Released { why, ..Default::default() });
         drop(agent.line.outbox.end(held.id(), released, Attached::default()));
-        return;
+        return None;
     }
     held.note_on_disk();
-    attempt::live(agent, held).await;
+    Some(held)
 }
 
 fn rule(agent: &Agent, attempt: &str, ruling: v1::Ruling) {
@@ -421,7 +434,10 @@ mod tests {
             let lease = Duration::from_secs(seconds);
             let longest = waits(lease).take(200).max().unwrap();
             assert!(longest <= connect_within(lease), "{longest:?} with a lease of {lease:?}");
-            assert!(waits(lease).nth(100).unwrap() >= Duration::from_millis(500), "a coordinator must get its rest");
+            assert!(
+                waits(lease).nth(100).unwrap() >= Duration::from_millis(500),
+                "a coordinator must get its rest"
+            );
         }
     }
 }

@@ -70,6 +70,7 @@ pub(crate) struct Plan {
 struct Lane<'c> {
     index: usize,
     sweep: &'c Candidate,
+    /// Containers of it, where jobs run in batches.
     running: u64,
     /// Jobs of it that may still be planned.
     room: u32,
@@ -77,8 +78,8 @@ struct Lane<'c> {
     fits: Option<Vec<usize>>,
 }
 
-/// Plans at most `limit` jobs. Each goes to an agent that has its image already, if there is one, and of these to the
-/// one with the most cpus free, so that work spreads.
+/// Plans at most `limit` jobs, and the rest of the last batch. Each goes to an agent that has its image already, if there
+/// is one, and of these to the one with the most cpus free, so that work spreads.
 pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, limit: u32) -> Plan {
     let mut state = state.clone();
     let mut reserved = HashSet::new();
@@ -122,11 +123,17 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
             continue;
         };
         seats[seat].take(sweep);
+        // A batch takes the place of one job, and is planned whole.
+        let mut jobs = 0;
+        while jobs < sweep.batch.unwrap_or(1).min(lane.room) && state.allows(sweep) {
+            state.take_limits(sweep);
+            jobs += 1;
+        }
+        *state.owners.entry(sweep.owner.clone()).or_default() += 1;
         lane.running += 1;
-        lane.room -= 1;
-        state.take(sweep);
-        *plan.claims.entry(lane.index).or_default().entry(seat).or_default() += 1;
-        plan.jobs += 1;
+        lane.room -= jobs;
+        *plan.claims.entry(lane.index).or_default().entry(seat).or_default() += jobs;
+        plan.jobs += jobs;
     }
     plan
 }
@@ -135,7 +142,8 @@ impl<'c> Lane<'c> {
     fn of(index: usize, sweep: &'c Candidate) -> Self {
         let parallel = sweep.max_parallel.map_or(u32::MAX, |most| most.saturating_sub(sweep.running));
         let room = sweep.queued.min(parallel).min(sweep.canary.unwrap_or(u32::MAX));
-        Self { index, sweep, running: sweep.running.into(), room, fits: None }
+        let running = sweep.running.div_ceil(sweep.batch.unwrap_or(1).max(1)).into();
+        Self { index, sweep, running, room, fits: None }
     }
 }
 
@@ -145,8 +153,7 @@ impl State {
         sweep.limits.iter().all(|(name, amount)| self.limits.get(name).is_some_and(|left| left >= amount))
     }
 
-    fn take(&mut self, sweep: &Candidate) {
-        *self.owners.entry(sweep.owner.clone()).or_default() += 1;
+    fn take_limits(&mut self, sweep: &Candidate) {
         for (name, amount) in &sweep.limits {
             if let Some(left) = self.limits.get_mut(name) {
                 *left = left.saturating_sub(*amount);

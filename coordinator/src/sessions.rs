@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::placement::Offer;
 use bt_model::resources::Resources;
@@ -38,6 +38,8 @@ struct Session {
     held: HashMap<AttemptId, Held>,
     /// What these take.
     taken: Resources,
+    /// How many of these are in each batch.
+    batches: HashMap<BatchId, u32>,
     /// Sweeps whose containers it has run.
     ran: Arc<HashSet<SweepId>>,
     /// Sweeps whose jobs it could not start: until when it gets no more of them, how long that was, and why.
@@ -55,6 +57,8 @@ struct Refusal {
 struct Held {
     place: AttemptPlace,
     needs: Resources,
+    /// Attempts of one batch take these together.
+    batch: Option<BatchId>,
     /// Heartbeats that did not name it since it was sent.
     unnamed: u32,
 }
@@ -86,6 +90,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Session {
+    /// Counts one more attempt of a batch. True if it is the first, or in none: it takes room.
+    fn joins(&mut self, batch: Option<BatchId>) -> bool {
+        let Some(batch) = batch else { return true };
+        let attempts = self.batches.entry(batch).or_default();
+        *attempts += 1;
+        *attempts == 1
+    }
+
+    /// Counts one less. True if it was the last, or in none: its room is free.
+    fn leaves(&mut self, batch: Option<BatchId>) -> bool {
+        let Some(batch) = batch else { return true };
+        let left = self.batches.get_mut(&batch).map_or(0, |attempts| {
+            *attempts -= 1;
+            *attempts
+        });
+        if left == 0 {
+            self.batches.remove(&batch);
+        }
+        left == 0
+    }
+
     fn refused_now(&self) -> impl Iterator<Item = (SweepId, &Refusal)> {
         let now = Instant::now();
         self.refuses
@@ -119,6 +144,7 @@ impl Sessions {
             drained: false,
             held: HashMap::new(),
             taken: Resources::default(),
+            batches: HashMap::new(),
             ran: Arc::default(),
             refuses: HashMap::new(),
         };
@@ -192,12 +218,19 @@ impl Sessions {
         Some(lock(&self.agents).get(&agent)?.held.get(&attempt)?.place.clone())
     }
 
-    /// Notes that an attempt is leased to an agent, and what its manifest asks for.
-    pub(crate) fn assigned(&self, agent: AgentId, attempt: AttemptId, place: AttemptPlace, asked: Resources) {
+    /// Notes that an attempt is leased to an agent, and what its manifest asks for; those of a batch take that together.
+    pub(crate) fn assigned(
+        &self,
+        agent: AgentId,
+        attempt: AttemptId,
+        place: AttemptPlace,
+        asked: Resources,
+        batch: Option<BatchId>,
+    ) {
         if let Some(session) = lock(&self.agents).get_mut(&agent) {
             let needs = session.offer.needs(&asked);
-            let before = session.held.insert(attempt, Held { place, needs, unnamed: 0 });
-            if before.is_none() {
+            let before = session.held.insert(attempt, Held { place, needs, batch, unnamed: 0 });
+            if before.is_none() && session.joins(batch) {
                 session.taken = session.taken.plus(&needs);
             }
         }
@@ -271,6 +304,7 @@ impl Sessions {
     pub(crate) fn stopped(&self, agent: AgentId, attempt: AttemptId) {
         if let Some(session) = lock(&self.agents).get_mut(&agent)
             && let Some(held) = session.held.remove(&attempt)
+            && session.leaves(held.batch)
         {
             session.taken = session.taken.less(&held.needs);
         }
@@ -296,5 +330,35 @@ impl Sessions {
             return false;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_room_once_and_until_its_last_attempt_has_stopped() {
+        let (sessions, agent, sweep) = (Sessions::default(), AgentId::random(), SweepId::random());
+        let cpus =
+            |n: u64| Resources { cpu_millis: n * 1000, memory_bytes: 0, gpus: 0, disk_bytes: 0, jobs: 0 };
+        let offer = Offer { capacity: cpus(4), ..Offer::default() };
+        let _outgoing = sessions.open(agent, 1, offer, v1::Welcome::default());
+        sessions.pulse(agent, &[], false);
+        let attempts: Vec<_> = (0..4).map(|_| AttemptId::random()).collect();
+        let batch = Some(BatchId::random());
+        for (job, (attempt, batch)) in attempts.iter().zip([batch, batch, None, batch]).enumerate() {
+            let place =
+                AttemptPlace { sweep_name: "s".to_owned(), sweep, jobs: 4, job: job as u32, attempt: 1 };
+            // Noted twice, it counts once.
+            sessions.assigned(agent, *attempt, place.clone(), cpus(1), batch);
+            sessions.assigned(agent, *attempt, place, cpus(1), batch);
+        }
+        let free = || sessions.ready()[0].seat.free.cpu_millis;
+        assert_eq!(free(), 2_000);
+        for (stopped, expected) in [(0, 2_000), (0, 2_000), (3, 2_000), (2, 3_000), (1, 4_000)] {
+            sessions.stopped(agent, attempts[stopped]);
+            assert_eq!(free(), expected, "after {stopped}");
+        }
     }
 }

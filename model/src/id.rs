@@ -68,6 +68,11 @@ uuid_id!(
     AgentId
 );
 
+uuid_id!(
+    /// A batch: the attempts that run in one container, each at a point of its own.
+    BatchId
+);
+
 impl SweepId {
     /// The first eight digits, which stand for the id where people read it.
     pub fn short(self) -> String {

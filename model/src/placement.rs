@@ -23,6 +23,8 @@ pub struct Offer {
     pub job_memory_bytes: u64,
     /// Images that its engine had when it connected.
     pub images: HashSet<String>,
+    /// The version of the agents' protocol that is spoken with it.
+    pub protocol: u32,
 }
 
 /// What a job needs of an agent.
@@ -32,6 +34,8 @@ pub struct Need<'n> {
     pub labels: &'n BTreeMap<String, String>,
     /// Name of each volume, and whether read-only is enough.
     pub volumes: &'n BTreeMap<String, bool>,
+    /// The first version of the agents' protocol in which it can be asked for; 0: any.
+    pub protocol: u32,
 }
 
 /// All labels of an agent: its own, and its id.
@@ -69,6 +73,9 @@ impl Offer {
 
     /// Why a job can never start here, as the agent is.
     pub fn lasting_misfit(&self, need: &Need<'_>) -> Option<Misfit> {
+        if self.protocol < need.protocol {
+            return Some(Misfit::TooOld { speaks: self.protocol, needs: need.protocol });
+        }
         for (wanted, value) in need.labels {
             let has = self.labels.get(wanted);
             if has != Some(value) {
@@ -97,6 +104,8 @@ impl Offer {
 /// Why an agent can't run a job, now or ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
+    /// Its release does not know yet how such jobs run.
+    TooOld { speaks: u32, needs: u32 },
     /// It lacks a label, or has it with another value.
     Label { wanted: String, value: String, has: Option<String> },
     Volume {
@@ -115,6 +124,11 @@ pub enum Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooOld { speaks, needs } => write!(
+                f,
+                "it is too old: it speaks version {speaks} of the agents' protocol, and these jobs need version {needs}; \
+                 upgrade it"
+            ),
             Self::Label { wanted, value, has: None } => {
                 write!(f, "it has no label {wanted}={value}")
             }
@@ -166,7 +180,12 @@ mod tests {
         };
         let fits = |path: &str, read_only| {
             let volumes = BTreeMap::from([(path.to_owned(), read_only)]);
-            let need = Need { resources: Resources::default(), labels: &BTreeMap::new(), volumes: &volumes };
+            let need = Need {
+                resources: Resources::default(),
+                labels: &BTreeMap::new(),
+                volumes: &volumes,
+                protocol: 0,
+            };
             offer.lasting_misfit(&need)
         };
         assert_eq!(fits("/srv/data/x", false), Some(Misfit::ReadOnly { wanted: "/srv/data/x".into() }));

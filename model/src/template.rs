@@ -148,6 +148,17 @@ impl<'m> Renderer<'m> {
         }
     }
 
+    /// The first template that names a parameter: its path in the manifest, and how it is shown to people.
+    pub(crate) fn first_with_parameters(&self) -> Option<(String, String)> {
+        let names_any = |template: &&Template<'m>| {
+            template.parts.iter().any(|part| match part {
+                TemplatePart::Expression(expression) => !expression.names().is_empty(),
+                TemplatePart::Text(_) => false,
+            })
+        };
+        self.templates().find(names_any).map(|found| (found.path.clone(), show(&found.path, found.source)))
+    }
+
     fn templates(&self) -> impl Iterator<Item = &Template<'m>> {
         self.command.iter().chain(self.env.iter().map(|(_, template)| template))
     }

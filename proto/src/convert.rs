@@ -1,6 +1,6 @@
 //! Between the wire and the model. What comes from the wire is checked here, once; inside, it is the model's.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use bt_model::encoding::Encoding;
 use bt_model::log::{LogLine, Stream};
@@ -53,7 +53,7 @@ pub fn containers_of(containers: v1::Containers) -> Option<Containers> {
     }
 }
 
-/// What an agent offers, as far as clients are told: nothing of its images.
+/// What an agent offers, as far as clients are told: nothing of its images and its protocol.
 pub fn offer(agent: &v1::Agent) -> Offer {
     let volume = |offered: &String| match offered.strip_suffix(":ro") {
         Some(name) => (name.to_owned(), true),
@@ -66,7 +66,7 @@ pub fn offer(agent: &v1::Agent) -> Offer {
         labels,
         volumes: agent.volumes.iter().map(volume).collect(),
         job_memory_bytes: agent.job_memory_bytes,
-        images: HashSet::new(),
+        ..Offer::default()
     }
 }
 
@@ -149,6 +149,7 @@ impl TryFrom<v1::ReasonKind> for ReasonKind {
 impl From<&Misfit> for v1::Obstacle {
     fn from(misfit: &Misfit) -> Self {
         match misfit {
+            Misfit::TooOld { .. } => Self::TooOld,
             Misfit::Label { wanted, .. } if wanted == AGENT_LABEL => Self::OtherAgent,
             Misfit::Label { .. } => Self::Label,
             Misfit::Volume { .. } => Self::Volume,

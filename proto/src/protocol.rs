@@ -8,6 +8,9 @@ use crate::v1;
 /// What this release speaks. With a new version, `oldest` becomes the version that was the newest before.
 pub const OURS: v1::Protocols = v1::Protocols { oldest: 1, newest: 2 };
 
+/// The first version whose agents run several jobs in one container (`batch`).
+pub const BATCHES: u32 = 2;
+
 /// What a peer speaks that says nothing of it.
 const UNSAID: v1::Protocols = v1::Protocols { oldest: 1, newest: 1 };
 

@@ -85,7 +85,7 @@ fn what_a_store_that_is_gone_has_can_not_be_told() {
         let attempt = agent.assignment().await.attempt;
         let failed = report::Kind::Failed(bt_proto::v1::Failed {
             reason: Some(bt_proto::v1::Reason { kind: Some(bt_proto::v1::reason::Kind::Exit(3)) }),
-            for_now: false,
+            ..Default::default()
         });
         let sequence = agent.report(&attempt, failed).await;
         assert_eq!(agent.ack(sequence).await, Some(true));

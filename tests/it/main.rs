@@ -4,6 +4,7 @@
 
 mod analysis;
 mod bad_input;
+mod batch;
 mod batches;
 mod blame;
 mod bounds;

@@ -89,16 +89,69 @@ fn a_power_cut_takes_no_published_result_and_nothing_runs_twice_in_one_attempt()
     println!("{at_stake} attempts were under way at a cut");
     assert!(at_stake > 0);
     assert_eq!(cluster.database.query("select count(*) from attempts where state = 'lost'"), ["0"]);
+    assert!(each_started_once(log.path()) >= JOBS);
+}
+
+/// The container of a batch has notes of its own: after a cut neither it nor a point is lost, and it does not run again.
+#[test]
+fn a_power_cut_starts_no_batch_twice_and_each_of_its_points_gets_a_result() {
+    let mut disk = CutDisk::new();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let options = Options {
+        lease: "60s",
+        heartbeat: "3s",
+        env: vec![("BTCTL_SIM_LOG".to_owned(), log.path().display().to_string())],
+        ..Options::simulated(&["--cpus", "4"])
+    };
+    let flags = options.agent.clone();
+    let mut cluster = Cluster::without_agent(options);
+    let state = disk.path().join("agent");
+    fs::create_dir(&state).unwrap();
+    fs::File::open(disk.path()).and_then(|disk| disk.sync_all()).unwrap();
+    std::os::unix::fs::symlink(&state, cluster.dir().join("agent")).unwrap();
+    cluster.add_agent_with("agent", &flags);
+    let points = 200_u64;
+    let matrix = format!("n=1:{points}");
+    let sweep = cluster.submit_simulated(&["--batch", "10", "--matrix", &matrix, "-e", "BT_SIM_MS=300"]);
+    let mut at_stake = 0;
+    for cut in 1..=3 {
+        wait_until("results are published", || {
+            (cluster.count(&sweep, "succeeded") >= points * cut / 5).then_some(())
+        });
+        cluster.agent().signal("STOP");
+        disk.cut();
+        cluster.agent().kill();
+        disk.restore();
+        let running = "select count(*) from attempts where state in ('preparing', 'running', 'publishing')";
+        at_stake += cluster.database.query(running)[0].parse::<u64>().unwrap();
+        cluster.forget_agents();
+        cluster.add_agent_with("agent", &flags);
+    }
+    cluster.wait_ended(&sweep);
+    println!("{at_stake} points were under way at a cut");
+    assert!(at_stake > 0);
+    assert_eq!(cluster.count(&sweep, "succeeded"), points, "every point has its result");
+    let succeeded = "select count(*), count(distinct job) from attempts where state = 'succeeded'";
+    assert_eq!(cluster.database.query(succeeded), [format!("{points}|{points}")]);
+    assert_eq!(cluster.database.query("select count(*) from attempts where state = 'lost'"), ["0"]);
+    assert!(each_started_once(log.path()) >= 20);
+    wait_until("no directory of a batch is left", || {
+        fs::read_dir(state.join("batches")).unwrap().next().is_none().then_some(())
+    });
+}
+
+/// How many containers were started, by what the simulated engine has noted; none of them more than once.
+fn each_started_once(log: &Path) -> usize {
     let mut starts: BTreeMap<String, u32> = BTreeMap::new();
-    for line in fs::read_to_string(log.path()).unwrap().lines() {
+    for line in fs::read_to_string(log).unwrap().lines() {
         let event: Value = serde_json::from_str(line).unwrap();
         if event["event"] == "start" {
             *starts.entry(event["attempt"].as_str().unwrap().to_owned()).or_default() += 1;
         }
     }
     let twice: Vec<_> = starts.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(twice.is_empty(), "attempts that were started twice: {twice:?}");
-    assert!(starts.len() >= JOBS);
+    assert!(twice.is_empty(), "containers that were started twice: {twice:?}");
+    starts.len()
 }
 
 /// Right after the commit, before anything else is synced on that disk: the files have their names there. Few files are

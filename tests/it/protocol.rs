@@ -14,7 +14,7 @@ use std::time::Duration;
 use bt_proto::v1;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::agents_server::{Agents, AgentsServer};
-use bt_tests::{Cluster, Options, wait_until};
+use bt_tests::{Cluster, Options, ScriptedAgent, wait_until};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -134,6 +134,29 @@ async fn an_agent_of_protocol_1_works_with_this_coordinator() {
             (cluster.json(&["agents", "ls"])[0]["state"] == "unhealthy: no engine answers").then_some(())
         });
     });
+}
+
+/// Batches came with protocol 2: an agent before that would not understand them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_protocol_1_gets_no_batches_and_other_work() {
+    let mut cluster = Cluster::without_agent(Options::default());
+    let batched = cluster.submit_simulated(&["--batch", "5", "--matrix", "n=1:5"]);
+    let mut first = ScriptedAgent::first(&cluster.address()).await;
+    tokio::task::block_in_place(|| {
+        wait_until("it is said why the agent takes none", || {
+            cluster.ok(&["explain", &batched]).contains("it is too old: it speaks version 1").then_some(())
+        });
+    });
+    let plain = cluster.submit_simulated(&["--matrix", "n=7"]);
+    let assignment = first.assignment().await;
+    assert_eq!((assignment.sweep, assignment.batch), (plain, None));
+    tokio::task::block_in_place(|| {
+        cluster.add_agent_with("second", &Options::simulated(&["--cpus", "4"]).agent);
+        cluster.wait_count(&batched, "succeeded", 5);
+    });
+    let agents =
+        "select distinct g.name from attempts a join agents g on g.id = a.agent_id where a.batch is not null";
+    assert_eq!(cluster.database.query(agents), ["second"]);
 }
 
 /// What an agent said, as a coordinator of protocol 1 read it.

@@ -143,7 +143,7 @@ fn libraries_stay_behind_their_doors() {
 const RANKS: [(&str, &[&[&str]]); 1] = [(
     "agent",
     &[
-        &["journal", "preempt", "record", "store_choice", "warm"],
+        &["batch", "journal", "preempt", "record", "store_choice", "warm"],
         &["config"],
         &["site"],
         &["job"],

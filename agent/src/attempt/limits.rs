@@ -85,6 +85,19 @@ pub(super) async fn must_stop(agent: &Agent, held: &Held, job: &Job, results: &P
     let started = held.dir.started().unwrap_or_else(Timestamp::now);
     tokio::select! {
         halt = held.halted() => halt,
+        halt = exceeded(agent, held, job, results, started) => halt,
+    }
+}
+
+/// Waits until a container that was started then must be stopped, whatever is asked of its attempt.
+pub(super) async fn exceeded(
+    agent: &Agent,
+    held: &Held,
+    job: &Job,
+    results: &Path,
+    started: Timestamp,
+) -> Halt {
+    tokio::select! {
         () = timed_out(job, started) => Halt::Timeout,
         halt = disk_exceeded(agent, held, job, results) => halt,
         halt = cache_exceeded(agent, held, job) => halt,

@@ -87,10 +87,14 @@ pub(super) async fn to_its_end(
         began: held.dir.started().unwrap_or_else(Timestamp::now),
         before,
     };
-    let pause = || LOOK * (agent.holdings.count() / LOOKED_AT + 1) as u32;
-    let measuring = meter.measure(engine, running.container(), pause, |used| held.used(used));
+    let measuring = meter.measure(engine, running.container(), || pause(agent), |used| held.used(used));
     let halt = must_stop(agent, held, job, results);
     running.to_its_end(engine, keeping, measuring, halt, job.stop_grace(agent.site.options.stop_grace)).await
+}
+
+/// How long after a look at what a container uses the next one follows.
+pub(super) fn pause(agent: &Agent) -> Duration {
+    LOOK * (agent.holdings.count() / LOOKED_AT + 1) as u32
 }
 
 /// Keeps what is printed in the attempt's log.

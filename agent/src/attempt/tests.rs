@@ -3,13 +3,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bt_engine::ContainerSpec;
-use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::manifest::{Format, Manifest};
 use bt_model::parameters::Parameters;
+use bt_model::reason::Reason;
 use bt_proto::v1::{self, report};
+use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +22,8 @@ use crate::agent::Agent;
 use crate::config::{EngineKind, Options};
 use crate::job::holdings::Held;
 use crate::record::assignment::Assignment;
-use crate::record::ending::Halt;
+use crate::record::ending::{Ended, Ending, Halt};
+use crate::record::usage::Usage;
 use crate::site::Site;
 use crate::site::identity::Identity;
 use crate::site::offer::Offer;
@@ -72,20 +76,26 @@ async fn begin(agent: &Arc<Agent>, assignment: Assignment) -> (Arc<Held>, JoinHa
     let dir = agent.site.state.attempt(assignment.attempt);
     dir.hold(&assignment).await.unwrap();
     let held = agent.holdings.add(assignment, dir, false).unwrap();
-    (held.clone(), agent.site.tasks.spawn(live(agent.clone(), held)))
+    (held.clone(), agent.site.tasks.spawn(live(agent.clone(), held, None)))
 }
 
 /// The reports of an attempt until its end, each acknowledged; nothing if it ends without one.
 async fn reports(agent: &Agent, life: JoinHandle<()>) -> Vec<v1::Report> {
+    let all = reports_until(agent, || life.is_finished()).await;
+    life.await.unwrap();
+    all
+}
+
+/// What is reported until then, each acknowledged.
+async fn reports_until(agent: &Agent, is_over: impl Fn() -> bool) -> Vec<v1::Report> {
     let mut all = Vec::new();
-    while !life.is_finished() {
+    while !is_over() {
         for report in agent.line.outbox.take(true) {
             agent.line.outbox.acknowledge(report.sequence);
             all.push(report);
         }
         sleep(Duration::from_millis(5)).await;
     }
-    life.await.unwrap();
     all
 }
 
@@ -132,7 +142,7 @@ async fn a_job_that_fails_says_its_exit_code() {
     let (held, life) = begin(&agent, assignment(0, 3, "")).await;
     let reports = reports(&agent, life).await;
     let reason = Some(v1::Reason { kind: Some(v1::reason::Kind::Exit(3)) });
-    let failed = report::Kind::Failed(v1::Failed { reason, for_now: false });
+    let failed = report::Kind::Failed(v1::Failed { reason, ..v1::Failed::default() });
     assert_eq!(reports.last().unwrap().kind, Some(failed));
     nothing_is_left(&agent, &held).await;
 }
@@ -195,7 +205,7 @@ async fn a_job_that_lost_its_shared_container_takes_no_other() {
     dir.write_starting().await.unwrap();
     dir.note_started();
     let held = agent.holdings.add(assignment, dir, true).unwrap();
-    let life = agent.site.tasks.spawn(live(agent.clone(), held));
+    let life = agent.site.tasks.spawn(live(agent.clone(), held, None));
     let reports = reports(&agent, life).await;
     assert!(matches!(
         reports.last().unwrap().kind,
@@ -237,7 +247,7 @@ async fn what_may_have_run_before_a_power_cut_does_not_run_again() {
             std::fs::write(dir.results().join("half"), "").unwrap();
         }
         let held = agent.holdings.add(assignment, dir, true).unwrap();
-        let life = agent.site.tasks.spawn(live(agent.clone(), held.clone()));
+        let life = agent.site.tasks.spawn(live(agent.clone(), held.clone(), None));
         let reports = reports(&agent, life).await;
         let Some(report::Kind::Failed(failed)) = &reports.last().unwrap().kind else { panic!("{reports:?}") };
         let reason = failed.reason.as_ref().unwrap();
@@ -261,7 +271,7 @@ async fn an_ending_is_reported_without_the_attempts_directory() {
     let agent = restarted(before.path(), after.path()).await;
     let (assignment, dir) = agent.site.state.held().unwrap().remove(0);
     let held = agent.holdings.add(assignment, dir, true).unwrap();
-    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone()));
+    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone(), None));
     let reports = reports(&agent, life).await;
     assert_eq!(kinds(&reports), ["succeeded"]);
     assert_eq!(reports[0].files[0].data, b"{\"job\":0}\n");
@@ -283,8 +293,48 @@ async fn an_ending_that_was_written_down_is_reported_again_as_it_was() {
     agent.holdings.remove(held.id());
     agent.line.outbox.forget(held.id());
     let held = agent.holdings.add(held.assignment.clone(), held.dir.clone(), true).unwrap();
-    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone()));
+    let life = agent.site.tasks.spawn(live(agent.clone(), held.clone(), None));
     let reports = reports(&agent, life).await;
     assert_eq!(kinds(&reports), ["failed"]);
     nothing_is_left(&agent, &held).await;
+}
+
+/// One attempt of a batch is over before the others, without having been asked to stop: they alone decide how long their
+/// container is needed.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_stopped_when_all_whose_lives_go_on_are_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = agent(dir.path()).await;
+    let mut held = Vec::new();
+    let batch = Some(BatchId::random());
+    for job in 0..3 {
+        let mut assignment = assignment(600_000, 0, "batch: 3\n");
+        (assignment.job, assignment.batch) = (job, batch);
+        let dir = agent.site.state.attempt(assignment.attempt);
+        dir.hold(&assignment).await.unwrap();
+        held.push(agent.holdings.add(assignment, dir, false).unwrap());
+    }
+    // The first one's end was decided by an earlier run of the agent.
+    let ending = Ending::failed(&Reason::Exit(3));
+    let ended = Ended { ending, usage: Usage::default(), remark: String::new() };
+    held[0].dir.write_ended(&ended, &[], &Bytes::new()).await.unwrap();
+    super::begin(&agent, held.clone());
+    let mut all = reports_until(&agent, || held[1..].iter().all(|held| held.dir.has_started())).await;
+    all.extend(reports_until(&agent, || agent.holdings.count() == 2).await);
+    let begun = tokio::time::Instant::now();
+    held[1].halt(Halt::TakenAway);
+    all.extend(reports_until(&agent, || agent.holdings.count() == 1).await);
+    let containers = async || agent.site.engine.list(agent.site.identity.agent).await.unwrap().len();
+    assert_eq!(containers().await, 1, "the last one goes on in it");
+    held[2].halt(Halt::TakenAway);
+    all.extend(reports_until(&agent, || agent.batches.load(Ordering::Relaxed) == 0).await);
+    assert!(begun.elapsed() < Duration::from_secs(60), "it was stopped, and did not end by itself");
+    let ends =
+        all.iter().filter(|report| !["preparing", "running"].contains(&kinds(&[(*report).clone()])[0]));
+    let ends: Vec<_> = ends.map(|report| report.attempt.clone()).collect();
+    assert_eq!(ends, [held[0].id().to_string()]);
+    assert_eq!(containers().await, 0);
+    for held in &held {
+        nothing_is_left(&agent, held).await;
+    }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use bt_engine::machine::ARCHITECTURE;
 use bt_engine::volumes::MountSource;
 use bt_engine::{Bind, ContainerSpec, Stop};
-use bt_model::manifest::SHARED_CACHE;
-use bt_model::manifest::{JobUser, Manifest, Network};
+use bt_model::manifest::{INPUT_DIR, JobUser, Manifest, Network, SHARED_CACHE, STATUS_FILE};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
 use bt_proto::v1;
 use serde_json::{Value, json};
 
+use crate::batch::{self, Point};
 use crate::job::caches;
 use crate::job::inside::Inside;
 use crate::record::assignment::{Assignment, Manifests};
@@ -22,7 +22,7 @@ use crate::record::threads;
 use crate::record::usage::Limits;
 use crate::site::identity::Identity;
 use crate::site::offer::Offer;
-use crate::site::workdir::AttemptDir;
+use crate::site::workdir::{AttemptDir, POINTS};
 
 /// Where the container finds the file that `ALGORITHM_INPUT_PATH` names.
 const INPUT: &str = "/btctl/input.json";
@@ -49,16 +49,18 @@ pub(crate) struct Host<'h> {
 pub(crate) struct Job {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) parameters: Parameters,
+    /// The points that its container gets (`batch`): its own, unless it is one of several. None: it is not called so.
+    pub(crate) points: Vec<Point>,
 }
 
 impl Job {
     pub(crate) fn read(assignment: &Assignment, manifests: &Manifests) -> Result<Self, Reason> {
         let unreadable =
             |error: &dyn std::fmt::Display| Reason::Agent(format!("the manifest can't be read: {error}"));
-        Ok(Self {
-            manifest: manifests.of(assignment).map_err(|error| unreadable(&error))?,
-            parameters: assignment.parameters().map_err(|error| unreadable(&error))?,
-        })
+        let manifest = manifests.of(assignment).map_err(|error| unreadable(&error))?;
+        let parameters = assignment.parameters().map_err(|error| unreadable(&error))?;
+        let own = manifest.batch().map(|_| Point { job: assignment.job, parameters: parameters.clone() });
+        Ok(Self { manifest, parameters, points: own.into_iter().collect() })
     }
 
     /// The uid and gid to run as; none for the image's own.
@@ -80,8 +82,19 @@ impl Job {
             "config": { "parameters": null },
             "input_data": [],
         });
-        input["config"]["parameters"] = Value::Object(self.parameters.as_map().clone());
+        let shared = if self.is_several() { Default::default() } else { self.parameters.as_map().clone() };
+        input["config"]["parameters"] = Value::Object(shared);
+        if !self.points.is_empty() {
+            for (key, value) in batch::as_json(&self.points, &self.manifest.results) {
+                input[key] = value;
+            }
+        }
         input.to_string().into_bytes()
+    }
+
+    /// True if its container gets several points: nothing that differs among them is in its environment.
+    fn is_several(&self) -> bool {
+        self.points.len() > 1
     }
 
     /// The container of this attempt.
@@ -93,7 +106,8 @@ impl Job {
         host: &Host<'_>,
         dir: &AttemptDir,
     ) -> Result<ContainerSpec, Reason> {
-        let rendered = self.manifest.render(&self.parameters);
+        let none = Parameters::default();
+        let rendered = self.manifest.render(if self.is_several() { &none } else { &self.parameters });
         // An older coordinator may have taken what can not be rendered; another agent could not either.
         let rendered =
             rendered.map_err(|error| Reason::Manifest(format!("its command can't be made: {error}")))?;
@@ -222,12 +236,16 @@ impl Job {
     /// What btctl sets. The image's own variables win over defaults, and the manifest's keys over both.
     fn environment(&self, assignment: &Assignment, offer: &Offer, inside: &Inside) -> Vec<(String, String)> {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut env = vec![
-            pair("BT_SWEEP", &assignment.sweep.to_string()),
-            pair("BT_JOB", &assignment.job.to_string()),
-            pair("BT_ATTEMPT", &assignment.number.to_string()),
-            pair("ALGORITHM_INPUT_PATH", INPUT),
-        ];
+        let mut env =
+            vec![pair("BT_SWEEP", &assignment.sweep.to_string()), pair("ALGORITHM_INPUT_PATH", INPUT)];
+        if !self.is_several() {
+            env.push(pair("BT_JOB", &assignment.job.to_string()));
+            env.push(pair("BT_ATTEMPT", &assignment.number.to_string()));
+        }
+        if !self.points.is_empty() {
+            env.push(pair("BT_POINTS", &format!("{INPUT_DIR}/{POINTS}")));
+            env.push(pair("BT_STATUS", &batch::below(&self.manifest.results, STATUS_FILE)));
+        }
         env.extend(
             self.manifest.volumes.iter().map(|mount| pair(&volume_variable(&mount.volume), &mount.target)),
         );

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bt_engine::Sample;
 use bt_model::encoding::Encoding;
-use bt_model::id::AttemptId;
+use bt_model::id::{AttemptId, BatchId};
 use tokio::sync::{OnceCell, watch};
 
 use crate::record::assignment::Assignment;
@@ -228,6 +228,12 @@ impl Holdings {
 
     pub(crate) fn all(&self) -> Vec<Arc<Held>> {
         lock(&self.attempts).values().cloned().collect()
+    }
+
+    /// True if an attempt runs in the container of this batch.
+    pub(crate) fn has_batch(&self, container: AttemptId) -> bool {
+        let batch = Some(BatchId::from_uuid(container.uuid()));
+        lock(&self.attempts).values().any(|held| held.assignment.batch == batch)
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bt_model::id::{AttemptId, SweepId};
+use bt_model::id::{AttemptId, BatchId, SweepId};
 use bt_model::manifest::{self, Containers, Manifest};
 use bt_model::parameters::{NotParameters, Parameters};
 use bt_proto::convert::{self, Malformed, parse, present};
@@ -26,6 +26,9 @@ pub(crate) struct Assignment {
     /// How the sweep's jobs run, if not as its manifest asks.
     #[serde(default)]
     containers: Option<String>,
+    /// Those with the same one run in one container.
+    #[serde(default)]
+    pub(crate) batch: Option<BatchId>,
 }
 
 impl Assignment {
@@ -47,6 +50,7 @@ impl Assignment {
             parameters: parameters.to_json(),
             image_pin: None,
             containers: None,
+            batch: None,
         }
     }
 
@@ -99,6 +103,10 @@ impl TryFrom<v1::Assignment> for Assignment {
             parameters: wire.parameters,
             containers: containers.map(|choice| choice.name().to_owned()),
             image_pin: present(wire.image_pin),
+            batch: match present(wire.batch) {
+                Some(batch) => Some(parse("batch", "a UUID", &batch)?),
+                None => None,
+            },
         })
     }
 }

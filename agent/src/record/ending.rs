@@ -27,6 +27,9 @@ pub(crate) enum Ending {
         /// What the job needs could not be had now; later, or elsewhere, it may.
         #[serde(default)]
         for_now: bool,
+        /// Its container ran several points and ended so before this one was reported.
+        #[serde(default)]
+        unreported: bool,
     },
     /// Handed back unfinished: the agent stops.
     Released {
@@ -146,13 +149,27 @@ impl Ending {
             code: reason.code(),
             message: reason.message().map(str::to_owned),
             for_now: false,
+            unreported: false,
+        }
+    }
+
+    /// As [`failed`](Self::failed), of a point whose container ended so before it was reported: it may be another point's
+    /// doing.
+    pub(crate) fn unreported(reason: &Reason) -> Self {
+        match Self::failed(reason) {
+            Self::Failed { kind, code, message, .. } => {
+                Self::Failed { kind, code, message, for_now: false, unreported: true }
+            }
+            other => other,
         }
     }
 
     /// As [`failed`](Self::failed), where another try, or another machine, may succeed.
     pub(crate) fn hindered(reason: &Reason) -> Self {
         match Self::failed(reason) {
-            Self::Failed { kind, code, message, .. } => Self::Failed { kind, code, message, for_now: true },
+            Self::Failed { kind, code, message, .. } => {
+                Self::Failed { kind, code, message, for_now: true, unreported: false }
+            }
             other => other,
         }
     }
@@ -170,9 +187,10 @@ impl Ending {
                 outputs: outputs.iter().map(StoredOutput::to_wire).collect(),
                 metrics: present(Some(metrics.clone())),
             }),
-            Self::Failed { for_now, .. } => report::Kind::Failed(v1::Failed {
+            Self::Failed { for_now, unreported, .. } => report::Kind::Failed(v1::Failed {
                 reason: self.reason().as_ref().map(Into::into),
                 for_now: *for_now,
+                unreported: *unreported,
             }),
             Self::Released { why, preempted, refused } => report::Kind::Released(v1::Released {
                 why: why.clone(),

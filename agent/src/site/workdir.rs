@@ -16,6 +16,8 @@
 //!              /results/           the container's results directory
 //!              /log                what the container printed
 //!              /stored.jsonl       the outputs that are in the store already
+//! batches/<id>/                    the same for a container that several attempts share, and in it:
+//!             /points.tsv         its points, as BT_POINTS names them in the container
 //! ```
 //!
 //! Files outside of `attempts` appear whole: they are written under another name, synced and renamed. An attempt's directory
@@ -26,6 +28,7 @@
 //! rides is there with the next commit, and is there before it:
 //!
 //! ```text
+//! batch         rides      that it is the container of a batch, and no attempt; with `starting`
 //! assignment    committed  what to run; the agent holds the attempt from then on, and names it to coordinators
 //! gpus          rides      the gpus that are its own; with `starting`, before anything uses them
 //! volumes       rides      what its volumes held when it began; with `starting`
@@ -56,9 +59,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-pub(crate) use attempt_dir::AttemptDir;
+pub(crate) use attempt_dir::{AttemptDir, POINTS};
 use bt_model::hex::hex;
-use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use keeper::Keeper;
 use sha2::{Digest, Sha256};
 
@@ -70,6 +73,7 @@ use bt_engine::collect;
 /// Below the state directory: the agent's id, its attempts, and what is noted of them.
 const AGENT_ID: &str = "agent-id";
 const ATTEMPTS: &str = "attempts";
+const BATCHES: &str = "batches";
 const JOURNAL: &str = "journal";
 /// Tells one start of the machine from another.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -162,6 +166,9 @@ impl StateDir {
         for id in self.keeper.journal.attempts() {
             let path = self.attempts().join(id.to_string());
             let dir = AttemptDir::of_earlier_run(path, id, self.keeper.clone());
+            if dir.is_batch() {
+                continue;
+            }
             match dir.assignment() {
                 Ok(assignment) => held.push((assignment, dir)),
                 Err(error) => {
@@ -198,6 +205,32 @@ impl StateDir {
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.
     pub(crate) fn guest(&self, id: AttemptId) -> AttemptDir {
         AttemptDir::of_guest(self.root.join("guests").join(id.to_string()))
+    }
+
+    /// The directory of a container that several attempts share.
+    pub(crate) fn batch(&self, id: BatchId, is_of_earlier_run: bool) -> AttemptDir {
+        let path = self.root.join(BATCHES).join(id.to_string());
+        let (id, keeper) = (AttemptId::from_uuid(id.uuid()), self.keeper.clone());
+        match is_of_earlier_run {
+            true => AttemptDir::of_earlier_run(path, id, keeper),
+            false => AttemptDir::new(path, id, keeper),
+        }
+    }
+
+    /// Removes the directories of all batches but these, and forgets what is noted of them.
+    pub(crate) fn remove_batches_but(&self, kept: &[BatchId]) {
+        for id in self.keeper.journal.attempts() {
+            let is_kept = kept.iter().any(|kept| kept.uuid() == id.uuid());
+            if !is_kept && self.batch(BatchId::from_uuid(id.uuid()), true).is_batch() {
+                self.keeper.journal.forget(id);
+            }
+        }
+        for entry in fs::read_dir(self.root.join(BATCHES)).into_iter().flatten().flatten() {
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if id.is_none_or(|id| !kept.contains(&id)) {
+                collect::remove_tree(&entry.path());
+            }
+        }
     }
 
     /// The directory that jobs of this image and user share on this machine.

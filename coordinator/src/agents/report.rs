@@ -81,7 +81,9 @@ impl Agents {
                 if let Some(attached) = attached().await? {
                     self.store_log(&attached).await;
                 }
-                if failed.for_now {
+                if failed.unreported {
+                    ended(Ending::Hindered(reason))
+                } else if failed.for_now {
                     self.sessions.refused(agent, attempt, &reason.to_string());
                     ended(Ending::Hindered(reason))
                 } else {

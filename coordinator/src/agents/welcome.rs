@@ -40,7 +40,7 @@ impl Agents {
         let protocol = protocol.map_err(|error| Status::failed_precondition(error.to_string()))?;
         let images = std::mem::take(&mut hello.images);
         let named = attempt_ids(&hello.attempts).map_err(status::malformed)?;
-        let greeting = greeting(hello).map_err(status::malformed)?;
+        let greeting = greeting(hello, protocol).map_err(status::malformed)?;
         let (agent, session) = (greeting.agent, greeting.session);
         let agents = self.clone();
         let (welcomed, outgoing) = oneshot::channel();
@@ -131,10 +131,11 @@ impl Agents {
             volumes: greeting.volumes.clone(),
             job_memory_bytes: greeting.job_memory_bytes,
             images: images.into_iter().collect(),
+            protocol: greeting.protocol,
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
-        for (attempt, (place, needs)) in taken {
-            self.sessions.assigned(agent, attempt, place, needs);
+        for (attempt, (place, needs, batch)) in taken {
+            self.sessions.assigned(agent, attempt, place, needs, batch);
         }
         self.sessions.drain(agent, beat.drained);
         self.sessions.pulse(agent, &pulse.attempts, false);
@@ -143,7 +144,7 @@ impl Agents {
     }
 }
 
-fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
+fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
     let fingerprints = fingerprints(&hello.volumes);
     let volumes = hello.volumes.into_iter().map(|volume| (volume.name, volume.read_only));
     Ok(Greeting {
@@ -159,6 +160,7 @@ fn greeting(hello: v1::Hello) -> Result<Greeting, Malformed> {
         about: hello.about.into_iter().collect(),
         fingerprints,
         place: hello.place,
+        protocol,
     })
 }
 

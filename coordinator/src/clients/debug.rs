@@ -63,6 +63,7 @@ impl Clients {
             manifest: known.text.clone(),
             parameters,
             image_pin: details.candidate.image_pin,
+            batch: None,
             containers: v1::Containers::Each.into(),
         };
         Ok((agent, assignment))

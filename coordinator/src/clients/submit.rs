@@ -255,6 +255,7 @@ impl Order {
             image_pin: self.header.image_pin.clone(),
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
+            batch: manifest.batch(),
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bt_model::id::{AgentId, SweepId};
+use bt_model::id::{AgentId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_proto::convert;
 use bt_proto::v1::{self, coordinator_message};
@@ -100,12 +100,13 @@ impl Dispatcher {
         let mut sent = 0;
         for _ in 0..ROUNDS {
             let seats: Vec<_> = agents.iter().map(|agent| agent.seat.clone()).collect();
-            let plan = plan(seats, &sweeps, &state, BATCH - sent);
+            let plan = plan(seats, &sweeps, &state, BATCH.saturating_sub(sent));
             self.memory.note_waiting(&plan.waiting);
             let mut dry = HashSet::new();
             for (index, wants) in &plan.claims {
                 let sweep = sweeps[*index].clone();
-                let wanted = wants.iter().map(|(agent, jobs)| agents[*agent].want(*jobs)).collect::<Vec<_>>();
+                let wanted = wants.iter().flat_map(|(agent, jobs)| agents[*agent].wants(*jobs, &sweep));
+                let wanted = wanted.collect::<Vec<_>>();
                 let claimed = match self.claim(&sweep, &wanted).await {
                     // Its limits are held by who does not move, say.
                     Err(manifests::Error::Queue(error)) if error.is_one_items() => {
@@ -121,12 +122,12 @@ impl Dispatcher {
                     dry.insert(sweep.sweep);
                 }
                 sent += claimed.len() as u32;
-                *state.owners.entry(sweep.owner.clone()).or_default() += claimed.len() as u64;
+                *state.owners.entry(sweep.owner.clone()).or_default() += places(claimed.iter()) as u64;
                 // Only those that were to get some can have got some.
                 for agent in wants.keys() {
                     let agent = &mut agents[*agent];
-                    let jobs = claimed.iter().filter(|claimed| claimed.agent == agent.agent).count();
-                    agent.take(&sweep, jobs);
+                    let places = places(claimed.iter().filter(|claimed| claimed.agent == agent.agent));
+                    agent.take(&sweep, places);
                 }
                 sweeps[*index].running += claimed.len() as u32;
                 sweeps[*index].queued = sweeps[*index].queued.saturating_sub(claimed.len() as u32);
@@ -157,8 +158,12 @@ impl Dispatcher {
         if claimed.len() < planned as usize && from > 0 {
             let mut left = wants.to_vec();
             for want in &mut left {
-                let got = claimed.iter().filter(|claimed| claimed.agent == want.agent).count();
-                want.jobs = want.jobs.saturating_sub(got as u32);
+                let is_its_own =
+                    |claimed: &&Claimed| (claimed.agent, claimed.batch) == (want.agent, want.batch);
+                let got = claimed.iter().filter(is_its_own).count() as u32;
+                // Of a batch that has a job of its own the rest is not for others.
+                let left = if want.batch.is_some() && got > 0 { 0 } else { want.jobs };
+                want.jobs = left.saturating_sub(got);
             }
             left.retain(|want| want.jobs > 0);
             claimed.extend(self.queue.claim(sweep, &left, 0, self.lease).await?);
@@ -210,19 +215,23 @@ impl Dispatcher {
                 job: claimed.job,
                 attempt: claimed.number,
             };
-            self.sessions.assigned(claimed.agent, claimed.attempt, place, sweep.needs);
+            self.sessions.assigned(claimed.agent, claimed.attempt, place, sweep.needs, claimed.batch);
+            let assign = by_agent.entry(claimed.agent).or_default();
+            // Ten thousand of them would be more than a message may hold.
+            let is_told = claimed.batch.is_some() && !assign.assignments.is_empty();
             let assignment = v1::Assignment {
                 attempt: claimed.attempt.to_string(),
                 sweep: sweep.sweep.to_string(),
                 job: claimed.job,
                 attempt_number: claimed.number,
                 sweep_name: known.manifest.name.clone(),
-                manifest: known.text.clone(),
+                manifest: if is_told { String::new() } else { known.text.clone() },
                 parameters: reader.json(claimed.parameters),
                 image_pin: claimed.image_pin,
                 containers: convert::containers(sweep.containers).into(),
+                batch: claimed.batch.map(|batch| batch.to_string()),
             };
-            by_agent.entry(claimed.agent).or_default().assignments.push(assignment);
+            assign.assignments.push(assignment);
         }
         for (agent, assign) in by_agent {
             self.sessions.send(agent, coordinator_message::Kind::Assign(assign));
@@ -254,13 +263,23 @@ impl Memory {
     }
 }
 
+/// How many places these take: a batch takes one.
+fn places<'c>(claimed: impl Iterator<Item = &'c Claimed>) -> usize {
+    let (batches, single): (Vec<_>, Vec<_>) = claimed.map(|claimed| claimed.batch).partition(Option::is_some);
+    single.len() + batches.into_iter().collect::<HashSet<_>>().len()
+}
+
 impl Ready {
-    fn want(&self, jobs: u32) -> Want {
-        Want { agent: self.agent, session: self.session, jobs }
+    /// So many jobs, in batches if the sweep asks for it.
+    fn wants(&self, jobs: u32, sweep: &Candidate) -> Vec<Want> {
+        let want = |jobs, batch| Want { agent: self.agent, session: self.session, jobs, batch };
+        let Some(size) = sweep.batch.map(|size| size.max(1)) else { return vec![want(jobs, None)] };
+        let of = |n| want(size.min(jobs - n * size), Some(BatchId::random()));
+        (0..jobs.div_ceil(size)).map(of).collect()
     }
 
-    fn take(&mut self, sweep: &Candidate, jobs: usize) {
-        for _ in 0..jobs {
+    fn take(&mut self, sweep: &Candidate, places: usize) {
+        for _ in 0..places {
             self.seat.take(sweep);
         }
     }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::Containers;
 use bt_model::placement::Need;
 use bt_model::resources::Resources;
+use bt_proto::protocol;
 use sqlx::postgres::types::PgInterval;
 use sqlx::query_file;
 
@@ -43,6 +44,8 @@ pub(crate) struct Candidate {
     pub(crate) image_pin: Option<String>,
     /// How its jobs run, if not as its manifest asks.
     pub(crate) containers: Option<Containers>,
+    /// So many of its jobs take the place of one, in one container.
+    pub(crate) batch: Option<u32>,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -50,7 +53,8 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// What each of its jobs needs of an agent.
     pub(crate) fn need(&self) -> Need<'_> {
-        Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes }
+        let protocol = if self.batch.is_some() { protocol::BATCHES } else { 0 };
+        Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes, protocol }
     }
 
     /// True when a claim must look at what runs elsewhere.
@@ -72,6 +76,8 @@ pub(crate) struct Want {
     pub(crate) agent: AgentId,
     pub(crate) session: u64,
     pub(crate) jobs: u32,
+    /// The batch that they are to make up.
+    pub(crate) batch: Option<BatchId>,
 }
 
 /// A lease that an agent now has.
@@ -83,6 +89,7 @@ pub(crate) struct Claimed {
     pub(crate) number: u32,
     pub(crate) parameters: Written,
     pub(crate) image_pin: Option<String>,
+    pub(crate) batch: Option<BatchId>,
 }
 
 /// A job's parameters as they are kept.
@@ -130,6 +137,7 @@ impl Queue {
                     queued: unsigned(row.queued)?,
                     image_pin: row.image_pin,
                     containers: containers(row.containers),
+                    batch: row.batch.map(unsigned).transpose()?,
                     owner: row.owner,
                     priority: row.priority,
                 })
@@ -151,20 +159,20 @@ impl Queue {
         let rows = query_file!("queries/claim/used_by_agents.sql", &ids).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
-                let running = unsigned(row.running)?;
+                let (running, places) = (unsigned(row.running)?, unsigned(row.places)?);
                 let resources =
-                    resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes, running)?;
+                    resources(row.cpu_millis, row.memory_bytes, row.gpus, row.disk_bytes, places)?;
                 let usage = Usage { resources, running };
                 Ok((AgentId::from_uuid(row.agent_id), usage))
             })
             .collect()
     }
 
-    /// The place and the resources of each of these attempts.
+    /// The place and the resources of each of these attempts; those of a batch take them together.
     pub(crate) async fn taken_by(
         &self,
         attempts: &[AttemptId],
-    ) -> Result<HashMap<AttemptId, (AttemptPlace, Resources)>, Error> {
+    ) -> Result<HashMap<AttemptId, (AttemptPlace, Resources, Option<BatchId>)>, Error> {
         let ids: Vec<_> = attempts.iter().map(|attempt| attempt.uuid()).collect();
         let rows = query_file!("queries/claim/taken_by_attempts.sql", &ids).fetch_all(&self.by_key).await?;
         rows.into_iter()
@@ -177,7 +185,7 @@ impl Queue {
                     job: unsigned(row.job)?,
                     attempt: unsigned(row.number)?,
                 };
-                Ok((AttemptId::from_uuid(row.id), (place, taken)))
+                Ok((AttemptId::from_uuid(row.id), (place, taken, row.batch.map(BatchId::from_uuid))))
             })
             .collect()
     }
@@ -201,7 +209,10 @@ impl Queue {
                 room -= want.jobs;
             }
         }
-        let claimed = claim_in(&mut tx, sweep.sweep, &allowed, from, term).await?;
+        let claimed = match sweep.batch {
+            None => claim_in(&mut tx, sweep.sweep, &allowed, from, term).await?,
+            Some(_) => claim_batches(&mut tx, sweep.sweep, &allowed, from, term).await?,
+        };
         tx.commit().await?;
         Ok(claimed)
     }
@@ -268,6 +279,52 @@ async fn claim_in(
                 number: unsigned(row.number)?,
                 parameters: Written::of(row.parameters, row.point, row.job)?,
                 image_pin: row.image_pin,
+                batch: None,
+            })
+        })
+        .collect()
+}
+
+/// As [`claim_in`], where each want is a batch.
+async fn claim_batches(
+    connection: &mut Connection,
+    sweep: SweepId,
+    wants: &[Want],
+    from: u32,
+    term: Duration,
+) -> Result<Vec<Claimed>, Error> {
+    let (mut agents, mut sessions, mut batches, mut sizes) = (vec![], vec![], vec![], vec![]);
+    for want in wants.iter().filter(|want| want.jobs > 0) {
+        agents.push(want.agent.uuid());
+        sessions.push(signed::<i64>(want.session)?);
+        batches.push(want.batch.unwrap_or_else(BatchId::random).uuid());
+        sizes.push(signed::<i32>(want.jobs)?);
+    }
+    if agents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = query_file!(
+        "queries/claim/claim_batches.sql",
+        sweep.uuid(),
+        &agents,
+        &sessions,
+        interval(term)?,
+        signed::<i32>(from)?,
+        &batches,
+        &sizes,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Claimed {
+                attempt: AttemptId::from_uuid(row.id),
+                agent: AgentId::from_uuid(row.agent_id),
+                job: unsigned(row.job)?,
+                number: unsigned(row.number)?,
+                parameters: Written::of(row.parameters, row.point, row.job)?,
+                image_pin: row.image_pin,
+                batch: Some(BatchId::from_uuid(row.batch)),
             })
         })
         .collect()

@@ -36,6 +36,8 @@ pub(crate) struct Greeting {
     pub(crate) fingerprints: Fingerprints,
     /// The machine and the state directory that it is from; empty if it does not say.
     pub(crate) place: String,
+    /// The version of the protocol that is spoken with it.
+    pub(crate) protocol: u32,
 }
 
 /// A session that was opened.
@@ -106,6 +108,7 @@ impl Queue {
             greeting.place,
             silence,
             TAKEOVERS,
+            signed::<i32>(greeting.protocol)?,
         )
         .fetch_optional(&self.by_key)
         .await?;

@@ -45,6 +45,8 @@ pub(crate) struct Submission {
     pub(crate) recipe: [u8; 32],
     /// Results of identical jobs are to be taken.
     pub(crate) reuse: bool,
+    /// So many of its jobs take the place of one, in one container.
+    pub(crate) batch: Option<u32>,
     pub(crate) description: Description,
 }
 
@@ -196,6 +198,7 @@ struct SweepColumns<'s> {
     keep_seconds: Option<i64>,
     recipe: String,
     reuse: Option<&'static str>,
+    batch: Option<i32>,
 }
 
 impl<'s> SweepColumns<'s> {
@@ -227,6 +230,7 @@ impl<'s> SweepColumns<'s> {
             keep_seconds: policy.kept_for().map(|time| signed(time.as_secs())).transpose()?,
             recipe: bytea(&sweep.recipe),
             reuse: sweep.reuse.then(|| ReuseState::Pending.label()),
+            batch: sweep.batch.map(signed).transpose()?,
         })
     }
 }

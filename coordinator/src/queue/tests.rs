@@ -16,6 +16,7 @@ use sqlx::PgPool;
 use super::settle::Settled;
 use super::*;
 
+mod batches;
 mod leases;
 mod order;
 mod plans;
@@ -43,6 +44,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         image_pin: None,
         recipe: [9; 32],
         reuse: false,
+        batch: None,
         description: Description::default(),
     }
 }
@@ -105,6 +107,7 @@ impl Bench {
             about: BTreeMap::default(),
             fingerprints: BTreeMap::default(),
             place: String::new(),
+            protocol: 2,
         };
         self.queue.say_hello(&greeting, Duration::from_secs(45)).await.map(drop)
     }
@@ -115,7 +118,7 @@ impl Bench {
 
     async fn claim_from(&self, from: u32, jobs: u32, session: u64) -> Vec<Claimed> {
         let candidate = self.queue.sweep_details(self.sweep).await.unwrap().candidate;
-        let want = Want { agent: self.agent, session, jobs };
+        let want = Want { agent: self.agent, session, jobs, batch: None };
         self.queue.claim(&candidate, &[want], from, TERM).await.unwrap()
     }
 

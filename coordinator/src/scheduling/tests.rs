@@ -5,7 +5,7 @@ const fn size(cpus: u64, gib: u64) -> Resources {
 }
 
 fn agent(cpus: u64, gib: u64) -> Seat {
-    let offer = Offer { capacity: size(cpus, gib), ..Offer::default() };
+    let offer = Offer { capacity: size(cpus, gib), protocol: 2, ..Offer::default() };
     Seat { free: offer.capacity, offer: Arc::new(offer), ran: Arc::default(), refuses: HashSet::new() }
 }
 
@@ -24,6 +24,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         canary: None,
         image_pin: None,
         containers: None,
+        batch: None,
         running,
         queued: 1_000_000,
     }
@@ -106,6 +107,26 @@ fn limits_are_shared_by_all_sweeps() {
 }
 
 #[test]
+fn a_batch_takes_the_place_of_one_job() {
+    let check = |change: fn(&mut Candidate), seat: Seat, expected: u32| {
+        let mut sweep = sweep("ann", 0, 0);
+        sweep.batch = Some(50);
+        change(&mut sweep);
+        let mut state = State::default();
+        state.limits.insert("nas".into(), 60);
+        let plan = plan(vec![seat], &[sweep], &state, 1000);
+        assert_eq!(plan.claims.get(&0).map_or(0, |wants| wants.values().sum()), expected);
+    };
+    check(|_| {}, agent(3, 8), 150);
+    check(|sweep| sweep.queued = 120, agent(3, 8), 120);
+    check(|sweep| sweep.max_parallel = Some(70), agent(3, 8), 70);
+    check(|sweep| sweep.limits.extend([("nas".into(), 2)]), agent(3, 8), 30);
+    check(|sweep| sweep.canary = Some(5), agent(3, 8), 5);
+    // The last one is planned whole.
+    check(|sweep| sweep.batch = Some(600), agent(8, 8), 1200);
+}
+
+#[test]
 fn priority_comes_first() {
     let sweeps = [sweep("ann", 5, 9), sweep("bob", 0, 0)];
     assert_eq!(planned(&agent(4, 8), &sweeps, 100), [4, 0]);
@@ -163,6 +184,14 @@ fn a_misfit_says_what_is_missing() {
     check(&offer, free, &wants, "it offers no volume prices");
     offer.volumes.insert("prices".into(), true);
     check(&offer, free, &wants, "it offers volume prices read-only, and the job wants to write to it");
+
+    let mut wants = sweep("ann", 0, 0);
+    wants.batch = Some(1);
+    offer.protocol = 1;
+    let too_old = "it is too old: it speaks version 1 of the agents' protocol, and these jobs need version 2; upgrade it";
+    check(&offer, free, &wants, too_old);
+    offer.protocol = 2;
+    assert_eq!(misfit(&offer, &free, &wants), None);
 
     let mut wants = sweep("ann", 0, 0);
     wants.needs = size(4, 1);

@@ -5,7 +5,7 @@ use super::choice::JobUser;
 use super::definition::Manifest;
 use super::error::Error;
 use super::volume::MAX_NAME;
-use super::{mounts, zone};
+use super::{batch, mounts, zone};
 use crate::image;
 
 /// A part of a cpu that Linux can give to a container: 1 ms in every 100.
@@ -72,6 +72,7 @@ fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
             ("env.TZ".to_owned(), Error::new(told))
         })?;
     }
+    batch::admit(manifest)?;
     long_names(manifest)?;
     mounts::check(manifest)
 }

@@ -126,6 +126,11 @@ impl Manifest {
         }
     }
 
+    /// How many points one container gets at most, if its jobs are called so.
+    pub fn batch(&self) -> Option<u32> {
+        self.sandbox.batch
+    }
+
     /// How many threads a job's libraries should start; none where the manifest names no cpus, and the agent's rule
     /// decides.
     pub fn thread_count(&self) -> Option<u64> {

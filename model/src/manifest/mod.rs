@@ -7,6 +7,7 @@
 mod admit;
 mod algorithm;
 mod axis_flag;
+mod batch;
 mod canonical;
 pub(crate) mod check;
 mod choice;
@@ -38,6 +39,7 @@ mod warm;
 mod zone;
 
 pub use axis_flag::parse_axis_flag;
+pub use batch::STATUS_FILE;
 pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
 pub use choice::{Containers, Goal, JobUser, Network, OnDisconnect, Pull};
 pub use definition::{
@@ -56,7 +58,7 @@ pub use policy::{
 };
 pub use range::Range;
 pub use rows::csv_rows;
-pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, Sandbox, Tmpfs, parse_ulimit_flag};
+pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, MAX_BATCH, Sandbox, Tmpfs, parse_ulimit_flag};
 pub use schema::schema;
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;

@@ -56,6 +56,7 @@ mod tests {
             "groups: [7]",
             "cache: /cache",
             "containers: reuse",
+            "batch: 1",
             "network: bridge",
             "user: image",
             "user: '7:7'",

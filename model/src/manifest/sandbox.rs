@@ -13,6 +13,8 @@ use super::size::parse_size;
 use super::volume::absolute_path;
 use super::warm::Warm;
 
+/// The most points of one container.
+pub const MAX_BATCH: u32 = 10_000;
 /// Processes and threads of a job that asks for no number.
 pub const DEFAULT_PIDS: u32 = 1024;
 pub(super) const MAX_PIDS: u32 = 4_194_304;
@@ -72,6 +74,8 @@ pub struct Sandbox {
     pub containers: Option<Containers>,
     /// Only with `containers: warm`.
     pub warm: Option<Warm>,
+    /// Points that one container gets at most; absent: a job is not called so.
+    pub batch: Option<u32>,
 }
 
 /// A directory in memory.
@@ -201,6 +205,9 @@ impl Sandbox {
         }
         if let Some(path) = &self.cache {
             cache(path).map_err(told("cache"))?;
+        }
+        if self.batch.is_some_and(|batch| !(1..=MAX_BATCH).contains(&batch)) {
+            return Err(("batch", format!("`batch` goes from 1 to {MAX_BATCH}")));
         }
         if self.log_limit.is_some_and(|limit| !(LEAST_LOG_LIMIT..=MOST_LOG_LIMIT).contains(&limit)) {
             return Err(("log_limit", "`log_limit` goes from 4KiB to 1TiB".to_owned()));

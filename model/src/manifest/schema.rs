@@ -143,7 +143,8 @@ mod tests {
 "log_limit": "1MiB"
 "log_limit": 4096
 "containers": "reuse"
-"containers": "warm", "warm": {"preload": ["pandas"], "exclude": ["polars"], "verify": 2}"#;
+"containers": "warm", "warm": {"preload": ["pandas"], "exclude": ["polars"], "verify": 2}
+"batch": 50"#;
 
     const WRONG: &str = r#""name": "a b"
 "command": "run"
@@ -179,5 +180,7 @@ mod tests {
 "groups": ["users"]
 "containers": "reused"
 "containers": "warm", "warm": {"preloads": []}
+"batch": 0
+"batch": 10001
 "colour": "red""#;
 }

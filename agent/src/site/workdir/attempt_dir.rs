@@ -38,6 +38,10 @@ pub(super) const LOG: &str = "log";
 /// What keys begin with; the output's path, or a hash of its place, follows.
 pub(super) const OUTPUT: &str = "output/";
 pub(super) const UPLOAD: &str = "upload/";
+pub(super) const BATCH: &str = "batch";
+
+/// The points of a container, if it was given any: the name of a file.
+pub(crate) const POINTS: &str = "points.tsv";
 
 /// When a container was about to be started, and since which start of the machine.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,6 +128,15 @@ impl AttemptDir {
         self.commit(vec![(ASSIGNMENT.to_owned(), to_json(ASSIGNMENT, assignment)?)]).await
     }
 
+    /// Notes that it is the container of a batch.
+    pub(crate) fn note_batch(&self) -> anyhow::Result<()> {
+        self.ride(BATCH, &())
+    }
+
+    pub(super) fn is_batch(&self) -> bool {
+        self.noted(BATCH).is_some()
+    }
+
     pub(super) fn assignment(&self) -> anyhow::Result<Assignment> {
         self.read(ASSIGNMENT)?.context("the assignment is missing")
     }
@@ -135,6 +148,11 @@ impl AttemptDir {
 
     pub(crate) fn input(&self) -> PathBuf {
         self.path.join("input.json")
+    }
+
+    /// The points of its container, as a table.
+    pub(crate) fn points(&self) -> PathBuf {
+        self.path.join(POINTS)
     }
 
     /// Where the input files of jobs that share a container are written, one after the other.

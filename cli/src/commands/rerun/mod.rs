@@ -225,6 +225,8 @@ impl Again {
             resources: self.manifest.resources(),
             labels: &labels,
             volumes: &self.manifest.volumes_needed(),
+            // Clients are not told what agents speak; the coordinator looks at it.
+            protocol: 0,
         };
         let misfit = convert::offer(agent).lasting_misfit(&need)?;
         let mount = match &misfit {

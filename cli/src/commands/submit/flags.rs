@@ -158,6 +158,10 @@ pub(super) struct ManifestFlags {
     /// libraries) or reuse (jobs that follow each other share a container) [default: each].
     #[arg(long, value_name = "CHOICE")]
     containers: Option<String>,
+    /// Points that one container gets at most: it reads them from its input file, and reports each in RESULTS/status
+    /// [default: a container for each].
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
     /// Command and its arguments, after --; the image's own if not given. {{ name }} stands for a parameter.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -240,6 +244,7 @@ impl ManifestFlags {
             log_limit: log_limit.map_err(at("--log-limit"))?,
             containers: parsed::<Containers>("--containers", self.containers.as_ref())?,
             warm: None,
+            batch: self.batch,
         })
     }
 

@@ -29,6 +29,7 @@ pub(crate) struct AgentRow {
     /// What is only shown, by name.
     pub(crate) about: BTreeMap<String, String>,
     pub(crate) fingerprints: Fingerprints,
+    pub(crate) protocol: u32,
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     /// An operator has taken it out of service.
@@ -50,6 +51,7 @@ impl AgentRow {
             volumes: self.volumes.clone(),
             job_memory_bytes: self.job_memory_bytes,
             images: HashSet::new(),
+            protocol: self.protocol,
         }
     }
 }
@@ -73,6 +75,7 @@ impl Queue {
                     job_memory_bytes: unsigned(row.job_memory_bytes)?,
                     about: from_json("what an agent says of itself", row.about)?,
                     fingerprints: from_json("an agent's fingerprints", row.volume_fingerprints)?,
+                    protocol: unsigned(row.protocol)?,
                     drained: row.drained,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,

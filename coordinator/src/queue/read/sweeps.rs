@@ -192,6 +192,7 @@ impl Queue {
                 canary: row.canary.map(unsigned).transpose()?,
                 image_pin: row.image_pin,
                 containers: containers(row.containers),
+                batch: row.batch.map(unsigned).transpose()?,
                 running: 0,
                 queued: 0,
             },

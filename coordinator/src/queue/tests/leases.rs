@@ -108,7 +108,7 @@ async fn what_live_attempts_take_is_counted_by_agent(pool: PgPool) {
     assert_eq!((used.len(), usage.running), (1, 2));
     assert_eq!((usage.resources.cpu_millis, usage.resources.memory_bytes), (2_000, 2 << 30));
     let taken = bench.queue.taken_by(&[claimed[1].attempt, AttemptId::random()]).await.unwrap();
-    let (place, resources) = taken.get(&claimed[1].attempt).unwrap();
+    let (place, resources, _) = taken.get(&claimed[1].attempt).unwrap();
     assert_eq!((taken.len(), place.job, place.attempt, resources.cpu_millis), (1, 1, 1, 1_000));
     assert_eq!(bench.queue.owners_running().await.unwrap(), [("ann".to_owned(), 2)].into());
 }

@@ -211,9 +211,9 @@ async fn jobs_go_to_several_agents_in_one_claim(pool: PgPool) {
     other.hello(4).await.unwrap();
     let candidate = bench.queue.sweep_details(bench.sweep).await.unwrap().candidate;
     let wants = [
-        Want { agent: bench.agent, session: 1, jobs: 3 },
-        Want { agent: other.agent, session: 4, jobs: 2 },
-        Want { agent: AgentId::random(), session: 1, jobs: 5 },
+        Want { agent: bench.agent, session: 1, jobs: 3, batch: None },
+        Want { agent: other.agent, session: 4, jobs: 2, batch: None },
+        Want { agent: AgentId::random(), session: 1, jobs: 5, batch: None },
     ];
     let claimed = bench.queue.claim(&candidate, &wants, 4, TERM).await.unwrap();
     let of = |agent| claimed.iter().filter(|claimed| claimed.agent == agent).count();

@@ -23,6 +23,7 @@ struct Hot {
 #[rustfmt::skip]
 const HOT: &[Hot] = &[
     Hot { statement: "claim/claim_jobs", given: "{sweep}, {agents}, {sessions}, '60s', 0", by: &["agents_pkey(id)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
+    Hot { statement: "claim/claim_batches", given: "{sweep}, {agents}, {sessions}, '60s', 0, {agents}, array_fill(3, array[{many}])", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "claim/candidates", given: "1000", by: &["sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
     Hot { statement: "claim/owners_running", given: "", by: &["sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
     Hot { statement: "claim/used_by_agents", given: "{agents}", by: &["agents_pkey(id)", "attempts_live_by_agent(agent_id)", "sweeps_pkey(id)"] },

@@ -107,3 +107,8 @@ insert into image_layers (id, sha256) values ('sha256:' || repeat('0', 64), deco
 -- version 26
 delete from sweep_counts where sweep_id = '22222222-0000-4000-8000-000000000002';
 insert into sweep_counts (sweep_id, succeeded) values ('22222222-0000-4000-8000-000000000002', 1);
+
+-- version 28
+update agents set protocol = 2;
+update sweeps set batch = 50 where name = 'grid';
+update attempts set batch = 'eeeeeeee-0000-4000-8000-000000000001' where id = 'bbbbbbbb-0000-4000-8000-000000000006';

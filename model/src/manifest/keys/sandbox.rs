@@ -9,7 +9,7 @@ use crate::manifest::choice::{Containers, Pull};
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
 use crate::manifest::sandbox::{
-    MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
+    MAX_BATCH, MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
 };
 use crate::manifest::size::{parse_size, parse_timeout};
 use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
@@ -164,6 +164,24 @@ pub(super) const KEYS: &[ManifestKey] = &[
         write: |manifest| manifest.sandbox.warm.as_ref().map(warm::write),
         // What a job finds imported does not change what it leaves.
         recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: "batch",
+        alias: None,
+        flags: &["batch"],
+        schema: || json!({"type": "integer", "minimum": 1, "maximum": MAX_BATCH}),
+        read: |draft, node| {
+            draft.sandbox.batch = Some(number(node, "batch", 1, i64::from(MAX_BATCH))? as u32);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.sandbox.batch, flags.sandbox.batch.take()),
+        write: |manifest| manifest.sandbox.batch.map(Value::from),
+        // A job is called in another way, however many there are in its container.
+        recipe: Recipe::Contains(|manifest, parts| {
+            if manifest.sandbox.batch.is_some() {
+                parts.put("batch", true);
+            }
+        }),
     },
     // How a job is stopped, where its image comes from, and the limits that it fails at: no recipe contains these.
     ManifestKey {
