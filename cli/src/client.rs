@@ -93,22 +93,10 @@ impl Client {
         Ok(ask_once!(self, remove_sweep, request)?)
     }
 
-    pub(crate) async fn show(&self, sweep: &str) -> Result<SweepReport, Error> {
+    pub(crate) async fn show(&self, sweep: &str) -> Result<bt_documents::SweepReport, Error> {
         let request = ShowSweepRequest { sweep: sweep.to_owned() };
         let reply = ask!(self, show_sweep, request)?;
-        let sweep = reply.sweep.ok_or(bt_proto::convert::Malformed::Missing("sweep"))?;
-        Ok(SweepReport {
-            counts: sweep.counts.unwrap_or_default(),
-            sweep,
-            manifest: reply.manifest,
-            waiting: reply.waiting,
-            failures: reply.failures,
-            progressing: reply.progressing,
-            store: reply.store,
-            pace: reply.pace,
-            reuse: reply.reuse,
-            retrying: reply.retrying,
-        })
+        Ok(reply.try_into()?)
     }
 
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {
@@ -303,22 +291,4 @@ impl Client {
         let mut agents = ask!(self, list_agents, request)?.agents;
         agents.pop().ok_or_else(|| Error::NotFound(format!("there is no agent {agent:?}")))
     }
-}
-
-/// A sweep and what is to be said of it.
-#[derive(Clone, Debug)]
-pub(crate) struct SweepReport {
-    pub(crate) sweep: v1::Sweep,
-    pub(crate) counts: v1::Counts,
-    /// JSON.
-    pub(crate) manifest: String,
-    pub(crate) waiting: Vec<v1::Waiting>,
-    pub(crate) failures: Vec<v1::Failures>,
-    pub(crate) progressing: Vec<v1::Progressing>,
-    /// Its directory under the store's root.
-    pub(crate) store: String,
-    pub(crate) pace: Option<v1::Pace>,
-    /// What it has of identical jobs, if that was asked for.
-    pub(crate) reuse: Option<v1::Reuse>,
-    pub(crate) retrying: Vec<v1::Retrying>,
 }

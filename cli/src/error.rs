@@ -128,6 +128,12 @@ impl From<bt_model::manifest::Error> for Error {
     }
 }
 
+impl From<bt_documents::Unreadable> for Error {
+    fn from(error: bt_documents::Unreadable) -> Self {
+        Self::Failed(format!("the coordinator answered what this btctl can't read: {error}"))
+    }
+}
+
 impl From<bt_proto::convert::Malformed> for Error {
     fn from(error: bt_proto::convert::Malformed) -> Self {
         Self::Failed(format!("the coordinator answered what this btctl can't read: {error}"))

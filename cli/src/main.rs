@@ -6,7 +6,6 @@ mod client;
 mod commands;
 mod completion;
 mod docker_flags;
-mod documents;
 mod error;
 mod files;
 mod line;

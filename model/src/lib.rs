@@ -27,6 +27,7 @@ mod scalar;
 pub mod secret;
 pub mod selection;
 pub mod software;
+pub mod span;
 pub mod state;
 pub mod tag;
 pub mod template;

@@ -3,15 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use bt_documents::{self as documents, ShownAgent};
 use bt_proto::{convert, v1};
 use jiff::Timestamp;
 
-use super::ps;
 use crate::batch::BatchOutcome;
 use crate::client::Client;
-use crate::documents::{self, Json, ShownAgent};
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, words};
+use crate::output::{Cell, Column, Json, ListArgs, OutputArgs, Row, View, say, words};
 use crate::settings::Settings;
 
 /// Show the agents, and take them out of service.
@@ -78,11 +77,12 @@ impl Show {
         let client = Client::connect(settings).await?;
         let agent = client.agent(&self.agent).await?;
         let running = client.running(Some(agent.id.clone())).await?.jobs;
-        let running_jobs = running.iter().map(ps::document).collect::<Result<Vec<_>, _>>()?;
+        let running_jobs =
+            running.iter().map(documents::RunningJob::try_from).collect::<Result<Vec<_>, _>>()?;
         let row = row(agent.clone())?;
         let titles = columns().into_iter().map(|column| column.name);
         let mut facts: Vec<_> = titles.zip(row.cells).collect();
-        let json = Json::of(&ShownAgent { agent: document(&agent)?, running_jobs })?;
+        let json = Json::of(&ShownAgent { agent: documents::Agent::try_from(&agent)?, running_jobs })?;
         facts.extend(running.iter().map(|job| {
             let since = job.started.as_ref().or(job.leased.as_ref());
             let time =
@@ -213,7 +213,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
     let (capacity, free) = (agent.capacity.unwrap_or_default(), agent.free.unwrap_or_default());
     let mut labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     labels.sort_unstable();
-    let json = Json::of(&document(&agent)?)?;
+    let json = Json::of(&documents::Agent::try_from(&agent)?)?;
     let cells = vec![
         Cell::text(&agent.name),
         Cell::text(agent.state_text),
@@ -234,24 +234,4 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         Cell::Bytes(free.disk_bytes),
     ];
     Ok(Row { cells, json, name: agent.name })
-}
-
-fn document(agent: &v1::Agent) -> Result<documents::Agent, Error> {
-    Ok(documents::Agent {
-        id: agent.id.clone(),
-        name: agent.name.clone(),
-        state: agent.state_text.clone(),
-        capacity: words::resources(agent.capacity),
-        free: words::resources(agent.free),
-        running: agent.running,
-        labels: agent.labels.clone(),
-        volumes: agent.volumes.clone(),
-        version: agent.version.clone(),
-        engine: agent.engine.clone(),
-        last_seen: words::instant(agent.last_seen.as_ref())?,
-        default_memory_bytes: agent.job_memory_bytes,
-        about: agent.about.clone(),
-        volume_fingerprints: agent.volume_fingerprints.clone(),
-        contested_by: agent.contested_by.clone(),
-    })
 }

@@ -1,8 +1,9 @@
 //! `btctl config`: the client's settings.
 
-use crate::documents::{self, Json};
+use bt_documents as documents;
+
 use crate::error::Error;
-use crate::output::{Cell, Column, OutputArgs, Row, View};
+use crate::output::{Cell, Column, Json, OutputArgs, Row, View};
 use crate::settings::{Settings, SourcedSetting};
 
 /// Show the settings.

@@ -1,9 +1,10 @@
 //! `btctl doctor`: what an agent would make of this machine, and what stands in the way.
 
+use bt_documents::{Machine, Sizing};
+
 use crate::client::Client;
-use crate::documents::{Json, Machine, Sizing};
 use crate::error::Error;
-use crate::output::{Cell, OutputArgs, print_facts};
+use crate::output::{Cell, Json, OutputArgs, print_facts};
 use crate::settings::Settings;
 use crate::up;
 

@@ -1,11 +1,13 @@
 //! `btctl explain`: why a job does not run, agent by agent, in words.
 
+use bt_documents::Explained;
 use bt_proto::v1;
 
 use crate::client::Client;
-use crate::documents::{AgentReason, Explained, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, words};
+use crate::output::{
+    Cell, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, words,
+};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -26,15 +28,12 @@ impl Explain {
         let Target { sweep, job } = self.target;
         let client = Client::connect(settings).await?;
         let explained = client.explain(v1::ExplainRequest { sweep: sweep.clone(), job }).await?;
+        if self.output.output == OutputFormat::Json {
+            return print_json(&Json::of(&Explained::try_from(explained)?)?);
+        }
         let state = words::job_state(explained.state())?.name();
         let v1::ExplainReply { reasons, agents, job, next, .. } = explained;
         match self.output.output {
-            OutputFormat::Json => {
-                let agents = agents
-                    .into_iter()
-                    .map(|said| AgentReason { agent: said.agent.unwrap_or_default(), why: said.why });
-                print_json(&Json::of(&Explained { job, state, reasons, agents: agents.collect(), next })?)
-            }
             OutputFormat::Table | OutputFormat::Wide => {
                 print(&format!("{sweep}/{job} is {state}"))?;
                 for reason in reasons {

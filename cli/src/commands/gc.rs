@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use bt_documents as documents;
 use bt_proto::v1;
 use tokio_stream::StreamExt;
 
 use crate::client::Client;
-use crate::documents::{self, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
+use crate::output::{Cell, Column, Json, ListArgs, Row, View, say, words};
 use crate::settings::Settings;
 use crate::target;
 

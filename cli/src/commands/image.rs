@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use backon::Retryable;
 use bt_agent::LocalImage;
+use bt_documents::{self as documents, InspectedImage};
 use bt_proto::v1::{self, push_image_request};
 use indicatif::ProgressBar;
 use serde_json::Value;
@@ -19,9 +20,8 @@ use self::source::ImageSource;
 use super::results::pairs;
 use crate::batch::BatchOutcome;
 use crate::client::{Client, waits};
-use crate::documents::{self, InspectedImage, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, OutputArgs, Row, View, say, terminal, words};
+use crate::output::{Cell, Column, Json, ListArgs, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
 
 /// How often a push is made again that breaks off.

@@ -1,16 +1,14 @@
 //! `btctl jobs`: the jobs of a sweep with their parameters and metrics.
 
-use bt_model::parameters::read_map;
+use bt_documents as documents;
 use bt_proto::v1;
 use serde_json::{Map, Value};
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
-use super::submit::reuse;
 use crate::client::Client;
-use crate::documents::{self, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, OutputFormat, Printer, Row, View, tries, words};
+use crate::output::{Cell, Column, Json, ListArgs, OutputFormat, Printer, Row, View, tries, words};
 use crate::settings::Settings;
 use crate::target;
 
@@ -94,33 +92,17 @@ pub(super) async fn print(
     let mut printer = Printer::new(Vec::new(), form)?;
     while let Some(job) = jobs.next().await {
         let job = job.map_err(Error::broken_off)?;
-        printer.row(Row { cells: Vec::new(), json: Json::of(&document(&job)?)?, name: name(list, &job) })?;
+        printer.row(Row {
+            cells: Vec::new(),
+            json: Json::of(&documents::Job::try_from(&job)?)?,
+            name: name(list, &job),
+        })?;
     }
     printer.finish()
 }
 
 fn name(list: &List<'_>, job: &v1::Job) -> String {
     format!("{}/{}", list.sweep, job.number)
-}
-
-/// A job as JSON.
-pub(super) fn document(job: &v1::Job) -> Result<documents::Job, Error> {
-    Ok(documents::Job {
-        job: job.number,
-        state: words::job_state(job.state())?.name(),
-        params: parameters_of(&job.parameters)?,
-        metrics: object(job.metrics())?,
-        attempts: job.attempts,
-        agent: words::some(&job.agent),
-        reason: words::reason(job.reason.clone())?,
-        started: words::instant(job.started.as_ref())?,
-        finished: words::instant(job.finished.as_ref())?,
-        usage: usage(job),
-        reused_from: job.reused_from.as_ref().map(reuse::twin),
-        attached_to: job.attached_to.as_ref().map(reuse::twin),
-        image_id: words::some(&job.image_id),
-        last_failure: job.last_failure.as_ref().map(tries::last_failure).transpose()?,
-    })
 }
 
 /// What is to be said of a job that has not failed.
@@ -134,39 +116,9 @@ fn told(job: &v1::Job) -> Result<String, Error> {
     })
 }
 
-/// What the latest attempt used.
-fn usage(job: &v1::Job) -> documents::Usage {
-    let usage = job.usage.unwrap_or_default();
-    documents::Usage {
-        peak_memory_bytes: usage.peak_memory_bytes,
-        cpu_seconds: usage.cpu_micros.map(|micros| micros as f64 / 1e6),
-        written_bytes: usage.written_bytes,
-        wall_seconds: ran(job),
-    }
-}
-
 /// Seconds that the latest attempt's container ran.
 fn ran(job: &v1::Job) -> Option<f64> {
     Some(job.usage?.wall_millis? as f64 / 1e3)
-}
-
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, Error> {
-    match text {
-        "" => Ok(Map::new()),
-        text => serde_json::from_str(text).map_err(unreadable),
-    }
-}
-
-/// A job's parameters, whose numbers keep their spelling.
-pub(super) fn parameters_of(text: &str) -> Result<Map<String, Value>, Error> {
-    match text {
-        "" => Ok(Map::new()),
-        text => read_map(text).map_err(unreadable),
-    }
-}
-
-fn unreadable(error: serde_json::Error) -> Error {
-    Error::Failed(format!("the coordinator answered what this btctl can't read: {error}"))
 }
 
 /// The columns of every list of jobs that are neither parameters nor metrics.
@@ -197,7 +149,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     let mut metrics = NamesInOrder::default();
     let mut read = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let maps = (parameters_of(&job.parameters)?, object(job.metrics())?);
+        let maps = (documents::parameters(&job.parameters)?, documents::metrics(job.metrics())?);
         parameters.take(&maps.0);
         metrics.take(&maps.1);
         read.push((job, maps));
@@ -251,7 +203,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.push(Cell::seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));
         cells.push(Cell::bytes(usage.written_bytes));
         cells.push(Cell::seconds(ran(&job)));
-        rows.push(Row { cells, json: Json::of(&document(&job)?)?, name: name(list, &job) });
+        rows.push(Row { cells, json: Json::of(&documents::Job::try_from(&job)?)?, name: name(list, &job) });
     }
     Ok(View { columns, rows })
 }

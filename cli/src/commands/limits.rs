@@ -1,11 +1,11 @@
 //! `btctl limits`: capacities that jobs of all sweeps share.
 
+use bt_documents as documents;
 use bt_proto::v1;
 
 use crate::client::Client;
-use crate::documents::{self, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, Row, View, say};
+use crate::output::{Cell, Column, Json, ListArgs, Row, View, say};
 use crate::settings::Settings;
 
 /// Show and set limits that jobs of all sweeps share, such as readers of one file server.

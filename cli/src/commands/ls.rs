@@ -1,13 +1,13 @@
 //! `btctl ls`: the sweeps.
 
+use bt_documents as documents;
 use bt_proto::{convert, v1};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 
 use crate::client::Client;
-use crate::documents::{self, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
+use crate::output::{Cell, Column, Json, ListArgs, Row, View, say, words};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
@@ -139,7 +139,7 @@ fn row(sweep: v1::Sweep) -> Result<Row, Error> {
     let cells = vec![
         Cell::text(&sweep.name),
         Cell::text(sweep.id.chars().take(8).collect::<String>()),
-        Cell::text(words::sweep_state(&sweep).name()),
+        Cell::text(documents::SweepState::from(&sweep).name()),
         Cell::number(words::total(&counts)),
         Cell::number(queued),
         Cell::number(running),
@@ -153,25 +153,9 @@ fn row(sweep: v1::Sweep) -> Result<Row, Error> {
         Cell::text(sweep.tags.join(" ")),
         Cell::text(&sweep.note),
     ];
-    Ok(Row { cells, json: Json::of(&document(&sweep)?)?, name: words::address(&sweep).to_owned() })
-}
-
-/// A sweep as JSON, in `ls` and in `show`.
-pub(super) fn document(sweep: &v1::Sweep) -> Result<documents::Sweep, Error> {
-    let counts = sweep.counts.unwrap_or_default();
-    let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
-    Ok(documents::Sweep {
-        id: sweep.id.clone(),
-        name: sweep.name.clone(),
-        state: words::sweep_state(sweep),
-        image: sweep.image.clone(),
-        image_pin: sweep.image_pin.clone(),
-        owner: sweep.owner.clone(),
-        priority: sweep.priority,
-        counts: documents::Counts { queued, running, succeeded, failed, cancelled },
-        created: words::instant(sweep.created.as_ref())?,
-        finished: words::instant(sweep.finished.as_ref())?,
-        tags: sweep.tags.clone(),
-        note: words::some(&sweep.note),
+    Ok(Row {
+        cells,
+        json: Json::of(&documents::Sweep::try_from(&sweep)?)?,
+        name: words::address(&sweep).to_owned(),
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use bt_documents::ImportedMetrics;
 use bt_model::metrics::{MAX_TEXT, Mapping, check_name, number_in_text, plain_number, read_csv, read_json};
 use bt_model::rfc4180;
 use bt_proto::v1::{self, import_metrics_request::Kind};
@@ -12,10 +13,9 @@ use serde_json::{Map, Value};
 use super::results;
 use crate::batch::BatchOutcome;
 use crate::client::Client;
-use crate::documents::{ImportedMetrics, Json};
 use crate::error::Error;
 use crate::files;
-use crate::output::{OutputFormat, print_json, say};
+use crate::output::{Json, OutputFormat, print_json, say};
 use crate::settings::Settings;
 use crate::target::{Target, resolve_to_change};
 

@@ -174,7 +174,7 @@ mod tests {
     fn each_command_that_prints_json_has_a_schema() {
         let mut printing = Vec::new();
         with_json(&<Cli as clap::CommandFactory>::command(), "", &mut printing);
-        let described = crate::documents::described();
+        let described = bt_documents::described();
         let known: Vec<_> = described.iter().flat_map(|described| described.commands).collect();
         for command in &printing {
             assert!(known.contains(&&command.as_str()), "btctl {command} -o json has no schema");

@@ -1,12 +1,11 @@
 //! `btctl ps`: the jobs that run now, over all sweeps.
 
-use bt_model::state::AttemptState;
+use bt_documents as documents;
 use bt_proto::v1;
 
 use crate::client::Client;
-use crate::documents::{self, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, Row, View, say, words};
+use crate::output::{Cell, Column, Json, ListArgs, Row, View, say};
 use crate::settings::Settings;
 
 /// List the jobs that agents work on now, over all sweeps, the oldest first.
@@ -43,7 +42,7 @@ impl Ps {
 }
 
 fn row(job: v1::RunningJob) -> Result<Row, Error> {
-    let document = document(&job)?;
+    let document = documents::RunningJob::try_from(&job)?;
     let cells = vec![
         Cell::text(format!("{}/{}", job.sweep_name, job.job)),
         Cell::text(document.state),
@@ -57,20 +56,4 @@ fn row(job: v1::RunningJob) -> Result<Row, Error> {
     ];
     // By the sweep's id: a newer sweep may have the name.
     Ok(Row { cells, json: Json::of(&document)?, name: format!("{}/{}", job.sweep, job.job) })
-}
-
-/// A running job as JSON.
-pub(super) fn document(job: &v1::RunningJob) -> Result<documents::RunningJob, Error> {
-    Ok(documents::RunningJob {
-        sweep: job.sweep_name.clone(),
-        sweep_id: job.sweep.clone(),
-        job: job.job,
-        attempt: job.attempt,
-        state: AttemptState::try_from(job.state())?.name(),
-        agent: job.agent.clone(),
-        owner: job.owner.clone(),
-        note: words::some(&job.note),
-        leased: words::instant(job.leased.as_ref())?,
-        started: words::instant(job.started.as_ref())?,
-    })
 }

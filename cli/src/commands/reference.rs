@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use bt_documents::described;
 use clap::{Arg, CommandFactory};
 use serde_json::Value;
 
 use super::Cli;
-use crate::documents::described;
 use crate::error::Error;
 use crate::files;
 use crate::output::say;

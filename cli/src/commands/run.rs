@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bt_agent::{LocalEvent, LocalJob};
+use bt_documents::{LocalOutput, LocalRun};
 use bt_model::log::Stream;
 use serde_json::Value;
 
 use super::submit::ManifestArgs;
-use crate::documents::{Json, LocalOutput, LocalRun};
 use crate::error::Error;
 use crate::files;
-use crate::output::{self, Cell, Column, Out, OutputArgs, OutputFormat, Row, View, say, terminal, words};
+use crate::output::{
+    self, Cell, Column, Json, Out, OutputArgs, OutputFormat, Row, View, say, terminal, words,
+};
 
 /// Outputs that are shown as they are, if they are small.
 const SHOWN: [&str; 2] = ["metrics.json", "algo_output.json"];

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use bt_model::secret;
+use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport};
 use bt_model::state::AttemptState;
 use bt_proto::v1;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::jobs;
 use super::submit::{command_line, reuse};
-use super::{jobs, ls};
-use crate::client::{Client, SweepReport};
-use crate::documents::{self, Json, ShownJob, ShownSweep};
+use crate::client::Client;
 use crate::error::Error;
 use crate::output::{
-    Cell, Column, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, terminal, tries, words,
+    Cell, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, terminal, tries,
+    words,
 };
 use crate::settings::Settings;
 use crate::target::Target;
@@ -46,7 +46,7 @@ impl Show {
         }
         let shown = client.show(&self.target.sweep).await?;
         match self.output.output {
-            OutputFormat::Json => print_json(&Json::of(&sweep_document(&shown)?)?),
+            OutputFormat::Json => print_json(&Json::of(&ShownSweep::try_from(&shown)?)?),
             OutputFormat::Name => print(words::address(&shown.sweep)),
             OutputFormat::Table | OutputFormat::Wide => {
                 print(&sweep_text(&shown, self.output.output == OutputFormat::Wide)?)
@@ -56,7 +56,7 @@ impl Show {
                 let states = ["queued", "running", "succeeded", "failed", "cancelled"];
                 let columns = names.iter().chain(&states).map(|name| Column::always(*name)).collect();
                 let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
-                let state = words::sweep_state(&shown.sweep).name().to_owned();
+                let state = documents::SweepState::from(&shown.sweep).name().to_owned();
                 let v1::Sweep { id, name, image, .. } = shown.sweep;
                 let mut cells = [&id, &name, &state, &image].map(Cell::text).to_vec();
                 cells.extend([queued, running, succeeded, failed, cancelled].map(Cell::number));
@@ -111,61 +111,20 @@ async fn show_job(client: &Client, sweep: &str, number: u32, format: OutputForma
         OutputFormat::Name => print(&format!("{sweep}/{number}")),
         OutputFormat::Csv => jobs::view(vec![job], &jobs::List { sweep, by: "" })?.print(format),
         OutputFormat::Json => {
-            let history = history(&client.attempts(sweep, number).await?)?;
-            print_json(&Json::of(&ShownJob { job: jobs::document(&job)?, history })?)
+            let history = history(client, sweep, number).await?;
+            print_json(&Json::of(&ShownJob { job: documents::Job::try_from(&job)?, history })?)
         }
         OutputFormat::Table | OutputFormat::Wide => {
-            let history = history(&client.attempts(sweep, number).await?)?;
+            let history = history(client, sweep, number).await?;
             print(&job_text(job, sweep, &history)?)
         }
     }
 }
 
-fn history(attempts: &[v1::Attempt]) -> Result<Vec<documents::Attempt>, Error> {
-    let document = |attempt: &v1::Attempt| {
-        Ok(documents::Attempt {
-            attempt: attempt.number,
-            state: AttemptState::try_from(attempt.state())?,
-            agent: attempt.agent.clone(),
-            reason: words::reason(attempt.reason.clone())?,
-            note: words::some(&attempt.note),
-            leased: words::instant(attempt.leased.as_ref())?,
-            started: words::instant(attempt.started.as_ref())?,
-            ended: words::instant(attempt.ended.as_ref())?,
-        })
-    };
-    attempts.iter().map(document).collect()
-}
-
-fn sweep_document(shown: &SweepReport) -> Result<ShownSweep, Error> {
-    let mut manifest: Value = serde_json::from_str(&shown.manifest)
-        .map_err(|error| Error::Failed(format!("the sweep's manifest can't be read: {error}")))?;
-    secret::redact_manifest(&mut manifest);
-    let failures = shown.failures.iter().map(|failure| {
-        let reason = words::reason(failure.reason.clone())?;
-        Ok(documents::Failures { reason, jobs: failure.jobs, first_job: failure.first_job })
-    });
-    let waiting = shown
-        .waiting
-        .iter()
-        .map(|waiting| documents::Waiting { agent: waiting.agent.clone(), why: waiting.why.clone() });
-    Ok(ShownSweep {
-        sweep: ls::document(&shown.sweep)?,
-        store: shown.store.clone(),
-        kept_until: words::instant(shown.sweep.kept_until.as_ref())?,
-        expired: shown.sweep.expired,
-        pace: shown.pace.map(|pace| documents::Pace {
-            jobs: pace.jobs,
-            seconds: pace.seconds,
-            peak_memory_bytes: pace.peak_memory_bytes,
-        }),
-        waiting: waiting.collect(),
-        warm: shown.sweep.sharing.clone().map(documents::Warm::from),
-        reuse: shown.reuse.as_ref().map(reuse::document),
-        retrying: shown.retrying.iter().map(tries::retrying).collect::<Result<_, Error>>()?,
-        failures: failures.collect::<Result<_, Error>>()?,
-        manifest,
-    })
+async fn history(client: &Client, sweep: &str, number: u32) -> Result<Vec<documents::Attempt>, Error> {
+    let attempts = client.attempts(sweep, number).await?;
+    let history = attempts.iter().map(documents::Attempt::try_from).collect::<Result<_, _>>()?;
+    Ok(history)
 }
 
 /// Lines of a title and a text.
@@ -196,7 +155,7 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
     if !sweep.note.is_empty() {
         lines.add("Note", &sweep.note);
     }
-    lines.add("State", words::sweep_state(sweep).name());
+    lines.add("State", documents::SweepState::from(sweep).name());
     let pin = match &sweep.image_pin {
         None => String::new(),
         Some(pin) => format!(" (pinned to {pin})"),
@@ -288,7 +247,7 @@ fn shared_lines(sharing: &v1::Sharing, lines: &mut TitledLines) {
 }
 
 fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result<String, Error> {
-    let document = jobs::document(&job)?;
+    let document = documents::Job::try_from(&job)?;
     let mut lines = TitledLines::default();
     lines.add("Job", format_args!("{sweep}/{}", job.number));
     lines.add("State", document.state);

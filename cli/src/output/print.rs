@@ -7,8 +7,8 @@ use super::form::OutputFormat;
 use super::out::Out;
 use super::view::{Column, Row, View};
 use super::{indent, terminal};
-use crate::documents::Json;
 use crate::error::Error;
+use crate::output::Json;
 
 /// Prints a line, or several, on standard output.
 pub(crate) fn print(text: &str) -> Result<(), Error> {

@@ -2,48 +2,26 @@
 
 use std::time::Duration;
 
-use bt_model::state::AttemptState;
+use bt_documents as documents;
 use bt_proto::v1;
 use jiff::Timestamp;
 
 use super::words;
-use crate::documents;
 use crate::error::Error;
 
 /// Reasons that a line names.
 const NAMED: usize = 4;
 
-pub(crate) fn last_failure(failure: &v1::LastFailure) -> Result<documents::LastFailure, Error> {
-    Ok(documents::LastFailure {
-        attempt: failure.attempt,
-        state: AttemptState::try_from(failure.state())?.name(),
-        agent: failure.agent.clone(),
-        reason: words::reason(failure.reason.clone())?,
-        ended: words::instant(failure.ended.as_ref())?,
-        next_try: words::instant(failure.next_try.as_ref())?,
-    })
-}
-
-pub(crate) fn retrying(group: &v1::Retrying) -> Result<documents::Retrying, Error> {
-    Ok(documents::Retrying {
-        state: AttemptState::try_from(group.state())?.name(),
-        reason: words::reason(group.reason.clone())?,
-        jobs: group.jobs,
-        first_job: group.first_job,
-        next_try: words::instant(group.next_try.as_ref())?,
-    })
-}
-
 /// `attempt 2: exit(1); again in 12s`
 pub(crate) fn again(failure: &v1::LastFailure) -> Result<String, Error> {
-    let failure = last_failure(failure)?;
+    let failure = documents::LastFailure::try_from(failure)?;
     let why = failure.reason.unwrap_or_else(|| failure.state.to_owned());
     Ok(format!("attempt {}: {why}{}", failure.attempt, due(failure.next_try)))
 }
 
 /// `3 jobs wait for another try: 2 exit(1), 1 oom; again in 12s`; nothing if there are none.
 pub(crate) fn line(groups: &[v1::Retrying]) -> Result<Option<String>, Error> {
-    let groups = groups.iter().map(retrying).collect::<Result<Vec<_>, _>>()?;
+    let groups = groups.iter().map(documents::Retrying::try_from).collect::<Result<Vec<_>, _>>()?;
     let (named, others) = groups.split_at(groups.len().min(NAMED));
     let mut reasons: Vec<_> = named
         .iter()

@@ -4,8 +4,8 @@ use bt_model::manifest::suggestion;
 
 use super::cell::Cell;
 use super::form::{Form, OutputFormat};
-use crate::documents::Json;
 use crate::error::Error;
+use crate::output::Json;
 
 /// A column of a list. CSV has all columns, under their names.
 #[derive(Clone, Debug)]

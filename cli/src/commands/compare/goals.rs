@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bt_documents::{self as documents, SweepReport};
 use bt_model::manifest::Goal;
 
-use crate::client::SweepReport;
-use crate::commands::jobs::object;
 use crate::error::Error;
 
 /// What a flag says of all metrics, or what the manifests say of some.
@@ -24,7 +23,7 @@ impl Goals {
         }
         let mut some = BTreeMap::new();
         for sweep in sweeps {
-            let manifest = object(&sweep.manifest)?;
+            let manifest = documents::manifest(&sweep.manifest)?;
             let goals = manifest.get("goals").and_then(|goals| goals.as_object()).into_iter().flatten();
             for (metric, goal) in goals {
                 let Some(goal) = goal.as_str().and_then(|goal| goal.parse::<Goal>().ok()) else { continue };

@@ -6,6 +6,10 @@
 mod goals;
 mod points;
 
+use bt_documents::{
+    self as documents, ComparedMetric, ComparedPoint, ComparedPoints, ComparedSweep, Comparison, Difference,
+    SweepReport,
+};
 use bt_proto::v1;
 use serde_json::{Map, Value};
 use tokio_stream::StreamExt;
@@ -13,12 +17,9 @@ use tokio_stream::StreamExt;
 use self::goals::Goals;
 use self::points::{MatchedPair, MatchedSweeps, MetricSummary, SweepPoints};
 use super::top::direction;
-use crate::client::{Client, SweepReport};
-use crate::documents::{
-    self, ComparedMetric, ComparedPoint, ComparedPoints, ComparedSweep, Comparison, Difference, Json,
-};
+use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Cell, Column, ListArgs, OutputFormat, Row, View, print_json, say};
+use crate::output::{Cell, Column, Json, ListArgs, OutputFormat, Row, View, print_json, say};
 use crate::settings::Settings;
 use crate::target;
 
@@ -264,7 +265,7 @@ fn differences(a: &SweepReport, b: &SweepReport, found: &MatchedSweeps) -> Resul
 }
 
 fn manifest(shown: &SweepReport) -> Result<Map<String, Value>, Error> {
-    super::jobs::object(&shown.manifest)
+    Ok(documents::manifest(&shown.manifest)?)
 }
 
 fn text(value: Option<&Value>) -> String {

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use bt_documents as documents;
 use bt_model::manifest::Goal;
 use bt_proto::v1;
 use serde_json::{Map, Value};
 
 use super::goals::Goals;
-use crate::commands::jobs::{object, parameters_of};
 use crate::error::Error;
 
 /// Agents and images that are named for a sweep.
@@ -81,10 +81,10 @@ impl SweepPoints {
                 names.insert(name.clone());
             }
         }
-        let parameters = parameters_of(&job.parameters)?;
+        let parameters = documents::parameters(&job.parameters)?;
         let key = key(&parameters);
         let mut values = vec![f64::NAN; self.names.len()];
-        for (name, value) in object(job.metrics())? {
+        for (name, value) in documents::metrics(job.metrics())? {
             let Some(value) = value.as_f64() else { continue };
             let known = self.names.len();
             let place = *self.names.entry(name).or_insert(known);

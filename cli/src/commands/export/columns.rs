@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use bt_documents as documents;
 use bt_proto::{convert, v1};
 use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
 
-use crate::commands::jobs::{object, parameters_of};
 use crate::error::Error;
 use crate::output::words;
 
@@ -115,8 +115,8 @@ pub(super) struct ExportedTable {
 
 impl Columns {
     pub(super) fn note(&mut self, job: &v1::Job) -> Result<(), Error> {
-        self.parameters.note(&parameters_of(&job.parameters)?);
-        self.metrics.note(&object(job.metrics())?);
+        self.parameters.note(&documents::parameters(&job.parameters)?);
+        self.metrics.note(&documents::metrics(job.metrics())?);
         Ok(())
     }
 
@@ -208,7 +208,8 @@ fn kind_of(value: &Value) -> ColumnKind {
 
 impl ExportedTable {
     pub(super) fn row(&self, job: v1::Job) -> Result<Vec<ExportedCell>, Error> {
-        let (parameters, metrics) = (parameters_of(&job.parameters)?, object(job.metrics())?);
+        let (parameters, metrics) =
+            (documents::parameters(&job.parameters)?, documents::metrics(job.metrics())?);
         let cell = |column: &ExportedColumn| match &column.source {
             ColumnSource::Parameter(name) => {
                 Ok(parameters.get(name).map_or(ExportedCell::None, |value| match (column.kind, value) {

@@ -12,6 +12,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use bt_documents::{ExportedJob, Job};
 use bt_proto::v1;
 use tempfile::NamedTempFile;
 use tokio_stream::StreamExt;
@@ -19,12 +20,10 @@ use tonic::Streaming;
 
 use self::columns::{Columns, ExportedTable};
 use self::spool::JobSpool;
-use super::jobs;
 use crate::client::Client;
-use crate::documents::{ExportedJob, Json};
 use crate::error::Error;
 use crate::files;
-use crate::output::{Out as Stdout, say, terminal};
+use crate::output::{Json, Out as Stdout, say, terminal};
 use crate::settings::Settings;
 use crate::target;
 
@@ -154,7 +153,7 @@ async fn write_json(
     let mut rows = 0;
     while let Some(job) = jobs.next().await {
         let row = Json::of(&ExportedJob {
-            job: jobs::document(&job.map_err(Error::broken_off)?)?,
+            job: Job::try_from(&job.map_err(Error::broken_off)?)?,
             sweep: &sweep.name,
             sweep_id: &sweep.id,
             image: &sweep.image,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bt_documents::RerunFinding;
 use globset::GlobSet;
 use serde_json::{Value, json};
 
-use crate::documents::{Json, RerunFinding};
 use crate::error::Error;
-use crate::output::{Cell, Column, OutputFormat, Row, View, say, words};
+use crate::output::{Cell, Column, Json, OutputFormat, Row, View, say, words};
 
 /// Digits of a SHA-256 that people are shown.
 const SHOWN: usize = 12;

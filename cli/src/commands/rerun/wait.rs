@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bt_documents::SweepReport;
 use bt_proto::v1;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Client, SweepReport};
+use crate::client::Client;
 use crate::error::Error;
 use crate::output::{say, words};
 

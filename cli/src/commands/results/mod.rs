@@ -16,6 +16,7 @@ pub(crate) use show::{pairs, record};
 use std::fmt;
 
 use backon::Retryable;
+use bt_documents::Output;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
 use partial::Which;
@@ -26,9 +27,8 @@ use self::content::DownloadError;
 use self::content::FileContent;
 use crate::batch::BatchOutcome;
 use crate::client::{Client, waits};
-use crate::documents::{Json, Output};
 use crate::error::{Error, is_broken_off};
-use crate::output::{Cell, Column, ListArgs, Printer, Row, View, words};
+use crate::output::{Cell, Column, Json, ListArgs, Printer, Row, View, words};
 use crate::settings::Settings;
 use crate::target::Target;
 

@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::commands::submit::command_line;
-use crate::documents::Json;
 use crate::error::Error;
-use crate::output::{Cell, OutputArgs, print_facts, words};
+use crate::output::{Cell, Json, OutputArgs, print_facts, words};
 use crate::settings::Settings;
 use crate::target::Target;
 

@@ -1,13 +1,13 @@
 //! `btctl results verify`: reads results again where they are stored.
 
+use bt_documents::Damage;
 use bt_proto::v1;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_stream::StreamExt;
 
 use crate::client::Client;
-use crate::documents::{Damage, Json};
 use crate::error::Error;
-use crate::output::{Cell, Column, OutputArgs, Row, View, say, terminal, words};
+use crate::output::{Cell, Column, Json, OutputArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
 use crate::target::Target;
 

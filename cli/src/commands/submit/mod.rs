@@ -11,6 +11,7 @@ pub(crate) use self::wait::wait;
 
 use std::path::Path;
 
+use bt_documents::{PlannedJob, Submitted};
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format, Manifest, csv_rows};
@@ -20,10 +21,9 @@ use uuid::Uuid;
 use self::flags::ManifestFlags;
 use super::describe::{note, tag};
 use crate::client::Client;
-use crate::documents::{Json, PlannedJob, Submitted};
 use crate::error::Error;
 use crate::files;
-use crate::output::{self, Cell, Column, Form, ListArgs, OutputFormat, Printer, Row, Ticker, View};
+use crate::output::{self, Cell, Column, Form, Json, ListArgs, OutputFormat, Printer, Row, Ticker, View};
 use crate::settings::Settings;
 
 /// Rows of parameters in one message.
@@ -212,7 +212,7 @@ fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into
     match form.format() {
         OutputFormat::Json => {
             let (id, name, jobs, existed) = (id.clone(), name.clone(), *jobs, *existed);
-            let reuse = reuse.map(reuse::document);
+            let reuse = reuse.map(bt_documents::Reuse::from);
             output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse })?)
         }
         OutputFormat::Name => output::print(id),

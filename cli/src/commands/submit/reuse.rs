@@ -6,8 +6,7 @@ use bt_proto::v1;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
-use crate::documents;
-use crate::output::{self, say};
+use crate::output::say;
 
 /// How long a submit waits for what is found. It goes on being looked for.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
@@ -75,37 +74,6 @@ fn from(reuse: &v1::Reuse, count: impl Fn(&v1::ReuseSource) -> u32) -> String {
     });
     let more = if sources.len() > NAMED { ", ..." } else { "" };
     format!(" ({}{more})", named.collect::<Vec<_>>().join(", "))
-}
-
-pub(in crate::commands) fn document(reuse: &v1::Reuse) -> documents::Reuse {
-    let sources = reuse.sources.iter().map(|source| documents::ReuseSource {
-        id: source.sweep.clone(),
-        name: source.name.clone(),
-        taken: source.taken,
-        attached: source.attached,
-    });
-    documents::Reuse {
-        state: match reuse.state() {
-            v1::ReuseState::Pending => documents::ReuseState::Pending,
-            v1::ReuseState::Declined => documents::ReuseState::Declined,
-            v1::ReuseState::Settled | v1::ReuseState::Unspecified => documents::ReuseState::Settled,
-        },
-        note: output::words::some(&reuse.note),
-        taken: reuse.taken,
-        attached: reuse.attached,
-        differing: reuse.differing,
-        sources: sources.collect(),
-    }
-}
-
-/// A job whose result is taken, or that is waited for.
-pub(in crate::commands) fn twin(twin: &v1::Twin) -> documents::Twin {
-    documents::Twin {
-        id: twin.sweep.clone(),
-        name: twin.sweep_name.clone(),
-        job: twin.job,
-        attempt: twin.attempt,
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! `btctl submit --suggest-resources SWEEP`: what its jobs would have needed, by what they used.
 
+use bt_documents::{Measured, SuggestedResources};
 use futures_util::StreamExt;
 
 use bt_model::resources::ByteSize;
 use bt_proto::v1;
 
 use crate::client::Client;
-use crate::documents::{Json, Measured, SuggestedResources};
 use crate::error::Error;
-use crate::output::{self, OutputFormat, say};
+use crate::output::{self, Json, OutputFormat, say};
 use crate::settings::Settings;
 
 /// Memory is asked for in steps of this many bytes, with a quarter above the largest peak.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bt_documents::SweepReport;
 use bt_proto::v1;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
 
 use super::reuse;
-use crate::client::{Client, SweepReport};
+use crate::client::Client;
 use crate::error::Error;
 use crate::output::{reasons, say, terminal, words};
 

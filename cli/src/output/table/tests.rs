@@ -1,6 +1,6 @@
 use super::super::view::Row;
 use super::*;
-use crate::documents::Json;
+use crate::output::Json;
 
 fn view() -> View {
     let mut columns = vec![Column::always("job").rank(0), Column::always("sharpe").rank(1)];

@@ -10,101 +10,101 @@ use super::Object;
 
 /// A job.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Job {
+pub struct Job {
     /// Its number in its sweep.
-    pub(crate) job: u32,
+    pub job: u32,
     /// queued, running, succeeded, failed or cancelled.
-    pub(crate) state: &'static str,
-    pub(crate) params: Object,
+    pub state: &'static str,
+    pub params: Object,
     /// Numbers that the job reported.
-    pub(crate) metrics: Object,
+    pub metrics: Object,
     /// How many attempts it has had, without those that were handed back before their containers had started.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// Name of the agent of the latest attempt.
-    pub(crate) agent: Option<String>,
+    pub agent: Option<String>,
     /// Why it failed, such as `exit(1)`.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
     /// When the latest attempt's container started.
-    pub(crate) started: Option<Timestamp>,
-    pub(crate) finished: Option<Timestamp>,
-    pub(crate) usage: Usage,
+    pub started: Option<Timestamp>,
+    pub finished: Option<Timestamp>,
+    pub usage: Usage,
     /// The identical job whose result it has.
-    pub(crate) reused_from: Option<Twin>,
+    pub reused_from: Option<Twin>,
     /// The identical job that it waits for.
-    pub(crate) attached_to: Option<Twin>,
+    pub attached_to: Option<Twin>,
     /// What the latest attempt's container ran.
-    pub(crate) image_id: Option<String>,
+    pub image_id: Option<String>,
     /// How the last attempt ended that failed or was lost; null where there is none, or the job has finished.
-    pub(crate) last_failure: Option<LastFailure>,
+    pub last_failure: Option<LastFailure>,
 }
 
 /// How a job's last attempt ended that did not succeed.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct LastFailure {
+pub struct LastFailure {
     /// Its number, counted from 1.
-    pub(crate) attempt: u32,
+    pub attempt: u32,
     /// failed or lost.
-    pub(crate) state: &'static str,
+    pub state: &'static str,
     /// The agent's name.
-    pub(crate) agent: String,
+    pub agent: String,
     /// Such as `exit(1)`; null where it was lost.
-    pub(crate) reason: Option<String>,
-    pub(crate) ended: Option<Timestamp>,
+    pub reason: Option<String>,
+    pub ended: Option<Timestamp>,
     /// The job is not tried again before this time; null where it runs.
-    pub(crate) next_try: Option<Timestamp>,
+    pub next_try: Option<Timestamp>,
 }
 
 /// What the latest attempt used; null where it was not measured.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Usage {
-    pub(crate) peak_memory_bytes: Option<u64>,
-    pub(crate) cpu_seconds: Option<f64>,
-    pub(crate) written_bytes: Option<u64>,
-    pub(crate) wall_seconds: Option<f64>,
+pub struct Usage {
+    pub peak_memory_bytes: Option<u64>,
+    pub cpu_seconds: Option<f64>,
+    pub written_bytes: Option<u64>,
+    pub wall_seconds: Option<f64>,
 }
 
 /// An identical job.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Twin {
+pub struct Twin {
     /// Id of its sweep.
-    pub(crate) id: String,
+    pub id: String,
     /// Name of its sweep.
-    pub(crate) name: String,
-    pub(crate) job: u32,
+    pub name: String,
+    pub job: u32,
     /// The attempt that made the result; null where there is none yet.
-    pub(crate) attempt: Option<u32>,
+    pub attempt: Option<u32>,
 }
 
 /// A job and all of its attempts.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ShownJob {
+pub struct ShownJob {
     #[serde(flatten)]
-    pub(crate) job: Job,
+    pub job: Job,
     /// Its attempts, the first one first.
-    pub(crate) history: Vec<Attempt>,
+    pub history: Vec<Attempt>,
 }
 
 /// One try at running a job.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// Counted from 1.
-    pub(crate) attempt: u32,
+    pub attempt: u32,
     /// leased, preparing, running, publishing, succeeded, failed, cancelled, lost, or returned: its agent never got it, or
     /// handed it back.
     #[serde(serialize_with = "by_name")]
     #[schemars(with = "&'static str")]
-    pub(crate) state: AttemptState,
+    pub state: AttemptState,
     /// The agent's name.
-    pub(crate) agent: String,
+    pub agent: String,
     /// Why it did not succeed.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
     /// What it waits for.
-    pub(crate) note: Option<String>,
+    pub note: Option<String>,
     /// When the agent got it.
-    pub(crate) leased: Option<Timestamp>,
+    pub leased: Option<Timestamp>,
     /// When its container started.
-    pub(crate) started: Option<Timestamp>,
-    pub(crate) ended: Option<Timestamp>,
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
 }
 
 fn by_name<S: Serializer>(state: &AttemptState, serializer: S) -> Result<S::Ok, S::Error> {
@@ -113,78 +113,78 @@ fn by_name<S: Serializer>(state: &AttemptState, serializer: S) -> Result<S::Ok, 
 
 /// A job that an agent works on now.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct RunningJob {
+pub struct RunningJob {
     /// Name of its sweep.
-    pub(crate) sweep: String,
-    pub(crate) sweep_id: String,
-    pub(crate) job: u32,
+    pub sweep: String,
+    pub sweep_id: String,
+    pub job: u32,
     /// Counted from 1.
-    pub(crate) attempt: u32,
+    pub attempt: u32,
     /// leased, preparing, running or publishing.
-    pub(crate) state: &'static str,
+    pub state: &'static str,
     /// The agent's name.
-    pub(crate) agent: String,
-    pub(crate) owner: String,
+    pub agent: String,
+    pub owner: String,
     /// What it waits for.
-    pub(crate) note: Option<String>,
+    pub note: Option<String>,
     /// When the agent got it.
-    pub(crate) leased: Option<Timestamp>,
+    pub leased: Option<Timestamp>,
     /// When its container started; null before that.
-    pub(crate) started: Option<Timestamp>,
+    pub started: Option<Timestamp>,
 }
 
 /// A job in a table of all jobs of its sweep.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ExportedJob<'s> {
+pub struct ExportedJob<'s> {
     #[serde(flatten)]
-    pub(crate) job: Job,
+    pub job: Job,
     /// Name of its sweep.
-    pub(crate) sweep: &'s str,
-    pub(crate) sweep_id: &'s str,
+    pub sweep: &'s str,
+    pub sweep_id: &'s str,
     /// As the manifest names it.
-    pub(crate) image: &'s str,
-    pub(crate) image_pin: Option<&'s str>,
+    pub image: &'s str,
+    pub image_pin: Option<&'s str>,
 }
 
 /// Why a job does not run.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Explained {
-    pub(crate) job: u32,
+pub struct Explained {
+    pub job: u32,
     /// queued, running, succeeded, failed or cancelled.
-    pub(crate) state: &'static str,
+    pub state: &'static str,
     /// Reasons that are not an agent's.
-    pub(crate) reasons: Vec<String>,
+    pub reasons: Vec<String>,
     /// What each agent says.
-    pub(crate) agents: Vec<AgentReason>,
+    pub agents: Vec<AgentReason>,
     /// Commands that help.
-    pub(crate) next: Vec<String>,
+    pub next: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct AgentReason {
+pub struct AgentReason {
     /// The agent's name.
-    pub(crate) agent: String,
-    pub(crate) why: String,
+    pub agent: String,
+    pub why: String,
 }
 
 /// What a job left that was run on this machine.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct LocalRun {
-    pub(crate) job: u32,
+pub struct LocalRun {
+    pub job: u32,
     /// succeeded or failed.
-    pub(crate) state: &'static str,
-    pub(crate) reason: Option<String>,
-    pub(crate) outputs: Vec<LocalOutput>,
+    pub state: &'static str,
+    pub reason: Option<String>,
+    pub outputs: Vec<LocalOutput>,
     /// The content of metrics.json; null without it.
-    pub(crate) metrics: Value,
-    pub(crate) peak_memory_bytes: Option<u64>,
-    pub(crate) cpu_seconds: Option<f64>,
-    pub(crate) image_id: String,
+    pub metrics: Value,
+    pub peak_memory_bytes: Option<u64>,
+    pub cpu_seconds: Option<f64>,
+    pub image_id: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct LocalOutput {
-    pub(crate) path: String,
+pub struct LocalOutput {
+    pub path: String,
     /// Bytes.
-    pub(crate) size: u64,
+    pub size: u64,
 }

@@ -1,63 +1,39 @@
-//! Every JSON document that a command prints, as a type. The types are the one source: the commands print them, and the
-//! schemas in docs/schemas are derived from them. A command can't print JSON that has no type here.
+//! Every JSON document that a command prints or the HTTP API answers with, as a type. The types are the one source: both
+//! are made from the same messages by the same conversions, and the schemas in docs/schemas and in the
+//! API's description are derived from them.
 //!
 //! What docs/OUTPUT.md promises holds for each of them: keys are added, never removed or renamed; a value keeps its type
 //! and its unit.
 
+mod api;
+mod from_wire;
 mod machines;
 mod queue;
 mod results;
 mod sweeps;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::error::Error;
-
-pub(crate) use machines::*;
-pub(crate) use queue::*;
-pub(crate) use results::*;
-pub(crate) use sweeps::*;
-
-/// A document of a command, ready to be printed: its text, so that numbers keep the spelling that users gave them.
-#[derive(Clone, Debug)]
-pub(crate) struct Json(String);
-
-impl Json {
-    pub(crate) fn of(document: &(impl Serialize + JsonSchema)) -> Result<Self, Error> {
-        let text = serde_json::to_string(document);
-        text.map(Self).map_err(|error| Error::Failed(format!("the JSON can't be written: {error}")))
-    }
-
-    /// Of a thing that is printed in other forms only.
-    pub(crate) fn none() -> Self {
-        Self(String::new())
-    }
-
-    /// The record of a result, a [`bt_store::ResultDocument`] that the coordinator wrote.
-    pub(crate) fn record(record: &Value) -> Self {
-        Self(record.to_string())
-    }
-
-    /// In one line.
-    pub(crate) fn text(&self) -> &str {
-        &self.0
-    }
-}
+pub use api::*;
+pub use from_wire::*;
+pub use machines::*;
+pub use queue::*;
+pub use results::*;
+pub use sweeps::*;
 
 /// Names with values of any type, such as parameters.
-pub(crate) type Object = Map<String, Value>;
+pub type Object = Map<String, Value>;
 
 /// The schema of what one or several commands print with `-o json`.
-pub(crate) struct SchemaOfCommand {
+pub struct SchemaOfCommand {
     /// The file's name in docs/schemas, without `.json`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The commands, without `btctl` and their arguments.
-    pub(crate) commands: &'static [&'static str],
+    pub commands: &'static [&'static str],
     /// Which of the commands' documents it is, where they have several.
-    pub(crate) when: &'static str,
-    pub(crate) schema: Schema,
+    pub when: &'static str,
+    pub schema: Schema,
 }
 
 fn one<T: JsonSchema>(
@@ -70,7 +46,7 @@ fn one<T: JsonSchema>(
 }
 
 /// The schemas of all documents.
-pub(crate) fn described() -> Vec<SchemaOfCommand> {
+pub fn described() -> Vec<SchemaOfCommand> {
     vec![
         one::<Submitted>("submit", &["submit", "rerun"], "of what is queued"),
         one::<Vec<PlannedJob>>("submit-dry-run", &["submit"], "with --dry-run"),

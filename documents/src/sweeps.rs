@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bt_proto::v1;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,60 +11,66 @@ use super::Object;
 
 /// A sweep that was queued.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Submitted {
-    pub(crate) id: String,
-    pub(crate) name: String,
+pub struct Submitted {
+    pub id: String,
+    pub name: String,
     /// How many jobs it has.
-    pub(crate) jobs: u32,
+    pub jobs: u32,
     /// True if an earlier submit with the same idempotency key queued it.
-    pub(crate) existed: bool,
+    pub existed: bool,
     /// With --reuse: what it takes from identical jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reuse: Option<Reuse>,
+    pub reuse: Option<Reuse>,
 }
 
 /// A job that a submit would queue.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct PlannedJob<'j> {
-    pub(crate) job: u32,
-    pub(crate) params: Object,
-    pub(crate) command: &'j [String],
+pub struct PlannedJob<'j> {
+    pub job: u32,
+    pub params: Object,
+    pub command: &'j [String],
     /// The variables of the manifest, as this job gets them.
-    pub(crate) env: Object,
+    pub env: Object,
 }
 
 /// Resources that an earlier sweep's jobs would have needed.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct SuggestedResources {
-    pub(crate) cpus: f64,
-    pub(crate) memory_bytes: u64,
-    pub(crate) measured: Measured,
+pub struct SuggestedResources {
+    pub cpus: f64,
+    pub memory_bytes: u64,
+    pub measured: Measured,
 }
 
 /// What an earlier sweep's jobs used at most.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Measured {
+pub struct Measured {
     /// How many jobs were measured.
-    pub(crate) jobs: u32,
-    pub(crate) peak_memory_bytes: u64,
-    pub(crate) cpus: f64,
-    pub(crate) longest_seconds: f64,
+    pub jobs: u32,
+    pub peak_memory_bytes: u64,
+    pub cpus: f64,
+    pub longest_seconds: f64,
 }
 
 /// How many jobs of a sweep are in each state.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
-pub(crate) struct Counts {
-    pub(crate) queued: u32,
-    pub(crate) running: u32,
-    pub(crate) succeeded: u32,
-    pub(crate) failed: u32,
-    pub(crate) cancelled: u32,
+pub struct Counts {
+    pub queued: u32,
+    pub running: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+}
+
+impl Counts {
+    pub fn total(&self) -> u32 {
+        self.queued + self.running + self.succeeded + self.failed + self.cancelled
+    }
 }
 
 /// The state of a sweep, by the states of its jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum SweepState {
+pub enum SweepState {
     Queued,
     Paused,
     Running,
@@ -75,7 +80,7 @@ pub(crate) enum SweepState {
 }
 
 impl SweepState {
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Paused => "paused",
@@ -89,130 +94,119 @@ impl SweepState {
 
 /// A sweep.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Sweep {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) state: SweepState,
+pub struct Sweep {
+    pub id: String,
+    pub name: String,
+    pub state: SweepState,
     /// As the manifest names it.
-    pub(crate) image: String,
+    pub image: String,
     /// What all jobs run; null before the first one starts.
-    pub(crate) image_pin: Option<String>,
-    pub(crate) owner: String,
-    pub(crate) priority: i32,
-    pub(crate) counts: Counts,
-    pub(crate) created: Option<Timestamp>,
+    pub image_pin: Option<String>,
+    pub owner: String,
+    pub priority: i32,
+    pub counts: Counts,
+    pub created: Option<Timestamp>,
     /// When its last job finished; null before that.
-    pub(crate) finished: Option<Timestamp>,
-    pub(crate) tags: Vec<String>,
+    pub finished: Option<Timestamp>,
+    pub tags: Vec<String>,
     /// What its owner wrote about it.
-    pub(crate) note: Option<String>,
+    pub note: Option<String>,
 }
 
 /// A sweep with its manifest, and what is to be said of its jobs.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ShownSweep {
+pub struct ShownSweep {
     #[serde(flatten)]
-    pub(crate) sweep: Sweep,
+    pub sweep: Sweep,
     /// Its directory under the store's root.
-    pub(crate) store: String,
+    pub store: String,
     /// When its results are removed; null: they are kept.
-    pub(crate) kept_until: Option<Timestamp>,
+    pub kept_until: Option<Timestamp>,
     /// True if its results were removed, as the manifest's `keep` says.
-    pub(crate) expired: bool,
-    pub(crate) pace: Option<Pace>,
+    pub expired: bool,
+    pub pace: Option<Pace>,
     /// Why jobs wait.
-    pub(crate) waiting: Vec<Waiting>,
+    pub waiting: Vec<Waiting>,
     /// What agents have found of `containers: warm`; null: its jobs run as the manifest asks.
-    pub(crate) warm: Option<Warm>,
-    pub(crate) reuse: Option<Reuse>,
+    pub warm: Option<Warm>,
+    pub reuse: Option<Reuse>,
     /// Queued jobs whose last attempt failed or was lost, by the reasons.
-    pub(crate) retrying: Vec<Retrying>,
+    pub retrying: Vec<Retrying>,
     /// Jobs that failed, by their reasons.
-    pub(crate) failures: Vec<Failures>,
+    pub failures: Vec<Failures>,
     /// As it was submitted, with secrets as `***`.
-    pub(crate) manifest: Value,
+    pub manifest: Value,
 }
 
 /// How jobs run that can't run warm as the manifest asks.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Warm {
+pub struct Warm {
     /// `each` or `reuse`; null: they do run warm.
-    pub(crate) containers: Option<String>,
+    pub containers: Option<String>,
     /// Why they don't run warm.
-    pub(crate) why: Option<String>,
+    pub why: Option<String>,
     /// Modules that each job imports itself, each with why.
-    pub(crate) left_out: BTreeMap<String, String>,
-}
-
-impl From<v1::Sharing> for Warm {
-    fn from(sharing: v1::Sharing) -> Self {
-        let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        Self {
-            containers: some(sharing.containers_text),
-            why: some(sharing.why),
-            left_out: sharing.left_out.into_iter().collect(),
-        }
-    }
+    pub left_out: BTreeMap<String, String>,
 }
 
 /// How long the sweep's jobs take.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// How many jobs were measured.
-    pub(crate) jobs: u32,
+    pub jobs: u32,
     /// Of an average job.
-    pub(crate) seconds: f64,
-    pub(crate) peak_memory_bytes: Option<u64>,
+    pub seconds: f64,
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// Why jobs wait.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Waiting {
+pub struct Waiting {
     /// The agent whose reason it is; null: the reason is not an agent's.
-    pub(crate) agent: Option<String>,
-    pub(crate) why: String,
+    pub agent: Option<String>,
+    pub why: String,
 }
 
 /// Queued jobs whose last attempt ended for one reason.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Retrying {
+pub struct Retrying {
     /// failed or lost.
-    pub(crate) state: &'static str,
+    pub state: &'static str,
     /// Such as `exit(1)`; null where the attempts were lost.
-    pub(crate) reason: Option<String>,
-    pub(crate) jobs: u32,
+    pub reason: Option<String>,
+    pub jobs: u32,
     /// The smallest number of these jobs.
-    pub(crate) first_job: u32,
+    pub first_job: u32,
     /// None of them is tried again before this time.
-    pub(crate) next_try: Option<Timestamp>,
+    pub next_try: Option<Timestamp>,
 }
 
 /// Jobs that failed for one reason.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Failures {
-    pub(crate) reason: Option<String>,
-    pub(crate) jobs: u32,
+pub struct Failures {
+    pub reason: Option<String>,
+    pub jobs: u32,
     /// The smallest number of these jobs.
-    pub(crate) first_job: u32,
+    pub first_job: u32,
 }
 
 /// What a sweep takes from identical jobs of other sweeps.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Reuse {
-    pub(crate) state: ReuseState,
-    pub(crate) note: Option<String>,
+pub struct Reuse {
+    pub state: ReuseState,
+    pub note: Option<String>,
     /// Jobs that have another job's result.
-    pub(crate) taken: u32,
+    pub taken: u32,
     /// Jobs that wait for an identical one.
-    pub(crate) attached: u32,
+    pub attached: u32,
     /// Jobs that were run before with different metrics.
-    pub(crate) differing: u32,
-    pub(crate) sources: Vec<ReuseSource>,
+    pub differing: u32,
+    pub sources: Vec<ReuseSource>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum ReuseState {
+pub enum ReuseState {
     Pending,
     Declined,
     Settled,
@@ -220,88 +214,88 @@ pub(crate) enum ReuseState {
 
 /// A sweep that results are taken from.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ReuseSource {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) taken: u32,
-    pub(crate) attached: u32,
+pub struct ReuseSource {
+    pub id: String,
+    pub name: String,
+    pub taken: u32,
+    pub attached: u32,
 }
 
 /// Two sweeps side by side.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Comparison {
-    pub(crate) a: ComparedSweep,
-    pub(crate) b: ComparedSweep,
-    pub(crate) points: ComparedPoints,
+pub struct Comparison {
+    pub a: ComparedSweep,
+    pub b: ComparedSweep,
+    pub points: ComparedPoints,
     /// What else differs between the two, and may explain their metrics.
-    pub(crate) differences: Vec<Difference>,
+    pub differences: Vec<Difference>,
     /// With --by: the metric.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) by: Option<String>,
+    pub by: Option<String>,
     /// With --by: its values at each point.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) values: Option<Vec<ComparedPoint>>,
+    pub values: Option<Vec<ComparedPoint>>,
     /// Without --by: each metric that both have.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) metrics: Option<Vec<ComparedMetric>>,
+    pub metrics: Option<Vec<ComparedMetric>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ComparedSweep {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) image: String,
-    pub(crate) image_pin: Option<String>,
+pub struct ComparedSweep {
+    pub id: String,
+    pub name: String,
+    pub image: String,
+    pub image_pin: Option<String>,
     /// Names of the agents that ran its jobs.
-    pub(crate) agents: Vec<String>,
+    pub agents: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ComparedPoints {
-    pub(crate) both: u64,
-    pub(crate) only_a: u64,
-    pub(crate) only_b: u64,
+pub struct ComparedPoints {
+    pub both: u64,
+    pub only_a: u64,
+    pub only_b: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Difference {
-    pub(crate) what: String,
-    pub(crate) a: String,
-    pub(crate) b: String,
+pub struct Difference {
+    pub what: String,
+    pub a: String,
+    pub b: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ComparedPoint {
-    pub(crate) job_a: u32,
-    pub(crate) job_b: u32,
-    pub(crate) params: Object,
-    pub(crate) a: f64,
-    pub(crate) b: f64,
+pub struct ComparedPoint {
+    pub job_a: u32,
+    pub job_b: u32,
+    pub params: Object,
+    pub a: f64,
+    pub b: f64,
     /// b - a.
-    pub(crate) difference: f64,
+    pub difference: f64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ComparedMetric {
-    pub(crate) metric: String,
+pub struct ComparedMetric {
+    pub metric: String,
     /// maximize or minimize: which values are better.
-    pub(crate) goal: &'static str,
+    pub goal: &'static str,
     /// Points at which both sweeps reported it.
-    pub(crate) points: usize,
-    pub(crate) best: Pair,
-    pub(crate) median: Pair,
-    pub(crate) mean: Pair,
+    pub points: usize,
+    pub best: Pair,
+    pub median: Pair,
+    pub mean: Pair,
     /// Points at which B is better, worse or the same.
-    pub(crate) better: usize,
-    pub(crate) worse: usize,
-    pub(crate) same: usize,
+    pub better: usize,
+    pub worse: usize,
+    pub same: usize,
     /// Points of both sweeps at which only one reported it.
-    pub(crate) only_a: usize,
-    pub(crate) only_b: usize,
+    pub only_a: usize,
+    pub only_b: usize,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Pair {
-    pub(crate) a: f64,
-    pub(crate) b: f64,
+pub struct Pair {
+    pub a: f64,
+    pub b: f64,
 }

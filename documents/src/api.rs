@@ -1,0 +1,91 @@
+//! What the HTTP API answers with besides the documents that commands print.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Agent, Attempt, Job, Limit, Output, RunningJob, Sweep};
+
+/// Sweeps, the newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Sweeps {
+    pub sweeps: Vec<Sweep>,
+    /// Finished sweeps that were left out because `all` is not set.
+    pub hidden: u32,
+}
+
+/// A page of a sweep's jobs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Jobs {
+    pub jobs: Vec<Job>,
+    /// What to give as `after` to get the next page; null: there is none.
+    pub next: Option<u32>,
+}
+
+/// A job's attempts, the first one first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Attempts {
+    pub attempts: Vec<Attempt>,
+}
+
+/// The files that a job has published.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Outputs {
+    pub outputs: Vec<Output>,
+}
+
+/// Jobs that agents work on now, the oldest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RunningJobs {
+    pub jobs: Vec<RunningJob>,
+    /// True if there are more than one answer holds.
+    pub cut: bool,
+}
+
+/// All agents.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Agents {
+    pub agents: Vec<Agent>,
+}
+
+/// All limits.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Limits {
+    pub limits: Vec<Limit>,
+}
+
+/// What was cancelled.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Cancelled {
+    /// Jobs that this call cancelled.
+    pub cancelled: u32,
+    /// Of these, those whose containers are being stopped.
+    pub stopping: u32,
+    /// Jobs that had finished before, and stay as they are.
+    pub finished: u32,
+}
+
+/// Jobs that are to be tried again.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Retried {
+    pub queued: u32,
+}
+
+/// Whether a call changed anything.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Changed {
+    pub changed: bool,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Refused {
+    pub error: Refusal,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Refusal {
+    /// Such as `not_found` or `invalid_argument`; the names are those of gRPC.
+    pub code: &'static str,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}

@@ -1,0 +1,132 @@
+//! Agents, images, limits and settings.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::RunningJob;
+
+/// An agent.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Agent {
+    pub id: String,
+    pub name: String,
+    pub state: String,
+    /// What it offers.
+    pub capacity: Resources,
+    /// What no job has now.
+    pub free: Resources,
+    /// How many jobs run on it.
+    pub running: u32,
+    pub labels: HashMap<String, String>,
+    pub volumes: Vec<String>,
+    pub version: String,
+    pub engine: String,
+    pub last_seen: Option<Timestamp>,
+    /// Memory of a job that asks for none.
+    pub default_memory_bytes: u64,
+    /// What it says about its machine.
+    pub about: HashMap<String, String>,
+    /// By volume; empty where it is not known yet.
+    pub volume_fingerprints: HashMap<String, String>,
+    /// Where another agent with this one's id was refused; null if there was none.
+    pub contested_by: Option<String>,
+}
+
+/// What an agent has for jobs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Resources {
+    pub cpus: f64,
+    pub memory_bytes: u64,
+    pub gpus: u32,
+    pub disk_bytes: u64,
+    /// How many jobs at once.
+    pub jobs: u32,
+}
+
+/// An agent and the jobs that it works on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ShownAgent {
+    #[serde(flatten)]
+    pub agent: Agent,
+    pub running_jobs: Vec<RunningJob>,
+}
+
+/// A capacity that jobs of all sweeps share.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Limit {
+    pub name: String,
+    /// Null if it is not set: then jobs that count against it wait.
+    pub capacity: Option<u32>,
+    pub used: u32,
+}
+
+/// An image that was pushed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Image {
+    pub name: String,
+    pub id: String,
+    /// Bytes.
+    pub size: u64,
+    pub pushed_by: String,
+    pub pushed: Option<Timestamp>,
+}
+
+/// An image of this machine.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct InspectedImage {
+    pub id: String,
+    pub size_bytes: u64,
+    /// What the container engine says of it: layers, platform, entrypoint, cmd, user, working_dir, digests.
+    #[serde(flatten)]
+    pub facts: BTreeMap<&'static str, String>,
+    /// What a careful owner would change.
+    pub warnings: Vec<String>,
+    /// Versions of Python and its packages; null until an agent has looked.
+    pub software: Value,
+}
+
+/// A setting of the client.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Setting {
+    pub setting: String,
+    pub value: String,
+    /// A flag, the environment, a file or the default.
+    pub source: String,
+}
+
+/// This machine as an agent would see it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Machine {
+    pub host: String,
+    pub platform: String,
+    pub cpus: u32,
+    pub memory_bytes: u64,
+    /// What jobs may have of it.
+    pub offered_memory_bytes: u64,
+    pub gpus: u32,
+    /// The version of control groups: v1 or v2.
+    pub cgroup: String,
+    /// Null if no container engine answers.
+    pub engine: Option<String>,
+    /// What a job gets that asks for nothing.
+    pub sizing: Sizing,
+    /// Where Postgres's programs are; null if they are not installed.
+    pub postgres: Option<String>,
+    pub coordinator: String,
+    /// How many agents the coordinator knows; null if none answers.
+    pub coordinator_agents: Option<usize>,
+    /// What stands in the way of an agent here.
+    pub troubles: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Sizing {
+    pub threads: u64,
+    pub memory_bytes: u64,
+    pub shm_bytes: u64,
+    pub max_jobs: u32,
+}
