@@ -11,6 +11,7 @@ mod collector;
 mod config;
 mod document;
 mod door;
+mod http;
 mod kept_log;
 mod ledger;
 mod loops;
@@ -40,7 +41,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Request;
-use tonic::service::InterceptorLayer;
+use tonic::service::{InterceptorLayer, Routes};
 use tonic::transport::Server;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -60,6 +61,7 @@ use reuse::Reuse;
 use sessions::Sessions;
 
 pub use config::{Keeping, Options};
+pub use http::openapi;
 
 /// Heartbeats that an offline agent has left out.
 const SILENT_BEATS: u32 = 3;
@@ -99,7 +101,22 @@ pub async fn run(
     let Some((store, store_id)) = opened else { return Ok(()) };
     let (agents, clients) = services(&options, queue, store, store_id, &shutdown);
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AgentsServer<Agents>>().await;
+    health.set_serving::<SweepsServer<Clients>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(bt_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("read the descriptions of the services")?;
+    let services = Routes::from(http::router(clients.clone()))
+        .add_service(AgentsServer::new(agents).max_decoding_message_size(LARGEST_MESSAGE))
+        .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
+        .add_service(health_service)
+        .add_service(reflection);
     let server = Server::builder()
+        // Beside gRPC: the JSON API.
+        .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(Some(STREAMS))
@@ -110,8 +127,7 @@ pub async fn run(
             }
             Ok(call)
         }))
-        .add_service(AgentsServer::new(agents).max_decoding_message_size(LARGEST_MESSAGE))
-        .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE));
+        .add_routes(services);
     info!("listening on {address}");
     // Nobody may be waiting to hear it.
     ready.send(address).ok();

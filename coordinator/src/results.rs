@@ -4,13 +4,14 @@ use std::future::ready;
 
 use bt_model::encoding::Encoding;
 use bt_proto::v1;
-use bt_store::Store;
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use bt_store::{Decoder, Store};
+use bytes::{Buf, Bytes};
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::queue::{Error, Found, OutputRow, Published, PublishedFile, Queue};
+use crate::queue::{Error, Found, OutputRow, Published, PublishedFile, Queue, StoredFile};
 use crate::rpc::{Answers, status};
 
 /// Files in a page of a list.
@@ -75,13 +76,41 @@ impl Results {
         path: &str,
         offset: u64,
     ) -> Result<Answers<v1::DownloadReply>, Status> {
+        let file = self.published_file(sweep, job, path).await?;
+        self.stored_content(&file.place, file.encoding, offset).await
+    }
+
+    /// Where one published file stands.
+    pub(crate) async fn published_file(
+        &self,
+        sweep: &Found,
+        job: u32,
+        path: &str,
+    ) -> Result<StoredFile, Status> {
         not_expired(sweep)?;
         let found = self.queue.published_files(sweep.id, &[(job, path)]).await;
+        let found = found.map_err(status::queue)?.pop();
         let (_, file) = found
-            .map_err(status::queue)?
-            .pop()
             .ok_or_else(|| Status::not_found(format!("sweep {} has no output {job}/{path}", sweep.name)))?;
-        self.stored_content(&file.place, file.encoding, offset).await
+        Ok(file)
+    }
+
+    /// Streams a published file as the job wrote it, from an offset on.
+    pub(crate) async fn plain_content(
+        &self,
+        file: &StoredFile,
+        offset: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
+        match file.encoding {
+            Encoding::None => {
+                let pieces = self.store.read_from(&file.place, offset).await.map_err(status::store)?;
+                Ok(pieces.map_err(status::store).boxed())
+            }
+            Encoding::Zstd => {
+                let pieces = self.store.read(&file.place).await.map_err(status::store)?;
+                Ok(decoded(pieces.map_err(status::store), offset)?.boxed())
+            }
+        }
     }
 
     /// Streams a file that stands there: from the offset if it is stored as it is, else from its beginning.
@@ -102,6 +131,40 @@ impl Results {
         let first = v1::DownloadReply { data: Bytes::new(), offset, encoding };
         Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
     }
+}
+
+/// What compressed pieces hold, from an offset on.
+fn decoded(
+    pieces: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
+    offset: u64,
+) -> Result<impl Stream<Item = Result<Bytes, Status>> + Send + 'static, Status> {
+    let broken =
+        |error: std::io::Error| Status::data_loss(format!("the file can't be decompressed: {error}"));
+    let decoder = Decoder::new().map_err(broken)?;
+    let state = (pieces.boxed(), Some(decoder), Bytes::new(), offset);
+    Ok(stream::try_unfold(state, move |(mut pieces, mut decoder, mut left, mut skip)| async move {
+        loop {
+            let Some(open) = &mut decoder else { return Ok(None) };
+            let mut input = &left[..];
+            let out = open.decode(&mut input).map_err(broken)?;
+            let read = left.len() - input.len();
+            left.advance(read);
+            if let Some(out) = out {
+                let mut out = Bytes::from(out);
+                let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(out.len());
+                out.advance(skipped);
+                skip -= skipped as u64;
+                if out.is_empty() {
+                    continue;
+                }
+                return Ok(Some((out, (pieces, decoder, left, skip))));
+            }
+            match pieces.try_next().await? {
+                Some(piece) => left = piece,
+                None => decoder.take().map_or(Ok(()), Decoder::finish).map_err(broken)?,
+            }
+        }
+    }))
 }
 
 /// An error if a sweep has not all of these jobs.

@@ -3,6 +3,9 @@
 pub mod convert;
 pub mod protocol;
 
+/// The .proto files as one `FileDescriptorSet`, for programs that ask the server what it speaks.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/btctl.bin"));
+
 /// The generated messages, clients and servers.
 #[allow(clippy::all, unreachable_pub)]
 pub mod v1 {

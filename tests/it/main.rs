@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it can't go on")]
 
 mod analysis;
+mod api;
 mod bad_input;
 mod batch;
 mod batches;
@@ -37,6 +38,7 @@ mod open;
 mod options;
 mod order;
 mod output;
+mod page;
 mod pages;
 mod postgres;
 mod power;

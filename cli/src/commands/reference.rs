@@ -13,11 +13,11 @@ use crate::files;
 use crate::output::say;
 use crate::settings;
 
-/// Write the pages of docs/ that are made from the code: settings and JSON schemas.
+/// Write the pages of docs/ that are made from the code: settings, JSON schemas and the API.
 #[derive(Clone, Debug, clap::Args)]
 #[command(hide = true)]
 pub(crate) struct Reference {
-    /// Directory that holds SETTINGS.md and schemas/.
+    /// Directory that holds SETTINGS.md, openapi.json and schemas/.
     #[arg(short, long, value_name = "DIR", default_value = "docs", value_parser = files::directory)]
     dir: PathBuf,
 }
@@ -34,7 +34,8 @@ impl Reference {
         }
         let manifest = format!("{:#}\n", manifest_schema());
         write(&schemas.join("manifest.json"), &manifest)?;
-        say(&format!("SETTINGS.md and schemas/ are written in {}", self.dir.display()));
+        write(&self.dir.join("openapi.json"), &format!("{:#}\n", bt_coordinator::openapi()))?;
+        say(&format!("SETTINGS.md, openapi.json and schemas/ are written in {}", self.dir.display()));
         Ok(())
     }
 }

@@ -76,7 +76,7 @@ pub(crate) async fn detach(state_dir: &UpDir, listen: Option<SocketAddr>) -> Res
             && pid == child.id()
         {
             say(&format!(
-                "btctl is up in the background (process {pid}) at {address}; its log is {}; {} ends it",
+                "btctl is up in the background (process {pid}) at {address}, where its page is; its log is {}; {} ends it",
                 path.display(),
                 state_dir.down_command()
             ));

@@ -211,7 +211,7 @@ fn announce(plan: &UpPlan, address: SocketAddr, store: &Location, lock: &mut Loc
     plan.state_dir.write_toml(CLIENT_FILE, &file)?;
     lock.announce(&coordinator)?;
     let mut told = format!(
-        "btctl is up\n  coordinator  {coordinator}\n  results      {}\n  state        {}\n",
+        "btctl is up\n  coordinator  {coordinator}\n  page         {coordinator}/\n  results      {}\n  state        {}\n",
         store,
         plan.state_dir.dir().display()
     );

@@ -45,9 +45,9 @@ impl Clients {
         };
         let mut wanted = present(request.filter.clone()).map(|source| Wanted::new(&source)).transpose()?;
         if let Some(by) = by {
-            if !request.states.is_empty() || request.job.is_some() {
+            if !request.states.is_empty() || request.job.is_some() || request.after.is_some() {
                 return Err(Status::invalid_argument(
-                    "a ranking (`by`) takes no `states` and no `job`; use `filter`",
+                    "a ranking (`by`) takes no `states`, no `job` and no `after`; choose jobs by an expression",
                 ));
             }
             return self.send_ranked(sweep, by, request.limit, &encoder, wanted, jobs).await;
@@ -63,7 +63,7 @@ impl Clients {
             job: request.job,
         };
         let mut left = present(request.limit).unwrap_or(u32::MAX);
-        let mut after = None;
+        let mut after = request.after;
         let mut calculation = self.begin_list(sweep).await?;
         while left > 0 {
             // Of those that are looked through, few may be wanted.
@@ -99,7 +99,9 @@ impl Clients {
         }
         match wanted {
             // A list that was cut short has not seen all names.
-            Some(wanted) if left > 0 && request.job.is_none() => self.check_names(sweep, wanted).await,
+            Some(wanted) if left > 0 && request.job.is_none() && request.after.is_none() => {
+                self.check_names(sweep, wanted).await
+            }
             _ => Ok(()),
         }
     }

@@ -54,7 +54,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    async fn find(&self, sweep: &str) -> Result<Found, Status> {
+    pub(crate) async fn find(&self, sweep: &str) -> Result<Found, Status> {
         self.queue.find_sweep(sweep).await.map_err(status::queue)
     }
 
@@ -62,7 +62,7 @@ impl Clients {
         self.queue.find_agent(agent, self.silence).await.map_err(status::queue)
     }
 
-    fn results(&self) -> Results {
+    pub(crate) fn results(&self) -> Results {
         Results { queue: self.queue.clone(), store: self.store.clone() }
     }
 

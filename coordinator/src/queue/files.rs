@@ -70,6 +70,10 @@ pub(crate) struct StoredFile {
     pub(crate) encoding: Encoding,
     /// Bytes there.
     pub(crate) size: u64,
+    /// Bytes of the file as the job wrote it.
+    pub(crate) plain_size: u64,
+    /// Of the file as the job wrote it.
+    pub(crate) sha256: [u8; 32],
 }
 
 impl Queue {
@@ -121,7 +125,13 @@ impl Queue {
                 let stored_as = row.stored_as.unwrap_or_else(|| encoding.stored_as(&row.path));
                 let size = unsigned(row.size)?;
                 let number: u64 = unsigned(row.number)?;
-                let file = StoredFile { place: place.output(&stored_as), encoding, size };
+                let file = StoredFile {
+                    place: place.output(&stored_as),
+                    encoding,
+                    size,
+                    plain_size: unsigned(row.plain_size)?,
+                    sha256: sha256(&row.sha256)?,
+                };
                 Ok((number.saturating_sub(1) as usize, file))
             })
             .collect()

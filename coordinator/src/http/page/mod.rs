@@ -1,0 +1,189 @@
+//! The page: what a person looks at, made from the templates by the server alone. It needs no script.
+//!
+//! Everything that is shown is escaped by the templates (`tests/it/tidy.rs` allows no exception), and the content policy
+//! lets nothing run and nothing come from elsewhere. Addresses in it are relative, so that a proxy can serve it below any
+//! path. What it shows is what the API answers.
+
+mod agents;
+mod job;
+mod own;
+mod ranking;
+mod sweep;
+mod sweeps;
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::Router;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use bt_documents::Counts;
+use bt_model::hex::hex;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::reply::Refused;
+use crate::clients::Clients;
+
+const STYLE: &str = include_str!("../../../assets/style.css");
+
+/// Where the style is: its name holds its hash, so that browsers may keep it for ever.
+static STYLE_AT: LazyLock<String> =
+    LazyLock::new(|| format!("assets/{}.css", hex(&Sha256::digest(STYLE.as_bytes())[..8])));
+
+pub(super) fn router(clients: Clients) -> Router {
+    Router::new()
+        .route("/", get(sweeps::list))
+        .route("/sweeps/{sweep}", get(sweep::show))
+        .route("/sweeps/{sweep}/cancel", post(sweep::cancel))
+        .route("/sweeps/{sweep}/pause", post(sweep::pause))
+        .route("/sweeps/{sweep}/resume", post(sweep::resume))
+        .route("/sweeps/{sweep}/retry", post(sweep::retry))
+        .route("/sweeps/{sweep}/jobs/{job}", get(job::show))
+        .route("/agents", get(agents::list))
+        .with_state(clients)
+        .route(&format!("/{}", *STYLE_AT), get(style))
+}
+
+async fn style() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, STYLE)
+}
+
+/// What is around every page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    /// The way from the page's directory to the first page's.
+    pub(super) root: &'static str,
+    /// Which of the pages in the header it is.
+    pub(super) here: &'static str,
+    pub(super) style: &'static str,
+}
+
+impl Frame {
+    pub(super) fn new(root: &'static str, here: &'static str) -> Self {
+        Self { root, here, style: &STYLE_AT }
+    }
+}
+
+/// Nothing is run, and nothing comes from elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+    frame-ancestors 'none'; base-uri 'none'";
+
+/// A page, ready to be sent.
+pub(super) fn rendered(page: &impl Template) -> Result<Response, Refused> {
+    let text =
+        page.render().map_err(|error| Refused::internal(format!("the page can't be made: {error}")))?;
+    let headers = [
+        (HeaderName::from_static("content-security-policy"), POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("referrer-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Html(text)).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "trouble.html")]
+struct Trouble<'t> {
+    frame: Frame,
+    title: &'t str,
+    message: &'t str,
+}
+
+/// A page, or one that says why there is none.
+async fn shown(frame: Frame, making: impl Future<Output = Result<Response, Refused>>) -> Response {
+    let refused = match making.await {
+        Ok(page) => return page,
+        Err(refused) => refused,
+    };
+    let status = refused.status();
+    let title = match status {
+        StatusCode::NOT_FOUND => "It is not here",
+        StatusCode::SERVICE_UNAVAILABLE => "Not now",
+        status if status.is_server_error() => "It did not work",
+        _ => "That can't be done",
+    };
+    match rendered(&Trouble { frame, title, message: refused.message() }) {
+        Ok(page) => (status, page).into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// A name and what is said of it.
+struct Fact {
+    name: String,
+    text: String,
+}
+
+impl Fact {
+    fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+}
+
+/// A bar that shows how many jobs are in which state.
+struct Progress {
+    parts: Vec<Part>,
+    /// The same in words.
+    text: String,
+}
+
+struct Part {
+    state: &'static str,
+    /// Percent.
+    from: f64,
+    width: f64,
+}
+
+impl Progress {
+    fn of(counts: &Counts) -> Self {
+        let Counts { queued, running, succeeded, failed, cancelled } = *counts;
+        let total = f64::from(queued) + f64::from(running + succeeded + failed + cancelled);
+        let states =
+            [("succeeded", succeeded), ("failed", failed), ("cancelled", cancelled), ("running", running)];
+        let mut parts = Vec::new();
+        let mut from = 0.0;
+        for (state, jobs) in states.into_iter().filter(|(_, jobs)| *jobs > 0) {
+            let width = 100.0 * f64::from(jobs) / total;
+            parts.push(Part { state, from, width });
+            from += width;
+        }
+        let words: Vec<_> = states
+            .into_iter()
+            .chain([("queued", queued)])
+            .filter(|(_, jobs)| *jobs > 0)
+            .map(|(state, jobs)| format!("{jobs} {state}"))
+            .collect();
+        Self { parts, text: words.join(", ") }
+    }
+}
+
+/// `5m 3s ago`; empty if it is not known.
+fn ago(time: Option<Timestamp>) -> String {
+    time.map_or_else(String::new, |time| format!("{} ago", since(time, Timestamp::now())))
+}
+
+/// The time between two points, in its two largest units.
+fn since(from: Timestamp, to: Timestamp) -> String {
+    bt_model::span::span(to.duration_since(from).try_into().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_long_as_its_jobs() {
+        let progress =
+            Progress::of(&Counts { queued: 50, running: 10, succeeded: 30, failed: 10, cancelled: 0 });
+        let parts: Vec<_> = progress.parts.iter().map(|part| (part.state, part.from, part.width)).collect();
+        assert_eq!(parts, [("succeeded", 0.0, 30.0), ("failed", 30.0, 10.0), ("running", 40.0, 10.0)]);
+        assert_eq!(progress.text, "30 succeeded, 10 failed, 10 running, 50 queued");
+    }
+}

@@ -1,0 +1,315 @@
+//! One sweep: how it stands, what failed, which jobs are the best, and what can be done with it.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
+use bt_documents::{ShownSweep, SweepState};
+use bt_model::resources::ByteSize;
+use bt_proto::v1;
+use bt_proto::v1::sweeps_server::Sweeps as _;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use tonic::Request;
+
+use super::own::is_sent_by_own_page;
+use super::ranking::{Ranked, Ranking};
+use super::{Fact, Frame, Progress, ago, rendered, shown, since};
+use crate::clients::Clients;
+use crate::http::reply::{Asked, Refused};
+use crate::http::sweeps::shown_sweep;
+use crate::rpc::status;
+
+/// Metrics that are ranked by where neither the user nor the manifest's goals name one, the first of them that there is.
+const USUAL: [&str; 4] = ["sharpe", "sharpe_ratio", "sortino", "cagr"];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    by: String,
+    order: String,
+    #[serde(rename = "where")]
+    filter: String,
+}
+
+#[derive(Template)]
+#[template(path = "sweep.html")]
+struct Page {
+    frame: Frame,
+    id: String,
+    name: String,
+    sentence: String,
+    progress: Progress,
+    actions: Vec<&'static str>,
+    waiting: Vec<String>,
+    failures: Vec<Failure>,
+    metrics: Vec<String>,
+    no_metrics: &'static str,
+    by: String,
+    order: String,
+    filter: String,
+    trouble: Option<String>,
+    columns: Vec<String>,
+    best: Vec<Ranked>,
+    facts: Vec<Fact>,
+    manifest: String,
+}
+
+struct Failure {
+    reason: String,
+    jobs: u32,
+    first_job: u32,
+}
+
+pub(super) async fn show(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    Asked(asked): Asked<Wanted>,
+) -> Response {
+    let frame = Frame::new("../", "sweep");
+    shown(frame, async {
+        let shown = shown_sweep(&clients, sweep).await?;
+        let id = shown.sweep.id.clone();
+        let found = clients.find(&id).await?;
+        let metrics = clients.queue.metric_names(found.id).await.map_err(status::queue)?;
+        let by = metric(&asked.by, &shown.manifest, &metrics);
+        let ascending = match asked.order.as_str() {
+            "highest" => Some(false),
+            "lowest" => Some(true),
+            _ => None,
+        };
+        let filter = asked.filter.trim().to_owned();
+        let (ranking, trouble) = match metrics.is_empty() {
+            true => (Ranking::default(), None),
+            false => match Ranking::of(&clients, &id, &by, ascending, &filter).await {
+                Ok(ranking) => {
+                    let nothing = ranking.jobs.is_empty().then(|| "No job is like that.".to_owned());
+                    (ranking, nothing)
+                }
+                // A mistake in the form takes nothing else away from the page.
+                Err(refused) if refused.status().is_client_error() => {
+                    (Ranking::default(), Some(refused.message().to_owned()))
+                }
+                Err(refused) => return Err(refused),
+            },
+        };
+        let failures = shown.failures.iter().map(|failures| Failure {
+            reason: failures.reason.clone().unwrap_or_default(),
+            jobs: failures.jobs,
+            first_job: failures.first_job,
+        });
+        let waiting = shown.waiting.iter().map(|waiting| match &waiting.agent {
+            Some(agent) => format!("{agent}: {}", waiting.why),
+            None => waiting.why.clone(),
+        });
+        let counts = &shown.sweep.counts;
+        let no_metrics = match (counts.succeeded, counts.queued + counts.running) {
+            (0, 0) => "No job has succeeded.",
+            (0, _) => "No job has finished yet.",
+            _ => "The jobs report no metrics: one that writes numbers to metrics.json in its results can be ranked.",
+        };
+        rendered(&Page {
+            frame,
+            sentence: sentence(&shown),
+            progress: Progress::of(counts),
+            actions: actions(&shown),
+            waiting: waiting.collect(),
+            failures: failures.collect(),
+            no_metrics,
+            metrics,
+            by,
+            order: asked.order,
+            filter,
+            trouble,
+            columns: ranking.columns,
+            best: ranking.jobs,
+            facts: facts(&shown),
+            manifest: serde_json::to_string_pretty(&shown.manifest).unwrap_or_default(),
+            name: shown.sweep.name,
+            id,
+        })
+    })
+    .await
+}
+
+/// The metric to rank by: the one asked for, or the first goal of the manifest, or a usual one, or the first.
+fn metric(asked: &str, manifest: &Value, metrics: &[String]) -> String {
+    let goals = manifest["goals"].as_object().into_iter().flat_map(|goals| goals.keys().map(String::as_str));
+    let mut wanted = Some(asked).filter(|asked| !asked.is_empty()).into_iter().chain(goals).chain(USUAL);
+    let found = wanted.find(|name| metrics.iter().any(|metric| metric == name));
+    found.or(metrics.first().map(String::as_str)).unwrap_or_default().to_owned()
+}
+
+/// How it stands, in one sentence.
+fn sentence(shown: &ShownSweep) -> String {
+    let sweep = &shown.sweep;
+    let counts = &sweep.counts;
+    let total = counts.total();
+    let finished = counts.succeeded + counts.failed + counts.cancelled;
+    let jobs = if total == 1 { "job" } else { "jobs" };
+    let took = match (sweep.created, sweep.finished) {
+        (Some(from), Some(to)) => format!("; it took {}", since(from, to)),
+        _ => String::new(),
+    };
+    match sweep.state {
+        SweepState::Succeeded if total == 1 => format!("Its job succeeded{took}."),
+        SweepState::Succeeded => format!("All {total} jobs succeeded{took}."),
+        SweepState::Failed => {
+            format!("{} of {total} {jobs} succeeded, {} failed{took}.", counts.succeeded, counts.failed)
+        }
+        SweepState::Cancelled => {
+            format!("{} of {total} {jobs} succeeded before it was cancelled{took}.", counts.succeeded)
+        }
+        SweepState::Queued => format!("{total} {jobs} wait; none has started."),
+        SweepState::Paused => format!("It is paused: {finished} of {total} {jobs} have finished."),
+        SweepState::Running => {
+            let left = shown.pace.as_ref().filter(|_| counts.running > 0).map(|pace| {
+                let seconds =
+                    f64::from(counts.queued + counts.running) * pace.seconds / f64::from(counts.running);
+                let left = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                format!("; about {} are left", bt_model::span::span(left))
+            });
+            let left = left.unwrap_or_default();
+            format!("{finished} of {total} {jobs} have finished, {} run now{left}.", counts.running)
+        }
+    }
+}
+
+fn actions(shown: &ShownSweep) -> Vec<&'static str> {
+    let counts = &shown.sweep.counts;
+    let mut actions = Vec::new();
+    match shown.sweep.state {
+        SweepState::Paused => actions.extend(["resume", "cancel"]),
+        SweepState::Queued | SweepState::Running => actions.extend(["pause", "cancel"]),
+        SweepState::Succeeded | SweepState::Failed | SweepState::Cancelled => {}
+    }
+    if counts.failed + counts.cancelled > 0 && !shown.expired {
+        actions.push("retry");
+    }
+    actions
+}
+
+fn facts(shown: &ShownSweep) -> Vec<Fact> {
+    let sweep = &shown.sweep;
+    let mut facts =
+        vec![Fact::new("Id", &sweep.id), Fact::new("Owner", &sweep.owner), Fact::new("Image", &sweep.image)];
+    let mut add = |name: &str, text: Option<String>| facts.extend(text.map(|text| Fact::new(name, text)));
+    add("Pinned to", sweep.image_pin.clone());
+    add("Submitted", Some(ago(sweep.created)));
+    add("Finished", sweep.finished.map(|finished| ago(Some(finished))));
+    add(
+        "A job takes",
+        shown.pace.as_ref().map(|pace| {
+            let span = bt_model::span::span(
+                std::time::Duration::try_from_secs_f64(pace.seconds).unwrap_or_default(),
+            );
+            let memory = pace.peak_memory_bytes.map(|bytes| format!(" and {} of memory", ByteSize(bytes)));
+            span + &memory.unwrap_or_default()
+        }),
+    );
+    add("Tags", Some(sweep.tags.join(", ")).filter(|tags| !tags.is_empty()));
+    add("Note", sweep.note.clone());
+    add(
+        "Results",
+        Some(match (shown.expired, shown.kept_until) {
+            (true, _) => "removed, as the manifest's `keep` says".to_owned(),
+            (false, None) => format!("{} in the store", shown.store),
+            (false, Some(until)) => {
+                format!("{} in the store, for {} more", shown.store, since(Timestamp::now(), until))
+            }
+        }),
+    );
+    if let Some(warm) = &shown.warm {
+        add(
+            "Containers",
+            warm.why.as_ref().map(|why| {
+                format!("{} instead of warm: {why}", warm.containers.as_deref().unwrap_or("others"))
+            }),
+        );
+        let left_out: Vec<_> =
+            warm.left_out.iter().map(|(module, why)| format!("{module} ({why})")).collect();
+        add("Not imported ahead", Some(left_out.join(", ")).filter(|text| !text.is_empty()));
+    }
+    facts
+}
+
+pub(super) async fn cancel(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    done(&headers, &sweep, async {
+        clients
+            .cancel(Request::new(v1::CancelRequest { sweep: sweep.clone(), jobs: Vec::new() }))
+            .await
+            .map(drop)
+    })
+    .await
+}
+
+pub(super) async fn pause(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    done(&headers, &sweep, async {
+        clients.pause(Request::new(v1::PauseRequest { sweep: sweep.clone() })).await.map(drop)
+    })
+    .await
+}
+
+pub(super) async fn resume(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    done(&headers, &sweep, async {
+        clients.resume(Request::new(v1::ResumeRequest { sweep: sweep.clone() })).await.map(drop)
+    })
+    .await
+}
+
+pub(super) async fn retry(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    done(&headers, &sweep, async {
+        let request = v1::RetryRequest { sweep: sweep.clone(), ..v1::RetryRequest::default() };
+        clients.retry(Request::new(request)).await.map(drop)
+    })
+    .await
+}
+
+/// Does what a form asks for, and shows the sweep again.
+async fn done(
+    headers: &HeaderMap,
+    sweep: &str,
+    doing: impl Future<Output = Result<(), tonic::Status>>,
+) -> Response {
+    shown(Frame::new("../../", "sweep"), async {
+        is_sent_by_own_page(headers)?;
+        doing.await.map_err(Refused::from)?;
+        Ok(Redirect::to(&format!("../{sweep}")).into_response())
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_metric_is_what_was_asked_for_or_the_goal_or_a_usual_one() {
+        let metrics = ["cagr", "profit", "sharpe"].map(str::to_owned);
+        let goal = json!({"goals": {"profit": "maximize"}});
+        assert_eq!(metric("cagr", &goal, &metrics), "cagr");
+        assert_eq!(metric("", &goal, &metrics), "profit");
+        assert_eq!(metric("gone", &json!({}), &metrics), "sharpe");
+        assert_eq!(metric("", &json!({}), &metrics[1..2]), "profit");
+        assert_eq!(metric("", &json!({}), &[]), "");
+    }
+}

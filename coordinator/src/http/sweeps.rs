@@ -1,0 +1,87 @@
+//! Sweeps.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use bt_documents::{ShownSweep, Sweep, SweepReport, Sweeps};
+use bt_proto::convert::timestamp;
+use bt_proto::v1;
+use bt_proto::v1::sweeps_server::Sweeps as _;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tonic::{Request, Status};
+
+use super::reply::{Asked, Refused, Reply};
+use crate::clients::Clients;
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListSweeps {
+    /// True: the finished ones as well.
+    #[serde(default)]
+    pub(super) all: bool,
+    /// Sweeps at most; 100 if it is not given.
+    pub(super) limit: Option<u32>,
+    /// Only these states, separated by commas: queued, running, paused, succeeded, failed, cancelled.
+    pub(super) state: Option<String>,
+    /// Only this owner's.
+    pub(super) owner: Option<String>,
+    /// Only those of this name, in which * stands for any characters.
+    pub(super) name: Option<String>,
+    /// Only those with all of these tags, separated by commas.
+    pub(super) tags: Option<String>,
+    /// Only those that were submitted then or later.
+    pub(super) since: Option<Timestamp>,
+}
+
+pub(super) async fn list(State(clients): State<Clients>, Asked(asked): Asked<ListSweeps>) -> Reply<Sweeps> {
+    listed_sweeps(&clients, asked).await.map(Json)
+}
+
+pub(super) async fn listed_sweeps(clients: &Clients, asked: ListSweeps) -> Result<Sweeps, Refused> {
+    let states = listed(asked.state.as_deref()).map(state);
+    let request = v1::ListSweepsRequest {
+        all: asked.all,
+        limit: asked.limit,
+        states: states.collect::<Result<_, _>>()?,
+        owner: asked.owner,
+        name: asked.name,
+        since: asked.since.map(timestamp),
+        tags: listed(asked.tags.as_deref()).map(str::to_owned).collect(),
+    };
+    let reply = clients.list_sweeps(Request::new(request)).await?.into_inner();
+    let sweeps = reply.sweeps.iter().map(Sweep::try_from).collect::<Result<_, _>>()?;
+    Ok(Sweeps { sweeps, hidden: reply.hidden })
+}
+
+pub(super) async fn show(State(clients): State<Clients>, Path(sweep): Path<String>) -> Reply<ShownSweep> {
+    shown_sweep(&clients, sweep).await.map(Json)
+}
+
+pub(super) async fn shown_sweep(clients: &Clients, sweep: String) -> Result<ShownSweep, Refused> {
+    let reply = clients.show_sweep(Request::new(v1::ShowSweepRequest { sweep })).await?.into_inner();
+    let report = SweepReport::try_from(reply).map_err(bt_documents::Unreadable::from)?;
+    Ok(ShownSweep::try_from(&report)?)
+}
+
+/// What a text lists, separated by commas.
+pub(super) fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
+    text.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
+fn state(name: &str) -> Result<i32, Status> {
+    let state = match name {
+        "queued" => v1::SweepState::Queued,
+        "running" => v1::SweepState::Running,
+        "paused" => v1::SweepState::Paused,
+        "succeeded" => v1::SweepState::Succeeded,
+        "failed" => v1::SweepState::Failed,
+        "cancelled" => v1::SweepState::Cancelled,
+        _ => {
+            return Err(Status::invalid_argument(format!(
+                "{name:?} is not the state of a sweep; states are queued, running, paused, succeeded, failed and cancelled"
+            )));
+        }
+    };
+    Ok(state.into())
+}

@@ -1,0 +1,255 @@
+//! Every call of the API: its address, what it takes and answers, in words and as types, and what answers it.
+
+use axum::routing::{MethodRouter, get, post};
+use bt_documents::{
+    Agent, Agents, Cancelled, Changed, Explained, Jobs, Limits, Outputs, Retried, RunningJobs, ShownAgent,
+    ShownJob, ShownSweep, Sweeps,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::{actions, download, jobs, log, machines, sweeps};
+use crate::clients::Clients;
+
+pub(super) struct Route {
+    /// Its name in the description.
+    pub(super) name: &'static str,
+    pub(super) method: &'static str,
+    /// `{name}` stands for a part of it.
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
+    /// What may follow the address, as the keys of a struct.
+    pub(super) query: Option<SchemaOf>,
+    /// What is sent.
+    pub(super) body: Option<SchemaOf>,
+    pub(super) answer: Answer,
+    pub(super) handler: fn() -> MethodRouter<Clients>,
+}
+
+impl Route {
+    /// The path as the description writes it, which does not say that the last part may hold slashes.
+    pub(super) fn address(&self) -> String {
+        self.path.replace("{*", "{")
+    }
+}
+
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    Json(SchemaOf),
+    Text,
+    Bytes,
+}
+
+const fn json<T: JsonSchema>() -> Answer {
+    Answer::Json(schema::<T>)
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// What the `{name}`s in addresses stand for.
+pub(super) const PARTS: &[(&str, &str, &str)] = &[
+    (
+        "sweep",
+        "string",
+        "A sweep: its id, its name (the newest of that name), or the beginning of its id, 4 characters or more",
+    ),
+    ("job", "integer", "A job's number in its sweep, from 0 on"),
+    ("path", "string", "A file's path below the results directory; its slashes stay slashes"),
+    ("agent", "string", "An agent: its id, its name, or the beginning of its id"),
+];
+
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        name: "list_sweeps",
+        method: "get",
+        path: "/api/sweeps",
+        summary: "Sweeps, the newest first",
+        query: Some(schema::<sweeps::ListSweeps>),
+        body: None,
+        answer: json::<Sweeps>(),
+        handler: || get(sweeps::list),
+    },
+    Route {
+        name: "show_sweep",
+        method: "get",
+        path: "/api/sweeps/{sweep}",
+        summary: "A sweep with its manifest, why jobs wait, and what failed",
+        query: None,
+        body: None,
+        answer: json::<ShownSweep>(),
+        handler: || get(sweeps::show),
+    },
+    Route {
+        name: "cancel",
+        method: "post",
+        path: "/api/sweeps/{sweep}/cancel",
+        summary: "Cancel a sweep, or some of its jobs",
+        query: None,
+        body: Some(schema::<actions::Cancel>),
+        answer: json::<Cancelled>(),
+        handler: || post(actions::cancel),
+    },
+    Route {
+        name: "retry",
+        method: "post",
+        path: "/api/sweeps/{sweep}/retry",
+        summary: "Queue failed and cancelled jobs again",
+        query: None,
+        body: Some(schema::<actions::Retry>),
+        answer: json::<Retried>(),
+        handler: || post(actions::retry),
+    },
+    Route {
+        name: "pause",
+        method: "post",
+        path: "/api/sweeps/{sweep}/pause",
+        summary: "Start no more jobs of a sweep; those that run go on",
+        query: None,
+        body: Some(schema::<actions::Nothing>),
+        answer: json::<Changed>(),
+        handler: || post(actions::pause),
+    },
+    Route {
+        name: "resume",
+        method: "post",
+        path: "/api/sweeps/{sweep}/resume",
+        summary: "Go on with a paused sweep",
+        query: None,
+        body: Some(schema::<actions::Nothing>),
+        answer: json::<Changed>(),
+        handler: || post(actions::resume),
+    },
+    Route {
+        name: "explain_sweep",
+        method: "get",
+        path: "/api/sweeps/{sweep}/explain",
+        summary: "Why the first job that waits does not run; else how the first that runs, or failed, stands",
+        query: None,
+        body: None,
+        answer: json::<Explained>(),
+        handler: || get(jobs::explain_sweep),
+    },
+    Route {
+        name: "list_jobs",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs",
+        summary: "Jobs of a sweep, by number in pages, or ranked by a metric",
+        query: Some(schema::<jobs::ListJobs>),
+        body: None,
+        answer: json::<Jobs>(),
+        handler: || get(jobs::list),
+    },
+    Route {
+        name: "show_job",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}",
+        summary: "A job and all of its attempts",
+        query: None,
+        body: None,
+        answer: json::<ShownJob>(),
+        handler: || get(jobs::show),
+    },
+    Route {
+        name: "explain",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}/explain",
+        summary: "Why a job does not run, agent by agent",
+        query: None,
+        body: None,
+        answer: json::<Explained>(),
+        handler: || get(jobs::explain),
+    },
+    Route {
+        name: "read_log",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}/log",
+        summary: "What a job printed, as text; with `follow` as it comes",
+        query: Some(schema::<log::ReadLog>),
+        body: None,
+        answer: Answer::Text,
+        handler: || get(log::read),
+    },
+    Route {
+        name: "list_outputs",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}/outputs",
+        summary: "The files that a job has published",
+        query: None,
+        body: None,
+        answer: json::<Outputs>(),
+        handler: || get(jobs::outputs),
+    },
+    Route {
+        name: "download",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}/outputs/{*path}",
+        summary: "A published file, whole or a range; `ETag` and `Repr-Digest` hold its SHA-256",
+        query: None,
+        body: None,
+        answer: Answer::Bytes,
+        handler: || get(download::download),
+    },
+    Route {
+        name: "show_result",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}/result",
+        summary: "How a published result came about: what `result.json` says",
+        query: None,
+        body: None,
+        answer: json::<bt_store::ResultDocument>(),
+        handler: || get(jobs::result),
+    },
+    Route {
+        name: "list_running",
+        method: "get",
+        path: "/api/running",
+        summary: "Jobs that agents work on now, the oldest first",
+        query: None,
+        body: None,
+        answer: json::<RunningJobs>(),
+        handler: || get(machines::running),
+    },
+    Route {
+        name: "list_agents",
+        method: "get",
+        path: "/api/agents",
+        summary: "All agents",
+        query: None,
+        body: None,
+        answer: json::<Agents>(),
+        handler: || get(machines::agents),
+    },
+    Route {
+        name: "show_agent",
+        method: "get",
+        path: "/api/agents/{agent}",
+        summary: "An agent and the jobs that it works on",
+        query: None,
+        body: None,
+        answer: json::<ShownAgent>(),
+        handler: || get(machines::agent),
+    },
+    Route {
+        name: "drain",
+        method: "post",
+        path: "/api/agents/{agent}/drain",
+        summary: "Give an agent no new jobs, or give it jobs again",
+        query: None,
+        body: Some(schema::<actions::Drain>),
+        answer: json::<Agent>(),
+        handler: || post(actions::drain),
+    },
+    Route {
+        name: "list_limits",
+        method: "get",
+        path: "/api/limits",
+        summary: "Capacities that jobs of all sweeps share",
+        query: None,
+        body: None,
+        answer: json::<Limits>(),
+        handler: || get(machines::limits),
+    },
+];
