@@ -65,7 +65,7 @@ fn jobs_of_an_image_that_nobody_has_any_more_wait_until_it_is_pushed_again() {
 
     let told = wait_until("the agent has refused it", || {
         let told = cluster.ok(&["show", &sweep]);
-        told.contains("agent agent: ").then_some(told)
+        told.contains(&format!("does not have {name}")).then_some(told)
     });
     let explained = cluster.ok(&["explain", &format!("{sweep}/1")]);
     for told in [told, explained] {
