@@ -47,7 +47,7 @@ impl Clients {
         if let Some(by) = by {
             if !request.states.is_empty() || request.job.is_some() || request.after.is_some() {
                 return Err(Status::invalid_argument(
-                    "a ranking (`by`) takes no `states`, no `job` and no `after`; choose jobs by an expression",
+                    "a ranking (`by`) takes no `states` and no `job`, and no `after`; use `filter`",
                 ));
             }
             return self.send_ranked(sweep, by, request.limit, &encoder, wanted, jobs).await;
