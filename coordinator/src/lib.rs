@@ -13,6 +13,7 @@ mod document;
 mod door;
 mod http;
 mod kept_log;
+mod landscapes;
 mod ledger;
 mod loops;
 mod manifests;
@@ -52,6 +53,7 @@ use calculations::Calculations;
 use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
+use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, PutOff, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
@@ -191,6 +193,7 @@ fn services(
         tasks: tasks.clone(),
         terms,
     };
+    let calculations = Calculations::default();
     let clients = Clients {
         queue: queue.clone(),
         store: store.clone(),
@@ -198,7 +201,8 @@ fn services(
         manifests: manifests.clone(),
         relay,
         bell,
-        calculations: Calculations::default(),
+        landscapes: Landscapes::new(queue.clone(), manifests.clone(), calculations.clone()),
+        calculations,
         tasks: tasks.clone(),
         silence,
         garbage_age: options.keeping.keep_unpublished,

@@ -12,6 +12,7 @@ pub mod hex;
 pub mod id;
 pub mod image;
 mod json_object;
+pub mod landscape;
 pub mod layout;
 pub mod log;
 pub mod manifest;

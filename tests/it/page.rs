@@ -134,3 +134,66 @@ fn only_the_page_itself_may_press_its_buttons() {
     assert!(press("retry").contains("4 jobs wait"));
     cluster.ok(&["cancel", &sweep]);
 }
+
+#[test]
+fn the_map_shows_what_the_database_holds() {
+    let cluster = Cluster::with(Options::simulated(&["--cpus", "16"]));
+    let flags =
+        ["--name", "grid", "--matrix", "fast=5:24", "--matrix", "slow=30:120:10", "--matrix", "seed=1:3"];
+    let sweep = cluster.submit_simulated(&flags);
+    cluster.wait_ended(&sweep);
+    let nothing = page(&cluster, &format!("/sweeps/{sweep}"));
+    assert!(nothing.contains("The jobs report no metrics"), "{nothing}");
+    // A hill, whose top is at fast 12 and slow 70; the seed adds little.
+    let mut table = "job,sharpe,flat\n".to_owned();
+    for job in 0..600_i32 {
+        let (fast, slow, seed) = (5 + job / 30, 30 + job / 3 % 10 * 10, 1 + job % 3);
+        let sharpe = 2.0 - f64::from((fast - 12).pow(2)) / 30.0 - f64::from((slow - 70).pow(2)) / 2_000.0;
+        if job % 7 != 0 {
+            table += &format!("{job},{},1\n", sharpe + f64::from(seed) * 0.01);
+        }
+    }
+    let file = cluster.dir().join("metrics.csv");
+    std::fs::write(&file, table).unwrap();
+    cluster.ok(&["metrics", "import", &sweep, "--table", file.to_str().unwrap()]);
+    let shown = page(&cluster, &format!("/sweeps/{sweep}"));
+    assert!(shown.contains("The mean sharpe of the jobs with each fast (across) and slow (down)"), "{shown}");
+    let first = shown.split("<tbody>").nth(2).unwrap();
+    let cells: Vec<(&str, &str)> = first
+        .split("</tbody>")
+        .next()
+        .unwrap()
+        .split("<td class=\"")
+        .skip(1)
+        .map(|cell| {
+            cell.split_once("\">").map(|(class, rest)| (class, rest.split('<').next().unwrap())).unwrap()
+        })
+        .collect();
+    assert_eq!(cells.len(), 200, "{first}");
+    let sql = "select round(avg((metrics ->> 'sharpe')::float8)::numeric, 9) from jobs \
+        group by number / 3 % 10, number / 30 order by number / 3 % 10, number / 30";
+    let means = cluster.database.query(sql);
+    for ((class, text), mean) in cells.iter().zip(&means) {
+        let (shown, mean): (f64, f64) = (text.parse().unwrap(), mean.parse().unwrap());
+        assert!((shown - mean).abs() <= 6e-5, "{shown} is not {mean}");
+        assert!(class.starts_with('q'), "{class}");
+    }
+    let best = cells.iter().find(|(_, text)| *text == "2.0150");
+    assert!(
+        best.is_some_and(|(class, _)| *class == "q8"),
+        "the top of the hill has the last colour: {best:?}"
+    );
+    for text in ["What matters", "<td>fast</td>", "514 jobs reported it, from "] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    let told = page(&cluster, &format!("/sweeps/{sweep}?across=seed&down=fast&cell=highest"));
+    assert!(
+        told.contains("The highest sharpe of the jobs with each seed (across) and fast (down)"),
+        "{told}"
+    );
+    let flat = page(&cluster, &format!("/sweeps/{sweep}?by=flat"));
+    assert!(
+        flat.contains("have the same value, 1.") && flat.contains("Too few jobs have reported different"),
+        "{flat}"
+    );
+}

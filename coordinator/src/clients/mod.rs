@@ -29,6 +29,7 @@ use tonic::Status;
 use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
+use crate::landscapes::Landscapes;
 use crate::manifests::Manifests;
 use crate::queue::{Found, Queue};
 use crate::relay::Relay;
@@ -46,6 +47,7 @@ pub(crate) struct Clients {
     pub(crate) relay: Relay,
     pub(crate) bell: Bell,
     pub(crate) calculations: Calculations,
+    pub(crate) landscapes: Landscapes,
     pub(crate) tasks: TaskTracker,
     /// An agent that was silent for this long is shown as offline.
     pub(crate) silence: Duration,

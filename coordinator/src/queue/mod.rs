@@ -48,7 +48,7 @@ pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use maintain::{Documented, Published, Unwritten};
-pub(crate) use rank::Reported;
+pub(crate) use rank::{MetricOfJob, Reported};
 pub(crate) use read::{
     AgentRow, AttemptRow, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepFilter, SweepRow,
 };

@@ -22,7 +22,42 @@ pub(crate) struct Reported {
     pub(crate) metrics: String,
 }
 
+/// A job's metric.
+#[derive(Clone, Debug)]
+pub(crate) struct MetricOfJob {
+    pub(crate) number: u32,
+    pub(crate) parameters: Written,
+    pub(crate) failed: bool,
+    /// None: it has not reported it.
+    pub(crate) value: Option<f64>,
+}
+
 impl Queue {
+    /// A page of all jobs with one of their metrics, by number: those after number `after` (none: from the first).
+    pub(crate) async fn values_of_metric(
+        &self,
+        sweep: SweepId,
+        metric: &str,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<MetricOfJob>, Error> {
+        let after = after.map_or(Ok(-1), signed::<i32>)?;
+        let rows =
+            query_file!("queries/rank/values_of_metric.sql", sweep.uuid(), after, metric, i64::from(limit))
+                .fetch_all(&self.pool.patient())
+                .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(MetricOfJob {
+                    number: unsigned(row.number)?,
+                    parameters: Written::of(row.parameters, row.point, row.number)?,
+                    failed: row.failed,
+                    value: row.value,
+                })
+            })
+            .collect()
+    }
+
     /// The jobs that reported a metric, best first.
     pub(crate) async fn ranked(
         &self,

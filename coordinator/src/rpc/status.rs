@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use tracing::{error, warn};
 
 use crate::calculations::Refused;
-use crate::{collector, document, manifests, queue};
+use crate::{collector, document, landscapes, manifests, queue};
 
 pub(crate) fn queue(error: queue::Error) -> Status {
     shared(&error)
@@ -78,6 +78,15 @@ pub(crate) fn calculation(error: Refused) -> Status {
     match error {
         Refused::TooLong => Status::invalid_argument(error.to_string()),
         Refused::Stopping(_) => Status::unavailable(error.to_string()),
+    }
+}
+
+pub(crate) fn landscape(error: landscapes::Error) -> Status {
+    match error {
+        landscapes::Error::Queue(error) => queue(error),
+        landscapes::Error::Manifest(error) => manifest(error),
+        landscapes::Error::Refused(error) => calculation(error),
+        landscapes::Error::Parameters { .. } => Status::internal(error.to_string()),
     }
 }
 

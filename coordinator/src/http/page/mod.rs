@@ -6,20 +6,25 @@
 
 mod agents;
 mod job;
+mod map;
 mod own;
 mod ranking;
 mod sweep;
 mod sweeps;
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::sync::LazyLock;
 
 use askama::Template;
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use bt_documents::Counts;
 use bt_model::hex::hex;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -77,15 +82,52 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form
 
 /// A page, ready to be sent.
 pub(super) fn rendered(page: &impl Template) -> Result<Response, Refused> {
-    let text =
-        page.render().map_err(|error| Refused::internal(format!("the page can't be made: {error}")))?;
-    let headers = [
+    Ok((headers(), Html(text(page)?)).into_response())
+}
+
+/// Where in a page the part belongs that takes longer to make than the rest.
+const LATER: &str = "<!--later-->";
+
+/// A page whose beginning is sent at once; what `making` makes follows where the page has [`LATER`], and then its end.
+fn rendered_in_parts(
+    page: &impl Template,
+    making: impl Future<Output = Result<String, Refused>> + Send + 'static,
+) -> Result<Response, Refused> {
+    let text = text(page)?;
+    let Some((beginning, end)) = text.split_once(LATER) else {
+        return Err(Refused::internal("the page has no place for its second part".to_owned()));
+    };
+    let (beginning, end) = (beginning.to_owned(), end.to_owned());
+    let rest = async move {
+        let part = match making.await {
+            Ok(part) => part,
+            // The page has begun, so that only its rest can say it.
+            Err(refused) => self::text(&Missing { message: refused.message() }).unwrap_or_default(),
+        };
+        Ok::<_, Infallible>(part + &end)
+    };
+    let body = Body::from_stream(stream::once(ready(Ok(beginning))).chain(stream::once(rest)));
+    Ok((headers(), [(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response())
+}
+
+fn text(page: &impl Template) -> Result<String, Refused> {
+    page.render().map_err(|error| Refused::internal(format!("the page can't be made: {error}")))
+}
+
+fn headers() -> [(HeaderName, &'static str); 4] {
+    [
         (HeaderName::from_static("content-security-policy"), POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("referrer-policy"), "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
-    ];
-    Ok((headers, Html(text)).into_response())
+    ]
+}
+
+/// What stands in the place of a part that can't be made.
+#[derive(Template)]
+#[template(source = "<p class=\"trouble\" role=\"alert\">{{ message }}</p>", ext = "html")]
+struct Missing<'m> {
+    message: &'m str,
 }
 
 #[derive(Template)]

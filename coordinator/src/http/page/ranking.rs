@@ -9,7 +9,7 @@ use crate::http::jobs::listed_jobs;
 use crate::http::reply::Refused;
 
 /// Jobs in the table, and columns besides the metric.
-const ROWS: u32 = 50;
+const ROWS: u32 = 20;
 const COLUMNS: usize = 12;
 
 #[derive(Default)]
@@ -85,20 +85,41 @@ impl Ranking {
     }
 }
 
-/// The metrics of a column, all with the decimals that give the largest of them five significant digits.
+/// The metrics of a column, all with as many decimals.
 fn figures(values: Vec<Option<&Value>>) -> Vec<String> {
-    let numbers = || values.iter().flatten().filter_map(|value| value.as_f64());
-    let largest = numbers().map(f64::abs).fold(0.0, f64::max);
-    let is_whole = numbers().all(|number| number == number.trunc());
-    if is_whole || !(1e-4..1e15).contains(&largest) {
-        return values.into_iter().map(text).collect();
-    }
-    let decimals = decimals(largest);
-    let figure = |value: Option<&Value>| match value.and_then(Value::as_f64) {
-        Some(number) => format!("{number:.decimals$}"),
+    let decimals = Decimals::of(values.iter().flatten().filter_map(|value| value.as_f64()));
+    let aligned = |value: Option<&Value>| match value.and_then(Value::as_f64) {
+        Some(number) => decimals.figure(number),
         None => plain(value),
     };
-    values.into_iter().map(figure).collect()
+    values.into_iter().map(aligned).collect()
+}
+
+/// How many decimals numbers that are compared have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Decimals {
+    All(usize),
+    /// They are whole, or too large or too small for one number of decimals.
+    Each,
+}
+
+impl Decimals {
+    /// Those that give the largest of them five significant digits.
+    pub(super) fn of(numbers: impl Iterator<Item = f64> + Clone) -> Self {
+        let largest = numbers.clone().map(f64::abs).fold(0.0, f64::max);
+        let is_whole = numbers.into_iter().all(|number| number == number.trunc());
+        match is_whole || !(1e-4..1e15).contains(&largest) {
+            true => Self::Each,
+            false => Self::All(decimals(largest)),
+        }
+    }
+
+    pub(super) fn figure(self, number: f64) -> String {
+        match self {
+            Self::All(decimals) => format!("{number:.decimals$}"),
+            Self::Each => figure(number),
+        }
+    }
 }
 
 /// How many decimals give a number of this size five significant digits.
@@ -118,7 +139,11 @@ pub(super) fn plain(value: Option<&Value>) -> String {
 
 /// A metric with five significant digits; whole numbers with all of theirs.
 pub(super) fn text(value: Option<&Value>) -> String {
-    let Some(number) = value.and_then(Value::as_f64) else { return plain(value) };
+    value.and_then(Value::as_f64).map_or_else(|| plain(value), figure)
+}
+
+/// A number with five significant digits; a whole one with all of its digits.
+pub(super) fn figure(number: f64) -> String {
     if number == number.trunc() && number.abs() < 1e15 {
         return format!("{number:.0}");
     }

@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tonic::Request;
 
+use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
 use super::own::is_sent_by_own_page;
 use super::ranking::{Ranked, Ranking};
-use super::{Fact, Frame, Progress, ago, rendered, shown, since};
+use super::{Fact, Frame, Progress, ago, rendered_in_parts, shown, since, text};
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
 use crate::http::sweeps::shown_sweep;
@@ -31,6 +32,9 @@ pub(super) struct Wanted {
     order: String,
     #[serde(rename = "where")]
     filter: String,
+    across: String,
+    down: String,
+    cell: String,
 }
 
 #[derive(Template)]
@@ -44,14 +48,6 @@ struct Page {
     actions: Vec<&'static str>,
     waiting: Vec<String>,
     failures: Vec<Failure>,
-    metrics: Vec<String>,
-    no_metrics: &'static str,
-    by: String,
-    order: String,
-    filter: String,
-    trouble: Option<String>,
-    columns: Vec<String>,
-    best: Vec<Ranked>,
     facts: Vec<Fact>,
     manifest: String,
 }
@@ -62,6 +58,30 @@ struct Failure {
     first_job: u32,
 }
 
+/// The part that looks at all jobs.
+#[derive(Template)]
+#[template(path = "best.html")]
+struct Best {
+    id: String,
+    metrics: Vec<String>,
+    no_metrics: &'static str,
+    by: String,
+    order: String,
+    filter: String,
+    trouble: Option<String>,
+    columns: Vec<String>,
+    best: Vec<Ranked>,
+    across: String,
+    down: String,
+    cell: String,
+    cells: &'static [&'static str],
+    axes: Vec<String>,
+    map: Option<Map>,
+    told: Option<&'static str>,
+    importance: Vec<Weight>,
+    spread: Option<Bars>,
+}
+
 pub(super) async fn show(
     State(clients): State<Clients>,
     Path(sweep): Path<String>,
@@ -70,30 +90,6 @@ pub(super) async fn show(
     let frame = Frame::new("../", "sweep");
     shown(frame, async {
         let shown = shown_sweep(&clients, sweep).await?;
-        let id = shown.sweep.id.clone();
-        let found = clients.find(&id).await?;
-        let metrics = clients.queue.metric_names(found.id).await.map_err(status::queue)?;
-        let by = metric(&asked.by, &shown.manifest, &metrics);
-        let ascending = match asked.order.as_str() {
-            "highest" => Some(false),
-            "lowest" => Some(true),
-            _ => None,
-        };
-        let filter = asked.filter.trim().to_owned();
-        let (ranking, trouble) = match metrics.is_empty() {
-            true => (Ranking::default(), None),
-            false => match Ranking::of(&clients, &id, &by, ascending, &filter).await {
-                Ok(ranking) => {
-                    let nothing = ranking.jobs.is_empty().then(|| "No job is like that.".to_owned());
-                    (ranking, nothing)
-                }
-                // A mistake in the form takes nothing else away from the page.
-                Err(refused) if refused.status().is_client_error() => {
-                    (Ranking::default(), Some(refused.message().to_owned()))
-                }
-                Err(refused) => return Err(refused),
-            },
-        };
         let failures = shown.failures.iter().map(|failures| Failure {
             reason: failures.reason.clone().unwrap_or_default(),
             jobs: failures.jobs,
@@ -103,34 +99,93 @@ pub(super) async fn show(
             Some(agent) => format!("{agent}: {}", waiting.why),
             None => waiting.why.clone(),
         });
-        let counts = &shown.sweep.counts;
-        let no_metrics = match (counts.succeeded, counts.queued + counts.running) {
-            (0, 0) => "No job has succeeded.",
-            (0, _) => "No job has finished yet.",
-            _ => "The jobs report no metrics: one that writes numbers to metrics.json in its results can be ranked.",
-        };
-        rendered(&Page {
+        let page = Page {
             frame,
             sentence: sentence(&shown),
-            progress: Progress::of(counts),
+            progress: Progress::of(&shown.sweep.counts),
             actions: actions(&shown),
             waiting: waiting.collect(),
             failures: failures.collect(),
-            no_metrics,
-            metrics,
-            by,
-            order: asked.order,
-            filter,
-            trouble,
-            columns: ranking.columns,
-            best: ranking.jobs,
             facts: facts(&shown),
             manifest: serde_json::to_string_pretty(&shown.manifest).unwrap_or_default(),
-            name: shown.sweep.name,
-            id,
-        })
+            name: shown.sweep.name.clone(),
+            id: shown.sweep.id.clone(),
+        };
+        rendered_in_parts(&page, async move { text(&best(&clients, &shown, asked).await?) })
     })
     .await
+}
+
+/// Its best jobs, and the metric over its parameters.
+async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Best, Refused> {
+    let id = shown.sweep.id.clone();
+    let counts = &shown.sweep.counts;
+    let found = clients.find(&id).await?;
+    let metrics = clients.queue.metric_names(found.id).await.map_err(status::queue)?;
+    let by = metric(&asked.by, &shown.manifest, &metrics);
+    let no_metrics = match (counts.succeeded, counts.queued + counts.running) {
+        (0, 0) => "No job has succeeded.",
+        (0, _) => "No job has finished yet.",
+        _ => {
+            "The jobs report no metrics: one that writes numbers to metrics.json in its results can be ranked."
+        }
+    };
+    let mut best = Best {
+        id,
+        no_metrics,
+        by,
+        order: asked.order,
+        filter: asked.filter.trim().to_owned(),
+        trouble: None,
+        columns: Vec::new(),
+        best: Vec::new(),
+        across: asked.across,
+        down: asked.down,
+        cell: asked.cell,
+        cells: &CELLS,
+        axes: Vec::new(),
+        map: None,
+        told: None,
+        importance: Vec::new(),
+        spread: None,
+        metrics,
+    };
+    if best.metrics.is_empty() {
+        return Ok(best);
+    }
+    let ascending = match best.order.as_str() {
+        "highest" => Some(false),
+        "lowest" => Some(true),
+        _ => None,
+    };
+    match Ranking::of(clients, &best.id, &best.by, ascending, &best.filter).await {
+        Ok(Ranking { columns, jobs }) => {
+            best.trouble = jobs.is_empty().then(|| "No job is like that.".to_owned());
+            (best.columns, best.best) = (columns, jobs);
+        }
+        // A mistake in the form takes nothing else away from the page.
+        Err(refused) if refused.status().is_client_error() => {
+            best.trouble = Some(refused.message().to_owned())
+        }
+        Err(refused) => return Err(refused),
+    }
+    let finished = counts.succeeded + counts.failed + counts.cancelled;
+    let landscape = clients.landscapes.get(found.id, &best.by, finished).await.map_err(status::landscape)?;
+    let importance = landscape.importance();
+    let drawn = Drawn { across: &best.across, down: &best.down, cell: &best.cell };
+    best.map = Map::of(&landscape, &importance, &drawn);
+    best.told = match landscape.axes().len() {
+        0 => Some("All jobs have the same parameters."),
+        1 => Some("The jobs differ in one parameter, so that there is no map."),
+        _ if importance.is_empty() => {
+            Some("Too few jobs have reported different values to say which parameters matter.")
+        }
+        _ => None,
+    };
+    best.axes = landscape.axes().iter().map(|axis| axis.name.clone()).collect();
+    best.importance = weights(&landscape, &importance);
+    best.spread = bars(&landscape);
+    Ok(best)
 }
 
 /// The metric to rank by: the one asked for, or the first goal of the manifest, or a usual one, or the first.
