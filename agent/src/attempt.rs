@@ -259,7 +259,7 @@ async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
         }
     };
     held.note("");
-    unless_halted(held, volumes::look_before(agent, held, &job)).await?;
+    unless_halted(held, volumes::look_before(agent, &held.dir, &job, |note| held.note(note))).await?;
     let mut slot = idle.take();
     if let Some(kept) = slot.as_mut().and_then(|slot| slot.share.take()) {
         share.absorb(kept);

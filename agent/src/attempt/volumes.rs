@@ -7,19 +7,25 @@ use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
+use crate::site::workdir::AttemptDir;
 
-/// Looks at those whose owner wants it known, and writes it down. One that an earlier run of the agent began with keeps what
-/// was seen then.
-pub(super) async fn look_before(agent: &Agent, held: &Held, job: &Job) -> Result<(), Stop> {
+/// Looks at those whose owner wants it known, and writes it down in the container's directory; `note` hears what takes time.
+/// One that an earlier run of the agent began with keeps what was seen then.
+pub(super) async fn look_before(
+    agent: &Agent,
+    dir: &AttemptDir,
+    job: &Job,
+    note: impl Fn(&str),
+) -> Result<(), Stop> {
     let mounted = job.manifest.volumes.iter().map(|mount| mount.volume.as_str());
     let names = agent.stock.fingerprints.of(mounted);
-    if names.is_empty() || held.dir.volumes_seen().is_some() {
+    if names.is_empty() || dir.volumes_seen().is_some() {
         return Ok(());
     }
-    held.note(format!("reading {} for the fingerprint", names.join(", ")));
+    note(&format!("reading {} for the fingerprint", names.join(", ")));
     let seen = agent.stock.fingerprints.before(&names).await;
-    held.dir.note_volumes_seen(&seen).map_err(agents_fault)?;
-    held.note("");
+    dir.note_volumes_seen(&seen).map_err(agents_fault)?;
+    note("");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use super::{Batch, Phase};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::attempt::state::Stop;
-use crate::attempt::{limits, prepare, run, start};
+use crate::attempt::{limits, prepare, run, start, volumes};
 use crate::batch::{self, Point, PointReport, Reports};
 use crate::config::EngineKind;
 use crate::job::container::Job;
@@ -149,7 +149,7 @@ async fn taken_back(agent: &Agent, batch: &Batch) -> Result<Option<String>, Stop
 async fn begin(agent: &Agent, batch: &Batch, job: &Job, gpus: &[u32]) -> Result<String, Stop> {
     // Before anything else of it: notes of it alone would be taken for those of an attempt.
     batch.dir.note_batch().map_err(agents_fault)?;
-    look_before(agent, batch, job).await?;
+    volumes::look_before(agent, &batch.dir, job, |note| batch.note(note)).await?;
     // One attempt asks for the image; if it is taken away meanwhile, another one does.
     let (speaker, assembly) = loop {
         let speaker = batch.speaker();
@@ -168,20 +168,6 @@ async fn begin(agent: &Agent, batch: &Batch, job: &Job, gpus: &[u32]) -> Result<
     start::start_noted(agent, &spec, noted).await?;
     batch.dir.note_started();
     Ok(assembly.facts.id)
-}
-
-/// Looks at the volumes whose owner wants it known.
-async fn look_before(agent: &Agent, batch: &Batch, job: &Job) -> Result<(), Stop> {
-    let mounted = job.manifest.volumes.iter().map(|mount| mount.volume.as_str());
-    let names = agent.stock.fingerprints.of(mounted);
-    if names.is_empty() || batch.dir.volumes_seen().is_some() {
-        return Ok(());
-    }
-    batch.note(&format!("reading {} for the fingerprint", names.join(", ")));
-    let seen = agent.stock.fingerprints.before(&names).await;
-    batch.dir.note_volumes_seen(&seen).map_err(agents_fault)?;
-    batch.note("");
-    Ok(())
 }
 
 /// What is told of the volumes once the container has ended. Nothing if nobody waits for it.
