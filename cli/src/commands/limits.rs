@@ -66,16 +66,9 @@ impl Ls {
         }
         let row = |limit: v1::Limit| {
             let capacity = if limit.set { Cell::number(limit.capacity) } else { Cell::Remark("not set") };
-            let capacity_json = limit.set.then_some(limit.capacity);
-            Ok::<_, Error>(Row {
-                cells: vec![Cell::text(&limit.name), capacity, Cell::number(limit.used)],
-                json: Json::of(&documents::Limit {
-                    name: limit.name.clone(),
-                    capacity: capacity_json,
-                    used: limit.used,
-                })?,
-                name: limit.name,
-            })
+            let name = limit.name.clone();
+            let cells = vec![Cell::text(&name), capacity, Cell::number(limit.used)];
+            Ok::<_, Error>(Row { cells, json: Json::of(&documents::Limit::from(limit))?, name })
         };
         let columns = ["name", "capacity", "used"].map(Column::always).into();
         View { columns, rows: limits.into_iter().map(row).collect::<Result<_, _>>()? }.print(&self.output)
