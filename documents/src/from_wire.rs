@@ -128,11 +128,7 @@ impl TryFrom<&SweepReport> for ShownSweep {
             store: shown.store.clone(),
             kept_until: instant(sweep.kept_until.as_ref())?,
             expired: sweep.expired,
-            pace: shown.pace.map(|pace| Pace {
-                jobs: pace.jobs,
-                seconds: pace.seconds,
-                peak_memory_bytes: pace.peak_memory_bytes,
-            }),
+            pace: shown.pace.map(Pace::from),
             waiting: waiting.collect(),
             warm: sweep.sharing.clone().map(Warm::from),
             reuse: shown.reuse.as_ref().map(Reuse::from),
@@ -140,6 +136,12 @@ impl TryFrom<&SweepReport> for ShownSweep {
             failures: failures.collect::<Result<_, Unreadable>>()?,
             manifest,
         })
+    }
+}
+
+impl From<v1::Pace> for Pace {
+    fn from(pace: v1::Pace) -> Self {
+        Self { jobs: pace.jobs, seconds: pace.seconds, peak_memory_bytes: pace.peak_memory_bytes }
     }
 }
 

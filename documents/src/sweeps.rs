@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bt_model::resources::ByteSize;
+use bt_model::span;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -62,8 +64,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Jobs that have come to their end, whichever it was.
+    pub fn finished(&self) -> u32 {
+        self.succeeded + self.failed + self.cancelled
+    }
+
     pub fn total(&self) -> u32 {
-        self.queued + self.running + self.succeeded + self.failed + self.cancelled
+        self.queued + self.running + self.finished()
     }
 }
 
@@ -157,6 +164,20 @@ pub struct Pace {
     /// Of an average job.
     pub seconds: f64,
     pub peak_memory_bytes: Option<u64>,
+}
+
+impl Pace {
+    /// What a job takes, in words: `10s and 64 MiB of memory`.
+    pub fn of_a_job(&self) -> String {
+        let memory = self.peak_memory_bytes.map(|bytes| format!(" and {} of memory", ByteSize(bytes)));
+        span::of_seconds(self.seconds) + &memory.unwrap_or_default()
+    }
+
+    /// How long the rest takes if as many jobs run on as do now, in words; nothing if none runs.
+    pub fn left(&self, counts: &Counts) -> Option<String> {
+        let rest = f64::from(counts.queued + counts.running) * self.seconds;
+        (counts.running > 0).then(|| span::of_seconds(rest / f64::from(counts.running)))
+    }
 }
 
 /// Why jobs wait.

@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod nearest;
 pub mod parameters;
+pub mod percent;
 pub mod placement;
 pub mod reason;
 pub mod resources;

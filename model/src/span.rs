@@ -15,6 +15,11 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
+/// As [`span`], of so many seconds; `0.0s` of what is no length of time.
+pub fn of_seconds(seconds: f64) -> String {
+    span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bt_model::span::of_seconds;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -79,9 +80,7 @@ impl Cell {
             Self::None => Cow::Borrowed(""),
             Self::Text(text) | Self::Number(text) => Cow::Borrowed(text),
             Self::Bytes(bytes) => Cow::Owned(words::size(*bytes)),
-            Self::Seconds(seconds) => {
-                Cow::Owned(words::span(Duration::try_from_secs_f64(*seconds).unwrap_or_default()))
-            }
+            Self::Seconds(seconds) => Cow::Owned(of_seconds(*seconds)),
             Self::Time(time) => Cow::Owned(format!("{time:.0}")),
             Self::Ago(time) => {
                 let elapsed = Timestamp::now().duration_since(*time);

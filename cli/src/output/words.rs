@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bt_documents::{self as documents};
+use bt_documents as documents;
 pub(crate) use bt_model::hex::hex;
 use bt_model::resources::ByteSize;
 pub(crate) use bt_model::span::span;
@@ -73,16 +73,11 @@ pub(crate) fn cpus(millis: u64) -> String {
 
 /// How long a job takes, and how long the rest takes if as many run on as do now.
 pub(crate) fn pace(pace: &v1::Pace, counts: &v1::Counts) -> String {
-    let took = span(Duration::try_from_secs_f64(pace.seconds).unwrap_or_default());
-    let memory = pace.peak_memory_bytes.map(|bytes| format!(" and {} of memory", size(bytes)));
-    let took = took + &memory.unwrap_or_default();
-    let left = f64::from(counts.queued + counts.running) * pace.seconds / f64::from(counts.running.max(1));
-    match counts.running {
-        0 => format!("a job takes {took}"),
-        running => {
-            let left = span(Duration::try_from_secs_f64(left).unwrap_or_default());
-            format!("a job takes {took}; with {running} at once, {left} are left")
-        }
+    let (pace, counts) = (documents::Pace::from(*pace), documents::Counts::from(*counts));
+    let took = pace.of_a_job();
+    match pace.left(&counts) {
+        None => format!("a job takes {took}"),
+        Some(left) => format!("a job takes {took}; with {} at once, {left} are left", counts.running),
     }
 }
 

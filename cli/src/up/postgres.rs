@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bt_model::percent;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -208,11 +209,7 @@ fn last_lines(log: &Path) -> String {
 /// A path in a URL's query.
 fn encode(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte);
-    let bytes = path.as_os_str().as_bytes().iter();
-    bytes
-        .map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+    percent::encoded(path.as_os_str().as_bytes(), b"/")
 }
 
 /// A command with a clean environment: what the user has set for his own Postgres is not meant for this one.

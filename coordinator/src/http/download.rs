@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bt_model::hex::hex;
+use bt_model::percent;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use tonic::Status;
@@ -124,10 +125,7 @@ fn cut(
 /// The name under which browsers and `curl -OJ` keep it: the last part of its path (RFC 6266).
 fn attachment(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    let name: String = name.bytes().map(escape).collect();
-    format!("attachment; filename*=UTF-8''{name}")
+    format!("attachment; filename*=UTF-8''{}", percent::encoded(name.as_bytes(), b""))
 }
 
 #[cfg(test)]

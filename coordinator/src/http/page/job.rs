@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bt_documents::{Attempt, ShownJob};
 use bt_model::resources::ByteSize;
+use bt_model::{percent, span};
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use futures_util::StreamExt;
@@ -133,12 +134,7 @@ fn facts(shown: &ShownJob) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut add = |name: &str, text: Option<String>| facts.extend(text.map(|text| Fact::new(name, text)));
     add("Started", job.started.map(|started| ago(Some(started))));
-    add(
-        "Ran",
-        job.usage.wall_seconds.map(|seconds| {
-            bt_model::span::span(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default())
-        }),
-    );
+    add("Ran", job.usage.wall_seconds.map(span::of_seconds));
     add("Memory", job.usage.peak_memory_bytes.map(|bytes| format!("{} at most", ByteSize(bytes))));
     add("Cpu time", job.usage.cpu_seconds.map(|seconds| format!("{seconds:.2} s")));
     add("Image", job.image_id.clone());
@@ -161,9 +157,7 @@ impl Try {
 
 /// A path as a part of an address.
 fn address(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    path.bytes().map(escape).collect()
+    percent::encoded(path.as_bytes(), b"/")
 }
 
 /// The end of its log; or nothing, and why there is nothing.

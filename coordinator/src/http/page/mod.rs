@@ -186,7 +186,7 @@ struct Part {
 impl Progress {
     fn of(counts: &Counts) -> Self {
         let Counts { queued, running, succeeded, failed, cancelled } = *counts;
-        let total = f64::from(queued) + f64::from(running + succeeded + failed + cancelled);
+        let total = f64::from(counts.total());
         let states =
             [("succeeded", succeeded), ("failed", failed), ("cancelled", cancelled), ("running", running)];
         let mut parts = Vec::new();

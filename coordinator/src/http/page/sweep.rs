@@ -4,8 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
-use bt_documents::{ShownSweep, SweepState};
-use bt_model::resources::ByteSize;
+use bt_documents::{Pace, ShownSweep, SweepState};
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use jiff::Timestamp;
@@ -169,7 +168,7 @@ async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
         }
         Err(refused) => return Err(refused),
     }
-    let finished = counts.succeeded + counts.failed + counts.cancelled;
+    let finished = counts.finished();
     let landscape = clients.landscapes.get(found.id, &best.by, finished).await.map_err(status::landscape)?;
     let importance = landscape.importance();
     let drawn = Drawn { across: &best.across, down: &best.down, cell: &best.cell };
@@ -201,7 +200,7 @@ fn sentence(shown: &ShownSweep) -> String {
     let sweep = &shown.sweep;
     let counts = &sweep.counts;
     let total = counts.total();
-    let finished = counts.succeeded + counts.failed + counts.cancelled;
+    let finished = counts.finished();
     let jobs = if total == 1 { "job" } else { "jobs" };
     let took = match (sweep.created, sweep.finished) {
         (Some(from), Some(to)) => format!("; it took {}", since(from, to)),
@@ -219,12 +218,8 @@ fn sentence(shown: &ShownSweep) -> String {
         SweepState::Queued => format!("{total} {jobs} wait; none has started."),
         SweepState::Paused => format!("It is paused: {finished} of {total} {jobs} have finished."),
         SweepState::Running => {
-            let left = shown.pace.as_ref().filter(|_| counts.running > 0).map(|pace| {
-                let seconds =
-                    f64::from(counts.queued + counts.running) * pace.seconds / f64::from(counts.running);
-                let left = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
-                format!("; about {} are left", bt_model::span::span(left))
-            });
+            let left = shown.pace.as_ref().and_then(|pace| pace.left(counts));
+            let left = left.map(|left| format!("; about {left} are left"));
             let left = left.unwrap_or_default();
             format!("{finished} of {total} {jobs} have finished, {} run now{left}.", counts.running)
         }
@@ -253,16 +248,7 @@ fn facts(shown: &ShownSweep) -> Vec<Fact> {
     add("Pinned to", sweep.image_pin.clone());
     add("Submitted", Some(ago(sweep.created)));
     add("Finished", sweep.finished.map(|finished| ago(Some(finished))));
-    add(
-        "A job takes",
-        shown.pace.as_ref().map(|pace| {
-            let span = bt_model::span::span(
-                std::time::Duration::try_from_secs_f64(pace.seconds).unwrap_or_default(),
-            );
-            let memory = pace.peak_memory_bytes.map(|bytes| format!(" and {} of memory", ByteSize(bytes)));
-            span + &memory.unwrap_or_default()
-        }),
-    );
+    add("A job takes", shown.pace.as_ref().map(Pace::of_a_job));
     add("Tags", Some(sweep.tags.join(", ")).filter(|tags| !tags.is_empty()));
     add("Note", sweep.note.clone());
     add(
