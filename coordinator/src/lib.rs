@@ -9,6 +9,7 @@ mod calculations;
 mod clients;
 mod collector;
 mod config;
+mod decoded;
 mod document;
 mod door;
 mod http;

@@ -4,13 +4,14 @@ use std::future::ready;
 
 use bt_model::encoding::Encoding;
 use bt_proto::v1;
-use bt_store::{Decoder, Store};
+use bt_store::Store;
 use bytes::{Buf, Bytes};
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use crate::decoded::decoded;
 use crate::queue::{Error, Found, OutputRow, Published, PublishedFile, Queue, StoredFile};
 use crate::rpc::{Answers, status};
 
@@ -101,16 +102,20 @@ impl Results {
         file: &StoredFile,
         offset: u64,
     ) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
-        match file.encoding {
-            Encoding::None => {
-                let pieces = self.store.read_from(&file.place, offset).await.map_err(status::store)?;
-                Ok(pieces.map_err(status::store).boxed())
-            }
-            Encoding::Zstd => {
-                let pieces = self.store.read(&file.place).await.map_err(status::store)?;
-                Ok(decoded(pieces.map_err(status::store), offset)?.boxed())
-            }
+        if file.encoding == Encoding::None {
+            let pieces = self.store.read_from(&file.place, offset).await.map_err(status::store)?;
+            return Ok(pieces.map_err(status::store).boxed());
         }
+        let pieces = self.store.read(&file.place).await.map_err(status::store)?;
+        let pieces = decoded(pieces, file.encoding).map_err(status::decoded);
+        let mut before = offset;
+        let behind = pieces.try_filter_map(move |mut piece| {
+            let skipped = usize::try_from(before).unwrap_or(usize::MAX).min(piece.len());
+            piece.advance(skipped);
+            before -= skipped as u64;
+            ready(Ok((!piece.is_empty()).then_some(piece)))
+        });
+        Ok(behind.boxed())
     }
 
     /// Streams a file that stands there: from the offset if it is stored as it is, else from its beginning.
@@ -131,40 +136,6 @@ impl Results {
         let first = v1::DownloadReply { data: Bytes::new(), offset, encoding };
         Ok(Box::pin(stream::once(ready(Ok(first))).chain(pieces.map(answer))))
     }
-}
-
-/// What compressed pieces hold, from an offset on.
-fn decoded(
-    pieces: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
-    offset: u64,
-) -> Result<impl Stream<Item = Result<Bytes, Status>> + Send + 'static, Status> {
-    let broken =
-        |error: std::io::Error| Status::data_loss(format!("the file can't be decompressed: {error}"));
-    let decoder = Decoder::new().map_err(broken)?;
-    let state = (pieces.boxed(), Some(decoder), Bytes::new(), offset);
-    Ok(stream::try_unfold(state, move |(mut pieces, mut decoder, mut left, mut skip)| async move {
-        loop {
-            let Some(open) = &mut decoder else { return Ok(None) };
-            let mut input = &left[..];
-            let out = open.decode(&mut input).map_err(broken)?;
-            let read = left.len() - input.len();
-            left.advance(read);
-            if let Some(out) = out {
-                let mut out = Bytes::from(out);
-                let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(out.len());
-                out.advance(skipped);
-                skip -= skipped as u64;
-                if out.is_empty() {
-                    continue;
-                }
-                return Ok(Some((out, (pieces, decoder, left, skip))));
-            }
-            match pieces.try_next().await? {
-                Some(piece) => left = piece,
-                None => decoder.take().map_or(Ok(()), Decoder::finish).map_err(broken)?,
-            }
-        }
-    }))
 }
 
 /// An error if a sweep has not all of these jobs.

@@ -1,13 +1,13 @@
 //! Results read again: every file's bytes against the SHA-256 that it was published with, and each `result.json` against
 //! Postgres.
 
-use bt_model::encoding::Encoding;
 use bt_proto::convert::present;
 use bt_proto::v1;
-use bt_store::{Decoder, Error, ResultDocument, Store};
+use bt_store::{Error, ResultDocument, Store};
 use futures_util::{Stream, StreamExt, stream};
 use sha2::{Digest, Sha256};
 
+use crate::decoded::{self, decoded};
 use crate::document::entry;
 use crate::queue::{PublishedFile, ResultRow};
 
@@ -51,43 +51,22 @@ async fn run(store: Store, check: Check) -> Result<v1::Verified, Error> {
 
 /// What is wrong with a file; empty if nothing is.
 async fn content(store: &Store, at: &str, file: &PublishedFile) -> Result<String, Error> {
-    let mut pieces = match store.read(at).await {
+    let pieces = match store.read(at).await {
         Ok(pieces) => pieces,
         Err(Error::NotFound { .. }) => return Ok("is missing".to_owned()),
         Err(error) => return unreadable(error),
     };
     let (mut hash, mut size) = (Sha256::new(), 0);
-    let mut decoder = match file.encoding {
-        Encoding::None => None,
-        Encoding::Zstd => match Decoder::new() {
-            Ok(decoder) => Some(decoder),
-            Err(error) => return Ok(format!("can't be decompressed: {error}")),
-        },
-    };
-    let mut take = |piece: &[u8]| {
-        size += piece.len() as u64;
-        hash.update(piece);
-    };
+    let mut pieces = decoded(pieces, file.encoding);
     while let Some(piece) = pieces.next().await {
-        let piece = match piece {
-            Ok(piece) => piece,
-            Err(error) => return unreadable(error),
-        };
-        let Some(decoder) = &mut decoder else {
-            take(&piece);
-            continue;
-        };
-        let mut left = &piece[..];
-        loop {
-            match decoder.decode(&mut left) {
-                Ok(Some(piece)) => take(&piece),
-                Ok(None) => break,
-                Err(error) => return Ok(format!("can't be decompressed: {error}")),
+        match piece {
+            Ok(piece) => {
+                size += piece.len() as u64;
+                hash.update(&piece);
             }
+            Err(decoded::Error::Store(error)) => return unreadable(error),
+            Err(broken @ decoded::Error::Broken(_)) => return Ok(broken.to_string()),
         }
-    }
-    if let Some(Err(error)) = decoder.map(Decoder::finish) {
-        return Ok(format!("can't be decompressed: {error}"));
     }
     if size != file.size {
         return Ok(format!("has {size} bytes, where {} were published", file.size));

@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use tracing::{error, warn};
 
 use crate::calculations::Refused;
-use crate::{collector, document, landscapes, manifests, queue};
+use crate::{collector, decoded, document, landscapes, manifests, queue};
 
 pub(crate) fn queue(error: queue::Error) -> Status {
     shared(&error)
@@ -65,6 +65,13 @@ pub(crate) fn store(error: bt_store::Error) -> Status {
         warn!(error = %error, "the store failed");
     }
     Status::new(code, error.to_string())
+}
+
+pub(crate) fn decoded(error: decoded::Error) -> Status {
+    match error {
+        decoded::Error::Store(error) => store(error),
+        decoded::Error::Broken(_) => Status::data_loss(format!("the file {error}")),
+    }
 }
 
 pub(crate) fn collector(error: collector::Error) -> Status {
