@@ -66,9 +66,10 @@ impl Error {
     }
 
     /// An error while writing to standard output.
-    pub(crate) fn output(error: impl std::error::Error + 'static) -> Self {
+    pub(crate) fn output(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        let error = error.into();
         // Libraries that write hide it at different depths.
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
         while let Some(inner) = cause {
             // CSV's errors don't name their cause as others do.
             let of_csv = inner.downcast_ref::<csv::Error>().and_then(|error| match error.kind() {
@@ -131,6 +132,25 @@ impl From<bt_model::manifest::Error> for Error {
 impl From<bt_documents::Unreadable> for Error {
     fn from(error: bt_documents::Unreadable) -> Self {
         Self::Failed(format!("the coordinator answered what this btctl can't read: {error}"))
+    }
+}
+
+impl From<bt_analysis::compare::Error> for Error {
+    fn from(error: bt_analysis::compare::Error) -> Self {
+        match error {
+            bt_analysis::compare::Error::Unreadable(error) => error.into(),
+            error => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+impl From<bt_analysis::export::Error> for Error {
+    fn from(error: bt_analysis::export::Error) -> Self {
+        match error {
+            bt_analysis::export::Error::Unreadable(error) => error.into(),
+            bt_analysis::export::Error::Output(error) => Self::output(error as Box<dyn std::error::Error>),
+            error @ bt_analysis::export::Error::Spool(_) => Self::Failed(error.to_string()),
+        }
     }
 }
 

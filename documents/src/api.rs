@@ -89,3 +89,16 @@ pub struct Refusal {
     /// What is wrong, and what would be right.
     pub message: String,
 }
+
+/// The metrics that a sweep's jobs have reported.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Metrics {
+    pub metrics: Vec<Metric>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Metric {
+    pub metric: String,
+    /// maximize or minimize, as the manifest's `goals` say; null where they don't name it.
+    pub goal: Option<String>,
+}

@@ -8,7 +8,7 @@ use bt_model::{resources, secret};
 use bt_proto::convert::{self, Malformed};
 use bt_proto::v1;
 use jiff::Timestamp;
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use crate::{
     Agent, AgentReason, Attempt, Counts, Explained, Failures, Job, LastFailure, Limit, Object, Output, Pace,
@@ -383,6 +383,15 @@ pub fn parameters(text: &str) -> Result<Object, Unreadable> {
     match text {
         "" => Ok(Map::new()),
         text => read_map(text).map_err(|error| Unreadable::Json { what: "a job's parameters", error }),
+    }
+}
+
+/// A value as a text without quotes.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod convert;
 pub mod protocol;
+pub mod submit;
 
 /// The .proto files as one `FileDescriptorSet`, for programs that ask the server what it speaks.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/btctl.bin"));

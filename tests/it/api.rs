@@ -3,54 +3,9 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use bt_tests::http::{Answer, curl, get, post};
 use bt_tests::{Cluster, Options, wait_until};
 use serde_json::{Value, json};
-
-/// What the API answered.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    kind: String,
-    text: String,
-}
-
-impl Answer {
-    #[track_caller]
-    fn json(&self) -> Value {
-        assert_eq!(self.kind, "application/json", "{self:?}");
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The code and the message of a refusal.
-    #[track_caller]
-    fn refused(&self) -> (u16, String, String) {
-        let error = self.json()["error"].clone();
-        let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-        (self.status, text("code"), text("message"))
-    }
-}
-
-#[track_caller]
-fn curl(cluster: &Cluster, path: &str, flags: &[&str]) -> Answer {
-    let mut command = Command::new("curl");
-    command.args(["-s", "--max-time", "60", "-w", "\n%{http_code} %{content_type}"]).args(flags);
-    let output = command.arg(format!("{}{path}", cluster.address())).output().expect("curl is installed");
-    assert!(output.status.success(), "curl {path}: {output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (text, end) = text.rsplit_once('\n').unwrap();
-    let (status, kind) = end.split_once(' ').unwrap();
-    Answer { status: status.parse().unwrap(), kind: kind.to_owned(), text: text.to_owned() }
-}
-
-#[track_caller]
-fn get(cluster: &Cluster, path: &str) -> Answer {
-    curl(cluster, path, &[])
-}
-
-#[track_caller]
-fn post(cluster: &Cluster, path: &str, body: &Value) -> Answer {
-    curl(cluster, path, &["-H", "Content-Type: application/json", "-d", &body.to_string()])
-}
 
 /// A sweep of so many simulated jobs, whose parameter `n` is their number.
 fn sweep(cluster: &Cluster, jobs: u32, flags: &[&str]) -> String {
@@ -77,7 +32,9 @@ fn every_call_answers_as_it_is_described() {
         let name =
             operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} is not described"));
         asked.insert(name.to_owned());
-        let filled = path.replace("{sweep}", sweep).replace("{job}", "0").replace("{agent}", "agent");
+        let asked_of =
+            if path == "/api/compare" { format!("{path}?a=sent&b={sweep}") } else { path.to_owned() };
+        let filled = asked_of.replace("{sweep}", sweep).replace("{job}", "0").replace("{agent}", "agent");
         let filled = filled.replace("{path}", "simulated.json");
         let answer = match method {
             "get" => get(&cluster, &filled),
@@ -85,12 +42,19 @@ fn every_call_answers_as_it_is_described() {
         };
         assert_eq!(answer.status, 200, "{filled}: {answer:?}");
         let content = &operation["responses"]["200"]["content"];
+        if let Some(table) = ["text/csv; charset=utf-8", "application/vnd.apache.parquet"]
+            .iter()
+            .find(|kind| content[*kind].is_object())
+        {
+            assert_eq!(answer.kind(), *table, "{answer:?}");
+            return Value::Null;
+        }
         if content["text/plain"].is_object() {
-            assert!(answer.kind.starts_with("text/plain"), "{answer:?}");
+            assert!(answer.kind().starts_with("text/plain"), "{answer:?}");
             return Value::Null;
         }
         if content["application/octet-stream"].is_object() {
-            assert_eq!(answer.text, "{\"job\":0}\n", "{answer:?}");
+            assert_eq!(answer.text(), "{\"job\":0}\n", "{answer:?}");
             return Value::Null;
         }
         let mut schema = content["application/json"]["schema"].clone();
@@ -115,6 +79,15 @@ fn every_call_answers_as_it_is_described() {
     let record = check("get", "/api/sweeps/{sweep}/jobs/{job}/result", &done, &none);
     assert_eq!(record["job"], 0, "{record}");
     check("get", "/api/sweeps/{sweep}/jobs/{job}/log", &done, &none);
+    for form in ["parquet", "csv", "json"] {
+        check("get", &format!("/api/sweeps/{{sweep}}/export.{form}"), &done, &none);
+    }
+    let metrics = json!({"jobs": {"0": {"sharpe": 1.5}, "2": {"sharpe": 0.5}}});
+    assert_eq!(check("post", "/api/sweeps/{sweep}/metrics", &done, &metrics)["changed"], 2);
+    assert_eq!(check("get", "/api/sweeps/{sweep}/metrics", &done, &none)["metrics"][0]["metric"], "sharpe");
+    let manifest = json!({"name": "sent", "image": "x:1", "command": ["x"], "agents": {"zone": "none"}, "matrix": {"n": [0, 1, 2]}});
+    assert_eq!(check("post", "/api/sweeps", "", &manifest)["jobs"], 3);
+    assert_eq!(check("get", "/api/compare", &done, &none)["points"]["both"], 3);
     let running = check("get", "/api/running", "", &none);
     assert_eq!(running["jobs"].as_array().unwrap().len(), 2, "{running}");
     assert_eq!(check("get", "/api/agents/{agent}", "", &none)["running_jobs"].as_array().unwrap().len(), 2);
@@ -259,11 +232,12 @@ fn a_log_is_followed_to_the_end_of_its_job() {
         log.join().unwrap()
     });
     assert_eq!(following.status, 200);
-    let mut lines: Vec<_> = following.text.lines().collect();
+    let text = following.text();
+    let mut lines: Vec<_> = text.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["err", "no newline", "out"]);
     let err = get(&cluster, &format!("/api/sweeps/{sweep}/jobs/0/log?stream=stderr"));
-    assert_eq!(err.text, "err\n");
+    assert_eq!(err.text(), "err\n");
 }
 
 #[test]
@@ -271,14 +245,14 @@ fn one_port_speaks_all_of_its_protocols() {
     let cluster = Cluster::without_agent(Options::default());
     for flag in ["--http1.1", "--http2-prior-knowledge"] {
         let answer = curl(&cluster, "/healthz", &[flag]);
-        assert_eq!((answer.status, answer.text.as_str()), (200, "ok\n"), "{flag}: {answer:?}");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"), "{flag}: {answer:?}");
     }
     let unknown = curl(
         &cluster,
         "/btctl.v9.Sweeps/Nothing",
-        &["--http2-prior-knowledge", "-H", "Content-Type: application/grpc", "-D", "-", "-X", "POST"],
+        &["--http2-prior-knowledge", "-H", "Content-Type: application/grpc", "-X", "POST"],
     );
-    assert!(unknown.text.contains("grpc-status: 12"), "as gRPC's clients know it: {unknown:?}");
+    assert!(unknown.headers.contains("grpc-status: 12"), "as gRPC's clients know it: {unknown:?}");
     // As gRPC frames a message: whether it is compressed, its length, itself.
     let call = |path: &str, message: &[u8]| {
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
@@ -308,23 +282,22 @@ fn one_port_speaks_all_of_its_protocols() {
     }
     let page = get(&cluster, "/api");
     assert!(
-        page.kind.starts_with("text/html") && page.text.contains("GET /api/sweeps/{sweep}/jobs"),
+        page.kind().starts_with("text/html") && page.text().contains("GET /api/sweeps/{sweep}/jobs"),
         "{page:?}"
     );
-    let policy = curl(&cluster, "/api", &["-D", "-", "-o", "/dev/null"]);
-    assert!(policy.text.contains("content-security-policy: default-src 'none'"), "{policy:?}");
+    assert!(page.header("content-security-policy").contains("default-src 'none'"), "{page:?}");
 }
 
 #[test]
 fn a_coordinator_says_whether_it_can_work() {
     let cluster = Cluster::without_agent(Options::default());
     let ready = get(&cluster, "/readyz");
-    assert_eq!((ready.status, ready.text.as_str()), (200, "ok\n"), "{ready:?}");
+    assert_eq!((ready.status, ready.text().as_str()), (200, "ok\n"), "{ready:?}");
     let (store, away) = (cluster.store(), cluster.dir().join("away"));
     std::fs::rename(&store, &away).unwrap();
     let ready = get(&cluster, "/readyz");
     assert_eq!(ready.status, 503, "{ready:?}");
-    assert!(ready.text.starts_with("the store: "), "{ready:?}");
+    assert!(ready.text().starts_with("the store: "), "{ready:?}");
     assert_eq!(get(&cluster, "/healthz").status, 200);
     std::fs::rename(&away, &store).unwrap();
     wait_until("it can work again", || (get(&cluster, "/readyz").status == 200).then_some(()));
@@ -346,25 +319,25 @@ fn files_come_whole_or_in_ranges_with_their_hash() {
         assert_eq!(listed["outputs"][0]["path"], "a/b c#?.txt", "{listed}");
         assert_eq!(listed["outputs"][0]["size"], content.len(), "{listed}");
         let path = format!("{outputs}/a/b%20c%23%3F.txt");
-        assert!(get(&cluster, &path).text == content, "{compress}: the whole file");
+        assert!(get(&cluster, &path).text() == content, "{compress}: the whole file");
         for (range, from, to) in
             [("0-9", 0, 10), ("100000-100099", 100_000, 100_100), ("-5", content.len() - 5, content.len())]
         {
             let part = curl(&cluster, &path, &["-r", range]);
-            assert_eq!((part.status, part.text.as_str()), (206, &content[from..to]), "{compress}: {range}");
+            assert_eq!((part.status, part.text().as_str()), (206, &content[from..to]), "{compress}: {range}");
         }
-        let head = curl(&cluster, &path, &["-r", "10-19", "-D", "-", "-o", "/dev/null"]).text;
+        let head = curl(&cluster, &path, &["-r", "10-19"]).headers;
         let has = |line: &str| assert!(head.contains(line), "{line}: {head}");
         has(&format!("content-range: bytes 10-19/{}", content.len()));
-        has("content-length: 10\r\n");
-        has("content-disposition: attachment; filename*=UTF-8''b%20c%23%3F.txt");
+        has("content-length: 10\n");
+        has("content-disposition: attachment; filename*=utf-8''b%20c%23%3f.txt");
         has(&format!("etag: \"{}\"", listed["outputs"][0]["sha256"].as_str().unwrap()));
         let tag = format!("If-None-Match: \"{}\"", listed["outputs"][0]["sha256"].as_str().unwrap());
         assert_eq!(curl(&cluster, &path, &["-H", &tag]).status, 304);
         assert_eq!(curl(&cluster, &path, &["-r", "0-9", "-H", "If-Range: \"another\""]).status, 200);
         assert_eq!(curl(&cluster, &path, &["-r", "999999999-"]).status, 416);
         let empty = get(&cluster, &format!("{outputs}/empty"));
-        assert_eq!((empty.status, empty.text.as_str()), (200, ""));
+        assert_eq!((empty.status, empty.text().as_str()), (200, ""));
         let (status, _, message) = get(&cluster, &format!("{outputs}/nothing")).refused();
         assert!(status == 404 && message.contains("no output 0/nothing"), "{message}");
     }

@@ -4,6 +4,7 @@
 
 mod analysis;
 mod api;
+mod api_tables;
 mod bad_input;
 mod batch;
 mod batches;

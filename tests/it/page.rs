@@ -1,20 +1,12 @@
 //! The page, as the server makes it: what it says, that it shows everything as text, and who may press its buttons.
 
-use std::process::Command;
-
+use bt_tests::http::curl;
 use bt_tests::{Cluster, Options, wait_until};
 
-/// The status, the headers and the body of what is there.
 #[track_caller]
 fn ask(cluster: &Cluster, path: &str, flags: &[&str]) -> (u16, String, String) {
-    let mut command = Command::new("curl");
-    command.args(["-s", "-i", "--max-time", "60"]).args(flags).arg(format!("{}{path}", cluster.address()));
-    let output = command.output().expect("curl is installed");
-    assert!(output.status.success(), "curl {path}: {output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (headers, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, headers.to_ascii_lowercase(), body.to_owned())
+    let answer = curl(cluster, path, flags);
+    (answer.status, answer.headers.clone(), answer.text())
 }
 
 #[track_caller]

@@ -14,6 +14,7 @@ mod database;
 mod engine;
 mod faulty_http;
 pub mod history;
+pub mod http;
 mod postgres;
 mod process;
 mod proxy;

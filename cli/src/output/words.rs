@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bt_documents as documents;
+pub(crate) use bt_documents::text;
 pub(crate) use bt_model::hex::hex;
 use bt_model::resources::ByteSize;
 pub(crate) use bt_model::span::span;
@@ -56,15 +57,6 @@ pub(crate) fn between(from: Option<&WireTime>, to: Option<&WireTime>) -> Result<
     };
     let elapsed = to.duration_since(convert::time(from)?);
     Ok(span(Duration::try_from(elapsed).unwrap_or_default()))
-}
-
-/// A value as a text without quotes.
-pub(crate) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
 }
 
 pub(crate) fn cpus(millis: u64) -> String {

@@ -5,6 +5,7 @@ use bt_model::reason::ReasonKind;
 use bt_model::state::JobState;
 use bt_proto::convert::present;
 use bt_proto::v1;
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -23,7 +24,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<Streaming<v1::SubmitRequest>>,
     ) -> Result<Response<v1::SubmitReply>, Status> {
-        let submitted = self.receive_submit(request.into_inner()).await?;
+        let submitted = self.receive_submit(request.into_inner().boxed()).await?;
         Ok(Response::new(v1::SubmitReply {
             id: submitted.id.to_string(),
             name: submitted.name,
@@ -346,7 +347,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<Streaming<v1::ImportMetricsRequest>>,
     ) -> Result<Response<v1::ImportMetricsReply>, Status> {
-        self.receive_metrics(request.into_inner()).await.map(Response::new)
+        self.receive_metrics(request.into_inner().boxed()).await.map(Response::new)
     }
 
     type CollectGarbageStream = Answers<v1::Garbage>;

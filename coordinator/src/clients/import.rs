@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashSet};
 use bt_model::metrics::{MAX_METRICS, listed, parse};
 use bt_proto::convert::Malformed;
 use bt_proto::v1::{self, import_metrics_request};
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::info;
 
 use super::Clients;
 use super::spool::Spool;
 use crate::queue::{Change, Error, Found, Import, JobMetrics};
-use crate::rpc::{incoming as stream, status};
+use crate::rpc::incoming::{self as stream, Incoming};
+use crate::rpc::status;
 
 /// What was found out while metrics came in.
 #[derive(Default)]
@@ -26,9 +27,9 @@ struct Account {
 }
 
 impl Clients {
-    pub(super) async fn receive_metrics(
+    pub(crate) async fn receive_metrics(
         &self,
-        mut incoming: Streaming<v1::ImportMetricsRequest>,
+        mut incoming: Incoming<v1::ImportMetricsRequest>,
     ) -> Result<v1::ImportMetricsReply, Status> {
         let first = stream::next(&mut incoming).await?.and_then(|message| message.kind);
         let Some(import_metrics_request::Kind::Header(header)) = first else {

@@ -9,14 +9,15 @@ use bt_model::tag::{check_note, check_tags};
 use bt_proto::convert::{Malformed, present};
 use bt_proto::v1::{self, submit_request};
 use sha2::{Digest, Sha256};
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::info;
 
 use super::Clients;
 use super::spool::Spool;
 use crate::bell::Event;
 use crate::queue::{BATCH, Description, Jobs, Submission, Submitted};
-use crate::rpc::{incoming, status};
+use crate::rpc::incoming::{self, Incoming};
+use crate::rpc::status;
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
 const LARGEST_LIST: usize = 256 << 20;
@@ -24,9 +25,9 @@ const LARGEST_LIST: usize = 256 << 20;
 const STEPS: u32 = 16;
 
 impl Clients {
-    pub(super) async fn receive_submit(
+    pub(crate) async fn receive_submit(
         &self,
-        incoming: Streaming<v1::SubmitRequest>,
+        incoming: Incoming<v1::SubmitRequest>,
     ) -> Result<Submitted, Status> {
         let mut order = Order::open(incoming).await?;
         let manifest = order.manifest().await?;
@@ -167,14 +168,14 @@ fn invalid(error: bt_model::manifest::Error) -> Status {
 /// What a client sends: a header, and the rows where there are some.
 struct Order {
     header: v1::SubmitHeader,
-    incoming: Streaming<v1::SubmitRequest>,
+    incoming: Incoming<v1::SubmitRequest>,
     hash: Sha256,
     /// Rows that were looked at already.
     first: Option<Vec<String>>,
 }
 
 impl Order {
-    async fn open(mut incoming: Streaming<v1::SubmitRequest>) -> Result<Self, Status> {
+    async fn open(mut incoming: Incoming<v1::SubmitRequest>) -> Result<Self, Status> {
         let first = incoming::next(&mut incoming).await?.and_then(|message| message.kind);
         let Some(submit_request::Kind::Header(mut header)) = first else {
             return Err(status::out_of_order("a SubmitHeader"));

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::page::{Frame, rendered};
 use super::reply::Refused;
-use super::table::{Answer, PARTS, ROUTES, Route};
+use super::table::{Answer, PARTS, ROUTES, Route, SchemaOf, Sent};
 
 pub(super) fn router() -> Router {
     Router::new().route("/api/openapi.json", get(document)).route("/api", get(page))
@@ -55,6 +55,7 @@ fn operation(route: &Route, refused: &Schema, generator: &mut SchemaGenerator) -
     let content = match route.answer {
         Answer::Json(schema) => json!({ "application/json": { "schema": schema(generator) } }),
         Answer::Bytes => json!({ "application/octet-stream": {} }),
+        Answer::Table(form) => json!({ (form.media_type()): {} }),
         Answer::Text => json!({ "text/plain": { "schema": { "type": "string" } } }),
     };
     let mut operation = json!({
@@ -69,8 +70,16 @@ fn operation(route: &Route, refused: &Schema, generator: &mut SchemaGenerator) -
             },
         },
     });
-    if let Some(body) = route.body {
-        let content = json!({ "application/json": { "schema": body(&mut taken()) } });
+    let content = match route.sent {
+        Sent::Nothing => None,
+        Sent::Json(schema) => Some(json!({ "application/json": { "schema": schema(&mut taken()) } })),
+        Sent::Manifest => Some(json!({
+            "application/yaml": { "schema": { "type": "string" } },
+            "application/toml": { "schema": { "type": "string" } },
+            "application/json": { "schema": { "type": "object" } },
+        })),
+    };
+    if let Some(content) = content {
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     operation
@@ -109,7 +118,10 @@ impl Query {
 }
 
 fn query(route: &Route) -> Vec<Query> {
-    let Some(schema) = route.query else { return Vec::new() };
+    route.query.map(keys).unwrap_or_default()
+}
+
+fn keys(schema: SchemaOf) -> Vec<Query> {
     let schema = Value::from(schema(&mut taken()));
     let properties = schema["properties"].as_object().cloned().unwrap_or_default();
     let read = |(name, mut schema): (String, Value)| {
@@ -147,8 +159,10 @@ async fn page() -> Result<Response, Refused> {
 
 /// The keys of what is sent.
 fn body(route: &Route) -> Vec<Query> {
-    let sent = Route { query: route.body, ..*route };
-    query(&sent)
+    match route.sent {
+        Sent::Json(schema) => keys(schema),
+        Sent::Nothing | Sent::Manifest => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ fn cut(
 }
 
 /// The name under which browsers and `curl -OJ` keep it: the last part of its path (RFC 6266).
-fn attachment(path: &str) -> String {
+pub(super) fn attachment(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
     format!("attachment; filename*=UTF-8''{}", percent::encoded(name.as_bytes(), b""))
 }

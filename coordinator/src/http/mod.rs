@@ -5,14 +5,18 @@
 //! prints. All calls are in one table ([`table::ROUTES`]): the router and the description are made from it.
 
 mod actions;
+mod compare;
 mod describe;
 mod download;
+mod export;
 mod health;
 mod jobs;
 mod log;
 mod machines;
+mod metrics;
 mod page;
 mod reply;
+mod submit;
 mod sweeps;
 mod table;
 

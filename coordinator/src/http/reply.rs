@@ -44,6 +44,11 @@ impl Refused {
         &self.message
     }
 
+    /// What was sent is in no form that is taken.
+    pub(super) fn media_type(message: &str) -> Self {
+        Self::invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.to_owned())
+    }
+
     fn invalid(status: StatusCode, message: String) -> Self {
         Self { status, code: "invalid_argument", message }
     }
@@ -112,10 +117,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Given<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(given)) => Ok(Self(given)),
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(Refused::invalid(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "send a JSON object, with the header `Content-Type: application/json`; `{}` for none of its keys"
-                    .to_owned(),
+            Err(JsonRejection::MissingJsonContentType(_)) => Err(Refused::media_type(
+                "send a JSON object, with the header `Content-Type: application/json`; `{}` for none of its keys",
             )),
             Err(rejection) => Err(Refused::invalid(rejection.status(), rejection.body_text())),
         }

@@ -1,13 +1,15 @@
 //! Every call of the API: its address, what it takes and answers, in words and as types, and what answers it.
 
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
+use bt_analysis::export::Form;
 use bt_documents::{
-    Agent, Agents, Cancelled, Changed, Explained, Jobs, Limits, Outputs, Retried, RunningJobs, ShownAgent,
-    ShownJob, ShownSweep, Sweeps,
+    Agent, Agents, Cancelled, Changed, Comparison, Explained, ExportedJob, ImportedMetrics, Jobs, Limits,
+    Metrics, Outputs, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{actions, download, jobs, log, machines, sweeps};
+use super::{actions, compare, download, export, jobs, log, machines, metrics, submit, sweeps};
 use crate::clients::Clients;
 
 pub(super) struct Route {
@@ -19,8 +21,7 @@ pub(super) struct Route {
     pub(super) summary: &'static str,
     /// What may follow the address, as the keys of a struct.
     pub(super) query: Option<SchemaOf>,
-    /// What is sent.
-    pub(super) body: Option<SchemaOf>,
+    pub(super) sent: Sent,
     pub(super) answer: Answer,
     pub(super) handler: fn() -> MethodRouter<Clients>,
 }
@@ -32,13 +33,24 @@ impl Route {
     }
 }
 
-type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What is sent with a call.
+#[derive(Clone, Copy)]
+pub(super) enum Sent {
+    Nothing,
+    Json(SchemaOf),
+    /// A manifest, in one of the forms that a file of it may have.
+    Manifest,
+}
 
 #[derive(Clone, Copy)]
 pub(super) enum Answer {
     Json(SchemaOf),
     Text,
     Bytes,
+    /// A file of this media type.
+    Table(Form),
 }
 
 const fn json<T: JsonSchema>() -> Answer {
@@ -68,9 +80,19 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps",
         summary: "Sweeps, the newest first",
         query: Some(schema::<sweeps::ListSweeps>),
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<Sweeps>(),
         handler: || get(sweeps::list),
+    },
+    Route {
+        name: "submit",
+        method: "post",
+        path: "/api/sweeps",
+        summary: "Queue a sweep; what is sent is its manifest",
+        query: Some(schema::<submit::SubmitSweep>),
+        sent: Sent::Manifest,
+        answer: json::<Submitted>(),
+        handler: || post(submit::submit).layer(DefaultBodyLimit::max(submit::LARGEST)),
     },
     Route {
         name: "show_sweep",
@@ -78,7 +100,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}",
         summary: "A sweep with its manifest, why jobs wait, and what failed",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<ShownSweep>(),
         handler: || get(sweeps::show),
     },
@@ -88,7 +110,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/cancel",
         summary: "Cancel a sweep, or some of its jobs",
         query: None,
-        body: Some(schema::<actions::Cancel>),
+        sent: Sent::Json(schema::<actions::Cancel>),
         answer: json::<Cancelled>(),
         handler: || post(actions::cancel),
     },
@@ -98,7 +120,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/retry",
         summary: "Queue failed and cancelled jobs again",
         query: None,
-        body: Some(schema::<actions::Retry>),
+        sent: Sent::Json(schema::<actions::Retry>),
         answer: json::<Retried>(),
         handler: || post(actions::retry),
     },
@@ -108,7 +130,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/pause",
         summary: "Start no more jobs of a sweep; those that run go on",
         query: None,
-        body: Some(schema::<actions::Nothing>),
+        sent: Sent::Json(schema::<actions::Nothing>),
         answer: json::<Changed>(),
         handler: || post(actions::pause),
     },
@@ -118,7 +140,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/resume",
         summary: "Go on with a paused sweep",
         query: None,
-        body: Some(schema::<actions::Nothing>),
+        sent: Sent::Json(schema::<actions::Nothing>),
         answer: json::<Changed>(),
         handler: || post(actions::resume),
     },
@@ -128,7 +150,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/explain",
         summary: "Why the first job that waits does not run; else how the first that runs, or failed, stands",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<Explained>(),
         handler: || get(jobs::explain_sweep),
     },
@@ -138,9 +160,69 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/jobs",
         summary: "Jobs of a sweep, by number in pages, or ranked by a metric",
         query: Some(schema::<jobs::ListJobs>),
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<Jobs>(),
         handler: || get(jobs::list),
+    },
+    Route {
+        name: "list_metrics",
+        method: "get",
+        path: "/api/sweeps/{sweep}/metrics",
+        summary: "Names of the metrics that a sweep's jobs have reported",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<Metrics>(),
+        handler: || get(metrics::list),
+    },
+    Route {
+        name: "import_metrics",
+        method: "post",
+        path: "/api/sweeps/{sweep}/metrics",
+        summary: "Add metrics to jobs that have succeeded",
+        query: None,
+        sent: Sent::Json(schema::<metrics::ImportMetrics>),
+        answer: json::<ImportedMetrics>(),
+        handler: || post(metrics::import).layer(DefaultBodyLimit::max(submit::LARGEST)),
+    },
+    Route {
+        name: "export_parquet",
+        method: "get",
+        path: "/api/sweeps/{sweep}/export.parquet",
+        summary: "All jobs with parameters and metrics as a table with typed columns",
+        query: None,
+        sent: Sent::Nothing,
+        answer: Answer::Table(Form::Parquet),
+        handler: || get(export::parquet),
+    },
+    Route {
+        name: "export_csv",
+        method: "get",
+        path: "/api/sweeps/{sweep}/export.csv",
+        summary: "The same table as CSV",
+        query: None,
+        sent: Sent::Nothing,
+        answer: Answer::Table(Form::Csv),
+        handler: || get(export::csv),
+    },
+    Route {
+        name: "export_json",
+        method: "get",
+        path: "/api/sweeps/{sweep}/export.json",
+        summary: "All jobs as a list of objects",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<Vec<ExportedJob<'static>>>(),
+        handler: || get(export::json),
+    },
+    Route {
+        name: "compare",
+        method: "get",
+        path: "/api/compare",
+        summary: "Two sweeps' metrics at the points that both have",
+        query: Some(schema::<compare::CompareSweeps>),
+        sent: Sent::Nothing,
+        answer: json::<Comparison>(),
+        handler: || get(compare::compare),
     },
     Route {
         name: "show_job",
@@ -148,7 +230,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/jobs/{job}",
         summary: "A job and all of its attempts",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<ShownJob>(),
         handler: || get(jobs::show),
     },
@@ -158,7 +240,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/jobs/{job}/explain",
         summary: "Why a job does not run, agent by agent",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<Explained>(),
         handler: || get(jobs::explain),
     },
@@ -168,7 +250,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/jobs/{job}/log",
         summary: "What a job printed, as text; with `follow` as it comes",
         query: Some(schema::<log::ReadLog>),
-        body: None,
+        sent: Sent::Nothing,
         answer: Answer::Text,
         handler: || get(log::read),
     },
@@ -178,7 +260,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/jobs/{job}/outputs",
         summary: "The files that a job has published",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<Outputs>(),
         handler: || get(jobs::outputs),
     },
@@ -188,7 +270,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/jobs/{job}/outputs/{*path}",
         summary: "A published file, whole or a range; `ETag` and `Repr-Digest` hold its SHA-256",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: Answer::Bytes,
         handler: || get(download::download),
     },
@@ -198,7 +280,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/jobs/{job}/result",
         summary: "How a published result came about: what `result.json` says",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<bt_store::ResultDocument>(),
         handler: || get(jobs::result),
     },
@@ -208,7 +290,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/running",
         summary: "Jobs that agents work on now, the oldest first",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<RunningJobs>(),
         handler: || get(machines::running),
     },
@@ -218,7 +300,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/agents",
         summary: "All agents",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<Agents>(),
         handler: || get(machines::agents),
     },
@@ -228,7 +310,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/agents/{agent}",
         summary: "An agent and the jobs that it works on",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<ShownAgent>(),
         handler: || get(machines::agent),
     },
@@ -238,7 +320,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/agents/{agent}/drain",
         summary: "Give an agent no new jobs, or give it jobs again",
         query: None,
-        body: Some(schema::<actions::Drain>),
+        sent: Sent::Json(schema::<actions::Drain>),
         answer: json::<Agent>(),
         handler: || post(actions::drain),
     },
@@ -248,7 +330,7 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/limits",
         summary: "Capacities that jobs of all sweeps share",
         query: None,
-        body: None,
+        sent: Sent::Nothing,
         answer: json::<Limits>(),
         handler: || get(machines::limits),
     },

@@ -15,7 +15,8 @@ use bt_documents::{PlannedJob, Submitted};
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format, Manifest, csv_rows};
-use bt_proto::v1::{self, submit_request};
+pub(crate) use bt_proto::submit::messages;
+use bt_proto::v1;
 use uuid::Uuid;
 
 use self::flags::ManifestFlags;
@@ -26,8 +27,6 @@ use crate::files;
 use crate::output::{self, Cell, Column, Form, Json, ListArgs, OutputFormat, Printer, Row, Ticker, View};
 use crate::settings::Settings;
 
-/// Rows of parameters in one message.
-const ROWS_IN_MESSAGE: usize = 2_000;
 /// Jobs that a dry run shows in a table for people.
 const SHOWN_JOBS: usize = 50;
 
@@ -252,20 +251,6 @@ fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
         draft.params = Some(rows);
     }
     Ok(draft.finish()?)
-}
-
-/// The messages that queue the sweep: a header, and the rows where the manifest has some.
-pub(crate) fn messages(manifest: &Manifest, header: v1::SubmitHeader) -> Vec<v1::SubmitRequest> {
-    let header = v1::SubmitHeader { manifest: manifest.to_json(), ..header };
-    let mut messages = vec![v1::SubmitRequest { kind: Some(submit_request::Kind::Header(header)) }];
-    if let bt_model::manifest::JobSource::Rows(rows) = &manifest.jobs {
-        for piece in rows.chunks(ROWS_IN_MESSAGE) {
-            let rows = piece.iter().map(|row| row.to_json()).collect();
-            let rows = v1::ParameterRows { rows };
-            messages.push(v1::SubmitRequest { kind: Some(submit_request::Kind::Rows(rows)) });
-        }
-    }
-    messages
 }
 
 /// Prints the jobs one by one, so that a large sweep needs no more memory than a small one.

@@ -9,9 +9,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
+use super::Error;
 use super::columns::{ColumnKind, ExportedCell, ExportedColumn, ExportedTable};
 use super::spool::JobSpool;
-use crate::error::Error;
 
 /// Cells of a group of rows, which are held in memory.
 const CELLS: usize = 2_000_000;
@@ -22,7 +22,7 @@ pub(super) fn write(
     exported: &ExportedTable,
     spool: JobSpool,
     out: &mut (impl std::io::Write + Send),
-) -> Result<u64, Error> {
+) -> Result<(), Error> {
     let schema = schema(&exported.columns).map_err(Error::output)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
@@ -30,7 +30,6 @@ pub(super) fn write(
         .build();
     let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(Error::output)?;
     let most = (CELLS / exported.columns.len().max(1)).clamp(ROWS[0], ROWS[1]);
-    let mut rows = 0;
     let mut group: Vec<Vec<ExportedCell>> = exported.columns.iter().map(|_| Vec::new()).collect();
     let mut held = 0;
     for job in spool.jobs()? {
@@ -38,7 +37,6 @@ pub(super) fn write(
             column.push(cell);
         }
         held += 1;
-        rows += 1;
         if held == most {
             write_group(&mut file, &exported.columns, &mut group).map_err(Error::output)?;
             held = 0;
@@ -48,7 +46,7 @@ pub(super) fn write(
         write_group(&mut file, &exported.columns, &mut group).map_err(Error::output)?;
     }
     file.close().map_err(Error::output)?;
-    Ok(rows)
+    Ok(())
 }
 
 fn schema(columns: &[ExportedColumn]) -> Result<Arc<Type>, ParquetError> {

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use bt_documents as documents;
+use bt_documents::{self as documents, Unreadable};
 use bt_model::manifest::Goal;
 use bt_proto::v1;
 use serde_json::{Map, Value};
 
 use super::goals::Goals;
-use crate::error::Error;
 
 /// Agents and images that are named for a sweep.
 const NAMED: usize = 20;
@@ -75,7 +74,7 @@ impl SweepPoints {
     }
 
     /// Takes a job of the first sweep (side 0), or of the second (side 1) after all of the first.
-    pub(super) fn take(&mut self, side: usize, job: &v1::Job) -> Result<(), Error> {
+    pub(super) fn take(&mut self, side: usize, job: &v1::Job) -> Result<(), Unreadable> {
         for (names, name) in [(&mut self.agents[side], &job.agent), (&mut self.images[side], &job.image_id)] {
             if !name.is_empty() && names.len() < NAMED && !names.contains(name) {
                 names.insert(name.clone());

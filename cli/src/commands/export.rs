@@ -1,29 +1,19 @@
 //! `btctl export`: all of a sweep's jobs as one table, for pandas, DuckDB, R and the like.
-//!
-//! Which columns there are is known when all jobs have come, so they are put by on disk; no more than a part of them is
-//! ever in memory.
-
-mod columns;
-mod parquet;
-mod spool;
 
 use std::fs::Permissions;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use bt_documents::{ExportedJob, Job};
+use bt_analysis::export::{self, Form};
 use bt_proto::v1;
 use tempfile::NamedTempFile;
 use tokio_stream::StreamExt;
-use tonic::Streaming;
 
-use self::columns::{Columns, ExportedTable};
-use self::spool::JobSpool;
 use crate::client::Client;
 use crate::error::Error;
 use crate::files;
-use crate::output::{Json, Out as Stdout, say, terminal};
+use crate::output::{Out as Stdout, say, terminal};
 use crate::settings::Settings;
 use crate::target;
 
@@ -51,44 +41,43 @@ pub(crate) struct Export {
     file: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ExportForm {
     Csv,
     Json,
     Parquet,
 }
 
+impl From<ExportForm> for Form {
+    fn from(form: ExportForm) -> Self {
+        match form {
+            ExportForm::Csv => Self::Csv,
+            ExportForm::Json => Self::Json,
+            ExportForm::Parquet => Self::Parquet,
+        }
+    }
+}
+
 impl Export {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let form = self.form()?;
-        if form == ExportForm::Parquet && self.named().is_none() && terminal::is_stdout() {
+        if form == Form::Parquet && self.named().is_none() && terminal::is_stdout() {
             let told = "Parquet is for programs, not for a terminal; name a file with --file, or send it on with > or |";
             return Err(Error::Usage(told.to_owned()));
         }
-        let mut out = ExportTarget::open(self.named())?;
+        let out = ExportTarget::open(self.named())?;
         let client = Client::connect(settings).await?;
         let sweep = client.show(&self.sweep).await?.sweep;
         // By its id from now on: a newer sweep may take the name meanwhile.
         let request = v1::ListJobsRequest { sweep: sweep.id.clone(), ..v1::ListJobsRequest::default() };
-        let jobs = client.jobs(request).await?;
-        let rows = match form {
-            ExportForm::Json => write_json(&sweep, jobs, &mut out).await?,
-            ExportForm::Csv | ExportForm::Parquet => {
-                let mut spool = JobSpool::new(self.named())?;
-                let mut columns = Columns::default();
-                let mut jobs = jobs;
-                while let Some(job) = jobs.next().await {
-                    let job = job.map_err(Error::broken_off)?;
-                    columns.note(&job)?;
-                    spool.put(&job)?;
-                }
-                let exported = columns.finish(sweep);
-                match form {
-                    ExportForm::Parquet => parquet::write(&exported, spool, &mut out)?,
-                    _ => write_csv(&exported, spool, &mut out)?,
-                }
-            }
-        };
+        let mut jobs = client.jobs(request).await?;
+        // Beside the file that is to be written, where there is room for it; else where temporary files go.
+        let beside = self.named().map_or_else(std::env::temp_dir, |path| directory_of(path).to_owned());
+        let mut export = export::Export::begin(form, sweep, &beside, out)?;
+        while let Some(job) = jobs.next().await {
+            export.take(&job.map_err(Error::broken_off)?)?;
+        }
+        let (rows, out) = export.finish()?;
         out.finish()?;
         if let Some(file) = self.named() {
             say(&format!("{rows} jobs in {}", file.display()));
@@ -103,14 +92,14 @@ impl Export {
 
     /// The form that was asked for, or that the file's ending means. A file must not hold another form than its name
     /// says.
-    fn form(&self) -> Result<ExportForm, Error> {
+    fn form(&self) -> Result<Form, Error> {
         let file = self.named();
         let ending = file.and_then(Path::extension).map(|ending| ending.to_string_lossy().to_lowercase());
         let meant = match ending.as_deref() {
             None => None,
-            Some("csv") => Some(ExportForm::Csv),
-            Some("json") => Some(ExportForm::Json),
-            Some("parquet") => Some(ExportForm::Parquet),
+            Some("csv") => Some(Form::Csv),
+            Some("json") => Some(Form::Json),
+            Some("parquet") => Some(Form::Parquet),
             Some(other) if self.output.is_none() || NOT_WRITTEN.contains(&other) => {
                 return Err(Error::Usage(format!(
                     "--file {}: .{other} is not a form of an export; write .csv, .json or .parquet. -o csv, json or \
@@ -120,23 +109,13 @@ impl Export {
             }
             Some(_) => None,
         };
-        match (self.output, meant) {
+        match (self.output.map(Form::from), meant) {
             (Some(form), Some(meant)) if form != meant => Err(Error::Usage(format!(
                 "--file {} and -o {} are different forms; leave out -o, or give the file the other ending",
                 file.unwrap_or(Path::new("")).display(),
                 form.name()
             ))),
-            (form, meant) => Ok(form.or(meant).unwrap_or(ExportForm::Csv)),
-        }
-    }
-}
-
-impl ExportForm {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Parquet => "parquet",
+            (form, meant) => Ok(form.or(meant).unwrap_or(Form::Csv)),
         }
     }
 }
@@ -144,42 +123,6 @@ impl ExportForm {
 /// Endings of forms that people may expect and that are not written; no `-o` makes such a file.
 const NOT_WRITTEN: [&str; 12] =
     ["arrow", "db", "feather", "gz", "h5", "hdf5", "ods", "pkl", "sqlite", "tsv", "xls", "xlsx"];
-
-async fn write_json(
-    sweep: &v1::Sweep,
-    mut jobs: Streaming<v1::Job>,
-    out: &mut ExportTarget,
-) -> Result<u64, Error> {
-    let mut rows = 0;
-    while let Some(job) = jobs.next().await {
-        let row = Json::of(&ExportedJob {
-            job: Job::try_from(&job.map_err(Error::broken_off)?)?,
-            sweep: &sweep.name,
-            sweep_id: &sweep.id,
-            image: &sweep.image,
-            image_pin: sweep.image_pin.as_deref(),
-        })?;
-        let before = if rows == 0 { "[\n" } else { ",\n" };
-        write!(out, "{before}{}", row.text()).map_err(Error::output)?;
-        rows += 1;
-    }
-    let end = if rows == 0 { "[]" } else { "\n]" };
-    writeln!(out, "{end}").map_err(Error::output)?;
-    Ok(rows)
-}
-
-fn write_csv(exported: &ExportedTable, spool: JobSpool, out: &mut ExportTarget) -> Result<u64, Error> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(exported.columns.iter().map(|column| &column.title)).map_err(Error::output)?;
-    let mut rows = 0;
-    for job in spool.jobs()? {
-        let row = exported.row(job?)?;
-        csv.write_record(row.iter().map(ToString::to_string)).map_err(Error::output)?;
-        rows += 1;
-    }
-    csv.flush().map_err(Error::output)?;
-    Ok(rows)
-}
 
 /// Where the table goes.
 enum ExportTarget {

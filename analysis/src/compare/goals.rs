@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bt_documents::{self as documents, SweepReport};
 use bt_model::manifest::Goal;
 
-use crate::error::Error;
+use super::Error;
 
 /// What a flag says of all metrics, or what the manifests say of some.
 #[derive(Debug, Default)]
@@ -28,10 +28,7 @@ impl Goals {
             for (metric, goal) in goals {
                 let Some(goal) = goal.as_str().and_then(|goal| goal.parse::<Goal>().ok()) else { continue };
                 if some.insert(metric.clone(), goal).is_some_and(|other| other != goal) {
-                    return Err(Error::Usage(format!(
-                        "the goals of the two sweeps for {metric:?} contradict each other; say --ascending (lower is \
-                         better) or --descending"
-                    )));
+                    return Err(Error::Goals(metric.clone()));
                 }
             }
         }

@@ -3,13 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use bt_documents as documents;
+use bt_documents::{self as documents, Unreadable};
+use bt_model::state::JobState;
 use bt_proto::{convert, v1};
 use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
-
-use crate::error::Error;
-use crate::output::words;
 
 /// What stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +112,7 @@ pub(super) struct ExportedTable {
 }
 
 impl Columns {
-    pub(super) fn note(&mut self, job: &v1::Job) -> Result<(), Error> {
+    pub(super) fn note(&mut self, job: &v1::Job) -> Result<(), Unreadable> {
         self.parameters.note(&documents::parameters(&job.parameters)?);
         self.metrics.note(&documents::metrics(job.metrics())?);
         Ok(())
@@ -207,7 +205,7 @@ fn kind_of(value: &Value) -> ColumnKind {
 }
 
 impl ExportedTable {
-    pub(super) fn row(&self, job: v1::Job) -> Result<Vec<ExportedCell>, Error> {
+    pub(super) fn row(&self, job: v1::Job) -> Result<Vec<ExportedCell>, Unreadable> {
         let (parameters, metrics) =
             (documents::parameters(&job.parameters)?, documents::metrics(job.metrics())?);
         let cell = |column: &ExportedColumn| match &column.source {
@@ -227,12 +225,12 @@ impl ExportedTable {
         self.columns.iter().map(cell).collect()
     }
 
-    fn own(&self, job: &v1::Job, field: Field) -> Result<ExportedCell, Error> {
+    fn own(&self, job: &v1::Job, field: Field) -> Result<ExportedCell, Unreadable> {
         let text = |text: &str| {
             if text.is_empty() { ExportedCell::None } else { ExportedCell::Text(text.to_owned()) }
         };
         let time = |time: Option<&prost_types::Timestamp>| {
-            Ok::<_, Error>(
+            Ok::<_, Unreadable>(
                 time.map(convert::time).transpose()?.map_or(ExportedCell::None, ExportedCell::Time),
             )
         };
@@ -244,11 +242,11 @@ impl ExportedTable {
             Field::Sweep => text(&self.sweep.name),
             Field::SweepId => text(&self.sweep.id),
             Field::Job => ExportedCell::Int(job.number.into()),
-            Field::State => ExportedCell::Text(words::job_state(job.state())?.to_string()),
+            Field::State => ExportedCell::Text(JobState::try_from(job.state())?.to_string()),
             Field::Attempts => ExportedCell::Int(job.attempts.into()),
             Field::Agent => text(&job.agent),
             Field::Reason => {
-                words::reason(job.reason.clone())?.map_or(ExportedCell::None, ExportedCell::Text)
+                documents::reason(job.reason.clone())?.map_or(ExportedCell::None, ExportedCell::Text)
             }
             Field::Started => time(job.started.as_ref())?,
             Field::Ended => time(job.ended.as_ref())?,
@@ -281,7 +279,7 @@ fn typed(value: &Value, kind: ColumnKind) -> ExportedCell {
         (ColumnKind::Int, value) => value.as_i64().map_or(ExportedCell::None, ExportedCell::Int),
         (ColumnKind::Float, value) => value.as_f64().map_or(ExportedCell::None, ExportedCell::Float),
         (ColumnKind::Bool, value) => value.as_bool().map_or(ExportedCell::None, ExportedCell::Bool),
-        (ColumnKind::Text | ColumnKind::Time, value) => ExportedCell::Text(words::text(value)),
+        (ColumnKind::Text | ColumnKind::Time, value) => ExportedCell::Text(documents::text(value)),
     }
 }
 

@@ -1,0 +1,88 @@
+//! Queues a sweep. The body is its manifest, as a file of it would be.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use bt_documents::Submitted;
+use bt_model::manifest::{Format, Manifest};
+use bt_proto::v1;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::reply::{Asked, Refused, Reply};
+use super::sweeps::listed;
+use crate::clients::Clients;
+
+/// Bytes of a manifest.
+pub(super) const LARGEST: usize = 64 << 20;
+/// Whose sweep it is if the caller does not say.
+const OWNER: &str = "api";
+/// Names the submit, as the `idempotency_key` of the address does.
+const KEY: &str = "idempotency-key";
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmitSweep {
+    /// Whose sweep it is; `api` if it is not given.
+    owner: Option<String>,
+    /// One key makes one sweep only, however often it is sent. The header `Idempotency-Key` may hold it as well.
+    idempotency_key: Option<String>,
+    /// True: take the results of identical jobs instead of running them again.
+    #[serde(default)]
+    reuse: bool,
+    /// Tags to find it by, separated by commas.
+    tags: Option<String>,
+    /// Note on the sweep, for people.
+    note: Option<String>,
+}
+
+pub(super) async fn submit(
+    State(clients): State<Clients>,
+    Asked(asked): Asked<SubmitSweep>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<Submitted> {
+    let draft = Manifest::parse(&body, form(&headers)?, "the manifest").map_err(invalid)?;
+    if draft.params_from.is_some() {
+        return Err(Status::invalid_argument(
+            "`params_from` names a file that the coordinator does not have; list its rows as `params`",
+        )
+        .into());
+    }
+    let manifest = draft.finish().map_err(invalid)?;
+    let key = headers.get(KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
+    let header = v1::SubmitHeader {
+        idempotency_key: asked.idempotency_key.or(key).unwrap_or_else(|| Uuid::new_v4().to_string()),
+        owner: asked.owner.unwrap_or_else(|| OWNER.to_owned()),
+        reuse: asked.reuse,
+        tags: listed(asked.tags.as_deref()).map(str::to_owned).collect(),
+        note: asked.note.unwrap_or_default(),
+        ..v1::SubmitHeader::default()
+    };
+    let messages = stream::iter(bt_proto::submit::messages(&manifest, header)).map(Ok);
+    let queued = clients.receive_submit(messages.boxed()).await?;
+    let (id, name) = (queued.id.to_string(), queued.name);
+    Ok(Json(Submitted { id, name, jobs: queued.jobs, existed: queued.existed, reuse: None }))
+}
+
+fn invalid(error: bt_model::manifest::Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// In which form the manifest is. That a form must be said keeps pages of other sites from making this call, as with all
+/// that changes something.
+fn form(headers: &HeaderMap) -> Result<Format, Refused> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    match kind.split(';').next().unwrap_or_default().trim() {
+        "application/yaml" | "application/x-yaml" => Ok(Format::Yaml),
+        "application/toml" => Ok(Format::Toml),
+        "application/json" => Ok(Format::Json),
+        _ => Err(Refused::media_type(
+            "send a manifest, with the header `Content-Type: application/yaml` (or application/toml, application/json)",
+        )),
+    }
+}
