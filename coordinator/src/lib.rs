@@ -12,6 +12,7 @@ mod config;
 mod decoded;
 mod document;
 mod door;
+mod events;
 mod http;
 mod kept_log;
 mod landscapes;
@@ -54,6 +55,7 @@ use calculations::Calculations;
 use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
+use events::Events;
 use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, PutOff, Reconciler};
 use manifests::Manifests;
@@ -195,6 +197,8 @@ fn services(
         terms,
     };
     let calculations = Calculations::default();
+    let events = Events::new(queue.clone());
+    tasks.spawn(events.clone().run(shutdown.clone()));
     let clients = Clients {
         queue: queue.clone(),
         store: store.clone(),
@@ -202,6 +206,7 @@ fn services(
         manifests: manifests.clone(),
         relay,
         bell,
+        events: events.clone(),
         landscapes: Landscapes::new(queue.clone(), manifests.clone(), calculations.clone()),
         calculations,
         tasks: tasks.clone(),

@@ -6,6 +6,7 @@
 //! and its unit.
 
 mod api;
+mod events;
 mod from_wire;
 mod machines;
 mod queue;
@@ -16,6 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 pub use api::*;
+pub use events::*;
 pub use from_wire::*;
 pub use machines::*;
 pub use queue::*;

@@ -14,6 +14,7 @@ mod completion;
 mod container;
 mod cuts;
 mod engine;
+mod events;
 mod example;
 mod faults;
 mod fetch;

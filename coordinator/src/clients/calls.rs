@@ -5,7 +5,7 @@ use bt_model::reason::ReasonKind;
 use bt_model::state::JobState;
 use bt_proto::convert::present;
 use bt_proto::v1;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -365,6 +365,23 @@ impl v1::sweeps_server::Sweeps for Clients {
         let (clients, answers) = (self.clone(), sender.clone());
         self.answer(sender, async move { clients.send_garbage(only, &request, &answers).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type WatchEventsStream = Answers<v1::WatchEventsReply>;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let v1::WatchEventsRequest { after, sweep, kinds } = request.into_inner();
+        let watcher = self.watch(present(after), present(sweep), kinds).await?;
+        let replies = stream::try_unfold(watcher, |mut watcher| async move {
+            let events = watcher.next().await.map_err(status::events)?;
+            let events = events.iter().map(|known| known.json()).collect::<Result<_, _>>();
+            let events = events.map_err(status::events)?;
+            Ok(Some((v1::WatchEventsReply { events }, watcher)))
+        });
+        Ok(Response::new(replies.boxed()))
     }
 
     type VerifyResultsStream = Answers<v1::Verified>;

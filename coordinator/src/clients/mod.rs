@@ -17,6 +17,7 @@ mod reuse;
 mod shown;
 mod spool;
 mod submit;
+mod watch;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use tonic::Status;
 use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
+use crate::events::Events;
 use crate::landscapes::Landscapes;
 use crate::manifests::Manifests;
 use crate::queue::{Found, Queue};
@@ -48,6 +50,7 @@ pub(crate) struct Clients {
     pub(crate) bell: Bell,
     pub(crate) calculations: Calculations,
     pub(crate) landscapes: Landscapes,
+    pub(crate) events: Events,
     pub(crate) tasks: TaskTracker,
     /// An agent that was silent for this long is shown as offline.
     pub(crate) silence: Duration,

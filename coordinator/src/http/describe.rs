@@ -55,6 +55,7 @@ fn operation(route: &Route, refused: &Schema, generator: &mut SchemaGenerator) -
     let content = match route.answer {
         Answer::Json(schema) => json!({ "application/json": { "schema": schema(generator) } }),
         Answer::Bytes => json!({ "application/octet-stream": {} }),
+        Answer::Events(schema) => json!({ "text/event-stream": { "itemSchema": schema(generator) } }),
         Answer::Table(form) => json!({ (form.media_type()): {} }),
         Answer::Text => json!({ "text/plain": { "schema": { "type": "string" } } }),
     };

@@ -8,6 +8,7 @@ mod actions;
 mod compare;
 mod describe;
 mod download;
+mod events;
 mod export;
 mod health;
 mod jobs;

@@ -4,12 +4,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
-    Agent, Agents, Cancelled, Changed, Comparison, Explained, ExportedJob, ImportedMetrics, Jobs, Limits,
-    Metrics, Outputs, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, Sweeps,
+    Agent, Agents, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, ImportedMetrics, Jobs,
+    Limits, Metrics, Outputs, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{actions, compare, download, export, jobs, log, machines, metrics, submit, sweeps};
+use super::{actions, compare, download, events, export, jobs, log, machines, metrics, submit, sweeps};
 use crate::clients::Clients;
 
 pub(super) struct Route {
@@ -49,6 +49,8 @@ pub(super) enum Answer {
     Json(SchemaOf),
     Text,
     Bytes,
+    /// Server-sent events, each with JSON of this type.
+    Events(SchemaOf),
     /// A file of this media type.
     Table(Form),
 }
@@ -283,6 +285,16 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<bt_store::ResultDocument>(),
         handler: || get(jobs::result),
+    },
+    Route {
+        name: "watch_events",
+        method: "get",
+        path: "/api/events",
+        summary: "What happens from now on, as server-sent events",
+        query: Some(schema::<events::WatchEvents>),
+        sent: Sent::Nothing,
+        answer: Answer::Events(schema::<Event>),
+        handler: || get(events::watch),
     },
     Route {
         name: "list_running",

@@ -39,7 +39,8 @@ impl Reconciler {
     async fn tend_once(&self) -> Result<bool, queue::Error> {
         let more = self.queue.tend_sweeps().await;
         self.queue.refresh_statistics().await?;
-        more
+        let more_events = self.queue.forget_events().await?;
+        Ok(more? || more_events)
     }
 
     /// One pass. A stamp older than a heartbeat and a half means that no coordinator was there to renew leases. False if

@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use tracing::{error, warn};
 
 use crate::calculations::Refused;
-use crate::{collector, decoded, document, landscapes, manifests, queue};
+use crate::{collector, decoded, document, events, landscapes, manifests, queue};
 
 pub(crate) fn queue(error: queue::Error) -> Status {
     shared(&error)
@@ -94,6 +94,14 @@ pub(crate) fn landscape(error: landscapes::Error) -> Status {
         landscapes::Error::Manifest(error) => manifest(error),
         landscapes::Error::Refused(error) => calculation(error),
         landscapes::Error::Parameters { .. } => Status::internal(error.to_string()),
+    }
+}
+
+pub(crate) fn events(error: events::Error) -> Status {
+    match error {
+        events::Error::Queue(error) => queue(error),
+        events::Error::Full | events::Error::Stopping => Status::unavailable(error.to_string()),
+        events::Error::Unwritable(_) => Status::internal(error.to_string()),
     }
 }
 

@@ -112,3 +112,6 @@ insert into sweep_counts (sweep_id, succeeded) values ('22222222-0000-4000-8000-
 update agents set protocol = 2;
 update sweeps set batch = 50 where name = 'grid';
 update attempts set batch = 'eeeeeeee-0000-4000-8000-000000000001' where id = 'bbbbbbbb-0000-4000-8000-000000000006';
+
+-- version 29
+insert into events (kind, body) values ('agent', '{"change": "healthy", "agent": "aaaaaaaa-0000-4000-8000-000000000001", "name": "old", "why": ""}');

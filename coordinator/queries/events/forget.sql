@@ -1,0 +1,10 @@
+-- Removes events that are older than $1, or that have more than $2 after them: $3 of them at most. The latest stays: it
+-- says where those who watch have come to.
+with newest as (
+    select xact, id from events order by xact desc, id desc limit 1
+)
+delete from events e
+using newest n
+where (e.xact, e.id) in (select xact, id from events order by xact, id limit $3)
+    and (e.at < now() - $1::interval or e.id < n.id - $2)
+    and e.id <> n.id

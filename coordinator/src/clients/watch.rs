@@ -1,0 +1,35 @@
+//! Watching what happens.
+
+use tonic::Status;
+
+use super::Clients;
+use crate::events::{Wanted, Watcher};
+use crate::queue::EventPlace;
+use crate::rpc::status;
+
+/// What an event may concern.
+const KINDS: [&str; 4] = ["sweep", "jobs", "attempts", "agent"];
+
+impl Clients {
+    /// Watches events of these kinds (of all where none is named) behind the one with this id, or from now on.
+    pub(crate) async fn watch(
+        &self,
+        after: Option<String>,
+        sweep: Option<String>,
+        kinds: Vec<String>,
+    ) -> Result<Watcher, Status> {
+        if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
+            return Err(Status::invalid_argument(format!(
+                "{kind:?} is not a kind of event; kinds are {}",
+                KINDS.join(", ")
+            )));
+        }
+        let after =
+            after.map(|after| after.parse::<EventPlace>()).transpose().map_err(Status::invalid_argument)?;
+        let sweep = match sweep {
+            None => None,
+            Some(sweep) => Some(self.find(&sweep).await?.id),
+        };
+        self.events.watch(after, Wanted { sweep, kinds }).await.map_err(status::events)
+    }
+}
