@@ -8,6 +8,7 @@
 mod api;
 mod from_wire;
 mod machines;
+mod progress;
 mod queue;
 mod results;
 mod sweeps;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub use api::*;
 pub use from_wire::*;
 pub use machines::*;
+pub use progress::*;
 pub use queue::*;
 pub use results::*;
 pub use sweeps::*;

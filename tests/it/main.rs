@@ -42,6 +42,7 @@ mod page;
 mod pages;
 mod postgres;
 mod power;
+mod progress;
 mod protocol;
 mod provenance;
 mod remarks;

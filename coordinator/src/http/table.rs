@@ -2,8 +2,8 @@
 
 use axum::routing::{MethodRouter, get, post};
 use bt_documents::{
-    Agent, Agents, Cancelled, Changed, Explained, Jobs, Limits, Outputs, Retried, RunningJobs, ShownAgent,
-    ShownJob, ShownSweep, Sweeps,
+    Agent, Agents, Cancelled, Changed, Explained, Jobs, Limits, Outputs, ProgressSeries, Retried,
+    RunningJobs, ShownAgent, ShownJob, ShownSweep, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -161,6 +161,16 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: json::<Explained>(),
         handler: || get(jobs::explain),
+    },
+    Route {
+        name: "show_progress",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}/progress",
+        summary: "How far the latest attempt of a job is or was, and its metrics on the way",
+        query: None,
+        body: None,
+        answer: json::<ProgressSeries>(),
+        handler: || get(jobs::progress),
     },
     Route {
         name: "read_log",

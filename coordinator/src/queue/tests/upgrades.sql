@@ -112,3 +112,9 @@ insert into sweep_counts (sweep_id, succeeded) values ('22222222-0000-4000-8000-
 update agents set protocol = 2;
 update sweeps set batch = 50 where name = 'grid';
 update attempts set batch = 'eeeeeeee-0000-4000-8000-000000000001' where id = 'bbbbbbbb-0000-4000-8000-000000000006';
+
+-- version 31
+insert into progress (attempt_id, fraction, metrics, points)
+values ('bbbbbbbb-0000-4000-8000-000000000003', 0.5, '{"sharpe": 0.4}', 1);
+insert into progress_points (attempt_id, number, at, metrics)
+values ('bbbbbbbb-0000-4000-8000-000000000003', 0, now(), '{"sharpe": 0.4}');
