@@ -16,6 +16,7 @@ mod leave;
 mod line;
 mod local;
 mod preempt;
+mod progress;
 mod reconcile;
 mod record;
 mod runner;
@@ -90,6 +91,7 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
         tokio::join!(
             stock::software::run(&agent.stock.software, &agent.line, end.clone()),
             agent.slots.make_room(end.clone()),
+            progress::run(&agent.holdings, &agent.line, end.clone()),
             agent.stock.fingerprints.run(end),
             agent.stock.images.prefetch(),
         );

@@ -4,6 +4,7 @@ pub(crate) mod fetched;
 pub(crate) mod link;
 pub(crate) mod outbox;
 mod pace;
+pub(crate) mod progress;
 pub(crate) mod push_log;
 pub(crate) mod reach;
 pub(crate) mod shipping;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use link::Link;
 use outbox::Outbox;
 use pace::Pace;
+use progress::ProgressBox;
 use reach::Reach;
 use tokio::sync::Semaphore;
 
@@ -28,6 +30,7 @@ pub(crate) struct Line {
     pub(crate) site: Arc<Site>,
     pub(crate) link: Link,
     pub(crate) outbox: Outbox,
+    pub(crate) progress: ProgressBox,
     /// How outputs get into the store.
     pub(crate) reach: Reach,
     /// Turns of outputs that are sent at once, and how fast all of them together.
@@ -42,6 +45,7 @@ impl Line {
         Self {
             link: Link::new(),
             outbox: Outbox::default(),
+            progress: ProgressBox::default(),
             reach: Reach::new(store),
             uploads: Semaphore::new(site.options.uploads_at_once as usize),
             pace: Pace::new(site.options.upload_rate),

@@ -244,6 +244,7 @@ async fn converse(
     // When reports of steps are due; what an earlier session left is due at once.
     let mut steps_due = Some(Instant::now());
     agent.line.outbox.rewind();
+    agent.line.progress.rewind();
     loop {
         let steps = steps_due.is_some_and(|due| due <= Instant::now());
         if steps {
@@ -251,6 +252,9 @@ async fn converse(
         }
         for report in agent.line.outbox.take(steps) {
             send(outgoing, agent_message::Kind::Report(report)).await?;
+        }
+        for said in agent.line.progress.take() {
+            send(outgoing, agent_message::Kind::JobsProgress(said)).await?;
         }
         tokio::select! {
             message = incoming.message() => match message? {
@@ -262,6 +266,7 @@ async fn converse(
                 }
             },
             () = agent.line.outbox.added() => {}
+            () = agent.line.progress.added() => {}
             () = agent.line.outbox.step_added(), if steps_due.is_none() => {
                 steps_due = Some(Instant::now() + STEP_WAIT);
             }

@@ -19,6 +19,7 @@ mod landscapes;
 mod ledger;
 mod loops;
 mod manifests;
+mod progress;
 mod publisher;
 mod pushed_images;
 mod queue;
@@ -176,6 +177,7 @@ fn services(
     let silence = options.heartbeat * SILENT_BEATS;
     let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), bell.clone(), silence);
     let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), bell.clone());
+    let (hearing, noting) = progress::open(queue.clone());
     let relay = Relay::new(queue.clone(), store.clone(), sessions.clone(), tasks.clone());
     let terms = Terms {
         lease: options.lease,
@@ -189,6 +191,7 @@ fn services(
         store: store.clone(),
         sessions: sessions.clone(),
         ledger,
+        hearing,
         reuse,
         uploads: Uploads::default(),
         relay: relay.clone(),
@@ -215,6 +218,7 @@ fn services(
     };
     // It ends when nothing can hand reports in any more.
     tasks.spawn(writer.run());
+    tasks.spawn(noting.run());
     tasks.spawn(publisher.run(shutdown.clone()));
     start_loops(&agents, manifests, shutdown);
     let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());

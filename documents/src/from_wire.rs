@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     Agent, AgentReason, Attempt, Counts, Explained, Failures, Job, LastFailure, Limit, Object, Output, Pace,
-    Resources, Retrying, Reuse, ReuseSource, ReuseState, RunningJob, ShownSweep, Sweep, SweepState, Twin,
-    Usage, Waiting, Warm,
+    Progress, Resources, Retrying, Reuse, ReuseSource, ReuseState, RunningJob, ShownSweep, Sweep, SweepState,
+    Twin, Usage, Waiting, Warm,
 };
 
 /// An answer that can't be read.
@@ -217,6 +217,7 @@ impl TryFrom<&v1::Job> for Job {
             attached_to: job.attached_to.as_ref().map(Twin::from),
             image_id: some(&job.image_id),
             last_failure: job.last_failure.as_ref().map(LastFailure::try_from).transpose()?,
+            progress: job.progress.as_ref().map(Progress::try_from).transpose()?,
         })
     }
 }
@@ -274,6 +275,7 @@ impl TryFrom<&v1::RunningJob> for RunningJob {
             note: some(&job.note),
             leased: instant(job.leased.as_ref())?,
             started: instant(job.started.as_ref())?,
+            progress: job.progress.as_ref().map(Progress::try_from).transpose()?,
         })
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::Object;
+use super::{Object, Progress};
 
 /// A job.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -36,6 +36,8 @@ pub struct Job {
     pub image_id: Option<String>,
     /// How the last attempt ended that failed or was lost; null where there is none, or the job has finished.
     pub last_failure: Option<LastFailure>,
+    /// How far the job is, while it runs and says so itself.
+    pub progress: Option<Progress>,
 }
 
 /// How a job's last attempt ended that did not succeed.
@@ -131,6 +133,8 @@ pub struct RunningJob {
     pub leased: Option<Timestamp>,
     /// When its container started; null before that.
     pub started: Option<Timestamp>,
+    /// How far it is, where it says so itself.
+    pub progress: Option<Progress>,
 }
 
 /// A job in a table of all jobs of its sweep.

@@ -3,7 +3,8 @@
 //! A job lasts `BT_SIM_MS` milliseconds (0 if not given), and until the file `BT_SIM_GATE` is there, if that is given. It exits
 //! with `BT_SIM_EXIT` (0), prints `BT_SIM_PRINT` if given, and leaves one small file, `simulated.json`, in its results
 //! directory. With `BT_SIM_BYTES` it leaves one of so many bytes as well, `simulated.bin`, in which the job's number is
-//! repeated; with `BT_SIM_BYTES=0` it leaves nothing. Its containers die with the agent, as if with their machine.
+//! repeated; with `BT_SIM_BYTES=0` it leaves nothing. `BT_SIM_PROGRESS` is what it writes into the file `progress` when it
+//! starts. Its containers die with the agent, as if with their machine.
 //! When the agent's own `BTCTL_SIM_LOG` names a file, each start and each end of a container is a line of JSON in it.
 
 use std::collections::HashMap;
@@ -52,6 +53,7 @@ struct Container {
     /// Bytes of the larger file, if there is one.
     bytes: Option<u32>,
     prints: Option<Vec<u8>>,
+    progress: Option<String>,
     started: Option<(Instant, Timestamp)>,
     ended: watch::Sender<Option<Exit>>,
 }
@@ -71,6 +73,12 @@ impl Container {
         let line = format!("{}\n", self.job);
         let content: Vec<u8> = line.bytes().cycle().take(bytes as usize).collect();
         std::fs::write(results.join("simulated.bin"), content)
+    }
+
+    fn say_progress(&self) -> io::Result<()> {
+        let (Some(results), Some(said)) = (&self.results, &self.progress) else { return Ok(()) };
+        std::fs::create_dir_all(results)?;
+        std::fs::write(results.join("progress"), said)
     }
 
     fn note(&self, event: &str, attempt: AttemptId) {
@@ -166,6 +174,7 @@ impl Engine for Simulated {
             job: spec.job,
             bytes,
             prints: variable("BT_SIM_PRINT").map(|(_, text)| format!("{text}\n").into_bytes()),
+            progress: variable("BT_SIM_PROGRESS").map(|(_, text)| text.clone()),
             started: None,
             ended: watch::Sender::new(None),
         };
@@ -179,6 +188,9 @@ impl Engine for Simulated {
         if container.started.is_none() {
             container.started = Some((Instant::now(), Timestamp::now()));
             container.note("start", attempt);
+            if let Err(error) = container.say_progress() {
+                tracing::warn!(attempt.id = %attempt, error = %error, "it does not say how far it is");
+            }
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ pub mod nearest;
 pub mod parameters;
 pub mod percent;
 pub mod placement;
+pub mod progress;
 pub mod reason;
 pub mod resources;
 pub mod retry;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 pub use import::{Mapping, number_in_text, plain_number, read_json};
 pub use import_csv::read_csv;
+pub(crate) use spellings::without_non_finite;
 
 /// A longer file is refused: what does not fit belongs into other outputs.
 pub const MAX_TEXT: usize = 16 << 20;

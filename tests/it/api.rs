@@ -69,7 +69,7 @@ fn every_call_answers_as_it_is_described() {
     for sweep in [&done, &failed, &runs] {
         assert_eq!(check("get", "/api/sweeps/{sweep}", sweep, &none)["id"], **sweep);
         assert_eq!(check("get", "/api/sweeps/{sweep}/jobs/{job}", sweep, &none)["job"], 0);
-        for path in ["", "/explain", "/jobs", "/jobs/{job}/explain"] {
+        for path in ["", "/explain", "/jobs", "/jobs/{job}/explain", "/jobs/{job}/progress"] {
             check("get", &format!("/api/sweeps/{{sweep}}{path}"), sweep, &none);
         }
     }

@@ -44,6 +44,7 @@ mod page;
 mod pages;
 mod postgres;
 mod power;
+mod progress;
 mod protocol;
 mod provenance;
 mod remarks;

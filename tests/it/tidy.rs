@@ -149,7 +149,7 @@ const RANKS: [(&str, &[&[&str]]); 1] = [(
         &["site"],
         &["job"],
         &["line", "runner"],
-        &["slots", "stock"],
+        &["progress", "slots", "stock"],
         &["assembly"],
         &["agent"],
         &["attempt", "leave"],

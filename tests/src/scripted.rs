@@ -182,6 +182,12 @@ impl ScriptedAgent {
         self.send_beat(attempts, true).await;
     }
 
+    /// Says how far attempts are.
+    pub async fn say(&mut self, attempts: Vec<v1::AttemptProgress>) {
+        let kind = agent_message::Kind::JobsProgress(v1::JobsProgress { attempts });
+        drop(self.outgoing.send(v1::AgentMessage { kind: Some(kind) }).await);
+    }
+
     async fn send_beat(&mut self, attempts: &[&str], draining: bool) {
         let beat = v1::Heartbeat {
             attempts: attempts.iter().map(|attempt| (*attempt).to_owned()).collect(),

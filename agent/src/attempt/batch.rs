@@ -222,6 +222,8 @@ impl Member {
     /// Waits until the container has ended, takes the attempt's outputs, and says what is to be done with it.
     pub(super) async fn ended(&self, agent: &Agent, held: &Held, job: &Job) -> Result<Outcome, Stop> {
         let batch = &self.batch;
+        let telling =
+            held.tells(batch.dir.results(), format!("{}/{}", point(held).name(), job.manifest.progress));
         let end = tokio::select! {
             biased;
             () = held.taken_away() => {
@@ -233,6 +235,7 @@ impl Member {
             }
             end = self.end() => end?,
         };
+        drop(telling);
         held.used(&Sample { written_bytes: 0, ..end.used });
         if let Some(ran) = end.ran {
             held.ran(ran);
@@ -274,10 +277,14 @@ impl Member {
     }
 }
 
+/// The attempt's point, as its directory is named.
+fn point(held: &Held) -> Point {
+    Point { job: held.assignment.job, parameters: Default::default() }
+}
+
 /// Moves what the container left for this attempt's point into its own results directory. Only a directory is taken.
 fn take_outputs(held: &Held, batch: &Batch) -> Result<(), Stop> {
-    let name = Point { job: held.assignment.job, parameters: Default::default() }.name();
-    let (from, to) = (batch.dir.results().join(name), held.dir.results());
+    let (from, to) = (batch.dir.results().join(point(held).name()), held.dir.results());
     held.dir.make().map_err(agents_fault)?;
     let failed =
         |error: std::io::Error| Stop::Failed(Reason::Outputs(format!("the outputs can't be taken: {error}")));

@@ -89,6 +89,7 @@ pub(super) async fn to_its_end(
     };
     let measuring = meter.measure(engine, running.container(), || pause(agent), |used| held.used(used));
     let halt = must_stop(agent, held, job, results);
+    let _telling = held.tells(results.to_owned(), job.manifest.progress.clone());
     running.to_its_end(engine, keeping, measuring, halt, job.stop_grace(agent.site.options.stop_grace)).await
 }
 

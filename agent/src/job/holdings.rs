@@ -1,6 +1,7 @@
 //! The attempts that the agent holds, and how each is told to stop.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,26 @@ pub(crate) struct Held {
     shared: AtomicBool,
     /// What it found imported, if it ran as a fork.
     warm: Mutex<Option<Vec<String>>>,
+    /// Where it says how far it is, while it runs.
+    progress: Mutex<Option<Arc<ProgressFile>>>,
+}
+
+/// The file in which a running attempt says how far it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ProgressFile {
+    /// The directory that its container writes to.
+    pub(crate) root: PathBuf,
+    /// Below it.
+    pub(crate) path: String,
+}
+
+/// For as long as it lives an attempt may say how far it is.
+pub(crate) struct Telling<'h>(&'h Held);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.progress) = None;
+    }
 }
 
 impl Held {
@@ -172,6 +193,22 @@ impl Held {
         }
     }
 
+    /// From now on it says in this file how far it is.
+    pub(crate) fn tells(&self, root: PathBuf, path: String) -> Telling<'_> {
+        *lock(&self.progress) = Some(Arc::new(ProgressFile { root, path }));
+        Telling(self)
+    }
+
+    /// Where it says how far it is, while it runs.
+    pub(crate) fn progress_file(&self) -> Option<Arc<ProgressFile>> {
+        lock(&self.progress).clone()
+    }
+
+    /// True if this file of its results directory is where it says how far it is.
+    pub(crate) fn is_progress_file(&self, path: &str) -> bool {
+        lock(&self.progress).as_ref().is_some_and(|file| file.path == path)
+    }
+
     /// Says what the attempt waits for, for people; nothing when it goes on.
     pub(crate) fn note(&self, note: impl Into<String>) {
         *lock(&self.note) = Some(note.into());
@@ -213,6 +250,7 @@ impl Holdings {
             disk: AtomicU64::new(0),
             shared: AtomicBool::new(false),
             warm: Mutex::default(),
+            progress: Mutex::default(),
         });
         attempts.insert(held.id(), held.clone());
         Some(held)

@@ -212,6 +212,8 @@ impl<'a> Shipping<'a> {
             if sending.is_none()
                 && self.may_send(now)
                 && let Some((path, closed)) = self.waiting.take(now)
+                // What it says of how far it is becomes old at once; its last word is stored with the other outputs.
+                && !self.held.is_progress_file(&path)
             {
                 sending = self.begin(path, closed);
             }

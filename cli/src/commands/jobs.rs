@@ -112,7 +112,10 @@ fn told(job: &v1::Job) -> Result<String, Error> {
         (Some(twin), _, _) => format!("the result of {}", name(twin)),
         (None, Some(twin), _) => format!("waits for {}, which is the same", name(twin)),
         (None, None, Some(failure)) if job.state() == v1::JobState::Queued => tries::again(failure)?,
-        (None, None, _) => job.note.clone(),
+        (None, None, _) => match (job.note.as_str(), &job.progress) {
+            ("", Some(said)) => said.note().to_owned(),
+            (note, _) => note.to_owned(),
+        },
     })
 }
 
@@ -122,9 +125,10 @@ fn ran(job: &v1::Job) -> Option<f64> {
 }
 
 /// The columns of every list of jobs that are neither parameters nor metrics.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "job",
     "state",
+    "progress",
     "attempts",
     "agent",
     "reason",
@@ -171,6 +175,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     let mut columns = vec![Column::always("job").rank(KEY)];
     columns.extend(first.iter().map(|name| metric(name).rank(RANKED_BY)));
     columns.push(Column::always("state").rank(STATE));
+    columns.push(Column::always("progress").optional().rank(STATE));
     columns.extend(parameters.iter().map(parameter));
     columns.extend(metrics.iter().map(metric));
     columns.extend(["attempts", "agent"].map(Column::always));
@@ -190,6 +195,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         let mut cells = vec![Cell::number(job.number)];
         cells.extend(first.iter().map(|name| cell(&reported, name)));
         cells.push(Cell::text(words::job_state(job.state())?.name()));
+        cells.push(Cell::part(job.progress.as_ref().and_then(|said| said.fraction)));
         cells.extend(parameters.iter().map(|name| cell(&own, name)));
         cells.extend(metrics.iter().map(|name| cell(&reported, name)));
         cells.push(Cell::number(job.attempts));
@@ -236,7 +242,7 @@ mod tests {
         };
         let view = view(vec![job], &List { sweep: "s", by: "" }).unwrap();
         let titles: Vec<_> = view.columns.iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(titles[..6], ["job", "state", "param.state", "param.x", "fast", "metric.x"]);
-        assert_eq!(view.rows[0].cells[2..6], ["1", "2", "5", "3.5"].map(Cell::number));
+        assert_eq!(titles[..7], ["job", "state", "progress", "param.state", "param.x", "fast", "metric.x"]);
+        assert_eq!(view.rows[0].cells[3..7], ["1", "2", "5", "3.5"].map(Cell::number));
     }
 }

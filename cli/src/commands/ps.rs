@@ -31,6 +31,7 @@ impl Ps {
             Column::always("agent").rank(1),
             Column::always("attempt"),
             Column::always("started").headed("running").rank(2),
+            Column::always("progress").optional().rank(1),
             Column::always("owner"),
             Column::always("note").optional().rank(3),
             Column::wide("leased"),
@@ -38,6 +39,14 @@ impl Ps {
         ];
         let rows = reply.jobs.into_iter().map(row).collect::<Result<_, _>>()?;
         View { columns, rows }.print(&self.output)
+    }
+}
+
+/// What it waits for, or what it says itself of how far it is.
+fn note(job: &v1::RunningJob) -> &str {
+    match (job.note.as_str(), &job.progress) {
+        ("", Some(said)) => said.note(),
+        (note, _) => note,
     }
 }
 
@@ -49,8 +58,9 @@ fn row(job: v1::RunningJob) -> Result<Row, Error> {
         Cell::text(&job.agent),
         Cell::number(job.attempt),
         Cell::ago(document.started),
+        Cell::part(job.progress.as_ref().and_then(|said| said.fraction)),
         Cell::text(&job.owner),
-        Cell::text(&job.note),
+        Cell::text(note(&job)),
         Cell::time(document.leased),
         Cell::text(&job.sweep),
     ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport};
+use bt_model::progress::percent;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
 use jiff::Timestamp;
@@ -264,6 +265,9 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
     }
     let returned =
         |attempt: &&documents::Attempt| attempt.state == AttemptState::Returned && attempt.started.is_none();
+    if let Some(said) = &document.progress {
+        progress_lines(said, &mut lines);
+    }
     match history.iter().filter(returned).count() {
         0 => lines.add("Attempts", job.attempts),
         returned => lines.add("Attempts", format_args!("{}, and {returned} handed back", job.attempts)),
@@ -285,6 +289,30 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
         lines.add("Note", &job.note);
     }
     Ok(lines.end())
+}
+
+/// How far a running job says it is: `42 % (42 of 100), 3s ago: 2012-03`.
+fn progress_lines(said: &documents::Progress, lines: &mut TitledLines) {
+    let counted = match (said.done, said.of) {
+        (Some(done), Some(of)) => Some(format!("{done} of {of}")),
+        (Some(done), None) => Some(format!("{done} done")),
+        (None, _) => None,
+    };
+    let mut words = match (said.fraction.map(percent), counted) {
+        (Some(percent), Some(counted)) => format!("{percent} ({counted})"),
+        (percent, counted) => percent.or(counted).unwrap_or_else(|| "said".to_owned()),
+    };
+    if let Some(at) = said.at {
+        words += &format!(", {} ago", Cell::Ago(at).people());
+    }
+    if let Some(note) = &said.note {
+        words += &format!(": {}", terminal::visible(note).replace('\n', " "));
+    }
+    lines.add("Progress", words);
+    if !said.metrics.is_empty() {
+        let metrics = said.metrics.iter().map(|(name, value)| format!("{} {value}", terminal::visible(name)));
+        lines.add("So far", metrics.collect::<Vec<_>>().join(", "));
+    }
 }
 
 /// `2 failed on agent node7, 2026-01-02T03:04:05Z, ran 1m 2s: exit(1)`

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bt_model::progress::percent;
 use bt_model::span::of_seconds;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,6 +19,8 @@ pub(crate) enum Cell {
     Number(String),
     Bytes(u64),
     Seconds(f64),
+    /// 0 to 1; people read percent.
+    Part(f64),
     /// People read the time itself.
     Time(Timestamp),
     /// People read how long ago it was.
@@ -46,6 +49,10 @@ impl Cell {
         seconds.map_or(Self::None, Self::Seconds)
     }
 
+    pub(crate) fn part(part: Option<f64>) -> Self {
+        part.map_or(Self::None, Self::Part)
+    }
+
     pub(crate) fn time(time: Option<Timestamp>) -> Self {
         time.map_or(Self::None, Self::Time)
     }
@@ -60,7 +67,7 @@ impl Cell {
 
     /// True if tables align it to the right.
     pub(super) fn is_quantity(&self) -> bool {
-        matches!(self, Self::Number(_) | Self::Bytes(_) | Self::Seconds(_) | Self::Ago(_))
+        matches!(self, Self::Number(_) | Self::Bytes(_) | Self::Seconds(_) | Self::Part(_) | Self::Ago(_))
     }
 
     /// The value in base units.
@@ -69,7 +76,7 @@ impl Cell {
             Self::None | Self::Remark(_) => Cow::Borrowed(""),
             Self::Text(text) | Self::Number(text) => Cow::Borrowed(text),
             Self::Bytes(bytes) => Cow::Owned(bytes.to_string()),
-            Self::Seconds(seconds) => Cow::Owned(seconds.to_string()),
+            Self::Seconds(number) | Self::Part(number) => Cow::Owned(number.to_string()),
             Self::Time(time) | Self::Ago(time) => Cow::Owned(time.to_string()),
         }
     }
@@ -81,6 +88,7 @@ impl Cell {
             Self::Text(text) | Self::Number(text) => Cow::Borrowed(text),
             Self::Bytes(bytes) => Cow::Owned(words::size(*bytes)),
             Self::Seconds(seconds) => Cow::Owned(of_seconds(*seconds)),
+            Self::Part(part) => Cow::Owned(percent(*part)),
             Self::Time(time) => Cow::Owned(format!("{time:.0}")),
             Self::Ago(time) => {
                 let elapsed = Timestamp::now().duration_since(*time);
@@ -108,12 +116,17 @@ mod tests {
     #[test]
     fn machines_get_base_units_and_people_get_words() {
         let time: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        let cells =
-            [Cell::Bytes(45_403_341), Cell::Seconds(102.0), Cell::Time(time), Cell::Remark("not set")];
+        let cells = [
+            Cell::Bytes(45_403_341),
+            Cell::Seconds(102.0),
+            Cell::Part(0.421),
+            Cell::Time(time),
+            Cell::Remark("not set"),
+        ];
         let machine: Vec<_> = cells.iter().map(Cell::machine).collect();
-        assert_eq!(machine, ["45403341", "102", "2026-01-02T03:04:05.678Z", ""]);
+        assert_eq!(machine, ["45403341", "102", "0.421", "2026-01-02T03:04:05.678Z", ""]);
         let people: Vec<_> = cells.iter().map(Cell::people).collect();
-        assert_eq!(people, ["43.3 MiB", "1m 42s", "2026-01-02T03:04:05Z", "not set"]);
+        assert_eq!(people, ["43.3 MiB", "1m 42s", "42 %", "2026-01-02T03:04:05Z", "not set"]);
         assert_eq!(Cell::Ago(time).machine(), "2026-01-02T03:04:05.678Z");
     }
 }

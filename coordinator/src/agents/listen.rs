@@ -79,6 +79,10 @@ impl Agents {
                     reports.push(async move { (size, taken.await) });
                     Ok(())
                 }
+                Some(agent_message::Kind::JobsProgress(jobs)) => {
+                    self.hearing.hear(agent, session, jobs);
+                    Ok(())
+                }
                 Some(agent_message::Kind::Hello(_)) => {
                     Err(Status::invalid_argument("a second Hello came on one stream"))
                 }

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::bell::Bell;
 use crate::ledger::Ledger;
+use crate::progress::Hearing;
 use crate::queue::{Fingerprints, Queue};
 use crate::relay::Relay;
 use crate::reuse::Reuse;
@@ -38,6 +39,7 @@ pub(crate) struct Agents {
     pub(crate) store: Store,
     pub(crate) sessions: Sessions,
     pub(crate) ledger: Ledger,
+    pub(crate) hearing: Hearing,
     pub(crate) reuse: Reuse,
     pub(crate) uploads: Uploads,
     pub(crate) relay: Relay,

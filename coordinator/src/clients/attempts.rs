@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use bt_model::id::AgentId;
+use bt_model::id::{AgentId, SweepId};
 use bt_model::state::{AttemptState, JobState};
 use bt_proto::convert::{parse, timestamp};
 use bt_proto::v1;
 use tonic::Status;
 
-use super::Clients;
+use super::{Clients, progress};
 use crate::queue::{Found, JobRow, LastFailure, LiveAttempt, PastAttempt};
 use crate::rpc::status;
 
@@ -52,9 +52,19 @@ impl Clients {
     pub(super) async fn running(&self, agent: Option<String>) -> Result<v1::ListRunningReply, Status> {
         let agent = agent.map(|id| parse::<AgentId>("agent", "a UUID", &id));
         let agent = agent.transpose().map_err(status::malformed)?;
-        let jobs = self.queue.running_attempts(agent, MOST_RUNNING).await.map_err(status::queue)?;
+        let jobs = self.queue.running_attempts(agent, None, MOST_RUNNING).await.map_err(status::queue)?;
         let cut = jobs.len() == MOST_RUNNING as usize;
         Ok(v1::ListRunningReply { jobs: jobs.into_iter().map(live).collect(), cut })
+    }
+
+    /// The first jobs of a sweep that agents work on now.
+    pub(crate) async fn running_of_sweep(
+        &self,
+        sweep: SweepId,
+        limit: u32,
+    ) -> Result<Vec<v1::RunningJob>, Status> {
+        let jobs = self.queue.running_attempts(None, Some(sweep), limit).await.map_err(status::queue)?;
+        Ok(jobs.into_iter().map(live).collect())
     }
 }
 
@@ -109,5 +119,6 @@ fn live(attempt: LiveAttempt) -> v1::RunningJob {
         note: attempt.note,
         leased: Some(timestamp(attempt.leased)),
         started: attempt.started.map(timestamp),
+        progress: attempt.progress.map(progress::wire),
     }
 }

@@ -237,6 +237,16 @@ impl v1::sweeps_server::Sweeps for Clients {
         self.history(&found, request.job).await.map(Response::new)
     }
 
+    async fn show_progress(
+        &self,
+        request: Request<v1::ShowProgressRequest>,
+    ) -> Result<Response<v1::ShowProgressReply>, Status> {
+        let request = request.into_inner();
+        let found = self.find(&request.sweep).await?;
+        has_jobs(&found, &[request.job])?;
+        self.progress(&found, request.job).await.map(Response::new)
+    }
+
     async fn list_running(
         &self,
         request: Request<v1::ListRunningRequest>,

@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{Clients, attempts, reuse};
+use super::{Clients, attempts, progress, reuse};
 use crate::calculations::Calculation;
 use crate::manifests::Reader;
-use crate::queue::{Found, JobFilter, JobRow, LastFailure, Reported, TwinRow};
+use crate::queue::{Found, JobFilter, JobRow, LastFailure, ProgressAt, Reported, TwinRow};
 use crate::rpc::status;
 
 /// Jobs in a page.
@@ -74,6 +74,7 @@ impl Clients {
             after = page.last().map(|row| row.number);
             let mut twins = self.twins(sweep, &page).await?;
             let mut failures = self.last_failures(sweep, &page).await?;
+            let mut said = self.progress_of(sweep, &page).await?;
             let mut rows = page.into_iter();
             let mut found = Vec::new();
             let step = || -> Option<Result<(), Status>> {
@@ -84,8 +85,12 @@ impl Clients {
                     Err(error) => return Some(Err(error)),
                 }
                 left -= 1;
-                let (twin, failure) = (twins.remove(&row.number), failures.remove(&row.number));
-                encoder.job(row, twin, failure).map(|job| found.push(job)).err().map(Err)
+                let beside = Beside {
+                    twin: twins.remove(&row.number),
+                    failure: failures.remove(&row.number),
+                    progress: said.remove(&row.number),
+                };
+                encoder.job(row, beside).map(|job| found.push(job)).err().map(Err)
             };
             calculation.run(step).await.map_err(status::calculation)??;
             for job in found {
@@ -139,8 +144,8 @@ impl Clients {
         };
         let mut twins = self.twins(sweep, &ranked).await?;
         for row in ranked {
-            let twin = twins.remove(&row.number);
-            if jobs.send(Ok(encoder.job(row, twin, None)?)).await.is_err() {
+            let beside = Beside { twin: twins.remove(&row.number), ..Beside::default() };
+            if jobs.send(Ok(encoder.job(row, beside)?)).await.is_err() {
                 break;
             }
         }
@@ -299,14 +304,17 @@ struct Encoder<'m> {
     ascending: bool,
 }
 
+/// What is known of a job besides its row.
+#[derive(Default)]
+struct Beside {
+    twin: Option<TwinRow>,
+    failure: Option<LastFailure>,
+    progress: Option<ProgressAt>,
+}
+
 impl Encoder<'_> {
-    fn job(
-        &self,
-        row: JobRow,
-        twin: Option<TwinRow>,
-        failure: Option<LastFailure>,
-    ) -> Result<v1::Job, Status> {
-        let (reused_from, attached_to) = reuse::wire(twin);
+    fn job(&self, row: JobRow, beside: Beside) -> Result<v1::Job, Status> {
+        let (reused_from, attached_to) = reuse::wire(beside.twin);
         let text = self.parameters.json(row.parameters);
         let parameters = Parameters::from_json(&text).map_err(unreadable)?;
         // One job whose command can't be rendered must not keep the others from being listed.
@@ -338,7 +346,8 @@ impl Encoder<'_> {
             image_id: row.image_id.unwrap_or_default(),
             reused_from,
             attached_to,
-            last_failure: failure.map(attempts::last_failure),
+            last_failure: beside.failure.map(attempts::last_failure),
+            progress: beside.progress.map(progress::wire),
         })
     }
 }

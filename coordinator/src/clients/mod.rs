@@ -12,6 +12,7 @@ mod keep;
 mod layers;
 mod many;
 mod partial;
+mod progress;
 mod record;
 mod reuse;
 mod shown;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use bt_documents::{Attempt, Explained, Job, Jobs, Output, Outputs, ShownJob};
+use bt_documents::{Attempt, Explained, Job, Jobs, Output, Outputs, ProgressSeries, ShownJob};
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use futures_util::TryStreamExt;
@@ -110,6 +110,14 @@ pub(super) async fn explain_sweep(
 async fn explained(clients: &Clients, sweep: String, job: Option<u32>) -> Reply<Explained> {
     let reply = clients.explain(Request::new(v1::ExplainRequest { sweep, job })).await?.into_inner();
     Ok(Json(Explained::try_from(reply)?))
+}
+
+pub(super) async fn progress(
+    State(clients): State<Clients>,
+    Path((sweep, job)): Path<(String, u32)>,
+) -> Reply<ProgressSeries> {
+    let reply = clients.show_progress(Request::new(v1::ShowProgressRequest { sweep, job })).await?;
+    Ok(Json(ProgressSeries::of(job, &reply.into_inner())?))
 }
 
 pub(super) async fn outputs(

@@ -5,7 +5,8 @@ use axum::routing::{MethodRouter, get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
     Agent, Agents, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, ImportedMetrics, Jobs,
-    Limits, Metrics, Outputs, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, Sweeps,
+    Limits, Metrics, Outputs, ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep,
+    Submitted, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -245,6 +246,16 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<Explained>(),
         handler: || get(jobs::explain),
+    },
+    Route {
+        name: "show_progress",
+        method: "get",
+        path: "/api/sweeps/{sweep}/jobs/{job}/progress",
+        summary: "How far the latest attempt of a job is or was, and its metrics on the way",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<ProgressSeries>(),
+        handler: || get(jobs::progress),
     },
     Route {
         name: "read_log",

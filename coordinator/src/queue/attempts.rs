@@ -8,6 +8,7 @@ use bt_model::state::AttemptState;
 use jiff::Timestamp;
 use sqlx::query_file;
 
+use super::progress::{ProgressAt, progress_row};
 use super::row::{Pg, reason, signed, time, unsigned};
 use super::{Error, Queue};
 
@@ -60,6 +61,8 @@ pub(crate) struct LiveAttempt {
     pub(crate) note: String,
     pub(crate) leased: Timestamp,
     pub(crate) started: Option<Timestamp>,
+    /// How far it is, as it says itself.
+    pub(crate) progress: Option<ProgressAt>,
 }
 
 impl Queue {
@@ -139,18 +142,20 @@ impl Queue {
             .collect()
     }
 
-    /// Up to `limit` live attempts, of one agent if one is given.
+    /// Up to `limit` live attempts, of one agent or one sweep if one is given.
     pub(crate) async fn running_attempts(
         &self,
         agent: Option<AgentId>,
+        sweep: Option<SweepId>,
         limit: u32,
     ) -> Result<Vec<LiveAttempt>, Error> {
-        let agent = agent.map(|agent| agent.uuid());
-        let rows = query_file!("queries/attempts/running_attempts.sql", agent, i64::from(limit));
+        let (agent, sweep) = (agent.map(|agent| agent.uuid()), sweep.map(|sweep| sweep.uuid()));
+        let rows = query_file!("queries/attempts/running_attempts.sql", agent, i64::from(limit), sweep);
         let rows = rows.fetch_all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(LiveAttempt {
+                    progress: progress_row!(row, said)?,
                     sweep: SweepId::from_uuid(row.sweep_id),
                     sweep_name: row.sweep,
                     owner: row.owner,

@@ -7,7 +7,7 @@ use sqlx::query_file;
 
 use super::connections::Connection;
 use super::row::unsigned;
-use super::{Error, Found, Queue};
+use super::{Error, Found, Queue, progress};
 
 /// Sweeps that an error names.
 const NAMED: i64 = 6;
@@ -59,6 +59,7 @@ impl Queue {
             return Ok(removal);
         }
         query_file!("queries/describe/remove_sweep.sql", id).execute(&mut *tx).await?;
+        progress::forget_sweep(&mut tx, sweep.id).await?;
         tx.commit().await?;
         Ok(removal)
     }

@@ -17,6 +17,7 @@ mod import;
 mod keep;
 mod limits;
 mod maintain;
+mod progress;
 mod rank;
 mod read;
 mod record;
@@ -50,6 +51,7 @@ pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use maintain::{Documented, Published, Unwritten};
+pub(crate) use progress::{ProgressAt, Said};
 pub(crate) use rank::{MetricOfJob, Reported};
 pub(crate) use read::{
     AgentRow, AttemptRow, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepFilter, SweepRow,

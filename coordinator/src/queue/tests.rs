@@ -20,6 +20,7 @@ mod batches;
 mod leases;
 mod order;
 mod plans;
+mod progress;
 mod sessions;
 mod upgrades;
 

@@ -147,6 +147,10 @@ pub(super) fn metrics(path: String) -> Result<String, Error> {
     volume::relative_path(&path).map_err(|why| Error::new(format!("`metrics` {why}")))
 }
 
+pub(super) fn progress(path: String) -> Result<String, Error> {
+    volume::relative_path(&path).map_err(|why| Error::new(format!("`progress` {why}")))
+}
+
 /// Whether there is such a zone is checked when the manifest is submitted.
 pub(super) fn timezone(name: String) -> Result<String, Error> {
     let is_part = |part: &str| {

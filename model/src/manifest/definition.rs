@@ -15,6 +15,7 @@ use crate::resources::Resources;
 pub const DEFAULT_CPU_MILLIS: u64 = 1000;
 pub const DEFAULT_RESULTS: &str = "/results";
 pub const DEFAULT_METRICS: &str = "metrics.json";
+pub const DEFAULT_PROGRESS: &str = "progress";
 /// More jobs than this are refused.
 pub const MAX_JOBS: u32 = 10_000_000;
 
@@ -49,6 +50,8 @@ pub struct Manifest {
     pub metrics: String,
     /// The metrics without which a job has failed.
     pub require: Vec<String>,
+    /// The file among the outputs in which a running job says how far it is: a relative path.
+    pub progress: String,
     /// Which way metrics are better; without a goal, higher is.
     pub goals: BTreeMap<String, Goal>,
     /// An IANA name such as `Asia/Kolkata`; absent: UTC.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::choice::{Goal, JobUser, Network, OnDisconnect};
-use super::definition::{DEFAULT_METRICS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample};
+use super::definition::{
+    DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample,
+};
 use super::error::{Error, Places};
 use super::matrix::Matrix;
 use super::policy::Policy;
@@ -42,6 +44,7 @@ pub struct Draft {
     pub metrics: Option<String>,
     /// Metrics that a job must report.
     pub require: Vec<String>,
+    pub progress: Option<String>,
     pub goals: BTreeMap<String, Goal>,
     pub timezone: Option<String>,
     pub places: Places,
@@ -93,6 +96,7 @@ impl Draft {
             results: check::results(results)?,
             metrics: self.metrics.unwrap_or_else(|| DEFAULT_METRICS.to_owned()),
             require: self.require,
+            progress: self.progress.unwrap_or_else(|| DEFAULT_PROGRESS.to_owned()),
             goals: self.goals,
             timezone: self.timezone,
             places: self.places,
@@ -110,6 +114,7 @@ impl Draft {
             ("image", &self.image, check::image),
             ("results", &self.results, check::results),
             ("metrics", &self.metrics, check::metrics),
+            ("progress", &self.progress, check::progress),
             ("timezone", &self.timezone, check::timezone),
         ];
         for (name, value, check) in strings {

@@ -98,6 +98,7 @@ mod tests {
             "pids: 64",
             "ulimits: { nofile: 1024 }",
             "log_limit: 1MiB",
+            "progress: state/progress.json",
         ] {
             let key = lines.split(':').next().unwrap();
             let base: String =

@@ -8,7 +8,7 @@ const NULL: &str = "null";
 
 /// The text with `null` for numbers that are not finite; what stands in quotes stays. Columns may shift behind one, lines
 /// do not.
-pub(super) fn without_non_finite(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_non_finite(text: &str) -> Cow<'_, str> {
     let mut json = String::new();
     // Where the part of the text begins that was not copied yet.
     let mut copied = 0;

@@ -108,6 +108,9 @@ pub(super) struct ManifestFlags {
     /// File among the outputs that holds the job's metrics [default: metrics.json].
     #[arg(long, value_name = "FILE")]
     metrics: Option<String>,
+    /// File among the outputs in which a running job says how far it is [default: progress].
+    #[arg(long, value_name = "FILE")]
+    progress: Option<String>,
     /// Metric that a job must report to succeed; may be repeated.
     #[arg(long, value_name = "METRIC")]
     require_metric: Vec<String>,
@@ -207,6 +210,7 @@ impl ManifestFlags {
             user: user.map_err(at("--user"))?,
             results: self.results.clone(),
             metrics: self.metrics.clone(),
+            progress: self.progress.clone(),
             require: self.require_metric.clone(),
             goals: self.goals()?,
             timezone: self.timezone.clone(),

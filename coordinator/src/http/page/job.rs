@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tonic::{Code, Request};
 
+use super::progress::Said;
 use super::ranking::{plain, text};
 use super::{Fact, Frame, ago, rendered, shown, since};
 use crate::clients::Clients;
@@ -33,6 +34,7 @@ struct Page {
     number: u32,
     sentence: String,
     facts: Vec<Fact>,
+    said: Option<Said>,
     parameters: Vec<Fact>,
     metrics: Vec<Fact>,
     attempts: Vec<Try>,
@@ -85,6 +87,7 @@ pub(super) async fn show(
             frame,
             sentence: sentence(&shown),
             facts: facts(&shown),
+            said: job.progress.as_ref().map(Said::of),
             parameters: parameters.collect(),
             metrics: metrics.collect(),
             attempts: shown.history.iter().map(Try::of).collect(),

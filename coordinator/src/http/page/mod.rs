@@ -8,6 +8,7 @@ mod agents;
 mod job;
 mod map;
 mod own;
+mod progress;
 mod ranking;
 mod sweep;
 mod sweeps;

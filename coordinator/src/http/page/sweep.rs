@@ -14,6 +14,7 @@ use tonic::Request;
 
 use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
 use super::own::is_sent_by_own_page;
+use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
 use super::{Fact, Frame, Progress, ago, rendered_in_parts, shown, since, text};
 use crate::clients::Clients;
@@ -45,6 +46,9 @@ struct Page {
     sentence: String,
     progress: Progress,
     actions: Vec<&'static str>,
+    running: Vec<Running>,
+    /// Jobs that run and are not listed.
+    more_run: u32,
     waiting: Vec<String>,
     failures: Vec<Failure>,
     facts: Vec<Fact>,
@@ -98,8 +102,11 @@ pub(super) async fn show(
             Some(agent) => format!("{agent}: {}", waiting.why),
             None => waiting.why.clone(),
         });
+        let running = running(&clients, &shown).await?;
         let page = Page {
             frame,
+            more_run: shown.sweep.counts.running.saturating_sub(running.len() as u32),
+            running,
             sentence: sentence(&shown),
             progress: Progress::of(&shown.sweep.counts),
             actions: actions(&shown),
@@ -113,6 +120,16 @@ pub(super) async fn show(
         rendered_in_parts(&page, async move { text(&best(&clients, &shown, asked).await?) })
     })
     .await
+}
+
+/// The first of its jobs that run, and how far they are.
+async fn running(clients: &Clients, shown: &ShownSweep) -> Result<Vec<Running>, Refused> {
+    if shown.sweep.counts.running == 0 {
+        return Ok(Vec::new());
+    }
+    let found = clients.find(&shown.sweep.id).await?;
+    let jobs = clients.running_of_sweep(found.id, LISTED).await?;
+    Ok(jobs.iter().filter_map(Running::of).collect())
 }
 
 /// Its best jobs, and the metric over its parameters.

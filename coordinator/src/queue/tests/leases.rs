@@ -126,7 +126,7 @@ async fn the_first_pin_of_an_image_holds(pool: PgPool) {
     let (place, state, encoding) = bench.queue.attempt_place(bench.agent, 1, attempt).await.unwrap();
     assert_eq!((place.job, state, encoding), (0, AttemptState::Leased, Encoding::Zstd));
     bench.queue.note(bench.agent, attempt, "pulls i:1").await.unwrap();
-    assert_eq!(bench.queue.running_attempts(None, 10).await.unwrap()[0].note, "pulls i:1");
+    assert_eq!(bench.queue.running_attempts(None, None, 10).await.unwrap()[0].note, "pulls i:1");
     bench.settle(bench.me(), attempt, Ending::Published).await;
     assert!(matches!(pin(1, "i@sha256:1").await, Err(Error::NoAttempt(_))));
     bench.queue.note_encoding(attempt, Encoding::None).await.unwrap();

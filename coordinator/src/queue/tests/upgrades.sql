@@ -115,3 +115,8 @@ update attempts set batch = 'eeeeeeee-0000-4000-8000-000000000001' where id = 'b
 
 -- version 29
 insert into events (kind, body) values ('agent', '{"change": "healthy", "agent": "aaaaaaaa-0000-4000-8000-000000000001", "name": "old", "why": ""}');
+-- version 31
+insert into progress (attempt_id, fraction, metrics, points)
+values ('bbbbbbbb-0000-4000-8000-000000000003', 0.5, '{"sharpe": 0.4}', 1);
+insert into progress_points (attempt_id, number, at, metrics)
+values ('bbbbbbbb-0000-4000-8000-000000000003', 0, now(), '{"sharpe": 0.4}');

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::choice::{Goal, Network, OnDisconnect};
+use crate::manifest::definition::DEFAULT_PROGRESS;
 use crate::manifest::document::TextNode;
 use crate::manifest::error::Error;
 use crate::manifest::values::{checked, map, parsed, scalar_text, text};
@@ -83,6 +84,21 @@ pub(super) const KEYS: &[ManifestKey] = &[
             parts.put("metrics", manifest.metrics.as_str());
             parts.put("require", manifest.require.clone());
         }),
+    },
+    ManifestKey {
+        name: "progress",
+        alias: None,
+        flags: &["progress"],
+        schema: || json!({"type": "string"}),
+        read: |draft, node| {
+            draft.progress = Some(checked(node, text(node, "progress")?, check::progress)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.progress, flags.progress.take()),
+        // Agents of earlier releases do not know the key.
+        write: |manifest| (manifest.progress != DEFAULT_PROGRESS).then(|| manifest.progress.as_str().into()),
+        // What a job says while it runs is no part of its result.
+        recipe: Recipe::Omits,
     },
     ManifestKey {
         name: "timezone",

@@ -1,0 +1,52 @@
+//! How far running jobs are, as clients see it.
+
+use std::collections::HashMap;
+
+use bt_model::state::JobState;
+use bt_proto::convert::timestamp;
+use bt_proto::v1;
+use tonic::Status;
+
+use super::Clients;
+use crate::queue::{Found, JobRow, ProgressAt};
+use crate::rpc::status;
+
+impl Clients {
+    /// What those of these jobs said last that run.
+    pub(super) async fn progress_of(
+        &self,
+        sweep: &Found,
+        jobs: &[JobRow],
+    ) -> Result<HashMap<u32, ProgressAt>, Status> {
+        let running = jobs.iter().filter(|job| job.state == JobState::Running);
+        let running: Vec<_> = running.map(|job| job.number).collect();
+        self.queue.progress_of_jobs(sweep.id, &running).await.map_err(status::queue)
+    }
+
+    pub(super) async fn progress(&self, sweep: &Found, job: u32) -> Result<v1::ShowProgressReply, Status> {
+        let known = self.queue.progress_of_job(sweep.id, job).await.map_err(status::queue)?;
+        let Some(known) = known else { return Ok(v1::ShowProgressReply::default()) };
+        let points = known.points.into_iter().map(|point| v1::ProgressPoint {
+            at: Some(timestamp(point.at)),
+            done: point.progress.done,
+            metrics: point.progress.metrics.into_iter().collect(),
+        });
+        Ok(v1::ShowProgressReply {
+            attempt: Some(known.attempt),
+            progress: known.latest.map(wire),
+            points: points.collect(),
+        })
+    }
+}
+
+pub(super) fn wire(said: ProgressAt) -> v1::JobProgress {
+    let ProgressAt { at, progress } = said;
+    v1::JobProgress {
+        fraction: progress.fraction,
+        done: progress.done,
+        of: progress.of,
+        note: progress.note,
+        metrics: progress.metrics.into_iter().collect(),
+        at: Some(timestamp(at)),
+    }
+}
