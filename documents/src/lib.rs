@@ -11,6 +11,7 @@ mod machines;
 mod queue;
 mod results;
 mod sweeps;
+mod told;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ pub use machines::*;
 pub use queue::*;
 pub use results::*;
 pub use sweeps::*;
+pub use told::*;
 
 /// Names with values of any type, such as parameters.
 pub type Object = Map<String, Value>;
@@ -29,7 +31,7 @@ pub type Object = Map<String, Value>;
 pub struct SchemaOfCommand {
     /// The file's name in docs/schemas, without `.json`.
     pub name: &'static str,
-    /// The commands, without `btctl` and their arguments.
+    /// The commands, without `btctl` and their arguments; none for what a webhook gets.
     pub commands: &'static [&'static str],
     /// Which of the commands' documents it is, where they have several.
     pub when: &'static str,
@@ -73,5 +75,6 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<InspectedImage>("image-inspect", &["image inspect"], ""),
         one::<Vec<Setting>>("config-show", &["config show"], ""),
         one::<Machine>("doctor", &["doctor"], ""),
+        one::<Notification>("notification", &[], ""),
     ]
 }

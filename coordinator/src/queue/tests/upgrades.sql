@@ -112,3 +112,9 @@ insert into sweep_counts (sweep_id, succeeded) values ('22222222-0000-4000-8000-
 update agents set protocol = 2;
 update sweeps set batch = 50 where name = 'grid';
 update attempts set batch = 'eeeeeeee-0000-4000-8000-000000000001' where id = 'bbbbbbbb-0000-4000-8000-000000000006';
+
+-- version 30
+update sweeps set notify = '{mailto:ann@quant.example}' where name = 'done';
+insert into outbox (event_id, place, sweep_id, event, happened_at, queued, running, succeeded, failed, cancelled, receiver, host)
+select 'ffffffff-0000-4000-8000-000000000001', 1, id, 'finished', now(), 0, 0, 1, 0, 0, 'mailto:ann@quant.example', 'mail'
+from sweeps where name = 'done';
