@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use bt_model::manifest::{Receiver, parse_receivers};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub(crate) struct ClientFile {
     /// Whose sweeps a submit makes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<String>,
+    /// Whom a submit tells of its end; separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) notify: Option<String>,
 }
 
 /// A key of the client's file, as docs/SETTINGS.md shows it.
@@ -35,7 +39,7 @@ pub(crate) struct SettingKey {
 }
 
 /// All keys of the client's file.
-pub(crate) const KEYS: [SettingKey; 2] = [
+pub(crate) const KEYS: [SettingKey; 3] = [
     SettingKey {
         name: "coordinator",
         flag: Some("--coordinator"),
@@ -50,14 +54,25 @@ pub(crate) const KEYS: [SettingKey; 2] = [
         default: "the user's name",
         meaning: "Whose sweeps a submit makes",
     },
+    SettingKey {
+        name: "notify",
+        flag: None,
+        variable: "BTCTL_NOTIFY",
+        default: "nobody",
+        meaning: "Addresses, separated by spaces, that are told when a sweep has finished whose manifest has no `notify`",
+    },
 ];
 
 /// Variables that no flag and no key stands for.
-pub(crate) const VARIABLES: [(&str, &str); 4] = [
+pub(crate) const VARIABLES: [(&str, &str); 5] = [
     ("BTCTL_CONFIG", "The client's file, instead of those in their usual places"),
     (
         "BTCTL_METADATA_URL",
         "Address of the cloud's metadata service, which tells an agent that its machine will stop",
+    ),
+    (
+        "BTCTL_NOTIFY_SECRET",
+        "The secret that a coordinator signs messages with, where no `--notify-secret-file` holds it",
     ),
     ("COLUMNS", "Width of tables in characters where standard output is not a terminal"),
     ("NO_COLOR", "If it is set, nothing has colours"),
@@ -102,6 +117,8 @@ pub(crate) struct SourcedSetting {
 pub(crate) struct Settings {
     pub(crate) coordinator: SourcedSetting,
     pub(crate) owner: SourcedSetting,
+    /// Empty: nobody is told.
+    pub(crate) notify: SourcedSetting,
 }
 
 impl Settings {
@@ -131,7 +148,16 @@ impl Settings {
             owner: variable(KEYS[1].variable)
                 .or_else(|| of_files(|file| file.owner.as_ref()))
                 .unwrap_or_else(user),
+            notify: variable(KEYS[2].variable)
+                .or_else(|| of_files(|file| file.notify.as_ref()))
+                .unwrap_or(SourcedSetting { value: String::new(), source: SettingSource::Default }),
         })
+    }
+
+    /// Who is told of sweeps whose manifest does not say it.
+    pub(crate) fn receivers(&self) -> Result<Vec<Receiver>, Error> {
+        parse_receivers(&self.notify.value)
+            .map_err(|error| Error::Usage(format!("notify ({}): {error}", self.notify.source)))
     }
 
     /// The coordinators' addresses, at least one.

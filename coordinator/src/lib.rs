@@ -30,6 +30,7 @@ mod rpc;
 mod scheduling;
 mod sessions;
 mod storage;
+mod telling;
 mod verify;
 
 use std::net::SocketAddr;
@@ -65,9 +66,11 @@ use queue::Queue;
 use relay::Relay;
 use reuse::Reuse;
 use sessions::Sessions;
+use telling::{Teller, Ways};
 
-pub use config::{Keeping, Options};
+pub use config::{Keeping, Options, Telling};
 pub use http::openapi;
+pub use telling::AllowedHost;
 
 /// Heartbeats that an offline agent has left out.
 const SILENT_BEATS: u32 = 3;
@@ -97,6 +100,7 @@ pub async fn run(
         options.heartbeat,
         options.lease
     );
+    let ways = Ways::new(&options.telling)?;
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
     let address = socket.local_addr().context("read the listening address")?;
@@ -105,7 +109,7 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
-    let (agents, clients) = services(&options, queue, store, store_id, &shutdown);
+    let (agents, clients) = services(&options, queue, store, store_id, ways, &shutdown);
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<Agents>>().await;
@@ -168,6 +172,7 @@ fn services(
     queue: Queue,
     store: Store,
     store_id: Uuid,
+    ways: Ways,
     shutdown: &CancellationToken,
 ) -> (Agents, Clients) {
     let bell = Bell::default();
@@ -215,7 +220,9 @@ fn services(
         tasks: tasks.clone(),
         silence,
         garbage_age: options.keeping.keep_unpublished,
+        ways: ways.clone(),
     };
+    tasks.spawn(Teller::new(queue.clone(), clients.clone(), ways).run(shutdown.clone()));
     // It ends when nothing can hand reports in any more.
     tasks.spawn(writer.run());
     tasks.spawn(noting.run());

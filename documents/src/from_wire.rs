@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     Agent, AgentReason, Attempt, Counts, Explained, Failures, Job, LastFailure, Limit, Object, Output, Pace,
     Progress, Resources, Retrying, Reuse, ReuseSource, ReuseState, RunningJob, ShownSweep, Sweep, SweepState,
-    Twin, Usage, Waiting, Warm,
+    Told, Twin, Usage, Waiting, Warm,
 };
 
 /// An answer that can't be read.
@@ -85,6 +85,7 @@ pub struct SweepReport {
     /// What it has of identical jobs, if that was asked for.
     pub reuse: Option<v1::Reuse>,
     pub retrying: Vec<v1::Retrying>,
+    pub told: Vec<v1::Told>,
 }
 
 impl TryFrom<v1::ShowSweepReply> for SweepReport {
@@ -103,6 +104,7 @@ impl TryFrom<v1::ShowSweepReply> for SweepReport {
             pace: reply.pace,
             reuse: reply.reuse,
             retrying: reply.retrying,
+            told: reply.told,
         })
     }
 }
@@ -134,6 +136,7 @@ impl TryFrom<&SweepReport> for ShownSweep {
             reuse: shown.reuse.as_ref().map(Reuse::from),
             retrying: shown.retrying.iter().map(Retrying::try_from).collect::<Result<_, _>>()?,
             failures: failures.collect::<Result<_, Unreadable>>()?,
+            notifications: shown.told.iter().map(Told::try_from).collect::<Result<_, _>>()?,
             manifest,
         })
     }

@@ -13,6 +13,7 @@ mod progress;
 mod queue;
 mod results;
 mod sweeps;
+mod told;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
@@ -25,6 +26,7 @@ pub use progress::*;
 pub use queue::*;
 pub use results::*;
 pub use sweeps::*;
+pub use told::*;
 
 /// Names with values of any type, such as parameters.
 pub type Object = Map<String, Value>;
@@ -33,7 +35,7 @@ pub type Object = Map<String, Value>;
 pub struct SchemaOfCommand {
     /// The file's name in docs/schemas, without `.json`.
     pub name: &'static str,
-    /// The commands, without `btctl` and their arguments.
+    /// The commands, without `btctl` and their arguments; none for what a webhook gets.
     pub commands: &'static [&'static str],
     /// Which of the commands' documents it is, where they have several.
     pub when: &'static str,
@@ -77,5 +79,6 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<InspectedImage>("image-inspect", &["image inspect"], ""),
         one::<Vec<Setting>>("config-show", &["config show"], ""),
         one::<Machine>("doctor", &["doctor"], ""),
+        one::<Notification>("notification", &[], ""),
     ]
 }

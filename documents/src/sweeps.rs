@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Object;
+use super::{Object, Told};
 
 /// A sweep that was queued.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -141,6 +141,8 @@ pub struct ShownSweep {
     pub retrying: Vec<Retrying>,
     /// Jobs that failed, by their reasons.
     pub failures: Vec<Failures>,
+    /// Who was told of it, or is to be; the latest event first.
+    pub notifications: Vec<Told>,
     /// As it was submitted, with secrets as `***`.
     pub manifest: Value,
 }

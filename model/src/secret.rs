@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::manifest::mask_address;
+
 /// What is shown instead of a secret.
 pub const REDACTED: &str = "***";
 /// A name with one of these in it names a secret.
@@ -44,6 +46,11 @@ pub fn redact(env: BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 /// Takes the values of secrets out of a manifest's JSON.
 pub fn redact_manifest(manifest: &mut Value) {
+    for address in manifest.get_mut("notify").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(written) = address.as_str() {
+            *address = mask_address(written).into();
+        }
+    }
     let Some(env) = manifest.get_mut("env").and_then(Value::as_object_mut) else { return };
     for (_, value) in env.iter_mut().filter(|(name, _)| is_secret(name)) {
         *value = REDACTED.into();
@@ -81,8 +88,12 @@ mod tests {
 
     #[test]
     fn a_manifest_keeps_all_but_the_values() {
-        let mut manifest = serde_json::json!({ "env": { "API_KEY": "x", "LEVEL": "info" }, "name": "s" });
+        let mut manifest = serde_json::json!({
+            "env": { "API_KEY": "x", "LEVEL": "info" },
+            "notify": ["slack+https://hooks.slack.com/services/T/B/x", "mailto:ann@quant.example"]
+        });
         redact_manifest(&mut manifest);
-        assert_eq!(manifest.to_string(), r#"{"env":{"API_KEY":"***","LEVEL":"info"},"name":"s"}"#);
+        let shown = r#"{"env":{"API_KEY":"***","LEVEL":"info"},"notify":["slack+https://hooks.slack.com/***","mailto:ann@quant.example"]}"#;
+        assert_eq!(manifest.to_string(), shown);
     }
 }

@@ -113,6 +113,26 @@ impl ReuseState {
     }
 }
 
+/// What users are told of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepEvent {
+    /// All of its jobs have finished.
+    Finished,
+    /// It starts no more jobs, because its canary failed.
+    Paused,
+}
+
+impl SweepEvent {
+    pub const ALL: [Self; 2] = [Self::Finished, Self::Paused];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// Where an attempt is, in the order of its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AttemptState {

@@ -34,6 +34,7 @@ mod metrics;
 mod modules;
 mod mounts;
 mod naming;
+mod notify;
 mod offers;
 mod one_bad;
 mod open;

@@ -1,6 +1,7 @@
 //! `btctl config`: the client's settings.
 
 use bt_documents as documents;
+use bt_model::manifest::mask_address;
 
 use crate::error::Error;
 use crate::output::{Cell, Column, Json, OutputArgs, Row, View};
@@ -35,7 +36,14 @@ impl Config {
                 name: name.to_owned(),
             })
         };
-        let rows = vec![row("coordinator", &settings.coordinator)?, row("owner", &settings.owner)?];
+        // As they may be shown: addresses may hold secrets.
+        let receivers: Vec<_> = settings.notify.value.split_whitespace().map(mask_address).collect();
+        let notify = SourcedSetting { value: receivers.join(" "), source: settings.notify.source.clone() };
+        let rows = vec![
+            row("coordinator", &settings.coordinator)?,
+            row("owner", &settings.owner)?,
+            row("notify", &notify)?,
+        ];
         View { columns, rows }.print(show.output.output)
     }
 }

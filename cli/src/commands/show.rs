@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport};
+use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport, Told};
+use bt_model::manifest::mask_address;
 use bt_model::progress::percent;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
@@ -205,6 +206,7 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
             format_args!("{} in the store; btctl results get {address} -d DIR{until}", shown.store),
         ),
     }
+    told_lines(shown, &mut lines)?;
     let limit = if all { usize::MAX } else { SHOWN };
     let (reasons, more) = reasons::first(reasons::lines(&shown.waiting), limit);
     reasons.iter().for_each(|reason| lines.add("Waiting", reason));
@@ -230,6 +232,33 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
         );
     }
     Ok(lines.end())
+}
+
+/// Who was told of it, and who is not yet.
+fn told_lines(shown: &SweepReport, lines: &mut TitledLines) -> Result<(), Error> {
+    let at =
+        |time: Option<Timestamp>| time.map(|time| Cell::Time(time).people().into_owned()).unwrap_or_default();
+    for told in &shown.told {
+        let Told { receiver, event, tries, delivered, given_up, next_try, last_error, .. } =
+            Told::try_from(told)?;
+        let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
+        let why = last_error.map(|why| format!(": {why}")).unwrap_or_default();
+        let became = match (delivered, given_up) {
+            (Some(_), _) => format!("told of {event}, {}", at(delivered)),
+            (_, Some(_)) => format!("not told of {event}: given up, tried {times}{why}"),
+            _ if tries == 0 => format!("is being told of {event}"),
+            _ => format!("not told of {event} yet, tried {times}{why}; next try {}", at(next_try)),
+        };
+        lines.add("Notify", format_args!("{receiver}: {became}"));
+    }
+    if shown.told.is_empty() {
+        let manifest: Value = serde_json::from_str(&shown.manifest).unwrap_or_default();
+        let receivers = manifest["notify"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        receivers.for_each(|receiver| {
+            lines.add("Notify", format_args!("{}, when it has finished", mask_address(receiver)))
+        });
+    }
+    Ok(())
 }
 
 /// What agents have found of `containers: warm`.

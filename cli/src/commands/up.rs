@@ -61,6 +61,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     keeping: bt_coordinator::Keeping,
     #[command(flatten)]
+    telling: bt_coordinator::Telling,
+    #[command(flatten)]
     agent: bt_agent::Options,
     #[command(flatten)]
     log: LogFormat,
@@ -86,6 +88,7 @@ impl Up {
             compress: self.compress,
             listen: self.listen,
             keeping: self.keeping,
+            telling: self.telling,
         };
         up::run(plan).await
     }

@@ -51,6 +51,7 @@ pub(crate) struct UpPlan {
     pub(crate) compress: Encoding,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) keeping: bt_coordinator::Keeping,
+    pub(crate) telling: bt_coordinator::Telling,
 }
 
 /// The address if none is asked for; another port if this one is taken.
@@ -118,6 +119,7 @@ async fn serve(
         lease: LEASE,
         heartbeat: HEARTBEAT,
         keeping: plan.keeping,
+        telling: plan.telling.clone(),
     };
     let stop = CancellationToken::new();
     let (ready, mut is_ready) = oneshot::channel();
@@ -207,7 +209,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// Writes down where things are, and says it.
 fn announce(plan: &UpPlan, address: SocketAddr, store: &Location, lock: &mut Lock) -> Result<(), Error> {
     let coordinator = format!("http://{}", reachable(address));
-    let file = ClientFile { coordinator: Some(coordinator.clone()), owner: None };
+    let file = ClientFile { coordinator: Some(coordinator.clone()), ..ClientFile::default() };
     plan.state_dir.write_toml(CLIENT_FILE, &file)?;
     lock.announce(&coordinator)?;
     let mut told = format!(

@@ -39,6 +39,7 @@ use crate::relay::Relay;
 use crate::results::Results;
 use crate::rpc::{answer, status};
 use crate::sessions::Sessions;
+use crate::telling::Ways;
 
 /// The clients' service. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +58,8 @@ pub(crate) struct Clients {
     pub(crate) silence: Duration,
     /// How old garbage in the store must be to be removed.
     pub(crate) garbage_age: Duration,
+    /// How those are told whom a manifest names.
+    pub(crate) ways: Ways,
 }
 
 impl Clients {

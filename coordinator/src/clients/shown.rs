@@ -1,6 +1,8 @@
 //! Sweeps and agents as clients see them.
 
+use bt_documents::EventName;
 use bt_model::layout::sweep_dir;
+use bt_model::manifest::mask_address;
 use bt_model::resources::Resources;
 use bt_proto::convert::{self, present, timestamp};
 use bt_proto::v1;
@@ -8,7 +10,7 @@ use tonic::Status;
 
 use super::Clients;
 use super::explain::{AgentState, state};
-use crate::queue::{AgentRow, Found, Sharing, SweepRow, Usage};
+use crate::queue::{AgentRow, Found, Sharing, SweepRow, ToldRow, Usage};
 use crate::rpc::status;
 
 impl Clients {
@@ -44,6 +46,7 @@ impl Clients {
             jobs: failure.jobs,
             first_job: failure.first_job,
         });
+        let told = self.queue.told(found.id).await.map_err(status::queue)?;
         let progressing = self.queue.progressing(found.id).await.map_err(status::queue)?;
         let progressing = progressing.into_iter().map(|attempt| v1::Progressing {
             job: attempt.job,
@@ -63,7 +66,23 @@ impl Clients {
             progressing: progressing.collect(),
             reuse: self.show_reuse(found).await?,
             retrying,
+            told: told.into_iter().map(notification).collect(),
         })
+    }
+}
+
+fn notification(row: ToldRow) -> v1::Told {
+    let waits = row.delivered.is_none() && row.given_up.is_none();
+    v1::Told {
+        receiver: mask_address(&row.receiver.0),
+        event: EventName::from(row.event).name().to_owned(),
+        event_id: row.event_id.to_string(),
+        happened: Some(timestamp(row.happened)),
+        tries: row.tries,
+        last_error: row.last_error.unwrap_or_default(),
+        delivered: row.delivered.map(timestamp),
+        given_up: row.given_up.map(timestamp),
+        next_try: Some(row.due).filter(|_| waits).map(timestamp),
     }
 }
 

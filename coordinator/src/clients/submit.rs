@@ -31,6 +31,7 @@ impl Clients {
     ) -> Result<Submitted, Status> {
         let mut order = Order::open(incoming).await?;
         let manifest = order.manifest().await?;
+        self.ways.check(manifest.policy.receivers()).map_err(Status::invalid_argument)?;
         // What the manifest lists itself is there already.
         let comes = matches!(&manifest.jobs, JobSource::Rows(rows) if rows.is_empty());
         let rows = if comes { RowCheck::of(&manifest).map_err(invalid)? } else { None };

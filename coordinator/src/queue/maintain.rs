@@ -6,6 +6,7 @@ use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::retry::Ending;
 use bt_model::software::Software;
+use bt_model::state::SweepEvent;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::query_file;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::claim::Written;
 use super::claim::interval;
 use super::files::PublishedFile;
+use super::outbox::write_event;
 use super::reuse::Place;
 use super::row::{from_json, signed, time, unsigned};
 use super::session::Fingerprints;
@@ -180,7 +182,10 @@ impl Queue {
             query_file!("queries/maintain/pass_canary.sql", sweep).execute(&mut *tx).await?;
             notify(&mut tx, READY).await?;
         } else {
-            query_file!("queries/maintain/fail_canary.sql", sweep).execute(&mut *tx).await?;
+            let failed = query_file!("queries/maintain/fail_canary.sql", sweep).execute(&mut *tx).await?;
+            if failed.rows_affected() > 0 {
+                write_event(&mut tx, sweep, SweepEvent::Paused).await?;
+            }
         }
         Ok(tx.commit().await?)
     }
@@ -202,6 +207,7 @@ impl Queue {
             query_file!("queries/maintain/end_sweep.sql", sweep).execute(&mut *tx).await?.rows_affected();
         if ended > 0 {
             query_file!("queries/maintain/fold_counts_of_sweep.sql", sweep).execute(&mut *tx).await?;
+            write_event(&mut tx, sweep, SweepEvent::Finished).await?;
         }
         Ok(tx.commit().await?)
     }

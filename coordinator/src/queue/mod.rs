@@ -17,6 +17,7 @@ mod import;
 mod keep;
 mod limits;
 mod maintain;
+mod outbox;
 mod progress;
 mod rank;
 mod read;
@@ -51,6 +52,7 @@ pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use maintain::{Documented, Published, Unwritten};
+pub(crate) use outbox::{Due, ToldRow};
 pub(crate) use progress::{ProgressAt, Said};
 pub(crate) use rank::{MetricOfJob, Reported};
 pub(crate) use read::{
@@ -69,6 +71,9 @@ pub(crate) use unpublished::UnpublishedRow;
 const READY: &str = "btctl_ready";
 /// The channel of [`Heard::Taken`].
 const TAKEN: &str = "btctl_taken";
+
+/// Why a sweep is paused that no user has paused; `fail_canary.sql` writes it.
+pub(crate) const CANARY_FAILED: &str = "its canary failed";
 
 /// How long nothing may be heard before it is tried whether the session still listens.
 const SILENCE: Duration = Duration::from_secs(30);

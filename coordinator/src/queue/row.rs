@@ -2,7 +2,7 @@
 
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
-use bt_model::state::{AttemptState, JobState, ReuseState};
+use bt_model::state::{AttemptState, JobState, ReuseState, SweepEvent};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
@@ -41,6 +41,14 @@ impl Named for AttemptState {
 impl Named for ReuseState {
     const TYPE: &'static str = "reuse_state";
     const ALL: &'static [Self] = &ReuseState::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for SweepEvent {
+    const TYPE: &'static str = "sweep_event";
+    const ALL: &'static [Self] = &SweepEvent::ALL;
     fn label(self) -> &'static str {
         self.name()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bt_model::hex::hex;
 use bt_model::id::SweepId;
-use bt_model::manifest::Policy;
+use bt_model::manifest::{Policy, Receiver};
 use bt_model::resources::Resources;
 use bt_model::state::ReuseState;
 use serde::Serialize;
@@ -199,6 +199,8 @@ struct SweepColumns<'s> {
     recipe: String,
     reuse: Option<&'static str>,
     batch: Option<i32>,
+    /// With their secrets.
+    notify: Vec<&'s str>,
 }
 
 impl<'s> SweepColumns<'s> {
@@ -231,6 +233,7 @@ impl<'s> SweepColumns<'s> {
             recipe: bytea(&sweep.recipe),
             reuse: sweep.reuse.then(|| ReuseState::Pending.label()),
             batch: sweep.batch.map(signed).transpose()?,
+            notify: policy.receivers().iter().map(Receiver::written).collect(),
         })
     }
 }

@@ -23,6 +23,7 @@ mod look_alike;
 mod matrix;
 mod merge;
 mod mounts;
+mod notify;
 mod platform;
 mod policy;
 mod range;
@@ -53,6 +54,9 @@ pub use goals::parse_goal_flag;
 pub use keys::ALL_GPUS;
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
 pub use mounts::{INPUT_DIR, SHARED_CACHE, ZONES_DIR};
+pub use notify::{
+    Channel, MAX_ADDRESS, MAX_RECEIVERS, Receiver, literal_host, mask_address, parse_receivers,
+};
 pub use platform::Platform;
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::check;
 use super::error::{Error, suggestion};
+use super::notify::{self, Receiver};
 use super::size;
 use crate::reason::ReasonKind;
 use crate::retry::{LOSS_LIMIT, PREEMPTION_LIMIT};
@@ -82,7 +83,7 @@ impl fmt::Display for Keep {
     }
 }
 
-/// The keys `retries`, `retry_on`, `max_parallel`, `limits`, `canary` and `keep`.
+/// The keys `retries`, `retry_on`, `max_parallel`, `limits`, `canary`, `keep` and `notify`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     pub retries: Retries,
@@ -96,9 +97,16 @@ pub struct Policy {
     pub canary: Option<u32>,
     /// For ever if absent.
     pub keep: Option<Keep>,
+    /// Who is told when the sweep has finished; absent: whom the user's settings name.
+    pub notify: Option<Vec<Receiver>>,
 }
 
 impl Policy {
+    /// Who is told when the sweep has finished.
+    pub fn receivers(&self) -> &[Receiver] {
+        self.notify.as_deref().unwrap_or_default()
+    }
+
     /// How long results are kept; none: for ever.
     pub fn kept_for(&self) -> Option<Duration> {
         self.keep.and_then(Keep::time)
@@ -148,7 +156,7 @@ impl Policy {
         for (name, amount) in &self.limits {
             check_limit(name, *amount).map_err(|error| ("limits", error.message))?;
         }
-        Ok(())
+        notify::check(self.receivers()).map_err(|told| ("notify", told))
     }
 }
 

@@ -86,6 +86,7 @@ mod tests {
             "max_parallel: 3",
             "limits: { nas: 1 }",
             "canary: 1",
+            "notify: ['https://ci.example/hook']",
             "priority: 7",
             "goals: { sharpe: minimize }",
             "agents: { pool: spot }",

@@ -160,6 +160,8 @@ impl Again {
         };
         manifest.filter = None;
         manifest.sample = None;
+        // Who ran the sweep did not ask for this one.
+        manifest.policy.notify = None;
         // There is but one job.
         manifest.policy.canary = None;
         if manifest.sandbox.containers() == Containers::Warm {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use bt_model::manifest::{
     ALL_GPUS, Containers, Draft, Goal, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy,
-    Pull, Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus, parse_goal_flag,
-    parse_limit_flag, parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
+    Pull, Receiver, Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus,
+    parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
@@ -87,6 +87,10 @@ pub(super) struct ManifestFlags {
     /// How long results are kept after the last job has finished, e.g. 30d [default: forever].
     #[arg(long, value_name = "TIME")]
     keep: Option<Keep>,
+    /// Address to tell when the sweep has finished: https://HOST/PATH (a JSON document is posted there),
+    /// slack+https://HOST/PATH, or mailto:NAME@HOST; may be repeated [default: the setting BTCTL_NOTIFY].
+    #[arg(long, value_name = "ADDRESS")]
+    notify: Vec<String>,
     /// Sweeps with a higher priority go first [default: 0].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
@@ -201,6 +205,7 @@ impl ManifestFlags {
                 limits: self.limits()?,
                 canary: self.canary,
                 keep: self.keep,
+                notify: self.notify()?,
             },
             sandbox: self.sandbox()?,
             priority: self.priority,
@@ -266,6 +271,12 @@ impl ManifestFlags {
     fn limits(&self) -> Result<BTreeMap<String, u32>, Error> {
         let limits = self.limit.iter().map(|flag| parse_limit_flag(flag).map_err(at("--limit")));
         once("--limit", limits.collect::<Result<Vec<_>, _>>()?.into_iter())
+    }
+
+    fn notify(&self) -> Result<Option<Vec<Receiver>>, Error> {
+        let receivers = self.notify.iter().map(|flag| flag.parse::<Receiver>().map_err(at("--notify")));
+        let receivers = receivers.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(receivers).filter(|receivers| !receivers.is_empty()))
     }
 
     fn matrix(&self) -> Result<Option<Matrix>, Error> {

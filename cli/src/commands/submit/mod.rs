@@ -104,7 +104,7 @@ impl Submit {
         if let Some(sweep) = &self.suggest_resources {
             return suggest::suggest(settings, sweep, self.output.format()).await;
         }
-        let (manifest, image_pin) = match &self.like {
+        let (mut manifest, image_pin) = match &self.like {
             Some(_) if self.sweep.flags.draft()? != Draft::default() => {
                 return Err(Error::Usage(
                     "--like takes a sweep as it was; leave out what would change it, or write a manifest"
@@ -116,6 +116,9 @@ impl Submit {
         };
         if image_pin.is_none() {
             warn_of_tag(&manifest.image);
+        }
+        if manifest.policy.notify.is_none() {
+            manifest.policy.notify = Some(settings.receivers()?);
         }
         let checking = Ticker::start("checking the jobs".to_owned());
         let jobs = manifest.expand()?;

@@ -204,12 +204,16 @@ async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
     Ok(best)
 }
 
-/// The metric to rank by: the one asked for, or the first goal of the manifest, or a usual one, or the first.
+/// The metric to rank by: as [`main_metric`] says, or the first.
 fn metric(asked: &str, manifest: &Value, metrics: &[String]) -> String {
+    main_metric(asked, manifest, metrics).or(metrics.first().cloned()).unwrap_or_default()
+}
+
+/// The metric by which a sweep's jobs are good: the one asked for, or the first goal of the manifest, or a usual one.
+pub(crate) fn main_metric(asked: &str, manifest: &Value, metrics: &[String]) -> Option<String> {
     let goals = manifest["goals"].as_object().into_iter().flat_map(|goals| goals.keys().map(String::as_str));
     let mut wanted = Some(asked).filter(|asked| !asked.is_empty()).into_iter().chain(goals).chain(USUAL);
-    let found = wanted.find(|name| metrics.iter().any(|metric| metric == name));
-    found.or(metrics.first().map(String::as_str)).unwrap_or_default().to_owned()
+    wanted.find(|name| metrics.iter().any(|metric| metric == name)).map(str::to_owned)
 }
 
 /// How it stands, in one sentence.

@@ -115,6 +115,13 @@ update attempts set batch = 'eeeeeeee-0000-4000-8000-000000000001' where id = 'b
 
 -- version 29
 insert into events (kind, body) values ('agent', '{"change": "healthy", "agent": "aaaaaaaa-0000-4000-8000-000000000001", "name": "old", "why": ""}');
+
+-- version 30
+update sweeps set notify = '{mailto:ann@quant.example}' where name = 'done';
+insert into outbox (event_id, place, sweep_id, event, happened_at, queued, running, succeeded, failed, cancelled, receiver, host)
+select 'ffffffff-0000-4000-8000-000000000001', 1, id, 'finished', now(), 0, 0, 1, 0, 0, 'mailto:ann@quant.example', 'mail'
+from sweeps where name = 'done';
+
 -- version 31
 insert into progress (attempt_id, fraction, metrics, points)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0.5, '{"sharpe": 0.4}', 1);

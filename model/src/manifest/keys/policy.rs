@@ -8,6 +8,7 @@ use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::check::MAX_RETRIES;
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
+use crate::manifest::notify::{self, MAX_RECEIVERS, Receiver};
 use crate::manifest::policy::{MAX_LIMIT, MAX_LIMITS, MAX_PARALLEL, Retries, check_limit, parse_reason};
 use crate::manifest::size::parse_timeout;
 use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
@@ -138,6 +139,25 @@ pub(super) const KEYS: &[ManifestKey] = &[
         },
         merge: |file, flags| replace(&mut file.policy.keep, flags.policy.keep.take()),
         write: |manifest| manifest.policy.keep.map(|keep| keep.to_string().into()),
+        recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: "notify",
+        alias: None,
+        flags: &["notify"],
+        schema: || {
+            let address = json!({"type": "string", "pattern": "^(slack[+])?https?://|^mailto:"});
+            json!({"type": "array", "items": address, "maxItems": MAX_RECEIVERS})
+        },
+        read: |draft, node| {
+            draft.policy.notify = Some(notify::read(node)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.policy.notify, flags.policy.notify.take()),
+        write: |manifest| {
+            let receivers = manifest.policy.receivers();
+            (!receivers.is_empty()).then(|| receivers.iter().map(Receiver::written).collect())
+        },
         recipe: Recipe::Omits,
     },
     ManifestKey {
