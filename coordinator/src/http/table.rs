@@ -10,7 +10,7 @@ use bt_documents::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{actions, compare, download, events, export, jobs, log, machines, metrics, submit, sweeps};
+use super::{actions, compare, download, events, export, jobs, log, machines, reported, submit, sweeps};
 use crate::clients::Clients;
 
 pub(super) struct Route {
@@ -175,7 +175,7 @@ pub(super) static ROUTES: &[Route] = &[
         query: None,
         sent: Sent::Nothing,
         answer: json::<Metrics>(),
-        handler: || get(metrics::list),
+        handler: || get(reported::list),
     },
     Route {
         name: "import_metrics",
@@ -183,9 +183,9 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/api/sweeps/{sweep}/metrics",
         summary: "Add metrics to jobs that have succeeded",
         query: None,
-        sent: Sent::Json(schema::<metrics::ImportMetrics>),
+        sent: Sent::Json(schema::<reported::ImportMetrics>),
         answer: json::<ImportedMetrics>(),
-        handler: || post(metrics::import).layer(DefaultBodyLimit::max(submit::LARGEST)),
+        handler: || post(reported::import).layer(DefaultBodyLimit::max(submit::LARGEST)),
     },
     Route {
         name: "export_parquet",
