@@ -28,6 +28,7 @@ mod rpc;
 mod scheduling;
 mod sessions;
 mod storage;
+mod traffic;
 mod verify;
 
 use std::net::SocketAddr;
@@ -55,7 +56,7 @@ use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
 use landscapes::Landscapes;
-use loops::{Dispatcher, Listener, PutOff, Reconciler};
+use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
@@ -117,6 +118,7 @@ pub async fn run(
         .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(health_service)
         .add_service(reflection);
+    let services = Routes::from(traffic::measured(services.prepare().into_axum_router())?);
     let server = Server::builder()
         // Beside gRPC: the JSON API.
         .accept_http1(true)
@@ -278,6 +280,8 @@ fn start_loops(agents: &Agents, manifests: Manifests, shutdown: &CancellationTok
         heartbeat: terms.heartbeat,
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
+    queue::measured::begin();
+    tasks.spawn(Observer { queue: queue.clone(), silence: terms.silence }.run(shutdown.clone()));
     let listener = Listener { queue: queue.clone(), sessions: sessions.clone(), bell: bell.clone() };
     tasks.spawn(listener.run(shutdown.clone()));
 }

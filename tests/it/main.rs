@@ -30,6 +30,7 @@ mod logs;
 mod manage;
 mod metrics;
 mod modules;
+mod monitoring;
 mod mounts;
 mod naming;
 mod offers;

@@ -1,7 +1,7 @@
 //! Leases ready jobs to agents.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
@@ -15,7 +15,7 @@ use sqlx::query_file;
 use super::connections::Connection;
 use super::row::{from_json, resources, signed, unsigned};
 use super::sharing::containers;
-use super::{Error, OneByOne, Queue};
+use super::{Error, OneByOne, Queue, measured};
 
 /// Sweeps that one pass of the dispatcher looks at, best first.
 const CANDIDATES: i64 = 1_000;
@@ -90,6 +90,8 @@ pub(crate) struct Claimed {
     pub(crate) parameters: Written,
     pub(crate) image_pin: Option<String>,
     pub(crate) batch: Option<BatchId>,
+    /// How long its job was ready before.
+    pub(crate) waited: Duration,
 }
 
 /// A job's parameters as they are kept.
@@ -199,6 +201,7 @@ impl Queue {
         from: u32,
         term: Duration,
     ) -> Result<Vec<Claimed>, Error> {
+        let began = Instant::now();
         let mut tx = self.by_key.begin().await?;
         let mut allowed = wants.to_vec();
         if sweep.is_limited() {
@@ -214,6 +217,7 @@ impl Queue {
             Some(_) => claim_batches(&mut tx, sweep.sweep, &allowed, from, term).await?,
         };
         tx.commit().await?;
+        measured::claimed(&claimed, began.elapsed());
         Ok(claimed)
     }
 }
@@ -280,6 +284,7 @@ async fn claim_in(
                 parameters: Written::of(row.parameters, row.point, row.job)?,
                 image_pin: row.image_pin,
                 batch: None,
+                waited: Duration::try_from_secs_f64(row.waited).unwrap_or_default(),
             })
         })
         .collect()
@@ -325,6 +330,7 @@ async fn claim_batches(
                 parameters: Written::of(row.parameters, row.point, row.job)?,
                 image_pin: row.image_pin,
                 batch: Some(BatchId::from_uuid(row.batch)),
+                waited: Duration::try_from_secs_f64(row.waited).unwrap_or_default(),
             })
         })
         .collect()

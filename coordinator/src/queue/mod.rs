@@ -16,6 +16,8 @@ mod import;
 mod keep;
 mod limits;
 mod maintain;
+pub(crate) mod measured;
+mod observe;
 mod rank;
 mod read;
 mod record;
@@ -48,6 +50,7 @@ pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use maintain::{Documented, Published, Unwritten};
+pub(crate) use observe::{OpenJobs, SeenAgents};
 pub(crate) use rank::{MetricOfJob, Reported};
 pub(crate) use read::{
     AgentRow, AttemptRow, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepFilter, SweepRow,
