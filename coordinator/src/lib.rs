@@ -28,7 +28,6 @@ mod rpc;
 mod scheduling;
 mod sessions;
 mod storage;
-mod traffic;
 mod verify;
 
 use std::net::SocketAddr;
@@ -118,7 +117,7 @@ pub async fn run(
         .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(health_service)
         .add_service(reflection);
-    let services = Routes::from(traffic::measured(services.prepare().into_axum_router())?);
+    let services = Routes::from(rpc::traffic::measured(services.prepare().into_axum_router())?);
     let server = Server::builder()
         // Beside gRPC: the JSON API.
         .accept_http1(true)

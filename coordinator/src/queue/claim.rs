@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use bt_measures::{CLAIM_TIME, CLAIMED, JOB_WAIT};
 use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::Containers;
@@ -15,7 +16,7 @@ use sqlx::query_file;
 use super::connections::Connection;
 use super::row::{from_json, resources, signed, unsigned};
 use super::sharing::containers;
-use super::{Error, OneByOne, Queue, measured};
+use super::{Error, OneByOne, Queue};
 
 /// Sweeps that one pass of the dispatcher looks at, best first.
 const CANDIDATES: i64 = 1_000;
@@ -217,7 +218,11 @@ impl Queue {
             Some(_) => claim_batches(&mut tx, sweep.sweep, &allowed, from, term).await?,
         };
         tx.commit().await?;
-        measured::claimed(&claimed, began.elapsed());
+        CLAIM_TIME.record([], began.elapsed());
+        CLAIMED.add([], claimed.len() as u64);
+        for claimed in &claimed {
+            JOB_WAIT.record([], claimed.waited);
+        }
         Ok(claimed)
     }
 }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use bt_measures::{
-    ATTEMPTS, CLAIM_TIME, CLAIMED, JOB_RUN, JOB_WAIT, LEASES_LOST, PUBLISHED_BYTES, PUBLISHED_FILES,
+    ATTEMPTS, CLAIMED, JOB_RUN, LEASES_LOST, LEASES_RENEWED, PUBLISHED_BYTES, PUBLISHED_FILES,
 };
 use bt_model::reason::ReasonKind;
 use bt_model::retry::Ending;
 
-use super::claim::Claimed;
 use super::settle::{Settled, Settlement};
 
 /// What becomes of attempts that do not fail.
@@ -24,18 +23,9 @@ pub(crate) fn begin() {
     }
     CLAIMED.add([], 0);
     LEASES_LOST.add([], 0);
-    bt_measures::LEASES_RENEWED.add([], 0);
+    LEASES_RENEWED.add([], 0);
     PUBLISHED_BYTES.add([], 0);
     PUBLISHED_FILES.add([], 0);
-}
-
-/// Jobs were leased by a claim that took so long.
-pub(super) fn claimed(claimed: &[Claimed], took: Duration) {
-    CLAIM_TIME.record([], took);
-    CLAIMED.add([], claimed.len() as u64);
-    for claimed in claimed {
-        JOB_WAIT.record([], claimed.waited);
-    }
 }
 
 /// Attempts were ended, where the answer says so.
