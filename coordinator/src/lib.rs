@@ -16,6 +16,7 @@ mod http;
 mod kept_log;
 mod landscapes;
 mod ledger;
+mod log_filter;
 mod loops;
 mod manifests;
 mod publisher;
@@ -65,6 +66,7 @@ use sessions::Sessions;
 
 pub use config::{Keeping, Options};
 pub use http::openapi;
+pub use log_filter::LogFilter;
 
 /// Heartbeats that an offline agent has left out.
 const SILENT_BEATS: u32 = 3;
@@ -85,6 +87,7 @@ const LARGEST_MESSAGE: usize = 16 << 20;
 /// Serves until `shutdown`, and says on `ready` which address it listens on.
 pub async fn run(
     options: Options,
+    log: LogFilter,
     ready: oneshot::Sender<SocketAddr>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -102,7 +105,7 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
-    let (agents, clients) = services(&options, queue, store, store_id, &shutdown);
+    let (agents, clients) = services(&options, log, queue, store, store_id, &shutdown);
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<Agents>>().await;
@@ -163,6 +166,7 @@ pub async fn run(
 /// Both services, and the loops behind them, which run until `shutdown`.
 fn services(
     options: &Options,
+    log: LogFilter,
     queue: Queue,
     store: Store,
     store_id: Uuid,
@@ -208,6 +212,7 @@ fn services(
         tasks: tasks.clone(),
         silence,
         garbage_age: options.keeping.keep_unpublished,
+        log,
     };
     // It ends when nothing can hand reports in any more.
     tasks.spawn(writer.run());

@@ -89,3 +89,10 @@ pub struct Refusal {
     /// What is wrong, and what would be right.
     pub message: String,
 }
+
+/// What a coordinator logs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogFilter {
+    /// As `--log` takes it.
+    pub filter: String,
+}

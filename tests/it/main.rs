@@ -52,6 +52,7 @@ mod results;
 mod reuse_results;
 mod reuse_twins;
 mod schemas;
+mod server_logs;
 mod setup;
 mod several;
 mod shipping;

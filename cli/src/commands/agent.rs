@@ -51,7 +51,7 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
-        logging::start(&self.log);
+        let _log = logging::start(&self.log)?;
         let mut signals = Signals::listen()?;
         // What stands there later may be a newer one.
         let program = std::env::current_exe()

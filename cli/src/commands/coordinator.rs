@@ -26,12 +26,12 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        logging::start(&self.log);
+        let _log = logging::start(&self.log)?;
         measures::record();
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();
         let (ready, mut is_ready) = oneshot::channel();
-        let serving = bt_coordinator::run(self.options, ready, shutdown.clone());
+        let serving = bt_coordinator::run(self.options, logging::CONTROL, ready, shutdown.clone());
         tokio::pin!(serving);
         loop {
             tokio::select! {

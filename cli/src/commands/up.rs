@@ -75,7 +75,7 @@ impl Up {
         } else if self.detach {
             return up::detach(&state_dir, self.listen).await;
         }
-        logging::start(&self.log);
+        let _log = logging::start(&self.log)?;
         measures::record();
         let plan = UpPlan {
             state_dir,

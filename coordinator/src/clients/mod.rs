@@ -30,6 +30,7 @@ use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
 use crate::landscapes::Landscapes;
+use crate::log_filter::LogFilter;
 use crate::manifests::Manifests;
 use crate::queue::{Found, Queue};
 use crate::relay::Relay;
@@ -53,6 +54,7 @@ pub(crate) struct Clients {
     pub(crate) silence: Duration,
     /// How old garbage in the store must be to be removed.
     pub(crate) garbage_age: Duration,
+    pub(crate) log: LogFilter,
 }
 
 impl Clients {

@@ -7,6 +7,7 @@
 mod actions;
 mod describe;
 mod download;
+mod filter;
 mod health;
 mod jobs;
 mod log;

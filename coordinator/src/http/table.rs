@@ -2,12 +2,12 @@
 
 use axum::routing::{MethodRouter, get, post};
 use bt_documents::{
-    Agent, Agents, Cancelled, Changed, Explained, Jobs, Limits, Outputs, Retried, RunningJobs, ShownAgent,
-    ShownJob, ShownSweep, Sweeps,
+    Agent, Agents, Cancelled, Changed, Explained, Jobs, Limits, LogFilter, Outputs, Retried, RunningJobs,
+    ShownAgent, ShownJob, ShownSweep, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{actions, download, jobs, log, machines, sweeps};
+use super::{actions, download, filter, jobs, log, machines, sweeps};
 use crate::clients::Clients;
 
 pub(super) struct Route {
@@ -251,5 +251,25 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: json::<Limits>(),
         handler: || get(machines::limits),
+    },
+    Route {
+        name: "read_log_filter",
+        method: "get",
+        path: "/api/log",
+        summary: "What this coordinator logs",
+        query: None,
+        body: None,
+        answer: json::<LogFilter>(),
+        handler: || get(filter::read),
+    },
+    Route {
+        name: "change_log_filter",
+        method: "post",
+        path: "/api/log",
+        summary: "Change what this coordinator logs, until it ends",
+        query: None,
+        body: Some(schema::<filter::Change>),
+        answer: json::<LogFilter>(),
+        handler: || post(filter::change),
     },
 ];

@@ -22,6 +22,7 @@ use http_body::{Frame, SizeHint};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::{Code, Status};
+use tracing::{Instrument, info_span};
 
 /// What has no route, or no description.
 const OTHER: &str = "other";
@@ -83,7 +84,7 @@ async fn http(request: Request, next: Next) -> Response {
 
 async fn grpc(method: &'static str, request: Request, next: Next) -> Response {
     let mut call = Call { method, began: Instant::now(), code: None };
-    let response = next.run(request).await;
+    let response = next.run(request).instrument(info_span!("call", method)).await;
     call.note(response.headers());
     response.map(|body| Body::new(Watched { body, call }))
 }
