@@ -32,7 +32,7 @@ use bt_model::resources::Resources;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::agent::Agent;
 use crate::job::container::Job;
@@ -55,7 +55,17 @@ pub(crate) use run::is_out_of_processes;
 /// Begins the lives of attempts that the agent has got together.
 pub(crate) fn begin(agent: &Arc<Agent>, held: Vec<Arc<Held>>) {
     for (held, member) in batch::members(agent, held) {
-        agent.site.tasks.spawn(live(agent.clone(), held, member));
+        let assignment = &held.assignment;
+        let span = info_span!(
+            parent: None,
+            "attempt",
+            agent.id = %agent.site.identity.agent,
+            sweep.id = %assignment.sweep,
+            job = assignment.job,
+            attempt.id = %assignment.attempt,
+            attempt.number = assignment.number,
+        );
+        agent.site.tasks.spawn(live(agent.clone(), held, member).instrument(span));
     }
 }
 
@@ -68,12 +78,12 @@ async fn live(agent: Arc<Agent>, held: Arc<Held>, member: Option<Member>) {
         state = match state.next(event) {
             Ok(next) => next,
             Err(illegal) => {
-                error!(attempt.id = %life.held.id(), "{illegal}");
+                error!("{illegal}");
                 State::Reporting(Ending::failed(&Reason::Agent(illegal.to_string())))
             }
         };
     }
-    info!(attempt.id = %life.held.id(), "the attempt is over");
+    info!("the attempt is over");
 }
 
 struct Life {

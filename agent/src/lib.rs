@@ -37,7 +37,7 @@ use site::identity::Identity;
 use site::offer::Offer;
 use site::workdir::StateDir;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 pub use config::{EngineKind, Options, Place};
 pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local};
@@ -72,21 +72,24 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let engine_version = engine.version().await?;
     offer.check_at(&*engine, &options).await?;
     let identity = Identity::of(state.agent_id());
-    info!(
-        agent.id = %identity.agent,
-        "agent {} offers {} on {engine_version}", offer.name, offer.capacity
-    );
-    let engine = (engine, engine_version);
-    let site = Arc::new(Site::new(options, identity, offer, engine, state)?);
+    // Several agents may share a process and its log.
+    let span = info_span!("agent", agent.id = %identity.agent, agent.name = offer.name);
+    let site = Site::new(options, identity, offer, (engine, engine_version), state)?;
+    work(Arc::new(site), place, shutdown).instrument(span).await
+}
+
+async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Result<()> {
+    let Site { offer, engine_version, .. } = &*site;
+    info!("agent {} offers {} on {engine_version}", offer.name, offer.capacity);
     site.look_at_disk_and_state();
     let agent = Arc::new(Agent::new(site, place.store, shutdown.drain.clone()));
     reconcile::take_back(&agent).context("take back the attempts of an earlier run")?;
     let end = CancellationToken::new();
     let tasks = &agent.site.tasks;
-    tasks.spawn(reconcile::run(agent.clone(), end.clone()));
-    tasks.spawn(leave::by_itself(agent.clone(), end.clone()));
+    tasks.spawn(reconcile::run(agent.clone(), end.clone()).in_current_span());
+    tasks.spawn(leave::by_itself(agent.clone(), end.clone()).in_current_span());
     let beside = (agent.clone(), end.clone());
-    tasks.spawn(async move {
+    let beside = async move {
         let (agent, end) = beside;
         tokio::join!(
             stock::software::run(&agent.stock.software, &agent.line, end.clone()),
@@ -95,7 +98,8 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
             agent.stock.fingerprints.run(end),
             agent.stock.images.prefetch(),
         );
-    });
+    };
+    tasks.spawn(beside.in_current_span());
     let talking = session::run(agent.clone(), place.coordinators, end.clone());
     let served = tokio::select! {
         served = talking => served,

@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod line;
 mod logging;
+mod measures;
 mod output;
 mod settings;
 mod signals;

@@ -1,4 +1,5 @@
-//! The wish to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP when a terminal closes. And to be replaced: SIGUSR1.
+//! The wish to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP when a terminal closes. To be replaced: SIGUSR1. To
+//! say more, or less again: SIGUSR2.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -13,9 +14,6 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn listen() -> Result<Self, Error> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Error::Failed(format!("signals can't be listened for: {error}")))
-        };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
@@ -37,4 +35,21 @@ impl Signals {
             _ = self.hangup.recv() => {}
         }
     }
+}
+
+/// Waits for SIGUSR2.
+pub(crate) struct Details(Signal);
+
+impl Details {
+    pub(crate) fn listen() -> Result<Self, Error> {
+        listen(SignalKind::user_defined2()).map(Self)
+    }
+
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Error> {
+    signal(kind).map_err(|error| Error::Failed(format!("signals can't be listened for: {error}")))
 }

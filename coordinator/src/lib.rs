@@ -17,6 +17,7 @@ mod http;
 mod kept_log;
 mod landscapes;
 mod ledger;
+mod log_filter;
 mod loops;
 mod manifests;
 mod progress;
@@ -59,7 +60,7 @@ use collector::Collector;
 use door::{Door, Pass};
 use events::Events;
 use landscapes::Landscapes;
-use loops::{Dispatcher, Listener, PutOff, Reconciler};
+use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
 use queue::Queue;
@@ -70,6 +71,7 @@ use telling::{Teller, Ways};
 
 pub use config::{Keeping, Options, Telling};
 pub use http::openapi;
+pub use log_filter::LogFilter;
 pub use telling::AllowedHost;
 
 /// Heartbeats that an offline agent has left out.
@@ -91,6 +93,7 @@ const LARGEST_MESSAGE: usize = 16 << 20;
 /// Serves until `shutdown`, and says on `ready` which address it listens on.
 pub async fn run(
     options: Options,
+    log: LogFilter,
     ready: oneshot::Sender<SocketAddr>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -109,7 +112,7 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
-    let (agents, clients) = services(&options, queue, store, store_id, ways, &shutdown);
+    let (agents, clients) = services(&options, log, queue, store, store_id, ways, &shutdown);
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<Agents>>().await;
@@ -124,6 +127,7 @@ pub async fn run(
         .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(health_service)
         .add_service(reflection);
+    let services = Routes::from(rpc::traffic::measured(services.prepare().into_axum_router())?);
     let server = Server::builder()
         // Beside gRPC: the JSON API.
         .accept_http1(true)
@@ -169,6 +173,7 @@ pub async fn run(
 /// Both services, and the loops behind them, which run until `shutdown`.
 fn services(
     options: &Options,
+    log: LogFilter,
     queue: Queue,
     store: Store,
     store_id: Uuid,
@@ -221,6 +226,7 @@ fn services(
         silence,
         garbage_age: options.keeping.keep_unpublished,
         ways: ways.clone(),
+        log,
     };
     tasks.spawn(Teller::new(queue.clone(), clients.clone(), ways).run(shutdown.clone()));
     // It ends when nothing can hand reports in any more.
@@ -294,6 +300,8 @@ fn start_loops(agents: &Agents, manifests: Manifests, shutdown: &CancellationTok
         heartbeat: terms.heartbeat,
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
+    queue::measured::begin();
+    tasks.spawn(Observer { queue: queue.clone(), silence: terms.silence }.run(shutdown.clone()));
     let listener = Listener { queue: queue.clone(), sessions: sessions.clone(), bell: bell.clone() };
     tasks.spawn(listener.run(shutdown.clone()));
 }

@@ -2,11 +2,13 @@
 
 mod dispatcher;
 mod listener;
+mod observer;
 mod put_off;
 mod reconciler;
 
 pub(crate) use dispatcher::Dispatcher;
 pub(crate) use listener::Listener;
+pub(crate) use observer::Observer;
 pub(crate) use put_off::PutOff;
 pub(crate) use reconciler::Reconciler;
 

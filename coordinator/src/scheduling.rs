@@ -64,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) jobs: u32,
     /// Sweeps that found every agent that could run their jobs busy.
     pub(crate) waiting: Vec<SweepId>,
+    /// How many sweeps found no agent that could run their jobs.
+    pub(crate) unfit: usize,
 }
 
 /// A sweep that still has jobs to be planned.
@@ -111,8 +113,9 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
         let free = open.clone().filter(|seat| seats[*seat].has_room_for(sweep));
         let chosen = free.max_by_key(|seat| (seats[*seat].has_image_of(sweep), seats[*seat].free.cpu_millis));
         let Some(seat) = chosen else {
-            if !fits.is_empty() {
-                plan.waiting.push(sweep.sweep);
+            match fits.is_empty() {
+                true => plan.unfit += 1,
+                false => plan.waiting.push(sweep.sweep),
             }
             if state.starved.contains(&sweep.sweep)
                 && let Some(seat) = open.max_by_key(|seat| seats[*seat].free.cpu_millis)

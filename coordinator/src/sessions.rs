@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bt_measures::{CAPACITY_CPUS, CAPACITY_MEMORY, CAPACITY_SLOTS, CONNECTED};
 use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::placement::Offer;
@@ -204,6 +205,22 @@ impl Sessions {
             },
         })
         .collect()
+    }
+
+    /// Notes for monitoring what the connected agents offer, and what of it is taken.
+    pub(crate) fn measure(&self) {
+        let agents = lock(&self.agents);
+        CONNECTED.set([], agents.len() as f64);
+        let sum = |of: fn(&Session) -> &Resources| {
+            agents.values().map(of).fold(Resources::default(), |sum, next| sum.plus(next))
+        };
+        let all =
+            [("offered", sum(|session| &session.offer.capacity)), ("used", sum(|session| &session.taken))];
+        for (by, resources) in all {
+            CAPACITY_CPUS.set([by], resources.cpu_millis as f64 / 1000.0);
+            CAPACITY_MEMORY.set([by], resources.memory_bytes as f64);
+            CAPACITY_SLOTS.set([by], f64::from(resources.jobs));
+        }
     }
 
     /// Every connected agent with the attempts that it holds.

@@ -102,3 +102,10 @@ pub struct Metric {
     /// maximize or minimize, as the manifest's `goals` say; null where they don't name it.
     pub goal: Option<String>,
 }
+
+/// What a coordinator logs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogFilter {
+    /// As `--log` takes it.
+    pub filter: String,
+}

@@ -20,6 +20,7 @@ pub mod lines;
 pub mod logfile;
 pub mod login;
 pub mod machine;
+mod measured;
 mod place;
 mod simulated;
 pub mod sizing;
@@ -42,6 +43,7 @@ pub use error::Error;
 pub use exit::{Exit, classify};
 pub use facts::{Abilities, ImageDetails, ImageFacts, ImageFile, Peek};
 pub use found::{FoundContainer, FoundState, Sample};
+use measured::Measured;
 pub use place::LogPlace;
 pub use spec::{Bind, ContainerSpec, Network, Stop};
 
@@ -50,12 +52,12 @@ pub use spec::{Bind, ContainerSpec, Network, Stop};
 ///
 /// The error is a sentence for the machine's owner: what to install, to start or to allow.
 pub async fn connect(starts_at_once: u32, deadline: Duration) -> Result<Arc<dyn Engine>, Error> {
-    Ok(Arc::new(docker::Docker::connect(starts_at_once, deadline).await?))
+    Ok(Arc::new(Measured(docker::Docker::connect(starts_at_once, deadline).await?)))
 }
 
 /// An engine that runs no container, for scale and fault tests.
 pub fn simulated() -> Arc<dyn Engine> {
-    Arc::new(simulated::Simulated::default())
+    Arc::new(Measured(simulated::Simulated::default()))
 }
 
 /// What runs containers.

@@ -16,6 +16,7 @@ mod generation;
 mod half_written;
 mod location;
 mod marker;
+mod measured;
 mod upload;
 
 use std::future::ready;
@@ -41,6 +42,8 @@ pub use generation::Generation;
 pub use half_written::HalfWritten;
 pub use location::{Cloud, Location, Unreadable};
 pub use upload::{Progress, Receipt, Upload};
+
+use measured::measured;
 
 /// Bytes of a file's name in a bucket, the bucket's prefix included.
 const LONGEST_KEY: usize = 1024;
@@ -121,15 +124,19 @@ impl Store {
 
     /// Removes a file. Fine if it is gone.
     pub async fn remove(&self, path: &str) -> Result<(), Error> {
-        match self.objects.delete(&self.parse(path)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.error(path, error)),
-        }
+        let at = self.parse(path)?;
+        let removing = async {
+            match self.objects.delete(&at).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(self.error(path, error)),
+            }
+        };
+        measured("remove", removing).await
     }
 
     /// The size of a file in bytes, or none if there is no such file.
     pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
-        Ok(self.tag(path).await?.map(|(_, size)| size))
+        Ok(measured("look", self.tag(path)).await?.map(|(_, size)| size))
     }
 
     /// The tag that a bucket gives to a file's content, and its size in bytes; none if there is no such file.
@@ -177,14 +184,17 @@ impl Store {
             move |error| store.error(&name, error)
         };
         if self.parts.is_none() && offset == 0 {
-            let found = match self.objects.get(&at).await {
-                Ok(found) => found,
-                Err(error) => {
-                    // A directory that is not mounted has no file either.
-                    self.guard().await?;
-                    return Err(failed(error));
+            let opening = async {
+                match self.objects.get(&at).await {
+                    Ok(found) => Ok(found),
+                    Err(error) => {
+                        // A directory that is not mounted has no file either.
+                        self.guard().await?;
+                        Err(failed(error))
+                    }
                 }
             };
+            let found = measured("read", opening).await?;
             let pieces = found.into_stream();
             return Ok(pieces.map(move |piece| piece.map_err(&failed)).left_stream());
         }
@@ -193,25 +203,30 @@ impl Store {
         let objects = self.objects.clone();
         let pieces = stream::iter(ranges(offset, size)).map(move |range| {
             let (objects, at) = (objects.clone(), at.clone());
-            async move { objects.get_range(&at, range).await }
+            let failed = failed.clone();
+            measured("read", async move { objects.get_range(&at, range).await.map_err(failed) })
         });
-        Ok(pieces.buffered(RANGES).map(move |piece| piece.map_err(&failed)).right_stream())
+        Ok(pieces.buffered(RANGES).right_stream())
     }
 
     /// All of a file that has no more bytes than these; none if it has.
     pub async fn read_small(&self, path: &str, most: u64) -> Result<Option<Bytes>, Error> {
-        let found = match self.objects.get(&self.parse(path)?).await {
-            Ok(found) => found,
-            Err(error) => {
-                // A directory that is not mounted has no file either.
-                self.guard().await?;
-                return Err(self.error(path, error));
+        let at = self.parse(path)?;
+        let reading = async {
+            let found = match self.objects.get(&at).await {
+                Ok(found) => found,
+                Err(error) => {
+                    // A directory that is not mounted has no file either.
+                    self.guard().await?;
+                    return Err(self.error(path, error));
+                }
+            };
+            match found.meta.size <= most {
+                true => found.bytes().await.map(Some).map_err(|error| self.error(path, error)),
+                false => Ok(None),
             }
         };
-        match found.meta.size <= most {
-            true => found.bytes().await.map(Some).map_err(|error| self.error(path, error)),
-            false => Ok(None),
-        }
+        measured("read", reading).await
     }
 
     /// All files below a directory, with their sizes, as the store names them: in no order, and none that is still being
@@ -241,12 +256,15 @@ impl Store {
     /// replaced: Postgres says what is in it, and a writer that was late is found out there.
     pub async fn write_result(&self, path: &str, document: &ResultDocument) -> Result<(), Error> {
         let at = self.parse(path)?;
-        self.guard().await?;
-        if self.batches.is_some() {
-            return self.replace(path, document.to_json().into()).await;
-        }
-        let written = self.objects.put(&at, PutPayload::from(document.to_json())).await;
-        written.map(drop).map_err(|e| self.error(path, e))
+        let writing = async {
+            self.guard().await?;
+            if self.batches.is_some() {
+                return self.replace(path, document.to_json().into()).await;
+            }
+            let written = self.objects.put(&at, PutPayload::from(document.to_json())).await;
+            written.map(drop).map_err(|e| self.error(path, e))
+        };
+        measured("write_result", writing).await
     }
 
     /// Removes the parts in a bucket of an upload that was given up.

@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::create::UnnamedContent;
 use crate::directory::StagedFile;
+use crate::measured::measured;
 use crate::{Error, Store};
 
 /// Parts that may be on their way at once; with the part that is being filled they bound an upload's memory.
@@ -164,7 +165,7 @@ impl Upload {
             while !self.flight.is_empty() {
                 self.one_landed().await?;
             }
-            return self.complete().await;
+            return measured("write", self.complete()).await;
         }
         if self.begun > 0 && self.buffered > 0 {
             self.send_part().await?;
@@ -180,7 +181,8 @@ impl Upload {
             _ => UnnamedContent::Object(PutPayload::from_iter(std::mem::take(&mut self.buffer))),
         };
         let sha256 = self.hash.clone().finalize().into();
-        let path = self.store.name(&self.path, content, self.size, &sha256).await?;
+        let naming = self.store.name(&self.path, content, self.size, &sha256);
+        let path = measured("write", naming).await?;
         Ok(Receipt { path, size: self.size, sha256 })
     }
 

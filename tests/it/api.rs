@@ -99,6 +99,8 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("post", "/api/sweeps/{sweep}/retry", &failed, &none)["queued"], 1);
     assert_eq!(check("post", "/api/sweeps/{sweep}/cancel", &runs, &json!({"jobs": [0]}))["stopping"], 1);
     assert_eq!(check("post", "/api/agents/{agent}/drain", "", &none)["state"], "draining");
+    assert_eq!(check("get", "/api/log", "", &none)["filter"], "info");
+    assert_eq!(check("post", "/api/log", "", &json!({"filter": "warn"}))["filter"], "warn");
     // It has no end: tests/it/events.rs asks it.
     asked.insert("watch_events".to_owned());
     let all: BTreeSet<String> = described["paths"]

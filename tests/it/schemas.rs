@@ -22,7 +22,7 @@ fn the_pages_that_are_made_from_the_code_are_up_to_date() {
     };
     assert_eq!(files(&written.join("schemas")), files(&docs().join("schemas")), "run `make docs`");
     let schemas = files(&written.join("schemas")).into_iter().map(|name| Path::new("schemas").join(name));
-    for page in schemas.chain(["SETTINGS.md", "openapi.json"].map(PathBuf::from)) {
+    for page in schemas.chain(["SETTINGS.md", "METRICS.md", "openapi.json"].map(PathBuf::from)) {
         let [new, old] = [&written, &docs()].map(|dir| fs::read_to_string(dir.join(&page)).unwrap());
         assert!(new == old, "docs/{} is not up to date; run `make docs`", page.display());
     }

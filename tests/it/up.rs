@@ -69,6 +69,16 @@ impl Machine {
         shown["counts"][state].as_u64().unwrap_or(0)
     }
 
+    /// What the coordinator serves for Prometheus.
+    fn metrics(&self) -> String {
+        let client = std::fs::read_to_string(format!("{}/client.toml", self.state())).unwrap();
+        let address = client.split('"').nth(1).unwrap();
+        let output =
+            Command::new("curl").args(["-s", "--fail", &format!("{address}/metrics")]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn kill_postgres(&self) {
         let file = self.dir.path().join("state/postgres/data/postmaster.pid");
         let text = std::fs::read_to_string(file).unwrap();
@@ -90,6 +100,14 @@ fn up_runs_a_sweep_and_ends_cleanly() {
     let (code, _, stderr) =
         machine.run(&["submit", "--image", "btctl-test:1", "-m", "64m", "--wait", "--", "true"]);
     assert_eq!(code, 0, "{stderr}");
+    let metrics = machine.metrics();
+    for series in [
+        "btctl_attempts_ended_total{outcome=\"succeeded\",reason=\"\"} 1",
+        "btctl_engine_calls_total{operation=\"wait\",outcome=\"ok\"}",
+        "btctl_agent_connected 1",
+    ] {
+        assert!(metrics.contains(series), "no {series} in {metrics}");
+    }
 
     let (code, _, stderr) = machine.run(&["up", "--state-dir", &machine.state()]);
     assert_eq!(code, 1);

@@ -21,7 +21,7 @@ use bt_model::reason::Reason;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{Instrument, info_span, warn};
 
 use super::state::Stop;
 use super::{Work, limits, prepare, run, unless_halted};
@@ -100,7 +100,14 @@ pub(super) fn members(agent: &Arc<Agent>, held: Vec<Arc<Held>>) -> Vec<(Arc<Held
         all.extend(batch.held.iter().map(|held| (held.clone(), Some(member(held)))));
         // Counted before the task runs: the agent must not end meanwhile.
         agent.batches.fetch_add(1, Ordering::Relaxed);
-        agent.site.tasks.spawn(lead::lead(agent.clone(), batch));
+        let span = info_span!(
+            parent: None,
+            "batch",
+            agent.id = %agent.site.identity.agent,
+            sweep.id = batch.held.first().map(|held| held.assignment.sweep.to_string()),
+            batch.id = %id,
+        );
+        agent.site.tasks.spawn(lead::lead(agent.clone(), batch).instrument(span));
     }
     all
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bt_engine::Sample;
+use bt_measures::AGENT_ATTEMPTS;
 use bt_model::encoding::Encoding;
 use bt_model::id::{AttemptId, BatchId};
 use tokio::sync::{OnceCell, watch};
@@ -253,11 +254,14 @@ impl Holdings {
             progress: Mutex::default(),
         });
         attempts.insert(held.id(), held.clone());
+        AGENT_ATTEMPTS.change([], 1.0);
         Some(held)
     }
 
     pub(crate) fn remove(&self, attempt: AttemptId) {
-        lock(&self.attempts).remove(&attempt);
+        if lock(&self.attempts).remove(&attempt).is_some() {
+            AGENT_ATTEMPTS.change([], -1.0);
+        }
     }
 
     pub(crate) fn find(&self, attempt: AttemptId) -> Option<Arc<Held>> {

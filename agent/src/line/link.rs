@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bt_measures::AGENT_CONNECTED;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tonic::transport::Channel;
@@ -34,11 +35,15 @@ impl Link {
 
     pub(crate) fn up(&self, connection: Connection, lease: Duration) {
         self.lease.send_replace(lease);
-        self.connection.send_replace(Some(connection));
+        if self.connection.send_replace(Some(connection)).is_none() {
+            AGENT_CONNECTED.change([], 1.0);
+        }
     }
 
     pub(crate) fn down(&self) {
-        self.connection.send_replace(None);
+        if self.connection.send_replace(None).is_some() {
+            AGENT_CONNECTED.change([], -1.0);
+        }
     }
 
     pub(crate) fn renewed(&self, sent: Instant) {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bt_engine::Error;
+use bt_measures::{AGENT_DISK_FREE, AGENT_DISK_RESERVE};
 use bt_model::resources::ByteSize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -133,6 +134,8 @@ impl Health {
     pub(crate) fn look_at_disk(&self, state: &StateDir) {
         let Ok(free) = state.free_bytes() else { return };
         let near = self.disk_reserve + self.disk_reserve / 4;
+        AGENT_DISK_FREE.set([], free as f64);
+        AGENT_DISK_RESERVE.set([], self.disk_reserve as f64);
         self.lock().disk = match free < near {
             false => String::new(),
             true => format!(

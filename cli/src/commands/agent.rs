@@ -1,5 +1,6 @@
 //! `btctl agent`: the server that runs containers on one machine.
 
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::error::Error;
 use crate::files;
 use crate::logging::{self, LogFormat};
+use crate::measures;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::state_dir::UpDir;
@@ -39,13 +41,17 @@ pub(crate) struct Agent {
     /// So many agents in one process, each with a directory and a name of its own; only with the simulated engine.
     #[arg(long, hide = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
+    /// Address to serve Prometheus's metrics on, e.g. 127.0.0.1:7601: those of all agents of this process, at /metrics. If
+    /// not given, the agent listens on no port.
+    #[arg(long, env = "BTCTL_AGENT_METRICS_ADDRESS", value_name = "ADDR:PORT")]
+    metrics_address: Option<SocketAddr>,
     #[command(flatten)]
     log: LogFormat,
 }
 
 impl Agent {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
-        logging::start(&self.log);
+        let _log = logging::start(&self.log)?;
         let mut signals = Signals::listen()?;
         // What stands there later may be a newer one.
         let program = std::env::current_exe()
@@ -56,6 +62,10 @@ impl Agent {
         };
         if self.count > 1 && self.options.engine != EngineKind::Simulated {
             return Err(Error::Usage("--count is for the simulated engine only".to_owned()));
+        }
+        let mut beside = JoinSet::new();
+        if let Some(address) = self.metrics_address {
+            measures::serve(address, &mut beside).await?;
         }
         let shutdown = Shutdown::default();
         let mut agents = JoinSet::new();

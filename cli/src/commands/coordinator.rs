@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::logging::{self, LogFormat};
+use crate::measures;
 use crate::output::say;
 use crate::signals::Signals;
 use crate::up::exposure_warning;
@@ -25,11 +26,12 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        logging::start(&self.log);
+        let _log = logging::start(&self.log)?;
+        measures::record();
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();
         let (ready, mut is_ready) = oneshot::channel();
-        let serving = bt_coordinator::run(self.options, ready, shutdown.clone());
+        let serving = bt_coordinator::run(self.options, logging::CONTROL, ready, shutdown.clone());
         tokio::pin!(serving);
         loop {
             tokio::select! {

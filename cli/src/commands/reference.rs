@@ -13,11 +13,11 @@ use crate::files;
 use crate::output::say;
 use crate::settings;
 
-/// Write the pages of docs/ that are made from the code: settings, JSON schemas and the API.
+/// Write the pages of docs/ that are made from the code: settings, metrics, JSON schemas and the API.
 #[derive(Clone, Debug, clap::Args)]
 #[command(hide = true)]
 pub(crate) struct Reference {
-    /// Directory that holds SETTINGS.md, openapi.json and schemas/.
+    /// Directory that holds SETTINGS.md, METRICS.md, openapi.json and schemas/.
     #[arg(short, long, value_name = "DIR", default_value = "docs", value_parser = files::directory)]
     dir: PathBuf,
 }
@@ -27,6 +27,7 @@ impl Reference {
         let schemas = self.dir.join("schemas");
         std::fs::create_dir_all(&schemas).map_err(|error| failed(&schemas, &error))?;
         write(&self.dir.join("SETTINGS.md"), &settings_page()?)?;
+        write(&self.dir.join("METRICS.md"), &metrics_page()?)?;
         write(&schemas.join("README.md"), &schemas_page()?)?;
         for described in described() {
             let text = format!("{:#}\n", described.schema.as_value());
@@ -35,7 +36,10 @@ impl Reference {
         let manifest = format!("{:#}\n", manifest_schema());
         write(&schemas.join("manifest.json"), &manifest)?;
         write(&self.dir.join("openapi.json"), &format!("{:#}\n", bt_coordinator::openapi()))?;
-        say(&format!("SETTINGS.md, openapi.json and schemas/ are written in {}", self.dir.display()));
+        say(&format!(
+            "SETTINGS.md, METRICS.md, openapi.json and schemas/ are written in {}",
+            self.dir.display()
+        ));
         Ok(())
     }
 }
@@ -82,6 +86,45 @@ fn schemas_page() -> Result<String, Error> {
             let when = if described.when.is_empty() { String::new() } else { format!(" {}", described.when) };
             writeln!(page, "| `btctl {command}`{when} | [{0}.json]({0}.json) |", described.name)
                 .map_err(formatted)?;
+        }
+    }
+    Ok(page)
+}
+
+const METRICS: &str = "\
+# Metrics
+
+`btctl reference` writes this page from the code. A coordinator serves them at `/metrics` on its one port, an agent on the
+address that `--metrics-address` gives; [MONITORING.md](MONITORING.md) says how to read them. Names and labels stay as
+they are; more are added. The values of labels are words of the program: no sweep, job, owner, agent or path is among them.
+Histograms count in the buckets that are listed, in seconds.
+";
+
+fn metrics_page() -> Result<String, Error> {
+    let mut page = METRICS.to_owned();
+    let sections = [
+        ("both", "Coordinators and agents"),
+        ("coordinator", "Coordinators"),
+        ("agent", "Agents, and the coordinator of `btctl up`"),
+    ];
+    for (server, title) in sections {
+        write!(page, "\n## {title}\n\n| name | kind | labels | meaning |\n| --- | --- | --- | --- |\n")
+            .map_err(formatted)?;
+        for measure in bt_measures::MEASURES.iter().filter(|measure| measure.server == server) {
+            let labels: Vec<_> = measure.labels.iter().map(|label| format!("`{label}`")).collect();
+            let buckets: Vec<_> = measure.buckets.iter().map(f64::to_string).collect();
+            let kind = match buckets.is_empty() {
+                true => measure.kind.name().to_owned(),
+                false => format!("{}: {}", measure.kind.name(), buckets.join(", ")),
+            };
+            writeln!(
+                page,
+                "| `{}` | {kind} | {} | {} |",
+                measure.name,
+                labels.join(", "),
+                cell(measure.help)
+            )
+            .map_err(formatted)?;
         }
     }
     Ok(page)

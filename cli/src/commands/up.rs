@@ -9,6 +9,7 @@ use bt_store::Location;
 use crate::error::Error;
 use crate::files;
 use crate::logging::{self, LogFormat};
+use crate::measures;
 use crate::state_dir::UpDir;
 use crate::up::{self, UpPlan};
 
@@ -76,7 +77,8 @@ impl Up {
         } else if self.detach {
             return up::detach(&state_dir, self.listen).await;
         }
-        logging::start(&self.log);
+        let _log = logging::start(&self.log)?;
+        measures::record();
         let plan = UpPlan {
             state_dir,
             agent: (!self.no_agent).then_some(self.agent),

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::error::Error;
+use crate::logging;
 use crate::output::say;
 use crate::settings::ClientFile;
 use crate::signals::Signals;
@@ -123,7 +124,8 @@ async fn serve(
     };
     let stop = CancellationToken::new();
     let (ready, mut is_ready) = oneshot::channel();
-    let coordinator = async { Ok::<(), Error>(bt_coordinator::run(options, ready, stop.clone()).await?) };
+    let coordinator =
+        async { Ok::<(), Error>(bt_coordinator::run(options, logging::CONTROL, ready, stop.clone()).await?) };
     let guard = async {
         match postgres {
             Some(postgres) => postgres.keep_up().await,

@@ -53,7 +53,7 @@ with held as (
     update jobs j
     set state = 'running', attempts = j.attempts + 1
     where j.ctid = any (array(select ctid from taken)) and coalesce(j.state = 'queued', false)
-    returning j.number, j.attempts, j.parameters, j.point
+    returning j.number, j.attempts, j.parameters, j.point, j.ready_at
 ), numbered as (
     select c.*, c.number = any (array(select number from taken where alone)) as alone from claimed c
 ), placed as (
@@ -69,6 +69,7 @@ with held as (
     from assigned a
 )
 select a.id as "id!", a.number as "job!", a.attempts as "number!", a.agent as "agent_id!", a.batch as "batch!",
-    a.parameters::text as parameters, a.point, (select image_pin from sweeps where id = $1) as image_pin
+    a.parameters::text as parameters, a.point, (select image_pin from sweeps where id = $1) as image_pin,
+    extract(epoch from now() - a.ready_at)::double precision as "waited!"
 from assigned a
 order by a.number

@@ -33,7 +33,7 @@ with held as (
     update jobs j
     set state = 'running', attempts = j.attempts + 1
     where j.ctid = any (array(select ctid from ready)) and coalesce(j.state = 'queued', false)
-    returning j.number, j.attempts, j.parameters, j.point
+    returning j.number, j.attempts, j.parameters, j.point, j.ready_at
 ), numbered as (
     select c.*, (select agents from slots)[row_number() over (order by c.number)] as agent, gen_random_uuid() as id
     from claimed c
@@ -42,6 +42,7 @@ with held as (
     select n.id, $1, n.number, n.attempts, n.agent, now() + $4::interval from numbered n
 )
 select n.id as "id!", n.number as "job!", n.attempts as "number!", n.agent as "agent_id!",
-    n.parameters::text as parameters, n.point, (select image_pin from sweeps where id = $1) as image_pin
+    n.parameters::text as parameters, n.point, (select image_pin from sweeps where id = $1) as image_pin,
+    extract(epoch from now() - n.ready_at)::double precision as "waited!"
 from numbered n
 order by n.number

@@ -1,5 +1,6 @@
 //! Heartbeats: they renew leases, and say what an agent can do now.
 
+use bt_measures::LEASES_RENEWED;
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::retry::Ending;
 use bt_proto::convert::Malformed;
@@ -21,6 +22,7 @@ impl Agents {
         let beat =
             self.queue.heartbeat(agent, session, &pulse, self.terms.lease).await.map_err(status::queue)?;
         let Beat { gone, drained } = beat;
+        LEASES_RENEWED.add([], (pulse.attempts.len() - gone.len()) as u64);
         self.sessions.drain(agent, drained);
         let closed = pulse.draining || !pulse.unhealthy.is_empty();
         let unreceived = self.sessions.pulse(agent, &pulse.attempts, closed);

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::{Agents, agent_id, attempt_ids, fingerprints};
 use crate::bell::Event;
@@ -45,20 +45,22 @@ impl Agents {
         let agents = self.clone();
         let (welcomed, outgoing) = oneshot::channel();
         // A task of its own: an agent that hangs up now is not left behind as one that is connected.
-        self.tasks.spawn(async move {
+        let span = info_span!("session", agent.id = %agent, agent.name = greeting.name, session);
+        let serving = async move {
             match agents.welcome(&greeting, &named, images).await {
                 // Who has gone hears nothing, and that ends the stream below.
                 Ok(outgoing) => drop(welcomed.send(Ok(outgoing))),
                 Err(status) => return drop(welcomed.send(Err(status))),
             }
-            info!(agent.id = %agent, session, protocol, "agent {} is here", greeting.name);
+            info!(protocol, "agent {} is here", greeting.name);
             let why = agents.listen(agent, session, incoming).await;
             agents.sessions.close(agent, session);
             if let Err(error) = agents.queue.disconnected(agent, session).await {
-                warn!(agent.id = %agent, error = %error, "it is shown as connected until it has been silent for long");
+                warn!(error = %error, "it is shown as connected until it has been silent for long");
             }
-            info!(agent.id = %agent, session, "agent {} is gone: {why}", greeting.name);
-        });
+            info!("agent {} is gone: {why}", greeting.name);
+        };
+        self.tasks.spawn(serving.instrument(span));
         let outgoing = outgoing.await.map_err(|_| Status::unavailable("the coordinator stops"))??;
         Ok(Box::pin(ReceiverStream::new(outgoing)))
     }

@@ -33,6 +33,7 @@ use crate::calculations::Calculations;
 use crate::collector::Collector;
 use crate::events::Events;
 use crate::landscapes::Landscapes;
+use crate::log_filter::LogFilter;
 use crate::manifests::Manifests;
 use crate::queue::{Found, Queue};
 use crate::relay::Relay;
@@ -60,6 +61,7 @@ pub(crate) struct Clients {
     pub(crate) garbage_age: Duration,
     /// How those are told whom a manifest names.
     pub(crate) ways: Ways,
+    pub(crate) log: LogFilter,
 }
 
 impl Clients {

@@ -1,5 +1,5 @@
-//! What is served over HTTP beside gRPC, on the same port: the page, the JSON API and its description, and
-//! whether the coordinator is alive.
+//! What is served over HTTP beside gRPC, on the same port: the page, the JSON API and its description, what it
+//! measures, and whether it is alive.
 //!
 //! Each call asks the service that gRPC's clients ask ([`Clients`]), and answers with the documents that `btctl -o json`
 //! prints. All calls are in one table ([`table::ROUTES`]): the router and the description are made from it.
@@ -10,10 +10,12 @@ mod describe;
 mod download;
 mod events;
 mod export;
+mod filter;
 mod health;
 mod jobs;
 mod log;
 mod machines;
+mod metrics;
 mod page;
 mod reply;
 mod reported;
@@ -41,6 +43,7 @@ pub(crate) fn router(clients: Clients) -> Router {
     }
     router
         .with_state(clients.clone())
+        .merge(metrics::router(clients.clone()))
         .merge(page::router(clients))
         .merge(describe::router())
         .merge(health::router(health))

@@ -5,12 +5,14 @@ use axum::routing::{MethodRouter, get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
     Agent, Agents, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, ImportedMetrics, Jobs,
-    Limits, Metrics, Outputs, ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep,
-    Submitted, Sweeps,
+    Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob,
+    ShownSweep, Submitted, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{actions, compare, download, events, export, jobs, log, machines, reported, submit, sweeps};
+use super::{
+    actions, compare, download, events, export, filter, jobs, log, machines, reported, submit, sweeps,
+};
 use crate::clients::Clients;
 
 pub(super) struct Route {
@@ -356,5 +358,25 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<Limits>(),
         handler: || get(machines::limits),
+    },
+    Route {
+        name: "read_log_filter",
+        method: "get",
+        path: "/api/log",
+        summary: "What this coordinator logs",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<LogFilter>(),
+        handler: || get(filter::read),
+    },
+    Route {
+        name: "change_log_filter",
+        method: "post",
+        path: "/api/log",
+        summary: "Change what this coordinator logs, until it ends",
+        query: None,
+        sent: Sent::Json(schema::<filter::Change>),
+        answer: json::<LogFilter>(),
+        handler: || post(filter::change),
     },
 ];

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use bt_measures::SWEEPS_WITHOUT_AGENT;
 use bt_model::id::{AgentId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_proto::convert;
@@ -72,6 +73,7 @@ impl Dispatcher {
         self.memory.tidy();
         let mut agents = self.sessions.ready();
         if agents.is_empty() {
+            SWEEPS_WITHOUT_AGENT.set([], 0.0);
             return Ok(0);
         }
         let candidates = self.queue.candidates().await?;
@@ -89,6 +91,7 @@ impl Dispatcher {
             }
         }
         if sweeps.is_empty() {
+            SWEEPS_WITHOUT_AGENT.set([], 0.0);
             self.memory.waiting.clear();
             return Ok(0);
         }
@@ -98,10 +101,13 @@ impl Dispatcher {
             starved: self.memory.starved(),
         };
         let mut sent = 0;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let seats: Vec<_> = agents.iter().map(|agent| agent.seat.clone()).collect();
             let plan = plan(seats, &sweeps, &state, BATCH.saturating_sub(sent));
             self.memory.note_waiting(&plan.waiting);
+            if round == 0 {
+                SWEEPS_WITHOUT_AGENT.set([], plan.unfit as f64);
+            }
             let mut dry = HashSet::new();
             for (index, wants) in &plan.claims {
                 let sweep = sweeps[*index].clone();

@@ -9,7 +9,7 @@ use sqlx::query_file;
 
 use super::row::{Pg, signed, unsigned};
 use super::settle::{Fence, Settled, Settlement, settle_in};
-use super::{Error, Queue, READY, notify};
+use super::{Error, Queue, READY, measured, notify};
 
 /// The jobs of a sweep that a user means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,7 @@ impl Queue {
             }
         };
         tx.commit().await?;
+        measured::ended(&settlements, &settled);
         let cancelled = stopping + queued;
         Ok(Cancelled { cancelled, stopping, ended: all.saturating_sub(cancelled) })
     }

@@ -1,8 +1,9 @@
 //! Leases ready jobs to agents.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bt_measures::{CLAIM_TIME, CLAIMED, JOB_WAIT};
 use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::Containers;
@@ -90,6 +91,8 @@ pub(crate) struct Claimed {
     pub(crate) parameters: Written,
     pub(crate) image_pin: Option<String>,
     pub(crate) batch: Option<BatchId>,
+    /// How long its job was ready before.
+    pub(crate) waited: Duration,
 }
 
 /// A job's parameters as they are kept.
@@ -199,6 +202,7 @@ impl Queue {
         from: u32,
         term: Duration,
     ) -> Result<Vec<Claimed>, Error> {
+        let began = Instant::now();
         let mut tx = self.by_key.begin().await?;
         let mut allowed = wants.to_vec();
         if sweep.is_limited() {
@@ -214,6 +218,11 @@ impl Queue {
             Some(_) => claim_batches(&mut tx, sweep.sweep, &allowed, from, term).await?,
         };
         tx.commit().await?;
+        CLAIM_TIME.record([], began.elapsed());
+        CLAIMED.add([], claimed.len() as u64);
+        for claimed in &claimed {
+            JOB_WAIT.record([], claimed.waited);
+        }
         Ok(claimed)
     }
 }
@@ -280,6 +289,7 @@ async fn claim_in(
                 parameters: Written::of(row.parameters, row.point, row.job)?,
                 image_pin: row.image_pin,
                 batch: None,
+                waited: Duration::try_from_secs_f64(row.waited).unwrap_or_default(),
             })
         })
         .collect()
@@ -325,6 +335,7 @@ async fn claim_batches(
                 parameters: Written::of(row.parameters, row.point, row.job)?,
                 image_pin: row.image_pin,
                 batch: Some(BatchId::from_uuid(row.batch)),
+                waited: Duration::try_from_secs_f64(row.waited).unwrap_or_default(),
             })
         })
         .collect()

@@ -7,10 +7,12 @@
 mod connection;
 mod pooler;
 mod start;
+mod watched;
 mod words;
 
 use std::time::Duration;
 
+use bt_measures::POSTGRES_ACQUIRE;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
@@ -97,6 +99,20 @@ impl Connections {
 
     /// A session, set up and able to write.
     pub(super) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+        let began = Instant::now();
+        let acquired = self.acquire_unmeasured().await;
+        POSTGRES_ACQUIRE.record([], began.elapsed());
+        acquired
+    }
+
+    /// Sessions that are idle, and that are used.
+    pub(super) fn sessions(&self) -> [u32; 2] {
+        let (all, idle) = (self.pool.size(), self.pool.num_idle());
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(all);
+        [idle, all - idle]
+    }
+
+    async fn acquire_unmeasured(&self) -> Result<Connection, sqlx::Error> {
         let deadline = Instant::now() + ACQUIRE;
         loop {
             let acquired = match timeout_at(deadline, self.pool.acquire()).await {

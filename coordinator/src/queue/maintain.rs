@@ -22,7 +22,7 @@ use super::reuse::Place;
 use super::row::{from_json, signed, time, unsigned};
 use super::session::Fingerprints;
 use super::settle::{Fence, Measured, Settled, Settlement, settle_in};
-use super::{Error, OneByOne, Queue, READY, notify};
+use super::{Error, OneByOne, Queue, READY, measured, notify};
 
 /// Attempts that one pass takes away at most.
 const EXPIRE_BATCH: i64 = 500;
@@ -130,6 +130,7 @@ impl Queue {
             settled => {
                 let settled = settled?;
                 tx.commit().await?;
+                measured::ended(&settlements, &settled);
                 settled
             }
         };

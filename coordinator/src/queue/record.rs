@@ -10,7 +10,7 @@ use sqlx::query_file;
 use super::connections::Connection;
 use super::row::{Pg, signed};
 use super::settle::{Fence, Given, Measured, Publication, Settlement, settle_in};
-use super::{Error, Queue};
+use super::{Error, Queue, measured};
 
 /// What an agent reports of one of its attempts.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ impl Queue {
         batch.advance(&mut tx).await?;
         let settled = settle_in(&mut tx, &batch.settlements).await?;
         tx.commit().await?;
+        measured::ended(&batch.settlements, &settled);
         let answers = batch.settlements.iter().map(|settlement| settlement.attempt).zip(settled);
         let ended: HashMap<_, _> = answers.collect();
         let answer = |report: &Report| match &report.news {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::connections::Connection;
 use super::files::{Files, PublishedFile};
 use super::row::{Pg, signed, unsigned};
-use super::{Error, Queue, READY, TAKEN, notify};
+use super::{Error, Queue, READY, TAKEN, measured, notify};
 
 /// Who ends an attempt, and what must therefore be true of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,7 @@ impl Queue {
         let mut tx = self.by_key.begin().await?;
         let settled = settle_in(&mut tx, settlements).await?;
         tx.commit().await?;
+        measured::ended(settlements, &settled);
         Ok(settled)
     }
 }

@@ -3,5 +3,6 @@
 mod answer;
 pub(crate) mod incoming;
 pub(crate) mod status;
+pub(crate) mod traffic;
 
 pub(crate) use answer::{ANSWERS, Answers, answer};

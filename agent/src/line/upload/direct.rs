@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::time::Duration;
 
+use bt_measures::AGENT_SENT;
 use bt_model::encoding::Encoding;
 use bt_store::{Error, Receipt, Store};
 use tokio::time::{Instant, timeout};
@@ -93,6 +94,7 @@ async fn write(
     while let Some(piece) = source.pieces.recv().await {
         if upload.sends() {
             line.pace.wait(piece.len()).await;
+            AGENT_SENT.add(["direct"], piece.len() as u64);
         }
         let written = upload.write(piece).await;
         if (written.is_err() || noted.is_none_or(|noted| noted.elapsed() > NOTED))

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use bt_measures::AGENT_SENT;
 use bt_model::encoding::Encoding;
 use bt_proto::convert::present;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -118,6 +119,7 @@ async fn feed(
         while !piece.is_empty() {
             let data: Bytes = piece.split_to(piece.len().min(MESSAGE).min(line.pace.message()));
             line.pace.wait(data.len()).await;
+            AGENT_SENT.add(["coordinator"], data.len() as u64);
             if messages.send(message(upload_request::Kind::Data(data))).await.is_err() {
                 return;
             }

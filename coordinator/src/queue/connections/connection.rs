@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
+use super::watched::watched;
 use super::words::{Trouble, is_about_session};
 
 /// How long a rollback may take that nobody waits for.
@@ -137,17 +138,22 @@ impl<'c> Executor<'c> for &'c mut Connection {
             Err(error) => return stream::once(std::future::ready(Err(error))).boxed(),
         };
         *state = State::Busy;
+        let (query, clock) = watched(query);
         let begun = (raw.fetch_many(query), state);
-        let rows = stream::try_unfold(begun, move |(mut rows, state)| async move {
+        let rows = stream::try_unfold((begun, clock), move |((mut rows, state), clock)| async move {
             let next = match timeout_at(deadline, rows.try_next()).await {
                 Ok(next) => next,
                 Err(_) => {
                     *state = State::Broken;
+                    clock.stop(false);
                     return Err(too_late(patience));
                 }
             };
+            if !matches!(next, Ok(Some(_))) {
+                clock.stop(next.is_ok());
+            }
             match next {
-                Ok(Some(row)) => Ok(Some((row, (rows, state)))),
+                Ok(Some(row)) => Ok(Some((row, ((rows, state), clock)))),
                 ended => {
                     note(state, &ended);
                     ended.map(|_| None)
@@ -166,8 +172,10 @@ impl<'c> Executor<'c> for &'c mut Connection {
             let patience = self.patience;
             let (raw, state, deadline) = self.parts()?;
             *state = State::Busy;
+            let (query, clock) = watched(query);
             let found = timeout_at(deadline, raw.fetch_optional(query)).await;
             let found = found.unwrap_or_else(|_| Err(too_late(patience)));
+            clock.stop(found.is_ok());
             note(state, &found);
             found
         })
