@@ -212,7 +212,8 @@ fn by_point(found: &MatchedSweeps, limit: Option<usize>) -> View {
         false => name.clone(),
     };
     let mut columns: Vec<_> = ["job_a", "job_b"].map(|name| Column::always(name).rank(0)).into();
-    columns.extend(names.iter().map(|name| Column::always(title(name)).folds().rank(2)));
+    let parameter = |name: &String| Column::always(title(name)).alias(format!("params.{name}"));
+    columns.extend(names.iter().map(|name| parameter(name).folds().rank(2)));
     columns.extend(["a", "b", "difference"].map(|name| Column::always(name).rank(1)));
     let rows = pairs.iter().map(|pair| {
         let [a, b] = pair.values;

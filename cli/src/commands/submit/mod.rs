@@ -328,7 +328,8 @@ fn columns(names: &[String]) -> Vec<Column> {
         true => format!("param.{name}"),
         false => name.clone(),
     };
-    columns.extend(names.iter().map(|name| Column::always(title(name)).folds().rank(1)));
+    let parameter = |name: &String| Column::always(title(name)).alias(format!("params.{name}"));
+    columns.extend(names.iter().map(|name| parameter(name).folds().rank(1)));
     columns.push(Column::always("command").rank(2));
     columns
 }
