@@ -48,6 +48,11 @@ impl Client {
         Ok(Self { line: Coordinators::open(settings).await? })
     }
 
+    /// A client that says nothing of a coordinator that does not answer, for those who show that themselves.
+    pub(crate) fn quiet(&self) -> Self {
+        Self { line: self.line.quiet() }
+    }
+
     /// Which coordinator is asked now.
     pub(crate) fn asked(&self) -> usize {
         self.line.current().number

@@ -11,6 +11,8 @@ mod files;
 mod line;
 mod logging;
 mod output;
+mod progress;
+mod reuse;
 mod settings;
 mod signals;
 mod state_dir;

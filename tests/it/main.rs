@@ -56,6 +56,7 @@ mod shipping;
 mod stores;
 mod submit;
 mod tending;
+mod terminal;
 mod tidy;
 mod tries;
 mod up;

@@ -19,6 +19,7 @@ mod process;
 mod proxy;
 mod registry;
 mod scripted;
+mod terminal;
 
 pub use agent_journal::{add_agent_note, agent_notes};
 pub use broken_engine::BrokenEngine;
@@ -33,6 +34,7 @@ pub use process::{Finished, Process, btctl_path, free_port};
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;
+pub use terminal::Terminal;
 
 use std::time::{Duration, Instant};
 

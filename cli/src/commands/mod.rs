@@ -34,6 +34,7 @@ mod top;
 mod up;
 mod version;
 mod wait;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -69,6 +70,7 @@ enum Command {
     Ls(ls::Ls),
     Show(show::Show),
     Wait(wait::Wait),
+    Watch(watch::Watch),
     Jobs(jobs::Jobs),
     Ps(ps::Ps),
     Logs(logs::Logs),
@@ -117,6 +119,7 @@ impl Cli {
             Command::Ls(command) => command.run(&settings()?).await,
             Command::Show(command) => command.run(&settings()?).await,
             Command::Wait(command) => command.run(&settings()?).await,
+            Command::Watch(command) => command.run(&settings()?).await,
             Command::Jobs(command) => command.run(&settings()?).await,
             Command::Ps(command) => command.run(&settings()?).await,
             Command::Logs(command) => command.run(&settings()?).await,

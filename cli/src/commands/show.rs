@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::jobs;
-use super::submit::{command_line, reuse};
+use super::submit::command_line;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{
     Cell, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, terminal, tries,
     words,
 };
+use crate::reuse;
 use crate::settings::Settings;
 use crate::target::Target;
 

@@ -122,6 +122,11 @@ fn fit(blocks: &mut Vec<Block<'_>>, width: usize) -> Vec<String> {
     left_out
 }
 
+/// A number with as many digits as people read.
+pub(crate) fn figure(number: &str) -> String {
+    numbers::align(&[number]).pop().unwrap_or_default()
+}
+
 fn write_blocks(blocks: &[Block<'_>], rows: usize, out: &mut impl Write) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
