@@ -80,6 +80,37 @@ fn a_coordinator_that_goes_and_comes_back_ends_no_watching() {
 }
 
 #[test]
+fn a_ranking_is_drawn_again_until_the_sweep_has_finished() {
+    let cluster = Cluster::start();
+    let script = "echo '{\"sharpe\": {{ n }}.5}' > /results/metrics.json";
+    let sweep = cluster.submit(&["--name", "ranked", "--matrix", "n=1", "--matrix", "fee=7"], script);
+    cluster.wait_ended(&sweep);
+    let held = "[ {{ n }} = 2 ] || until [ -e /gate/open ]; do sleep 0.1; done; ".to_owned() + script;
+    let flags =
+        [&bt_tests::GATE[..], &["--name", "ranking", "--matrix", "n=1,2,3", "--matrix", "fee=7"]].concat();
+    cluster.submit(&flags, &held);
+    let mut top = cluster.terminal(&["top", "ranking", "--by", "sharpe", "-w"], 80, 24);
+    top.wait_until("the first result", |screen| {
+        screen.contains("  33 %") && screen.contains("  1     2.5  succeeded")
+    });
+    let mut left = cluster.terminal(&["show", "ranking", "-w"], 80, 24);
+    left.wait_for("1 succeeded");
+    left.type_keys("\u{3}");
+    assert_eq!(left.wait(), 130);
+    assert!(!left.screen().contains('␛'), "{}", left.screen());
+    cluster.open_gate();
+    assert_eq!(top.wait(), 0);
+    let screen = top.screen();
+    let rows: Vec<_> = screen.lines().filter(|line| line.contains("succeeded")).collect();
+    assert!(rows.len() == 3 && rows[0].trim_start().starts_with("2     3.5"), "{screen}");
+    assert!(!screen.contains(" %"), "{screen}");
+    let piped = cluster.run(&["top", "ranking", "--by", "sharpe", "-w"]);
+    assert!(piped.code == 2 && piped.stderr.contains("terminal"), "{piped:?}");
+    let wrong = cluster.terminal(&["top", "ranked", "--by", "sharp", "-w"], 80, 24).wait();
+    assert_eq!(wrong, cluster.run(&["top", "ranked", "--by", "sharp"]).code);
+}
+
+#[test]
 fn a_wrong_name_is_answered_with_the_nearest() {
     let cluster = Cluster::without_agent(Options::default());
     cluster.submit_simulated(&["--name", "momentum"]);

@@ -38,6 +38,11 @@ impl Block {
         self.channel.write(&bytes)
     }
 
+    /// Draws a text of several lines.
+    pub(crate) fn draw_text(&mut self, text: &str) -> Result<(), Error> {
+        self.draw(&text.lines().map(Line::from).collect::<Vec<_>>())
+    }
+
     /// Takes it off the screen.
     pub(crate) fn clear(&mut self) -> Result<(), Error> {
         match self.widths.is_empty() {

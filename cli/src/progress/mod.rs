@@ -1,5 +1,6 @@
 //! Watching a sweep to its end: redrawn in place on a terminal, a line now and then elsewhere.
 
+mod heard;
 mod lines;
 mod picture;
 mod rate;
@@ -13,17 +14,17 @@ use bt_proto::v1;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use self::heard::Heard;
+use self::heard::SILENT;
 use self::lines::Lines;
-pub(crate) use self::picture::{REDRAW, away, picture};
-pub(crate) use self::standing::{Details, Standing};
+pub(crate) use self::picture::{away, bar, picture};
+pub(crate) use self::standing::{Details, Standing, list};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Block, Channel, reader_left};
 
 /// How often the coordinator is asked.
 const LOOK: Duration = Duration::from_millis(500);
-/// A coordinator that has not answered for so long is said to be away.
-pub(crate) const SILENT: Duration = Duration::from_secs(3);
 /// How long it may be away where nobody sees that it is. On a terminal the user decides.
 const AWAY: Duration = Duration::from_secs(600);
 
@@ -57,22 +58,12 @@ pub(crate) async fn watch(client: &Client, id: &str, name: &str, channel: Channe
 
 async fn to_the_end(client: &Client, id: &str, display: &mut Display) -> Result<SweepReport, Error> {
     let client = client.quiet();
-    let (mut details, mut heard) = (Details::default(), (Instant::now(), Timestamp::now()));
+    let (mut details, mut heard) = (Details::default(), Heard::now());
     loop {
         let look = look(&client, id, &mut details, display.is_drawn());
-        tokio::pin!(look);
-        let looked = loop {
-            tokio::select! {
-                looked = &mut look => break looked,
-                () = sleep(REDRAW) => {
-                    display.away = (heard.0.elapsed() >= SILENT).then_some(heard.1);
-                    display.show()?;
-                }
-            }
-        };
+        let looked = heard.answer(look, |away| display.show(away)).await;
         match looked {
-            Ok((shown, running, best)) => {
-                heard = (Instant::now(), Timestamp::now());
+            Ok(Ok((shown, running, best))) => {
                 let mut standing = match display.standing.take() {
                     Some(before) => Standing { shown, ..before },
                     None => Standing::first(shown),
@@ -83,15 +74,12 @@ async fn to_the_end(client: &Client, id: &str, display: &mut Display) -> Result<
                 if standing.is_over() {
                     return Ok(display.standing.insert(standing).shown.clone());
                 }
-                (display.standing, display.away) = (Some(standing), None);
-                display.show()?;
+                display.standing = Some(standing);
+                display.show(None)?;
             }
             // It comes back, and the sweep with it.
-            Err(Error::Unreachable(_)) if display.is_drawn() || heard.0.elapsed() < AWAY => {
-                display.away = Some(heard.1);
-                display.show()?;
-            }
-            Err(error) => {
+            Ok(Err(_)) if display.is_drawn() || heard.silence() < AWAY => {}
+            Ok(Err(error)) | Err(error) => {
                 display.clear()?;
                 return Err(error);
             }
@@ -118,21 +106,19 @@ struct Display {
     block: Option<Block>,
     lines: Lines,
     standing: Option<Standing>,
-    /// When a coordinator answered last, if it does not answer now.
-    away: Option<Timestamp>,
 }
 
 impl Display {
     fn on(channel: Channel) -> Self {
-        Self { channel, block: Block::on(channel), lines: Lines::on(channel), standing: None, away: None }
+        Self { channel, block: Block::on(channel), lines: Lines::on(channel), standing: None }
     }
 
     fn is_drawn(&self) -> bool {
         self.block.is_some()
     }
 
-    fn show(&mut self) -> Result<(), Error> {
-        let away = away(self.away);
+    fn show(&mut self, since: Option<Timestamp>) -> Result<(), Error> {
+        let away = away(since);
         let Some(block) = &mut self.block else {
             return match (away, &self.standing) {
                 (Some(line), _) => self.lines.away(&line.to_string()),
@@ -142,7 +128,7 @@ impl Display {
         };
         match &mut self.standing {
             Some(standing) => {
-                standing.away = self.away;
+                standing.away = since;
                 let (width, _) = self.channel.size();
                 block.draw(&picture(standing, width))
             }

@@ -1,7 +1,5 @@
 //! How a sweep stands, as lines for a terminal of any width.
 
-use std::time::Duration;
-
 use bt_documents as documents;
 use bt_proto::v1;
 use jiff::Timestamp;
@@ -223,9 +221,6 @@ fn packed(items: Vec<Span<'static>>, width: usize) -> Vec<Line<'static>> {
     }
     lines
 }
-
-/// How often a picture of what changes by itself, such as the time that a job has run, is drawn anew.
-pub(crate) const REDRAW: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests;
