@@ -104,6 +104,13 @@ impl Client {
         Ok(reply.try_into()?)
     }
 
+    pub(crate) async fn landscape(
+        &self,
+        request: v1::ShowLandscapeRequest,
+    ) -> Result<v1::ShowLandscapeReply, Error> {
+        ask!(self, show_landscape, request)
+    }
+
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {
         ask!(self, list_jobs, request)
     }

@@ -7,6 +7,7 @@
 
 mod api;
 mod from_wire;
+mod landscape;
 mod machines;
 mod queue;
 mod results;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 pub use api::*;
 pub use from_wire::*;
+pub use landscape::*;
 pub use machines::*;
 pub use queue::*;
 pub use results::*;

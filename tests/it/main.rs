@@ -12,6 +12,7 @@ mod bounds;
 mod completion;
 mod container;
 mod cuts;
+mod dash;
 mod engine;
 mod example;
 mod faults;

@@ -70,9 +70,10 @@ impl Terminal {
         Self { what, child, keyboard, inner, screen }
     }
 
-    /// What is on the screen, line by line.
+    /// What is on the screen, line by line, without the spaces at their ends.
     pub fn screen(&self) -> String {
-        self.with(|screen| screen.contents())
+        let contents = self.with(|screen| screen.contents());
+        contents.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
     }
 
     /// What is drawn stands on a screen of its own, as full-screen programs have it.

@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod config;
 mod coordinator;
+mod dash;
 mod debug;
 mod describe;
 mod doctor;
@@ -71,6 +72,7 @@ enum Command {
     Show(show::Show),
     Wait(wait::Wait),
     Watch(watch::Watch),
+    Dash(dash::Dash),
     Jobs(jobs::Jobs),
     Ps(ps::Ps),
     Logs(logs::Logs),
@@ -120,6 +122,7 @@ impl Cli {
             Command::Show(command) => command.run(&settings()?).await,
             Command::Wait(command) => command.run(&settings()?).await,
             Command::Watch(command) => command.run(&settings()?).await,
+            Command::Dash(command) => command.run(&settings()?).await,
             Command::Jobs(command) => command.run(&settings()?).await,
             Command::Ps(command) => command.run(&settings()?).await,
             Command::Logs(command) => command.run(&settings()?).await,

@@ -1,7 +1,5 @@
 //! `btctl top`: the best jobs of a sweep by a metric.
 
-use std::time::Duration;
-
 use bt_documents::SweepReport;
 use bt_proto::v1;
 use jiff::Timestamp;
@@ -12,7 +10,7 @@ use super::jobs;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Block, Channel, ListArgs, View, print};
-use crate::progress::{self, Heard};
+use crate::progress::{self, Heard, pause_after};
 use crate::settings::Settings;
 use crate::target;
 
@@ -56,10 +54,6 @@ pub(crate) struct Top {
     #[command(flatten)]
     output: ListArgs,
 }
-
-/// How long a ranking is shown at least, and how many times as long as it took: it looks at all jobs.
-const FRESH: Duration = Duration::from_secs(2);
-const TIMES: u32 = 20;
 
 impl Top {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
@@ -116,7 +110,7 @@ impl Top {
                 known = Some((shown, jobs));
                 self.draw(&mut block, known.as_ref(), None)?;
             }
-            sleep(FRESH.max(began.elapsed() * TIMES)).await;
+            sleep(pause_after(began.elapsed())).await;
         }
     }
 

@@ -91,6 +91,11 @@ pub(super) fn terminal_size() -> Option<(usize, usize)> {
         .filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }
 
+/// For a program that draws the whole screen; see [`FullScreen`](super::FullScreen), which makes it harmless.
+pub(super) fn whole_screen() -> Stdout {
+    io::stdout()
+}
+
 /// Writes what is harmless already, at once.
 pub(super) fn write_at_once(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();

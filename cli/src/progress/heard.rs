@@ -8,9 +8,18 @@ use tokio::time::{Instant, sleep};
 use crate::error::Error;
 
 /// A coordinator that has not answered for so long is said to be away.
-pub(crate) const SILENT: Duration = Duration::from_secs(3);
+pub(crate) const SILENT: Duration = Duration::from_secs(5);
+/// How long an answer is shown, and how many times as long as it took. The longest time is for one that took long because the
+/// coordinator was away.
+const FRESH: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(20));
+const TIMES: u32 = 20;
 /// How often what changes by itself, such as the time that a job has run, is drawn anew.
 const REDRAW: Duration = Duration::from_millis(500);
+
+/// How long to wait before the same is asked for again: what looks at all jobs of a sweep must not keep the coordinator busy.
+pub(crate) fn pause_after(took: Duration) -> Duration {
+    (took * TIMES).clamp(FRESH.0, FRESH.1)
+}
 
 /// When a coordinator was heard last.
 #[derive(Debug)]

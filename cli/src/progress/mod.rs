@@ -14,8 +14,8 @@ use bt_proto::v1;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::heard::Heard;
 use self::heard::SILENT;
+pub(crate) use self::heard::{Heard, pause_after};
 use self::lines::Lines;
 pub(crate) use self::picture::{away, bar, picture};
 pub(crate) use self::standing::{Details, Standing, list};

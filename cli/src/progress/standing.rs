@@ -4,9 +4,10 @@ use bt_documents::{self as documents, SweepReport};
 use bt_proto::v1;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 use tokio_stream::StreamExt;
 
+use super::heard::pause_after;
 use super::rate::Rate;
 use crate::client::Client;
 use crate::error::Error;
@@ -14,9 +15,6 @@ use crate::output::{figure, words};
 
 /// Running jobs that are asked for: the first ones, which are those that have run the longest but for retries.
 const RUNNING: u32 = 20;
-/// A ranking looks at all jobs: how long it is shown at least, and how many times as long as it took.
-const FRESH: Duration = Duration::from_secs(3);
-const TIMES: u32 = 20;
 
 /// How a sweep stands.
 #[derive(Debug)]
@@ -102,7 +100,7 @@ impl Details {
             // A picture without it is better than none.
             Err(_) => {}
         }
-        self.looked = Some((succeeded, Instant::now() + FRESH.max(began.elapsed() * TIMES)));
+        self.looked = Some((succeeded, Instant::now() + pause_after(began.elapsed())));
         Ok(self.best.clone())
     }
 }
@@ -112,8 +110,9 @@ async fn find_best(client: &Client, shown: &SweepReport) -> Result<Option<Best>,
     let some = v1::ListJobsRequest { states: vec![v1::JobState::Succeeded.into()], ..request.clone() };
     let Some(job) = list(client, some).await?.pop() else { return Ok(None) };
     let names: Vec<String> = documents::metrics(job.metrics())?.keys().cloned().collect();
-    let manifest = Value::Object(documents::manifest(&shown.manifest)?);
-    let Some(metric) = documents::main_metric(&manifest, &names).map(str::to_owned) else { return Ok(None) };
+    let manifest = documents::manifest(&shown.manifest)?;
+    let goals = manifest.get("goals").and_then(Value::as_object).into_iter().flat_map(|goals| goals.keys());
+    let Some(metric) = documents::main_metric(goals, &names).map(str::to_owned) else { return Ok(None) };
     let ranked = v1::ListJobsRequest { by: Some(metric.clone()), ..request };
     let Some(job) = list(client, ranked).await?.pop() else { return Ok(None) };
     let parameters = documents::parameters(&job.parameters)?;

@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, get, post};
 use bt_documents::{
     Agent, Agents, Cancelled, Changed, Explained, Jobs, Limits, Outputs, Retried, RunningJobs, ShownAgent,
-    ShownJob, ShownSweep, Sweeps,
+    ShownJob, ShownSweep, SweepLandscape, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -81,6 +81,16 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: json::<ShownSweep>(),
         handler: || get(sweeps::show),
+    },
+    Route {
+        name: "show_landscape",
+        method: "get",
+        path: "/api/sweeps/{sweep}/landscape",
+        summary: "A metric over the sweep's parameters: which matter, and a map over two of them",
+        query: Some(schema::<sweeps::ShowLandscape>),
+        body: None,
+        answer: json::<SweepLandscape>(),
+        handler: || get(sweeps::landscape),
     },
     Route {
         name: "cancel",

@@ -122,6 +122,11 @@ fn fit(blocks: &mut Vec<Block<'_>>, width: usize) -> Vec<String> {
     left_out
 }
 
+/// Numbers with one precision.
+pub(crate) fn figures(numbers: &[&str]) -> Vec<String> {
+    numbers::align(numbers)
+}
+
 /// A number with as many digits as people read.
 pub(crate) fn figure(number: &str) -> String {
     numbers::align(&[number]).pop().unwrap_or_default()

@@ -187,7 +187,8 @@ async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
 /// The metric to rank by: the one asked for, or the one that the sweep is about.
 fn metric(asked: &str, manifest: &Value, metrics: &[String]) -> String {
     let asked = metrics.iter().find(|name| *name == asked).map(String::as_str);
-    asked.or_else(|| main_metric(manifest, metrics)).unwrap_or_default().to_owned()
+    let goals = || manifest["goals"].as_object().into_iter().flat_map(|goals| goals.keys());
+    asked.or_else(|| main_metric(goals(), metrics)).unwrap_or_default().to_owned()
 }
 
 /// How it stands, in one sentence.
