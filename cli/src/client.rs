@@ -48,6 +48,11 @@ impl Client {
         Ok(Self { line: Coordinators::open(settings).await? })
     }
 
+    /// A client that says nothing of a coordinator that does not answer, for those who show that themselves.
+    pub(crate) fn quiet(&self) -> Self {
+        Self { line: self.line.quiet() }
+    }
+
     /// Which coordinator is asked now.
     pub(crate) fn asked(&self) -> usize {
         self.line.current().number
@@ -97,6 +102,13 @@ impl Client {
         let request = ShowSweepRequest { sweep: sweep.to_owned() };
         let reply = ask!(self, show_sweep, request)?;
         Ok(reply.try_into()?)
+    }
+
+    pub(crate) async fn landscape(
+        &self,
+        request: v1::ShowLandscapeRequest,
+    ) -> Result<v1::ShowLandscapeReply, Error> {
+        ask!(self, show_landscape, request)
     }
 
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {

@@ -12,6 +12,8 @@ mod line;
 mod logging;
 mod measures;
 mod output;
+mod progress;
+mod reuse;
 mod settings;
 mod signals;
 mod state_dir;

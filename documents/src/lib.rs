@@ -8,6 +8,7 @@
 mod api;
 mod events;
 mod from_wire;
+mod landscape;
 mod machines;
 mod progress;
 mod queue;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 pub use api::*;
 pub use events::*;
 pub use from_wire::*;
+pub use landscape::*;
 pub use machines::*;
 pub use progress::*;
 pub use queue::*;

@@ -69,7 +69,7 @@ fn every_call_answers_as_it_is_described() {
     for sweep in [&done, &failed, &runs] {
         assert_eq!(check("get", "/api/sweeps/{sweep}", sweep, &none)["id"], **sweep);
         assert_eq!(check("get", "/api/sweeps/{sweep}/jobs/{job}", sweep, &none)["job"], 0);
-        for path in ["", "/explain", "/jobs", "/jobs/{job}/explain", "/jobs/{job}/progress"] {
+        for path in ["", "/explain", "/jobs", "/jobs/{job}/explain", "/jobs/{job}/progress", "/landscape"] {
             check("get", &format!("/api/sweeps/{{sweep}}{path}"), sweep, &none);
         }
     }
@@ -344,5 +344,48 @@ fn files_come_whole_or_in_ranges_with_their_hash() {
         assert_eq!((empty.status, empty.text().as_str()), (200, ""));
         let (status, _, message) = get(&cluster, &format!("{outputs}/nothing")).refused();
         assert!(status == 404 && message.contains("no output 0/nothing"), "{message}");
+    }
+}
+
+#[test]
+fn a_metric_is_drawn_over_the_parameters_that_matter() {
+    let cluster = Cluster::with(Options::simulated(&["--cpus", "16"]));
+    let sweep = cluster.submit_simulated(&["--matrix", "fast=1:4", "--matrix", "slow=10:30:10"]);
+    cluster.wait_ended(&sweep);
+    let path = format!("/api/sweeps/{sweep}/landscape");
+    let nothing = get(&cluster, &path).json();
+    assert_eq!(
+        (&nothing["metric"], &nothing["jobs"], &nothing["map"]),
+        (&Value::Null, &json!(12), &Value::Null)
+    );
+    let mut table = "job,sharpe,trades\n".to_owned();
+    for job in 1..12 {
+        table += &format!("{job},{}.5,{}\n", (1 + job / 3) * 10 + 1 + job % 3, job % 3);
+    }
+    let file = cluster.dir().join("metrics.csv");
+    std::fs::write(&file, table).unwrap();
+    cluster.ok(&["metrics", "import", &sweep, "--table", file.to_str().unwrap()]);
+    // Of before the import nothing is kept: no metric was asked for by its name.
+    let found = get(&cluster, &path).json();
+    assert_eq!((&found["metric"], &found["metrics"]), (&json!("sharpe"), &json!(["sharpe", "trades"])));
+    assert_eq!((&found["jobs"], &found["reported"]), (&json!(12), &json!(11)));
+    assert_eq!(found["importance"][0]["parameter"], "fast", "{found}");
+    let map = &found["map"];
+    assert_eq!((&map["across"], &map["down"]), (&json!("fast"), &json!("slow")));
+    assert_eq!(map["columns"], json!(["1", "2", "3", "4"]));
+    assert_eq!(map["cells"].as_array().unwrap().len(), 3, "{map}");
+    assert_eq!(
+        map["cells"][0][0],
+        json!({"jobs": 1, "failed": 0, "reported": 0, "mean": null, "lowest": null, "highest": null})
+    );
+    assert_eq!((&map["cells"][2][3]["mean"], &map["cells"][2][3]["highest"]), (&json!(43.5), &json!(43.5)));
+    let turned = get(&cluster, &format!("{path}?by=trades&across=slow&down=fast")).json();
+    assert_eq!(
+        (&turned["importance"][0]["parameter"], &turned["map"]["across"]),
+        (&json!("slow"), &json!("slow"))
+    );
+    for (asked, hint) in [("by=sharp", "did you mean `sharpe`?"), ("across=fats", "those are fast, slow")] {
+        let (status, _, message) = get(&cluster, &format!("{path}?{asked}")).refused();
+        assert!(status == 400 && message.contains(hint), "{asked}: {message}");
     }
 }

@@ -135,9 +135,10 @@ fn a_wide_sweep_fits_a_narrow_terminal() {
     for name in &names {
         flags.extend(["--matrix", name]);
     }
-    let metrics: Vec<_> = (1..=11).map(|number| format!("\"metric_{number}\": 0.1234567{number}")).collect();
+    let metrics: Vec<_> =
+        (1..=11).map(|number| format!("\"metric_{number}\": {{{{ fast }}}}.1234567{number}")).collect();
     let script = format!(
-        "echo '{{\"sharpe\": {{{{ fast }}}}.{{{{ slow }}}}123456, {}}}' > /results/metrics.json",
+        "echo '{{\"sharpe\": {{{{ fast }}}}.{{{{ slow }}}}123456, \"days\": 252, {}}}' > /results/metrics.json",
         metrics.join(", ")
     );
     let sweep = cluster.submit(&flags, &script);
@@ -150,6 +151,7 @@ fn a_wide_sweep_fits_a_narrow_terminal() {
         let limit: usize = width.parse().unwrap();
         assert!(shown.lines().all(|line| line.chars().count() <= limit), "{shown}");
         assert!(shown.starts_with("In all rows: constant_1=7, "), "{shown}");
+        assert!(shown.contains("days=252\n"), "{shown}");
         assert!(shown.contains("JOB   SHARPE  STATE      FAST  SLOW  METRIC_1"), "{shown}");
         assert!(shown.contains("  3  10.2001  succeeded    10   200"), "{shown}");
         assert!(shown.contains("\nNot shown (-o wide shows all, --columns a,b,c chooses):"), "{shown}");
@@ -157,16 +159,21 @@ fn a_wide_sweep_fits_a_narrow_terminal() {
     }
     let piped = cluster.ok(&["top", "narrow", "--by", "sharpe"]);
     assert!(
-        piped.contains("METRIC_11") && piped.contains("AGENT") && !piped.contains("Not shown"),
+        piped.contains("METRIC_11") && piped.contains("CONSTANT_13") && piped.contains("AGENT"),
         "{piped}"
     );
+    assert!(piped.starts_with("JOB ") && !piped.contains("Not shown"), "{piped}");
     let wide = cluster.ok(&["top", "narrow", "--by", "sharpe", "-o", "wide"]);
     assert!(wide.contains("CONSTANT_13") && wide.contains("10.200123456"), "{wide}");
     let chosen = cluster.ok(&["jobs", "narrow", "--columns", "slow,sharpe", "-o", "csv"]);
     assert!(chosen.starts_with("slow,sharpe\n20,5.20123456\n"), "{chosen}");
+    let qualified =
+        cluster.ok(&["jobs", "narrow", "--columns", "params.slow,metrics.sharpe,job", "-o", "csv"]);
+    assert!(qualified.starts_with("slow,sharpe,job\n20,5.20123456,0\n"), "{qualified}");
     let wrong = cluster.run(&["jobs", "narrow", "--columns", "slw"]);
     assert_eq!(wrong.code, 2, "{wrong:?}");
     assert!(wrong.stderr.contains("no column \"slw\"; did you mean `slow`?"), "{wrong:?}");
+    assert!(wrong.stderr.contains("The columns are job, state, fast, slow, "), "{wrong:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::engine::docker_finds;
 use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
-use crate::{Database, Proxy, wait_until};
+use crate::{Database, Proxy, Terminal, wait_until};
 
 /// How a cluster is set up.
 #[derive(Clone, Debug)]
@@ -238,6 +238,14 @@ impl Cluster {
         command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
         isolate(&mut command, self.dir());
         Process::start(name, self.dir(), &mut command)
+    }
+
+    /// Runs a client's command on a terminal of so many columns and rows.
+    pub fn terminal(&self, args: &[&str], columns: u16, rows: u16) -> Terminal {
+        let mut command = Command::new(btctl_path());
+        command.args(args).env("BTCTL_COORDINATOR", self.address()).current_dir(self.dir());
+        isolate(&mut command, self.dir());
+        Terminal::run(&command, columns, rows)
     }
 
     /// Runs a command that must succeed, and returns what it printed.

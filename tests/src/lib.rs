@@ -22,6 +22,7 @@ mod prometheus;
 mod proxy;
 mod registry;
 mod scripted;
+mod terminal;
 
 pub use agent_journal::{add_agent_note, agent_notes};
 pub use broken_engine::BrokenEngine;
@@ -38,6 +39,7 @@ pub use prometheus::{Prometheus, deploy, promtool};
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;
+pub use terminal::Terminal;
 
 use std::time::{Duration, Instant};
 

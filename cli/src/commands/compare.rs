@@ -119,7 +119,8 @@ fn by_point(points: &[ComparedPoint]) -> View {
         false => name.clone(),
     };
     let mut columns: Vec<_> = ["job_a", "job_b"].map(|name| Column::always(name).rank(0)).into();
-    columns.extend(names.iter().map(|name| Column::always(title(name)).folds().rank(2)));
+    let parameter = |name: &String| Column::always(title(name)).alias(format!("params.{name}"));
+    columns.extend(names.iter().map(|name| parameter(name).folds().rank(2)));
     columns.extend(["a", "b", "difference"].map(|name| Column::always(name).rank(1)));
     let rows = points.iter().map(|point| {
         let ComparedPoint { job_a, job_b, params, a, b, difference } = point;

@@ -169,15 +169,18 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         true => format!("{kind}.{name}"),
         false => name.clone(),
     };
-    let metric = |name: &String| Column::always(title("metric", name, &parameters));
-    let parameter =
-        |name: &String| Column::always(title("param", name, &all_metrics)).folds().rank(PARAMETER);
+    let metric =
+        |name: &String| Column::always(title("metric", name, &parameters)).alias(format!("metrics.{name}"));
+    let parameter = |name: &String| {
+        let column = Column::always(title("param", name, &all_metrics)).alias(format!("params.{name}"));
+        column.folds().rank(PARAMETER)
+    };
     let mut columns = vec![Column::always("job").rank(KEY)];
     columns.extend(first.iter().map(|name| metric(name).rank(RANKED_BY)));
     columns.push(Column::always("state").rank(STATE));
     columns.push(Column::always("progress").optional().rank(STATE));
     columns.extend(parameters.iter().map(parameter));
-    columns.extend(metrics.iter().map(metric));
+    columns.extend(metrics.iter().map(|name| metric(name).folds()));
     columns.extend(["attempts", "agent"].map(Column::always));
     columns.push(Column::always("reason").optional().rank(REASON));
     columns.extend(["started", "finished"].map(Column::wide));

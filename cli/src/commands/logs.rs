@@ -182,6 +182,17 @@ impl Logs {
     }
 }
 
+/// Takes each line of a job's latest log as it comes, until the job has finished.
+pub(super) async fn follow(
+    client: &Client,
+    sweep: &str,
+    job: u32,
+    take: impl FnMut(LogLine) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let request = v1::LogsRequest { sweep: sweep.to_owned(), job, attempt: None, follow: true };
+    new_lines(client, request, &mut LogPosition::default(), take).await
+}
+
 /// Takes each line of a log that the place is not behind. One that is followed goes on where it broke off: the job goes on,
 /// and another coordinator, or this one when it is back, has its log too.
 async fn new_lines(

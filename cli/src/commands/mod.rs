@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod config;
 mod coordinator;
+mod dash;
 mod debug;
 mod describe;
 mod doctor;
@@ -34,6 +35,7 @@ mod top;
 mod up;
 mod version;
 mod wait;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -69,6 +71,8 @@ enum Command {
     Ls(ls::Ls),
     Show(show::Show),
     Wait(wait::Wait),
+    Watch(watch::Watch),
+    Dash(dash::Dash),
     Jobs(jobs::Jobs),
     Ps(ps::Ps),
     Logs(logs::Logs),
@@ -117,6 +121,8 @@ impl Cli {
             Command::Ls(command) => command.run(&settings()?).await,
             Command::Show(command) => command.run(&settings()?).await,
             Command::Wait(command) => command.run(&settings()?).await,
+            Command::Watch(command) => command.run(&settings()?).await,
+            Command::Dash(command) => command.run(&settings()?).await,
             Command::Jobs(command) => command.run(&settings()?).await,
             Command::Ps(command) => command.run(&settings()?).await,
             Command::Logs(command) => command.run(&settings()?).await,

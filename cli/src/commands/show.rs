@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::jobs;
-use super::submit::{command_line, reuse};
+use super::submit::command_line;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{
-    Cell, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, terminal, tries,
-    words,
+    Block, Cell, Channel, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons,
+    tries, words,
 };
+use crate::reuse;
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -84,18 +85,25 @@ impl Show {
         }
         // By its id from now on: a newer sweep may take the name meanwhile.
         let id = client.resolve(&self.target.sweep).await?.id;
-        let clear = if terminal::is_stdout() { "\x1b[H\x1b[2J" } else { "" };
+        let mut block = Block::on(Channel::Stdout);
         let mut last = String::new();
         loop {
             let shown = client.show(&id).await?;
             let text = sweep_text(&shown, wide)?;
-            if text != last {
-                print(&format!("{clear}{text}"))?;
-                last = text;
+            let is_over = shown.counts.queued + shown.counts.running == 0;
+            match &mut block {
+                Some(block) if is_over => {
+                    block.clear()?;
+                    print(&text)?;
+                }
+                Some(block) => block.draw_text(&text)?,
+                None if text != last => print(&text)?,
+                None => {}
             }
-            if shown.counts.queued + shown.counts.running == 0 {
+            if is_over {
                 return Ok(());
             }
+            last = text;
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::submit;
 use crate::batch::BatchOutcome;
 use crate::client::Client;
 use crate::error::Error;
+use crate::output::Channel;
+use crate::progress;
 use crate::settings::Settings;
 use crate::target;
 
@@ -16,7 +17,7 @@ Examples:
 Exit code: 0 if all jobs of all sweeps succeeded; 1 if one failed or was cancelled, or at the timeout; 130 after Ctrl-C. \
 The sweeps continue in any case.";
 
-/// Show the progress of sweeps until all of their jobs have finished, as `submit --wait` does.
+/// Show the progress of sweeps until all of their jobs have finished, one after another, as `submit --wait` does.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Wait {
@@ -49,7 +50,7 @@ impl Wait {
         }
         let mut has_failed = false;
         for sweep in found {
-            match submit::wait(&client, &sweep.id, &sweep.name).await {
+            match progress::watch(&client, &sweep.id, &sweep.name, Channel::Stderr).await {
                 // It was summarised already.
                 Err(Error::SweepFailed) => has_failed = true,
                 waited => {

@@ -35,7 +35,8 @@ pub(crate) struct OutputArgs {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     form: OutputArgs,
-    /// Columns of a table or CSV, in this order; the first line of `-o csv` names all columns.
+    /// Columns of a table or CSV, in this order; the first line of `-o csv` names all columns. `params.x` and `metrics.x`
+    /// are names of a parameter and a metric, too.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     columns: Vec<String>,
 }

@@ -1,9 +1,12 @@
 //! What commands print: one view of a list, in the form that was asked for. Only the list goes to standard output;
 //! remarks about it go to standard error.
 
+mod block;
 mod cell;
+mod channel;
 mod confirm;
 mod form;
+mod full_screen;
 mod indent;
 mod json;
 mod out;
@@ -18,13 +21,17 @@ pub(crate) mod tries;
 mod view;
 pub(crate) mod words;
 
+pub(crate) use block::{Block, one_line};
 pub(crate) use cell::Cell;
+pub(crate) use channel::Channel;
 pub(crate) use confirm::confirm;
 pub(crate) use form::{Form, ListArgs, OutputArgs, OutputFormat};
+pub(crate) use full_screen::FullScreen;
 pub(crate) use json::Json;
 pub(crate) use out::{Out, reader_left};
 pub(crate) use print::{print, print_facts, print_json};
 pub(crate) use printer::Printer;
 pub(crate) use say::say;
+pub(crate) use table::{figure, figures};
 pub(crate) use ticker::Ticker;
 pub(crate) use view::{Column, Row, View};

@@ -2,7 +2,7 @@
 //! through [`Error::output`]: a reader that stops reading, such as `head -1`, ends the command quietly with exit code 0.
 //! On a terminal its control characters are shown instead of obeyed.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -80,12 +80,26 @@ impl Write for Out {
 /// `COLUMNS` is in the environment.
 pub(super) fn width() -> Option<usize> {
     let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let stdout = io::stdout();
-    let width = match stdout.is_terminal() {
-        true => tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0),
-        false => None,
-    };
+    let width = terminal_size().map(|(columns, _)| columns).filter(|_| terminal::is_stdout());
     width.or(given).filter(|width| *width > 0)
+}
+
+/// Columns and rows of the terminal that standard output is, as they are now.
+pub(super) fn terminal_size() -> Option<(usize, usize)> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some((usize::from(size.ws_col), usize::from(size.ws_row)))
+        .filter(|(columns, rows)| *columns > 0 && *rows > 0)
+}
+
+/// For a program that draws the whole screen; see [`FullScreen`](super::FullScreen), which makes it harmless.
+pub(super) fn whole_screen() -> Stdout {
+    io::stdout()
+}
+
+/// Writes what is harmless already, at once.
+pub(super) fn write_at_once(bytes: &[u8]) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(Error::output)
 }
 
 /// Returns when the reader of standard output has left. A command that waits for more to print races it, because it

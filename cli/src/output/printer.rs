@@ -92,19 +92,30 @@ impl View {
         self.print(form)
     }
 
-    fn print_table(mut self, form: &Form) -> Result<(), Error> {
+    fn print_table(self, form: &Form) -> Result<(), Error> {
+        let mut out = Out::stdout();
+        self.write_table(form, out::width(), &mut out)?;
+        out.finish()
+    }
+
+    /// The list as a table, of this width at most if the form fits it.
+    pub(crate) fn table(self, form: impl Into<Form>, width: usize) -> Result<String, Error> {
+        let mut text = Vec::new();
+        self.write_table(&form.into(), Some(width), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn write_table(mut self, form: &Form, width: Option<usize>, out: &mut impl Write) -> Result<(), Error> {
         let extent = match (form.columns.is_empty(), form.format) {
             (false, _) => Extent::Chosen,
             (true, OutputFormat::Wide) => Extent::All,
-            (true, _) => Extent::Fit(out::width()),
+            (true, _) => Extent::Fit(width),
         };
         let shown = self.shown(form)?;
         self.columns = shown.iter().map(|index| self.columns[*index].clone()).collect();
         for row in &mut self.rows {
             row.cells = shown.iter().map(|index| row.cells[*index].clone()).collect();
         }
-        let mut out = Out::stdout();
-        table::write(&self, extent, &mut out).map_err(Error::output)?;
-        out.finish()
+        table::write(&self, extent, out).map_err(Error::output)
     }
 }

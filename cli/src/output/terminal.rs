@@ -3,6 +3,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use rustix::termios::tcgetwinsize;
+
 pub(crate) fn is_stdout() -> bool {
     io::stdout().is_terminal()
 }
@@ -13,6 +15,13 @@ pub(crate) fn is_stdin() -> bool {
 
 pub(crate) fn is_stderr() -> bool {
     io::stderr().is_terminal()
+}
+
+/// Columns and rows of the terminal that standard error is, as they are now.
+pub(super) fn stderr_size() -> Option<(usize, usize)> {
+    let size = tcgetwinsize(io::stderr()).ok()?;
+    Some((usize::from(size.ws_col), usize::from(size.ws_row)))
+        .filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }
 
 /// Writes a job's text.

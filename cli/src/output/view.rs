@@ -1,6 +1,6 @@
 //! A list of things, before it has a form.
 
-use bt_model::manifest::suggestion;
+use bt_model::nearest::nearest;
 
 use super::cell::Cell;
 use super::form::{Form, OutputFormat};
@@ -12,6 +12,8 @@ use crate::output::Json;
 pub(crate) struct Column {
     /// In CSV and in `--columns`.
     pub(crate) name: String,
+    /// Another name for `--columns`, if it is not empty: the one that expressions know it by.
+    pub(super) alias: String,
     /// In tables.
     pub(super) heading: String,
     /// Only `wide` tables show it.
@@ -31,11 +33,16 @@ impl Column {
     pub(crate) fn always(name: impl Into<String>) -> Self {
         let name = name.into();
         let heading = name.to_uppercase();
-        Self { name, heading, wide: false, folds: false, optional: false, rank: RANK }
+        Self { name, alias: String::new(), heading, wide: false, folds: false, optional: false, rank: RANK }
     }
 
     pub(crate) fn wide(name: impl Into<String>) -> Self {
         Self { wide: true, ..Self::always(name) }
+    }
+
+    /// Another name that `--columns` takes: `params.fast`.
+    pub(crate) fn alias(self, alias: String) -> Self {
+        Self { alias, ..self }
     }
 
     /// What stands above it in tables, where that is not its name.
@@ -85,10 +92,15 @@ impl View {
         }
         let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
         let index = |wanted: &String| {
-            let found = names.iter().position(|name| name == wanted);
-            found.ok_or_else(|| {
-                let hint = suggestion(wanted, names.iter().copied(), "columns");
-                Error::Usage(format!("--columns: there is no column {wanted:?}{hint}"))
+            let named = names.iter().position(|name| name == wanted);
+            let known = || self.columns.iter().position(|column| column.alias == *wanted);
+            named.or_else(|| known().filter(|_| !wanted.is_empty())).ok_or_else(|| {
+                let hint = match nearest(wanted, names.iter().copied()) {
+                    Some(name) => format!("did you mean `{name}`? The columns are"),
+                    None => "the columns are".to_owned(),
+                };
+                let all = names.join(", ");
+                Error::Usage(format!("--columns: there is no column {wanted:?}; {hint} {all}"))
             })
         };
         form.columns.iter().map(index).collect()

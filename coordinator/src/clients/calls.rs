@@ -84,6 +84,13 @@ impl v1::sweeps_server::Sweeps for Clients {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
+    async fn show_landscape(
+        &self,
+        request: Request<v1::ShowLandscapeRequest>,
+    ) -> Result<Response<v1::ShowLandscapeReply>, Status> {
+        self.landscape(request.into_inner()).await.map(Response::new)
+    }
+
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelReply>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;

@@ -9,6 +9,7 @@ mod images;
 mod import;
 mod jobs;
 mod keep;
+mod landscape;
 mod layers;
 mod many;
 mod partial;

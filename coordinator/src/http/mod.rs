@@ -31,7 +31,6 @@ use tonic::Status;
 use crate::clients::Clients;
 pub use describe::openapi;
 use health::Health;
-pub(crate) use page::main_metric;
 use reply::Refused;
 
 /// All that is served over HTTP.

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use bt_documents::{ShownSweep, Sweep, SweepReport, Sweeps};
+use bt_documents::{ShownSweep, Sweep, SweepLandscape, SweepReport, Sweeps};
 use bt_proto::convert::timestamp;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
@@ -62,6 +62,28 @@ pub(super) async fn shown_sweep(clients: &Clients, sweep: String) -> Result<Show
     let reply = clients.show_sweep(Request::new(v1::ShowSweepRequest { sweep })).await?.into_inner();
     let report = SweepReport::try_from(reply).map_err(bt_documents::Unreadable::from)?;
     Ok(ShownSweep::try_from(&report)?)
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowLandscape {
+    /// The metric; if it is not given, the manifest's first goal, or a usual one.
+    by: Option<String>,
+    /// The parameter of the map's columns; if it is not given, one of the two that matter most.
+    across: Option<String>,
+    /// The parameter of the map's rows.
+    down: Option<String>,
+}
+
+pub(super) async fn landscape(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    Asked(asked): Asked<ShowLandscape>,
+) -> Reply<SweepLandscape> {
+    let ShowLandscape { by, across, down } = asked;
+    let request = v1::ShowLandscapeRequest { sweep, metric: by, across, down };
+    let reply = clients.show_landscape(Request::new(request)).await?.into_inner();
+    Ok(Json(reply.into()))
 }
 
 /// What a text lists, separated by commas.

@@ -6,7 +6,7 @@ use bt_analysis::export::Form;
 use bt_documents::{
     Agent, Agents, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, ImportedMetrics, Jobs,
     Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob,
-    ShownSweep, Submitted, Sweeps,
+    ShownSweep, Submitted, SweepLandscape, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -108,6 +108,16 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<ShownSweep>(),
         handler: || get(sweeps::show),
+    },
+    Route {
+        name: "show_landscape",
+        method: "get",
+        path: "/api/sweeps/{sweep}/landscape",
+        summary: "A metric over the sweep's parameters: which matter, and a map over two of them",
+        query: Some(schema::<sweeps::ShowLandscape>),
+        sent: Sent::Nothing,
+        answer: json::<SweepLandscape>(),
+        handler: || get(sweeps::landscape),
     },
     Route {
         name: "cancel",

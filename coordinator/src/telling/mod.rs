@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bt_documents::{BestJob, Counts, EventName, Job, Notification, SweepState};
+use bt_documents::{main_metric, BestJob, Counts, EventName, Job, Notification, SweepState};
 use bt_model::manifest::{Channel, Receiver};
 use bt_model::state::SweepEvent;
 use bt_proto::v1;
@@ -33,7 +33,6 @@ use url::Url;
 
 use crate::clients::Clients;
 use crate::config::Telling;
-use crate::http::main_metric;
 use crate::loops::Health;
 use crate::queue::{self, Due, Queue};
 use mail::{Mail, Mailer};
@@ -279,12 +278,12 @@ impl Teller {
         }
     }
 
-    /// The best job, if the manifest or a usual name of a metric says what is best.
+    /// The best job by the metric that the sweep is about.
     async fn best(&self, id: &str, due: &Due) -> anyhow::Result<Option<BestJob>> {
         let metrics = self.queue.metric_names(due.sweep).await?;
         let known = self.clients.manifests.get(due.sweep).await?;
-        let manifest: Value = serde_json::from_str(&known.text)?;
-        let Some(metric) = main_metric("", &manifest, &metrics) else { return Ok(None) };
+        let metric = main_metric(known.manifest.goals.keys(), &metrics).map(str::to_owned);
+        let Some(metric) = metric else { return Ok(None) };
         let request = v1::ListJobsRequest {
             sweep: id.to_owned(),
             by: Some(metric.clone()),

@@ -1,6 +1,6 @@
 //! The metric over two parameters, in so many cells at most.
 
-use super::{Axis, Landscape, NONE};
+use super::{Axis, Importance, Landscape, NONE};
 
 /// Cells along each of the two parameters, at most. More values share cells with their neighbours.
 pub const MOST_CELLS: usize = 40;
@@ -31,6 +31,26 @@ pub struct Cell {
 }
 
 impl Landscape {
+    /// The axes of these two parameters, the column first; instead of one that is not named, or is no axis, one of those that
+    /// matter most. None where there are not two.
+    pub fn two_axes(&self, importance: &[Importance], across: &str, down: &str) -> Option<(usize, usize)> {
+        let named = |name: &str| self.axes.iter().position(|axis| axis.name == name);
+        // A parameter that few values have is drawn as well as one that all jobs have.
+        let mut most = importance.iter().map(|one| one.axis).chain(0..self.axes.len());
+        Some(match (named(across), named(down)) {
+            (Some(across), Some(down)) if across != down => (across, down),
+            (Some(across), _) => (across, most.find(|axis| *axis != across)?),
+            (None, Some(down)) => (most.find(|axis| *axis != down)?, down),
+            (None, None) => {
+                let first = most.next()?;
+                let second = most.find(|axis| *axis != first)?;
+                // The one with more values goes across.
+                let is_longer = self.axes[second].labels.len() > self.axes[first].labels.len();
+                if is_longer { (second, first) } else { (first, second) }
+            }
+        })
+    }
+
     /// The metric over these two axes. Jobs that lack one of them are left out.
     pub fn heat_map(&self, column: usize, row: usize) -> Option<HeatMap> {
         let (x, y) = (self.axes.get(column)?, self.axes.get(row)?);

@@ -15,7 +15,8 @@ use super::results::{globs, record};
 use super::submit;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{OutputArgs, say, words};
+use crate::output::{Channel, OutputArgs, say, words};
+use crate::progress;
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -95,7 +96,7 @@ impl Rerun {
         let Some(recorded) = recorded else {
             let (_, submitted) = runs.remove(0);
             if self.wait {
-                return submit::wait(&client, &submitted.id, &submitted.name).await;
+                return progress::watch(&client, &submitted.id, &submitted.name, Channel::Stderr).await;
             }
             return submit::print_unless_told(&submitted, self.output.output);
         };

@@ -3,11 +3,7 @@
 mod env_file;
 mod flags;
 mod like;
-pub(super) mod reuse;
 mod suggest;
-mod wait;
-
-pub(crate) use self::wait::wait;
 
 use std::path::Path;
 
@@ -24,7 +20,11 @@ use super::describe::{note, tag};
 use crate::client::Client;
 use crate::error::Error;
 use crate::files;
-use crate::output::{self, Cell, Column, Form, Json, ListArgs, OutputFormat, Printer, Row, Ticker, View};
+use crate::output::{
+    self, Cell, Channel, Column, Form, Json, ListArgs, OutputFormat, Printer, Row, Ticker, View,
+};
+use crate::progress;
+use crate::reuse;
 use crate::settings::Settings;
 
 /// Jobs that a dry run shows in a table for people.
@@ -145,7 +145,7 @@ impl Submit {
             if self.reuse {
                 reuse::tell(&client, &submitted).await;
             }
-            let waited = wait::wait(&client, &submitted.id, &submitted.name).await;
+            let waited = progress::watch(&client, &submitted.id, &submitted.name, Channel::Stderr).await;
             if self.output.format() != OutputFormat::Table {
                 self.print(&client, &submitted).await?;
             }
@@ -160,7 +160,7 @@ impl Submit {
                 // One that was queued before may not be the newest of its name.
                 let address = if submitted.existed { &submitted.id } else { &submitted.name };
                 output::say(&format!(
-                    "btctl wait {address} shows its progress, btctl results get {address} -d DIR fetches its results"
+                    "btctl watch {address} shows its progress, btctl results get {address} -d DIR fetches its results"
                 ));
                 Ok(())
             }
@@ -316,7 +316,8 @@ fn columns(names: &[String]) -> Vec<Column> {
         true => format!("param.{name}"),
         false => name.clone(),
     };
-    columns.extend(names.iter().map(|name| Column::always(title(name)).folds().rank(1)));
+    let parameter = |name: &String| Column::always(title(name)).alias(format!("params.{name}"));
+    columns.extend(names.iter().map(|name| parameter(name).folds().rank(1)));
     columns.push(Column::always("command").rank(2));
     columns
 }

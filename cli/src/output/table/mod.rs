@@ -1,5 +1,5 @@
-//! Tables for people, no wider than the terminal. Parameters that have one value in all rows stand above the table;
-//! numbers of a column are aligned to one precision; columns that don't fit are named below it.
+//! Tables for people. On a terminal they are no wider than it is: parameters and metrics that have one value in all rows
+//! stand above the table, and columns that don't fit are named below it. Numbers of a column are aligned to one precision.
 
 mod numbers;
 
@@ -43,7 +43,9 @@ pub(super) fn write(view: &View, extent: Extent, out: &mut impl Write) -> io::Re
     let mut shown: Vec<usize> = (0..view.columns.len()).collect();
     if let Extent::Fit(width) = extent {
         shown.retain(|index| !view.columns[*index].wide && !is_idle(view, *index));
-        let constant: Vec<usize> = shown.iter().copied().filter(|index| is_constant(view, *index)).collect();
+        // Whatever reads a pipe line by line finds each value in its row.
+        let folds = |index: &usize| width.is_some() && is_constant(view, *index);
+        let constant: Vec<usize> = shown.iter().copied().filter(folds).collect();
         shown.retain(|index| !constant.contains(index));
         let named = constant.iter().map(|index| {
             let value = view.rows[0].cells[*index].people().into_owned();
@@ -70,7 +72,7 @@ fn is_idle(view: &View, index: usize) -> bool {
     view.columns[index].optional && view.rows.iter().all(|row| row.cells[index].is_none())
 }
 
-/// A parameter that has the same value in all of several rows.
+/// A parameter or a metric that has the same value in all of several rows.
 fn is_constant(view: &View, index: usize) -> bool {
     let [first, rest @ ..] = view.rows.as_slice() else { return false };
     let same = rest.iter().all(|row| row.cells[index] == first.cells[index]);
@@ -118,6 +120,16 @@ fn fit(blocks: &mut Vec<Block<'_>>, width: usize) -> Vec<String> {
     let mut kept = kept.into_iter();
     blocks.retain(|_| kept.next().unwrap_or(true));
     left_out
+}
+
+/// Numbers with one precision.
+pub(crate) fn figures(numbers: &[&str]) -> Vec<String> {
+    numbers::align(numbers)
+}
+
+/// A number with as many digits as people read.
+pub(crate) fn figure(number: &str) -> String {
+    numbers::align(&[number]).pop().unwrap_or_default()
 }
 
 fn write_blocks(blocks: &[Block<'_>], rows: usize, out: &mut impl Write) -> io::Result<()> {

@@ -39,8 +39,14 @@ JOB    SHARPE  FAST  DRAWDOWN
   9   1.23457     5     -0.25
  10  -0.50000    20     -0.25
 ";
-    assert_eq!(written(&view(), Extent::Fit(None)), expected);
     assert_eq!(written(&view(), Extent::Fit(Some(80))), expected);
+}
+
+#[test]
+fn nothing_is_folded_or_left_out_where_there_is_no_terminal() {
+    let piped = written(&view(), Extent::Fit(None));
+    assert!(piped.starts_with("JOB    SHARPE  SYMBOL   COST  FAST  DRAWDOWN\n"), "{piped}");
+    assert_eq!(piped.lines().filter(|line| line.contains("AAPL")).count(), 2, "{piped}");
 }
 
 #[test]

@@ -50,22 +50,8 @@ pub(super) struct Square {
 impl Map {
     /// None where there are not two parameters to draw it over, or no job has reported the metric.
     pub(super) fn of(landscape: &Landscape, importance: &[Importance], drawn: &Drawn<'_>) -> Option<Self> {
+        let (across, down) = landscape.two_axes(importance, drawn.across, drawn.down)?;
         let axes = landscape.axes();
-        let named = |name: &str| axes.iter().position(|axis| axis.name == name);
-        // A parameter that few values have is drawn as well as one that all jobs have.
-        let mut most = importance.iter().map(|one| one.axis).chain(0..axes.len());
-        let (across, down) = match (named(drawn.across), named(drawn.down)) {
-            (Some(across), Some(down)) if across != down => (across, down),
-            (Some(across), _) => (across, most.find(|axis| *axis != across)?),
-            (None, Some(down)) => (most.find(|axis| *axis != down)?, down),
-            (None, None) => {
-                let first = most.next()?;
-                let second = most.find(|axis| *axis != first)?;
-                // The one with more values goes across.
-                let is_longer = axes[second].labels.len() > axes[first].labels.len();
-                if is_longer { (second, first) } else { (first, second) }
-            }
-        };
         let cell = CELLS.into_iter().find(|cell| *cell == drawn.cell).unwrap_or(CELLS[0]);
         let map = landscape.heat_map(across, down)?;
         Self::draw(&map, [&axes[across], &axes[down]], cell)

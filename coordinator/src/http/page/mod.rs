@@ -29,7 +29,6 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::sweep::main_metric;
 use super::reply::Refused;
 use crate::clients::Clients;
 

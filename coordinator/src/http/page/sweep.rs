@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
-use bt_documents::{Pace, ShownSweep, SweepState};
+use bt_documents::{Pace, ShownSweep, SweepState, main_metric};
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use jiff::Timestamp;
@@ -21,9 +21,6 @@ use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
 use crate::http::sweeps::shown_sweep;
 use crate::rpc::status;
-
-/// Metrics that are ranked by where neither the user nor the manifest's goals name one, the first of them that there is.
-const USUAL: [&str; 4] = ["sharpe", "sharpe_ratio", "sortino", "cagr"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -204,16 +201,11 @@ async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
     Ok(best)
 }
 
-/// The metric to rank by: as [`main_metric`] says, or the first.
+/// The metric to rank by: the one asked for, or the one that the sweep is about.
 fn metric(asked: &str, manifest: &Value, metrics: &[String]) -> String {
-    main_metric(asked, manifest, metrics).or(metrics.first().cloned()).unwrap_or_default()
-}
-
-/// The metric by which a sweep's jobs are good: the one asked for, or the first goal of the manifest, or a usual one.
-pub(crate) fn main_metric(asked: &str, manifest: &Value, metrics: &[String]) -> Option<String> {
-    let goals = manifest["goals"].as_object().into_iter().flat_map(|goals| goals.keys().map(String::as_str));
-    let mut wanted = Some(asked).filter(|asked| !asked.is_empty()).into_iter().chain(goals).chain(USUAL);
-    wanted.find(|name| metrics.iter().any(|metric| metric == name)).map(str::to_owned)
+    let asked = metrics.iter().find(|name| *name == asked).map(String::as_str);
+    let goals = || manifest["goals"].as_object().into_iter().flat_map(|goals| goals.keys());
+    asked.or_else(|| main_metric(goals(), metrics)).unwrap_or_default().to_owned()
 }
 
 /// How it stands, in one sentence.

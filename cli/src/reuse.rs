@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What is known of a sweep a moment after its submit; nothing if the coordinator can't say it now. The sweep is queued
 /// all the same.
-pub(super) async fn known(client: &Client, id: &str) -> Option<v1::Reuse> {
+pub(crate) async fn known(client: &Client, id: &str) -> Option<v1::Reuse> {
     let until = Instant::now() + FIRST_LOOK;
     loop {
         let reuse = client.show(id).await.ok()?.reuse;
@@ -27,7 +27,7 @@ pub(super) async fn known(client: &Client, id: &str) -> Option<v1::Reuse> {
 }
 
 /// Says what is known of a sweep a moment after its submit.
-pub(super) async fn tell(client: &Client, submitted: &v1::SubmitReply) {
+pub(crate) async fn tell(client: &Client, submitted: &v1::SubmitReply) {
     if let Some(reuse) = known(client, &submitted.id).await {
         say(&words(&reuse, submitted.jobs));
     }
@@ -37,7 +37,7 @@ pub(super) async fn tell(client: &Client, submitted: &v1::SubmitReply) {
 const NAMED: usize = 5;
 
 /// `of 24 jobs, 10 have results of identical jobs (sma-1a2b3c4d: 10); 4 wait for identical jobs (sma-1a2b3c4d: 4)`
-pub(in crate::commands) fn words(reuse: &v1::Reuse, jobs: u32) -> String {
+pub(crate) fn words(reuse: &v1::Reuse, jobs: u32) -> String {
     let note = match reuse.note.as_str() {
         "" => String::new(),
         note => format!(": {note}"),
