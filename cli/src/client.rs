@@ -152,6 +152,11 @@ impl Client {
         ask!(self, explain, request)
     }
 
+    pub(crate) async fn report(&self, sweep: &str) -> Result<Streaming<v1::ReportReply>, Error> {
+        let request = v1::ReportRequest { sweep: sweep.to_owned() };
+        ask!(self, report, request)
+    }
+
     pub(crate) async fn limits(&self) -> Result<Vec<v1::Limit>, Error> {
         let request = v1::ListLimitsRequest {};
         Ok(ask!(self, list_limits, request)?.limits)

@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod completion;
 mod docker_flags;
+mod document_target;
 mod error;
 mod files;
 mod line;

@@ -1,14 +1,12 @@
 //! The coordinator's settings.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_store::Location;
-use url::Url;
 
-use crate::telling::AllowedHost;
+use crate::telling::Telling;
 
 /// All that a coordinator must be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,27 +38,6 @@ pub struct Options {
     pub keeping: Keeping,
     #[command(flatten)]
     pub telling: Telling,
-}
-
-/// How those are told whom a manifest's `notify` names.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct Telling {
-    /// File with the secret that messages to webhooks are signed with, 16 characters or more; or the secret itself in the
-    /// variable BTCTL_NOTIFY_SECRET.
-    #[arg(long, env = "BTCTL_NOTIFY_SECRET_FILE", value_name = "FILE")]
-    pub notify_secret_file: Option<PathBuf>,
-    /// Networks and hosts that are told although they are not public, e.g. 10.0.0.0/8,chat.internal:443.
-    #[arg(long, env = "BTCTL_NOTIFY_ALLOW", value_delimiter = ',', value_name = "CIDR|HOST:PORT,...")]
-    pub notify_allow: Vec<AllowedHost>,
-    /// Server that mails are sent by, e.g. smtps://user:password@mail.example:465, or smtp://mail.example:587?tls=required.
-    #[arg(long, env = "BTCTL_SMTP_URL", hide_env_values = true, value_name = "URL")]
-    pub smtp_url: Option<String>,
-    /// Address that mails come from, e.g. btctl@quant.example.
-    #[arg(long, env = "BTCTL_SMTP_FROM", value_name = "ADDRESS")]
-    pub smtp_from: Option<String>,
-    /// Address of the page for people, e.g. https://btctl.quant.example; messages link to it.
-    #[arg(long, env = "BTCTL_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<Url>,
 }
 
 /// When the store is cleaned, and of what.

@@ -31,6 +31,7 @@ mod rpc;
 mod scheduling;
 mod sessions;
 mod storage;
+mod teller;
 mod telling;
 mod verify;
 
@@ -67,12 +68,13 @@ use queue::Queue;
 use relay::Relay;
 use reuse::Reuse;
 use sessions::Sessions;
-use telling::{Teller, Ways};
+use teller::Teller;
+use telling::Ways;
 
-pub use config::{Keeping, Options, Telling};
+pub use config::{Keeping, Options};
 pub use http::openapi;
 pub use log_filter::LogFilter;
-pub use telling::AllowedHost;
+pub use telling::{AllowedHost, Telling};
 
 /// Heartbeats that an offline agent has left out.
 const SILENT_BEATS: u32 = 3;

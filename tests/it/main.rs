@@ -52,6 +52,7 @@ mod progress;
 mod protocol;
 mod provenance;
 mod remarks;
+mod report;
 mod rerun;
 mod results;
 mod reuse_results;

@@ -1,19 +1,16 @@
 //! `btctl export`: all of a sweep's jobs as one table, for pandas, DuckDB, R and the like.
 
-use std::fs::Permissions;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bt_analysis::export::{self, Form};
 use bt_proto::v1;
-use tempfile::NamedTempFile;
 use tokio_stream::StreamExt;
 
 use crate::client::Client;
+use crate::document_target::{DocumentTarget, directory_of};
 use crate::error::Error;
 use crate::files;
-use crate::output::{Out as Stdout, say, terminal};
+use crate::output::{say, terminal};
 use crate::settings::Settings;
 use crate::target;
 
@@ -65,7 +62,7 @@ impl Export {
             let told = "Parquet is for programs, not for a terminal; name a file with --file, or send it on with > or |";
             return Err(Error::Usage(told.to_owned()));
         }
-        let out = ExportTarget::open(self.named())?;
+        let out = DocumentTarget::open(self.named())?;
         let client = Client::connect(settings).await?;
         let sweep = client.show(&self.sweep).await?.sweep;
         // By its id from now on: a newer sweep may take the name meanwhile.
@@ -123,56 +120,3 @@ impl Export {
 /// Endings of forms that people may expect and that are not written; no `-o` makes such a file.
 const NOT_WRITTEN: [&str; 12] =
     ["arrow", "db", "feather", "gz", "h5", "hdf5", "ods", "pkl", "sqlite", "tsv", "xls", "xlsx"];
-
-/// Where the table goes.
-enum ExportTarget {
-    Stdout(Stdout),
-    File(BufWriter<NamedTempFile>, PathBuf),
-}
-
-impl ExportTarget {
-    fn open(file: Option<&Path>) -> Result<Self, Error> {
-        let Some(path) = file else { return Ok(Self::Stdout(Stdout::stdout())) };
-        let part = tempfile::Builder::new()
-            .prefix(".btctl-part-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(directory_of(path))
-            .map_err(|error| Error::Failed(format!("{} can't be written: {error}", path.display())))?;
-        Ok(Self::File(BufWriter::new(part), path.to_owned()))
-    }
-
-    fn finish(self) -> Result<(), Error> {
-        match self {
-            Self::Stdout(out) => out.finish(),
-            Self::File(out, path) => {
-                let failed = |error: std::io::Error| {
-                    Error::Failed(format!("{} can't be written: {error}", path.display()))
-                };
-                let part = out.into_inner().map_err(|error| failed(error.into_error()))?;
-                part.as_file().sync_all().map_err(failed)?;
-                part.persist(&path).map_err(|error| failed(error.error))?;
-                Ok(())
-            }
-        }
-    }
-}
-
-impl Write for ExportTarget {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Stdout(out) => out.write(data),
-            Self::File(out, _) => out.write(data),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Stdout(out) => out.flush(),
-            Self::File(out, _) => out.flush(),
-        }
-    }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}

@@ -24,6 +24,7 @@ mod metrics;
 mod pause;
 mod ps;
 mod reference;
+mod report;
 mod rerun;
 mod results;
 mod retry;
@@ -86,6 +87,7 @@ enum Command {
     Run(run::Run),
     Debug(debug::Debug),
     Cancel(cancel::Cancel),
+    Report(report::Report),
     Retry(retry::Retry),
     Rerun(rerun::Rerun),
     Pause(pause::Pause),
@@ -101,7 +103,7 @@ enum Command {
     #[command(subcommand)]
     Image(image::Image),
     Gc(gc::Gc),
-    Up(up::Up),
+    Up(Box<up::Up>),
     Down(down::Down),
     Coordinator(coordinator::Coordinator),
     Agent(agent::Agent),
@@ -134,6 +136,7 @@ impl Cli {
             Command::Run(command) => command.run().await,
             Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,
+            Command::Report(command) => command.run(&settings()?).await,
             Command::Retry(command) => command.run(&settings()?).await,
             Command::Rerun(command) => command.run(&settings()?).await,
             Command::Pause(command) => command.run(&settings()?).await,

@@ -6,6 +6,7 @@ use bt_model::state::JobState;
 use bt_proto::convert::present;
 use bt_proto::v1;
 use futures_util::{StreamExt, stream};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -17,6 +18,9 @@ use crate::pushed_images;
 use crate::queue::{Chosen, Found};
 use crate::results::has_jobs;
 use crate::rpc::{ANSWERS, Answers, status};
+
+/// Bytes of a report in one message.
+const REPORT_PIECE: usize = 64 << 10;
 
 #[tonic::async_trait]
 impl v1::sweeps_server::Sweeps for Clients {
@@ -145,6 +149,20 @@ impl v1::sweeps_server::Sweeps for Clients {
         };
         has_jobs(&found, &[job])?;
         self.explain_job(&found, job).await.map(Response::new)
+    }
+
+    type ReportStream = Answers<v1::ReportReply>;
+
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
+        let report = Bytes::from(crate::http::report(self, request.into_inner().sweep).await?);
+        let pieces = (0..report.len()).step_by(REPORT_PIECE).map(move |from| {
+            let to = report.len().min(from + REPORT_PIECE);
+            Ok(v1::ReportReply { html: report[from..to].to_vec() })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
     }
 
     type LogsStream = Answers<v1::LogLine>;

@@ -57,6 +57,7 @@ fn operation(route: &Route, refused: &Schema, generator: &mut SchemaGenerator) -
         Answer::Bytes => json!({ "application/octet-stream": {} }),
         Answer::Events(schema) => json!({ "text/event-stream": { "itemSchema": schema(generator) } }),
         Answer::Table(form) => json!({ (form.media_type()): {} }),
+        Answer::Html => json!({ "text/html": { "schema": { "type": "string" } } }),
         Answer::Text => json!({ "text/plain": { "schema": { "type": "string" } } }),
     };
     let mut operation = json!({

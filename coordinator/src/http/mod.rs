@@ -50,6 +50,11 @@ pub(crate) fn router(clients: Clients) -> Router {
         .method_not_allowed_fallback(|uri: Uri| async move { Refused::other_method(uri.path()) })
 }
 
+/// A sweep's page as one file.
+pub(crate) async fn report(clients: &Clients, sweep: String) -> Result<String, Status> {
+    page::report(clients, sweep).await.map_err(Status::from)
+}
+
 /// A call of gRPC that there is not is refused in its own way.
 async fn nothing_there(uri: Uri, headers: HeaderMap) -> Response {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());

@@ -76,6 +76,27 @@ impl From<Status> for Refused {
     }
 }
 
+/// For a call of gRPC that answers with what is made for HTTP.
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        let code = match refused.code {
+            "invalid_argument" => Code::InvalidArgument,
+            "not_found" => Code::NotFound,
+            "already_exists" => Code::AlreadyExists,
+            "failed_precondition" => Code::FailedPrecondition,
+            "aborted" => Code::Aborted,
+            "permission_denied" => Code::PermissionDenied,
+            "unauthenticated" => Code::Unauthenticated,
+            "resource_exhausted" => Code::ResourceExhausted,
+            "unavailable" => Code::Unavailable,
+            "deadline_exceeded" => Code::DeadlineExceeded,
+            "unimplemented" => Code::Unimplemented,
+            _ => Code::Internal,
+        };
+        Self::new(code, refused.message)
+    }
+}
+
 impl From<Unreadable> for Refused {
     fn from(error: Unreadable) -> Self {
         Self::internal(error.to_string())

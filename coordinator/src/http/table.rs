@@ -11,7 +11,7 @@ use bt_documents::{
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
-    actions, compare, download, events, export, filter, jobs, log, machines, reported, submit, sweeps,
+    actions, compare, download, events, export, filter, jobs, log, machines, page, reported, submit, sweeps,
 };
 use crate::clients::Clients;
 
@@ -51,6 +51,7 @@ pub(super) enum Sent {
 pub(super) enum Answer {
     Json(SchemaOf),
     Text,
+    Html,
     Bytes,
     /// Server-sent events, each with JSON of this type.
     Events(SchemaOf),
@@ -168,6 +169,16 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<Explained>(),
         handler: || get(jobs::explain_sweep),
+    },
+    Route {
+        name: "report",
+        method: "get",
+        path: "/api/sweeps/{sweep}/report.html",
+        summary: "The sweep's page as one file, without scripts and links, to keep, send or print",
+        query: None,
+        sent: Sent::Nothing,
+        answer: Answer::Html,
+        handler: || get(page::get_report),
     },
     Route {
         name: "list_jobs",

@@ -6,8 +6,8 @@ use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
+use super::options::Telling;
 use super::{Failed, LIMIT};
-use crate::config::Telling;
 
 /// The operator's mail server.
 #[derive(Clone)]

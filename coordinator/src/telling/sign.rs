@@ -5,7 +5,7 @@ use bt_model::hex::hex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::config::Telling;
+use super::options::Telling;
 
 /// The secret itself, where it is in no file.
 const VARIABLE: &str = "BTCTL_NOTIFY_SECRET";

@@ -54,9 +54,7 @@ pub use goals::parse_goal_flag;
 pub use keys::ALL_GPUS;
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
 pub use mounts::{INPUT_DIR, SHARED_CACHE, ZONES_DIR};
-pub use notify::{
-    Channel, MAX_ADDRESS, MAX_RECEIVERS, Receiver, literal_host, mask_address, parse_receivers,
-};
+pub use notify::{Channel, Receiver, literal_host, mask_address, parse_receivers};
 pub use platform::Platform;
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,

@@ -13,9 +13,10 @@ use super::document::TextNode;
 use super::error::{Error, suggestion};
 use super::values::{list, parsed, text};
 
-/// Most receivers of a sweep, and most characters of an address.
-pub const MAX_RECEIVERS: usize = 10;
-pub const MAX_ADDRESS: usize = 2048;
+/// Most receivers of a sweep.
+pub(super) const MAX_RECEIVERS: usize = 10;
+/// Most characters of an address.
+const MAX_ADDRESS: usize = 2048;
 /// What SMTP takes before the `@`.
 const MAX_MAILBOX: usize = 64;
 const SLACK: &str = "slack+";

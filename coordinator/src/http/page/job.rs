@@ -79,7 +79,7 @@ pub(super) async fn show(
             sha256: output.sha256.unwrap_or_default(),
             path: output.path,
         });
-        let (log, no_log) = log(&clients, &id, number).await?;
+        let (log, no_log) = log(&clients, &id, number, LINES).await?;
         let job = &shown.job;
         let parameters = job.params.iter().map(|(name, value)| Fact::new(name, plain(Some(value))));
         let metrics = job.metrics.iter().map(|(name, value)| Fact::new(name, text(Some(value))));
@@ -164,7 +164,12 @@ fn address(path: &str) -> String {
 }
 
 /// The end of its log; or nothing, and why there is nothing.
-async fn log(clients: &Clients, sweep: &str, job: u32) -> Result<(String, String), Refused> {
+pub(super) async fn log(
+    clients: &Clients,
+    sweep: &str,
+    job: u32,
+    lines_shown: usize,
+) -> Result<(String, String), Refused> {
     let request = v1::LogsRequest { sweep: sweep.to_owned(), job, ..v1::LogsRequest::default() };
     let mut lines = match clients.logs(Request::new(request)).await {
         Ok(lines) => lines.into_inner(),
@@ -183,7 +188,7 @@ async fn log(clients: &Clients, sweep: &str, job: u32) -> Result<(String, String
         };
         bytes += line.text.len();
         last.push_back(line.text);
-        while last.len() > LINES || (bytes > BYTES && last.len() > 1) {
+        while last.len() > lines_shown || (bytes > BYTES && last.len() > 1) {
             bytes -= last.pop_front().map_or(0, |line: Vec<u8>| line.len());
         }
     }

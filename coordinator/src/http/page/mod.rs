@@ -10,6 +10,7 @@ mod map;
 mod own;
 mod progress;
 mod ranking;
+mod report;
 mod sweep;
 mod sweeps;
 
@@ -29,6 +30,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+pub(super) use self::report::{get as get_report, report};
 use super::reply::Refused;
 use crate::clients::Clients;
 

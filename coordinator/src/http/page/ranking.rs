@@ -8,8 +8,7 @@ use crate::clients::Clients;
 use crate::http::jobs::listed_jobs;
 use crate::http::reply::Refused;
 
-/// Jobs in the table, and columns besides the metric.
-const ROWS: u32 = 20;
+/// Columns besides the metric.
 const COLUMNS: usize = 12;
 
 #[derive(Default)]
@@ -31,12 +30,13 @@ impl Ranking {
         by: &str,
         ascending: Option<bool>,
         filter: &str,
+        rows: u32,
     ) -> Result<Self, Refused> {
         let request = v1::ListJobsRequest {
             sweep: sweep.to_owned(),
             by: Some(by.to_owned()),
             ascending,
-            limit: Some(ROWS),
+            limit: Some(rows),
             filter: Some(filter.to_owned()).filter(|filter| !filter.is_empty()),
             ..v1::ListJobsRequest::default()
         };

@@ -22,6 +22,10 @@ use crate::http::reply::{Asked, Refused};
 use crate::http::sweeps::shown_sweep;
 use crate::rpc::status;
 
+/// Best jobs that the page shows, and a report.
+const ROWS: u32 = 20;
+const REPORTED: u32 = 100;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Wanted {
@@ -32,12 +36,22 @@ pub(super) struct Wanted {
     across: String,
     down: String,
     cell: String,
+    /// For a report, in which nothing can be clicked.
+    #[serde(skip)]
+    is_report: bool,
+}
+
+impl Wanted {
+    pub(super) fn of_report() -> Self {
+        Self { is_report: true, ..Self::default() }
+    }
 }
 
 #[derive(Template)]
 #[template(path = "sweep.html")]
 struct Page {
     frame: Frame,
+    is_report: bool,
     id: String,
     name: String,
     sentence: String,
@@ -52,10 +66,10 @@ struct Page {
     manifest: String,
 }
 
-struct Failure {
-    reason: String,
-    jobs: u32,
-    first_job: u32,
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) jobs: u32,
+    pub(super) first_job: u32,
 }
 
 /// The part that looks at all jobs.
@@ -63,6 +77,7 @@ struct Failure {
 #[template(path = "best.html")]
 struct Best {
     id: String,
+    is_report: bool,
     metrics: Vec<String>,
     no_metrics: &'static str,
     by: String,
@@ -90,31 +105,23 @@ pub(super) async fn show(
     let frame = Frame::new("../", "sweep");
     shown(frame, async {
         let shown = shown_sweep(&clients, sweep).await?;
-        let failures = shown.failures.iter().map(|failures| Failure {
-            reason: failures.reason.clone().unwrap_or_default(),
-            jobs: failures.jobs,
-            first_job: failures.first_job,
-        });
-        let waiting = shown.waiting.iter().map(|waiting| match &waiting.agent {
-            Some(agent) => format!("{agent}: {}", waiting.why),
-            None => waiting.why.clone(),
-        });
         let running = running(&clients, &shown).await?;
         let page = Page {
             frame,
+            is_report: false,
             more_run: shown.sweep.counts.running.saturating_sub(running.len() as u32),
             running,
             sentence: sentence(&shown),
             progress: Progress::of(&shown.sweep.counts),
             actions: actions(&shown),
-            waiting: waiting.collect(),
-            failures: failures.collect(),
-            facts: facts(&shown),
-            manifest: serde_json::to_string_pretty(&shown.manifest).unwrap_or_default(),
+            waiting: waiting(&shown),
+            failures: failures(&shown),
+            facts: facts(&shown, ago),
+            manifest: manifest(&shown),
             name: shown.sweep.name.clone(),
             id: shown.sweep.id.clone(),
         };
-        rendered_in_parts(&page, async move { text(&best(&clients, &shown, asked).await?) })
+        rendered_in_parts(&page, async move { best(&clients, &shown, asked).await })
     })
     .await
 }
@@ -129,8 +136,33 @@ async fn running(clients: &Clients, shown: &ShownSweep) -> Result<Vec<Running>, 
     Ok(jobs.iter().filter_map(Running::of).collect())
 }
 
-/// Its best jobs, and the metric over its parameters.
-async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Best, Refused> {
+pub(super) fn failures(shown: &ShownSweep) -> Vec<Failure> {
+    let failures = shown.failures.iter().map(|failures| Failure {
+        reason: failures.reason.clone().unwrap_or_default(),
+        jobs: failures.jobs,
+        first_job: failures.first_job,
+    });
+    failures.collect()
+}
+
+pub(super) fn waiting(shown: &ShownSweep) -> Vec<String> {
+    let waiting = shown.waiting.iter().map(|waiting| match &waiting.agent {
+        Some(agent) => format!("{agent}: {}", waiting.why),
+        None => waiting.why.clone(),
+    });
+    waiting.collect()
+}
+
+pub(super) fn manifest(shown: &ShownSweep) -> String {
+    serde_json::to_string_pretty(&shown.manifest).unwrap_or_default()
+}
+
+/// Its best jobs, and the metric over its parameters, as text.
+pub(super) async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<String, Refused> {
+    text(&look(clients, shown, asked).await?)
+}
+
+async fn look(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Best, Refused> {
     let id = shown.sweep.id.clone();
     let counts = &shown.sweep.counts;
     let found = clients.find(&id).await?;
@@ -145,6 +177,7 @@ async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
     };
     let mut best = Best {
         id,
+        is_report: asked.is_report,
         no_metrics,
         by,
         order: asked.order,
@@ -171,7 +204,8 @@ async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
         "lowest" => Some(true),
         _ => None,
     };
-    match Ranking::of(clients, &best.id, &best.by, ascending, &best.filter).await {
+    let rows = if best.is_report { REPORTED } else { ROWS };
+    match Ranking::of(clients, &best.id, &best.by, ascending, &best.filter, rows).await {
         Ok(Ranking { columns, jobs }) => {
             best.trouble = jobs.is_empty().then(|| "No job is like that.".to_owned());
             (best.columns, best.best) = (columns, jobs);
@@ -209,7 +243,7 @@ fn metric(asked: &str, manifest: &Value, metrics: &[String]) -> String {
 }
 
 /// How it stands, in one sentence.
-fn sentence(shown: &ShownSweep) -> String {
+pub(super) fn sentence(shown: &ShownSweep) -> String {
     let sweep = &shown.sweep;
     let counts = &sweep.counts;
     let total = counts.total();
@@ -253,14 +287,15 @@ fn actions(shown: &ShownSweep) -> Vec<&'static str> {
     actions
 }
 
-fn facts(shown: &ShownSweep) -> Vec<Fact> {
+/// `when` says times.
+pub(super) fn facts(shown: &ShownSweep, when: fn(Option<Timestamp>) -> String) -> Vec<Fact> {
     let sweep = &shown.sweep;
     let mut facts =
         vec![Fact::new("Id", &sweep.id), Fact::new("Owner", &sweep.owner), Fact::new("Image", &sweep.image)];
     let mut add = |name: &str, text: Option<String>| facts.extend(text.map(|text| Fact::new(name, text)));
     add("Pinned to", sweep.image_pin.clone());
-    add("Submitted", Some(ago(sweep.created)));
-    add("Finished", sweep.finished.map(|finished| ago(Some(finished))));
+    add("Submitted", Some(when(sweep.created)));
+    add("Finished", sweep.finished.map(|finished| when(Some(finished))));
     add("A job takes", shown.pace.as_ref().map(Pace::of_a_job));
     add("Tags", Some(sweep.tags.join(", ")).filter(|tags| !tags.is_empty()));
     add("Note", sweep.note.clone());
@@ -274,6 +309,15 @@ fn facts(shown: &ShownSweep) -> Vec<Fact> {
             }
         }),
     );
+    for told in &shown.notifications {
+        let became = match (told.delivered, told.given_up, &told.last_error) {
+            (Some(delivered), ..) => format!("told, {}", when(Some(delivered))),
+            (_, Some(_), Some(why)) => format!("given up after {} tries: {why}", told.tries),
+            (.., Some(why)) => format!("not told yet: {why}"),
+            _ => "is being told".to_owned(),
+        };
+        add("Notify", Some(format!("{} ({}): {became}", told.receiver, told.event)));
+    }
     if let Some(warm) = &shown.warm {
         add(
             "Containers",
