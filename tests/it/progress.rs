@@ -1,5 +1,6 @@
 //! What running jobs say of how far they are: where it is shown, while it is true, and what of it is not believed.
 
+use std::fs;
 use std::process::Command;
 
 use bt_proto::v1;
@@ -277,4 +278,36 @@ async fn what_an_agent_says_is_bounded_and_its_session_goes_on() {
     assert_eq!(said["note"], "then");
     assert_eq!(cluster.database.query("select count(*) from progress"), ["1"]);
     assert_eq!(cluster.database.query("select count(*) from progress_points"), ["0"]);
+}
+
+#[test]
+fn jobs_of_a_warm_container_speak_for_themselves() {
+    let cluster = Cluster::with(crate::example::with_prices());
+    let program = r#"
+import json, os, sys, time
+number = int(sys.argv[1])
+assert not os.path.exists("/results/progress")
+with open("/results/next", "w") as file:
+    json.dump({"done": number, "of": 4, "note": "forked", "metrics": {"sharpe": float("nan"), "n": number}}, file)
+os.replace("/results/next", "/results/progress")
+while not os.path.exists("/gate/open%d" % number):
+    time.sleep(0.05)
+"#;
+    fs::write(cluster.dir().join("gate/job.py"), program).unwrap();
+    let manifest = json!({
+        "image": "sma-cross:1", "command": ["python3", "/gate/job.py", "{{ n }}"], "matrix": {"n": [1, 2]},
+        "containers": "warm", "warm": {"verify": 0}, "max_parallel": 1, "volumes": ["gate:/gate:ro"],
+        "resources": {"cpus": 1, "memory": "256MiB"}, "timeout": "120s",
+    });
+    let path = cluster.dir().join("sweep.json");
+    fs::write(&path, manifest.to_string()).unwrap();
+    let submitted = cluster.json(&["submit", "-f", &path.display().to_string()]);
+    let sweep = submitted["id"].as_str().unwrap();
+    for (number, fraction) in [(0, 0.25), (1, 0.5)] {
+        let said = wait_fraction(&cluster, sweep, number, fraction);
+        assert_eq!((&said["note"], &said["metrics"]), (&"forked".into(), &json!({"n": fraction * 4.0})));
+        fs::write(cluster.dir().join(format!("gate/open{}", number + 1)), "").unwrap();
+        cluster.wait_count(sweep, "succeeded", number as u64 + 1);
+    }
+    assert_eq!(cluster.json(&["show", sweep])["warm"], Value::Null, "they ran warm");
 }
