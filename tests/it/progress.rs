@@ -55,7 +55,7 @@ fn how_far_a_job_is_shows_everywhere_while_it_runs() {
     assert_eq!(job(&cluster, &sweep, 0)["metrics"], json!({}), "they are none of the job's metrics");
 
     let shown = cluster.ok(&["show", "far/0"]);
-    for text in ["42 % (42 of 100)", "<b>2012-03", "dd.max -0.1, sharpe 0.4"] {
+    for text in ["42 % (42 of 100)", "<b>2012-03", "dd.max -0.1", "sharpe 0.4"] {
         assert!(shown.contains(text), "{text}: {shown}");
     }
     let (listed, running) = (cluster.ok(&["jobs", "far"]), cluster.ok(&["ps"]));
@@ -72,7 +72,7 @@ fn how_far_a_job_is_shows_everywhere_while_it_runs() {
     for path in ["/sweeps/far", "/sweeps/far/jobs/0"] {
         let page = page(&cluster, path);
         for text in
-            ["42 %, 42 of 100, \u{fffd}[31m&#60;b&#62;2012-03", "class=\"running\" x=\"0\" width=\"42\""]
+            ["42 % (42 of 100), \u{fffd}[31m&#60;b&#62;2012-03", "class=\"running\" x=\"0\" width=\"42\""]
         {
             assert!(page.contains(text), "{text}: {page}");
         }
@@ -84,6 +84,7 @@ fn how_far_a_job_is_shows_everywhere_while_it_runs() {
     assert_eq!((&series["attempt"], &series["progress"]["fraction"]), (&1.into(), &0.5.into()), "{series}");
     let points: Vec<_> = series["points"].as_array().unwrap().iter().map(|point| &point["metrics"]).collect();
     assert_eq!(points, [&json!({"dd.max": -0.1, "sharpe": 0.4}), &json!({"sharpe": 0.5})]);
+    assert!(cluster.ok(&["show", "far/0"]).contains("sharpe 0.5 ▁█"), "the way of a metric");
     cluster.touch(&sweep, "/results/end");
     cluster.wait_count(&sweep, "succeeded", 1);
     let ended = job(&cluster, &sweep, 0);
