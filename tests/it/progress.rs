@@ -228,7 +228,9 @@ fn what_two_hundred_jobs_say_is_one_statement() {
     let begun = cluster.database.query("select max(at) from progress");
     let other = cluster.submit_simulated(&["--cpus", "1", "-e", "BT_SIM_PROGRESS=0.5", "-e", &gate]);
     wait_fraction(&cluster, &other, 0, 0.5);
-    assert_eq!(cluster.database.query("select last_value from told"), [(statements + 1).to_string()]);
+    let since: u32 = cluster.database.query("select last_value from told")[0].parse().unwrap();
+    // One for that job; and once a minute all is said again, also together.
+    assert!((1..=2).contains(&(since - statements)), "{since} after {statements}");
     assert_eq!(
         cluster.database.query("select max(at) from progress where fraction <> 0.5 or done = 200"),
         begun
