@@ -19,6 +19,8 @@ use crate::line::Line;
 
 /// How often all of them are looked at. An attempt is spoken of once after each look at most.
 const LOOK: Duration = Duration::from_secs(2);
+/// After so many looks all that is known is said again.
+const AGAIN: u32 = 30;
 /// A file that is younger may change again without its times showing it.
 const GRANULARITY: Duration = Duration::from_millis(50);
 /// Looks after each other at which nothing could be read: until then the file may be being written.
@@ -27,7 +29,7 @@ const PATIENCE: u32 = 3;
 /// Looks at what running attempts say until `end`.
 pub(crate) async fn run(holdings: &Holdings, line: &Line, end: CancellationToken) {
     let mut watched = HashMap::new();
-    loop {
+    for number in (1..=AGAIN).cycle() {
         tokio::select! {
             () = end.cancelled() => return,
             () = sleep(LOOK) => {}
@@ -38,6 +40,9 @@ pub(crate) async fn run(holdings: &Holdings, line: &Line, end: CancellationToken
         let (news, now_watched) = looking.await.unwrap_or_default();
         watched = now_watched;
         let living: HashSet<_> = watched.keys().copied().collect();
+        if number == AGAIN {
+            line.progress.again();
+        }
         line.progress.put(news.into_iter().map(|(attempt, said)| (attempt, wire(said))).collect(), &living);
     }
 }

@@ -121,6 +121,12 @@ impl Client {
         Ok(ask!(self, list_attempts, request)?.attempts)
     }
 
+    /// How far the latest attempt of a job is or was, and its metrics on the way.
+    pub(crate) async fn progress(&self, sweep: &str, job: u32) -> Result<v1::ShowProgressReply, Error> {
+        let request = v1::ShowProgressRequest { sweep: sweep.to_owned(), job };
+        ask!(self, show_progress, request)
+    }
+
     /// The jobs that run now, on one agent or (without an id) on all.
     pub(crate) async fn running(&self, agent: Option<String>) -> Result<v1::ListRunningReply, Error> {
         let request = v1::ListRunningRequest { agent };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bt_model::progress::percent;
 use bt_proto::v1;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -45,6 +46,21 @@ pub struct ProgressPoint {
     /// What the job gave as `done`.
     pub done: Option<f64>,
     pub metrics: Object,
+}
+
+impl Progress {
+    /// `42 % (42 of 100)`, as far as the job says it.
+    pub fn amount(&self) -> Option<String> {
+        let counted = match (self.done, self.of) {
+            (Some(done), Some(of)) => Some(format!("{done} of {of}")),
+            (Some(done), None) => Some(format!("{done} done")),
+            (None, _) => None,
+        };
+        match (self.fraction.map(percent), counted) {
+            (Some(percent), Some(counted)) => Some(format!("{percent} ({counted})")),
+            (percent, counted) => percent.or(counted),
+        }
+    }
 }
 
 impl TryFrom<&v1::JobProgress> for Progress {

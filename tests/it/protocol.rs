@@ -60,6 +60,16 @@ fn as_first<T: Message + Default>(message: &impl Message) -> T {
     T::decode(message.encode_to_vec().as_slice()).unwrap()
 }
 
+/// What today's agents say of their jobs' progress is no news to a coordinator that does not know it, and no mistake.
+#[test]
+fn a_coordinator_of_protocol_1_passes_over_progress() {
+    let said =
+        v1::AttemptProgress { attempt: ATTEMPT.to_owned(), progress: Some(v1::JobProgress::default()) };
+    let kind = v1::agent_message::Kind::JobsProgress(v1::JobsProgress { attempts: vec![said] });
+    let message: first::AgentMessage = as_first(&v1::AgentMessage { kind: Some(kind) });
+    assert_eq!(message.kind, None);
+}
+
 /// The next message of a coordinator that is no answer to a heartbeat, and how many of those came before it.
 async fn next(incoming: &mut Streaming<v1::CoordinatorMessage>) -> (first::coordinator_message::Kind, usize) {
     let mut renewed = 0;

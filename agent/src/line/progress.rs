@@ -1,5 +1,5 @@
-//! How far running attempts are, on the way to the coordinator. Of each only the latest is kept, it is sent once in a
-//! session, and nobody waits for it.
+//! How far running attempts are, on the way to the coordinator. Of each only the latest is kept. It is sent when it is new,
+//! again now and then, and nobody waits for an answer.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,12 @@ impl ProgressBox {
     pub(crate) fn rewind(&self) {
         let mut latest = self.lock();
         latest.unsent = latest.said.keys().copied().collect();
+    }
+
+    /// Says all again that is known: Postgres may have lost it, and the message before may have been.
+    pub(crate) fn again(&self) {
+        self.rewind();
+        self.added.notify_one();
     }
 
     /// What this session has not sent.

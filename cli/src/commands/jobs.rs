@@ -125,10 +125,9 @@ fn ran(job: &v1::Job) -> Option<f64> {
 }
 
 /// The columns of every list of jobs that are neither parameters nor metrics.
-const OWN: [&str; 12] = [
+const OWN: [&str; 11] = [
     "job",
     "state",
-    "progress",
     "attempts",
     "agent",
     "reason",
@@ -139,6 +138,9 @@ const OWN: [&str; 12] = [
     "written_bytes",
     "wall_seconds",
 ];
+
+/// The column of what running jobs say.
+const PROGRESS: &str = "progress";
 
 /// Ranks of the columns in a table that is too wide.
 const KEY: u8 = 0;
@@ -163,9 +165,11 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     let is_ranked = metrics.first().is_some_and(|name| name == list.by);
     let first: Vec<String> = metrics.drain(..usize::from(is_ranked)).collect();
     let all_metrics: Vec<String> = first.iter().chain(&metrics).cloned().collect();
-    let title = |kind: &str, name: &String, others: &[String]| match OWN.contains(&name.as_str())
-        || others.contains(name)
-    {
+    // Only where there is something in it: a parameter of that name keeps its own name elsewhere.
+    let fraction = |job: &v1::Job| job.progress.as_ref().and_then(|said| said.fraction);
+    let has_progress = read.iter().any(|(job, _)| fraction(job).is_some());
+    let is_own = |name: &str| OWN.contains(&name) || has_progress && name == PROGRESS;
+    let title = |kind: &str, name: &String, others: &[String]| match is_own(name) || others.contains(name) {
         true => format!("{kind}.{name}"),
         false => name.clone(),
     };
@@ -178,7 +182,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     let mut columns = vec![Column::always("job").rank(KEY)];
     columns.extend(first.iter().map(|name| metric(name).rank(RANKED_BY)));
     columns.push(Column::always("state").rank(STATE));
-    columns.push(Column::always("progress").optional().rank(STATE));
+    columns.extend(has_progress.then(|| Column::always(PROGRESS).rank(STATE)));
     columns.extend(parameters.iter().map(parameter));
     columns.extend(metrics.iter().map(|name| metric(name).folds()));
     columns.extend(["attempts", "agent"].map(Column::always));
@@ -198,7 +202,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         let mut cells = vec![Cell::number(job.number)];
         cells.extend(first.iter().map(|name| cell(&reported, name)));
         cells.push(Cell::text(words::job_state(job.state())?.name()));
-        cells.push(Cell::part(job.progress.as_ref().and_then(|said| said.fraction)));
+        cells.extend(has_progress.then(|| Cell::part(fraction(&job))));
         cells.extend(parameters.iter().map(|name| cell(&own, name)));
         cells.extend(metrics.iter().map(|name| cell(&reported, name)));
         cells.push(Cell::number(job.attempts));
@@ -245,7 +249,26 @@ mod tests {
         };
         let view = view(vec![job], &List { sweep: "s", by: "" }).unwrap();
         let titles: Vec<_> = view.columns.iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(titles[..7], ["job", "state", "progress", "param.state", "param.x", "fast", "metric.x"]);
-        assert_eq!(view.rows[0].cells[3..7], ["1", "2", "5", "3.5"].map(Cell::number));
+        assert_eq!(titles[..6], ["job", "state", "param.state", "param.x", "fast", "metric.x"]);
+        assert_eq!(view.rows[0].cells[2..6], ["1", "2", "5", "3.5"].map(Cell::number));
+    }
+    #[test]
+    fn progress_has_a_column_where_a_job_says_it() {
+        let said = v1::JobProgress { fraction: Some(0.42), ..v1::JobProgress::default() };
+        let job = |progress| v1::Job {
+            state: v1::JobState::Running.into(),
+            parameters: r#"{"progress": 7}"#.to_owned(),
+            progress,
+            ..v1::Job::default()
+        };
+        let list = List { sweep: "s", by: "" };
+        let titles =
+            |view: &View| view.columns[..3].iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+        assert_eq!(titles(&view(vec![job(None)], &list).unwrap()), ["job", "state", "progress"]);
+        let view = view(vec![job(None), job(Some(said))], &list).unwrap();
+        assert_eq!(titles(&view)[2], "progress");
+        assert_eq!(view.columns[3].name, "param.progress");
+        assert_eq!(view.rows[0].cells[2..4], [Cell::None, Cell::number(7)]);
+        assert_eq!(view.rows[1].cells[2..4], [Cell::Part(0.42), Cell::number(7)]);
     }
 }

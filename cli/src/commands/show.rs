@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport, Told};
 use bt_model::manifest::mask_address;
-use bt_model::progress::percent;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
 use jiff::Timestamp;
@@ -15,7 +14,7 @@ use super::submit::command_line;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{
-    Block, Cell, Channel, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons,
+    Block, Cell, Channel, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, spark, terminal,
     tries, words,
 };
 use crate::reuse;
@@ -126,7 +125,9 @@ async fn show_job(client: &Client, sweep: &str, number: u32, format: OutputForma
         }
         OutputFormat::Table | OutputFormat::Wide => {
             let history = history(client, sweep, number).await?;
-            print(&job_text(job, sweep, &history)?)
+            let has_metrics = job.progress.as_ref().is_some_and(|said| !said.metrics.is_empty());
+            let points = if has_metrics { client.progress(sweep, number).await?.points } else { Vec::new() };
+            print(&job_text(job, sweep, &history, &points)?)
         }
     }
 }
@@ -284,7 +285,12 @@ fn shared_lines(sharing: &v1::Sharing, lines: &mut TitledLines) {
     }
 }
 
-fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result<String, Error> {
+fn job_text(
+    job: v1::Job,
+    sweep: &str,
+    history: &[documents::Attempt],
+    points: &[v1::ProgressPoint],
+) -> Result<String, Error> {
     let document = documents::Job::try_from(&job)?;
     let mut lines = TitledLines::default();
     lines.add("Job", format_args!("{sweep}/{}", job.number));
@@ -303,7 +309,7 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
     let returned =
         |attempt: &&documents::Attempt| attempt.state == AttemptState::Returned && attempt.started.is_none();
     if let Some(said) = &document.progress {
-        progress_lines(said, &mut lines);
+        progress_lines(said, points, &mut lines);
     }
     match history.iter().filter(returned).count() {
         0 => lines.add("Attempts", job.attempts),
@@ -328,27 +334,16 @@ fn job_text(job: v1::Job, sweep: &str, history: &[documents::Attempt]) -> Result
     Ok(lines.end())
 }
 
-/// How far a running job says it is: `42 % (42 of 100), 3s ago: 2012-03`.
-fn progress_lines(said: &documents::Progress, lines: &mut TitledLines) {
-    let counted = match (said.done, said.of) {
-        (Some(done), Some(of)) => Some(format!("{done} of {of}")),
-        (Some(done), None) => Some(format!("{done} done")),
-        (None, _) => None,
-    };
-    let mut words = match (said.fraction.map(percent), counted) {
-        (Some(percent), Some(counted)) => format!("{percent} ({counted})"),
-        (percent, counted) => percent.or(counted).unwrap_or_else(|| "said".to_owned()),
-    };
-    if let Some(at) = said.at {
-        words += &format!(", {} ago", Cell::Ago(at).people());
-    }
-    if let Some(note) = &said.note {
-        words += &format!(": {}", terminal::visible(note).replace('\n', " "));
-    }
-    lines.add("Progress", words);
-    if !said.metrics.is_empty() {
-        let metrics = said.metrics.iter().map(|(name, value)| format!("{} {value}", terminal::visible(name)));
-        lines.add("So far", metrics.collect::<Vec<_>>().join(", "));
+/// How far a running job says it is, `42 % (42 of 100), 3s ago: 2012-03`, and what its metrics did on the way.
+fn progress_lines(said: &documents::Progress, points: &[v1::ProgressPoint], lines: &mut TitledLines) {
+    let heard = said.at.map(|at| format!("{} ago", Cell::Ago(at).people()));
+    let words: Vec<_> = said.amount().into_iter().chain(heard).collect();
+    let note = said.note.as_ref().map(|note| format!(": {}", terminal::visible(note).replace('\n', " ")));
+    lines.add("Progress", format_args!("{}{}", words.join(", "), note.unwrap_or_default()));
+    for (number, (name, value)) in said.metrics.iter().enumerate() {
+        let values: Vec<_> = points.iter().filter_map(|point| point.metrics.get(name).copied()).collect();
+        let title = if number == 0 { "So far" } else { "" };
+        lines.add(title, format_args!("{} {value} {}", terminal::visible(name), spark::line(&values)));
     }
 }
 

@@ -14,6 +14,7 @@ mod print;
 mod printer;
 pub(crate) mod reasons;
 mod say;
+pub(crate) mod spark;
 mod table;
 pub(crate) mod terminal;
 mod ticker;

@@ -1,7 +1,6 @@
 //! How far running jobs are, as they say themselves.
 
 use bt_documents as documents;
-use bt_model::progress::percent;
 use bt_proto::v1;
 
 use super::ranking::text;
@@ -14,7 +13,7 @@ pub(super) const LISTED: u32 = 20;
 /// A job's own word, with a bar where it says which part is done.
 pub(super) struct Said {
     pub(super) bar: Option<Progress>,
-    /// `42 %, 42 of 100, 2012-03`
+    /// `42 % (42 of 100), 2012-03`
     pub(super) text: String,
     pub(super) metrics: Vec<Fact>,
     pub(super) heard: String,
@@ -31,14 +30,8 @@ pub(super) struct Running {
 
 impl Said {
     pub(super) fn of(said: &documents::Progress) -> Self {
-        let part = said.fraction.map(percent);
-        let counted = match (said.done, said.of) {
-            (Some(done), Some(of)) => Some(format!("{done} of {of}")),
-            (Some(done), None) => Some(format!("{done} done")),
-            (None, _) => None,
-        };
         let note = said.note.as_deref().map(harmless);
-        let words: Vec<_> = part.into_iter().chain(counted).chain(note).collect();
+        let words: Vec<_> = said.amount().into_iter().chain(note).collect();
         let metrics = said.metrics.iter().map(|(name, value)| Fact::new(harmless(name), text(Some(value))));
         Self {
             bar: said.fraction.map(|fraction| bar(fraction, &words.join(", "))),
@@ -90,7 +83,7 @@ mod tests {
             at: None,
         };
         let said = Said::of(&said);
-        assert_eq!(said.text, "42 %, 42 of 100, \u{fffd}[31mred");
+        assert_eq!(said.text, "42 % (42 of 100), \u{fffd}[31mred");
         let bar = said.bar.unwrap();
         assert_eq!((bar.parts[0].width, bar.text), (42.0, said.text));
     }

@@ -41,6 +41,13 @@ select sweep_id, number, path, 1, decode(repeat('01', 32), 'hex')
 from made cross join (values ('a'), ('b')) as file (path)
 where ended;
 
+insert into progress (attempt_id, fraction, metrics, points)
+select attempt, 0.5, '{"sharpe": 0.5}', 10 from made where not ended and number % 20 = 1;
+
+insert into progress_points (attempt_id, number, at, metrics)
+select attempt, point, now(), '{"sharpe": 0.5}' from made cross join generate_series(0, 9) point
+where not ended and number % 20 = 1;
+
 insert into sweep_counts (sweep_id, queued, running, succeeded)
 select sweep_id, count(*) filter (where not ended and number % 20 <> 1), count(*) filter (where not ended and number % 20 = 1),
     count(*) filter (where ended)
