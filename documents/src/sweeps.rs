@@ -186,10 +186,7 @@ impl Pace {
 const USUAL: [&str; 4] = ["sharpe", "sharpe_ratio", "sortino", "cagr"];
 
 /// Which of these metrics a sweep is about: the first one that its manifest has a goal for, or a usual one, or the first.
-pub fn main_metric<'m>(
-    goals: impl IntoIterator<Item = impl AsRef<str>>,
-    metrics: &'m [String],
-) -> Option<&'m str> {
+pub fn main_metric(goals: impl IntoIterator<Item = impl AsRef<str>>, metrics: &[String]) -> Option<&str> {
     let find = |name: &str| metrics.iter().find(|metric| *metric == name);
     let goal = goals.into_iter().find_map(|name| find(name.as_ref()));
     goal.or_else(|| USUAL.into_iter().find_map(find)).or(metrics.first()).map(String::as_str)

@@ -81,7 +81,8 @@ impl App {
 
     /// What is to be asked for: no more than fits the screen, or than was scrolled to.
     pub(super) fn wanted(&self) -> Wanted {
-        let rows = |place: usize| (place as u32 + 2).max(self.rows).min(MOST);
+        // By whole screens, so that not each step down asks anew.
+        let rows = |place: usize| ((place as u32 + 2).div_ceil(self.rows) * self.rows).min(MOST);
         match self.page {
             Page::Sweeps => Wanted::Sweeps(rows(self.places[0])),
             Page::Sweep => Wanted::Sweep {
@@ -240,5 +241,93 @@ impl App {
             Page::Log => Page::Sweep,
             Page::Sweeps | Page::Sweep | Page::Agents => Page::Sweeps,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bt_documents::SweepReport;
+
+    use super::*;
+
+    fn press(app: &mut App, code: KeyCode) -> Verdict {
+        app.press(KeyEvent::new(code, KeyModifiers::NONE))
+    }
+
+    fn sweeps(ids: &[&str]) -> News {
+        News::Sweeps(
+            ids.iter().map(|id| v1::Sweep { id: (*id).to_owned(), ..v1::Sweep::default() }).collect(),
+        )
+    }
+
+    fn sweep(id: &str, metric: &str) -> News {
+        let sweep = v1::Sweep { id: id.to_owned(), ..v1::Sweep::default() };
+        let reply = v1::ShowSweepReply { sweep: Some(sweep), ..v1::ShowSweepReply::default() };
+        let landscape = v1::ShowLandscapeReply {
+            metrics: ["cagr", "sharpe"].map(str::to_owned).into(),
+            metric: metric.to_owned(),
+            ..v1::ShowLandscapeReply::default()
+        };
+        let jobs = vec![v1::Job { number: 7, ..v1::Job::default() }];
+        let shown = SweepReport::try_from(reply).unwrap();
+        News::Sweep(Box::new(SweepNews { shown, landscape, list: JobList::Best, jobs }))
+    }
+
+    #[test]
+    fn keys_lead_from_the_sweeps_to_a_log_and_back() {
+        let mut app = App::new(None);
+        app.take(sweeps(&["a", "b"]));
+        press(&mut app, KeyCode::Down);
+        press(&mut app, KeyCode::Down);
+        press(&mut app, KeyCode::Enter);
+        let by = |by: Option<&str>| Wanted::Sweep {
+            id: "b".to_owned(),
+            list: JobList::Best,
+            by: by.map(str::to_owned),
+            limit: 24,
+        };
+        assert_eq!(app.wanted(), by(None));
+        app.take(sweep("a", "sharpe"));
+        assert!(app.sweep.is_none(), "the one that was left may still answer");
+        app.take(sweep("b", "sharpe"));
+        press(&mut app, KeyCode::Char('m'));
+        assert_eq!(app.wanted(), by(Some("cagr")));
+        press(&mut app, KeyCode::Char('M'));
+        assert_eq!(app.wanted(), by(Some("sharpe")));
+        press(&mut app, KeyCode::Enter);
+        assert_eq!(app.wanted(), Wanted::Log { sweep: "b".to_owned(), job: 7 });
+        app.take(News::LogLine("x".to_owned()));
+        assert_eq!(app.log, ["x"]);
+        press(&mut app, KeyCode::Esc);
+        assert_eq!(app.wanted(), by(Some("sharpe")));
+        press(&mut app, KeyCode::Esc);
+        assert_eq!(app.wanted(), Wanted::Sweeps(24));
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_was_scrolled_to() {
+        let mut app = App::new(None);
+        app.set_rows(10);
+        app.take(sweeps(&["x"; 40]));
+        for (steps, limit) in [(8, 10), (1, 20), (9, 20), (1, 30)] {
+            for _ in 0..steps {
+                press(&mut app, KeyCode::Down);
+            }
+            assert_eq!(app.wanted(), Wanted::Sweeps(limit));
+        }
+        app.take(sweeps(&["x"]));
+        assert_eq!(app.wanted(), Wanted::Sweeps(10));
+    }
+
+    #[test]
+    fn the_help_is_closed_by_any_key_and_q_quits() {
+        let mut app = App::new(None);
+        press(&mut app, KeyCode::Char('?'));
+        assert!(app.is_helping);
+        press(&mut app, KeyCode::Char('a'));
+        assert_eq!((app.is_helping, &app.page), (false, &Page::Sweeps));
+        assert_eq!(press(&mut app, KeyCode::Char('q')), Verdict::Quit);
+        let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(app.press(interrupt), Verdict::Interrupted);
     }
 }
