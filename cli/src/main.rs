@@ -15,6 +15,7 @@ mod output;
 mod settings;
 mod signals;
 mod state_dir;
+mod submit_trace;
 mod target;
 mod up;
 
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(cli.run());
+    // A short command has sent none of its spans yet.
+    bt_traces::stop();
     // A log that is still read, or a stuck disk, must not keep the process.
     runtime.shutdown_background();
     match ended {

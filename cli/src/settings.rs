@@ -53,11 +53,15 @@ pub(crate) const KEYS: [SettingKey; 2] = [
 ];
 
 /// Variables that no flag and no key stands for.
-pub(crate) const VARIABLES: [(&str, &str); 4] = [
+pub(crate) const VARIABLES: [(&str, &str); 5] = [
     ("BTCTL_CONFIG", "The client's file, instead of those in their usual places"),
     (
         "BTCTL_METADATA_URL",
         "Address of the cloud's metadata service, which tells an agent that its machine will stop",
+    ),
+    (
+        "BTCTL_OTLP_ENDPOINT",
+        "Where traces of jobs are sent, as `--otlp-endpoint URL` of every command: http://HOST:4317",
     ),
     ("COLUMNS", "Width of tables in characters where standard output is not a terminal"),
     ("NO_COLOR", "If it is set, nothing has colours"),
@@ -69,6 +73,16 @@ pub(crate) struct SettingFlags {
     /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, separated by commas, are tried in turn.
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     coordinator: Option<String>,
+    /// Send traces of jobs to this collector by OpenTelemetry's protocol over gRPC, e.g. http://127.0.0.1:4317.
+    #[arg(
+        long,
+        global = true,
+        env = "BTCTL_OTLP_ENDPOINT",
+        value_name = "URL",
+        help_heading = "Settings",
+        hide_short_help = true
+    )]
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 /// Where a setting's value comes from.

@@ -29,6 +29,7 @@ mod rpc;
 mod scheduling;
 mod sessions;
 mod storage;
+mod traced;
 mod verify;
 
 use std::net::SocketAddr;

@@ -60,6 +60,7 @@ mod stores;
 mod submit;
 mod tending;
 mod tidy;
+mod traces;
 mod tries;
 mod up;
 mod uploads;

@@ -20,6 +20,7 @@ mod prometheus;
 mod proxy;
 mod registry;
 mod scripted;
+mod spans;
 
 pub use agent_journal::{add_agent_note, agent_notes};
 pub use broken_engine::BrokenEngine;
@@ -35,6 +36,7 @@ pub use prometheus::{Prometheus, deploy, promtool};
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;
+pub use spans::{SentSpan, SpanCollector};
 
 use std::time::{Duration, Instant};
 
