@@ -24,6 +24,7 @@ mod volumes;
 mod warm;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bt_engine::capacity::Share;
 use bt_model::manifest::Containers;
@@ -73,8 +74,19 @@ pub(crate) fn begin(agent: &Arc<Agent>, held: Vec<Arc<Held>>) {
 async fn live(agent: Arc<Agent>, held: Arc<Held>, member: Option<Member>) {
     let mut life = Life { agent, held, member, work: None };
     let mut state = State::New;
+    let trace = life.held.assignment.trace();
     while state != State::Over {
+        let began = SystemTime::now();
         let event = life.step(&state).await;
+        if let (Some(trace), Some(step)) = (&trace, step(&state)) {
+            let assignment = &life.held.assignment;
+            let said = [
+                ("agent.id", life.agent.site.identity.agent.to_string()),
+                ("attempt.id", assignment.attempt.to_string()),
+                ("attempt.number", assignment.number.to_string()),
+            ];
+            trace.span(step, began, &said);
+        }
         state = match state.next(event) {
             Ok(next) => next,
             Err(illegal) => {
@@ -84,6 +96,19 @@ async fn live(agent: Arc<Agent>, held: Arc<Held>, member: Option<Member>) {
         };
     }
     info!("the attempt is over");
+}
+
+/// What the work of a state is called in the job's trace.
+fn step(state: &State) -> Option<&'static str> {
+    match state {
+        State::Waiting => Some("wait for room"),
+        State::Preparing => Some("prepare"),
+        State::Running => Some("container"),
+        State::Publishing => Some("publish"),
+        State::Saving(_) => Some("save"),
+        State::Reporting(_) => Some("report"),
+        State::New | State::Discarding | State::Forgetting | State::Over => None,
+    }
 }
 
 struct Life {

@@ -9,6 +9,7 @@ use tonic::{Code, Status, Streaming};
 use crate::error::{Error, is_broken_off};
 use crate::line::Coordinators;
 use crate::settings::Settings;
+use crate::submit_trace::SubmitTrace;
 
 pub(crate) use crate::line::waits;
 
@@ -66,11 +67,15 @@ impl Client {
     /// Queues a sweep. The idempotency key in the header makes it safe to ask again.
     pub(crate) async fn submit(&self, messages: Vec<v1::SubmitRequest>) -> Result<v1::SubmitReply, Error> {
         let messages = std::sync::Arc::new(messages);
+        let trace = SubmitTrace::begin();
         let submit = |mut sweeps: SweepsClient<Channel>| {
-            let stream = tokio_stream::iter(messages.as_ref().clone());
-            async move { Ok(sweeps.submit(stream).await?.into_inner()) }
+            let mut request = tonic::Request::new(tokio_stream::iter(messages.as_ref().clone()));
+            trace.name_in(request.metadata_mut());
+            async move { Ok(sweeps.submit(request).await?.into_inner()) }
         };
-        self.line.ask(submit).await
+        let submitted = self.line.ask(submit).await?;
+        trace.end(&submitted);
+        Ok(submitted)
     }
 
     pub(crate) async fn sweeps(&self, request: v1::ListSweepsRequest) -> Result<v1::ListSweepsReply, Error> {

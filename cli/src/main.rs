@@ -18,6 +18,7 @@ mod reuse;
 mod settings;
 mod signals;
 mod state_dir;
+mod submit_trace;
 mod target;
 mod up;
 
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(cli.run());
+    // A short command has sent none of its spans yet.
+    bt_traces::stop();
     // A log that is still read, or a stuck disk, must not keep the process.
     runtime.shutdown_background();
     match ended {

@@ -74,6 +74,10 @@ pub(crate) const VARIABLES: [(&str, &str); 5] = [
         "BTCTL_NOTIFY_SECRET",
         "The secret that a coordinator signs messages with, where no `--notify-secret-file` holds it",
     ),
+    (
+        "BTCTL_OTLP_ENDPOINT",
+        "Where traces of jobs are sent, as `--otlp-endpoint URL` of every command: http://HOST:4317",
+    ),
     ("COLUMNS", "Width of tables in characters where standard output is not a terminal"),
     ("NO_COLOR", "If it is set, nothing has colours"),
 ];
@@ -84,6 +88,16 @@ pub(crate) struct SettingFlags {
     /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, separated by commas, are tried in turn.
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     coordinator: Option<String>,
+    /// Send traces of jobs to this collector by OpenTelemetry's protocol over gRPC, e.g. http://127.0.0.1:4317.
+    #[arg(
+        long,
+        global = true,
+        env = "BTCTL_OTLP_ENDPOINT",
+        value_name = "URL",
+        help_heading = "Settings",
+        hide_short_help = true
+    )]
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 /// Where a setting's value comes from.

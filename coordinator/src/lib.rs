@@ -33,6 +33,7 @@ mod sessions;
 mod storage;
 mod teller;
 mod telling;
+mod traced;
 mod verify;
 
 use std::net::SocketAddr;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bt_documents::{main_metric, BestJob, Counts, EventName, Job, Notification, SweepState};
+use bt_documents::{BestJob, Counts, EventName, Job, Notification, SweepState, main_metric};
 use bt_model::state::SweepEvent;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;

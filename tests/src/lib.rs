@@ -22,6 +22,7 @@ mod prometheus;
 mod proxy;
 mod registry;
 mod scripted;
+mod spans;
 mod terminal;
 
 pub use agent_journal::{add_agent_note, agent_notes};
@@ -39,6 +40,7 @@ pub use prometheus::{Prometheus, deploy, promtool};
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use scripted::ScriptedAgent;
+pub use spans::{SentSpan, SpanCollector};
 pub use terminal::Terminal;
 
 use std::time::{Duration, Instant};

@@ -8,6 +8,7 @@ use bt_model::manifest::{self, Containers, Manifest};
 use bt_model::parameters::{NotParameters, Parameters};
 use bt_proto::convert::{self, Malformed, parse, present};
 use bt_proto::v1;
+use bt_traces::Trace;
 use serde::{Deserialize, Serialize};
 
 /// One attempt to run.
@@ -29,6 +30,9 @@ pub(crate) struct Assignment {
     /// Those with the same one run in one container.
     #[serde(default)]
     pub(crate) batch: Option<BatchId>,
+    /// Of the job's trace, if it is traced.
+    #[serde(default)]
+    traceparent: Option<String>,
 }
 
 impl Assignment {
@@ -51,7 +55,13 @@ impl Assignment {
             image_pin: None,
             containers: None,
             batch: None,
+            traceparent: None,
         }
+    }
+
+    /// The job's trace, if it is traced.
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        Trace::read(self.traceparent.as_ref()?)
     }
 
     /// How the sweep's jobs run, if not as its manifest asks.
@@ -107,6 +117,7 @@ impl TryFrom<v1::Assignment> for Assignment {
                 Some(batch) => Some(parse("batch", "a UUID", &batch)?),
                 None => None,
             },
+            traceparent: present(wire.traceparent),
         })
     }
 }

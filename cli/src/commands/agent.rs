@@ -107,6 +107,7 @@ impl Agent {
 /// back as after any restart. Returns only if there is no such program; then the old one goes on.
 fn become_the_installed_program(program: &Path) {
     tracing::info!("going on as {}", program.display());
+    bt_traces::flush();
     let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
     tracing::error!(error = %error, "{} can't be run; this program goes on", program.display());
 }

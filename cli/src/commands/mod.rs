@@ -117,6 +117,17 @@ enum Command {
 
 impl Cli {
     pub(crate) async fn run(self) -> Result<(), Error> {
+        if let Some(endpoint) = self.settings.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())
+        {
+            let service = match self.command {
+                Command::Coordinator(_) => "btctl-coordinator",
+                Command::Agent(_) => "btctl-agent",
+                Command::Up(_) => "btctl-up",
+                _ => "btctl",
+            };
+            bt_traces::start(endpoint, service)
+                .map_err(|error| Error::Usage(format!("--otlp-endpoint (BTCTL_OTLP_ENDPOINT): {error}")))?;
+        }
         let settings = || Settings::read(&self.settings);
         match self.command {
             Command::Submit(command) => command.run(&settings()?).await,

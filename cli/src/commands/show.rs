@@ -14,8 +14,8 @@ use super::submit::command_line;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{
-    Block, Cell, Channel, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons, spark, terminal,
-    tries, words,
+    Block, Cell, Channel, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons,
+    spark, terminal, tries, words,
 };
 use crate::reuse;
 use crate::settings::Settings;

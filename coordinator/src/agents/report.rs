@@ -1,6 +1,7 @@
 //! Reports: what an agent says of an attempt goes through the ledger, and is acknowledged after its commit.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::SystemTime;
 
 use bt_model::encoding::Encoding;
 use bt_model::id::AgentId;
@@ -18,6 +19,7 @@ use super::{Agents, attempt_id};
 use crate::document::CHANGED;
 use crate::queue::{Error, Given, Measured, News, Publication, PublishedFile, Recorded, Report};
 use crate::rpc::status;
+use crate::traced;
 
 /// Bytes of what an agent may say of an attempt besides how it ended.
 const LONGEST_REMARK: usize = 2000;
@@ -104,6 +106,13 @@ impl Agents {
             }
         };
         let stops = || Status::unavailable("the coordinator stops");
+        let outcome = match &news {
+            News::Ended { ending: Ending::Published, .. } => Some("succeeded"),
+            News::Ended { .. } => Some("other"),
+            News::Advanced { .. } => None,
+        };
+        let place = outcome.and_then(|outcome| Some((self.sessions.place(agent, attempt)?, outcome)));
+        let began = SystemTime::now();
         let posted = self.ledger.post(Report { agent, session, attempt, news }).await;
         let accepted = match posted.ok_or_else(stops)?.await {
             Ok(Ok(Recorded::Done(accepted))) => accepted,
@@ -111,6 +120,9 @@ impl Agents {
             Ok(Err(error)) => return Err(status::shared(&error)),
             Err(_) => return Err(stops()),
         };
+        if let Some((place, outcome)) = place.filter(|_| accepted) {
+            traced::committed(&place, outcome, began);
+        }
         let ack = v1::Ack { sequence: report.sequence, accepted };
         self.sessions.send(agent, coordinator_message::Kind::Ack(ack));
         Ok(())

@@ -1,12 +1,14 @@
 //! The clients' side. Each call finds its sweep, asks the queue, and encodes the answer.
 
+use std::time::SystemTime;
+
 use bt_model::manifest::{check_limit, parse_reason};
 use bt_model::reason::ReasonKind;
 use bt_model::state::JobState;
 use bt_proto::convert::present;
 use bt_proto::v1;
-use futures_util::{StreamExt, stream};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -18,6 +20,7 @@ use crate::pushed_images;
 use crate::queue::{Chosen, Found};
 use crate::results::has_jobs;
 use crate::rpc::{ANSWERS, Answers, status};
+use crate::traced;
 
 /// Bytes of a report in one message.
 const REPORT_PIECE: usize = 64 << 10;
@@ -28,7 +31,11 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<Streaming<v1::SubmitRequest>>,
     ) -> Result<Response<v1::SubmitReply>, Status> {
+        let began = SystemTime::now();
+        let traceparent = request.metadata().get("traceparent").and_then(|text| text.to_str().ok());
+        let traceparent = traceparent.map(str::to_owned);
         let submitted = self.receive_submit(request.into_inner().boxed()).await?;
+        traced::accepted(&submitted, traceparent.as_deref(), began);
         Ok(Response::new(v1::SubmitReply {
             id: submitted.id.to_string(),
             name: submitted.name,

@@ -64,6 +64,7 @@ impl Clients {
             parameters,
             image_pin: details.candidate.image_pin,
             batch: None,
+            traceparent: None,
             containers: v1::Containers::Each.into(),
         };
         Ok((agent, assignment))

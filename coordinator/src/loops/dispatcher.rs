@@ -2,7 +2,7 @@
 //! get lost, every now and then without; what is ready is asked of Postgres each time.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bt_measures::SWEEPS_WITHOUT_AGENT;
 use bt_model::id::{AgentId, BatchId, SweepId};
@@ -19,6 +19,7 @@ use crate::manifests::{self, Manifests};
 use crate::queue::{Candidate, Claimed, Queue, Want};
 use crate::scheduling::{State, plan};
 use crate::sessions::{Ready, Sessions};
+use crate::traced;
 
 /// How long a lost wake-up may go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
@@ -113,6 +114,7 @@ impl Dispatcher {
                 let sweep = sweeps[*index].clone();
                 let wanted = wants.iter().flat_map(|(agent, jobs)| agents[*agent].wants(*jobs, &sweep));
                 let wanted = wanted.collect::<Vec<_>>();
+                let began = SystemTime::now();
                 let claimed = match self.claim(&sweep, &wanted).await {
                     // Its limits are held by who does not move, say.
                     Err(manifests::Error::Queue(error)) if error.is_one_items() => {
@@ -122,6 +124,7 @@ impl Dispatcher {
                     }
                     claimed => claimed?,
                 };
+                traced::claimed(&sweep, &claimed, began);
                 self.put_off.note(&sweep.sweep, Ok::<_, manifests::Error>(()));
                 let planned = wanted.iter().map(|want| want.jobs).sum::<u32>();
                 if claimed.len() < planned as usize {
@@ -236,6 +239,8 @@ impl Dispatcher {
                 image_pin: claimed.image_pin,
                 containers: convert::containers(sweep.containers).into(),
                 batch: claimed.batch.map(|batch| batch.to_string()),
+                traceparent: traced::trace(sweep.sweep, claimed.job, sweep.jobs)
+                    .map(|trace| trace.to_string()),
             };
             assign.assignments.push(assignment);
         }
