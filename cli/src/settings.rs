@@ -64,7 +64,7 @@ pub(crate) const KEYS: [SettingKey; 3] = [
 ];
 
 /// Variables that no flag and no key stands for.
-pub(crate) const VARIABLES: [(&str, &str); 5] = [
+pub(crate) const VARIABLES: [(&str, &str); 6] = [
     ("BTCTL_CONFIG", "The client's file, instead of those in their usual places"),
     (
         "BTCTL_METADATA_URL",
