@@ -54,7 +54,10 @@ fn every_call_answers_as_it_is_described() {
             return Value::Null;
         }
         if content["text/html"].is_object() {
-            assert!(answer.kind().starts_with("text/html") && answer.text().contains("</html>"), "{answer:?}");
+            assert!(
+                answer.kind().starts_with("text/html") && answer.text().contains("</html>"),
+                "{answer:?}"
+            );
             return Value::Null;
         }
         if content["application/octet-stream"].is_object() {

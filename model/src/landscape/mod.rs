@@ -1,11 +1,12 @@
 //! A sweep as a landscape: one metric over the parameters, and what of it can be seen at a glance: how much each parameter
-//! matters, the metric over two of them, how it is distributed.
+//! matters, the metric over two of them or beside several, how it is distributed.
 //!
 //! Everything is made of whole columns, whose size is a few bytes a job, and what comes out has a size that does not depend
 //! on the number of jobs.
 
 mod heat;
 mod importance;
+mod parallel;
 mod spread;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use crate::parameters::Parameters;
 
 pub use heat::{Cell, HeatMap, MOST_CELLS};
 pub use importance::Importance;
+pub use parallel::{MOST_PARALLEL, PARTS, Parallel, Strand};
 pub use spread::Spread;
 
 /// No parameter that takes more values than this is an axis: it tells jobs apart, as a seed does, and no more.

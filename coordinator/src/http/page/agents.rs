@@ -20,7 +20,12 @@ struct Page {
 }
 
 struct Row {
+    id: String,
     name: String,
+    /// What its button does.
+    action: &'static str,
+    version: String,
+    contested: Option<String>,
     state: String,
     running: u32,
     cpus: String,
@@ -59,6 +64,10 @@ impl Row {
         let mut labels: Vec<_> = agent.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         labels.sort_unstable();
         Self {
+            action: if agent.state.starts_with("drain") { "undrain" } else { "drain" },
+            contested: agent.contested_by,
+            version: agent.version,
+            id: agent.id,
             running: agent.running,
             cpus: format!("{} of {}", free.cpus, all.cpus),
             memory: format!("{} of {}", ByteSize(free.memory_bytes), ByteSize(all.memory_bytes)),

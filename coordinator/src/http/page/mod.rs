@@ -1,14 +1,18 @@
-//! The page: what a person looks at, made from the templates by the server alone. It needs no script.
+//! The page: what a person looks at, made from the templates by the server alone. It needs no script; where one may run,
+//! parts of it are asked for again every few seconds.
 //!
 //! Everything that is shown is escaped by the templates (`tests/it/tidy.rs` allows no exception), and the content policy
 //! lets nothing run and nothing come from elsewhere. Addresses in it are relative, so that a proxy can serve it below any
 //! path. What it shows is what the API answers.
 
 mod agents;
+mod buttons;
 mod job;
+mod lines;
 mod map;
 mod own;
 mod progress;
+mod queue;
 mod ranking;
 mod report;
 mod sweep;
@@ -36,31 +40,59 @@ use crate::clients::Clients;
 
 const STYLE: &str = include_str!("../../../assets/style.css");
 
+/// What keeps parts of a page up to date where scripts run: htmx, as it was released.
+const SCRIPT: &str = include_str!("../../../assets/htmx-4.0.1.min.js");
+
+/// What browsers show beside the page's name.
+const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#1c7c4a"/><path d="M3 11l3-4 3 2 4-6" fill="none" stroke="#fff" stroke-width="2"/></svg>"##;
+
+static ICON_AT: LazyLock<String> = LazyLock::new(|| asset(ICON, "svg"));
+static SCRIPT_AT: LazyLock<String> = LazyLock::new(|| asset(SCRIPT, "js"));
+
 /// Where the style is: its name holds its hash, so that browsers may keep it for ever.
-static STYLE_AT: LazyLock<String> =
-    LazyLock::new(|| format!("assets/{}.css", hex(&Sha256::digest(STYLE.as_bytes())[..8])));
+static STYLE_AT: LazyLock<String> = LazyLock::new(|| asset(STYLE, "css"));
+
+fn asset(content: &str, ending: &str) -> String {
+    format!("assets/{}.{ending}", hex(&Sha256::digest(content.as_bytes())[..8]))
+}
 
 pub(super) fn router(clients: Clients) -> Router {
     Router::new()
         .route("/", get(sweeps::list))
         .route("/sweeps/{sweep}", get(sweep::show))
-        .route("/sweeps/{sweep}/cancel", post(sweep::cancel))
-        .route("/sweeps/{sweep}/pause", post(sweep::pause))
-        .route("/sweeps/{sweep}/resume", post(sweep::resume))
-        .route("/sweeps/{sweep}/retry", post(sweep::retry))
+        .route("/sweeps/{sweep}/cancel", post(buttons::cancel))
+        .route("/sweeps/{sweep}/pause", post(buttons::pause))
+        .route("/sweeps/{sweep}/resume", post(buttons::resume))
+        .route("/sweeps/{sweep}/retry", post(buttons::retry))
         .route("/sweeps/{sweep}/jobs/{job}", get(job::show))
+        .route("/queue", get(queue::list))
         .route("/agents", get(agents::list))
+        .route("/agents/{agent}/{action}", post(buttons::drain))
         .with_state(clients)
         .route(&format!("/{}", *STYLE_AT), get(style))
+        .route(&format!("/{}", *SCRIPT_AT), get(script))
+        .route(&format!("/{}", *ICON_AT), get(icon))
 }
 
 async fn style() -> impl IntoResponse {
+    kept_for_ever("text/css; charset=utf-8", STYLE)
+}
+
+async fn icon() -> impl IntoResponse {
+    kept_for_ever("image/svg+xml", ICON)
+}
+
+async fn script() -> impl IntoResponse {
+    kept_for_ever("text/javascript; charset=utf-8", SCRIPT)
+}
+
+fn kept_for_ever(kind: &'static str, content: &'static str) -> impl IntoResponse {
     let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (headers, STYLE)
+    (headers, content)
 }
 
 /// What is around every page.
@@ -71,16 +103,18 @@ pub(super) struct Frame {
     /// Which of the pages in the header it is.
     pub(super) here: &'static str,
     pub(super) style: &'static str,
+    pub(super) script: &'static str,
+    pub(super) icon: &'static str,
 }
 
 impl Frame {
     pub(super) fn new(root: &'static str, here: &'static str) -> Self {
-        Self { root, here, style: &STYLE_AT }
+        Self { root, here, style: &STYLE_AT, script: &SCRIPT_AT, icon: &ICON_AT }
     }
 }
 
-/// Nothing is run, and nothing comes from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+/// Nothing is run but the one script, which asks only this server, and nothing comes from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; \
     frame-ancestors 'none'; base-uri 'none'";
 
 /// A page, ready to be sent.

@@ -3,20 +3,17 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use bt_documents::{Pace, ShownSweep, SweepState, main_metric};
-use bt_proto::v1;
-use bt_proto::v1::sweeps_server::Sweeps as _;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use tonic::Request;
 
+use super::lines::Lines;
 use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
-use super::own::is_sent_by_own_page;
 use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
-use super::{Fact, Frame, Progress, ago, rendered_in_parts, shown, since, text};
+use super::{Fact, Frame, Progress, ago, rendered, rendered_in_parts, shown, since, text};
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
 use crate::http::sweeps::shown_sweep;
@@ -36,12 +33,37 @@ pub(super) struct Wanted {
     across: String,
     down: String,
     cell: String,
+    /// A parameter, and between which values it is to be: a condition beside `where`.
+    axis: String,
+    from: String,
+    to: String,
     /// For a report, in which nothing can be clicked.
     #[serde(skip)]
     is_report: bool,
 }
 
 impl Wanted {
+    /// Which jobs are wanted, as one expression.
+    fn condition(&self) -> String {
+        let filter = self.filter.trim();
+        let parameter = format!("params[{}]", Value::from(self.axis.as_str()));
+        let bound = |sign: &str, value: &str| {
+            let value = value.trim();
+            let written = match value.parse::<f64>() {
+                Ok(number) if number.is_finite() => value.to_owned(),
+                _ => Value::from(value).to_string(),
+            };
+            (!self.axis.is_empty() && !value.is_empty()).then(|| format!("{parameter} {sign} {written}"))
+        };
+        let bounds = bound(">=", &self.from).into_iter().chain(bound("<=", &self.to));
+        let before = (!filter.is_empty()).then(|| filter.to_owned());
+        match (before, bounds.collect::<Vec<_>>()) {
+            (None, bounds) => bounds.join(" and "),
+            (Some(filter), bounds) if bounds.is_empty() => filter,
+            (Some(filter), bounds) => format!("({filter}) and {}", bounds.join(" and ")),
+        }
+    }
+
     pub(super) fn of_report() -> Self {
         Self { is_report: true, ..Self::default() }
     }
@@ -52,6 +74,8 @@ impl Wanted {
 struct Page {
     frame: Frame,
     is_report: bool,
+    /// It changes by itself.
+    is_live: bool,
     id: String,
     name: String,
     sentence: String,
@@ -92,6 +116,7 @@ struct Best {
     cells: &'static [&'static str],
     axes: Vec<String>,
     map: Option<Map>,
+    lines: Option<Lines>,
     told: Option<&'static str>,
     importance: Vec<Weight>,
     spread: Option<Bars>,
@@ -101,6 +126,7 @@ pub(super) async fn show(
     State(clients): State<Clients>,
     Path(sweep): Path<String>,
     Asked(asked): Asked<Wanted>,
+    headers: HeaderMap,
 ) -> Response {
     let frame = Frame::new("../", "sweep");
     shown(frame, async {
@@ -109,6 +135,7 @@ pub(super) async fn show(
         let page = Page {
             frame,
             is_report: false,
+            is_live: shown.sweep.finished.is_none(),
             more_run: shown.sweep.counts.running.saturating_sub(running.len() as u32),
             running,
             sentence: sentence(&shown),
@@ -121,9 +148,17 @@ pub(super) async fn show(
             name: shown.sweep.name.clone(),
             id: shown.sweep.id.clone(),
         };
+        if is_update(&headers) {
+            return rendered(&page);
+        }
         rendered_in_parts(&page, async move { best(&clients, &shown, asked).await })
     })
     .await
+}
+
+/// True if only what changes by itself is asked for again.
+fn is_update(headers: &HeaderMap) -> bool {
+    headers.get("hx-request").is_some_and(|value| value == "true")
 }
 
 /// The first of its jobs that run, and how far they are.
@@ -175,13 +210,14 @@ async fn look(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
             "The jobs report no metrics: one that writes numbers to metrics.json in its results can be ranked."
         }
     };
+    let filter = asked.condition();
     let mut best = Best {
         id,
         is_report: asked.is_report,
         no_metrics,
         by,
         order: asked.order,
-        filter: asked.filter.trim().to_owned(),
+        filter,
         trouble: None,
         columns: Vec::new(),
         best: Vec::new(),
@@ -191,6 +227,7 @@ async fn look(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
         cells: &CELLS,
         axes: Vec::new(),
         map: None,
+        lines: None,
         told: None,
         importance: Vec::new(),
         spread: None,
@@ -221,6 +258,9 @@ async fn look(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
     let importance = landscape.importance();
     let drawn = Drawn { across: &best.across, down: &best.down, cell: &best.cell };
     best.map = Map::of(&landscape, &importance, &drawn);
+    let front: Vec<_> =
+        best.best.iter().take(ROWS as usize).map(|job| (job.number, job.value.clone())).collect();
+    best.lines = Lines::of(&landscape, &importance, &best.by, &front);
     best.told = match landscape.axes().len() {
         0 => Some("All jobs have the same parameters."),
         1 => Some("The jobs differ in one parameter, so that there is no map."),
@@ -332,68 +372,6 @@ pub(super) fn facts(shown: &ShownSweep, when: fn(Option<Timestamp>) -> String) -
     facts
 }
 
-pub(super) async fn cancel(
-    State(clients): State<Clients>,
-    Path(sweep): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    done(&headers, &sweep, async {
-        clients
-            .cancel(Request::new(v1::CancelRequest { sweep: sweep.clone(), jobs: Vec::new() }))
-            .await
-            .map(drop)
-    })
-    .await
-}
-
-pub(super) async fn pause(
-    State(clients): State<Clients>,
-    Path(sweep): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    done(&headers, &sweep, async {
-        clients.pause(Request::new(v1::PauseRequest { sweep: sweep.clone() })).await.map(drop)
-    })
-    .await
-}
-
-pub(super) async fn resume(
-    State(clients): State<Clients>,
-    Path(sweep): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    done(&headers, &sweep, async {
-        clients.resume(Request::new(v1::ResumeRequest { sweep: sweep.clone() })).await.map(drop)
-    })
-    .await
-}
-
-pub(super) async fn retry(
-    State(clients): State<Clients>,
-    Path(sweep): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    done(&headers, &sweep, async {
-        let request = v1::RetryRequest { sweep: sweep.clone(), ..v1::RetryRequest::default() };
-        clients.retry(Request::new(request)).await.map(drop)
-    })
-    .await
-}
-
-/// Does what a form asks for, and shows the sweep again.
-async fn done(
-    headers: &HeaderMap,
-    sweep: &str,
-    doing: impl Future<Output = Result<(), tonic::Status>>,
-) -> Response {
-    shown(Frame::new("../../", "sweep"), async {
-        is_sent_by_own_page(headers)?;
-        doing.await.map_err(Refused::from)?;
-        Ok(Redirect::to(&format!("../{sweep}")).into_response())
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -409,5 +387,20 @@ mod tests {
         assert_eq!(metric("gone", &json!({}), &metrics), "sharpe");
         assert_eq!(metric("", &json!({}), &metrics[1..2]), "profit");
         assert_eq!(metric("", &json!({}), &[]), "");
+    }
+
+    #[test]
+    fn an_axis_is_a_condition_beside_the_others() {
+        let wanted = |filter: &str, from: &str, to: &str| {
+            let (filter, axis) = (filter.to_owned(), "fast \"x\"".to_owned());
+            Wanted { filter, axis, from: from.to_owned(), to: to.to_owned(), ..Wanted::default() }.condition()
+        };
+        assert_eq!(wanted("", "", " "), "");
+        assert_eq!(wanted(" a > 1 ", "", ""), "a > 1");
+        assert_eq!(wanted("", "5", ""), r#"params["fast \"x\""] >= 5"#);
+        assert_eq!(
+            wanted("a or b", "5", "b"),
+            r#"(a or b) and params["fast \"x\""] >= 5 and params["fast \"x\""] <= "b""#
+        );
     }
 }

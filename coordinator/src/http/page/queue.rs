@@ -1,0 +1,204 @@
+//! What waits and why, sweep by sweep, and how many agents would clear it in an hour.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use bt_documents::{Agent, ShownSweep};
+use bt_model::resources::{ByteSize, Resources};
+use bt_model::span;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::sweep::waiting;
+use super::{Frame, ago, rendered, shown};
+use crate::clients::Clients;
+use crate::http::machines::all_agents;
+use crate::http::reply::Refused;
+use crate::http::sweeps::{ListSweeps, listed_sweeps, shown_sweep};
+use crate::rpc::status;
+
+/// Sweeps that are looked at.
+const MOST: u32 = 50;
+/// Sweeps that are looked at at once.
+const AT_ONCE: usize = 4;
+const HOUR: f64 = 3_600.0;
+
+#[derive(Template)]
+#[template(path = "queue.html")]
+struct Page {
+    frame: Frame,
+    sentence: String,
+    rows: Vec<Row>,
+    /// There are more sweeps than are looked at.
+    cut: bool,
+    shapes: Vec<Shape>,
+}
+
+/// A sweep with jobs that wait.
+struct Waiting {
+    shown: ShownSweep,
+    /// What one of its jobs takes of an agent.
+    need: Resources,
+}
+
+struct Row {
+    id: String,
+    name: String,
+    owner: String,
+    state: &'static str,
+    queued: u32,
+    running: u32,
+    work: String,
+    why: Vec<String>,
+    submitted: String,
+}
+
+/// Agents that are alike, and how many of them would clear the queue in an hour.
+struct Shape {
+    size: String,
+    there: usize,
+    needed: String,
+}
+
+pub(super) async fn list(State(clients): State<Clients>) -> Response {
+    let frame = Frame::new("", "queue");
+    shown(frame, async {
+        let open = ListSweeps {
+            state: Some("queued,running,paused".to_owned()),
+            limit: Some(MOST + 1),
+            ..ListSweeps::default()
+        };
+        let mut sweeps = listed_sweeps(&clients, open).await?.sweeps;
+        let cut = sweeps.len() > MOST as usize;
+        sweeps.truncate(MOST as usize);
+        sweeps.retain(|sweep| sweep.counts.queued > 0);
+        let looking = stream::iter(sweeps).map(|sweep| Waiting::of(&clients, sweep.id)).buffered(AT_ONCE);
+        let sweeps: Vec<Waiting> = looking.try_collect().await?;
+        let agents = all_agents(&clients).await?;
+        let page = Page {
+            frame,
+            sentence: sentence(&sweeps, &agents),
+            rows: sweeps.iter().map(Row::of).collect(),
+            cut,
+            shapes: shapes(&sweeps, &agents),
+        };
+        rendered(&page)
+    })
+    .await
+}
+
+fn sentence(sweeps: &[Waiting], agents: &[Agent]) -> String {
+    let queued: u64 = sweeps.iter().map(|one| u64::from(one.shown.sweep.counts.queued)).sum();
+    if queued == 0 {
+        return "No job waits.".to_owned();
+    }
+    let work: Option<f64> = sweeps.iter().map(Waiting::work).sum();
+    let work = match work {
+        Some(seconds) => format!("; one after the other they take about {}", span::of_seconds(seconds)),
+        None => String::new(),
+    };
+    let ready = agents.iter().filter(|agent| agent.state == "ready").count();
+    let jobs = if queued == 1 { "1 job waits".to_owned() } else { format!("{queued} jobs wait") };
+    format!("{jobs}{work}. {ready} of {} agents take jobs.", agents.len())
+}
+
+impl Waiting {
+    async fn of(clients: &Clients, sweep: String) -> Result<Self, Refused> {
+        let found = clients.find(&sweep).await?;
+        let known = clients.manifests.get(found.id).await.map_err(status::manifest)?;
+        Ok(Self { need: known.manifest.resources(), shown: shown_sweep(clients, sweep).await? })
+    }
+
+    /// Seconds that its queued jobs take, one after the other; none before one has finished.
+    fn work(&self) -> Option<f64> {
+        let pace = self.shown.pace.as_ref()?;
+        Some(f64::from(self.shown.sweep.counts.queued) * pace.seconds)
+    }
+}
+
+impl Row {
+    fn of(waits: &Waiting) -> Self {
+        let sweep = &waits.shown.sweep;
+        Self {
+            id: sweep.id.clone(),
+            name: sweep.name.clone(),
+            owner: sweep.owner.clone(),
+            state: sweep.state.name(),
+            queued: sweep.counts.queued,
+            running: sweep.counts.running,
+            work: waits.work().map_or_else(|| "not known yet".to_owned(), span::of_seconds),
+            why: waiting(&waits.shown),
+            submitted: ago(sweep.created),
+        }
+    }
+}
+
+/// How many jobs with this need an agent of this size runs at once.
+fn at_once(need: &Resources, size: &Resources) -> f64 {
+    let parts = |of: u64, one: u64| of.checked_div(one).map_or(f64::INFINITY, |jobs| jobs as f64);
+    let gpus = parts(size.gpus.into(), need.gpus.into());
+    parts(size.cpu_millis, need.cpu_millis)
+        .min(parts(size.memory_bytes, need.memory_bytes))
+        .min(gpus)
+        .min(f64::from(size.jobs))
+}
+
+/// Of each size of agents that there are.
+fn shapes(sweeps: &[Waiting], agents: &[Agent]) -> Vec<Shape> {
+    let mut alike: BTreeMap<String, Vec<&Agent>> = BTreeMap::new();
+    for agent in agents {
+        let size = format!("{} cpus, {}", agent.capacity.cpus, ByteSize(agent.capacity.memory_bytes));
+        alike.entry(size).or_default().push(agent);
+    }
+    let shape = |(size, agents): (String, Vec<&Agent>)| {
+        let needed = agents.first().map(|agent| needed(sweeps, &capacity(agent))).unwrap_or_default();
+        Shape { size, there: agents.len(), needed }
+    };
+    alike.into_iter().map(shape).collect()
+}
+
+fn capacity(agent: &Agent) -> Resources {
+    let all = &agent.capacity;
+    Resources {
+        cpu_millis: (all.cpus * 1_000.0).round() as u64,
+        memory_bytes: all.memory_bytes,
+        gpus: all.gpus,
+        disk_bytes: all.disk_bytes,
+        jobs: all.jobs,
+    }
+}
+
+fn needed(sweeps: &[Waiting], size: &Resources) -> String {
+    let mut hours = 0.0;
+    for one in sweeps {
+        let name = &one.shown.sweep.name;
+        let Some(seconds) = one.work() else {
+            return format!("not known before a job of {name} has finished");
+        };
+        let jobs = at_once(&one.need, size);
+        if jobs < 1.0 {
+            return format!("too small for {name}");
+        }
+        hours += seconds / HOUR / jobs;
+    }
+    format!("{:.0}", hours.ceil())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_runs_as_many_as_its_scarcest_resource_allows() {
+        let size = Resources { cpu_millis: 8_000, memory_bytes: 8 << 30, gpus: 2, disk_bytes: 0, jobs: 100 };
+        let of = |cpu_millis: u64, memory_bytes: u64, gpus: u32| {
+            at_once(&Resources { cpu_millis, memory_bytes, gpus, disk_bytes: 0, jobs: 1 }, &size)
+        };
+        assert_eq!(of(1_500, 0, 0), 5.0);
+        assert_eq!(of(1_000, 4 << 30, 0), 2.0);
+        assert_eq!(of(1_000, 0, 1), 2.0);
+        assert_eq!(of(10, 0, 0), 100.0);
+        assert_eq!(of(16_000, 0, 0), 0.0);
+    }
+}
