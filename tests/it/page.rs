@@ -79,14 +79,17 @@ fn the_pages_say_what_there_is() {
 fn the_queue_says_what_waits_and_how_many_agents_would_clear_it() {
     let cluster = Cluster::start();
     let close = cluster.submit_waiting(&["--name", "grid", "--matrix", "n=0:9", "--cpus", "1"], "true");
-    cluster.wait_attempts("running", 1);
+    wait_until("one runs", || {
+        let sql = "select count(*) > 0 from attempts where state = 'running'";
+        (cluster.database.query(sql) == ["t"]).then_some(())
+    });
     let waits = page(&cluster, "/queue");
     for text in
         ["jobs wait", &format!("href=\"sweeps/{close}\""), "not known before a job of grid has finished"]
     {
         assert!(waits.contains(text), "{text}: {waits}");
     }
-    let far = cluster.submit(&["--name", "far", "--agents", "zone=none"], "true");
+    let far = cluster.submit(&["--name", "far", "--agent-label", "zone=none"], "true");
     wait_until("it says why", || page(&cluster, "/queue").contains("zone").then_some(()));
     cluster.ok(&["cancel", &far]);
     cluster.open_gate();

@@ -7,8 +7,7 @@ use bt_model::reason::ReasonKind;
 use bt_model::state::JobState;
 use bt_proto::convert::present;
 use bt_proto::v1;
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -21,9 +20,6 @@ use crate::queue::{Chosen, Found};
 use crate::results::has_jobs;
 use crate::rpc::{ANSWERS, Answers, status};
 use crate::traced;
-
-/// Bytes of a report in one message.
-const REPORT_PIECE: usize = 64 << 10;
 
 #[tonic::async_trait]
 impl v1::sweeps_server::Sweeps for Clients {
@@ -164,12 +160,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::ReportRequest>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let report = Bytes::from(crate::http::report(self, request.into_inner().sweep).await?);
-        let pieces = (0..report.len()).step_by(REPORT_PIECE).map(move |from| {
-            let to = report.len().min(from + REPORT_PIECE);
-            Ok(v1::ReportReply { html: report[from..to].to_vec() })
-        });
-        Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
+        self.report_in_pieces(request.into_inner().sweep).await.map(Response::new)
     }
 
     type LogsStream = Answers<v1::LogLine>;
@@ -415,15 +406,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let v1::WatchEventsRequest { after, sweep, kinds } = request.into_inner();
-        let watcher = self.watch(present(after), present(sweep), kinds).await?;
-        let replies = stream::try_unfold(watcher, |mut watcher| async move {
-            let events = watcher.next().await.map_err(status::events)?;
-            let events = events.iter().map(|known| known.json()).collect::<Result<_, _>>();
-            let events = events.map_err(status::events)?;
-            Ok(Some((v1::WatchEventsReply { events }, watcher)))
-        });
-        Ok(Response::new(replies.boxed()))
+        self.events_as_they_come(request.into_inner()).await.map(Response::new)
     }
 
     type VerifyResultsStream = Answers<v1::Verified>;

@@ -15,6 +15,7 @@ mod many;
 mod partial;
 mod progress;
 mod record;
+mod report;
 mod reuse;
 mod shown;
 mod spool;

@@ -1,11 +1,14 @@
 //! Watching what happens.
 
+use bt_proto::convert::present;
+use bt_proto::v1;
+use futures_util::{StreamExt, stream};
 use tonic::Status;
 
 use super::Clients;
 use crate::events::{Wanted, Watcher};
 use crate::queue::EventPlace;
-use crate::rpc::status;
+use crate::rpc::{Answers, status};
 
 /// What an event may concern.
 const KINDS: [&str; 4] = ["sweep", "jobs", "attempts", "agent"];
@@ -31,5 +34,20 @@ impl Clients {
             Some(sweep) => Some(self.find(&sweep).await?.id),
         };
         self.events.watch(after, Wanted { sweep, kinds }).await.map_err(status::events)
+    }
+
+    pub(super) async fn events_as_they_come(
+        &self,
+        request: v1::WatchEventsRequest,
+    ) -> Result<Answers<v1::WatchEventsReply>, Status> {
+        let v1::WatchEventsRequest { after, sweep, kinds } = request;
+        let watcher = self.watch(present(after), present(sweep), kinds).await?;
+        let replies = stream::try_unfold(watcher, |mut watcher| async move {
+            let events = watcher.next().await.map_err(status::events)?;
+            let events = events.iter().map(|known| known.json()).collect::<Result<_, _>>();
+            let events = events.map_err(status::events)?;
+            Ok(Some((v1::WatchEventsReply { events }, watcher)))
+        });
+        Ok(replies.boxed())
     }
 }
