@@ -49,6 +49,7 @@ pub(crate) struct Events {
     /// The place of the latest event that was read; none while nobody watches.
     newest: watch::Sender<Option<EventPlace>>,
     places: Arc<Semaphore>,
+    shutdown: CancellationToken,
 }
 
 /// The latest events that were read, without a gap between them.
@@ -88,9 +89,11 @@ pub(crate) struct Watcher {
 }
 
 impl Events {
-    pub(crate) fn new(queue: Queue) -> Self {
+    /// Tells what happens until `shutdown`.
+    pub(crate) fn new(queue: Queue, shutdown: CancellationToken) -> Self {
         let (newest, _) = watch::channel(None);
-        Self { queue, recent: Arc::default(), newest, places: Arc::new(Semaphore::new(WATCHERS)) }
+        let places = Arc::new(Semaphore::new(WATCHERS));
+        Self { queue, recent: Arc::default(), newest, places, shutdown }
     }
 
     /// Watches from behind a place, or from now on.
@@ -110,11 +113,11 @@ impl Events {
         Ok(Watcher { events: self.clone(), newest, wanted, place, missed, _one_of_few: one_of_few })
     }
 
-    /// Reads events for all watchers until `shutdown`.
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
+    /// Reads events for all watchers.
+    pub(crate) async fn run(self) {
         let mut health = Health::new("reading events");
         loop {
-            if timeout(LOOK, shutdown.cancelled()).await.is_ok() {
+            if timeout(LOOK, self.shutdown.cancelled()).await.is_ok() {
                 return;
             }
             if self.newest.receiver_count() == 0 {
@@ -204,11 +207,10 @@ impl Watcher {
                 }
             };
             let Some(last) = page.last() else {
-                let closed = self.newest.changed().await.is_err();
-                if closed {
-                    return Err(Error::Stopping);
+                tokio::select! {
+                    _ = self.newest.changed() => continue,
+                    () = self.events.shutdown.cancelled() => return Err(Error::Stopping),
                 }
-                continue;
             };
             self.place = last.place;
             let mut page = page;

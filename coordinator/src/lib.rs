@@ -213,8 +213,8 @@ fn services(
         terms,
     };
     let calculations = Calculations::default();
-    let events = Events::new(queue.clone());
-    tasks.spawn(events.clone().run(shutdown.clone()));
+    let events = Events::new(queue.clone(), shutdown.clone());
+    tasks.spawn(events.clone().run());
     let clients = Clients {
         queue: queue.clone(),
         store: store.clone(),

@@ -1,4 +1,4 @@
-//! What btctl measures of itself, for Prometheus. Every series is a row of the [`table`]: its name, its unit, its labels
+//! What btctl measures of itself, for Prometheus. Every series is a row of the `table`: its name, its unit, its labels
 //! and what it says. There is no other way to record anything, so that none is without a description.
 //!
 //! Nothing is recorded, and recording costs nothing, until [`start`] was called.
