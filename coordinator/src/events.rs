@@ -20,7 +20,7 @@ use crate::queue::{self, EventPlace, Noted, Queue};
 /// How often it is looked for new events.
 const LOOK: Duration = Duration::from_millis(300);
 /// Watchers of one coordinator.
-const WATCHERS: usize = 1_000;
+pub(crate) const WATCHERS: usize = 1_000;
 /// Events that are read at once.
 const PAGE: i64 = 500;
 /// Events that are kept in memory for watchers that are a little behind.

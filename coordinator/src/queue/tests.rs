@@ -17,6 +17,7 @@ use super::settle::Settled;
 use super::*;
 
 mod batches;
+mod events;
 mod leases;
 mod order;
 mod plans;
