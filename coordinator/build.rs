@@ -11,7 +11,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for folder in entries(&Path::new(&root).join("queries"))? {
         let group = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for file in entries(&folder)? {
-            writeln!(list, "    ({group:?}, include_str!({:?})),", file.display().to_string())?;
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let path = format!("/queries/{group}/{name}");
+            writeln!(
+                list,
+                "    ({group:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),"
+            )?;
         }
     }
     list.push_str("];\n");

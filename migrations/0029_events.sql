@@ -16,41 +16,25 @@ alter table events set (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyz
 
 -- A statement that moves no job (metrics that are added, say) adds no row. One that moves more than 10,000 jobs of a sweep
 -- to the same state says only how many.
-create or replace function count_moved_jobs() returns trigger language plpgsql as $$
+create function note_moved_jobs() returns trigger language plpgsql as $$
 begin
-    insert into sweep_counts (sweep_id, queued, running, succeeded, failed, cancelled, attached)
-    select * from (
-        select sweep_id,
-            coalesce(sum(one) filter (where state = 'queued'), 0) as queued,
-            coalesce(sum(one) filter (where state = 'running'), 0) as running,
-            coalesce(sum(one) filter (where state = 'succeeded'), 0) as succeeded,
-            coalesce(sum(one) filter (where state = 'failed'), 0) as failed,
-            coalesce(sum(one) filter (where state = 'cancelled'), 0) as cancelled,
-            coalesce(sum(one) filter (where attached), 0) as attached
-        from (
-            select sweep_id, state, attached_sweep is not null as attached, 1 as one from after
-            union all
-            select sweep_id, state, attached_sweep is not null, -1 from before
-        ) moved
-        group by sweep_id
-    ) change
-    where (queued, running, succeeded, failed, cancelled, attached) <> (0, 0, 0, 0, 0, 0);
-    if found then
-        insert into events (kind, sweep_id, body)
-        select 'jobs', sweep_id, json_build_object(
-            'state', state,
-            'count', count(*),
-            'jobs', case when count(*) <= 10000 then to_json(array_agg(number order by number)) end
-        )
-        from (
-            select sweep_id, number, state from after
-            except
-            select sweep_id, number, state from before
-        ) moved
-        group by sweep_id, state;
-    end if;
+    insert into events (kind, sweep_id, body)
+    select 'jobs', sweep_id, json_build_object(
+        'state', state,
+        'count', count(*),
+        'jobs', case when count(*) <= 10000 then to_json(array_agg(number order by number)) end
+    )
+    from (
+        select sweep_id, number, state from after
+        except
+        select sweep_id, number, state from before
+    ) moved
+    group by sweep_id, state;
     return null;
 end $$;
+create trigger jobs_told after update on jobs
+    referencing old table as before new table as after
+    for each statement execute function note_moved_jobs();
 
 create function note_new_attempts() returns trigger language plpgsql as $$
 begin

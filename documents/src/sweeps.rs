@@ -72,6 +72,21 @@ impl Counts {
     pub fn total(&self) -> u32 {
         self.queued + self.running + self.finished()
     }
+
+    /// `30 succeeded, 2 failed`: the states that there are jobs in.
+    pub fn words(&self) -> String {
+        let Self { queued, running, succeeded, failed, cancelled } = *self;
+        let states = [
+            (succeeded, "succeeded"),
+            (failed, "failed"),
+            (cancelled, "cancelled"),
+            (running, "running"),
+            (queued, "queued"),
+        ];
+        let words =
+            states.into_iter().filter(|(jobs, _)| *jobs > 0).map(|(jobs, state)| format!("{jobs} {state}"));
+        words.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The state of a sweep, by the states of its jobs.

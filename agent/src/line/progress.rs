@@ -1,5 +1,5 @@
 //! How far running attempts are, on the way to the coordinator. Of each only the latest is kept. It is sent when it is new,
-//! again now and then, and nobody waits for an answer.
+//! again now and then, and it needs no answer.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -98,6 +98,6 @@ mod tests {
         assert_eq!(sizes(line.take()), [TOGETHER, 1]);
         line.put(Vec::new(), &HashSet::from([ids[0]]));
         line.rewind();
-        assert_eq!(sizes(line.take()), [1], "what has ended is forgotten");
+        assert_eq!(sizes(line.take()), [1], "a finished attempt is forgotten");
     }
 }

@@ -139,7 +139,7 @@ const OWN: [&str; 11] = [
     "wall_seconds",
 ];
 
-/// The column of what running jobs say.
+/// The column of running jobs' progress.
 const PROGRESS: &str = "progress";
 
 /// Ranks of the columns in a table that is too wide.

@@ -72,7 +72,7 @@ const SCHEMAS: &str = "\
 Each file is a JSON Schema (2020-12), and `btctl reference` writes all of them from the code.
 [manifest.json](manifest.json) is the schema of a [manifest](../MANIFEST.md): editors that know it complete and check the
 keys, for example with the line `# yaml-language-server: $schema=manifest.json` in a YAML file beside it.
-[notification.json](notification.json) is of what a [webhook](../NOTIFY.md) gets. The others are of what commands print
+[notification.json](notification.json) describes what a [webhook](../NOTIFY.md) gets. The others describe what commands print
 with `-o json`; [OUTPUT.md](../OUTPUT.md) says what may change.
 
 | command | schema |

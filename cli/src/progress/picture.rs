@@ -17,7 +17,7 @@ const FAILURES: usize = 3;
 const REASONS: usize = 2;
 /// No bar is longer.
 const BAR: usize = 60;
-/// The width of what stands before a line.
+/// The width of a line's title.
 const MARGIN: usize = 9;
 
 const GOOD: Style = Style::new().fg(Color::Green);

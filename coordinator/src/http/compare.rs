@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use bt_analysis::compare::{Comparing, Error, Question};
-use bt_documents::{Comparison, SweepReport, Unreadable};
+use bt_documents::Comparison;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use futures_util::TryStreamExt;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tonic::{Request, Status};
 
 use super::reply::{Asked, Refused, Reply};
+use super::sweeps::report;
 use crate::clients::Clients;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,11 +45,6 @@ pub(super) async fn compare(
         }
     }
     comparing.finish().map(Json).map_err(refused)
-}
-
-async fn report(clients: &Clients, sweep: String) -> Result<SweepReport, Refused> {
-    let reply = clients.show_sweep(Request::new(v1::ShowSweepRequest { sweep })).await?.into_inner();
-    Ok(SweepReport::try_from(reply).map_err(Unreadable::from)?)
 }
 
 fn refused(error: Error) -> Refused {

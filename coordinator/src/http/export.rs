@@ -18,6 +18,7 @@ use tonic::{Request, Status};
 
 use super::download::attachment;
 use super::reply::Refused;
+use super::sweeps::report;
 use crate::clients::Clients;
 
 /// Tables that are made at once; others wait.
@@ -47,8 +48,7 @@ pub(super) async fn json(
 }
 
 async fn exported(clients: &Clients, sweep: String, form: Form) -> Result<Response, Refused> {
-    let reply = clients.show_sweep(Request::new(v1::ShowSweepRequest { sweep })).await?.into_inner();
-    let sweep = reply.sweep.ok_or_else(|| Status::internal("a sweep was shown without its name"))?;
+    let sweep = report(clients, sweep).await?.sweep;
     let name = format!("{}.{}", sweep.name, form.name());
     let (file, size) = {
         let _one_of_few = AT_ONCE.acquire().await.map_err(|error| Status::unavailable(error.to_string()))?;

@@ -12,19 +12,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::reply::{Given, Reply};
-use super::sweeps::shown_sweep;
 use crate::clients::Clients;
 use crate::rpc::status;
 
 pub(super) async fn list(State(clients): State<Clients>, Path(sweep): Path<String>) -> Reply<Metrics> {
     let found = clients.find(&sweep).await?;
-    let shown = shown_sweep(&clients, found.id.to_string()).await?;
-    let goals = shown.manifest.get("goals").and_then(Value::as_object);
+    let known = clients.manifests.get(found.id).await.map_err(status::manifest)?;
+    let goals = &known.manifest.goals;
     let names = clients.queue.metric_names(found.id).await.map_err(status::queue)?;
-    let metrics = names.into_iter().map(|metric| Metric {
-        goal: goals.and_then(|goals| goals.get(&metric)).and_then(Value::as_str).map(str::to_owned),
-        metric,
-    });
+    let metrics = names
+        .into_iter()
+        .map(|metric| Metric { goal: goals.get(&metric).map(|goal| goal.name().to_owned()), metric });
     Ok(Json(Metrics { metrics: metrics.collect() }))
 }
 

@@ -59,9 +59,13 @@ pub(super) async fn show(State(clients): State<Clients>, Path(sweep): Path<Strin
 }
 
 pub(super) async fn shown_sweep(clients: &Clients, sweep: String) -> Result<ShownSweep, Refused> {
+    Ok(ShownSweep::try_from(&report(clients, sweep).await?)?)
+}
+
+/// A sweep and what is to be said of it, as gRPC's clients get it.
+pub(super) async fn report(clients: &Clients, sweep: String) -> Result<SweepReport, Refused> {
     let reply = clients.show_sweep(Request::new(v1::ShowSweepRequest { sweep })).await?.into_inner();
-    let report = SweepReport::try_from(reply).map_err(bt_documents::Unreadable::from)?;
-    Ok(ShownSweep::try_from(&report)?)
+    Ok(SweepReport::try_from(reply).map_err(bt_documents::Unreadable::from)?)
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

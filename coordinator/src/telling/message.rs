@@ -33,19 +33,6 @@ pub(super) fn chat(told: &Notification) -> String {
 
 /// `Sweep sma-cross of ann succeeded after 15s: 30 succeeded. The best sharpe is 1.52, of job 17 (fast=5, slow=20).`
 fn sentence(told: &Notification) -> String {
-    let counts = &told.counts;
-    let states = [
-        (counts.succeeded, "succeeded"),
-        (counts.failed, "failed"),
-        (counts.cancelled, "cancelled"),
-        (counts.running, "running"),
-        (counts.queued, "queued"),
-    ];
-    let states: Vec<_> = states
-        .into_iter()
-        .filter(|(jobs, _)| *jobs > 0)
-        .map(|(jobs, state)| format!("{jobs} {state}"))
-        .collect();
     let state = match told.state.name() {
         "cancelled" | "paused" => format!("was {}", told.state.name()),
         state => state.to_owned(),
@@ -56,7 +43,7 @@ fn sentence(told: &Notification) -> String {
         plain(&told.name),
         plain(&told.owner),
         span::of_seconds(told.seconds),
-        states.join(", ")
+        told.counts.words()
     );
     if let Some(best) = &told.best {
         let mut parameters: Vec<_> = best

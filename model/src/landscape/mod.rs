@@ -169,6 +169,13 @@ impl Landscape {
     }
 }
 
+/// Where a value stands between the lowest (0) and the highest (1); in the middle if these are the same.
+pub fn part_of_range(value: f64, lowest: f64, highest: f64) -> f64 {
+    // As halves: the difference of two finite numbers need not be finite.
+    let part = (value / 2.0 - lowest / 2.0) / (highest / 2.0 - lowest / 2.0);
+    if part.is_finite() { part } else { 0.5 }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

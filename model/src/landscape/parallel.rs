@@ -1,6 +1,6 @@
 //! All jobs over several parameters at once: a line for each job from axis to axis, counted where lines go the same way.
 
-use super::{Axis, Importance, Landscape, NONE};
+use super::{Axis, Importance, Landscape, NONE, part_of_range};
 
 /// Parts of an axis, at most: lines are counted between them.
 pub const PARTS: usize = 12;
@@ -101,10 +101,8 @@ impl Landscape {
                 labels => f64::from(place) / (labels - 1) as f64,
             };
         }
-        // As halves: the difference of two finite numbers need not be finite.
-        let part = (value / 2.0 - parallel.lowest / 2.0) / (parallel.highest / 2.0 - parallel.lowest / 2.0);
         if let Some(last) = line.last_mut() {
-            *last = if part.is_finite() { part } else { 0.5 };
+            *last = part_of_range(value, parallel.lowest, parallel.highest);
         }
         true
     }

@@ -1,6 +1,6 @@
 //! How a metric's values are distributed.
 
-use super::Landscape;
+use super::{Landscape, part_of_range};
 
 /// A histogram.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,9 +27,7 @@ impl Landscape {
         let bins = if lowest == highest { 1 } else { bins.max(1) };
         let mut counts = vec![0; bins];
         for value in values {
-            // As halves: the difference of two finite numbers need not be finite.
-            let part = (value / 2.0 - lowest / 2.0) / (highest / 2.0 - lowest / 2.0);
-            let bin = if part.is_finite() { (part * bins as f64) as usize } else { 0 };
+            let bin = (part_of_range(value, lowest, highest) * bins as f64) as usize;
             counts[bin.min(bins - 1)] += 1;
         }
         Some(Spread { lowest, highest, median, bins: counts })

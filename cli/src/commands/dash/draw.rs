@@ -100,7 +100,7 @@ fn note(frame: &mut Frame<'_>, area: Rect, text: &str) {
     frame.render_widget(Paragraph::new(text.to_owned()).style(QUIET).wrap(Wrap { trim: true }), area);
 }
 
-/// A list of which one is chosen.
+/// A list with one chosen row.
 fn list(frame: &mut Frame<'_>, area: Rect, head: &[&str], rows: Vec<Vec<String>>, place: usize) {
     let heads: Vec<String> = head.iter().map(|name| one_line(name).to_uppercase()).collect();
     let width = |column: usize| {

@@ -62,7 +62,7 @@ pub(super) struct SweepNews {
     pub(super) jobs: Vec<v1::Job>,
 }
 
-/// Asks until nobody wants news.
+/// Asks again and again until the screen is closed.
 pub(super) async fn feed(client: Client, mut wanted: watch::Receiver<Wanted>, news: mpsc::Sender<News>) {
     let mut heard = Heard::now();
     while !news.is_closed() {

@@ -1,5 +1,6 @@
 //! A map of a metric over two parameters, in the cells of a terminal.
 
+use bt_model::landscape::part_of_range;
 use bt_proto::v1;
 use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
@@ -113,9 +114,7 @@ fn draw(square: &Square, text: Option<String>, width: usize, lowest: f64, highes
         };
         return Span::raw(format!("{sign:>0$} ", width - 1));
     };
-    // As halves: the difference of two finite numbers need not be finite.
-    let part = (mean / 2.0 - lowest / 2.0) / (highest / 2.0 - lowest / 2.0);
-    let part = if part.is_finite() { part } else { 0.5 };
+    let part = part_of_range(mean, lowest, highest);
     let place = ((part * COLOURS.len() as f64) as usize).min(COLOURS.len() - 1);
     if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
         let shade = SHADES[place].to_string().repeat(width);

@@ -1,7 +1,7 @@
 //! A sweep by one of its metrics, at a glance: the metric over two parameters, which parameters matter, and how it is
 //! distributed. All of it is drawn here, as tables and SVG whose size does not depend on the number of jobs.
 
-use bt_model::landscape::{Axis, Cell, HeatMap, Importance, Landscape};
+use bt_model::landscape::{Axis, Cell, HeatMap, Importance, Landscape, part_of_range};
 
 use super::ranking::{Decimals, figure};
 
@@ -97,9 +97,7 @@ impl Map {
 /// The colour of a value between the lowest and the highest.
 fn colour(value: f64, lowest: f64, highest: f64) -> &'static str {
     const NAMES: [&str; COLOURS] = ["q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8"];
-    // As halves: the difference of two finite numbers need not be finite.
-    let part = (value / 2.0 - lowest / 2.0) / (highest / 2.0 - lowest / 2.0);
-    let part = if part.is_finite() { part } else { 0.5 };
+    let part = part_of_range(value, lowest, highest);
     NAMES[((part * COLOURS as f64) as usize).min(COLOURS - 1)]
 }
 

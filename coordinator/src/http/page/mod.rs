@@ -222,7 +222,7 @@ struct Part {
 
 impl Progress {
     fn of(counts: &Counts) -> Self {
-        let Counts { queued, running, succeeded, failed, cancelled } = *counts;
+        let Counts { running, succeeded, failed, cancelled, .. } = *counts;
         let total = f64::from(counts.total());
         let states =
             [("succeeded", succeeded), ("failed", failed), ("cancelled", cancelled), ("running", running)];
@@ -233,13 +233,7 @@ impl Progress {
             parts.push(Part { state, from, width });
             from += width;
         }
-        let words: Vec<_> = states
-            .into_iter()
-            .chain([("queued", queued)])
-            .filter(|(_, jobs)| *jobs > 0)
-            .map(|(state, jobs)| format!("{jobs} {state}"))
-            .collect();
-        Self { parts, text: words.join(", ") }
+        Self { parts, text: counts.words() }
     }
 }
 
