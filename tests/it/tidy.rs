@@ -185,6 +185,7 @@ fn no_more_than_two_files_name_each_other_in_a_circle() {
         "measures",
         "model",
         "proto",
+        "statistics",
         "store",
         "traces",
     ] {
