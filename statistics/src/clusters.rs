@@ -35,6 +35,21 @@ impl Triangle {
         if self.values.is_empty() { 0.0 } else { sum / self.values.len() as f64 }
     }
 
+    /// The whole matrix by rows, of at most so many trials, chosen evenly.
+    pub(crate) fn rows(&self, most: usize) -> Vec<Vec<f64>> {
+        let count = self.trials.min(most);
+        let chosen: Vec<usize> = (0..count).map(|n| crate::sample::even(n, count, self.trials)).collect();
+        let entry = |one: usize, other: usize| {
+            let (row, column) = (one.min(other), one.max(other));
+            match row == column {
+                true => 1.0,
+                // Rows before it have one entry less each.
+                false => f64::from(self.values[row * (2 * self.trials - row - 1) / 2 + column - row - 1]),
+            }
+        };
+        chosen.iter().map(|one| chosen.iter().map(|other| entry(*one, *other)).collect()).collect()
+    }
+
     /// Clusters by average linkage on the distance sqrt((1 - correlation)/2), cut where the silhouettes' mean by deviation
     /// is highest, the fewest clusters of several. The same input has the same clusters, as no random starts are drawn.
     ///

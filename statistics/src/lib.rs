@@ -20,6 +20,8 @@ mod clusters;
 mod collector;
 mod correlation;
 mod deflated;
+mod effective;
+mod eigenvalues;
 mod error;
 mod expected;
 mod moments;
@@ -38,6 +40,7 @@ pub use collector::{Collected, Collector, TrialMoments, Wanted};
 pub use deflated::{
     ByCorrelation, Deflated, break_even, by_correlation, deflate, variance_of_null, variance_of_trials,
 };
+pub use effective::{EffectiveTrials, effective_rank, effective_trials};
 pub use error::Error;
 pub use expected::{expected_maximum, minimum_backtest_length, variance_of_maximum};
 pub use moments::Moments;

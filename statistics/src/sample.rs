@@ -89,7 +89,7 @@ impl Sampler {
 }
 
 /// The place of the nth of `count` among `all`, evenly.
-fn even(n: usize, count: usize, all: usize) -> usize {
+pub(crate) fn even(n: usize, count: usize, all: usize) -> usize {
     if count <= 1 { 0 } else { n * (all - 1) / (count - 1) }
 }
 
