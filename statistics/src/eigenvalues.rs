@@ -140,11 +140,9 @@ mod tests {
         let mut random = Random::new(5);
         let n = 60;
         let mut matrix = vec![vec![0.0; n]; n];
-        for i in 0..n {
-            for j in 0..=i {
-                matrix[i][j] = random.normal();
-                matrix[j][i] = matrix[i][j];
-            }
+        for (i, j) in (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            matrix[i][j] = random.normal();
+            matrix[j][i] = matrix[i][j];
         }
         let trace: f64 = (0..n).map(|i| matrix[i][i]).sum();
         let squares: f64 = matrix.iter().flatten().map(|x| x * x).sum();

@@ -31,6 +31,7 @@ mod products;
 mod random;
 mod sample;
 mod sharpe;
+mod spa;
 mod split;
 
 pub use adjust::{Adjustment, Haircut, adjust, haircut, haircut_of, hurdle};
@@ -48,4 +49,5 @@ pub use pbo::{Overfitting, SpreadOf, overfitting};
 pub use random::Random;
 pub use sample::Sample;
 pub use sharpe::{ObservedSharpe, annual_hint};
+pub use spa::{Bootstrap, SuperiorAbility, superior_ability};
 pub use split::{Metric, Split};

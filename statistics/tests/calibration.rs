@@ -1,5 +1,7 @@
 //! What the verdicts say about sweeps whose truth is known: pure noise, and noise with a planted edge.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it can't go on")]
+
 use bt_statistics::{
     Collected, Collector, Metric, Random, Wanted, break_even, deflate, overfitting, variance_of_null,
     variance_of_trials,
