@@ -13,6 +13,7 @@ mod limits;
 mod prepare;
 mod publish;
 mod report;
+mod returns;
 mod run;
 mod shared;
 mod start;

@@ -116,6 +116,22 @@ impl Client {
         ask!(self, show_landscape, request)
     }
 
+    /// How much of a sweep's best result is luck.
+    pub(crate) async fn assess(
+        &self,
+        request: v1::AssessSweepRequest,
+    ) -> Result<v1::AssessSweepReply, Error> {
+        ask!(self, assess_sweep, request)
+    }
+
+    /// How often an idea was tried.
+    pub(crate) async fn trials(
+        &self,
+        request: v1::CountTrialsRequest,
+    ) -> Result<v1::CountTrialsReply, Error> {
+        ask!(self, count_trials, request)
+    }
+
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {
         ask!(self, list_jobs, request)
     }

@@ -4,6 +4,7 @@
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
 mod agents;
+mod assess;
 mod bell;
 mod calculations;
 mod clients;
@@ -34,6 +35,7 @@ mod storage;
 mod teller;
 mod telling;
 mod traced;
+mod trials;
 mod verify;
 
 use std::net::SocketAddr;
@@ -55,6 +57,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use agents::{Agents, Terms, Uploads};
+use assess::Assessor;
 use bell::Bell;
 use calculations::Calculations;
 use clients::Clients;
@@ -71,6 +74,7 @@ use reuse::Reuse;
 use sessions::Sessions;
 use teller::Teller;
 use telling::Ways;
+use trials::Trials;
 
 pub use config::{Keeping, Options};
 pub use http::openapi;
@@ -215,6 +219,8 @@ fn services(
     let calculations = Calculations::default();
     let events = Events::new(queue.clone(), shutdown.clone());
     tasks.spawn(events.clone().run());
+    let landscapes = Landscapes::new(queue.clone(), manifests.clone(), calculations.clone());
+    let trials = Trials::new(queue.clone(), manifests.clone(), calculations.clone());
     let clients = Clients {
         queue: queue.clone(),
         store: store.clone(),
@@ -223,7 +229,9 @@ fn services(
         relay,
         bell,
         events: events.clone(),
-        landscapes: Landscapes::new(queue.clone(), manifests.clone(), calculations.clone()),
+        assessor: Assessor::new(queue.clone(), manifests.clone(), landscapes.clone(), trials.clone()),
+        landscapes,
+        trials,
         calculations,
         tasks: tasks.clone(),
         silence,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Agent, Attempt, Job, Limit, Output, RunningJob, Sweep};
+use super::{Agent, Attempt, Family, Job, Limit, Output, RunningJob, Sweep};
 
 /// Sweeps, the newest first.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -108,4 +108,10 @@ pub struct Metric {
 pub struct LogFilter {
     /// As `--log` takes it.
     pub filter: String,
+}
+
+/// Families, the one that was tried last first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Families {
+    pub families: Vec<Family>,
 }

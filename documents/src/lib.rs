@@ -6,6 +6,7 @@
 //! and its unit.
 
 mod api;
+mod assessment;
 mod events;
 mod from_wire;
 mod landscape;
@@ -15,11 +16,13 @@ mod queue;
 mod results;
 mod sweeps;
 mod told;
+mod trials;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 pub use api::*;
+pub use assessment::*;
 pub use events::*;
 pub use from_wire::*;
 pub use landscape::*;
@@ -29,6 +32,7 @@ pub use queue::*;
 pub use results::*;
 pub use sweeps::*;
 pub use told::*;
+pub use trials::*;
 
 /// Names with values of any type, such as parameters.
 pub type Object = Map<String, Value>;
@@ -66,6 +70,9 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Vec<RunningJob>>("ps", &["ps"], ""),
         one::<Explained>("explain", &["explain"], ""),
         one::<Comparison>("compare", &["compare"], ""),
+        one::<Assessment>("assess", &["assess"], ""),
+        one::<FamilyTrials>("trials", &["trials"], "of a family"),
+        one::<Vec<Family>>("trials-families", &["trials"], "without a family"),
         one::<Vec<ExportedJob>>("export", &["export"], ""),
         one::<ImportedMetrics>("metrics-import", &["metrics import"], ""),
         one::<LocalRun>("run", &["run"], ""),

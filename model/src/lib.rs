@@ -25,6 +25,7 @@ pub mod progress;
 pub mod reason;
 pub mod resources;
 pub mod retry;
+pub mod returns;
 pub mod rfc4180;
 mod scalar;
 pub mod secret;

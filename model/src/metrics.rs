@@ -5,11 +5,14 @@
 mod import;
 mod import_csv;
 mod read;
+mod series;
 mod spellings;
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
+
+use crate::returns::{NotReturns, Returns};
 
 pub use import::{Mapping, number_in_text, plain_number, read_json};
 pub use import_csv::read_csv;
@@ -40,12 +43,15 @@ pub struct Metrics {
     pub numbers: Map<String, Value>,
     /// The names whose values are NaN, infinite or null: they count as not reported.
     pub left_out: Vec<String>,
+    /// `series.returns`, else the differences of `series.equity`; or why these can't be used.
+    pub returns: Option<Result<Returns, NotReturns>>,
 }
 
 /// Reads metrics: finite numbers by name; those in nested objects get names joined by `.`.
 ///
 /// Programs write `NaN`, `-Infinity`, `-nan` and `inf`, which are no JSON: they are taken, and left out, as `null` is. What
-/// stands under `series` at the top is looked at, and left out too: named lists of numbers, or of `[time, number]`.
+/// stands under `series` at the top is none of the numbers: named lists of numbers, or of `[time, number]`. Of these, returns
+/// are kept.
 pub fn parse(text: &[u8]) -> Result<Metrics, MetricsError> {
     if text.len() > MAX_TEXT {
         let message = format!(

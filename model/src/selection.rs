@@ -71,6 +71,14 @@ impl Selection {
         })
     }
 
+    /// True if the expression names this metric.
+    pub fn names(&self, metric: &str) -> bool {
+        self.names.iter().any(|name| match name.text.split_once('.') {
+            Some((METRICS, rest)) => rest == metric,
+            _ => name.text == metric,
+        })
+    }
+
     /// True if the job is wanted.
     pub fn takes(
         &mut self,

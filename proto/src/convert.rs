@@ -8,6 +8,7 @@ use bt_model::manifest::Containers;
 use bt_model::placement::{AGENT_LABEL, Misfit, Offer};
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
+use bt_model::returns::{NotReturns, Returns};
 use bt_model::state::{AttemptState, JobState};
 use jiff::Timestamp;
 
@@ -288,6 +289,27 @@ impl TryFrom<v1::LogLine> for LogLine {
             v1::log_line::Stream::Stderr => Stream::Stderr,
         };
         Ok(Self { time: time(&line.time.ok_or(Malformed::Missing("time"))?)?, stream, text: line.text })
+    }
+}
+
+impl From<&Returns> for v1::Returns {
+    fn from(returns: &Returns) -> Self {
+        let mut before = 0;
+        let steps = returns.times().iter().map(|time| time - std::mem::replace(&mut before, *time));
+        Self { steps: steps.collect(), values: returns.values().to_vec() }
+    }
+}
+
+impl TryFrom<v1::Returns> for Returns {
+    type Error = NotReturns;
+
+    fn try_from(returns: v1::Returns) -> Result<Self, NotReturns> {
+        let mut time = 0_i64;
+        let times = returns.steps.iter().map(|step| {
+            time = time.checked_add(*step).ok_or_else(|| NotReturns::new("a time is out of range"))?;
+            Ok(time)
+        });
+        Self::from_parts(times.collect::<Result<_, NotReturns>>()?, returns.values)
     }
 }
 

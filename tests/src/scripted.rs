@@ -143,7 +143,7 @@ impl ScriptedAgent {
         self.sequence += 1;
         let output =
             v1::OutputFile { path: "out".into(), size: data.len() as u64, sha256, ..Default::default() };
-        let succeeded = v1::Succeeded { outputs: vec![output], metrics: None };
+        let succeeded = v1::Succeeded { outputs: vec![output], metrics: None, returns: None };
         let report = v1::Report {
             sequence: self.sequence,
             attempt: attempt.to_owned(),

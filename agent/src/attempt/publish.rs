@@ -10,6 +10,7 @@ use bt_model::log::{LogLine, Stream};
 use bt_model::manifest::Manifest;
 use bt_model::metrics::{self, Metrics};
 use bt_model::reason::Reason;
+use bt_model::returns::{NotReturns, Returns};
 use bt_proto::v1::{self, report};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -17,13 +18,14 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::report::{SMALL, read_small, unreadable};
+use super::returns;
 use super::state::Stop;
 use crate::agent::Agent;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::line::shipping::{InStore, Journal};
 use crate::line::upload::{self, Failure, What};
-use crate::record::ending::{Ending, Halt, StoredOutput};
+use crate::record::ending::{Ending, Halt, RecordedReturns, StoredOutput};
 
 /// The most that travels with a report, names included.
 const SMALL_TOGETHER: u64 = 1 << 20;
@@ -45,9 +47,9 @@ pub(super) async fn publish(
     let outputs_reason = |error: collect::Error| Reason::Outputs(error.to_string());
     // Where a container sees no directory, there is one only if it has left something.
     if !agent.site.engine.mounts_files() && job.manifest.require.is_empty() && !root.exists() {
-        return Ok(Ending::Succeeded { outputs: Vec::new(), metrics: String::new() });
+        return Ok(Ending::Succeeded { outputs: Vec::new(), metrics: String::new(), returns: None });
     }
-    let metrics = metrics_of(held, job).await?;
+    let (metrics, returns) = reported_by(held, job).await?;
     let listing = collect::list(&root).map_err(outputs_reason)?;
     let left_out = listing.skipped.iter().find(|skipped| skipped.path == job.manifest.metrics);
     if let Some(skipped) = left_out {
@@ -114,31 +116,56 @@ pub(super) async fn publish(
         }
     }
     stored.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(Ending::Succeeded { outputs: stored, metrics })
+    Ok(Ending::Succeeded { outputs: stored, metrics, returns })
 }
 
-/// The metrics as a JSON object; nothing if the job wrote none. What is left out of them is said in its log.
-async fn metrics_of(held: &Held, job: &Job) -> Result<String, Stop> {
+/// The metrics as a JSON object, nothing if the job wrote none, and its returns. What is left out of both is said in its log.
+async fn reported_by(held: &Held, job: &Job) -> Result<(String, Option<RecordedReturns>), Stop> {
     let (root, manifest) = (held.dir.results(), job.manifest.clone());
-    let metrics = match root.join(&manifest.metrics).symlink_metadata() {
-        // It may take a second to read one that is as large as can be.
-        Ok(file) if file.len() > SMALL => {
-            let read = tokio::task::spawn_blocking(move || read_metrics(&root, &manifest));
+    let is_small = |name: &str| root.join(name).symlink_metadata().is_ok_and(|file| file.len() <= SMALL);
+    let table = manifest.judged.returns.as_ref();
+    let (metrics, returns) = match is_small(&manifest.metrics) && table.is_none() {
+        true => read_reported(&root, &manifest)?,
+        // It may take a second to read files that are as large as can be.
+        false => {
+            let read = tokio::task::spawn_blocking(move || read_reported(&root, &manifest));
             read.await.map_err(|error| Reason::Agent(error.to_string()))??
         }
-        _ => read_metrics(&root, &manifest)?,
     };
-    let Some(metrics) = metrics else { return Ok(String::new()) };
+    let say = |told: String| {
+        say_in_log(held, job, &told);
+        held.remark(told);
+    };
+    let returns = match returns {
+        None => None,
+        Some(Ok(returns)) => Some(RecordedReturns::of(&returns)),
+        Some(Err(error)) => {
+            say(format!("its returns can't be used: {error}"));
+            None
+        }
+    };
+    let Some(metrics) = metrics else { return Ok((String::new(), returns)) };
     if !metrics.left_out.is_empty() {
-        let told = format!(
+        say(format!(
             "{}: NaN, infinite or null, and so not reported: {}",
             job.manifest.metrics,
             metrics::listed(metrics.left_out.iter())
-        );
-        say_in_log(held, job, &told);
-        held.remark(told);
+        ));
     }
-    Ok(serde_json::Value::Object(metrics.numbers).to_string())
+    Ok((serde_json::Value::Object(metrics.numbers).to_string(), returns))
+}
+
+type Reported = (Option<Metrics>, Option<Result<Returns, NotReturns>>);
+
+/// The metrics, and the returns of the table that the manifest names, else those among the metrics.
+fn read_reported(root: &Path, manifest: &Manifest) -> Result<Reported, Reason> {
+    let mut metrics = read_metrics(root, manifest)?;
+    let among_metrics = metrics.as_mut().and_then(|metrics| metrics.returns.take());
+    let returns = match &manifest.judged.returns {
+        Some(table) => Some(returns::read(root, table)),
+        None => among_metrics,
+    };
+    Ok((metrics, returns))
 }
 
 pub(super) fn say_in_log(held: &Held, job: &Job, text: &str) {

@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn succeeded() -> Ending {
-        Ending::Succeeded { outputs: Vec::new(), metrics: String::new() }
+        Ending::Succeeded { outputs: Vec::new(), metrics: String::new(), returns: None }
     }
 
     fn states() -> Vec<State> {

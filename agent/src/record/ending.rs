@@ -1,12 +1,16 @@
 //! How an attempt ended on this machine, and the pure rules that decide it.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bt_engine::{Exit, classify};
 use bt_model::encoding::Encoding;
 use bt_model::manifest::SHARED_CACHE;
 use bt_model::reason::{Reason, ReasonKind};
+use bt_model::returns::Returns;
 use bt_proto::convert::present;
 use bt_proto::v1::{self, report};
 use bytes::Bytes;
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::record::usage::Usage;
@@ -19,6 +23,8 @@ pub(crate) enum Ending {
         outputs: Vec<StoredOutput>,
         /// The JSON object of the metrics, or nothing.
         metrics: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        returns: Option<RecordedReturns>,
     },
     Failed {
         kind: String,
@@ -75,6 +81,21 @@ pub(crate) struct StoredOutput {
     /// What is in it, if it is small; written down beside the ending.
     #[serde(skip)]
     pub(crate) content: Option<Bytes>,
+}
+
+/// Returns as they travel, in base64: JSON knows no NaN, and a list of numbers takes several times as long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecordedReturns(String);
+
+impl RecordedReturns {
+    pub(crate) fn of(returns: &Returns) -> Self {
+        Self(BASE64_STANDARD.encode(v1::Returns::from(returns).encode_to_vec()))
+    }
+
+    /// None of a record that was damaged: its job has succeeded all the same.
+    fn to_wire(&self) -> Option<v1::Returns> {
+        v1::Returns::decode(BASE64_STANDARD.decode(&self.0).ok()?.as_slice()).ok()
+    }
 }
 
 /// Why a container was stopped before it ended by itself.
@@ -183,9 +204,10 @@ impl Ending {
 
     pub(crate) fn report(&self) -> report::Kind {
         match self {
-            Self::Succeeded { outputs, metrics } => report::Kind::Succeeded(v1::Succeeded {
+            Self::Succeeded { outputs, metrics, returns } => report::Kind::Succeeded(v1::Succeeded {
                 outputs: outputs.iter().map(StoredOutput::to_wire).collect(),
                 metrics: present(Some(metrics.clone())),
+                returns: returns.as_ref().and_then(RecordedReturns::to_wire),
             }),
             Self::Failed { for_now, unreported, .. } => report::Kind::Failed(v1::Failed {
                 reason: self.reason().as_ref().map(Into::into),
@@ -216,6 +238,8 @@ impl StoredOutput {
 
 #[cfg(test)]
 mod tests {
+    use bt_model::returns::SeriesKind;
+
     use super::*;
 
     fn exit(code: i64) -> Exit {
@@ -232,6 +256,25 @@ mod tests {
     }
 
     #[test]
+    fn returns_travel_as_they_are() {
+        let periods = vec![(1_325_548_800, 0.25), (1_325_635_200, -0.5), (1_325_894_400, f64::NAN)];
+        let returns = Returns::of(SeriesKind::Returns, periods).unwrap();
+        let wire = RecordedReturns::of(&returns).to_wire().unwrap();
+        assert_eq!(wire.steps, [1_325_548_800, 86_400, 259_200]);
+        let read = Returns::try_from(wire).unwrap();
+        assert_eq!(read.times(), returns.times());
+        assert!(read.values()[..2] == [0.25, -0.5] && read.values()[2].is_nan());
+        for wrong in [
+            v1::Returns { steps: vec![1, 0], values: vec![0.0, 0.0] },
+            v1::Returns { steps: vec![1], values: vec![] },
+            v1::Returns { steps: vec![i64::MAX, 1], values: vec![0.0, 0.0] },
+        ] {
+            assert!(Returns::try_from(wrong).is_err());
+        }
+        assert_eq!(RecordedReturns("#".into()).to_wire(), None);
+    }
+
+    #[test]
     fn an_ending_survives_the_disk() {
         let outputs = StoredOutput {
             path: "a.pkl".to_owned(),
@@ -243,9 +286,16 @@ mod tests {
             stored_as: String::new(),
             content: None,
         };
+        let returns =
+            Returns::of(SeriesKind::Returns, vec![(1_325_548_800, 0.25), (1_325_635_200, f64::NAN)]);
+        let returns = returns.unwrap();
         let endings = [
             Ending::failed(&Reason::Image("no such image: x:1".into())),
-            Ending::Succeeded { outputs: vec![outputs], metrics: String::new() },
+            Ending::Succeeded {
+                outputs: vec![outputs],
+                metrics: String::new(),
+                returns: Some(RecordedReturns::of(&returns)),
+            },
             Ending::Released { why: "it drains".into(), preempted: true, refused: false },
         ];
         for ending in endings {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod agents;
+mod assess;
 mod cancel;
 mod compare;
 mod completions;
@@ -33,6 +34,7 @@ mod run;
 mod show;
 mod submit;
 mod top;
+mod trials;
 mod up;
 mod version;
 mod wait;
@@ -81,6 +83,8 @@ enum Command {
     Results(results::Results),
     Top(top::Top),
     Compare(compare::Compare),
+    Assess(assess::Assess),
+    Trials(trials::Trials),
     Export(export::Export),
     #[command(subcommand)]
     Metrics(metrics::Metrics),
@@ -142,6 +146,8 @@ impl Cli {
             Command::Results(command) => command.run(&settings()?).await,
             Command::Top(command) => command.run(&settings()?).await,
             Command::Compare(command) => command.run(&settings()?).await,
+            Command::Assess(command) => command.run(&settings()?).await,
+            Command::Trials(command) => command.run(&settings()?).await,
             Command::Export(command) => command.run(&settings()?).await,
             Command::Metrics(command) => command.run(&settings()?).await,
             Command::Run(command) => command.run().await,

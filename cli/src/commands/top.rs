@@ -20,10 +20,13 @@ Examples:
   btctl top sma-cross --by max_drawdown --ascending -n 5
   btctl top sma-cross --by sharpe -w         # drawn again every few seconds, until the end
   btctl top sma-cross --by sharpe --where 'trades > 30 and fast < 20'
+  btctl top sma-cross --by sharpe --robust
+  btctl top sma-cross --by sharpe --where 'dsr > 0.95'
 
 --where is an expression over metrics and parameters. Write a name as it is (sharpe, dd.max); write \
 metrics[\"Sharpe Ratio\"] if the name is not one word, and metrics.x or params.x if a metric and a parameter have the same \
-name. Jobs without a value that the expression names are left out.";
+name. Jobs without a value that the expression names are left out. psr and dsr, the probabilities that a job's Sharpe ratio \
+is above 0 and above what luck would show (btctl assess), can be named too, also in --by.";
 
 /// Rank a sweep's jobs by a metric, the best first: the highest, or the lowest if that is the metric's goal.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +45,10 @@ pub(crate) struct Top {
     /// The highest first, whatever the goal in the manifest is.
     #[arg(long, visible_alias = "desc", conflicts_with = "ascending")]
     descending: bool,
+    /// Rank by the median of the metric of a job and of its neighbours, which differ from it by one step of one parameter: a
+    /// job that is good alone is more likely to be so by chance. The column `robust` has the median.
+    #[arg(long)]
+    robust: bool,
     /// Only jobs for which this holds.
     #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
@@ -81,6 +88,7 @@ impl Top {
             ascending: direction(self.ascending, self.descending),
             limit: Some(self.limit),
             filter: self.filter.clone(),
+            robust: self.robust,
             ..v1::ListJobsRequest::default()
         }
     }

@@ -21,6 +21,7 @@ mod ticker;
 pub(crate) mod tries;
 mod view;
 pub(crate) mod words;
+mod wrap;
 
 pub(crate) use block::{Block, one_line};
 pub(crate) use cell::Cell;
@@ -36,3 +37,4 @@ pub(crate) use say::say;
 pub(crate) use table::{figure, figures};
 pub(crate) use ticker::Ticker;
 pub(crate) use view::{Column, Row, View};
+pub(crate) use wrap::wrapped;

@@ -8,6 +8,7 @@ use bt_model::id::AgentId;
 use bt_model::layout::is_other_name;
 use bt_model::reason::Reason;
 use bt_model::retry::Ending;
+use bt_model::returns::Returns;
 use bt_model::state::AttemptEvent;
 use bt_proto::convert::{Malformed, present};
 use bt_proto::v1::{self, coordinator_message, report};
@@ -201,5 +202,11 @@ fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
             expected: "a JSON object of numbers",
         })?;
     }
-    Ok(Publication { files: files.collect::<Result<_, Malformed>>()?, metrics })
+    let returns = succeeded.returns.map(Returns::try_from).transpose();
+    let returns = returns.map_err(|error| Malformed::Value {
+        field: "returns",
+        value: error.to_string(),
+        expected: "a value for each time, and times that rise",
+    })?;
+    Ok(Publication { files: files.collect::<Result<_, Malformed>>()?, metrics, returns })
 }

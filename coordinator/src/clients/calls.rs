@@ -98,6 +98,20 @@ impl v1::sweeps_server::Sweeps for Clients {
         self.landscape(request.into_inner()).await.map(Response::new)
     }
 
+    async fn assess_sweep(
+        &self,
+        request: Request<v1::AssessSweepRequest>,
+    ) -> Result<Response<v1::AssessSweepReply>, Status> {
+        self.assess(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn count_trials(
+        &self,
+        request: Request<v1::CountTrialsRequest>,
+    ) -> Result<Response<v1::CountTrialsReply>, Status> {
+        self.count_trials(request.into_inner()).await.map(Response::new)
+    }
+
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelReply>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;

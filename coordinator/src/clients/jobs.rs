@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::figures::Figures;
 use super::{Clients, attempts, progress, reuse};
 use crate::calculations::Calculation;
 use crate::manifests::Reader;
@@ -36,7 +37,8 @@ impl Clients {
     ) -> Result<(), Status> {
         let by = request.by.as_deref().filter(|by| !by.is_empty());
         let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
-        let encoder = Encoder {
+        let mut encoder = Encoder {
+            figures: None,
             parameters: known.reader().map_err(status::manifest)?,
             renderer: known.manifest.renderer().map_err(unreadable)?,
             ascending: request.ascending.unwrap_or_else(|| {
@@ -44,6 +46,15 @@ impl Clients {
             }),
         };
         let mut wanted = present(request.filter.clone()).map(|source| Wanted::new(&source)).transpose()?;
+        encoder.figures = match (by, request.robust) {
+            (Some(by), true) => Some(self.robust(sweep, by, encoder.ascending, MOST_RANKED).await?),
+            (None, true) => {
+                return Err(Status::invalid_argument(
+                    "`robust` is the order of a ranking; name its metric in `by`",
+                ));
+            }
+            (by, false) => self.figures(sweep, by, wanted.as_ref().map(|wanted| &wanted.selection)).await?,
+        };
         if let Some(by) = by {
             if !request.states.is_empty() || request.job.is_some() || request.after.is_some() {
                 return Err(Status::invalid_argument(
@@ -121,13 +132,15 @@ impl Clients {
         jobs: &Jobs,
     ) -> Result<(), Status> {
         let limit = present(limit).unwrap_or(MOST_RANKED).min(MOST_RANKED);
-        let ranked = match wanted {
-            None => {
+        let ranking = encoder.figures.as_ref().and_then(|figures| figures.ranking(by, encoder.ascending));
+        let ranked = match (wanted, ranking) {
+            (wanted, Some(ranking)) => Some(self.take_ranked(sweep, &ranking, encoder, wanted, limit).await?),
+            (None, None) => {
                 let ranked = self.queue.ranked(sweep.id, by, encoder.ascending, limit);
                 let ranked = ranked.await.map_err(status::queue)?;
                 (!ranked.is_empty()).then_some(ranked)
             }
-            Some(wanted) => self.rank_wanted(sweep, by, encoder, wanted, limit).await?,
+            (Some(wanted), None) => self.rank_wanted(sweep, by, encoder, wanted, limit).await?,
         };
         let Some(ranked) = ranked else {
             let names = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
@@ -150,6 +163,34 @@ impl Clients {
             }
         }
         Ok(())
+    }
+
+    /// The first jobs of a ranking that are wanted.
+    async fn take_ranked(
+        &self,
+        sweep: &Found,
+        ranking: &[u32],
+        encoder: &Encoder<'_>,
+        mut wanted: Option<Wanted>,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, Status> {
+        let mut taken = Vec::new();
+        for page in ranking.chunks(PAGE as usize) {
+            for row in self.queue.jobs_by_number(sweep.id, page).await.map_err(status::queue)? {
+                if taken.len() < limit as usize
+                    && wanted.as_mut().map_or(Ok(true), |wanted| wanted.takes_row(encoder, &row))?
+                {
+                    taken.push(row);
+                }
+            }
+            if taken.len() >= limit as usize {
+                return Ok(taken);
+            }
+        }
+        if let Some(wanted) = wanted {
+            self.check_names(sweep, wanted).await?;
+        }
+        Ok(taken)
     }
 
     /// The best of those that are wanted; none if no job at all has reported the metric. Only the best so far are held,
@@ -250,7 +291,8 @@ impl Wanted {
 
     /// The metric by which the job is ranked, if it is wanted and has it.
     fn rank(&mut self, row: Reported, by: &str, encoder: &Encoder<'_>) -> Result<Option<f64>, Status> {
-        let metrics = object(&row.metrics)?;
+        let mut metrics = object(&row.metrics)?;
+        encoder.add_figures(row.number, &mut metrics);
         let Some(value) = metrics.get(by).and_then(Value::as_f64) else { return Ok(None) };
         let parameters = read_map(&encoder.parameters.json(row.parameters)).map_err(unreadable)?;
         Ok(self.takes(row.number, &parameters, metrics)?.then_some(value))
@@ -258,8 +300,9 @@ impl Wanted {
 
     fn takes_row(&mut self, encoder: &Encoder<'_>, row: &JobRow) -> Result<bool, Status> {
         let parameters = read_map(&encoder.parameters.json(row.parameters.clone())).map_err(unreadable)?;
-        let metrics = row.metrics.as_deref().map(object).transpose()?;
-        self.takes(row.number, &parameters, metrics.unwrap_or_default())
+        let mut metrics = row.metrics.as_deref().map(object).transpose()?.unwrap_or_default();
+        encoder.add_figures(row.number, &mut metrics);
+        self.takes(row.number, &parameters, metrics)
     }
 }
 
@@ -298,6 +341,8 @@ fn object(text: &str) -> Result<Map<String, Value>, Status> {
 
 /// From a row to what clients see.
 struct Encoder<'m> {
+    /// What is computed of jobs beside what they report, if that is asked for.
+    figures: Option<Figures>,
     parameters: Reader<'m>,
     renderer: Renderer<'m>,
     /// The lowest metric is the best.
@@ -313,6 +358,20 @@ struct Beside {
 }
 
 impl Encoder<'_> {
+    fn add_figures(&self, job: u32, metrics: &mut Map<String, Value>) {
+        if let Some(figures) = &self.figures {
+            figures.add_to(job, metrics);
+        }
+    }
+
+    /// The metrics with the figures among them.
+    fn metrics(&self, job: u32, reported: Option<String>) -> Result<Option<String>, Status> {
+        let (Some(_), Some(text)) = (&self.figures, &reported) else { return Ok(reported) };
+        let mut metrics = object(text)?;
+        self.add_figures(job, &mut metrics);
+        Ok(Some(Value::Object(metrics).to_string()))
+    }
+
     fn job(&self, row: JobRow, beside: Beside) -> Result<v1::Job, Status> {
         let (reused_from, attached_to) = reuse::wire(beside.twin);
         let text = self.parameters.json(row.parameters);
@@ -327,7 +386,7 @@ impl Encoder<'_> {
             number: row.number,
             state: v1::JobState::from(row.state).into(),
             parameters: text,
-            metrics: present(row.metrics),
+            metrics: present(self.metrics(row.number, row.metrics)?),
             attempts: row.attempts,
             agent: row.agent.unwrap_or_default(),
             reason: row.reason.as_ref().map(Into::into),

@@ -1,10 +1,12 @@
 //! What clients ask over gRPC: each call finds its sweep, asks the queue, and encodes the answer.
 
+mod assess;
 mod attempts;
 mod calls;
 mod debug;
 mod describe;
 mod explain;
+mod figures;
 mod images;
 mod import;
 mod jobs;
@@ -20,6 +22,7 @@ mod reuse;
 mod shown;
 mod spool;
 mod submit;
+mod trials;
 mod watch;
 
 use std::time::Duration;
@@ -30,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+use crate::assess::Assessor;
 use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
@@ -43,6 +47,7 @@ use crate::results::Results;
 use crate::rpc::{answer, status};
 use crate::sessions::Sessions;
 use crate::telling::Ways;
+use crate::trials::Trials;
 
 /// The clients' service. Cheap to clone.
 #[derive(Clone)]
@@ -55,6 +60,8 @@ pub(crate) struct Clients {
     pub(crate) bell: Bell,
     pub(crate) calculations: Calculations,
     pub(crate) landscapes: Landscapes,
+    pub(crate) trials: Trials,
+    pub(crate) assessor: Assessor,
     pub(crate) events: Events,
     pub(crate) tasks: TaskTracker,
     /// An agent that was silent for this long is shown as offline.

@@ -258,6 +258,7 @@ impl Order {
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
             batch: manifest.batch(),
+            family: manifest.family(),
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct ListJobs {
     by: Option<String>,
     /// With `by`, whether the lowest is the best; if it is not given, as the manifest's goal says, else the highest.
     ascending: Option<bool>,
+    /// With `by`, rank by the median of a job's metric and those of its neighbours, as `btctl top --robust` does.
+    robust: Option<bool>,
 }
 
 pub(super) async fn list(
@@ -60,6 +62,7 @@ pub(super) async fn list(
         limit: Some(limit),
         filter: asked.filter,
         after: asked.after,
+        robust: asked.robust.unwrap_or(false),
     };
     let jobs = listed_jobs(&clients, request).await?;
     let is_full = jobs.len() >= limit as usize;

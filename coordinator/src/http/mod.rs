@@ -13,6 +13,7 @@ mod export;
 mod filter;
 mod health;
 mod jobs;
+mod judged;
 mod log;
 mod machines;
 mod metrics;

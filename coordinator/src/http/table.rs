@@ -4,14 +4,15 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
-    Agent, Agents, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, ImportedMetrics, Jobs,
-    Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob,
-    ShownSweep, Submitted, SweepLandscape, Sweeps,
+    Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, Families,
+    FamilyTrials, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried,
+    RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
-    actions, compare, download, events, export, filter, jobs, log, machines, page, reported, submit, sweeps,
+    actions, compare, download, events, export, filter, jobs, judged, log, machines, page, reported, submit,
+    sweeps,
 };
 use crate::clients::Clients;
 
@@ -249,6 +250,36 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<Comparison>(),
         handler: || get(compare::compare),
+    },
+    Route {
+        name: "assess_sweep",
+        method: "get",
+        path: "/api/sweeps/{sweep}/assess",
+        summary: "How much of the best result is luck",
+        query: Some(schema::<judged::AssessSweep>),
+        sent: Sent::Nothing,
+        answer: json::<Assessment>(),
+        handler: || get(judged::assess),
+    },
+    Route {
+        name: "list_families",
+        method: "get",
+        path: "/api/families",
+        summary: "Families: sweeps that test one idea, the latest first",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<Families>(),
+        handler: || get(judged::families),
+    },
+    Route {
+        name: "count_trials",
+        method: "get",
+        path: "/api/trials",
+        summary: "How often an idea was tried, by whom and in which sweeps",
+        query: Some(schema::<judged::CountTrials>),
+        sent: Sent::Nothing,
+        answer: json::<FamilyTrials>(),
+        handler: || get(judged::trials),
     },
     Route {
         name: "show_job",

@@ -12,7 +12,7 @@ use sqlx::query_file;
 use super::claim::interval;
 use super::files::PublishedFile;
 use super::row::{Pg, signed, unsigned};
-use super::{Error, Found, Queue};
+use super::{Error, Found, Queue, returns};
 
 /// Sweeps that one statement gives up, and that a page holds.
 const BATCH: i64 = 100;
@@ -154,9 +154,16 @@ impl Queue {
         rows.into_iter().map(|row| Ok((unsigned(row.job)?, row.stored))).collect()
     }
 
-    /// Notes that a sweep's directory holds no garbage of its age.
+    /// Notes that a sweep's directory holds no garbage of its age. Of one whose results were given up, nothing is kept of
+    /// what its jobs returned either.
     pub(crate) async fn mark_collected(&self, sweep: SweepId) -> Result<(), Error> {
-        query_file!("queries/keep/mark_collected.sql", sweep.uuid()).execute(&self.by_key).await?;
+        let mut tx = self.by_key.begin().await?;
+        let marked =
+            query_file!("queries/keep/mark_collected.sql", sweep.uuid()).fetch_optional(&mut *tx).await?;
+        if marked.is_some_and(|row| row.expired) {
+            returns::forget(&mut tx, sweep).await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 

@@ -24,6 +24,7 @@ mod progress;
 mod rank;
 mod read;
 mod record;
+mod returns;
 mod reuse;
 mod row;
 mod session;
@@ -32,6 +33,7 @@ mod sharing;
 mod software;
 mod store;
 mod submit;
+mod trials;
 mod unpublished;
 
 use std::time::Duration;
@@ -62,12 +64,14 @@ pub(crate) use read::{
     AgentRow, AttemptRow, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepFilter, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
+pub(crate) use returns::{Calendar, CalendarId, JobReturns};
 pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use sharing::Sharing;
 pub(crate) use store::KnownStore;
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
+pub(crate) use trials::{FamilyRow, FamilySweep, TriedJob};
 pub(crate) use unpublished::UnpublishedRow;
 
 /// The channel of [`Heard::Ready`].

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::retry::{self, Budget, Ending, Spent};
+use bt_model::returns::Returns;
 use bt_model::state::{AttemptState, JobState};
 use serde_json::Value;
 use sqlx::query_file;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use super::connections::Connection;
 use super::files::{Files, PublishedFile};
+use super::returns::ReturnsRows;
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue, READY, TAKEN, measured, notify};
 
@@ -38,6 +40,8 @@ pub(crate) struct Publication {
     pub(crate) files: Vec<PublishedFile>,
     /// The JSON object of the metrics.
     pub(crate) metrics: Option<String>,
+    /// What its job returned period by period, if it reported that.
+    pub(crate) returns: Option<Returns>,
 }
 
 /// An attempt's end, as it is asked for.
@@ -410,13 +414,18 @@ async fn publish(tx: &mut Connection, published: &[(&Locked, &Publication)]) -> 
     }
     let (mut sweeps, mut jobs, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
     let mut files = Files::default();
+    let mut returns = ReturnsRows::default();
     for (row, publication) in published {
+        if let Some(reported) = &publication.returns {
+            returns.push(row.sweep, row.attempt, reported);
+        }
         sweeps.push(row.sweep.uuid());
         jobs.push(signed::<i32>(row.job)?);
         attempts.push(row.attempt.uuid());
         files.push(row.sweep.uuid(), row.job, &publication.files)?;
     }
     query_file!("queries/settle/insert_results.sql", &sweeps, &jobs, &attempts).execute(&mut *tx).await?;
+    returns.write(tx).await?;
     files.write(tx).await
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Submission {
     pub(crate) reuse: bool,
     /// So many of its jobs take the place of one, in one container.
     pub(crate) batch: Option<u32>,
+    /// Whose trials its own are counted with.
+    pub(crate) family: String,
     pub(crate) description: Description,
 }
 
@@ -201,6 +203,7 @@ struct SweepColumns<'s> {
     batch: Option<i32>,
     /// With their secrets.
     notify: Vec<&'s str>,
+    family: &'s str,
 }
 
 impl<'s> SweepColumns<'s> {
@@ -234,6 +237,7 @@ impl<'s> SweepColumns<'s> {
             reuse: sweep.reuse.then(|| ReuseState::Pending.label()),
             batch: sweep.batch.map(signed).transpose()?,
             notify: policy.receivers().iter().map(Receiver::written).collect(),
+            family: &sweep.family,
         })
     }
 }

@@ -22,6 +22,7 @@ mod leases;
 mod order;
 mod plans;
 mod progress;
+mod returns;
 mod sessions;
 mod upgrades;
 
@@ -47,6 +48,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         recipe: [9; 32],
         reuse: false,
         batch: None,
+        family: "averages".to_owned(),
         description: Description::default(),
     }
 }
@@ -376,6 +378,7 @@ async fn a_failure_keeps_its_reason_and_metrics_come_with_success_only(pool: PgP
                 published("c", 1000, Encoding::Zstd, Some(20)),
             ],
             metrics: Some(r#"{"sharpe":1.5}"#.into()),
+            returns: None,
         },
         ..Settlement::of(attempt, bench.me(), Ending::Published)
     };

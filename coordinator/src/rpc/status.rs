@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use tracing::{error, warn};
 
 use crate::calculations::Refused;
-use crate::{collector, decoded, document, events, landscapes, manifests, queue};
+use crate::{assess, collector, decoded, document, events, landscapes, manifests, queue};
 
 pub(crate) fn queue(error: queue::Error) -> Status {
     shared(&error)
@@ -94,6 +94,15 @@ pub(crate) fn landscape(error: landscapes::Error) -> Status {
         landscapes::Error::Manifest(error) => manifest(error),
         landscapes::Error::Refused(error) => calculation(error),
         landscapes::Error::Parameters { .. } => Status::internal(error.to_string()),
+    }
+}
+
+pub(crate) fn assess(error: assess::Error) -> Status {
+    match error {
+        assess::Error::Queue(error) => queue(error),
+        assess::Error::Landscape(error) => landscape(error),
+        assess::Error::Refused(_) => Status::invalid_argument(error.to_string()),
+        assess::Error::Stopping => Status::unavailable(error.to_string()),
     }
 }
 

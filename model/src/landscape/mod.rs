@@ -7,6 +7,7 @@
 mod heat;
 mod importance;
 mod parallel;
+mod robust;
 mod spread;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::parameters::Parameters;
 pub use heat::{Cell, HeatMap, MOST_CELLS};
 pub use importance::Importance;
 pub use parallel::{MOST_PARALLEL, PARTS, Parallel, Strand};
+pub use robust::{Point, Robust};
 pub use spread::Spread;
 
 /// No parameter that takes more values than this is an axis: it tells jobs apart, as a seed does, and no more.

@@ -147,6 +147,14 @@ pub(super) fn metrics(path: String) -> Result<String, Error> {
     volume::relative_path(&path).map_err(|why| Error::new(format!("`metrics` {why}")))
 }
 
+pub(super) fn returns(path: String) -> Result<String, Error> {
+    volume::relative_path(&path).map_err(|why| Error::new(format!("`returns.path` {why}")))?;
+    match path.ends_with(".csv") || path.ends_with(".parquet") {
+        true => Ok(path),
+        false => Err(Error::new(format!("`returns.path` is {path:?}; a table ends in .csv or .parquet"))),
+    }
+}
+
 pub(super) fn progress(path: String) -> Result<String, Error> {
     volume::relative_path(&path).map_err(|why| Error::new(format!("`progress` {why}")))
 }

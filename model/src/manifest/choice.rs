@@ -70,7 +70,7 @@ macro_rules! words {
     ($choice:ident, $key:literal, $plural:literal: $($variant:ident => $word:literal),+) => {
         impl $choice {
             const ALL: &[Self] = &[$(Self::$variant),+];
-            pub(super) const NAMES: &[&str] = &[$($word),+];
+            pub(in crate::manifest) const NAMES: &[&str] = &[$($word),+];
 
             pub fn name(self) -> &'static str {
                 match self {
@@ -79,13 +79,13 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $choice {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $choice {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.name())
             }
         }
 
-        impl FromStr for $choice {
+        impl std::str::FromStr for $choice {
             type Err = Error;
 
             fn from_str(text: &str) -> Result<Self, Error> {
@@ -97,6 +97,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 words!(Network, "network", "networks": None => "none", Bridge => "bridge");
 words!(OnDisconnect, "on_disconnect", "choices": Keep => "keep", Stop => "stop");

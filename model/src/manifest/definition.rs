@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::choice::{Containers, Goal, JobUser, Network, OnDisconnect};
 use super::error::Places;
+use super::judged::{Judged, default_family};
 use super::matrix::Matrix;
 use super::policy::Policy;
 use super::sandbox::Sandbox;
@@ -54,6 +55,7 @@ pub struct Manifest {
     pub progress: String,
     /// Which way metrics are better; without a goal, higher is.
     pub goals: BTreeMap<String, Goal>,
+    pub judged: Judged,
     /// An IANA name such as `Asia/Kolkata`; absent: UTC.
     pub timezone: Option<String>,
     pub places: Places,
@@ -88,6 +90,12 @@ pub struct Needs {
 }
 
 impl Manifest {
+    /// What the sweeps are that are judged together with this one: the ledger counts their trials.
+    pub fn family(&self) -> String {
+        let named = self.judged.family.clone();
+        named.unwrap_or_else(|| default_family(&self.image, &self.command))
+    }
+
     /// The same manifest with the rows that travelled apart.
     #[must_use]
     pub fn with_rows(mut self, rows: Vec<Parameters>) -> Self {

@@ -8,6 +8,7 @@ use super::definition::{
     DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample,
 };
 use super::error::{Error, Places};
+use super::judged::{Judged, check_family};
 use super::matrix::Matrix;
 use super::policy::Policy;
 use super::sandbox::Sandbox;
@@ -46,6 +47,7 @@ pub struct Draft {
     pub require: Vec<String>,
     pub progress: Option<String>,
     pub goals: BTreeMap<String, Goal>,
+    pub judged: Judged,
     pub timezone: Option<String>,
     pub places: Places,
 }
@@ -98,6 +100,7 @@ impl Draft {
             require: self.require,
             progress: self.progress.unwrap_or_else(|| DEFAULT_PROGRESS.to_owned()),
             goals: self.goals,
+            judged: self.judged,
             timezone: self.timezone,
             places: self.places,
         })
@@ -124,6 +127,9 @@ impl Draft {
         }
         reported::check_required(&self.require).map_err(key("metrics"))?;
         goals::check(&self.goals).map_err(key("goals"))?;
+        if let Some(family) = &self.judged.family {
+            check_family(family.clone()).map_err(key("family"))?;
+        }
         if let Some(words) = &self.command {
             check::command(words.clone()).map_err(key("command"))?;
         }

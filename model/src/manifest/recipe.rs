@@ -63,6 +63,7 @@ mod tests {
             "results: /out",
             "metrics: m.json",
             "metrics: { require: [sharpe] }",
+            "returns: { path: r.csv, column: ret }",
             "timezone: Asia/Kolkata",
         ] {
             let made = recipe(&format!("{PLAIN}{line}\n"));
@@ -89,6 +90,7 @@ mod tests {
             "notify: ['https://ci.example/hook']",
             "priority: 7",
             "goals: { sharpe: minimize }",
+            "family: averages",
             "agents: { pool: spot }",
             "on_disconnect: stop",
             "timezone: UTC",

@@ -127,6 +127,8 @@ mod tests {
 "metrics": "m.json"
 "metrics": {"path": "m.json", "require": ["a"]}
 "goals": {"dd": "minimize"}
+"returns": {"path": "r.csv", "column": "ret", "date": "", "kind": "equity"}
+"family": "moving averages"
 "timezone": "Asia/Kolkata"
 "entrypoint": ["sh", "-c"]
 "working_dir": "/app"
@@ -170,6 +172,9 @@ mod tests {
 "results": "out"
 "metrics": {"file": "m.json"}
 "goals": {"dd": "low"}
+"returns": {"path": "r.csv"}
+"returns": {"path": "r.csv", "column": "a", "kind": "price"}
+"family": ""
 "entrypoint": []
 "working_dir": "app"
 "platform": "windows/amd64"

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserializer;
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::series::{AllSeries, Periods};
 use super::spellings::without_non_finite;
 use super::{MAX_DEPTH, MetricNames, Metrics, MetricsError, SERIES, joined};
 use crate::scalar;
@@ -18,7 +19,7 @@ pub(super) fn read(text: &str) -> Result<Metrics, MetricsError> {
     let top = MetricEntry { into: &mut into, name: "", depth: 0 };
     let read = top.deserialize(&mut deserializer).and_then(|()| deserializer.end());
     match read {
-        Ok(()) => Ok(into.metrics),
+        Ok(()) => Ok(Metrics { returns: into.periods.finish().transpose(), ..into.metrics }),
         Err(error) => Err(MetricsError(match error.is_data() {
             true => error.to_string(),
             false => format!("not JSON: {error}"),
@@ -30,6 +31,7 @@ pub(super) fn read(text: &str) -> Result<Metrics, MetricsError> {
 struct Reading {
     metrics: Metrics,
     seen: MetricNames,
+    periods: Periods,
 }
 
 /// The value under a name, or all of the text under none.
@@ -122,7 +124,10 @@ impl<'de> Visitor<'de> for MetricEntry<'_, '_> {
             }
             self.into.seen.note(&name).map_err(A::Error::custom)?;
             if name == SERIES {
-                map.next_value_seed(AllSeries { seen: &mut self.into.seen })?;
+                map.next_value_seed(AllSeries {
+                    seen: &mut self.into.seen,
+                    periods: &mut self.into.periods,
+                })?;
             } else {
                 map.next_value_seed(MetricEntry { into: self.into, name: &name, depth: self.depth + 1 })?;
             }
@@ -136,151 +141,4 @@ impl<'de> Visitor<'de> for MetricEntry<'_, '_> {
 pub(super) fn float_of<E: serde::de::Error>(text: Cow<'_, str>) -> Result<f64, E> {
     let float = text.parse::<f64>().ok().filter(|float| float.is_finite());
     float.ok_or_else(|| E::custom(format!("the number {text} is out of range")))
-}
-
-/// What stands under `series`: an object of lists.
-struct AllSeries<'s> {
-    seen: &'s mut MetricNames,
-}
-
-impl<'de> DeserializeSeed<'de> for AllSeries<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for AllSeries<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of named lists under `series`")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let name = joined(SERIES, &key);
-            self.seen.note(&name).map_err(A::Error::custom)?;
-            map.next_value_seed(Series { name: &name })?;
-        }
-        Ok(())
-    }
-}
-
-/// One list, of numbers or of pairs.
-struct Series<'n> {
-    name: &'n str,
-}
-
-impl<'de> DeserializeSeed<'de> for Series<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Series<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of numbers, or of [time, number], as `{}`", self.name)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Point { series: self.name, part: SeriesPart::Element })?.is_some() {}
-        Ok(())
-    }
-}
-
-/// What a series is made of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SeriesPart {
-    /// A number, or a pair.
-    Element,
-    /// The first of a pair: a number, or a text such as a date.
-    Time,
-    /// The second of a pair.
-    Number,
-}
-
-struct Point<'n> {
-    series: &'n str,
-    part: SeriesPart,
-}
-
-impl<'de> DeserializeSeed<'de> for Point<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Point<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.part {
-            SeriesPart::Element => "a number or [time, number]",
-            SeriesPart::Time => "a time, which is a number or a text,",
-            SeriesPart::Number => "a number after the time",
-        };
-        write!(f, "{what} in `{}`", self.series)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        match self.part {
-            SeriesPart::Time => Err(E::invalid_type(serde::de::Unexpected::Unit, &self)),
-            SeriesPart::Element | SeriesPart::Number => Ok(()),
-        }
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        match self.part {
-            SeriesPart::Time => Ok(()),
-            SeriesPart::Element | SeriesPart::Number => Err(E::invalid_type(
-                serde::de::Unexpected::Str(&text.chars().take(40).collect::<String>()),
-                &self,
-            )),
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        match map.next_key::<Cow<'de, str>>()?.as_deref() {
-            Some(scalar::NUMBER) => float_of(map.next_value()?).map(drop),
-            _ => Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self)),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<(), A::Error> {
-        if self.part != SeriesPart::Element {
-            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
-        }
-        let Self { series, .. } = self;
-        let time = pair.next_element_seed(Point { series, part: SeriesPart::Time })?;
-        let number = pair.next_element_seed(Point { series, part: SeriesPart::Number })?;
-        let more = pair.next_element::<IgnoredAny>()?;
-        match (time, number, more) {
-            (Some(()), Some(()), None) => Ok(()),
-            _ => Err(A::Error::custom(format!("a list in `{series}` is not a pair of a time and a number"))),
-        }
-    }
 }

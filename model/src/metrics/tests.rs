@@ -161,3 +161,39 @@ fn people_write_numbers_in_their_way() {
         assert_eq!(number(text), None, "{text}");
     }
 }
+
+fn returns(series: &str) -> Option<Result<(Vec<i64>, Vec<f64>), String>> {
+    let metrics = parse(format!(r#"{{"sharpe": 1, "series": {series}}}"#).as_bytes()).unwrap();
+    let parts = |returns: crate::returns::Returns| (returns.times().to_vec(), returns.values().to_vec());
+    metrics.returns.map(|returns| returns.map(parts).map_err(|error| error.to_string()))
+}
+
+#[test]
+fn series_of_returns_are_kept() {
+    let day = 1_325_548_800;
+    let dated = r#"{"returns": [["2012-01-04", -0.5], ["2012-01-03", 0.25]], "equity": [["2012-01-03", 1], ["2012-01-04", 2]]}"#;
+    assert_eq!(returns(dated), Some(Ok((vec![day, day + 86_400], vec![0.25, -0.5]))));
+    let equity = r#"{"equity": [[1325548800000, 100], [1325635200000, 150]], "trades": [["x", 1]]}"#;
+    assert_eq!(returns(equity), Some(Ok((vec![day + 86_400], vec![0.5]))));
+    assert_eq!(returns(r#"{"returns": [0.5, 0.25, 1]}"#), Some(Ok((vec![0, 1, 2], vec![0.5, 0.25, 1.0]))));
+    let gap = returns(r#"{"returns": [["2012-01-03", null], ["2012-01-04", NaN]]}"#).unwrap().unwrap();
+    assert!(gap.1.iter().all(|value| value.is_nan()) && gap.1.len() == 2);
+    for none in
+        ["null", "{}", r#"{"trades": [1, 2]}"#, r#"{"returns": []}"#, r#"{"equity": [["2012-01-03", 1]]}"#]
+    {
+        assert_eq!(returns(none), None, "{none}");
+    }
+}
+
+#[test]
+fn returns_that_can_not_be_used_leave_the_metrics_as_they_are() {
+    for (series, part) in [
+        (r#"{"returns": [["2012-01-03", 1], ["2012-01-03", 2]]}"#, "series.returns: 2012-01-03 stands twice"),
+        (r#"{"returns": [["yesterday", 1]]}"#, r#"series.returns: "yesterday" is no date; write 2012-01-03"#),
+        (r#"{"equity": [["3.1.2012", 1], 7]}"#, "series.equity: "),
+        (r#"{"returns": [["2012-01-03", 1], 2]}"#, "some have none"),
+    ] {
+        let error = returns(series).unwrap().unwrap_err();
+        assert!(error.contains(part), "{series}: {error}");
+    }
+}

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    ALL_GPUS, Containers, Draft, Goal, JobUser, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy,
-    Pull, Receiver, Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus,
+    ALL_GPUS, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
+    Policy, Pull, Receiver, Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus,
     parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
@@ -122,6 +122,10 @@ pub(super) struct ManifestFlags {
     /// repeated.
     #[arg(long, value_name = "METRIC=GOAL")]
     goal: Vec<String>,
+    /// Idea that the sweep tests: the trials of all sweeps that name it are counted together when one of them is judged
+    /// [default: the image's repository and the command].
+    #[arg(long, value_name = "NAME")]
+    family: Option<String>,
     /// Time zone of the containers, e.g. America/New_York [default: UTC].
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
@@ -218,6 +222,7 @@ impl ManifestFlags {
             progress: self.progress.clone(),
             require: self.require_metric.clone(),
             goals: self.goals()?,
+            judged: Judged { family: self.family.clone(), ..Judged::default() },
             timezone: self.timezone.clone(),
             ..Draft::default()
         })

@@ -127,3 +127,11 @@ insert into progress (attempt_id, fraction, metrics, points)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0.5, '{"sharpe": 0.4}', 1);
 insert into progress_points (attempt_id, number, at, metrics)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0, now(), '{"sharpe": 0.4}');
+
+-- version 32
+update sweeps set family = 'averages' where name = 'done';
+insert into calendars (sweep_id, id, times)
+values ('22222222-0000-4000-8000-000000000002', decode(repeat('07', 16), 'hex'), decode(repeat('00', 16), 'hex'));
+insert into returns (attempt_id, sweep_id, calendar, returns)
+values ('bbbbbbbb-0000-4000-8000-000000000003', '22222222-0000-4000-8000-000000000002', decode(repeat('07', 16), 'hex'),
+    decode(repeat('00', 16), 'hex'));

@@ -1,0 +1,97 @@
+//! `btctl trials`: how often an idea was tried.
+
+use bt_documents::{Family, FamilyTrials, SweepTrials};
+use bt_proto::v1;
+use serde::de::DeserializeOwned;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::{Cell, Column, Json, ListArgs, OutputFormat, Row, View, print_json, say};
+use crate::settings::Settings;
+
+/// Count how often an idea was tried: all jobs of all sweeps of a family that have succeeded or failed, also of sweeps that
+/// were removed. The same parameters of the same image count once. Without a family, list the families.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  btctl trials\n  btctl trials sma-cross\n  btctl trials 'moving averages' -o json"
+)]
+pub(crate) struct Trials {
+    /// Family as `family` in the manifest names it, or a sweep of it.
+    family: Option<String>,
+    #[command(flatten)]
+    output: ListArgs,
+}
+
+impl Trials {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        let request = v1::CountTrialsRequest { family: self.family.clone() };
+        let document = client.trials(request).await?.document;
+        match self.family {
+            Some(_) => self.of_family(&read(&document)?),
+            None => self.families(read(&document)?),
+        }
+    }
+
+    fn of_family(&self, trials: &FamilyTrials) -> Result<(), Error> {
+        if self.output.format() == OutputFormat::Json {
+            return print_json(&Json::of(trials)?);
+        }
+        let repeated = match trials.tried - trials.trials {
+            0 => String::new(),
+            repeated => format!("; {repeated} more were the same again and do not count"),
+        };
+        say(&format!(
+            "{}: {} in {}{repeated}",
+            trials.family,
+            counted(trials.trials, "trial"),
+            counted(trials.sweeps.len() as u64, "sweep"),
+        ));
+        let columns =
+            ["name", "id", "owner", "submitted", "jobs", "tried", "failed", "trials", "new", "removed"];
+        let row = |sweep: &SweepTrials| {
+            let cells = vec![
+                Cell::text(&sweep.name),
+                Cell::text(&sweep.id),
+                Cell::text(&sweep.owner),
+                Cell::time(Some(sweep.submitted_at)),
+                Cell::number(sweep.jobs),
+                Cell::number(sweep.tried),
+                Cell::number(sweep.failed),
+                Cell::number(sweep.trials),
+                Cell::number(sweep.new),
+                Cell::text(if sweep.removed { "yes" } else { "" }),
+            ];
+            Row { cells, json: Json::none(), name: sweep.name.clone() }
+        };
+        let rows = trials.sweeps.iter().map(row).collect();
+        View { columns: columns.map(Column::always).into(), rows }.print(&self.output)
+    }
+
+    fn families(&self, families: Vec<Family>) -> Result<(), Error> {
+        if families.is_empty() {
+            say("no sweep was submitted yet");
+        }
+        let row = |family: Family| {
+            let cells = vec![
+                Cell::text(&family.family),
+                Cell::number(family.sweeps),
+                Cell::number(family.jobs),
+                Cell::ago(Some(family.latest_at)),
+            ];
+            Ok::<_, Error>(Row { cells, json: Json::of(&family)?, name: family.family })
+        };
+        let columns = ["family", "sweeps", "jobs", "latest"].map(Column::always).into();
+        View { columns, rows: families.into_iter().map(row).collect::<Result<_, _>>()? }.print(&self.output)
+    }
+}
+
+/// A document that came as JSON.
+pub(super) fn read<T: DeserializeOwned>(document: &str) -> Result<T, Error> {
+    serde_json::from_str(document)
+        .map_err(|error| Error::Failed(format!("the coordinator's answer can't be read: {error}")))
+}
+
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}

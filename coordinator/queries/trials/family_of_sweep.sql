@@ -1,0 +1,1 @@
+select family from sweeps where id = $1

@@ -1,0 +1,116 @@
+//! How much of a sweep's best result is luck: `series` reads what its jobs returned, `numbers` and `verdict` judge it, `words`
+//! says it. What always holds: what can't be estimated is missing with its reason, and the count of trials is that of the
+//! ledger, not of whoever asks.
+//!
+//! Assessments are kept for those who look again. One that is asked for by many is made once, one at a time: each uses all
+//! processors for a few seconds at most.
+
+mod numbers;
+mod series;
+mod verdict;
+mod words;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bt_documents::Assessment;
+use bt_model::id::SweepId;
+use tokio::sync::Semaphore;
+
+use crate::landscapes::{self, Landscapes};
+use crate::manifests::Manifests;
+use crate::queue::{self, Found, Queue};
+use crate::trials::Trials;
+
+pub(crate) use numbers::PerJob;
+
+/// Assessments that are kept; when there are more, all are made again as they are asked for.
+const KEPT: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+    #[error(transparent)]
+    Landscape(#[from] landscapes::Error),
+    #[error("{0}")]
+    Refused(String),
+    #[error("the coordinator stops")]
+    Stopping,
+}
+
+/// What is asked of a sweep.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Question {
+    /// The metric by which the best is chosen; none: the manifest's goal or a usual one, else the ratio of the returns.
+    pub(crate) by: Option<String>,
+    /// A job that all others are held against.
+    pub(crate) benchmark: Option<u32>,
+    /// Blocks that the periods are split into; none: as many as fit, up to 16.
+    pub(crate) blocks: Option<u32>,
+}
+
+/// A sweep that was judged.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) assessment: Assessment,
+    /// Of each job with returns, its ratio as one trial and as one of many.
+    pub(crate) jobs: Vec<PerJob>,
+}
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Assessor {
+    queue: Queue,
+    manifests: Manifests,
+    landscapes: Landscapes,
+    trials: Trials,
+    kept: Arc<Mutex<HashMap<Key, Arc<Judged>>>>,
+    turns: Arc<Semaphore>,
+}
+
+/// What an assessment was made of: when any of it changes, it is made anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    sweep: SweepId,
+    question: Question,
+    /// Jobs of all sweeps of the family that have succeeded or failed.
+    tried: u64,
+    /// Jobs of the sweep that have finished.
+    finished: u32,
+}
+
+impl Assessor {
+    pub(crate) fn new(queue: Queue, manifests: Manifests, landscapes: Landscapes, trials: Trials) -> Self {
+        Self {
+            queue,
+            manifests,
+            landscapes,
+            trials,
+            kept: Arc::default(),
+            turns: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Judges a sweep, or finds the judgement of a moment ago.
+    pub(crate) async fn assess(&self, found: &Found, question: Question) -> Result<Arc<Judged>, Error> {
+        let _turn = self.turns.acquire().await.map_err(|_| Error::Stopping)?;
+        let row = self.queue.sweep(found.id).await?;
+        let row = row.ok_or_else(|| Error::Refused(format!("sweep {} was removed", found.name)))?;
+        let [_, _, finished @ ..] = row.counts;
+        let family = self.queue.family_of(found.id).await?;
+        let tried = self.queue.tried_in_family(found.id, &family).await?;
+        let key = Key { sweep: found.id, question, tried, finished: finished.iter().sum() };
+        if let Some(judged) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(judged.clone());
+        }
+        let judged = Arc::new(self.judge(found, &family, &key).await?);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|other, _| (other.sweep, &other.question) != (key.sweep, &key.question));
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(key, judged.clone());
+        Ok(judged)
+    }
+}
