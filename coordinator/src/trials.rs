@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use bt_model::id::SweepId;
+use bt_model::manifest::Manifest;
 use sha2::{Digest, Sha256};
 
 use crate::calculations::Calculations;
@@ -74,7 +75,7 @@ impl Trials {
         let manifest = self.manifests.get(counted.sweep.id).await?;
         let reader = manifest.reader()?;
         let mut calculation = self.calculations.begin(&format!("trials of {}", counted.sweep.id)).await?;
-        let program = Sha256::new().chain_update(counted.sweep.recipe).chain_update(&counted.sweep.image);
+        let program = program(&manifest.manifest, &counted.sweep.image);
         let mut of_sweep = HashSet::new();
         let mut after = None;
         loop {
@@ -109,6 +110,21 @@ impl Trials {
             }
         }
     }
+}
+
+/// What runs, as far as it makes a trial another one: not in which kind of container it runs, or with how much memory.
+fn program(manifest: &Manifest, image: &str) -> Sha256 {
+    let mut hash = Sha256::new();
+    let volumes = manifest.volumes.iter().map(ToString::to_string);
+    let env = manifest.env.iter().map(|(name, value)| format!("{name}={value}"));
+    for words in [vec![image.to_owned()], manifest.command.clone(), env.collect(), volumes.collect()] {
+        for word in words {
+            hash.update((word.len() as u64).to_le_bytes());
+            hash.update(word);
+        }
+        hash.update(u64::MAX.to_le_bytes());
+    }
+    hash
 }
 
 impl Count {

@@ -206,3 +206,69 @@ pub struct WeightOfParameter {
     /// Of the ranks, -1 to 1, where its values are numbers.
     pub correlation: Option<f64>,
 }
+
+impl Assessment {
+    /// The figures that are known, each with what it is, as people read them.
+    pub fn figures(&self) -> Vec<(&'static str, String)> {
+        let best = self.best.clone().unwrap_or_default();
+        let BestTrial { sharpe, sharpe_annual, psr, dsr, dsr_trials, dsr_null, dsr_effective, .. } = best;
+        let trials = &self.trials;
+        let pbo = self.pbo.as_ref();
+        let haircut = best.haircut.as_ref();
+        let lines = [
+            ("Sharpe ratio a period", sharpe),
+            ("Sharpe ratio a year", sharpe_annual),
+            ("skewness", best.skew),
+            ("kurtosis (normal: 3)", best.kurtosis),
+            ("PSR: ratio above 0, as the only trial", psr),
+            ("DSR: as the best of all trials", dsr),
+            ("DSR by the variance of the trials", dsr_trials),
+            ("DSR by the variance of luck alone", dsr_null),
+            ("DSR as the best of the clusters", dsr_effective),
+            ("luck: ratio a period of the best without skill", best.luck),
+            ("trials counted", Some(trials.counted as f64)),
+            ("trials effective (clusters)", trials.effective),
+            ("break-even number of trials", trials.break_even.map(|number| number as f64)),
+            ("minimum track record, periods", best.minimum_track_record),
+            ("minimum backtest length, years", best.minimum_backtest_years),
+            ("lost as the best of all trials (Bonferroni)", haircut.map(|cut| cut.bonferroni.haircut)),
+            ("lost as the best of all trials (Holm)", haircut.map(|cut| cut.holm.haircut)),
+            ("lost as the best of all trials (BHY)", haircut.map(|cut| cut.bhy.haircut)),
+            ("PBO", pbo.map(|pbo| pbo.pbo)),
+            ("probability of loss", pbo.map(|pbo| pbo.probability_of_loss)),
+            ("slope, out of sample on in sample", pbo.and_then(|pbo| pbo.slope)),
+            ("p against the benchmark (SPA)", self.benchmark.as_ref().map(|found| found.p)),
+        ];
+        lines.into_iter().filter_map(|(label, value)| Some((label, digits(value?)))).collect()
+    }
+}
+
+/// Five digits, whole numbers as they are.
+fn digits(value: f64) -> String {
+    match value.fract() == 0.0 && value.abs() < 1e15 {
+        true => format!("{value}"),
+        false if value.abs() >= 1e-4 => {
+            let places = (4 - value.abs().log10().floor() as i32).clamp(0, 8) as usize;
+            format!("{value:.places$}")
+        }
+        false => format!("{value:.4e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_five_digits() {
+        for (value, text) in [
+            (312.0, "312"),
+            (0.052_344_9, "0.052345"),
+            (1.5, "1.5000"),
+            (12_345.678, "12346"),
+            (1e-7, "1.0000e-7"),
+        ] {
+            assert_eq!(digits(value), text);
+        }
+    }
+}

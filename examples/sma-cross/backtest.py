@@ -4,7 +4,7 @@ Reads a CSV file of daily prices (Open, High, Low, Close, Volume), and leaves in
 
   stats.pkl     pandas.Series: all that backtesting.Backtest.run reports
   trades.pkl    pandas.DataFrame: the trades, one a row
-  metrics.json  the numbers to rank backtests by: sharpe, sortino, cagr, max_drawdown, ...
+  metrics.json  the numbers to rank backtests by: sharpe, sortino, cagr, max_drawdown, ...; and the account day by day
 """
 
 import argparse
@@ -71,7 +71,9 @@ def main():
         with open(args.results / f"{name}.pkl", "wb") as out:
             pickle.dump(value, out)
     metrics = {name: float(stats[key]) for name, key in METRICS.items()}
-    (args.results / "metrics.json").write_text(json.dumps(metrics))
+    # The account day by day: what `btctl assess` judges by.
+    equity = [[str(day.date()), value] for day, value in stats["_equity_curve"]["Equity"].items()]
+    (args.results / "metrics.json").write_text(json.dumps({**metrics, "series": {"equity": equity}}))
     print(f"fast {args.fast}, slow {args.slow}: Sharpe ratio {metrics['sharpe']:.3f}")
 
 

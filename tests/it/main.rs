@@ -5,6 +5,7 @@
 mod analysis;
 mod api;
 mod api_tables;
+mod assess;
 mod bad_input;
 mod batch;
 mod batches;

@@ -1,6 +1,6 @@
 //! `btctl assess`: how much of a sweep's best result is luck.
 
-use bt_documents::{Assessment, BestTrial};
+use bt_documents::Assessment;
 use bt_proto::v1;
 
 use super::trials::read;
@@ -58,67 +58,7 @@ impl Assess {
 
 /// The figures below each other, with what each is.
 fn figures(assessment: &Assessment) -> Vec<String> {
-    let best = assessment.best.clone().unwrap_or_default();
-    let BestTrial { sharpe, sharpe_annual, psr, dsr, dsr_trials, dsr_null, dsr_effective, .. } = best;
-    let trials = &assessment.trials;
-    let pbo = assessment.pbo.as_ref();
-    let haircut = best.haircut.as_ref();
-    let lines = [
-        ("Sharpe ratio a period", sharpe),
-        ("Sharpe ratio a year", sharpe_annual),
-        ("skewness", best.skew),
-        ("kurtosis (normal: 3)", best.kurtosis),
-        ("PSR: ratio above 0, as the only trial", psr),
-        ("DSR: as the best of all trials", dsr),
-        ("DSR by the variance of the trials", dsr_trials),
-        ("DSR by the variance of luck alone", dsr_null),
-        ("DSR as the best of the clusters", dsr_effective),
-        ("luck: ratio a period of the best without skill", best.luck),
-        ("trials counted", Some(trials.counted as f64)),
-        ("trials effective (clusters)", trials.effective),
-        ("break-even number of trials", trials.break_even.map(|number| number as f64)),
-        ("minimum track record, periods", best.minimum_track_record),
-        ("minimum backtest length, years", best.minimum_backtest_years),
-        ("haircut by Bonferroni", haircut.map(|cut| cut.bonferroni.haircut)),
-        ("haircut by Holm", haircut.map(|cut| cut.holm.haircut)),
-        ("haircut by Benjamini, Hochberg, Yekutieli", haircut.map(|cut| cut.bhy.haircut)),
-        ("PBO", pbo.map(|pbo| pbo.pbo)),
-        ("probability of loss", pbo.map(|pbo| pbo.probability_of_loss)),
-        ("slope, out of sample on in sample", pbo.and_then(|pbo| pbo.slope)),
-        ("p against the benchmark (SPA)", assessment.benchmark.as_ref().map(|found| found.p)),
-    ];
-    let known = lines.into_iter().filter_map(|(label, value)| Some((label, value?)));
-    let known: Vec<(&str, String)> = known.map(|(label, value)| (label, digits(value))).collect();
-    let width = known.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
-    known.iter().map(|(label, value)| format!("{label:width$}  {value}")).collect()
-}
-
-/// Five digits, whole numbers as they are.
-fn digits(value: f64) -> String {
-    match value.fract() == 0.0 && value.abs() < 1e15 {
-        true => format!("{value}"),
-        false if value.abs() >= 1e-4 => {
-            let places = (4 - value.abs().log10().floor() as i32).clamp(0, 8) as usize;
-            format!("{value:.places$}")
-        }
-        false => format!("{value:.4e}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_have_five_digits() {
-        for (value, text) in [
-            (312.0, "312"),
-            (0.052_344_9, "0.052345"),
-            (1.5, "1.5000"),
-            (12_345.678, "12346"),
-            (1e-7, "1.0000e-7"),
-        ] {
-            assert_eq!(digits(value), text);
-        }
-    }
+    let figures = assessment.figures();
+    let width = figures.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    figures.iter().map(|(label, value)| format!("{label:width$}  {value}")).collect()
 }

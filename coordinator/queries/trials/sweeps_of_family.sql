@@ -1,6 +1,6 @@
 -- Sweep $3 and all sweeps of family $1, also removed ones: what was tried stays tried. The oldest first. Sweeps that an
 -- earlier release queued have an empty family, and no relatives.
-select id, name, owner, jobs, created_at, removed_at is not null as "removed!", recipe,
+select id, name, owner, jobs, created_at, removed_at is not null as "removed!",
     coalesce(image_pin, image) as "image!"
 from sweeps
 where id = $3 or $1 <> '' and family = $1

@@ -77,6 +77,7 @@ fn trials(assessment: &Assessment) -> Option<String> {
     assessment.best.as_ref()?.dsr?;
     let held = match trials.break_even {
         Some(0) => "It would not reach 95 % even as the only one.".to_owned(),
+        Some(1) => "It would reach 95 % only if it were the only one.".to_owned(),
         Some(most) => format!("It would reach 95 % as the best of {most} independent trials at most."),
         None => "It would reach 95 % as the best of any number of trials.".to_owned(),
     };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::query_file;
 
 use super::claim::Written;
-use super::row::{sha256, signed, time, unsigned};
+use super::row::{signed, time, unsigned};
 use super::{Error, Queue};
 
 /// Sweeps that test one idea.
@@ -27,8 +27,7 @@ pub(crate) struct FamilySweep {
     pub(crate) jobs: u32,
     pub(crate) submitted: Timestamp,
     pub(crate) removed: bool,
-    /// What makes its jobs identical to those of others, but for image and parameters.
-    pub(crate) recipe: [u8; 32],
+    /// As it runs; as the manifest names it until that is known.
     pub(crate) image: String,
 }
 
@@ -86,7 +85,6 @@ impl Queue {
                 jobs: unsigned(row.jobs)?,
                 submitted: time(row.created_at)?,
                 removed: row.removed,
-                recipe: row.recipe.as_deref().map(sha256).transpose()?.unwrap_or_default(),
                 image: row.image,
             })
         });

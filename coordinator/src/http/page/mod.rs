@@ -6,6 +6,7 @@
 //! path. What it shows is what the API answers.
 
 mod agents;
+mod assess;
 mod buttons;
 mod job;
 mod lines;
@@ -60,6 +61,7 @@ pub(super) fn router(clients: Clients) -> Router {
     Router::new()
         .route("/", get(sweeps::list))
         .route("/sweeps/{sweep}", get(sweep::show))
+        .route("/sweeps/{sweep}/assess", get(assess::show))
         .route("/sweeps/{sweep}/cancel", post(buttons::cancel))
         .route("/sweeps/{sweep}/pause", post(buttons::pause))
         .route("/sweeps/{sweep}/resume", post(buttons::resume))

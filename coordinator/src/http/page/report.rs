@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sweep::{Failure, Wanted, best, facts, failures, manifest, sentence, waiting};
-use super::{Fact, LATER, Progress, job, text};
+use super::{Fact, LATER, Progress, assess, job, text};
 use crate::clients::Clients;
 use crate::http::reply::Refused;
 use crate::http::sweeps::shown_sweep;
@@ -82,7 +82,10 @@ pub(in crate::http) async fn report(clients: &Clients, sweep: String) -> Result<
     };
     let page = text(&report)?;
     // What a user wrote is escaped, so that only the template has this mark.
-    Ok(page.replacen(LATER, &best(clients, &shown, Wanted::of_report()).await?, 1))
+    let best = best(clients, &shown, Wanted::of_report()).await?;
+    let judged = assess::judged(clients, &shown.sweep.id, "").await?;
+    let later = format!("{best}<h2>How much of it is luck?</h2>\n{judged}");
+    Ok(page.replacen(LATER, &later, 1))
 }
 
 async fn tails(clients: &Clients, shown: &ShownSweep) -> Result<Vec<Tail>, Refused> {
