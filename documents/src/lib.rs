@@ -14,6 +14,7 @@ mod machines;
 mod progress;
 mod queue;
 mod results;
+mod statistics;
 mod sweeps;
 mod told;
 mod trials;
@@ -30,6 +31,7 @@ pub use machines::*;
 pub use progress::*;
 pub use queue::*;
 pub use results::*;
+pub use statistics::*;
 pub use sweeps::*;
 pub use told::*;
 pub use trials::*;
@@ -75,6 +77,16 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Vec<Family>>("trials-families", &["trials"], "without a family"),
         one::<Vec<ExportedJob>>("export", &["export"], ""),
         one::<ImportedMetrics>("metrics-import", &["metrics import"], ""),
+        one::<ProbabilisticSharpe>("stats-psr", &["stats psr"], ""),
+        one::<TrackRecord>("stats-mintrl", &["stats mintrl"], ""),
+        one::<ExpectedMaximum>("stats-emax", &["stats emax"], ""),
+        one::<BacktestLength>("stats-minbtl", &["stats minbtl"], ""),
+        one::<DeflatedSharpe>("stats-dsr", &["stats dsr"], ""),
+        one::<SharpeHaircut>("stats-haircut", &["stats haircut"], ""),
+        one::<AdjustedPValues>("stats-adjust", &["stats adjust"], ""),
+        one::<BacktestOverfitting>("stats-pbo", &["stats pbo"], ""),
+        one::<EffectiveNumber>("stats-effective", &["stats effective"], ""),
+        one::<PredictiveAbility>("stats-spa", &["stats spa"], ""),
         one::<LocalRun>("run", &["run"], ""),
         one::<Vec<RerunFinding>>("rerun-verify", &["rerun"], "with --verify"),
         one::<Vec<Output>>("results-ls", &["results ls"], ""),

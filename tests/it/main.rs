@@ -63,6 +63,7 @@ mod server_logs;
 mod setup;
 mod several;
 mod shipping;
+mod stats;
 mod stores;
 mod submit;
 mod tending;

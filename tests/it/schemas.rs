@@ -85,6 +85,28 @@ impl Checker<'_> {
     }
 }
 
+/// What is computed of numbers alone.
+fn judgements(checker: &mut Checker<'_>) {
+    let rows: String = (0..40).map(|row| format!("{}.5,{}.25,{}\n", row % 7, row % 5, row % 3)).collect();
+    fs::write(checker.cluster.dir().join("series.csv"), rows).unwrap();
+    for line in [
+        "psr --sharpe 0.1 --observations 100",
+        "mintrl --sharpe 0.1",
+        "emax --trials 10",
+        "minbtl --trials 10 --sharpe 1",
+        "dsr --sharpe 0.1 --observations 100 --trials 9 --variance 0",
+        "haircut --sharpe 0.1 --observations 100 --trials 9 --method holm",
+        "adjust --method holm 0.1 0.2",
+        "pbo series.csv --blocks 4",
+        "effective series.csv",
+        "spa series.csv --benchmark 1",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        let name = format!("stats-{}", words[0]);
+        checker.valid(&name, &[&["stats"], &words[..], &["-o", "json"]].concat());
+    }
+}
+
 #[test]
 fn what_commands_print_is_what_their_schemas_say() {
     let cluster = Cluster::start();
@@ -129,6 +151,7 @@ fn what_commands_print_is_what_their_schemas_say() {
     checker
         .valid("run", &with(&["run", "--local"], &["--", "sh", "-c", "echo printed; echo x > /results/x"]));
     checker.valid("rerun-verify", &["rerun", "--verify", "one/0", "-o", "json"]);
+    judgements(&mut checker);
     list(&checker.valid("results-ls", &["results", "ls", "one", "-o", "json"]), 2);
     checker.valid("results-ls", &["results", "ls", "one", "--partial", "-o", "json"]);
     checker.valid("results-show", &["results", "show", "one/0", "-o", "json"]);

@@ -32,6 +32,7 @@ mod retry;
 mod rm;
 mod run;
 mod show;
+mod stats;
 mod submit;
 mod top;
 mod trials;
@@ -88,6 +89,8 @@ enum Command {
     Export(export::Export),
     #[command(subcommand)]
     Metrics(metrics::Metrics),
+    #[command(subcommand)]
+    Stats(stats::Stats),
     Run(run::Run),
     Debug(debug::Debug),
     Cancel(cancel::Cancel),
@@ -150,6 +153,7 @@ impl Cli {
             Command::Trials(command) => command.run(&settings()?).await,
             Command::Export(command) => command.run(&settings()?).await,
             Command::Metrics(command) => command.run(&settings()?).await,
+            Command::Stats(command) => command.run(),
             Command::Run(command) => command.run().await,
             Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,
