@@ -4,6 +4,7 @@
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
 mod agents;
+mod answers;
 mod bell;
 mod calculations;
 mod clients;
@@ -55,6 +56,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use agents::{Agents, Terms, Uploads};
+use answers::Answers;
 use bell::Bell;
 use calculations::Calculations;
 use clients::Clients;
@@ -92,6 +94,8 @@ const POSTGRES_AGAIN: Duration = Duration::from_secs(1);
 const POSTGRES_WAIT: Duration = Duration::from_secs(60);
 /// The largest message a client or an agent may send.
 const LARGEST_MESSAGE: usize = 16 << 20;
+/// Bytes of parts of pages that are kept.
+const MOST_OF_PAGES: usize = 32 << 20;
 
 /// Serves until `shutdown`, and says on `ready` which address it listens on.
 pub async fn run(
@@ -224,6 +228,7 @@ fn services(
         bell,
         events: events.clone(),
         landscapes: Landscapes::new(queue.clone(), manifests.clone(), calculations.clone()),
+        parts: Answers::new(MOST_OF_PAGES),
         calculations,
         tasks: tasks.clone(),
         silence,

@@ -24,12 +24,13 @@ mod watch;
 
 use std::time::Duration;
 
-use bt_model::id::AgentId;
+use bt_model::id::{AgentId, SweepId};
 use bt_store::Store;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+use crate::answers::Answers;
 use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
@@ -55,6 +56,8 @@ pub(crate) struct Clients {
     pub(crate) bell: Bell,
     pub(crate) calculations: Calculations,
     pub(crate) landscapes: Landscapes,
+    /// Parts of pages that look at all jobs of a sweep, by what was asked for.
+    pub(crate) parts: Answers<(SweepId, String), String>,
     pub(crate) events: Events,
     pub(crate) tasks: TaskTracker,
     /// An agent that was silent for this long is shown as offline.
