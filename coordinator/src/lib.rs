@@ -5,6 +5,7 @@
 
 mod agents;
 mod assess;
+mod answers;
 mod bell;
 mod calculations;
 mod clients;
@@ -58,6 +59,7 @@ use uuid::Uuid;
 
 use agents::{Agents, Terms, Uploads};
 use assess::Assessor;
+use answers::Answers;
 use bell::Bell;
 use calculations::Calculations;
 use clients::Clients;
@@ -96,6 +98,8 @@ const POSTGRES_AGAIN: Duration = Duration::from_secs(1);
 const POSTGRES_WAIT: Duration = Duration::from_secs(60);
 /// The largest message a client or an agent may send.
 const LARGEST_MESSAGE: usize = 16 << 20;
+/// Bytes of parts of pages that are kept.
+const MOST_OF_PAGES: usize = 32 << 20;
 
 /// Serves until `shutdown`, and says on `ready` which address it listens on.
 pub async fn run(
@@ -232,6 +236,7 @@ fn services(
         assessor: Assessor::new(queue.clone(), manifests.clone(), landscapes.clone(), trials.clone()),
         landscapes,
         trials,
+        parts: Answers::new(MOST_OF_PAGES),
         calculations,
         tasks: tasks.clone(),
         silence,

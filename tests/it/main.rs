@@ -11,6 +11,8 @@ mod batch;
 mod batches;
 mod blame;
 mod bounds;
+mod browser;
+mod browser_live;
 mod completion;
 mod container;
 mod cuts;

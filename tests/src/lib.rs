@@ -7,6 +7,7 @@
 
 mod agent_journal;
 mod broken_engine;
+mod browser;
 mod bucket;
 mod cluster;
 mod cut_disk;
@@ -16,6 +17,7 @@ mod faulty_http;
 pub mod history;
 mod hook;
 pub mod http;
+mod nginx;
 mod postgres;
 mod process;
 mod prometheus;
@@ -27,6 +29,7 @@ mod terminal;
 
 pub use agent_journal::{add_agent_note, agent_notes};
 pub use broken_engine::BrokenEngine;
+pub use browser::{browse, browse_with_problems};
 pub use bucket::Bucket;
 pub use cluster::{Cluster, GATE, Options, WAIT_AT_GATE};
 pub use cut_disk::CutDisk;
@@ -34,6 +37,7 @@ pub use database::{Database, HeldTable};
 pub use engine::{Images, docker, docker_finds};
 pub use faulty_http::{Fault, FaultyHttp};
 pub use hook::{Hook, Mail, MailServer, Posted};
+pub use nginx::Nginx;
 pub use postgres::PostgresServer;
 pub use process::{Finished, Process, btctl_path, free_port};
 pub use prometheus::{Prometheus, deploy, promtool};

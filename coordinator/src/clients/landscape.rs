@@ -8,6 +8,7 @@ use bt_proto::v1;
 use tonic::Status;
 
 use super::Clients;
+use crate::answers::Standing;
 use crate::rpc::status;
 
 impl Clients {
@@ -18,8 +19,7 @@ impl Clients {
         let found = self.find(&request.sweep).await?;
         let row = self.queue.sweep(found.id).await.map_err(status::queue)?;
         let row = row.ok_or_else(|| Status::not_found(format!("sweep {} was removed", found.name)))?;
-        let [queued, running, finished @ ..] = row.counts;
-        let finished = finished.iter().sum();
+        let [queued, running, succeeded, failed, cancelled] = row.counts;
         let metrics = self.queue.metric_names(found.id).await.map_err(status::queue)?;
         let metric = match present(request.metric) {
             Some(metric) if metrics.contains(&metric) => metric,
@@ -30,10 +30,11 @@ impl Clients {
             }
         };
         if metric.is_empty() {
-            let jobs = queued + running + finished;
+            let jobs = row.counts.iter().sum();
             return Ok(v1::ShowLandscapeReply { jobs, ..v1::ShowLandscapeReply::default() });
         }
-        let landscape = self.landscapes.get(found.id, &metric, finished).await;
+        let standing = Standing::new(queued + running, succeeded, failed + cancelled);
+        let landscape = self.landscapes.get(found.id, &metric, standing).await;
         let landscape = landscape.map_err(status::landscape)?;
         let importance = landscape.importance();
         let (across, down) = (request.across.unwrap_or_default(), request.down.unwrap_or_default());

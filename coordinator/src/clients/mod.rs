@@ -27,13 +27,14 @@ mod watch;
 
 use std::time::Duration;
 
-use bt_model::id::AgentId;
+use bt_model::id::{AgentId, SweepId};
 use bt_store::Store;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use crate::assess::Assessor;
+use crate::answers::Answers;
 use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
@@ -62,6 +63,8 @@ pub(crate) struct Clients {
     pub(crate) landscapes: Landscapes,
     pub(crate) trials: Trials,
     pub(crate) assessor: Assessor,
+    /// Parts of pages that look at all jobs of a sweep, by what was asked for.
+    pub(crate) parts: Answers<(SweepId, String), String>,
     pub(crate) events: Events,
     pub(crate) tasks: TaskTracker,
     /// An agent that was silent for this long is shown as offline.

@@ -3,12 +3,14 @@
 
 use bt_model::landscape::{Axis, Cell, HeatMap, Importance, Landscape, part_of_range};
 
-use super::ranking::{Decimals, figure};
+use super::ranking::{Decimals, cut, figure};
 
 /// Colours of the map, from the lowest to the highest.
 const COLOURS: usize = 9;
 /// A map with more columns shows its numbers only where a cell is pointed at.
 const READABLE: usize = 16;
+/// Characters of a label.
+const LABEL: usize = 40;
 /// Bins of the distribution, and parameters of the table.
 const BINS: usize = 40;
 const MOST_IMPORTANT: usize = 12;
@@ -86,9 +88,12 @@ impl Map {
             lowest: decimals.figure(lowest),
             highest: decimals.figure(highest),
             is_dense: map.columns.len() > READABLE,
-            columns: map.columns.clone(),
+            columns: map.columns.iter().map(|label| cut(label, LABEL)).collect(),
             rows: rows
-                .map(|(label, cells)| Row { label: label.clone(), cells: cells.iter().map(square).collect() })
+                .map(|(label, cells)| Row {
+                    label: cut(label, LABEL),
+                    cells: cells.iter().map(square).collect(),
+                })
                 .collect(),
         })
     }

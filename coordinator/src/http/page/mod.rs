@@ -74,6 +74,8 @@ pub(super) fn router(clients: Clients) -> Router {
         .route(&format!("/{}", *STYLE_AT), get(style))
         .route(&format!("/{}", *SCRIPT_AT), get(script))
         .route(&format!("/{}", *ICON_AT), get(icon))
+        // Browsers ask for it beside what is no page, such as a log.
+        .route("/favicon.ico", get(icon))
 }
 
 async fn style() -> impl IntoResponse {

@@ -10,6 +10,8 @@ use crate::http::reply::Refused;
 
 /// Columns besides the metric.
 const COLUMNS: usize = 12;
+/// Characters of a value in a table of many jobs; the job's own page has all of them.
+pub(super) const IN_TABLE: usize = 100;
 
 #[derive(Default)]
 pub(super) struct Ranking {
@@ -72,7 +74,7 @@ impl Ranking {
         let cells: Vec<Vec<String>> = columns
             .iter()
             .map(|(is_parameter, name)| match is_parameter {
-                true => jobs.iter().map(|job| plain(job.params.get(name))).collect(),
+                true => jobs.iter().map(|job| cut(&plain(job.params.get(name)), IN_TABLE)).collect(),
                 false => figures(jobs.iter().map(|job| job.metrics.get(name)).collect()),
             })
             .collect();
@@ -128,6 +130,14 @@ fn decimals(size: f64) -> usize {
     usize::try_from((4 - size.log10().floor() as i64).clamp(0, 9)).unwrap_or_default()
 }
 
+/// The beginning of a text, with so many characters at most.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
+    }
+}
+
 /// A parameter as it was written.
 pub(super) fn plain(value: Option<&Value>) -> String {
     match value {
@@ -176,6 +186,11 @@ mod tests {
             assert_eq!(text(Some(&value)), expected, "{value}");
         }
         assert_eq!(text(None), "");
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!([cut("abcd", 4), cut("abcde", 4), cut("ääääää", 4)], ["abcd", "abc…", "äää…"]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bt_documents::{Pace, ShownSweep, SweepState, main_metric};
+use bt_documents::{Counts, Pace, ShownSweep, SweepState, main_metric};
+use bt_model::resources::ByteSize;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
 use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
 use super::{Fact, Frame, Progress, ago, rendered, rendered_in_parts, shown, since, text};
+use crate::answers::Standing;
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
 use crate::http::sweeps::shown_sweep;
@@ -22,6 +24,8 @@ use crate::rpc::status;
 /// Best jobs that the page shows, and a report.
 const ROWS: u32 = 20;
 const REPORTED: u32 = 100;
+/// Bytes of the manifest that the page shows.
+const MANIFEST: usize = 20_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -144,14 +148,14 @@ pub(super) async fn show(
             waiting: waiting(&shown),
             failures: failures(&shown),
             facts: facts(&shown, ago),
-            manifest: manifest(&shown),
+            manifest: beginning(manifest(&shown), &shown.sweep.name),
             name: shown.sweep.name.clone(),
             id: shown.sweep.id.clone(),
         };
         if is_update(&headers) {
             return rendered(&page);
         }
-        rendered_in_parts(&page, async move { best(&clients, &shown, asked).await })
+        rendered_in_parts(&page, async move { kept_best(&clients, &shown, asked).await })
     })
     .await
 }
@@ -190,6 +194,31 @@ pub(super) fn waiting(shown: &ShownSweep) -> Vec<String> {
 
 pub(super) fn manifest(shown: &ShownSweep) -> String {
     serde_json::to_string_pretty(&shown.manifest).unwrap_or_default()
+}
+
+/// A manifest may list a parameter set for each of its jobs.
+fn beginning(mut manifest: String, name: &str) -> String {
+    if manifest.len() <= MANIFEST {
+        return manifest;
+    }
+    let all = ByteSize(manifest.len() as u64);
+    manifest.truncate(manifest.floor_char_boundary(MANIFEST));
+    manifest + &format!("\n…\n\nThis is its beginning. `btctl show {name} -o json` prints all of it, {all}.")
+}
+
+/// As [`best`], as it was a short time ago at most: it looks at all jobs, and many may look at the page.
+async fn kept_best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<String, Refused> {
+    let found = clients.find(&shown.sweep.id).await?;
+    let key = (found.id, format!("{asked:?}"));
+    let bytes = key.1.len();
+    let part = clients
+        .parts
+        .get(&key, standing(&shown.sweep.counts), best(clients, shown, asked), |part| bytes + part.len());
+    Ok(part.await?.as_str().to_owned())
+}
+
+fn standing(counts: &Counts) -> Standing {
+    Standing::new(counts.queued + counts.running, counts.succeeded, counts.failed + counts.cancelled)
 }
 
 /// Its best jobs, and the metric over its parameters, as text.
@@ -253,8 +282,8 @@ async fn look(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Be
         }
         Err(refused) => return Err(refused),
     }
-    let finished = counts.finished();
-    let landscape = clients.landscapes.get(found.id, &best.by, finished).await.map_err(status::landscape)?;
+    let landscape = clients.landscapes.get(found.id, &best.by, standing(counts)).await;
+    let landscape = landscape.map_err(status::landscape)?;
     let importance = landscape.importance();
     let drawn = Drawn { across: &best.across, down: &best.down, cell: &best.cell };
     best.map = Map::of(&landscape, &importance, &drawn);
