@@ -54,6 +54,7 @@ check: ## Prove what can be proved: format, lints, docs, licences, who depends o
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	cargo deny --log-level error check bans licenses sources
 	cargo machete
+	scripts/check-python
 	scripts/sqlx-prepare --check
 
 fmt: ## Format the code

@@ -53,6 +53,7 @@ mod postgres;
 mod power;
 mod progress;
 mod protocol;
+mod python;
 mod provenance;
 mod remarks;
 mod report;

@@ -1,0 +1,220 @@
+"""What the HTTP API answers. A test holds each class against the schema of the same name in /api/openapi.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Dict, List, Optional
+
+# Which schema a class stands for; classes of other names than their schemas only.
+SCHEMAS: Dict[str, str] = {"JobInfo": "Job", "SweepInfo": "Sweep", "SweepDetails": "ShownSweep", "JobDetails": "ShownJob"}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many jobs of a sweep are in each state."""
+
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+    @property
+    def jobs(self) -> int:
+        return self.queued + self.running + self.ended
+
+    @property
+    def ended(self) -> int:
+        return self.succeeded + self.failed + self.cancelled
+
+
+@dataclass(frozen=True)
+class SweepInfo:
+    id: str
+    name: str
+    state: str
+    image: str
+    image_pin: Optional[str]
+    owner: str
+    priority: int
+    counts: Counts
+    created: Optional[datetime]
+    finished: Optional[datetime]
+    tags: List[str]
+    note: Optional[str]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why an agent, or all of them, takes no job of a sweep."""
+
+    agent: Optional[str]
+    why: str
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Jobs that failed for the same reason."""
+
+    reason: Optional[str]
+    jobs: int
+    first_job: int
+
+
+@dataclass(frozen=True)
+class SweepDetails(SweepInfo):
+    store: str
+    kept_until: Optional[datetime]
+    expired: bool
+    waiting: List[Waiting]
+    failures: List[Failures]
+    manifest: Any
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the latest attempt used."""
+
+    peak_memory_bytes: Optional[int]
+    cpu_seconds: Optional[float]
+    written_bytes: Optional[int]
+    wall_seconds: Optional[float]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a running job says of itself."""
+
+    fraction: Optional[float]
+    done: Optional[float]
+    of: Optional[float]
+    note: Optional[str]
+    metrics: Dict[str, Any]
+    at: Optional[datetime]
+
+
+@dataclass(frozen=True)
+class ProgressPoint:
+    at: Optional[datetime]
+    done: Optional[float]
+    metrics: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ProgressSeries:
+    job: int
+    attempt: Optional[int]
+    progress: Optional[Progress]
+    points: List[ProgressPoint]
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    job: int
+    state: str
+    params: Dict[str, Any]
+    metrics: Dict[str, Any]
+    attempts: int
+    agent: Optional[str]
+    reason: Optional[str]
+    started: Optional[datetime]
+    finished: Optional[datetime]
+    usage: Usage
+    image_id: Optional[str]
+    progress: Optional[Progress]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    attempt: int
+    state: str
+    agent: str
+    reason: Optional[str]
+    note: Optional[str]
+    leased: Optional[datetime]
+    started: Optional[datetime]
+    ended: Optional[datetime]
+
+
+@dataclass(frozen=True)
+class JobDetails(JobInfo):
+    history: List[Attempt]
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    sweeps: List[SweepInfo]
+    hidden: int
+
+
+@dataclass(frozen=True)
+class Jobs:
+    jobs: List[JobInfo]
+    next: Optional[int]
+
+
+@dataclass(frozen=True)
+class Submitted:
+    id: str
+    name: str
+    jobs: int
+    existed: bool
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    cancelled: int
+    stopping: int
+    finished: int
+
+
+@dataclass(frozen=True)
+class Retried:
+    queued: int
+
+
+@dataclass(frozen=True)
+class Changed:
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a job has published."""
+
+    job: int
+    path: str
+    size: Optional[int]
+    sha256: Optional[str]
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Outputs:
+    outputs: List[Output]
+
+
+@dataclass(frozen=True)
+class Metric:
+    metric: str
+    goal: Optional[str]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    metrics: List[Metric]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; which keys it has depends on `kind`."""
+
+    id: str
+    at: datetime
+    kind: str
+    sweep: Optional[str] = None
+    state: Optional[str] = None
+    change: Optional[str] = None
+    count: Optional[int] = None
+    jobs: Optional[List[int]] = field(default=None)
