@@ -35,3 +35,4 @@ pub mod state;
 pub mod tag;
 pub mod template;
 pub mod text;
+pub mod windows;

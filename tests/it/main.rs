@@ -73,4 +73,5 @@ mod up;
 mod uploads;
 mod values;
 mod warm;
+mod windows;
 mod wire;
