@@ -36,3 +36,4 @@ pub mod state;
 pub mod tag;
 pub mod template;
 pub mod text;
+pub mod windows;

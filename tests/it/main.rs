@@ -78,4 +78,5 @@ mod up;
 mod uploads;
 mod values;
 mod warm;
+mod windows;
 mod wire;

@@ -141,7 +141,7 @@ impl Clients {
                 if size > LARGEST_LIST {
                     return Err(Status::invalid_argument(
                         "the list of parameters is larger than 256 MiB, the limit where `where` or `sample` chooses \
-                         among its rows",
+                         among its rows, or `windows` multiplies them",
                     ));
                 }
                 let parameters = Parameters::from_json(&row);

@@ -1,7 +1,7 @@
 //! The jobs of a sweep, by number, without writing them all out.
 //!
 //! In this order: the matrix' combinations (or the rows), less `exclude`, plus `include`, those for which `where` holds,
-//! of these a `sample`. The same manifest has the same jobs in the same order for ever.
+//! of these a `sample`; all of this in each of the `windows`, the first window first. The same manifest has the same jobs in the same order for ever.
 
 mod draw;
 mod rows;
@@ -14,7 +14,7 @@ pub use self::rows::RowCheck;
 pub use self::search::Search;
 
 use self::space::Space;
-use crate::manifest::{Error, JobSource, Manifest};
+use crate::manifest::{Error, Manifest};
 use crate::parameters::Parameters;
 
 /// No more combinations than this are looked at to find the jobs among them. A `sample` looks at
@@ -34,7 +34,7 @@ impl Manifest {
 
     /// The parameters of a matrix's jobs by their points, without a search for the jobs among them.
     pub fn points(&self) -> Result<Points<'_>, Error> {
-        Points::of(&self.jobs)
+        Points::of(self)
     }
 }
 
@@ -50,8 +50,8 @@ pub struct Expansion<'m> {
 pub struct Points<'m>(Space<'m>);
 
 impl<'m> Points<'m> {
-    pub(crate) fn of(jobs: &'m JobSource) -> Result<Self, Error> {
-        Space::of(jobs).map(Self)
+    fn of(manifest: &'m Manifest) -> Result<Self, Error> {
+        Space::of(manifest).map(Self)
     }
 
     pub fn get(&self, point: u64) -> Parameters {
@@ -61,14 +61,8 @@ impl<'m> Points<'m> {
     /// The points that may have these parameters; none that is left out has. Nothing where that can't be told without a
     /// look at each.
     pub fn places_of(&self, parameters: &Parameters) -> Option<Vec<u64>> {
-        match &self.0 {
-            Space::Rows(_) => None,
-            Space::One => Some(vec![0]),
-            Space::Combinations(matrix) => {
-                let places = matrix.places_of(parameters).into_iter();
-                Some(places.filter_map(|place| u64::try_from(place).ok()).collect())
-            }
-        }
+        let places = self.0.places_of(parameters)?;
+        Some(places.into_iter().filter_map(|place| u64::try_from(place).ok()).collect())
     }
 }
 
@@ -131,13 +125,13 @@ impl<'m> Expansion<'m> {
 
     /// True when the jobs are the matrix as it is: each one's point is its number.
     pub fn is_whole(&self) -> bool {
-        !matches!(self.space, Space::Rows(_)) && matches!(self.chosen, ChosenJobs::First(_))
+        !self.space.has_rows() && matches!(self.chosen, ChosenJobs::First(_))
     }
 
     /// The jobs' points, by number; none where the parameters are rows, or a point is larger than Postgres can hold.
     pub fn points(&self) -> Option<impl Iterator<Item = u64> + '_> {
         let largest = self.index(self.len() - 1)?;
-        let fits = !matches!(self.space, Space::Rows(_)) && i64::try_from(largest).is_ok();
+        let fits = !self.space.has_rows() && i64::try_from(largest).is_ok();
         fits.then(|| (0..self.len()).filter_map(|job| self.index(job)).map(|index| index as u64))
     }
 

@@ -6,7 +6,8 @@ use crate::manifest::{Error, MAX_JOBS, Manifest};
 use crate::parameters::{self, Parameters};
 use crate::template::Renderer;
 
-/// Checks rows as [`super::Expansion`] checks them together, where neither `where` nor `sample` chooses among them.
+/// Checks rows as [`super::Expansion`] checks them together, where neither `where` nor `sample` chooses among them, and
+/// no windows multiply them.
 pub struct RowCheck<'m> {
     manifest: &'m Manifest,
     renderer: Renderer<'m>,
@@ -17,7 +18,8 @@ pub struct RowCheck<'m> {
 impl<'m> RowCheck<'m> {
     /// None if not every row is a job.
     pub fn of(manifest: &'m Manifest) -> Result<Option<Self>, Error> {
-        if !manifest.has_rows() || manifest.filter.is_some() || manifest.sample.is_some() {
+        let is_plain = manifest.filter.is_none() && manifest.sample.is_none() && manifest.windows.is_none();
+        if !manifest.has_rows() || !is_plain {
             return Ok(None);
         }
         let renderer = manifest.renderer()?;

@@ -24,8 +24,11 @@ enum Stage<'m> {
     /// Which candidates are jobs.
     Choose {
         order: SearchOrder,
+        /// Places that every window has.
         looked_at: u128,
         not_excluded: bool,
+        /// Places with a job in some window.
+        taken: u32,
         found: Vec<u128>,
     },
     /// Whether each job renders.
@@ -48,7 +51,7 @@ impl<'m> Search<'m> {
     pub(crate) fn of(manifest: &'m Manifest) -> Result<Self, Error> {
         let at = |path: &'static str| move |error: Error| error.or_at(manifest.places.of(path));
         check::machine_labels(&manifest.agents).map_err(at("agents"))?;
-        let space = Space::of(&manifest.jobs).map_err(at("matrix"))?;
+        let space = Space::of(manifest)?;
         if let JobSource::Matrix(matrix) = &manifest.jobs {
             let idle = space.idle_include().map(|index| effects::adds_nothing(index, &matrix.include[index]));
             let checked = effects::check(matrix).and_then(|()| idle.map_or(Ok(()), Err));
@@ -62,8 +65,11 @@ impl<'m> Search<'m> {
             return Err(at("params")(error).or_at(manifest.places.of("matrix")));
         }
         let names = space.names();
+        space.check_names().map_err(|(path, error)| error.or_at(manifest.places.of(&path)))?;
         let distinct = parameters::check_distinct(names.iter().copied());
-        distinct.map_err(|error| at("params")(Error::new(error.to_string())))?;
+        distinct.map_err(|error| {
+            at("params")(Error::new(error.to_string())).or_at(manifest.places.of("matrix"))
+        })?;
         let condition = match &manifest.filter {
             Some(source) => Some(Condition::new(source, &names).map_err(at("where"))?),
             None => None,
@@ -91,11 +97,11 @@ impl<'m> Search<'m> {
     }
 
     fn first_stage(&mut self) -> Result<Stage<'m>, Error> {
-        let all = self.space.len();
+        let (all, places) = (self.space.len(), self.space.base_len());
         let takes_all = self.condition.is_none() && !self.space.excludes();
         let order = match self.manifest.sample {
-            Some(sample) if !takes_all || u128::from(sample.count) < all => {
-                SearchOrder::Drawn(Box::new(Draw::new(sample.seed, all)), sample.count)
+            Some(sample) if !takes_all || u128::from(sample.count) < places => {
+                SearchOrder::Drawn(Box::new(Draw::new(sample.seed, places)), sample.count)
             }
             _ if takes_all && all <= MAX_JOBS.into() => {
                 self.chosen = ChosenJobs::First(all as u32);
@@ -111,7 +117,7 @@ impl<'m> Search<'m> {
             }
             _ => SearchOrder::Rising,
         };
-        Ok(Stage::Choose { order, looked_at: 0, not_excluded: false, found: Vec::new() })
+        Ok(Stage::Choose { order, looked_at: 0, not_excluded: false, taken: 0, found: Vec::new() })
     }
 
     fn render(&self) -> Result<Stage<'m>, Error> {
@@ -135,41 +141,48 @@ impl<'m> Search<'m> {
                 renderer.check(self.manifest, &self.space.get(index))?;
                 Ok(true)
             }
-            Stage::Choose { order, looked_at, not_excluded, found } => {
+            Stage::Choose { order, looked_at, not_excluded, taken, found } => {
                 let candidate = match order {
-                    SearchOrder::Rising => Some(*looked_at).filter(|index| *index < self.space.len()),
-                    SearchOrder::Drawn(_, wanted) if found.len() >= *wanted as usize => None,
+                    SearchOrder::Rising => Some(*looked_at).filter(|place| *place < self.space.base_len()),
+                    SearchOrder::Drawn(_, wanted) if *taken >= *wanted => None,
                     SearchOrder::Drawn(_, wanted) if *looked_at >= u128::from(MAX_JOBS) => {
                         let message = format!(
                             "`exclude` and `where` leave so few of the {} combinations that a look at {} found only {} of the {wanted} to sample. Narrow the axes",
-                            count(self.space.len()),
+                            count(self.space.base_len()),
                             count(MAX_JOBS.into()),
-                            found.len()
+                            *taken
                         );
                         return Err(self.error("sample", message));
                     }
                     SearchOrder::Drawn(draw, _) => draw.next(),
                 };
-                let Some(index) = candidate else {
+                let Some(place) = candidate else {
                     let (found, any) = (std::mem::take(found), *not_excluded);
                     self.stage = self.chosen_stage(found, any)?;
                     return Ok(true);
                 };
                 *looked_at += 1;
-                if self.space.is_excluded(index) {
+                if self.space.is_excluded(place) {
                     return Ok(true);
                 }
                 *not_excluded = true;
-                if let Some(condition) = &self.condition {
-                    let holds = condition.holds(&self.space.get(index));
-                    if !holds.map_err(|error| error.or_at(self.manifest.places.of("where")))? {
-                        return Ok(true);
+                let before = found.len();
+                for window in 0..self.space.window_count() {
+                    let index = self.space.at(window, place);
+                    if let Some(condition) = &self.condition {
+                        let holds = condition.holds(&self.space.get(index));
+                        if !holds.map_err(|error| error.or_at(self.manifest.places.of("where")))? {
+                            continue;
+                        }
                     }
+                    if found.len() >= MAX_JOBS as usize {
+                        return Err(
+                            self.too_many(&format!("the sweep has more than {}", count(MAX_JOBS.into())))
+                        );
+                    }
+                    found.push(index);
                 }
-                if found.len() >= MAX_JOBS as usize {
-                    return Err(self.too_many(&format!("the sweep has more than {}", count(MAX_JOBS.into()))));
-                }
-                found.push(index);
+                *taken += u32::from(found.len() > before);
                 Ok(true)
             }
         }

@@ -1,4 +1,5 @@
-//! The candidates for jobs: a matrix' combinations by number, then those that `include` adds; or rows.
+//! The candidates for jobs: a matrix' combinations by number, then those that `include` adds; or rows. Where there are
+//! windows, all of them in the first window, then all in the second, and so on.
 //!
 //! A combination is computed from its number, as the digits of a number are; none is kept.
 
@@ -7,21 +8,30 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::names_of;
-use crate::manifest::{Error, JobSource, Matrix};
+use crate::manifest::{Error, JobSource, Manifest, Matrix};
 use crate::parameters::Parameters;
+use crate::windows::{self, Window};
 
 /// More steps than this are not taken to find out what many overlapping `exclude` entries leave.
 const MAX_STEPS: u32 = 100_000;
 
 #[derive(Debug)]
-pub(super) enum Space<'m> {
+pub(super) struct Space<'m> {
+    /// Empty without walk-forward.
+    windows: Vec<Window>,
+    base: Base<'m>,
+}
+
+/// What there is in each window.
+#[derive(Debug)]
+enum Base<'m> {
     Rows(&'m [Parameters]),
     One,
     Combinations(Combinations<'m>),
 }
 
 #[derive(Debug)]
-pub(super) struct Combinations<'m> {
+struct Combinations<'m> {
     matrix: &'m Matrix,
     /// How many the axes have; `u128::MAX` if they are more.
     product: u128,
@@ -44,7 +54,122 @@ struct Add<'m> {
 }
 
 impl<'m> Space<'m> {
-    pub(super) fn of(jobs: &'m JobSource) -> Result<Self, Error> {
+    pub(super) fn of(manifest: &'m Manifest) -> Result<Self, Error> {
+        let base = Base::of(&manifest.jobs).map_err(|error| error.or_at(manifest.places.of("matrix")))?;
+        Ok(Self { windows: manifest.window_list()?, base })
+    }
+
+    /// True where the parameters are no matrix' and have no points.
+    pub(super) fn has_rows(&self) -> bool {
+        matches!(self.base, Base::Rows(_))
+    }
+
+    /// How many candidates there are, the excluded ones with them.
+    pub(super) fn len(&self) -> u128 {
+        self.base_len().saturating_mul(self.window_count().into())
+    }
+
+    /// How many there are in each window.
+    pub(super) fn base_len(&self) -> u128 {
+        self.base.len()
+    }
+
+    /// How often the candidates are multiplied: once without walk-forward.
+    pub(super) fn window_count(&self) -> u32 {
+        self.windows.len().max(1) as u32
+    }
+
+    /// The place of what is at a place of each window in this one.
+    pub(super) fn at(&self, window: u32, place: u128) -> u128 {
+        self.base_len().saturating_mul(window.into()).saturating_add(place)
+    }
+
+    pub(super) fn get(&self, index: u128) -> Parameters {
+        let len = self.base_len().max(1);
+        let window = usize::try_from(index / len).ok().and_then(|number| self.windows.get(number));
+        match window {
+            None => self.base.get(index),
+            Some(window) => {
+                let mut map = Map::new();
+                window.put(&mut map);
+                map.extend(self.base.get(index % len).into_map());
+                Parameters::from_checked(map)
+            }
+        }
+    }
+
+    pub(super) fn excludes(&self) -> bool {
+        self.base.excludes()
+    }
+
+    /// True for a place that no window has a job at.
+    pub(super) fn is_excluded(&self, place: u128) -> bool {
+        self.base.is_excluded(place)
+    }
+
+    /// The entry of `include` that adds nothing to any combination.
+    pub(super) fn idle_include(&self) -> Option<usize> {
+        self.base.idle_include()
+    }
+
+    /// All names that a job may have.
+    pub(super) fn names(&self) -> BTreeSet<&'m str> {
+        let mut names = self.base.names();
+        names.extend(self.window_names());
+        names
+    }
+
+    /// The names that windows give, if there are any.
+    pub(super) fn window_names(&self) -> &'static [&'static str] {
+        if self.windows.is_empty() { &[] } else { &windows::NAMES }
+    }
+
+    /// Refuses parameters that are named as those of a window. The path says where one stands.
+    pub(super) fn check_names(&self) -> Result<(), (String, Error)> {
+        let taken = self.window_names();
+        let Some(name) = self.base.names().into_iter().find(|name| taken.contains(name)) else {
+            return Ok(());
+        };
+        let path = match &self.base {
+            Base::Combinations(_) => format!("matrix.{name}"),
+            Base::Rows(_) | Base::One => "params".to_owned(),
+        };
+        let message = format!("`{name}` is a parameter that `windows` gives to every job; take another name");
+        Err((path, Error::new(message)))
+    }
+
+    /// The first so many candidates have the same names, and perhaps more.
+    pub(super) fn alike(&self) -> u128 {
+        match self.base.alike() {
+            all if all == self.base_len() => self.len(),
+            some => some,
+        }
+    }
+
+    /// True for a name that all of the [`Self::alike`] have.
+    pub(super) fn alike_have(&self, name: &str) -> bool {
+        self.base.alike_have(name) || self.window_names().contains(&name)
+    }
+
+    /// Where these parameters may be, and nowhere else. Nothing where that can't be told without a look at each.
+    pub(super) fn places_of(&self, parameters: &Parameters) -> Option<Vec<u128>> {
+        if self.windows.is_empty() {
+            return self.base.places_of(parameters);
+        }
+        let number =
+            parameters.get("window").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        let Some(window) = number.filter(|number| *number < self.window_count()) else {
+            return Some(Vec::new());
+        };
+        let mut map = parameters.as_map().clone();
+        map.retain(|name, _| !windows::NAMES.contains(&name.as_str()));
+        let places = self.base.places_of(&Parameters::from_checked(map))?;
+        Some(places.into_iter().map(|place| self.at(window, place)).collect())
+    }
+}
+
+impl<'m> Base<'m> {
+    fn of(jobs: &'m JobSource) -> Result<Self, Error> {
         match jobs {
             JobSource::Rows(rows) => Ok(Self::Rows(rows)),
             JobSource::One => Ok(Self::One),
@@ -52,8 +177,7 @@ impl<'m> Space<'m> {
         }
     }
 
-    /// How many candidates there are, the excluded ones with them.
-    pub(super) fn len(&self) -> u128 {
+    fn len(&self) -> u128 {
         match self {
             Self::Rows(rows) => rows.len() as u128,
             Self::One => 1,
@@ -61,7 +185,7 @@ impl<'m> Space<'m> {
         }
     }
 
-    pub(super) fn get(&self, index: u128) -> Parameters {
+    fn get(&self, index: u128) -> Parameters {
         match self {
             Self::Rows(rows) => {
                 usize::try_from(index).ok().and_then(|index| rows.get(index)).cloned().unwrap_or_default()
@@ -71,11 +195,11 @@ impl<'m> Space<'m> {
         }
     }
 
-    pub(super) fn excludes(&self) -> bool {
+    fn excludes(&self) -> bool {
         matches!(self, Self::Combinations(matrix) if !matrix.excludes.is_empty())
     }
 
-    pub(super) fn is_excluded(&self, index: u128) -> bool {
+    fn is_excluded(&self, index: u128) -> bool {
         match self {
             Self::Combinations(matrix) if index < matrix.product && !matrix.excludes.is_empty() => {
                 let indices = matrix.indices(index);
@@ -85,8 +209,7 @@ impl<'m> Space<'m> {
         }
     }
 
-    /// The entry of `include` that adds nothing to any combination.
-    pub(super) fn idle_include(&self) -> Option<usize> {
+    fn idle_include(&self) -> Option<usize> {
         match self {
             Self::Combinations(matrix) => {
                 let idle = matrix.adds.iter().find(|add| add.what.is_empty());
@@ -96,8 +219,7 @@ impl<'m> Space<'m> {
         }
     }
 
-    /// All names that a job may have.
-    pub(super) fn names(&self) -> BTreeSet<&'m str> {
+    fn names(&self) -> BTreeSet<&'m str> {
         match self {
             Self::Rows(rows) => names_of(rows.iter()),
             Self::One => BTreeSet::new(),
@@ -108,8 +230,7 @@ impl<'m> Space<'m> {
         }
     }
 
-    /// The first so many candidates have the same names, and perhaps more.
-    pub(super) fn alike(&self) -> u128 {
+    fn alike(&self) -> u128 {
         match self {
             Self::Rows(_) => 0,
             Self::One => 1,
@@ -117,8 +238,7 @@ impl<'m> Space<'m> {
         }
     }
 
-    /// True for a name that all of the [`Self::alike`] have.
-    pub(super) fn alike_have(&self, name: &str) -> bool {
+    fn alike_have(&self, name: &str) -> bool {
         match self {
             Self::Rows(_) | Self::One => false,
             Self::Combinations(matrix) => {
@@ -126,6 +246,14 @@ impl<'m> Space<'m> {
                 let mut to_all = matrix.adds.iter().filter(|add| add.to.is_empty());
                 is_axis || to_all.any(|add| add.what.iter().any(|(added, _)| *added == name))
             }
+        }
+    }
+
+    fn places_of(&self, parameters: &Parameters) -> Option<Vec<u128>> {
+        match self {
+            Self::Rows(_) => None,
+            Self::One => Some(vec![0]),
+            Self::Combinations(matrix) => Some(matrix.places_of(parameters)),
         }
     }
 }
@@ -175,7 +303,7 @@ impl<'m> Combinations<'m> {
     }
 
     /// Where these parameters may be: no more than a few places, and in no other.
-    pub(super) fn places_of(&self, parameters: &Parameters) -> Vec<u128> {
+    fn places_of(&self, parameters: &Parameters) -> Vec<u128> {
         let mut place = (self.product > 0 && self.product < u128::MAX).then_some(0);
         for (name, axis) in &self.matrix.axes {
             let index = parameters.get(name).and_then(|value| axis.index_of(value));

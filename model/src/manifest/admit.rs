@@ -18,6 +18,7 @@ const MOST_FILES: i64 = 1 << 20;
 impl Manifest {
     /// Checks what is asked of a manifest when it is submitted, and not of one that is read back.
     pub fn admit(&self) -> Result<(), Error> {
+        self.window_list()?;
         check(self).map_err(|(path, error)| error.or_at(self.places.of(&path)))
     }
 }

@@ -12,6 +12,7 @@ use super::sandbox::Sandbox;
 use super::volume::VolumeMount;
 use crate::parameters::Parameters;
 use crate::resources::Resources;
+use crate::windows::Windows;
 
 pub const DEFAULT_CPU_MILLIS: u64 = 1000;
 pub const DEFAULT_RESULTS: &str = "/results";
@@ -33,6 +34,8 @@ pub struct Manifest {
     /// The key `where`: an expression that a job's parameters must fulfil.
     pub filter: Option<String>,
     pub sample: Option<Sample>,
+    /// Every job is run in each of these windows.
+    pub windows: Option<Windows>,
     pub volumes: Vec<VolumeMount>,
     /// The key `resources`.
     pub needs: Needs,

@@ -16,6 +16,7 @@ use super::volume::VolumeMount;
 use super::{check, goals, reported};
 use crate::image;
 use crate::parameters::Parameters;
+use crate::windows::Windows;
 
 /// What a file or the flags say of a sweep; what they leave out is absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +32,7 @@ pub struct Draft {
     pub params_from: Option<String>,
     pub filter: Option<String>,
     pub sample: Option<Sample>,
+    pub windows: Option<Windows>,
     pub volumes: Vec<VolumeMount>,
     pub needs: Needs,
     pub timeout: Option<Duration>,
@@ -85,6 +87,7 @@ impl Draft {
             jobs,
             filter: self.filter,
             sample: self.sample,
+            windows: self.windows,
             volumes: self.volumes,
             needs: self.needs,
             timeout: self.timeout,

@@ -8,6 +8,7 @@ use super::definition::{JobSource, Manifest};
 use super::matrix::Axis;
 use crate::parameters::Parameters;
 use crate::scalar;
+use crate::windows::Windows;
 
 /// Values of an axis, and rows, that are looked through.
 const LOOKED_THROUGH: usize = 10_000;
@@ -15,9 +16,11 @@ const LOOKED_THROUGH: usize = 10_000;
 const TOLD: usize = 5;
 
 impl Manifest {
-    /// What to tell the user of texts that look like numbers or booleans in other languages, one line for each parameter.
-    pub fn look_alikes(&self) -> Vec<String> {
-        of(&self.jobs)
+    /// What to tell the user before the sweep is queued: days that no window tests, and texts that look like numbers or
+    /// booleans in other languages, one line for each parameter.
+    pub fn remarks(&self) -> Vec<String> {
+        let holes = self.windows.as_ref().and_then(Windows::remark);
+        holes.into_iter().chain(of(&self.jobs)).collect()
     }
 }
 
@@ -60,13 +63,13 @@ mod tests {
         let text = "image: x\nmatrix: {a: [.5, 1., 2], b: [True], c: [x, 1.10, 007]}\n";
         let manifest = Manifest::parse(text.as_bytes(), Format::Yaml, "s").unwrap().finish().unwrap();
         assert_eq!(
-            manifest.look_alikes(),
+            manifest.remarks(),
             [
                 "note: the parameter `a` has the text \".5\", passed on as it is; write 0.5 for a number",
                 "note: the parameter `b` has the text \"True\", passed on as it is; write true for a boolean",
             ]
         );
         let plain = Manifest::parse(b"image: x\nparams: [{a: 1}, {a: x}]\n", Format::Yaml, "s").unwrap();
-        assert!(plain.finish().unwrap().look_alikes().is_empty());
+        assert!(plain.finish().unwrap().remarks().is_empty());
     }
 }

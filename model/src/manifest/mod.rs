@@ -38,6 +38,7 @@ mod size;
 mod values;
 mod volume;
 mod warm;
+mod windows;
 mod zone;
 
 pub use axis_flag::parse_axis_flag;

@@ -2,6 +2,7 @@
 
 use bt_model::manifest::Manifest;
 use bt_model::parameters::Parameters;
+use bt_model::windows;
 use bt_proto::v1;
 use futures_util::StreamExt;
 
@@ -30,7 +31,11 @@ pub(super) async fn manifest_of(client: &Client, sweep: &str) -> Result<(Manifes
             rows.push(parameters.map_err(|error| unreadable(error.to_string()))?);
         }
         // They were chosen among the rows of a list already.
-        manifest.filter = None;
+        match &manifest.windows {
+            // `where` may choose other rows for other windows.
+            Some(_) => rows = windows::rows_of(rows),
+            None => manifest.filter = None,
+        }
         manifest.sample = None;
         manifest = manifest.with_rows(rows);
     }

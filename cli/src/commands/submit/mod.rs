@@ -123,7 +123,7 @@ impl Submit {
         let checking = Ticker::start("checking the jobs".to_owned());
         let jobs = manifest.expand()?;
         drop(checking);
-        manifest.look_alikes().iter().for_each(|note| output::say(note));
+        manifest.remarks().iter().for_each(|note| output::say(note));
         if self.dry_run {
             return dry_run(&manifest, &jobs, &self.output);
         }

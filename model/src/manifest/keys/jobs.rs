@@ -12,6 +12,7 @@ use crate::manifest::error::{Error, suggestion};
 use crate::manifest::matrix::{Axis, Matrix};
 use crate::manifest::range::Range;
 use crate::manifest::values::{list, map, number, parameters, scalar, text};
+use crate::manifest::windows;
 use crate::parameters::Parameters;
 use crate::scalar as word;
 
@@ -103,6 +104,19 @@ pub(super) const KEYS: &[ManifestKey] = &[
         },
         merge: |file, flags| replace(&mut file.sample, flags.sample.take()),
         write: |manifest| manifest.sample.map(|sample| json!({"count": sample.count, "seed": sample.seed})),
+        recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: "windows",
+        alias: None,
+        flags: &[],
+        schema: windows::schema,
+        read: |draft, node| {
+            draft.windows = Some(windows::read(draft, node)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.windows, flags.windows.take()),
+        write: |manifest| manifest.windows.as_ref().map(windows::write),
         recipe: Recipe::Omits,
     },
 ];
