@@ -14,7 +14,7 @@ const TIMES: u32 = 20;
 const UNCHANGED: Duration = Duration::from_secs(60);
 
 /// How a sweep stands, as far as answers depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Standing {
     succeeded: u32,
     finished: u32,

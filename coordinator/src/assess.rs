@@ -6,6 +6,7 @@
 //! processors for a few seconds at most.
 
 mod numbers;
+mod robust;
 mod series;
 mod verdict;
 mod words;
@@ -17,12 +18,14 @@ use bt_documents::Assessment;
 use bt_model::id::SweepId;
 use tokio::sync::Semaphore;
 
+use crate::answers::Standing;
 use crate::landscapes::{self, Landscapes};
 use crate::manifests::Manifests;
 use crate::queue::{self, Found, Queue};
 use crate::trials::Trials;
 
 pub(crate) use numbers::PerJob;
+pub(crate) use robust::rank;
 
 /// Assessments that are kept; when there are more, all are made again as they are asked for.
 const KEPT: usize = 64;
@@ -76,8 +79,7 @@ struct Key {
     question: Question,
     /// Jobs of all sweeps of the family that have succeeded or failed.
     tried: u64,
-    /// Jobs of the sweep that have finished.
-    finished: u32,
+    standing: Standing,
 }
 
 impl Assessor {
@@ -97,10 +99,11 @@ impl Assessor {
         let _turn = self.turns.acquire().await.map_err(|_| Error::Stopping)?;
         let row = self.queue.sweep(found.id).await?;
         let row = row.ok_or_else(|| Error::Refused(format!("sweep {} was removed", found.name)))?;
-        let [_, _, finished @ ..] = row.counts;
+        let [queued, running, succeeded, failed, cancelled] = row.counts;
+        let standing = Standing::new(queued + running, succeeded, failed + cancelled);
         let family = self.queue.family_of(found.id).await?;
         let tried = self.queue.tried_in_family(found.id, &family).await?;
-        let key = Key { sweep: found.id, question, tried, finished: finished.iter().sum() };
+        let key = Key { sweep: found.id, question, tried, standing };
         if let Some(judged) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(judged.clone());
         }

@@ -4,8 +4,8 @@
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
 mod agents;
-mod assess;
 mod answers;
+mod assess;
 mod bell;
 mod calculations;
 mod clients;
@@ -58,8 +58,8 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use agents::{Agents, Terms, Uploads};
-use assess::Assessor;
 use answers::Answers;
+use assess::Assessor;
 use bell::Bell;
 use calculations::Calculations;
 use clients::Clients;

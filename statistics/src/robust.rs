@@ -22,6 +22,8 @@ pub struct Robustness {
     pub robust: Option<Winner>,
     pub why: Option<&'static str>,
     pub neighbourhood: Neighbourhood,
+    /// All points that were considered, the best neighbourhood first.
+    pub ranked: Vec<Winner>,
 }
 
 /// Which points are neighbours.
@@ -91,10 +93,9 @@ pub fn robustness(points: &[Point], goal: Goal) -> Result<Robustness, Error> {
         around().map(|(cell, near)| (is_known(near), winner(cell, near))).collect();
     let any_known = all.iter().any(|(known, _)| *known);
     let considered = all.iter().filter(|(known, one)| if any_known { *known } else { one.neighbours > 0 });
-    let robust = considered.map(|(_, winner)| winner).reduce(|best, next| {
-        let (old, new) = (sign * best.median, sign * next.median);
-        if new > old || (new == old && next.job < best.job) { next } else { best }
-    });
+    let mut ranked_around: Vec<Winner> = considered.map(|(_, winner)| winner.clone()).collect();
+    ranked_around.sort_by(|a, b| (sign * b.median).total_cmp(&(sign * a.median)).then(a.job.cmp(&b.job)));
+    let robust = ranked_around.first();
     let raw = all
         .iter()
         .map(|(_, winner)| winner)
@@ -109,6 +110,7 @@ pub fn robustness(points: &[Point], goal: Goal) -> Result<Robustness, Error> {
         robust: robust.cloned(),
         why,
         neighbourhood,
+        ranked: ranked_around,
     })
 }
 
@@ -190,7 +192,9 @@ mod tests {
         for (sign, goal) in [(1.0, Goal::Maximize), (-1.0, Goal::Minimize)] {
             let found = robustness(&hill(sign), goal).unwrap();
             let robust = found.robust.clone().unwrap();
-            assert_eq!((found.raw.job, robust.job, found.agree()), (18, 66, false), "{found:?}");
+            assert_eq!((found.raw.job, robust.job, found.agree()), (18, 66, false), "{robust:?}");
+            let medians: Vec<f64> = found.ranked.iter().map(|winner| sign * winner.median).collect();
+            assert!(medians.is_sorted_by(|a, b| a >= b) && found.ranked[0] == robust);
             assert_eq!((found.raw.value, found.neighbourhood), (sign * 3.0, Neighbourhood::Grid));
             assert_eq!((robust.neighbours, robust.silent, robust.empty), (4, 0, 0));
             assert!(sign * found.raw.median < sign * robust.median);

@@ -4,11 +4,11 @@ use bt_documents::{AssessedTrials, Assessment, BestTrial, RobustTrial, WeightOfP
 use bt_model::landscape::Landscape;
 use bt_model::manifest::Goal;
 use bt_model::nearest::nearest;
-use bt_statistics::{ObservedSharpe, annual_hint};
+use bt_statistics::{ObservedSharpe, Robustness, annual_hint};
 use serde_json::{Map, Value};
 
 use super::series::{self, Series};
-use super::{Assessor, Error, Judged, Key, numbers, words};
+use super::{Assessor, Error, Judged, Key, numbers, rank, words};
 use crate::manifests::Known;
 use crate::queue::{Found, JobRow};
 use crate::trials::Count;
@@ -52,7 +52,7 @@ impl Assessor {
             assessment.best = Some(of_job(&known, job, metric.as_deref())?);
         }
         if let Some(metric) = &metric {
-            let landscape = self.landscapes.get(found.id, metric, key.finished).await?;
+            let landscape = self.landscapes.get(found.id, metric, key.standing).await?;
             self.robust(found, &known, &landscape, minimize, &mut assessment).await?;
             weigh(&landscape, &mut assessment);
         }
@@ -108,24 +108,29 @@ impl Assessor {
         minimize: bool,
         assessment: &mut Assessment,
     ) -> Result<(), Error> {
-        let Some(robust) = landscape.robust(minimize) else {
-            let why = "robust: no point with a result has neighbours, which differ from it by one step of one numeric \
-                       parameter; it needs a matrix of numbers";
-            assessment.missing.push(why.to_owned());
-            return Ok(());
+        let ranked = tokio::task::block_in_place(|| rank(landscape, minimize));
+        let (raw, robust) = match ranked {
+            Ok(Robustness { raw, robust: Some(robust), .. }) => (raw, robust),
+            Ok(Robustness { why, .. }) => {
+                assessment.missing.push(format!("robust: {}", why.unwrap_or_default()));
+                return Ok(());
+            }
+            Err(why) => {
+                assessment.missing.push(format!("robust: {why}"));
+                return Ok(());
+            }
         };
-        let point = robust.robust;
-        let job = self.queue.jobs_by_number(found.id, &[point.job as u32]).await?.pop();
-        let Some(job) = job else { return Ok(()) };
-        let best = Some(robust.best).filter(|best| best.neighbours > 0);
+        let number = u32::try_from(robust.job).unwrap_or(u32::MAX);
+        let Some(job) = self.queue.jobs_by_number(found.id, &[number]).await?.pop() else { return Ok(()) };
+        let best = Some(raw).filter(|raw| raw.neighbours > 0);
         assessment.robust = Some(RobustTrial {
             job: job.number,
             parameters: parameters(known, &job)?,
-            value: point.value,
-            median: point.median,
-            neighbours: point.neighbours as u64,
-            median_of_best: best.map(|best| best.median),
-            neighbours_of_best: best.map(|best| best.neighbours as u64),
+            value: robust.value,
+            median: robust.median,
+            neighbours: robust.neighbours,
+            median_of_best: best.as_ref().map(|best| best.median),
+            neighbours_of_best: best.as_ref().map(|best| best.neighbours),
         });
         Ok(())
     }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use tonic::Status;
 
 use super::Clients;
-use crate::assess::Question;
+use crate::answers::Standing;
+use crate::assess::{Question, rank};
 use crate::queue::Found;
 use crate::rpc::status;
 
@@ -92,19 +93,31 @@ impl Clients {
         limit: u32,
     ) -> Result<Figures, Status> {
         let row = self.queue.sweep(sweep.id).await.map_err(status::queue)?;
-        let finished = row.map_or(0, |row| row.counts[2..].iter().sum());
-        let landscape = self.landscapes.get(sweep.id, metric, finished).await.map_err(status::landscape)?;
-        let points = tokio::task::block_in_place(|| landscape.ranked_robust(minimize, limit as usize));
-        if points.is_empty() && landscape.reported() > 0 {
-            return Err(Status::failed_precondition(format!(
-                "no job of sweep {} with {metric:?} has neighbours, which differ from it by one step of one numeric parameter; \
-                 a robust ranking needs a matrix of numbers",
-                sweep.name
-            )));
+        let [queued, running, succeeded, failed, cancelled] = row.map_or([0; 5], |row| row.counts);
+        let standing = Standing::new(queued + running, succeeded, failed + cancelled);
+        let landscape = self.landscapes.get(sweep.id, metric, standing).await.map_err(status::landscape)?;
+        if landscape.reported() == 0 {
+            return Ok(Figures { of: HashMap::new(), robust: None });
         }
+        let ranked = tokio::task::block_in_place(|| rank(&landscape, minimize));
+        let ranked = ranked.and_then(|found| match found.why {
+            Some(why) => Err(why.to_owned()),
+            None => Ok(found.ranked),
+        });
+        let points = ranked.map_err(|why| {
+            Status::failed_precondition(format!(
+                "there is no robust ranking of sweep {} by {metric:?}: {why}",
+                sweep.name
+            ))
+        })?;
+        let points: Vec<_> = points
+            .into_iter()
+            .take(limit as usize)
+            .filter_map(|point| Some((u32::try_from(point.job).ok()?, point.median)))
+            .collect();
         Ok(Figures {
-            of: points.iter().map(|point| (point.job as u32, vec![(ROBUST, point.median)])).collect(),
-            robust: Some(points.iter().map(|point| point.job as u32).collect()),
+            of: points.iter().map(|(job, median)| (*job, vec![(ROBUST, *median)])).collect(),
+            robust: Some(points.iter().map(|(job, _)| *job).collect()),
         })
     }
 }

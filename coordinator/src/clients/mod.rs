@@ -33,8 +33,8 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use crate::assess::Assessor;
 use crate::answers::Answers;
+use crate::assess::Assessor;
 use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;

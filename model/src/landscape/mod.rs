@@ -7,7 +7,6 @@
 mod heat;
 mod importance;
 mod parallel;
-mod robust;
 mod spread;
 
 use std::collections::HashMap;
@@ -19,7 +18,6 @@ use crate::parameters::Parameters;
 pub use heat::{Cell, HeatMap, MOST_CELLS};
 pub use importance::Importance;
 pub use parallel::{MOST_PARALLEL, PARTS, Parallel, Strand};
-pub use robust::{Point, Robust};
 pub use spread::Spread;
 
 /// No parameter that takes more values than this is an axis: it tells jobs apart, as a seed does, and no more.
@@ -46,6 +44,13 @@ pub struct Axis {
     pub is_numeric: bool,
     /// Of each job, the place of its value among the labels; [`NONE`]: it does not have the parameter.
     places: Vec<u32>,
+}
+
+impl Axis {
+    /// The label of a job's value; none if it does not have the parameter.
+    pub fn label(&self, job: usize) -> Option<&str> {
+        self.labels.get(self.places[job] as usize).map(String::as_str)
+    }
 }
 
 const NONE: u32 = u32::MAX;
@@ -156,6 +161,15 @@ impl Landscape {
     /// How many jobs there are.
     pub fn jobs(&self) -> usize {
         self.values.len()
+    }
+
+    /// A job's metric; none if it has not reported it.
+    pub fn value(&self, job: usize) -> Option<f64> {
+        Some(self.values[job]).filter(|value| !value.is_nan())
+    }
+
+    pub fn has_failed(&self, job: usize) -> bool {
+        self.failed[job]
     }
 
     /// How many of them have reported the metric.
