@@ -11,6 +11,7 @@ mod events;
 mod from_wire;
 mod landscape;
 mod machines;
+mod pickle;
 mod progress;
 mod queue;
 mod results;
@@ -28,6 +29,7 @@ pub use events::*;
 pub use from_wire::*;
 pub use landscape::*;
 pub use machines::*;
+pub use pickle::*;
 pub use progress::*;
 pub use queue::*;
 pub use results::*;
@@ -91,6 +93,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Vec<RerunFinding>>("rerun-verify", &["rerun"], "with --verify"),
         one::<Vec<Output>>("results-ls", &["results ls"], ""),
         one::<bt_store::ResultDocument>("results-show", &["results show"], ""),
+        one::<InspectedPickle>("results-inspect", &["results inspect"], ""),
         one::<Vec<Damage>>("results-verify", &["results verify"], ""),
         one::<Vec<Garbage>>("gc", &["gc"], ""),
         one::<Vec<Agent>>("agents-ls", &["agents ls"], ""),

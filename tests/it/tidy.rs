@@ -186,6 +186,7 @@ fn no_more_than_two_files_name_each_other_in_a_circle() {
         "model",
         "proto",
         "statistics",
+        "pickles",
         "store",
         "traces",
     ] {

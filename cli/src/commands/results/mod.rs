@@ -4,6 +4,7 @@ mod choice;
 mod content;
 mod fetch;
 mod get;
+mod inspect;
 mod many;
 mod open;
 mod partial;
@@ -42,6 +43,7 @@ pub(crate) enum Results {
     Get(get::Get),
     Show(show::Show),
     Open(open::Open),
+    Inspect(inspect::Inspect),
     Verify(verify::Verify),
 }
 
@@ -71,6 +73,7 @@ impl Results {
             Self::Get(get) => get.run(settings).await,
             Self::Show(show) => show.run(settings).await,
             Self::Open(open) => open.run(settings).await,
+            Self::Inspect(inspect) => inspect.run(settings).await,
             Self::Verify(verify) => verify.run(settings).await,
         }
     }
