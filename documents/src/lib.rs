@@ -6,6 +6,7 @@
 //! and its unit.
 
 mod api;
+mod assessment;
 mod events;
 mod from_wire;
 mod landscape;
@@ -21,6 +22,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 pub use api::*;
+pub use assessment::*;
 pub use events::*;
 pub use from_wire::*;
 pub use landscape::*;

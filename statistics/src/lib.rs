@@ -15,6 +15,7 @@
 //! A caller with return series gives them one trial at a time to a [`Collector`], which keeps sums instead of series.
 
 mod adjust;
+mod assess;
 mod blocks;
 mod clusters;
 mod collector;
@@ -35,8 +36,10 @@ mod sample;
 mod sharpe;
 mod spa;
 mod split;
+mod words;
 
 pub use adjust::{Adjustment, Haircut, adjust, haircut, haircut_of, hurdle};
+pub use assess::{Assessment, BestTrial, Missing, Question, Reported, Trial, TrialCounts, assess};
 pub use blocks::{Blocks, MOST_BLOCKS};
 pub use clusters::{Clusters, Triangle};
 pub use collector::{Collected, Collector, TrialMoments, Wanted};
