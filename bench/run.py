@@ -21,6 +21,7 @@ import time
 
 from backtests import backtests, versions
 from cluster import PLACES, ROOT, RUNS, SIMULATED, VENV, Cluster, median, note, rows, sh, sql
+from judgements import judgements
 
 NOOP_JOBS = 100_000
 PEER_TASKS = 5_000
@@ -294,7 +295,7 @@ def outputs():
 
 
 PARTS = {"submit": submit, "noop": noop, "claims": claims, "latency": latency, "containers": containers, "attached": attached,
-         "outputs": outputs, "backtests": backtests}
+         "outputs": outputs, "backtests": backtests, "judgements": judgements}
 
 
 def main():

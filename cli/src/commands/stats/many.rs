@@ -134,7 +134,7 @@ pub(crate) struct Adjust {
     #[arg(long, value_enum, value_name = "METHOD")]
     method: Method,
     /// p-values, 0 to 1; the adjusted ones come in the same order.
-    #[arg(required = true, value_name = "P", allow_negative_numbers = true)]
+    #[arg(required = true, value_name = "P", value_delimiter = ',', allow_negative_numbers = true)]
     p: Vec<f64>,
     #[command(flatten)]
     output: OutputArgs,

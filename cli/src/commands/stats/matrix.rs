@@ -77,20 +77,24 @@ impl Matrix {
         self.series.first().map_or(0, Vec::len)
     }
 
-    /// A trial's name, and its number where names come twice or are hard to find.
+    /// A trial's name, or its number.
     pub(super) fn name(&self, trial: usize) -> &str {
         self.names.get(trial).map_or("", String::as_str)
     }
 }
 
-/// True if there is something that is neither a number nor stands for one that is missing.
+/// True if a first line names columns: by more than a date before numbers, or by what a column of dates is called.
 fn is_header(record: &csv::StringRecord) -> bool {
-    let is_name = |field: &&str| !field.is_empty() && field.parse::<f64>().is_err();
-    // A date before numbers is a row.
-    let names = record.iter().filter(is_name).count();
-    names > 1
-        || (names == 1 && (record.len() == 1 || record.iter().skip(1).any(|field| is_name(&field))))
-        || (names == 1 && record.iter().skip(1).all(str::is_empty))
+    let is_name = |field: &str| !field.is_empty() && field.parse::<f64>().is_err();
+    let first = record.get(0).unwrap_or_default();
+    // Without a name it is a gap, unless pandas numbered the trials.
+    let are_numbered = || record.iter().skip(1).enumerate().all(|(n, field)| field == n.to_string());
+    let is_index = record.len() > 1
+        && match first {
+            "" => are_numbered(),
+            first => INDEX_NAMES.contains(&first.to_lowercase().as_str()),
+        };
+    is_index || record.iter().skip(1).any(is_name) || (record.len() == 1 && is_name(first))
 }
 
 fn unreadable(called: &str, error: &csv::Error) -> Error {
@@ -138,6 +142,12 @@ mod tests {
                 vec!["a", "b"],
                 Some("the first column, Day;, is taken for dates"),
             ),
+            (
+                "date,0,1\nd1,0.1,0.2\nd2,0.3,0.4\n",
+                vec!["0", "1"],
+                Some("the first column, date, is taken for dates"),
+            ),
+            (",0,1\n0,0.1,0.2\n1,0.3,0.4\n", vec!["0", "1"], Some("the first column is taken for dates")),
             ("2004,7\n0.1,0.2\n0.3,0.4\n", vec!["1", "2"], None),
         ] {
             let matrix = read(text).unwrap();
@@ -149,8 +159,8 @@ mod tests {
                 [[0.1, 0.3], [0.2, 0.4]]
             );
         }
-        let one = read("sharpe\n0.1\n0.2\n").unwrap();
-        assert_eq!((one.names, one.series), (vec!["sharpe".to_owned()], vec![vec![0.1, 0.2]]));
+        let one = read("a\n0.1\n0.2\n").unwrap();
+        assert_eq!((one.names, one.series), (vec!["a".to_owned()], vec![vec![0.1, 0.2]]));
     }
 
     #[test]
@@ -160,6 +170,7 @@ mod tests {
             wrong("a,b\n0.1,\n"),
             "FILE: line 2, column b: \"\" is no finite number; each trial needs a return in each period"
         );
+        assert!(wrong(",0.2\n0.1,0.2\n").contains("line 1, column 1: \"\" is no finite number"));
         assert!(wrong("0.1,0.2\nnan,0.2\n").contains("line 2, column 1: \"nan\" is no finite number"));
         assert!(wrong("0.1,0.2\n0.1\n").contains("line 2 has 1 columns and the first one 2"));
         assert!(wrong("a,b\n").contains("FILE has no returns"));

@@ -1,7 +1,7 @@
 //! Return series in a file: is choosing among them overfit, how many different ones are they, does the best beat a
 //! benchmark.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bt_documents::{BacktestOverfitting, EffectiveNumber, PredictiveAbility};
 use bt_statistics::{
@@ -66,7 +66,7 @@ fn named(matrix: &Matrix, trial: usize, error: bt_statistics::Error) -> Error {
     Error::Usage(format!("column {}: {error}", matrix.name(trial)))
 }
 
-fn read(file: &PathBuf) -> Result<Matrix, Error> {
+fn read(file: &Path) -> Result<Matrix, Error> {
     let matrix = Matrix::read(file)?;
     matrix.remark.iter().for_each(|remark| say(remark));
     Ok(matrix)
