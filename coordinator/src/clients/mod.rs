@@ -2,6 +2,7 @@
 
 mod attempts;
 mod calls;
+mod chosen;
 mod debug;
 mod describe;
 mod explain;
@@ -12,6 +13,7 @@ mod keep;
 mod landscape;
 mod layers;
 mod many;
+mod open;
 mod partial;
 mod progress;
 mod record;

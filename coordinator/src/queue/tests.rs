@@ -19,6 +19,7 @@ use super::*;
 mod batches;
 mod events;
 mod leases;
+mod open;
 mod order;
 mod plans;
 mod progress;
@@ -47,6 +48,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         recipe: [9; 32],
         reuse: false,
         batch: None,
+        open: false,
         description: Description::default(),
     }
 }

@@ -127,3 +127,8 @@ insert into progress (attempt_id, fraction, metrics, points)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0.5, '{"sharpe": 0.4}', 1);
 insert into progress_points (attempt_id, number, at, metrics)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0, now(), '{"sharpe": 0.4}');
+
+-- version 35
+update sweeps set open_jobs = jobs, closed_at = now() where name = 'done';
+insert into additions (sweep_id, key, fingerprint, first_job, jobs)
+values ('22222222-0000-4000-8000-000000000002', 'k', decode(repeat('07', 32), 'hex'), 0, 1);
