@@ -169,6 +169,24 @@ impl Client {
         Ok(ask!(self, pause, request)?.changed)
     }
 
+    pub(crate) async fn add_jobs(
+        &self,
+        messages: Vec<v1::AddJobsRequest>,
+    ) -> Result<v1::AddJobsReply, Error> {
+        let messages = std::sync::Arc::new(messages);
+        let add = |mut sweeps: SweepsClient<Channel>| {
+            let request = tonic::Request::new(tokio_stream::iter(messages.as_ref().clone()));
+            async move { Ok(sweeps.add_jobs(request).await?.into_inner()) }
+        };
+        self.line.ask(add).await
+    }
+
+    /// False if nothing changed.
+    pub(crate) async fn close_sweep(&self, sweep: &str) -> Result<bool, Error> {
+        let request = v1::CloseSweepRequest { sweep: sweep.to_owned() };
+        Ok(ask!(self, close_sweep, request)?.changed)
+    }
+
     /// False if nothing changed.
     pub(crate) async fn resume(&self, sweep: &str) -> Result<bool, Error> {
         let request = v1::ResumeRequest { sweep: sweep.to_owned() };

@@ -140,10 +140,11 @@ impl Results {
 
 /// An error if a sweep has not all of these jobs.
 pub(crate) fn has_jobs(found: &Found, jobs: &[u32]) -> Result<(), Status> {
-    match jobs.iter().find(|job| **job >= found.jobs) {
+    match jobs.iter().find(|job| **job >= found.known) {
         None => Ok(()),
         Some(job) => {
-            Err(status::queue(Error::NoJob { sweep: found.name.clone(), job: *job, highest: found.jobs - 1 }))
+            let highest = found.known.checked_sub(1);
+            Err(status::queue(Error::NoJob { sweep: found.name.clone(), job: *job, highest }))
         }
     }
 }

@@ -25,7 +25,7 @@ pub enum Happening {
         sweep: SweepId,
         name: String,
         owner: String,
-        /// queued, paused, resumed, cancelled, finished, reopened (some of its jobs are tried again) or removed.
+        /// queued, paused, resumed, closed (an open one takes no more jobs), cancelled, finished, reopened (some of its jobs are tried again) or removed.
         change: String,
     },
     /// Jobs of a sweep came into a state.

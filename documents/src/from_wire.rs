@@ -32,6 +32,7 @@ impl From<&v1::Sweep> for SweepState {
         let ended = succeeded + failed + cancelled;
         match (queued, running) {
             (1.., _) if sweep.paused => Self::Paused,
+            (0, 0) if sweep.open => Self::Open,
             (0, 0) if failed > 0 => Self::Failed,
             (0, 0) if cancelled > 0 => Self::Cancelled,
             (0, 0) => Self::Succeeded,
@@ -56,6 +57,7 @@ impl TryFrom<&v1::Sweep> for Sweep {
             id: sweep.id.clone(),
             name: sweep.name.clone(),
             state: SweepState::from(sweep),
+            open: sweep.open,
             image: sweep.image.clone(),
             image_pin: sweep.image_pin.clone(),
             owner: sweep.owner.clone(),
@@ -424,5 +426,7 @@ mod tests {
         let counts = Some(v1::Counts { queued: 1, running: 1, ..v1::Counts::default() });
         let paused = v1::Sweep { counts, paused: true, ..v1::Sweep::default() };
         assert_eq!(SweepState::from(&paused).name(), "paused");
+        let empty = v1::Sweep { open: true, ..v1::Sweep::default() };
+        assert_eq!(SweepState::from(&empty).name(), "open");
     }
 }

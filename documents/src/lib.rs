@@ -67,6 +67,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Submitted>("submit", &["submit", "rerun"], "of what is queued"),
         one::<Vec<PlannedJob>>("submit-dry-run", &["submit"], "with --dry-run"),
         one::<SuggestedResources>("submit-suggest-resources", &["submit"], "with --suggest-resources"),
+        one::<AddedJobs>("add", &["add"], ""),
         one::<Vec<Sweep>>("ls", &["ls"], ""),
         one::<ShownSweep>("show", &["show"], "of a sweep"),
         one::<ShownJob>("show-job", &["show"], "of a job"),

@@ -25,6 +25,16 @@ pub struct Submitted {
     pub reuse: Option<Reuse>,
 }
 
+/// Jobs that were added to an open sweep.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AddedJobs {
+    /// The number of the first; the others follow.
+    pub first_job: u32,
+    pub jobs: u32,
+    /// True if an earlier call with the same idempotency key added them.
+    pub existed: bool,
+}
+
 /// A job that a submit would queue.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PlannedJob<'j> {
@@ -96,6 +106,8 @@ pub enum SweepState {
     Queued,
     Paused,
     Running,
+    /// It takes more jobs, and has none left to run.
+    Open,
     Succeeded,
     Failed,
     Cancelled,
@@ -107,6 +119,7 @@ impl SweepState {
             Self::Queued => "queued",
             Self::Paused => "paused",
             Self::Running => "running",
+            Self::Open => "open",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -120,6 +133,8 @@ pub struct Sweep {
     pub id: String,
     pub name: String,
     pub state: SweepState,
+    /// True while it takes more jobs (`btctl add`).
+    pub open: bool,
     /// As the manifest names it.
     pub image: String,
     /// What all jobs run; null before the first one starts.

@@ -109,6 +109,10 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("post", "/api/agents/{agent}/drain", "", &none)["state"], "draining");
     assert_eq!(check("get", "/api/log", "", &none)["filter"], "info");
     assert_eq!(check("post", "/api/log", "", &json!({"filter": "warn"}))["filter"], "warn");
+    let open = cluster.submit_simulated(&["--open"]);
+    let added = check("post", "/api/sweeps/{sweep}/jobs", &open, &json!({"params": [{"n": 1}]}));
+    assert_eq!(added["jobs"], 1);
+    assert_eq!(check("post", "/api/sweeps/{sweep}/close", &open, &none)["changed"], true);
     // It has no end: tests/it/events.rs asks it.
     asked.insert("watch_events".to_owned());
     let all: BTreeSet<String> = described["paths"]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bt_tests::Cluster;
+use bt_tests::{Cluster, Options};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -27,14 +27,32 @@ fn passes(command: &mut Command) -> String {
     said
 }
 
-#[test]
-fn its_tests_pass_and_none_is_skipped() {
-    let cluster = Cluster::start();
+/// Tests that search: with those of the notebook they take as long as all others.
+const SEARCHES: [&str; 2] = ["tests/test_optuna.py", "tests/test_notebook.py"];
+
+/// Runs tests of the client on a cluster of their own. None may be skipped.
+#[track_caller]
+fn tests_pass(which: &[String]) {
+    let mut options = Options::default();
+    let prices = root().join("target/prices");
+    options.agent.extend(["--volume".to_owned(), format!("prices={}:ro", prices.display())]);
+    let cluster = Cluster::with(options);
     let mut tests = program("pytest");
-    tests.args(["-p", "no:cacheprovider", "--durations=5"]);
+    tests.args(["-p", "no:cacheprovider", "--durations=5"]).args(which);
     tests.env("BTCTL_COORDINATOR", cluster.address()).env("BTCTL_TEST_GATE", cluster.dir().join("gate"));
     let said = passes(&mut tests);
     assert!(said.contains(" passed") && !said.contains("skipped"), "{said}");
+}
+
+#[test]
+fn its_tests_pass() {
+    let searches = SEARCHES.map(|file| format!("--ignore={file}"));
+    tests_pass(&searches);
+}
+
+#[test]
+fn its_searches_and_the_notebook_pass() {
+    tests_pass(&SEARCHES.map(str::to_owned));
 }
 
 #[test]

@@ -139,6 +139,20 @@ fn what_commands_print_is_what_their_schemas_say() {
     let shown = checker.valid("show-job", &["show", "one/1", "-o", "json"]);
     assert_eq!(shown["history"].as_array().map(Vec::len), Some(3), "{shown:#}");
     assert_eq!(shown["history"][0]["reason"], "exit(1)");
+    cluster.ok(&[
+        "submit",
+        "--open",
+        "--image",
+        "x:1",
+        "--name",
+        "open",
+        "--agent-label",
+        "zone=none",
+        "--",
+        "x",
+    ]);
+    checker.valid("add", &["add", "open", "--params", "n=1", "-o", "json"]);
+    cluster.ok(&["cancel", "open"]);
     list(&checker.valid("jobs", &["jobs", "one", "-o", "json"]), 2);
     checker.valid("jobs", &["top", "one", "--by", "sharpe", "-o", "json"]);
     let running = checker.valid("ps", &["ps", "-o", "json"]);

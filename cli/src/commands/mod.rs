@@ -1,5 +1,6 @@
 //! The verbs of the command line, a file each.
 
+mod add;
 mod agent;
 mod agents;
 mod assess;
@@ -31,6 +32,7 @@ mod results;
 mod retry;
 mod rm;
 mod run;
+mod search;
 mod show;
 mod stats;
 mod submit;
@@ -72,6 +74,9 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     Submit(submit::Submit),
+    Add(add::Add),
+    Close(add::Close),
+    Search(Box<search::Search>),
     Ls(ls::Ls),
     Show(show::Show),
     Wait(wait::Wait),
@@ -138,6 +143,9 @@ impl Cli {
         let settings = || Settings::read(&self.settings);
         match self.command {
             Command::Submit(command) => command.run(&settings()?).await,
+            Command::Add(command) => command.run(&settings()?).await,
+            Command::Close(command) => command.run(&settings()?).await,
+            Command::Search(command) => command.run(&settings()?).await,
             Command::Ls(command) => command.run(&settings()?).await,
             Command::Show(command) => command.run(&settings()?).await,
             Command::Wait(command) => command.run(&settings()?).await,

@@ -89,7 +89,7 @@ impl Show {
         loop {
             let shown = client.show(&id).await?;
             let text = sweep_text(&shown, wide)?;
-            let is_over = shown.counts.queued + shown.counts.running == 0;
+            let is_over = shown.counts.queued + shown.counts.running == 0 && !shown.sweep.open;
             match &mut block {
                 Some(block) if is_over => {
                     block.clear()?;

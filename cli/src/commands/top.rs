@@ -111,7 +111,7 @@ impl Top {
             let answer =
                 heard.answer(self.look(&client, &id), |away| self.draw(&mut block, known.as_ref(), away));
             if let Ok((shown, jobs)) = answer.await? {
-                if shown.counts.queued + shown.counts.running == 0 {
+                if shown.counts.queued + shown.counts.running == 0 && !shown.sweep.open {
                     block.clear()?;
                     return self.view(jobs)?.print(&self.output);
                 }

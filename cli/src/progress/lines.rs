@@ -44,8 +44,10 @@ impl Lines {
             0 => String::new(),
             jobs => format!(", of these {jobs} for identical jobs"),
         };
-        let line =
-            format!("{ended}/{total} finished ({running} running, {queued} queued{attached}{failures})");
+        let open = if shown.sweep.open { "; open for more jobs" } else { "" };
+        let line = format!(
+            "{ended}/{total} finished ({running} running, {queued} queued{attached}{failures}){open}"
+        );
         if self.said.as_ref().is_none_or(|(at, said)| *said != line && at.elapsed() >= LINE) {
             self.channel.say(&line)?;
             self.said = Some((Instant::now(), line));

@@ -45,7 +45,9 @@ fn head(standing: &Standing) -> Line<'static> {
         documents::SweepState::Succeeded => GOOD,
         documents::SweepState::Failed | documents::SweepState::Cancelled => BAD,
         documents::SweepState::Running => BUSY,
-        documents::SweepState::Queued | documents::SweepState::Paused => Style::new(),
+        documents::SweepState::Queued | documents::SweepState::Paused | documents::SweepState::Open => {
+            Style::new()
+        }
     };
     let since = words::between(sweep.created.as_ref(), sweep.finished.as_ref()).unwrap_or_default();
     Line::from(vec![

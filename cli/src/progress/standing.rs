@@ -55,7 +55,7 @@ impl Standing {
     pub(crate) fn is_over(&self) -> bool {
         let v1::Counts { queued, running, .. } = self.shown.counts;
         let is_held = self.shown.sweep.pause_reason.is_some() && running == 0;
-        is_held || queued + running == 0
+        is_held || queued + running == 0 && !self.shown.sweep.open
     }
 }
 

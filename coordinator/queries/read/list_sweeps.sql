@@ -4,6 +4,7 @@
 with counted as (
     select
         s.*,
+        s.open_jobs is not null and s.closed_at is null as open,
         case when s.cancelled_at is null then c.queued else 0 end as queued,
         c.running, c.succeeded, c.failed,
         case when s.cancelled_at is null then c.cancelled else c.cancelled + c.queued end as cancelled_jobs
@@ -26,6 +27,7 @@ with counted as (
         -- As `words::sweep_state` of the client has it.
         case
             when queued > 0 and paused_at is not null then 'paused'
+            when queued + running = 0 and open then 'open'
             when queued + running = 0 and failed > 0 then 'failed'
             when queued + running = 0 and cancelled_jobs > 0 then 'cancelled'
             when queued + running = 0 then 'succeeded'
@@ -42,18 +44,18 @@ select
     -- The reconciler writes it down a moment after the last job has ended.
     coalesce(
         ended_at, cancelled_at,
-        case when queued + running = 0 then (select max(finished_at) from jobs j where j.sweep_id = s.id) end
+        case when queued + running = 0 and not open then (select max(finished_at) from jobs j where j.sweep_id = s.id) end
     ) as finished_at,
     canary, canary_passed_at is not null as "canary_passed!",
     ended_at + keep_seconds * interval '1 second' as kept_until, expired_at is not null as "expired!",
-    tags, note, containers, containers_why, left_out,
+    open as "open!", tags, note, containers, containers_why, left_out,
     (select count(*) from sweeps o where o.name = s.name and o.removed_at is null) as "same_name!",
     not exists (
         select from sweeps o
         where o.name = s.name and o.removed_at is null and (o.created_at, o.id) > (s.created_at, s.id)
     ) as "is_newest!"
 from stated s
-where ($2 or queued + running > 0)
+where ($2 or queued + running > 0 or open)
     and (cardinality($4::text[]) = 0 or state = any($4))
 order by created_at desc
 limit $3

@@ -2,8 +2,7 @@
 
 use std::time::SystemTime;
 
-use bt_model::manifest::{check_limit, parse_reason};
-use bt_model::reason::ReasonKind;
+use bt_model::manifest::check_limit;
 use bt_model::state::JobState;
 use bt_proto::convert::present;
 use bt_proto::v1;
@@ -13,10 +12,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Clients;
+use super::chosen::{chosen, reasons};
 use super::shown::agent;
 use crate::bell::Event;
 use crate::pushed_images;
-use crate::queue::{Chosen, Found};
 use crate::results::has_jobs;
 use crate::rpc::{ANSWERS, Answers, status};
 use crate::traced;
@@ -38,6 +37,22 @@ impl v1::sweeps_server::Sweeps for Clients {
             jobs: submitted.jobs,
             existed: submitted.existed,
         }))
+    }
+
+    async fn add_jobs(
+        &self,
+        request: Request<Streaming<v1::AddJobsRequest>>,
+    ) -> Result<Response<v1::AddJobsReply>, Status> {
+        self.receive_jobs(request.into_inner().boxed()).await.map(|added| Response::new(added.into()))
+    }
+
+    async fn close_sweep(
+        &self,
+        request: Request<v1::CloseSweepRequest>,
+    ) -> Result<Response<v1::CloseSweepReply>, Status> {
+        let found = self.find(&request.into_inner().sweep).await?;
+        let changed = self.queue.close_sweep(found.id).await.map_err(status::queue)?;
+        Ok(Response::new(v1::CloseSweepReply { changed }))
     }
 
     async fn list_sweeps(
@@ -437,21 +452,4 @@ impl v1::sweeps_server::Sweeps for Clients {
         self.answer(sender, async move { clients.send_verified(&found, &request, &answers).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
-}
-
-/// The kinds of failures that are to be tried again; empty: all. A client of protocol 1 names them.
-fn reasons(request: &v1::RetryRequest) -> Result<Vec<ReasonKind>, Status> {
-    if request.kinds.is_empty() {
-        let named = request.reasons.iter().map(|name| parse_reason(name));
-        return named.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()));
-    }
-    request.kinds().map(ReasonKind::try_from).collect::<Result<_, _>>().map_err(status::malformed)
-}
-
-fn chosen(found: &Found, jobs: Vec<u32>) -> Result<Chosen, Status> {
-    has_jobs(found, &jobs)?;
-    Ok(match jobs.is_empty() {
-        true => Chosen::All,
-        false => Chosen::These(jobs),
-    })
 }

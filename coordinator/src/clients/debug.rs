@@ -36,7 +36,7 @@ impl Clients {
             status::queue(Error::NoJob {
                 sweep: sweep.name.clone(),
                 job,
-                highest: sweep.jobs.saturating_sub(1),
+                highest: sweep.known.checked_sub(1),
             })
         })?;
         let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;

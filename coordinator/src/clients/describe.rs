@@ -20,7 +20,8 @@ impl Clients {
         Ok(v1::ResolveSweepReply {
             id: found.id.to_string(),
             name: found.name,
-            jobs: found.jobs,
+            jobs: found.known,
+            room: found.jobs,
             newest: found.is_newest,
             same_name: found.same_name,
         })

@@ -86,8 +86,9 @@ impl Account {
     fn read(&mut self, sweep: &Found, piece: v1::JobsMetrics) -> Result<Vec<JobMetrics>, Status> {
         let mut given = Vec::with_capacity(piece.jobs.len());
         for v1::JobMetrics { job, metrics } in piece.jobs {
-            if job >= sweep.jobs {
-                let error = Error::NoJob { sweep: sweep.name.clone(), job, highest: sweep.jobs - 1 };
+            if job >= sweep.known {
+                let error =
+                    Error::NoJob { sweep: sweep.name.clone(), job, highest: sweep.known.checked_sub(1) };
                 return Err(status::queue(error));
             }
             if !self.seen.insert(job) {

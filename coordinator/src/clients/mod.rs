@@ -3,6 +3,7 @@
 mod assess;
 mod attempts;
 mod calls;
+mod chosen;
 mod debug;
 mod describe;
 mod explain;
@@ -14,6 +15,7 @@ mod keep;
 mod landscape;
 mod layers;
 mod many;
+mod open;
 mod partial;
 mod progress;
 mod record;

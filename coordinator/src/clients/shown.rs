@@ -88,7 +88,7 @@ fn notification(row: ToldRow) -> v1::Told {
 
 pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
     let [queued, running, succeeded, failed, cancelled] = row.counts;
-    let ended = queued + running == 0;
+    let ended = queued + running == 0 && !row.open;
     v1::Sweep {
         id: row.id.to_string(),
         name: row.name,
@@ -100,6 +100,7 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         finished: row.finished.filter(|_| ended).map(timestamp),
         priority: row.priority,
         cancelled: row.cancelled,
+        open: row.open,
         paused: row.paused,
         pause_reason: present(Some(row.pause_reason)),
         canary: row.canary.map(|(jobs, passed)| v1::Canary { jobs, passed }),

@@ -20,7 +20,7 @@ use crate::rpc::incoming::{self, Incoming};
 use crate::rpc::status;
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
-const LARGEST_LIST: usize = 256 << 20;
+pub(super) const LARGEST_LIST: usize = 256 << 20;
 /// Candidates that are looked at before the clock is.
 const STEPS: u32 = 16;
 
@@ -32,10 +32,23 @@ impl Clients {
         let mut order = Order::open(incoming).await?;
         let manifest = order.manifest().await?;
         self.ways.check(manifest.policy.receivers()).map_err(Status::invalid_argument)?;
+        if order.header.open && (order.header.reuse || manifest.sample.is_some()) {
+            let what = if order.header.reuse { "results of identical jobs" } else { "a `sample`" };
+            return Err(Status::invalid_argument(format!(
+                "an open sweep can't take {what}: its jobs are not known yet"
+            )));
+        }
         // What the manifest lists itself is there already.
         let comes = matches!(&manifest.jobs, JobSource::Rows(rows) if rows.is_empty());
         let rows = if comes { RowCheck::of(&manifest).map_err(invalid)? } else { None };
         let submitted = match rows {
+            _ if order.header.open && comes && order.first.is_none() => {
+                // Its jobs are added later.
+                manifest.renderer().map_err(invalid)?;
+                let submission = order.submission(&manifest, 1, order.fingerprint());
+                let none = Jobs::Written(Box::new(std::iter::empty()));
+                self.queue.submit(&submission, none).await.map_err(status::queue)?
+            }
             Some(rows) => self.queue_rows(&mut order, &manifest, rows).await?,
             None => self.queue_when_all_are_there(&mut order, manifest).await?,
         };
@@ -108,7 +121,11 @@ impl Clients {
     }
 
     /// Looks for the jobs of a manifest.
-    async fn expand<'m>(&self, owner: &str, manifest: &'m Manifest) -> Result<Expansion<'m>, Status> {
+    pub(super) async fn expand<'m>(
+        &self,
+        owner: &str,
+        manifest: &'m Manifest,
+    ) -> Result<Expansion<'m>, Status> {
         let mut calculation = self.calculations.begin(owner).await.map_err(status::calculation)?;
         let mut search = None;
         let step = || {
@@ -162,7 +179,7 @@ impl Clients {
     }
 }
 
-fn invalid(error: bt_model::manifest::Error) -> Status {
+pub(super) fn invalid(error: bt_model::manifest::Error) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
@@ -199,6 +216,9 @@ impl Order {
         if header.reuse {
             hash.update(b"reuse");
         }
+        if header.open {
+            hash.update(b"open");
+        }
         Ok(Self { header, incoming, hash, first: None })
     }
 
@@ -208,6 +228,7 @@ impl Order {
         manifest.admit().map_err(invalid)?;
         self.first = self.rows().await?;
         let has = match &manifest.jobs {
+            JobSource::One if self.header.open => return Ok(manifest.with_rows(Vec::new())),
             _ if self.first.is_none() => return Ok(manifest),
             JobSource::One => return Ok(manifest.with_rows(Vec::new())),
             JobSource::Rows(rows) if rows.is_empty() => return Ok(manifest),
@@ -259,6 +280,7 @@ impl Order {
             reuse: self.header.reuse,
             batch: manifest.batch(),
             family: manifest.family(),
+            open: self.header.open,
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }
     }

@@ -69,6 +69,15 @@ pub(super) async fn pause(
     Ok(Json(Changed { changed: reply.changed }))
 }
 
+pub(super) async fn close(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    Given(Nothing {}): Given<Nothing>,
+) -> Reply<Changed> {
+    let reply = clients.close_sweep(Request::new(v1::CloseSweepRequest { sweep })).await?.into_inner();
+    Ok(Json(Changed { changed: reply.changed }))
+}
+
 pub(super) async fn resume(
     State(clients): State<Clients>,
     Path(sweep): Path<String>,

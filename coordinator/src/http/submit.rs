@@ -1,19 +1,20 @@
-//! Queues a sweep. The body is its manifest, as a file of it would be.
+//! Queues a sweep: the body is its manifest, as a file of it would be. Adds jobs to an open one.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
-use bt_documents::Submitted;
+use bt_documents::{AddedJobs, Submitted};
 use bt_model::manifest::{Format, Manifest};
 use bt_proto::v1;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::reply::{Asked, Refused, Reply};
+use super::reply::{Asked, Given, Refused, Reply};
 use super::sweeps::listed;
 use crate::clients::Clients;
 
@@ -34,6 +35,9 @@ pub(super) struct SubmitSweep {
     /// True: take the results of identical jobs instead of running them again.
     #[serde(default)]
     reuse: bool,
+    /// True: the sweep takes more jobs until it is closed; it may begin without any.
+    #[serde(default)]
+    open: bool,
     /// Tags to find it by, separated by commas.
     tags: Option<String>,
     /// Note on the sweep, for people.
@@ -54,11 +58,11 @@ pub(super) async fn submit(
         .into());
     }
     let manifest = draft.finish().map_err(invalid)?;
-    let key = headers.get(KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
     let header = v1::SubmitHeader {
-        idempotency_key: asked.idempotency_key.or(key).unwrap_or_else(|| Uuid::new_v4().to_string()),
+        idempotency_key: key(asked.idempotency_key, &headers),
         owner: asked.owner.unwrap_or_else(|| OWNER.to_owned()),
         reuse: asked.reuse,
+        open: asked.open,
         tags: listed(asked.tags.as_deref()).map(str::to_owned).collect(),
         note: asked.note.unwrap_or_default(),
         ..v1::SubmitHeader::default()
@@ -67,6 +71,40 @@ pub(super) async fn submit(
     let queued = clients.receive_submit(messages.boxed()).await?;
     let (id, name) = (queued.id.to_string(), queued.name);
     Ok(Json(Submitted { id, name, jobs: queued.jobs, existed: queued.existed, reuse: None }))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddJobs {
+    /// One key adds to a sweep once only, however often it is sent. The header `Idempotency-Key` may hold it as well.
+    idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobsToAdd {
+    /// The parameters of each job, as an object. Numbers keep their spelling.
+    #[schemars(with = "Vec<bt_documents::Object>")]
+    params: Vec<Box<RawValue>>,
+}
+
+pub(super) async fn add(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    Asked(asked): Asked<AddJobs>,
+    headers: HeaderMap,
+    Given(JobsToAdd { params }): Given<JobsToAdd>,
+) -> Reply<AddedJobs> {
+    let rows: Vec<_> = params.iter().map(|row| row.get().to_owned()).collect();
+    let added = clients.add_jobs(&sweep, &key(asked.idempotency_key, &headers), &rows).await?;
+    let crate::queue::AddedJobs { first_job, jobs, existed } = added;
+    Ok(Json(AddedJobs { first_job, jobs, existed }))
+}
+
+/// The key that names a call, or a new one.
+fn key(asked: Option<String>, headers: &HeaderMap) -> String {
+    let header = || headers.get(KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
+    asked.or_else(header).unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
 fn invalid(error: bt_model::manifest::Error) -> Status {

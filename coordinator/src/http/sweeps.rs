@@ -22,7 +22,7 @@ pub(super) struct ListSweeps {
     pub(super) all: bool,
     /// Sweeps at most; 100 if it is not given.
     pub(super) limit: Option<u32>,
-    /// Only these states, separated by commas: queued, running, paused, succeeded, failed, cancelled.
+    /// Only these states, separated by commas: queued, running, paused, open, succeeded, failed, cancelled.
     pub(super) state: Option<String>,
     /// Only this owner's.
     pub(super) owner: Option<String>,
@@ -100,12 +100,13 @@ fn state(name: &str) -> Result<i32, Status> {
         "queued" => v1::SweepState::Queued,
         "running" => v1::SweepState::Running,
         "paused" => v1::SweepState::Paused,
+        "open" => v1::SweepState::Open,
         "succeeded" => v1::SweepState::Succeeded,
         "failed" => v1::SweepState::Failed,
         "cancelled" => v1::SweepState::Cancelled,
         _ => {
             return Err(Status::invalid_argument(format!(
-                "{name:?} is not the state of a sweep; states are queued, running, paused, succeeded, failed and cancelled"
+                "{name:?} is not the state of a sweep; states are queued, running, paused, open, succeeded, failed and cancelled"
             )));
         }
     };

@@ -4,7 +4,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
-    Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, Families,
+    AddedJobs, Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, Families,
     FamilyTrials, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried,
     RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape, Sweeps,
 };
@@ -190,6 +190,26 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<Jobs>(),
         handler: || get(jobs::list),
+    },
+    Route {
+        name: "add_jobs",
+        method: "post",
+        path: "/api/sweeps/{sweep}/jobs",
+        summary: "Add jobs to an open sweep, all of them or none",
+        query: Some(schema::<submit::AddJobs>),
+        sent: Sent::Json(schema::<submit::JobsToAdd>),
+        answer: json::<AddedJobs>(),
+        handler: || post(submit::add).layer(DefaultBodyLimit::max(submit::LARGEST)),
+    },
+    Route {
+        name: "close",
+        method: "post",
+        path: "/api/sweeps/{sweep}/close",
+        summary: "Take no more jobs; an open sweep ends with those that it has",
+        query: None,
+        sent: Sent::Json(schema::<actions::Nothing>),
+        answer: json::<Changed>(),
+        handler: || post(actions::close),
     },
     Route {
         name: "list_metrics",

@@ -22,8 +22,8 @@ pub(crate) enum Error {
     /// A sentence: why a change can't be made now, and what would help.
     #[error("{0}")]
     Refused(String),
-    #[error("sweep {sweep} has no job {job}; its jobs are 0 to {highest}")]
-    NoJob { sweep: String, job: u32, highest: u32 },
+    #[error("sweep {sweep} has no job {job}; {}", jobs_to(*highest))]
+    NoJob { sweep: String, job: u32, highest: Option<u32> },
     #[error("the results of sweep {name} have expired; submit it anew with `btctl submit --like {sweep}`")]
     Expired { name: String, sweep: SweepId },
     #[error("the idempotency key {0:?} was used for another sweep; choose another key")]
@@ -49,6 +49,10 @@ pub(crate) enum Error {
     Busy(String),
     #[error("Postgres refused: {0}")]
     Database(String),
+}
+
+fn jobs_to(highest: Option<u32>) -> String {
+    highest.map_or_else(|| "it has no jobs yet".to_owned(), |highest| format!("its jobs are 0 to {highest}"))
 }
 
 fn from(place: &str) -> String {

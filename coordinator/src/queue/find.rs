@@ -28,7 +28,10 @@ const DIGITS: usize = 4;
 pub(crate) struct Found {
     pub(crate) id: SweepId,
     pub(crate) name: String,
+    /// By which its directories are named: the room of an open sweep.
     pub(crate) jobs: u32,
+    /// How many jobs it has.
+    pub(crate) known: u32,
     /// When its results were given up.
     pub(crate) expired: Option<Timestamp>,
     /// Its jobs may have others' results, or wait for them.
@@ -75,6 +78,7 @@ impl Queue {
             id: SweepId::from_uuid(row.id),
             name: row.name,
             jobs: unsigned(row.jobs)?,
+            known: unsigned(row.known)?,
             expired: row.expired_at.map(time).transpose()?,
             reuses: row.reuses,
             is_newest: row.is_newest,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bt_model::hex::hex;
 use bt_model::id::SweepId;
-use bt_model::manifest::{Policy, Receiver};
+use bt_model::manifest::{MAX_JOBS, Policy, Receiver};
 use bt_model::resources::Resources;
 use bt_model::state::ReuseState;
 use serde::Serialize;
@@ -49,6 +49,8 @@ pub(crate) struct Submission {
     pub(crate) batch: Option<u32>,
     /// Whose trials its own are counted with.
     pub(crate) family: String,
+    /// It takes more jobs until it is closed.
+    pub(crate) open: bool,
     pub(crate) description: Description,
 }
 
@@ -131,9 +133,7 @@ impl Queue {
 impl OpenSubmit {
     /// Adds jobs whose parameters are JSON objects.
     pub(crate) async fn add_written(&mut self, parameters: &[String]) -> Result<(), Error> {
-        query_file!("queries/submit/insert_jobs.sql", self.id.uuid(), self.jobs, parameters)
-            .execute(&mut *self.tx)
-            .await?;
+        insert_written(&mut self.tx, self.id, self.jobs, parameters).await?;
         self.jobs += signed::<i32>(parameters.len() as u64)?;
         Ok(())
     }
@@ -165,11 +165,28 @@ impl OpenSubmit {
         query_file!("queries/submit/size_sweep.sql", id.uuid(), *jobs, fingerprint)
             .execute(&mut **tx)
             .await?;
-        query_file!("queries/submit/insert_counts.sql", id.uuid(), *jobs).execute(&mut **tx).await?;
+        count_queued(tx, *id, *jobs).await?;
         notify(tx, READY).await?;
         self.tx.commit().await?;
         Ok(Submitted { id: self.id, name: self.name, jobs: unsigned(self.jobs)?, existed: false })
     }
+}
+
+/// Inserts jobs whose parameters are JSON objects, with numbers from this one on.
+pub(super) async fn insert_written(
+    tx: &mut Connection,
+    sweep: SweepId,
+    from: i32,
+    parameters: &[String],
+) -> Result<(), Error> {
+    query_file!("queries/submit/insert_jobs.sql", sweep.uuid(), from, parameters).execute(tx).await?;
+    Ok(())
+}
+
+/// Counts so many more queued jobs.
+pub(super) async fn count_queued(tx: &mut Connection, sweep: SweepId, jobs: i32) -> Result<(), Error> {
+    query_file!("queries/submit/insert_counts.sql", sweep.uuid(), jobs).execute(tx).await?;
+    Ok(())
 }
 
 /// The columns of a sweep that is submitted, by their names.
@@ -204,6 +221,7 @@ struct SweepColumns<'s> {
     /// With their secrets.
     notify: Vec<&'s str>,
     family: &'s str,
+    open_jobs: Option<i32>,
 }
 
 impl<'s> SweepColumns<'s> {
@@ -215,7 +233,8 @@ impl<'s> SweepColumns<'s> {
             owner: &sweep.owner,
             idempotency_key: &sweep.idempotency_key,
             fingerprint: bytea(&sweep.fingerprint),
-            jobs: signed(sweep.jobs)?,
+            // The rest is known when all jobs are there.
+            jobs: signed(if sweep.open { MAX_JOBS } else { sweep.jobs })?,
             priority: sweep.priority,
             cpu_millis: signed(sweep.needs.cpu_millis)?,
             memory_bytes: Some(signed(sweep.needs.memory_bytes)?).filter(|bytes| *bytes > 0),
@@ -238,6 +257,7 @@ impl<'s> SweepColumns<'s> {
             batch: sweep.batch.map(signed).transpose()?,
             notify: policy.receivers().iter().map(Receiver::written).collect(),
             family: &sweep.family,
+            open_jobs: sweep.open.then_some(0),
         })
     }
 }

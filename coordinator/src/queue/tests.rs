@@ -19,6 +19,7 @@ use super::*;
 mod batches;
 mod events;
 mod leases;
+mod open;
 mod order;
 mod plans;
 mod progress;
@@ -49,6 +50,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         reuse: false,
         batch: None,
         family: "averages".to_owned(),
+        open: false,
         description: Description::default(),
     }
 }

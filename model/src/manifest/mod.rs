@@ -63,7 +63,7 @@ pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
 };
 pub use range::Range;
-pub use rows::csv_rows;
+pub use rows::{csv_rows, parse_row_flag};
 pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, MAX_BATCH, Sandbox, Tmpfs, parse_ulimit_flag};
 pub use schema::schema;
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};

@@ -49,6 +49,45 @@ pub fn csv_rows(text: &[u8], origin: &str) -> Result<Vec<Parameters>, Error> {
     Ok(rows)
 }
 
+/// Reads the parameters of one job: `fast=7,slow=40`. A value with a comma is put into quotes.
+pub fn parse_row_flag(text: &str) -> Result<Parameters, Error> {
+    let wrong = |message: String| Error::new(format!("{text:?} {message}; write name=value,name=value"));
+    let mut map = Map::new();
+    let mut rest = text;
+    loop {
+        let (name, after) =
+            rest.split_once('=').ok_or_else(|| wrong("does not give parameters".to_owned()))?;
+        parameters::check_name(name).map_err(|error| wrong(error.to_string()))?;
+        let end = end_of_value(after);
+        let (written, next) = after.split_at(end);
+        let record = CsvReader::new(written).record().map_err(|malformed| wrong(malformed.message))?;
+        let cell = record.and_then(|record| record.cells.into_iter().next());
+        let cell = cell.ok_or_else(|| wrong(format!("gives `{name}` no value")))?;
+        let value = value(cell).map_err(|message| wrong(format!("gives a `{name}` that {message}")))?;
+        if map.insert(name.to_owned(), value).is_some() {
+            return Err(wrong(format!("gives `{name}` twice")));
+        }
+        match next.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => break,
+        }
+    }
+    Parameters::new(map).map_err(|error| wrong(error.to_string()))
+}
+
+/// Where a value ends that may be in quotes.
+fn end_of_value(text: &str) -> usize {
+    let mut quoted = false;
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' if !quoted => return index,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 /// What a cell of a CSV file, or of the list in a flag, says. What is not clearly meant is refused.
 pub(super) fn value(cell: CsvCell) -> Result<Value, String> {
     if cell.quoted {

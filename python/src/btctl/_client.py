@@ -11,6 +11,7 @@ from . import _settings
 from ._decode import decode
 from ._job import Job
 from ._manifest import Manifest, rows, written
+from ._open import OpenSweep
 from ._sweep import Sweep
 from ._transport import Call, Transport, part
 from ._watch import Watcher
@@ -44,6 +45,7 @@ class Client:
         note: Optional[str] = None,
         reuse: bool = False,
         idempotency_key: Optional[str] = None,
+        open: bool = False,
         **keys: Any,
     ) -> Sweep:
         """Queues a sweep: the file of a manifest, or one that is made of these arguments.
@@ -70,10 +72,19 @@ class Client:
             "tags": ",".join(tags) or None,
             "note": note,
             "reuse": True if reuse else None,
+            "open": True if open else None,
         }
         reply = self.transport.send(Call("POST", "/api/sweeps", query, body, headers))
         submitted = decode(Submitted, reply.json())
         return Sweep(self, submitted.id, submitted.name)
+
+    def open_sweep(self, manifest: Optional[Manifest] = None, **keys: Any) -> OpenSweep:
+        """Queues a sweep that takes more jobs until it is closed; without a matrix or params it begins without any.
+
+        What it is given is what `submit` is given. As a context manager it closes itself.
+        """
+        sweep = self.submit(manifest, open=True, **keys)
+        return OpenSweep(self, sweep.id, sweep.name)
 
     def sweep(self, name: str) -> Sweep:
         """A sweep by its name (the newest of that name), its id, or the beginning of its id."""
@@ -111,6 +122,13 @@ def client(coordinator: Optional[str] = None) -> Client:
 def submit(manifest: Optional[Manifest] = None, *, coordinator: Optional[str] = None, **keys: Any) -> Sweep:
     """Queues a sweep; `Client.submit` says with which arguments."""
     return client(coordinator).submit(manifest, **keys)
+
+
+def open_sweep(
+    manifest: Optional[Manifest] = None, *, coordinator: Optional[str] = None, **keys: Any
+) -> OpenSweep:
+    """Queues a sweep that takes more jobs until it is closed; `Client.open_sweep` says more."""
+    return client(coordinator).open_sweep(manifest, **keys)
 
 
 def sweep(name: str, *, coordinator: Optional[str] = None) -> Sweep:

@@ -49,13 +49,13 @@ def written(manifest: Optional[Manifest], keys: Mapping[str, Any]) -> Tuple[byte
         if form is None:
             raise BtctlError(f"{path} has no ending of a manifest; endings are {', '.join(FORMS)}")
         return path.read_bytes(), form
-    if "image" not in given:
+    if "image" not in given and manifest is None:
         raise BtctlError("a sweep needs an image: submit(image='my-backtest:1', ...), or the file of a manifest")
     resources: Dict[str, Any] = dict(given.pop("resources", {}))
     resources.update({key: given.pop(key) for key in RESOURCES if key in given})
     if resources:
         given["resources"] = resources
-    return json.dumps(given, default=_plain, allow_nan=False).encode(), FORMS[".json"]
+    return json.dumps(given, default=plain, allow_nan=False).encode(), FORMS[".json"]
 
 
 def rows(params: Any) -> Optional[List[Dict[Any, Any]]]:
@@ -69,7 +69,7 @@ def rows(params: Any) -> Optional[List[Dict[Any, Any]]]:
     return [dict(row) for row in params]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON can hold of values that it does not know."""
     if isinstance(value, Span):
         return {"from": _plain_number(value.start), "to": _plain_number(value.stop), "step": _plain_number(value.step)}

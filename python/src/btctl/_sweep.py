@@ -47,7 +47,7 @@ class Sweep:
 
     @property
     def state(self) -> str:
-        """queued, paused, running, succeeded, failed or cancelled."""
+        """queued, paused, running, open, succeeded, failed or cancelled."""
         return self.info().state
 
     @property
@@ -254,4 +254,4 @@ class Sweep:
 
 
 def _is_done(info: SweepDetails) -> bool:
-    return info.counts.queued == 0 and info.counts.running == 0
+    return info.counts.queued == 0 and info.counts.running == 0 and not info.open

@@ -34,6 +34,7 @@ class SweepInfo:
     id: str
     name: str
     state: str
+    open: bool
     image: str
     image_pin: Optional[str]
     owner: str
@@ -158,6 +159,15 @@ class Jobs:
 class Submitted:
     id: str
     name: str
+    jobs: int
+    existed: bool
+
+
+@dataclass(frozen=True)
+class AddedJobs:
+    """Jobs that were added to an open sweep: the number of the first; the others follow."""
+
+    first_job: int
     jobs: int
     existed: bool
 

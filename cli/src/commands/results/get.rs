@@ -90,8 +90,10 @@ impl Get {
         }
         let files = choose(files, self.wanted.path.as_deref(), &self.patterns, &shown.sweep.name)?;
         let jobs = words::total(&shown.counts);
-        keep_apart(&self.dir, &target.sweep, jobs, &files).await?;
-        let place = FetchDir::open(&self.dir, jobs)?;
+        // Names do not change while an open sweep grows.
+        let room = client.resolve(&target.sweep).await?.room.max(jobs);
+        keep_apart(&self.dir, &target.sweep, room, &files).await?;
+        let place = FetchDir::open(&self.dir, room)?;
         self.check_names(&place, &files)?;
         let mut batch = BatchOutcome::of_found(files.len() + unlisted.len());
         for (attempt, error) in unlisted {

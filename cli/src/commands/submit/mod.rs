@@ -10,7 +10,7 @@ use std::path::Path;
 use bt_documents::{PlannedJob, Submitted};
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
-use bt_model::manifest::{Draft, Format, Manifest, csv_rows};
+use bt_model::manifest::{Draft, Format, JobSource, Manifest, csv_rows};
 pub(crate) use bt_proto::submit::messages;
 use bt_proto::v1;
 use uuid::Uuid;
@@ -60,6 +60,10 @@ pub(crate) struct Submit {
     /// again, and wait for identical jobs that are queued or running. Failures are never taken.
     #[arg(long, conflicts_with = "dry_run")]
     reuse: bool,
+    /// Keep the sweep open for more jobs (btctl add) until it is closed (btctl close). Without a matrix or parameters it
+    /// begins without any.
+    #[arg(long, conflicts_with_all = ["dry_run", "reuse", "sample"])]
+    open: bool,
     /// Tag to find the sweep by (btctl ls --tag); may be repeated.
     #[arg(long, value_name = "TAG", value_parser = tag)]
     tag: Vec<String>,
@@ -121,23 +125,26 @@ impl Submit {
             manifest.policy.notify = Some(settings.receivers()?);
         }
         let checking = Ticker::start("checking the jobs".to_owned());
-        let jobs = manifest.expand()?;
+        // An open sweep may begin without jobs.
+        let begins_empty = self.open && manifest.jobs == JobSource::One;
+        let jobs = if begins_empty { None } else { Some(manifest.expand()?) };
         drop(checking);
         manifest.remarks().iter().for_each(|note| output::say(note));
-        if self.dry_run {
-            return dry_run(&manifest, &jobs, &self.output);
+        if let (true, Some(jobs)) = (self.dry_run, &jobs) {
+            return dry_run(&manifest, jobs, &self.output);
         }
         let client = Client::connect(settings).await?;
         let header = v1::SubmitHeader {
             idempotency_key: self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
             owner: settings.owner.value.clone(),
             reuse: self.reuse,
+            open: self.open,
             image_pin,
             tags: self.tag.clone(),
             note: self.note.clone(),
             ..v1::SubmitHeader::default()
         };
-        let queueing = Ticker::start(format!("queueing {} jobs", jobs.len()));
+        let queueing = Ticker::start(format!("queueing {} jobs", jobs.map_or(0, |jobs| jobs.len())));
         let submitted = client.submit(messages(&manifest, header)).await?;
         drop(queueing);
         if self.wait {
@@ -162,6 +169,11 @@ impl Submit {
                 output::say(&format!(
                     "btctl watch {address} shows its progress, btctl results get {address} -d DIR fetches its results"
                 ));
+                if self.open {
+                    output::say(&format!(
+                        "btctl add {address} adds jobs, btctl close {address} lets it end with those that it has"
+                    ));
+                }
                 Ok(())
             }
             _ => self.print(&client, &submitted).await,

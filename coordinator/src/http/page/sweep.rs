@@ -332,6 +332,10 @@ pub(super) fn sentence(shown: &ShownSweep) -> String {
             format!("{} of {total} {jobs} succeeded before it was cancelled{took}.", counts.succeeded)
         }
         SweepState::Queued => format!("{total} {jobs} wait; none has started."),
+        SweepState::Open => format!(
+            "It is open for more jobs; {finished} {} finished so far.",
+            if finished == 1 { "has" } else { "have" }
+        ),
         SweepState::Paused => format!("It is paused: {finished} of {total} {jobs} have finished."),
         SweepState::Running => {
             let left = shown.pace.as_ref().and_then(|pace| pace.left(counts));
@@ -347,7 +351,7 @@ fn actions(shown: &ShownSweep) -> Vec<&'static str> {
     let mut actions = Vec::new();
     match shown.sweep.state {
         SweepState::Paused => actions.extend(["resume", "cancel"]),
-        SweepState::Queued | SweepState::Running => actions.extend(["pause", "cancel"]),
+        SweepState::Queued | SweepState::Running | SweepState::Open => actions.extend(["pause", "cancel"]),
         SweepState::Succeeded | SweepState::Failed | SweepState::Cancelled => {}
     }
     if counts.failed + counts.cancelled > 0 && !shown.expired {

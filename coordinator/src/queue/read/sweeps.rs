@@ -39,6 +39,8 @@ pub(crate) struct SweepRow {
     pub(crate) created: Timestamp,
     pub(crate) priority: i32,
     pub(crate) cancelled: bool,
+    /// It takes more jobs.
+    pub(crate) open: bool,
     pub(crate) paused: bool,
     /// Why it was paused, where no user asked for it.
     pub(crate) pause_reason: String,
@@ -164,6 +166,7 @@ impl Queue {
                     },
                     priority: row.priority,
                     cancelled: row.cancelled,
+                    open: row.open,
                     paused: row.paused,
                     pause_reason: row.pause_reason,
                     canary: match row.canary {

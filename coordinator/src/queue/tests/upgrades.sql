@@ -135,3 +135,8 @@ values ('22222222-0000-4000-8000-000000000002', decode(repeat('07', 16), 'hex'),
 insert into returns (attempt_id, sweep_id, calendar, returns)
 values ('bbbbbbbb-0000-4000-8000-000000000003', '22222222-0000-4000-8000-000000000002', decode(repeat('07', 16), 'hex'),
     decode(repeat('00', 16), 'hex'));
+
+-- version 35
+update sweeps set open_jobs = jobs, closed_at = now() where name = 'done';
+insert into additions (sweep_id, key, fingerprint, first_job, jobs)
+values ('22222222-0000-4000-8000-000000000002', 'k', decode(repeat('07', 32), 'hex'), 0, 1);
