@@ -5,7 +5,7 @@
 import { at, DESKTOP, given, PHONE, run } from './browser.mjs';
 
 // A longer page is cut.
-const MOST = 1250;
+const MOST = { desktop: 980, phone: 1250 };
 
 await run(async open => {
     for (const colorScheme of ['light', 'dark']) {
@@ -18,7 +18,7 @@ await run(async open => {
                 await page.screenshot({
                     path: `${given.shots}/${name}-${form}-${colorScheme}.png`,
                     fullPage: true,
-                    clip: { x: 0, y: 0, width: viewport.width, height: Math.min(whole, MOST) },
+                    clip: { x: 0, y: 0, width: viewport.width, height: Math.min(whole, MOST[form]) },
                 });
             }
             await page.context().close();
