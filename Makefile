@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo build install test soak fresh bench check fmt docs sqlx advisories clean
+.PHONY: help setup demo build install test soak fresh bench check fmt docs pictures sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ docs: ## Write the pages of docs/ that are made from the code, and build docs/ a
 	cargo build --locked -p btctl
 	target/debug/btctl reference --dir docs
 	mdbook build
+
+pictures: ## Make the pictures of the page in docs/pictures anew, from real backtests
+	@scripts/setup tests
+	@scripts/images sma-cross
+	cargo build --locked -p btctl
+	@scripts/screenshots target/debug/btctl
 
 sqlx: ## Write the offline data of the compile-time checked queries
 	scripts/sqlx-prepare

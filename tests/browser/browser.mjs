@@ -12,7 +12,7 @@ const { chromium } = await import(`${tools}/playwright-core/index.mjs`);
 const axe = readFileSync(`${tools}/axe-core/axe.min.js`, 'utf8');
 
 // Longer than any page takes; a script that waits in vain fails by it.
-const PATIENCE = 60_000;
+const PATIENCE = 170_000;
 
 // Root may not run Chromium's sandbox, and containers have little shared memory.
 const FLAGS = ['--no-sandbox', '--disable-dev-shm-usage'];
@@ -85,7 +85,9 @@ export async function barriers(page) {
 export async function unreachable(page) {
     const all = await page.evaluate(() => {
         const targets = document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, [tabindex="0"]');
-        return [...targets].map((target, number) => (target.dataset.number = number, target.outerHTML.slice(0, 120)));
+        // What changes by itself keeps its elements, and so where the focus is.
+        globalThis.targets = [...targets];
+        return globalThis.targets.map(target => target.outerHTML.slice(0, 120));
     });
     const reached = new Set();
     const hidden = [];
@@ -96,18 +98,23 @@ export async function unreachable(page) {
             const drawn = focused.querySelector('.front') ?? focused;
             const style = getComputedStyle(focused), inner = getComputedStyle(drawn);
             const isOutlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
-            return [focused.dataset.number, isOutlined || inner.strokeWidth === '4px', focused.outerHTML.slice(0, 120)];
+            return [globalThis.targets.indexOf(focused), isOutlined || inner.strokeWidth === '4px', focused.outerHTML.slice(0, 120)];
         });
-        if (number === undefined) continue;
-        reached.add(Number(number));
+        if (number < 0) continue;
+        reached.add(number);
         if (!isShown) hidden.push(`no focus is seen: ${html}`);
     }
     return [...hidden, ...all.filter((_, number) => !reached.has(number)).map(html => `not reached: ${html}`)];
 }
 
-// By how many pixels the page is wider than the window; 0 if it fits.
-export const excess = page => page.evaluate(() =>
-    Math.max(document.documentElement.scrollWidth, document.body.scrollWidth) - document.documentElement.clientWidth);
+// What is wider than the window, so that the whole page moves sideways; null if all fits.
+export const excess = page => page.evaluate(() => {
+    const width = document.documentElement.clientWidth;
+    if (Math.max(document.documentElement.scrollWidth, document.body.scrollWidth) <= width) return null;
+    const wide = [...document.querySelectorAll('body *')].filter(element =>
+        !element.closest('.scroll, svg') && element.getBoundingClientRect().right > width);
+    return wide.map(element => element.outerHTML.slice(0, 120)).join(' | ') || 'what scrolls';
+});
 
 // The cells of a table, as their texts, row by row.
 export const rows = locator => locator.locator('tbody tr').evaluateAll(found =>

@@ -14,7 +14,7 @@ await run(async open => {
         cells: [...table.tBodies[0].rows].map(row => [...row.cells].slice(1).map(cell =>
             ({ text: cell.textContent, colour: getComputedStyle(cell).backgroundColor }))),
     }));
-    const best = () => rows(page.locator('main table:not(.heat)').first());
+    const best = () => rows(page.locator('form:has(select[name=by]) ~ .scroll table:not(.heat)').first());
     const first = { heat: await heat(), best: await best(), lines: await page.locator('svg.lines .front').count() };
 
     await page.locator('select[name=by]').selectOption(given.by);

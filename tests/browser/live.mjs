@@ -13,7 +13,11 @@ await run(async open => {
         await page.goto(at(path));
         await page.locator('#live', { hasText: before }).waitFor();
         // It goes if the page is loaded anew.
-        await page.evaluate(() => { globalThis.isTheSame = true; });
+        await page.evaluate(() => {
+            globalThis.isTheSame = true;
+            globalThis.focused = document.querySelector('#live a, #live button');
+            globalThis.focused.focus();
+        });
         opened.push({ page, path, after });
     }
     const log = await open();
@@ -24,7 +28,12 @@ await run(async open => {
     const changed = {};
     for (const { page, path, after } of opened) {
         await page.locator('#live', { hasText: after }).waitFor();
-        changed[path] = await page.evaluate(() => globalThis.isTheSame === true);
+        changed[path] = await page.evaluate(() => ({
+            isTheSame: globalThis.isTheSame === true,
+            // It stays where it was, if what had it is still there.
+            keepsFocus: !globalThis.focused.isConnected || document.activeElement === globalThis.focused,
+            hasTarget: globalThis.focused.isConnected,
+        }));
     }
     await says(given.followed.after);
     return { changed, log: await log.innerText('body') };

@@ -11,7 +11,7 @@ await run(async open => {
         const page = await open({ colorScheme, viewport, offline: true });
         await page.goto(given.address);
         const wide = await excess(page);
-        if (wide > 0) wrong.push(`it is ${wide} pixels too wide`);
+        if (wide) wrong.push(`it is too wide: ${wide}`);
         wrong.push(...await barriers(page));
         read = await page.evaluate(() => ({
             text: document.body.innerText,

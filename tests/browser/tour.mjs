@@ -17,7 +17,7 @@ await run(async open => {
             await shown.goto(at(path));
             const wrong = await barriers(shown);
             const wide = await excess(shown);
-            if (wide > 0) wrong.push(`it is ${wide} pixels too wide`);
+            if (wide) wrong.push(`it is too wide: ${wide}`);
             if (scheme === 'light' && width === 'desktop') wrong.push(...await unreachable(shown));
             if (given.shots) await shown.screenshot({ path: `${given.shots}/${name}-${width}-${scheme}.png`, fullPage: true });
             if (wrong.length > 0) found[`${name}, ${width}, ${scheme}`] = wrong;

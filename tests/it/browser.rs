@@ -277,10 +277,10 @@ fn what_others_wrote_is_shown_as_text_and_bursts_no_page() {
     for phone in [false, true] {
         let pages = browse("read.mjs", &given(phone)).as_array().unwrap().clone();
         for page in &pages {
-            assert_eq!((&page["foreign"], &page["excess"]), (&json!(0), &json!(0)), "{}", page["title"]);
+            assert_eq!((&page["foreign"], &page["excess"]), (&json!(0), &Value::Null), "{}", page["title"]);
             assert_eq!(page["barriers"], json!([]), "{}", page["title"]);
             let bytes = page["bytes"].as_u64().unwrap();
-            assert!(bytes < 150_000, "{} has {bytes} bytes", page["title"]);
+            assert!(bytes < 200_000, "{} has {bytes} bytes", page["title"]);
         }
         for page in &pages[1..4] {
             let text = page["text"].as_str().unwrap();

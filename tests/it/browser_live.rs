@@ -46,8 +46,11 @@ fn what_changes_is_shown_without_loading_the_page_again() {
     let seen = browse("live.mjs", &given);
     for page in given["pages"].as_array().unwrap() {
         let path = page["path"].as_str().unwrap();
-        assert_eq!(seen["changed"][path], true, "{path} was loaded again: {seen}");
+        let changed = &seen["changed"][path];
+        assert_eq!(changed["isTheSame"], true, "{path} was loaded again: {seen}");
+        assert_eq!(changed["keepsFocus"], true, "{path} takes the focus away: {seen}");
     }
+    assert_eq!(seen["changed"]["/?name=live&all=true"]["hasTarget"], true, "{seen}");
     let log = seen["log"].as_str().unwrap();
     assert_eq!(log.split_whitespace().collect::<Vec<_>>(), ["before", "after"]);
 }
