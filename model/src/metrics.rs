@@ -5,6 +5,7 @@
 mod import;
 mod import_csv;
 mod read;
+mod series;
 mod spellings;
 
 use std::collections::HashSet;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 
 pub use import::{Mapping, number_in_text, plain_number, read_json};
 pub use import_csv::read_csv;
+pub use series::{Equity, SeriesPoint, equity};
 pub(crate) use spellings::without_non_finite;
 
 /// A longer file is refused: what does not fit belongs into other outputs.
