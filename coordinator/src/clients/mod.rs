@@ -14,6 +14,7 @@ mod layers;
 mod many;
 mod partial;
 mod progress;
+mod queued;
 mod record;
 mod report;
 mod reuse;
@@ -43,6 +44,8 @@ use crate::results::Results;
 use crate::rpc::{answer, status};
 use crate::sessions::Sessions;
 use crate::telling::Ways;
+
+pub(crate) use queued::WaitingSweep;
 
 /// The clients' service. Cheap to clone.
 #[derive(Clone)]

@@ -4,8 +4,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
-    Agent, Agents, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, ImportedMetrics, Jobs,
-    Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob,
+    Agent, Agents, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, Fleet, ImportedMetrics,
+    Jobs, Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob,
     ShownSweep, Submitted, SweepLandscape, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -339,6 +339,16 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<RunningJobs>(),
         handler: || get(machines::running),
+    },
+    Route {
+        name: "show_fleet",
+        method: "get",
+        path: "/api/fleet",
+        summary: "What agents offered and what of it was used, minute by minute, over the last day",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<Fleet>(),
+        handler: || get(machines::fleet),
     },
     Route {
         name: "list_agents",

@@ -127,3 +127,13 @@ insert into progress (attempt_id, fraction, metrics, points)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0.5, '{"sharpe": 0.4}', 1);
 insert into progress_points (attempt_id, number, at, metrics)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0, now(), '{"sharpe": 0.4}');
+
+-- version 34
+insert into sweep_best (sweep_id, place, metric, lowest, job, value)
+values ('11111111-0000-4000-8000-000000000001', 1, 'sharpe', false, 0, 1.5);
+insert into sweep_samples (sweep_id, at, ended)
+values ('11111111-0000-4000-8000-000000000001', now() - interval '1 minute', 1);
+insert into fleet_samples (
+    at, ready, connected, running, cpu_millis, cpu_millis_used, memory_bytes, memory_bytes_used, gpus, gpus_used
+) values (date_trunc('minute', now()) - interval '1 minute', 1, 1, 1, 1000, 500, 1024, 512, 0, 0);
+update attempts set stopped_at = now() where id = 'bbbbbbbb-0000-4000-8000-000000000003';
