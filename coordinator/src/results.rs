@@ -1,6 +1,7 @@
 //! Published outputs: their list, and their content.
 
 use std::future::ready;
+use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_proto::v1;
@@ -9,6 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tonic::Status;
 
 use crate::decoded::decoded;
@@ -19,6 +21,8 @@ use crate::rpc::{Answers, status};
 const PAGE: u32 = 1_000;
 /// Bytes to which a compressed file is unpacked for a part of it.
 pub(crate) const PACKED: u64 = 32 << 20;
+/// How long a part of a file may take: somebody waits for a page.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What of jobs is published: rows in Postgres, and files in the store.
 #[derive(Clone)]
@@ -128,6 +132,12 @@ impl Results {
         from: u64,
         length: u64,
     ) -> Result<Bytes, Status> {
+        let told = || format!("the store did not answer within {} s", PATIENCE.as_secs());
+        let part = timeout(PATIENCE, self.part(file, from, length)).await;
+        part.unwrap_or_else(|_| Err(Status::unavailable(told())))
+    }
+
+    async fn part(&self, file: &StoredFile, from: u64, length: u64) -> Result<Bytes, Status> {
         let end = from.saturating_add(length);
         if file.encoding == Encoding::None {
             return self.store.read_range(&file.place, from..end).await.map_err(status::store);

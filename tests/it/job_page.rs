@@ -78,7 +78,7 @@ fn what_a_job_left_is_looked_at_without_a_download() {
         "Equity from 2020-01-01 to 2020-01-03, 3 points; the deepest drawdown is -25.0 %",
         "Drawdown (percent)",
         "<rect class=\"phase running\"",
-        &format!("href=\"0/preview?path=plots/equity.png\""),
+        "href=\"0/preview?path=plots/equity.png\"",
         &format!("api/sweeps/{sweep}/jobs/0/outputs/trades.parquet\">download"),
         "src=\"0/image?path=plots/equity.png\"",
         "btctl rerun left/0",
@@ -194,11 +194,12 @@ fn attempts_are_drawn_over_time_and_metrics_on_the_way_as_lines() {
     cluster.touch(&sweep, "/results/end");
     cluster.wait_ended(&sweep);
     let shown = page(&cluster, "/sweeps/tried/jobs/0");
-    assert!(shown.contains("<rect class=\"phase publishing\"") && !shown.contains("hx-trigger"), "{shown}");
+    assert!(shown.contains("It succeeded on agent") && !shown.contains("hx-trigger"), "{shown}");
     let history = cluster.json(&["show", "tried/0"])["history"].clone();
     let times: Vec<_> = ["leased", "started", "stopped", "ended"]
         .iter()
-        .map(|key| history[1][*key].as_str().unwrap())
+        .filter_map(|key| history[1][*key].as_str())
         .collect();
-    assert!(times.is_sorted(), "{history}");
+    // That it stopped is not known where its end was told in the same breath.
+    assert!(times.len() >= 3 && times.is_sorted(), "{history}");
 }

@@ -1,15 +1,23 @@
 //! The agents, the jobs that they work on, and what they offered and gave over the last day.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use bt_documents::{Agent, Fleet, FleetSample, RunningJob};
+use bt_model::id::AgentId;
+use bt_model::placement::Offer;
 use bt_model::resources::ByteSize;
 
 use super::plot::{LineOf, Lines, Plot, short};
-use super::{Frame, ago, rendered, shown};
+use super::{Frame, ago, is_update, rendered, shown};
 use crate::clients::Clients;
 use crate::http::machines;
+use crate::http::reply::Refused;
+use crate::rpc::status;
 
 #[derive(Template)]
 #[template(path = "agents.html")]
@@ -39,6 +47,8 @@ struct Row {
     trouble: Option<String>,
     labels: Vec<String>,
     volumes: Vec<String>,
+    /// Those that it had when it came, if it is connected to this coordinator.
+    images: Vec<String>,
     engine: String,
     seen: String,
 }
@@ -54,24 +64,30 @@ struct Running {
     note: String,
 }
 
-pub(super) async fn list(State(clients): State<Clients>) -> Response {
+pub(super) async fn list(State(clients): State<Clients>, headers: HeaderMap) -> Response {
     let frame = Frame::new("", "agents");
     shown(frame, async {
         let agents = machines::all_agents(&clients).await?;
         let (running, cut) = machines::running_of(&clients, None).await?;
-        let load = load(&machines::load(&clients).await?);
-        let agents = agents.into_iter().map(Row::of).collect();
+        let load = match is_update(&headers) {
+            // A day changes little in seconds.
+            true => None,
+            false => load(&machines::load(&clients).await?),
+        };
+        let images = images(&clients).await?;
+        let agents = agents.into_iter().map(|agent| Row::of(agent, &images)).collect();
         rendered(&Page { frame, agents, running: running.into_iter().map(Running::of).collect(), cut, load })
     })
     .await
 }
 
 impl Row {
-    fn of(agent: Agent) -> Self {
+    fn of(agent: Agent, images: &HashMap<String, Vec<String>>) -> Self {
         let (free, all) = (&agent.free, &agent.capacity);
         let mut labels: Vec<_> = agent.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         labels.sort_unstable();
         Self {
+            images: images.get(&agent.id).cloned().unwrap_or_default(),
             trouble: agent.state.strip_prefix("unhealthy: ").map(str::to_owned),
             disk: format!("{} of {}", ByteSize(free.disk_bytes), ByteSize(all.disk_bytes)),
             places: format!("{} of {}", free.jobs, all.jobs),
@@ -109,6 +125,28 @@ impl Running {
 }
 
 const GIB: f64 = (1_u64 << 30) as f64;
+
+/// Of each agent that is connected to this coordinator the pushed images that it had when it came, with their sizes, and how
+/// many others.
+async fn images(clients: &Clients) -> Result<HashMap<String, Vec<String>>, Refused> {
+    let pushed = clients.queue.images().await.map_err(status::queue)?;
+    let of = |(agent, offer): (AgentId, Arc<Offer>)| {
+        let mut held: Vec<_> = pushed
+            .iter()
+            .filter(|image| offer.images.contains(&image.id))
+            .map(|image| format!("{} ({})", image.name, ByteSize(image.size)))
+            .collect();
+        let ids = offer.images.iter().filter(|image| image.starts_with("sha256:")).count();
+        match ids.saturating_sub(held.len()) {
+            0 => {}
+            others if held.is_empty() => held.push(format!("{others} that were not pushed")),
+            others => held.push(format!("and {others} that were not pushed")),
+        }
+        (agent.to_string(), held)
+    };
+    Ok(clients.sessions.offers().into_iter().map(of).collect())
+}
+
 /// Time without a sample after which a line breaks off.
 const GAP: f64 = 3.0 * 60.0;
 

@@ -7,19 +7,21 @@ use bt_analysis::preview::Source;
 use bt_model::encoding::Encoding;
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
 use crate::queue::StoredFile;
 use crate::results::{PACKED, Results};
 
-/// How long a part may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all parts may take together.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Parts {
     results: Results,
     file: StoredFile,
     runtime: Handle,
+    /// When it is given up.
+    end: Instant,
     /// All of it, if it is stored compressed: parts of such a file can't be had.
     whole: Option<Bytes>,
 }
@@ -35,7 +37,13 @@ impl Parts {
             }
             _ => Some(results.plain_part(file, 0, file.plain_size).await?),
         };
-        Ok(Arc::new(Self { results: results.clone(), file: file.clone(), runtime: Handle::current(), whole }))
+        Ok(Arc::new(Self {
+            results: results.clone(),
+            file: file.clone(),
+            runtime: Handle::current(),
+            end: Instant::now() + PATIENCE,
+            whole,
+        }))
     }
 }
 
@@ -50,7 +58,7 @@ impl Source for Parts {
             let end = from.checked_add(length).filter(|end| *end <= whole.len());
             return end.map(|end| whole.slice(from..end)).ok_or_else(|| "it breaks off".to_owned());
         }
-        let part = timeout(PATIENCE, self.results.plain_part(&self.file, from, length as u64));
+        let part = timeout_at(self.end, self.results.plain_part(&self.file, from, length as u64));
         match self.runtime.block_on(part) {
             Ok(Ok(part)) => Ok(part),
             Ok(Err(status)) => Err(status.message().to_owned()),
