@@ -88,6 +88,14 @@ impl Client {
         ask!(self, resolve_sweep, request)
     }
 
+    /// What happens, until either side leaves.
+    pub(crate) async fn watch_events(
+        &self,
+        request: v1::WatchEventsRequest,
+    ) -> Result<Streaming<v1::WatchEventsReply>, Error> {
+        ask!(self, watch_events, request)
+    }
+
     pub(crate) async fn describe_sweep(
         &self,
         request: v1::DescribeSweepRequest,

@@ -187,6 +187,11 @@ impl Recent {
 }
 
 impl Watcher {
+    /// The id behind which it is told all.
+    pub(crate) fn place(&self) -> EventPlace {
+        self.place
+    }
+
     /// The next events that are wanted, one at least. Waits for them.
     pub(crate) async fn next(&mut self) -> Result<Vec<Arc<Known>>, Error> {
         if std::mem::take(&mut self.missed) {

@@ -1,14 +1,16 @@
 //! Published outputs: their list, and their content.
 
 use std::future::ready;
+use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_proto::v1;
 use bt_store::Store;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tonic::Status;
 
 use crate::decoded::decoded;
@@ -17,6 +19,10 @@ use crate::rpc::{Answers, status};
 
 /// Files in a page of a list.
 const PAGE: u32 = 1_000;
+/// Bytes to which a compressed file is unpacked for a part of it.
+pub(crate) const PACKED: u64 = 32 << 20;
+/// How long a part of a file may take: somebody waits for a page.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What of jobs is published: rows in Postgres, and files in the store.
 #[derive(Clone)]
@@ -116,6 +122,42 @@ impl Results {
             ready(Ok((!piece.is_empty()).then_some(piece)))
         });
         Ok(behind.boxed())
+    }
+
+    /// So many bytes of a published file as the job wrote it, from an offset on. Of a file that is stored compressed, only
+    /// the first [`PACKED`] can be had.
+    pub(crate) async fn plain_part(
+        &self,
+        file: &StoredFile,
+        from: u64,
+        length: u64,
+    ) -> Result<Bytes, Status> {
+        let told = || format!("the store did not answer within {} s", PATIENCE.as_secs());
+        let part = timeout(PATIENCE, self.part(file, from, length)).await;
+        part.unwrap_or_else(|_| Err(Status::unavailable(told())))
+    }
+
+    async fn part(&self, file: &StoredFile, from: u64, length: u64) -> Result<Bytes, Status> {
+        let end = from.saturating_add(length);
+        if file.encoding == Encoding::None {
+            return self.store.read_range(&file.place, from..end).await.map_err(status::store);
+        }
+        if end > PACKED {
+            return Err(Status::failed_precondition(
+                "it is stored compressed, so that only its beginning can be looked at; download it",
+            ));
+        }
+        let mut pieces = self.plain_content(file, from).await?;
+        let mut part = BytesMut::new();
+        while (part.len() as u64) < length {
+            let piece = pieces.try_next().await?;
+            let Some(piece) = piece else {
+                return Err(Status::data_loss("the file in the store is shorter than was published"));
+            };
+            part.extend_from_slice(&piece);
+        }
+        part.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        Ok(part.freeze())
     }
 
     /// Streams a file that stands there: from the offset if it is stored as it is, else from its beginning.

@@ -310,6 +310,11 @@ impl Sessions {
         agents.iter().filter_map(of).collect()
     }
 
+    /// What each agent that is connected to this coordinator had to offer when it came, its images among it.
+    pub(crate) fn offers(&self) -> HashMap<AgentId, Arc<Offer>> {
+        lock(&self.agents).iter().map(|(agent, session)| (*agent, session.offer.clone())).collect()
+    }
+
     /// Sends no more work to an agent that an operator has taken out of service, or again.
     pub(crate) fn drain(&self, agent: AgentId, drain: bool) {
         if let Some(session) = lock(&self.agents).get_mut(&agent) {

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    Agent, AgentReason, Attempt, Counts, Explained, Failures, Job, LastFailure, Limit, Object, Output, Pace,
-    Progress, Resources, Retrying, Reuse, ReuseSource, ReuseState, RunningJob, ShownSweep, Sweep, SweepState,
-    Told, Twin, Usage, Waiting, Warm,
+    Agent, AgentReason, Attempt, BestSoFar, Counts, Explained, Failures, Job, LastFailure, Limit, Object,
+    Output, Pace, Progress, Resources, Retrying, Reuse, ReuseSource, ReuseState, RunningJob, ShownSweep,
+    Sweep, SweepState, Told, Twin, Usage, Waiting, Warm,
 };
 
 /// An answer that can't be read.
@@ -67,8 +67,23 @@ impl TryFrom<&v1::Sweep> for Sweep {
             finished: instant(sweep.finished.as_ref())?,
             tags: sweep.tags.clone(),
             note: some(&sweep.note),
+            best: sweep.best.clone().map(|best| BestSoFar {
+                metric: best.metric,
+                value: best.value,
+                job: best.job,
+            }),
+            jobs_per_minute: sweep.jobs_per_minute,
+            seconds_left: seconds_left(sweep),
         })
     }
+}
+
+/// How long the jobs that are left take, if as many end in a minute as now.
+fn seconds_left(sweep: &v1::Sweep) -> Option<f64> {
+    let counts = sweep.counts.unwrap_or_default();
+    let left = f64::from(counts.queued) + f64::from(counts.running);
+    let rate = sweep.jobs_per_minute.filter(|rate| *rate > 0.0 && !sweep.paused)?;
+    Some(60.0 * left / rate)
 }
 
 /// A sweep and what is to be said of it, as the coordinator answers.
@@ -260,6 +275,7 @@ impl TryFrom<&v1::Attempt> for Attempt {
             note: some(&attempt.note),
             leased: instant(attempt.leased.as_ref())?,
             started: instant(attempt.started.as_ref())?,
+            stopped: instant(attempt.stopped.as_ref())?,
             ended: instant(attempt.ended.as_ref())?,
         })
     }
@@ -290,11 +306,12 @@ impl TryFrom<v1::ExplainReply> for Explained {
 
     fn try_from(explained: v1::ExplainReply) -> Result<Self, Unreadable> {
         let state = JobState::try_from(explained.state())?.name();
-        let v1::ExplainReply { reasons, agents, job, next, .. } = explained;
+        let v1::ExplainReply { reasons, agents, job, next, told, .. } = explained;
+        let notifications = told.iter().map(Told::try_from).collect::<Result<_, _>>()?;
         let agents = agents
             .into_iter()
             .map(|said| AgentReason { agent: said.agent.unwrap_or_default(), why: said.why });
-        Ok(Self { job, state, reasons, agents: agents.collect(), next })
+        Ok(Self { job, state, reasons, agents: agents.collect(), next, notifications })
     }
 }
 

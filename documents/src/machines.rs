@@ -55,6 +55,36 @@ pub struct ShownAgent {
     pub running_jobs: Vec<RunningJob>,
 }
 
+/// What the agents offered and what of it was used, over the last day.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Fleet {
+    /// One a minute, the oldest first; none of minutes in which no coordinator ran.
+    pub samples: Vec<FleetSample>,
+}
+
+/// How the agents stood at one time.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FleetSample {
+    pub at: Timestamp,
+    /// Agents that took jobs.
+    pub ready: u32,
+    /// Agents that were connected, those that drained or were unhealthy among them.
+    pub connected: u32,
+    /// Jobs that ran on them.
+    pub running: u32,
+    /// What the connected agents offered.
+    pub offered: FleetLoad,
+    /// What of it their jobs had taken.
+    pub used: FleetLoad,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FleetLoad {
+    pub cpus: f64,
+    pub memory_bytes: u64,
+    pub gpus: u32,
+}
+
 /// A capacity that jobs of all sweeps share.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Limit {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Object, Progress};
+use super::{Object, Progress, Told};
 
 /// A job.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -106,6 +106,8 @@ pub struct Attempt {
     pub leased: Option<Timestamp>,
     /// When its container started.
     pub started: Option<Timestamp>,
+    /// When its container had stopped, and its outputs began to be sent; null where that is not known.
+    pub stopped: Option<Timestamp>,
     pub ended: Option<Timestamp>,
 }
 
@@ -162,6 +164,8 @@ pub struct Explained {
     pub agents: Vec<AgentReason>,
     /// Commands that help.
     pub next: Vec<String>,
+    /// Who was told of its sweep, or is to be; the latest event first.
+    pub notifications: Vec<Told>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

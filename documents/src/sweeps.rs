@@ -148,6 +148,20 @@ pub struct Sweep {
     pub tags: Vec<String>,
     /// What its owner wrote about it.
     pub note: Option<String>,
+    /// The best job so far, by the first of its goals that a job has reported, or a usual metric; null: none has.
+    pub best: Option<BestSoFar>,
+    /// Jobs that end in a minute, by the last five minutes; null: that is not known, or none is left.
+    pub jobs_per_minute: Option<f64>,
+    /// How long the jobs that are left take at this rate; null: that is not known.
+    pub seconds_left: Option<f64>,
+}
+
+/// The best job of a sweep so far.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BestSoFar {
+    pub metric: String,
+    pub value: f64,
+    pub job: u32,
 }
 
 /// A sweep with its manifest, and what is to be said of its jobs.

@@ -2,6 +2,7 @@
 //!
 //! The text is read in one pass: besides it, only names and numbers are kept, and there is a limit to both.
 
+mod equity;
 mod import;
 mod import_csv;
 mod read;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::returns::{NotReturns, Returns};
 
+pub use equity::{Equity, SeriesPoint, equity};
 pub use import::{Mapping, number_in_text, plain_number, read_json};
 pub use import_csv::read_csv;
 pub(crate) use spellings::without_non_finite;

@@ -209,6 +209,27 @@ impl Store {
         Ok(pieces.buffered(RANGES).right_stream())
     }
 
+    /// These bytes of a file. An error if it does not have them all.
+    pub async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        let at = self.parse(path)?;
+        let wanted = range.end.saturating_sub(range.start);
+        if wanted == 0 {
+            return Ok(Bytes::new());
+        }
+        let reading = async {
+            match self.objects.get_range(&at, range).await {
+                Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+                Ok(_) => Err(Error::NotFound { path: path.to_owned() }),
+                Err(error) => {
+                    // A directory that is not mounted has no file either.
+                    self.guard().await?;
+                    Err(self.error(path, error))
+                }
+            }
+        };
+        measured("read", reading).await
+    }
+
     /// All of a file that has no more bytes than these; none if it has.
     pub async fn read_small(&self, path: &str, most: u64) -> Result<Option<Bytes>, Error> {
         let at = self.parse(path)?;

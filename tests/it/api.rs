@@ -101,6 +101,7 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("get", "/api/agents/{agent}", "", &none)["running_jobs"].as_array().unwrap().len(), 2);
     assert_eq!(check("get", "/api/limits", "", &none)["limits"][0]["name"], "feed");
     assert_eq!(check("get", "/api/agents", "", &none)["agents"][0]["name"], "agent");
+    assert!(check("get", "/api/fleet", "", &none)["samples"].is_array());
     assert_eq!(check("get", "/api/sweeps", "", &none)["hidden"], 2);
     assert_eq!(check("post", "/api/sweeps/{sweep}/pause", &runs, &none)["changed"], true);
     assert_eq!(check("post", "/api/sweeps/{sweep}/resume", &runs, &none)["changed"], true);
@@ -396,7 +397,7 @@ fn a_metric_is_drawn_over_the_parameters_that_matter() {
         (&turned["importance"][0]["parameter"], &turned["map"]["across"]),
         (&json!("slow"), &json!("slow"))
     );
-    for (asked, hint) in [("by=sharp", "did you mean `sharpe`?"), ("across=fats", "those are fast, slow")] {
+    for (asked, hint) in [("by=sharp", "did you mean sharpe?"), ("across=fats", "those are fast, slow")] {
         let (status, _, message) = get(&cluster, &format!("{path}?{asked}")).refused();
         assert!(status == 400 && message.contains(hint), "{asked}: {message}");
     }

@@ -223,6 +223,12 @@ fn a_receiver_that_refuses_is_given_up_and_the_reason_is_shown() {
         shown.contains("not told of sweep.finished: given up, tried 3 times: it answered 302"),
         "{shown}"
     );
+    let explained = cluster.ok(&["explain", &sweep]);
+    assert!(
+        explained.contains("notifications:") && explained.contains("not told of sweep.finished: given up"),
+        "{explained}"
+    );
+    assert_eq!(cluster.json(&["explain", &sweep])["notifications"][0], told);
 }
 
 #[test]

@@ -178,3 +178,34 @@ fn an_idle_up_ends_clean() {
     let log = std::fs::read_to_string(dir.path().join("state/log")).unwrap_or_default();
     assert!(!log.contains("unfinished") && !log.contains("cut off"), "{log}");
 }
+
+#[test]
+fn the_page_says_that_postgres_is_away_and_comes_back() {
+    let (mut server, dir) = (server(), tempfile::tempdir().unwrap());
+    server.query("grant create on database plain to ann").unwrap();
+    server.query_in("plain", "grant usage, create on schema public to ann").unwrap();
+    let coordinator = serves(&dir, &url(&server, "plain"));
+    let log = coordinator.log();
+    let address = log.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let address = address.trim_start_matches("http://").trim_end_matches([',', ';', '.']).to_owned();
+    let ask = |flags: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--max-time", "60", "-w", "\n%{http_code}"])
+            .args(flags)
+            .arg(format!("http://{address}/"));
+        let output = curl.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (page, status) = text.rsplit_once('\n').unwrap();
+        (status.to_owned(), page.to_owned())
+    };
+    assert_eq!(ask(&[]).0, "200");
+    server.kill();
+    let (status, page) = ask(&[]);
+    assert!(status == "503" && page.contains("Not now") && page.contains("Postgres"), "{status}: {page}");
+    assert!(page.contains("http-equiv=\"refresh\"") && page.contains("hx-trigger"), "it asks again: {page}");
+    server.start_again();
+    wait_until("the page is back", || {
+        let (status, page) = ask(&["-H", "HX-Request: true"]);
+        (status == "200").then(|| assert!(page.contains("id=\"live\""), "{page}"))
+    });
+}

@@ -32,7 +32,7 @@ impl Explain {
             return print_json(&Json::of(&Explained::try_from(explained)?)?);
         }
         let state = words::job_state(explained.state())?.name();
-        let v1::ExplainReply { reasons, agents, job, next, .. } = explained;
+        let v1::ExplainReply { reasons, agents, job, next, told, .. } = explained;
         match self.output.output {
             OutputFormat::Table | OutputFormat::Wide => {
                 print(&format!("{sweep}/{job} is {state}"))?;
@@ -43,7 +43,11 @@ impl Explain {
                 if !next.is_empty() {
                     print("next:")?;
                 }
-                next.iter().try_for_each(|step| print(&format!("  {step}")))
+                next.iter().try_for_each(|step| print(&format!("  {step}")))?;
+                if !told.is_empty() {
+                    print("notifications:")?;
+                }
+                told.iter().try_for_each(|one| print(&format!("  {}", crate::output::told(one)?)))
             }
             format => {
                 let all = reasons.into_iter().map(|why| (String::new(), why));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport, Told};
+use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport};
 use bt_model::manifest::mask_address;
 use bt_model::state::AttemptState;
 use bt_proto::v1;
@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::output::{
     Block, Cell, Channel, Column, Json, OutputArgs, OutputFormat, Row, View, print, print_json, reasons,
-    spark, terminal, tries, words,
+    spark, terminal, told, tries, words,
 };
 use crate::reuse;
 use crate::settings::Settings;
@@ -245,20 +245,8 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
 
 /// Who was told of it, and who is not yet.
 fn told_lines(shown: &SweepReport, lines: &mut TitledLines) -> Result<(), Error> {
-    let at =
-        |time: Option<Timestamp>| time.map(|time| Cell::Time(time).people().into_owned()).unwrap_or_default();
-    for told in &shown.told {
-        let Told { receiver, event, tries, delivered, given_up, next_try, last_error, .. } =
-            Told::try_from(told)?;
-        let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
-        let why = last_error.map(|why| format!(": {why}")).unwrap_or_default();
-        let became = match (delivered, given_up) {
-            (Some(_), _) => format!("told of {event}, {}", at(delivered)),
-            (_, Some(_)) => format!("not told of {event}: given up, tried {times}{why}"),
-            _ if tries == 0 => format!("is being told of {event}"),
-            _ => format!("not told of {event} yet, tried {times}{why}; next try {}", at(next_try)),
-        };
-        lines.add("Notify", format_args!("{receiver}: {became}"));
+    for one in &shown.told {
+        lines.add("Notify", format_args!("{}", told(one)?));
     }
     if shown.told.is_empty() {
         let manifest: Value = serde_json::from_str(&shown.manifest).unwrap_or_default();

@@ -2,7 +2,7 @@
 select
     a.number, a.state as "state: Pg<AttemptState>", g.name as agent, a.note,
     a.reason as "reason: Pg<ReasonKind>", a.reason_code, a.reason_message,
-    a.leased_at, a.started_at, a.finished_at
+    a.leased_at, a.started_at, a.stopped_at, a.finished_at
 from attempts a
 join agents g on g.id = a.agent_id
 where a.sweep_id = $1 and a.job = $2

@@ -49,13 +49,29 @@ select
     canary, canary_passed_at is not null as "canary_passed!",
     ended_at + keep_seconds * interval '1 second' as kept_until, expired_at is not null as "expired!",
     open as "open!", tags, note, containers, containers_why, left_out,
+    b.metric as "best_metric?", b.value as "best_value?", b.job as "best_job?",
+    p.seconds as "seconds?", p.ended as "ended?",
     (select count(*) from sweeps o where o.name = s.name and o.removed_at is null) as "same_name!",
     not exists (
         select from sweeps o
         where o.name = s.name and o.removed_at is null and (o.created_at, o.id) > (s.created_at, s.id)
     ) as "is_newest!"
-from stated s
-where ($2 or queued + running > 0 or open)
-    and (cardinality($4::text[]) = 0 or state = any($4))
+from (
+    select * from stated
+    where ($2 or queued + running > 0 or open)
+        and (cardinality($4::text[]) = 0 or state = any($4))
+    order by created_at desc
+    limit $3
+) s
+left join sweep_best b on b.sweep_id = s.id
+-- How many of its jobs had ended a few minutes ago, or when it was submitted.
+left join lateral (
+    select extract(epoch from now() - at)::float8 as seconds, ended from (
+        select at, ended from sweep_samples where sweep_id = s.id and at > now() - interval '6 minutes'
+        union all
+        select s.created_at, 0 where s.created_at > now() - interval '6 minutes'
+    ) known
+    order by at
+    limit 1
+) p on true
 order by created_at desc
-limit $3

@@ -12,6 +12,7 @@ with held as (
 update attempts a
 set state = h.state,
     started_at = case when h.image_id is null then a.started_at else coalesce(a.started_at, now()) end,
+    stopped_at = case when h.state = 'publishing' then coalesce(a.stopped_at, now()) else a.stopped_at end,
     image_id = coalesce(h.image_id, a.image_id),
     note = ''
 from held h

@@ -77,6 +77,7 @@ fn past(attempt: PastAttempt) -> v1::Attempt {
         note: attempt.note,
         leased: Some(timestamp(attempt.leased)),
         started: attempt.started.map(timestamp),
+        stopped: attempt.stopped.map(timestamp),
         ended: attempt.ended.map(timestamp),
     }
 }

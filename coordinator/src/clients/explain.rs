@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use bt_model::id::AgentId;
 use bt_model::reason::Reason;
 use bt_model::state::{AttemptState, JobState};
 use bt_proto::v1::{self, Obstacle};
@@ -11,7 +12,7 @@ use tonic::Status;
 
 use super::Clients;
 use super::attempts::how_it_ended;
-use crate::queue::{AgentRow, Candidate, Found, InQueue, SweepDetails};
+use crate::queue::{AgentRow, Candidate, Found, InQueue, Limit, SweepDetails, Usage};
 use crate::rpc::status;
 use crate::scheduling::misfit;
 
@@ -96,6 +97,7 @@ impl Clients {
             agents: Vec::new(),
             job: number,
             next: next_steps(state, &job, &format!("{}/{number}", found.address())),
+            told: self.told(found).await?,
         };
         let failure = match state {
             JobState::Queued | JobState::Running => self.queue.last_failures(found.id, &[number]).await,
@@ -145,47 +147,13 @@ impl Clients {
     /// What keeps the whole sweep from starting more jobs.
     async fn held_back(&self, details: &SweepDetails) -> Result<Vec<String>, Status> {
         let sweep = &details.candidate;
-        let mut reasons = Vec::new();
-        if let Some(note) = &details.waits_for_reuse {
-            let note = if note.is_empty() { String::new() } else { format!(": {note}") };
-            reasons.push(format!("it is not known yet whose results its jobs can take{note}"));
-        }
-        if details.paused {
-            let why = match details.pause_reason.as_str() {
-                "" => String::new(),
-                why => format!(" because {why}"),
-            };
-            reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
-        }
         let row = self.queue.sweep(sweep.sweep).await.map_err(status::queue)?;
-        let running = row.as_ref().map_or(0, |row| row.counts[1]);
-        if let Some(canary) = sweep.canary {
-            let ended = row.as_ref().map_or(0, |row| row.counts[2]);
-            if running + ended >= canary {
-                reasons.push(format!(
-                    "its first {canary} jobs, the canary, must succeed before the others start"
-                ));
-            }
-        }
-        if let Some(most) = sweep.max_parallel.filter(|most| running >= *most) {
-            reasons.push(format!("{running} of its jobs run, and max_parallel is {most}"));
-        }
-        if sweep.limits.is_empty() {
-            return Ok(reasons);
-        }
-        let limits = self.queue.limits().await.map_err(status::queue)?;
-        for (name, amount) in &sweep.limits {
-            match limits.iter().find(|limit| limit.name == *name && limit.set) {
-                None => reasons
-                    .push(format!("nobody has set the limit {name}; btctl limits set {name} CAPACITY does")),
-                Some(limit) if limit.capacity.saturating_sub(limit.used) < *amount => reasons.push(format!(
-                    "the limit {name} is used up: {} of {}, and a job takes {amount}",
-                    limit.used, limit.capacity
-                )),
-                Some(_) => {}
-            }
-        }
-        Ok(reasons)
+        let counts = row.map(|row| row.counts).unwrap_or_default();
+        let limits = match sweep.limits.is_empty() {
+            true => Vec::new(),
+            false => self.queue.limits().await.map_err(status::queue)?,
+        };
+        Ok(holds(details, counts, &limits))
     }
 
     /// Sweeps whose jobs are started before this one's.
@@ -209,46 +177,92 @@ impl Clients {
     /// Every agent's answer.
     async fn what_agents_say(&self, wanted: &Candidate) -> Result<Vec<v1::Waiting>, Status> {
         let agents = self.agents().await?;
-        if agents.is_empty() {
-            return Ok(vec![v1::Waiting {
-                agent: None,
-                why: "no agent has ever connected; start one with `btctl agent`".into(),
-                lasting: true,
-                offline: false,
-                obstacle: Obstacle::NoAgent.into(),
-            }]);
-        }
-        let refusals = self.sessions.refusals(wanted.sweep);
-        let answer = |(row, used): (AgentRow, crate::queue::Usage)| {
-            let (obstacle, why) = match state(&row) {
-                AgentState::Offline => (Obstacle::Offline, "it is offline".to_owned()),
-                AgentState::NotConnected(since) => {
-                    let why = format!("it has not been connected for {} s", since.as_secs());
-                    (Obstacle::NotConnected, why)
-                }
-                AgentState::Unhealthy(why) => (Obstacle::Unhealthy, format!("it is unhealthy: {why}")),
-                AgentState::Draining => (Obstacle::Draining, "it is draining".to_owned()),
-                AgentState::Ready => match refusals.get(&row.id) {
-                    Some(why) => (Obstacle::Refused, format!("it could not start one a moment ago: {why}")),
-                    None => match misfit(&row.offer(), &row.capacity.less(&used.resources), wanted) {
-                        Some(misfit) => (Obstacle::from(&misfit), misfit.to_string()),
-                        None => (Obstacle::None, "it has room for a job of this sweep now".to_owned()),
-                    },
-                },
-            };
-            let lasting = !matches!(obstacle, Obstacle::Busy | Obstacle::None);
-            v1::Waiting {
-                agent: Some(row.name),
-                why,
-                lasting,
-                offline: row.offline,
-                obstacle: obstacle.into(),
-            }
-        };
-        Ok(agents.into_iter().map(answer).collect())
+        Ok(answers(&agents, &self.sessions.refusals(wanted.sweep), wanted))
     }
 }
 
+/// What keeps a sweep with so many jobs in each state from starting more.
+pub(super) fn holds(details: &SweepDetails, counts: [u32; 5], limits: &[Limit]) -> Vec<String> {
+    let sweep = &details.candidate;
+    let mut reasons = Vec::new();
+    if let Some(note) = &details.waits_for_reuse {
+        let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+        reasons.push(format!("it is not known yet whose results its jobs can take{note}"));
+    }
+    if details.paused {
+        let why = match details.pause_reason.as_str() {
+            "" => String::new(),
+            why => format!(" because {why}"),
+        };
+        reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
+    }
+    let [_, running, ended, ..] = counts;
+    if let Some(canary) = sweep.canary {
+        if running + ended >= canary {
+            reasons
+                .push(format!("its first {canary} jobs, the canary, must succeed before the others start"));
+        }
+    }
+    if let Some(most) = sweep.max_parallel.filter(|most| running >= *most) {
+        reasons.push(format!("{running} of its jobs run, and max_parallel is {most}"));
+    }
+    for (name, amount) in &sweep.limits {
+        match limits.iter().find(|limit| limit.name == *name && limit.set) {
+            None => reasons
+                .push(format!("nobody has set the limit {name}; btctl limits set {name} CAPACITY does")),
+            Some(limit) if limit.capacity.saturating_sub(limit.used) < *amount => reasons.push(format!(
+                "the limit {name} is used up: {} of {}, and a job takes {amount}",
+                limit.used, limit.capacity
+            )),
+            Some(_) => {}
+        }
+    }
+    reasons
+}
+
+/// What each of these agents says to a job of a sweep.
+pub(super) fn answers(
+    agents: &[(AgentRow, Usage)],
+    refusals: &HashMap<AgentId, String>,
+    wanted: &Candidate,
+) -> Vec<v1::Waiting> {
+    if agents.is_empty() {
+        return vec![v1::Waiting {
+            agent: None,
+            why: "no agent has ever connected; start one with `btctl agent`".into(),
+            lasting: true,
+            offline: false,
+            obstacle: Obstacle::NoAgent.into(),
+        }];
+    }
+    let answer = |(row, used): &(AgentRow, Usage)| {
+        let (obstacle, why) = match state(row) {
+            AgentState::Offline => (Obstacle::Offline, "it is offline".to_owned()),
+            AgentState::NotConnected(since) => {
+                let why = format!("it has not been connected for {} s", since.as_secs());
+                (Obstacle::NotConnected, why)
+            }
+            AgentState::Unhealthy(why) => (Obstacle::Unhealthy, format!("it is unhealthy: {why}")),
+            AgentState::Draining => (Obstacle::Draining, "it is draining".to_owned()),
+            AgentState::Ready => match refusals.get(&row.id) {
+                Some(why) => (Obstacle::Refused, format!("it could not start one a moment ago: {why}")),
+                None => match misfit(&row.offer(), &row.capacity.less(&used.resources), wanted) {
+                    Some(misfit) => (Obstacle::from(&misfit), misfit.to_string()),
+                    None => (Obstacle::None, "it has room for a job of this sweep now".to_owned()),
+                },
+            },
+        };
+        let lasting = !matches!(obstacle, Obstacle::Busy | Obstacle::None);
+        v1::Waiting {
+            agent: Some(row.name.clone()),
+            why,
+            lasting,
+            offline: row.offline,
+            obstacle: obstacle.into(),
+        }
+    };
+    agents.iter().map(answer).collect()
+}
 /// What holds for every agent.
 fn held_back(why: String) -> v1::Waiting {
     v1::Waiting { why, obstacle: Obstacle::HeldBack.into(), ..v1::Waiting::default() }

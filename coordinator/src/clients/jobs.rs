@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, BinaryHeap};
 
 use bt_model::manifest::Goal;
-use bt_model::nearest::nearest;
 use bt_model::parameters::{Parameters, read_map};
 use bt_model::selection::Selection;
 use bt_model::state::JobState;
@@ -15,6 +14,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::figures::Figures;
+use super::landscape::not_reported;
 use super::{Clients, attempts, progress, reuse};
 use crate::calculations::Calculation;
 use crate::manifests::Reader;
@@ -144,16 +144,7 @@ impl Clients {
         };
         let Some(ranked) = ranked else {
             let names = self.queue.metric_names(sweep.id).await.map_err(status::queue)?;
-            let there = match names.is_empty() {
-                true => "no job has reported any metrics yet".to_owned(),
-                false => {
-                    let near = nearest(by, names.iter().map(String::as_str));
-                    let near = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                    format!("reported are: {}{near}", names.join(", "))
-                }
-            };
-            let told = format!("no job of sweep {} reported {by:?}; {there}", sweep.name);
-            return Err(Status::invalid_argument(told));
+            return Err(not_reported(&sweep.name, by, &names));
         };
         let mut twins = self.twins(sweep, &ranked).await?;
         for row in ranked {

@@ -2,6 +2,7 @@
 
 use bt_documents::main_metric;
 use bt_model::landscape::{self, Importance, Landscape};
+use bt_model::metrics::listed;
 use bt_model::nearest::nearest;
 use bt_proto::convert::present;
 use bt_proto::v1;
@@ -23,7 +24,7 @@ impl Clients {
         let metrics = self.queue.metric_names(found.id).await.map_err(status::queue)?;
         let metric = match present(request.metric) {
             Some(metric) if metrics.contains(&metric) => metric,
-            Some(metric) => return Err(unknown(&found.name, &metric, &metrics)),
+            Some(metric) => return Err(not_reported(&found.name, &metric, &metrics)),
             None => {
                 let known = self.manifests.get(found.id).await.map_err(status::manifest)?;
                 main_metric(known.manifest.goals.keys(), &metrics).unwrap_or_default().to_owned()
@@ -56,13 +57,17 @@ impl Clients {
     }
 }
 
-fn unknown(sweep: &str, metric: &str, metrics: &[String]) -> Status {
-    let hint = match nearest(metric, metrics.iter().map(String::as_str)) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None if metrics.is_empty() => "no job has reported any metric yet".to_owned(),
-        None => format!("the metrics are {}", metrics.join(", ")),
+/// Why nothing can be said by a metric.
+pub(super) fn not_reported(sweep: &str, metric: &str, metrics: &[String]) -> Status {
+    let there = match metrics {
+        [] => "no job has reported any metric yet".to_owned(),
+        metrics => {
+            let near = nearest(metric, metrics.iter().map(String::as_str));
+            let near = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            format!("reported are: {}{near}", listed(metrics.iter()))
+        }
     };
-    Status::invalid_argument(format!("no job of sweep {sweep} has reported a metric {metric:?}; {hint}"))
+    Status::invalid_argument(format!("no job of sweep {sweep} has reported {metric:?}; {there}"))
 }
 
 fn no_axis(name: &str, landscape: &Landscape) -> Status {

@@ -18,6 +18,7 @@ mod many;
 mod open;
 mod partial;
 mod progress;
+mod queued;
 mod record;
 mod report;
 mod reuse;
@@ -51,6 +52,8 @@ use crate::rpc::{answer, status};
 use crate::sessions::Sessions;
 use crate::telling::Ways;
 use crate::trials::Trials;
+
+pub(crate) use queued::WaitingSweep;
 
 /// The clients' service. Cheap to clone.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::Clients;
 use super::explain::{AgentState, state};
-use crate::queue::{AgentRow, Found, Sharing, SweepRow, ToldRow, Usage};
+use crate::queue::{AgentRow, BestJob, Found, Sharing, SweepRow, ToldRow, Usage};
 use crate::rpc::status;
 
 impl Clients {
@@ -46,7 +46,6 @@ impl Clients {
             jobs: failure.jobs,
             first_job: failure.first_job,
         });
-        let told = self.queue.told(found.id).await.map_err(status::queue)?;
         let progressing = self.queue.progressing(found.id).await.map_err(status::queue)?;
         let progressing = progressing.into_iter().map(|attempt| v1::Progressing {
             job: attempt.job,
@@ -66,8 +65,14 @@ impl Clients {
             progressing: progressing.collect(),
             reuse: self.show_reuse(found).await?,
             retrying,
-            told: told.into_iter().map(notification).collect(),
+            told: self.told(found).await?,
         })
+    }
+
+    /// Who was told of a sweep, or is to be.
+    pub(super) async fn told(&self, found: &Found) -> Result<Vec<v1::Told>, Status> {
+        let told = self.queue.told(found.id).await.map_err(status::queue)?;
+        Ok(told.into_iter().map(notification).collect())
     }
 }
 
@@ -111,6 +116,8 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         sharing: sharing(row.sharing),
         newest: row.is_newest,
         same_name: row.same_name,
+        best: row.best.map(|BestJob { metric, value, job }| v1::BestJob { metric, value, job }),
+        jobs_per_minute: row.per_minute.filter(|_| !ended),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Watching what happens.
 
+use std::future::ready;
+
 use bt_proto::convert::present;
 use bt_proto::v1;
 use futures_util::{StreamExt, stream};
@@ -42,12 +44,14 @@ impl Clients {
     ) -> Result<Answers<v1::WatchEventsReply>, Status> {
         let v1::WatchEventsRequest { after, sweep, kinds } = request;
         let watcher = self.watch(present(after), present(sweep), kinds).await?;
+        let place = watcher.place().to_string();
+        let first = v1::WatchEventsReply { events: Vec::new(), place: Some(place) };
         let replies = stream::try_unfold(watcher, |mut watcher| async move {
             let events = watcher.next().await.map_err(status::events)?;
             let events = events.iter().map(|known| known.json()).collect::<Result<_, _>>();
             let events = events.map_err(status::events)?;
-            Ok(Some((v1::WatchEventsReply { events }, watcher)))
+            Ok(Some((v1::WatchEventsReply { events, place: None }, watcher)))
         });
-        Ok(replies.boxed())
+        Ok(stream::once(ready(Ok(first))).chain(replies).boxed())
     }
 }

@@ -2,13 +2,17 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use bt_documents::{Agent, Agents, Limit, Limits, RunningJob, RunningJobs, ShownAgent};
+use bt_documents::{
+    Agent, Agents, Fleet, FleetLoad, FleetSample, Limit, Limits, RunningJob, RunningJobs, ShownAgent,
+};
+use bt_model::resources::Resources;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use tonic::{Request, Status};
 
 use super::reply::{Refused, Reply};
 use crate::clients::Clients;
+use crate::rpc::status;
 
 pub(super) async fn agents(State(clients): State<Clients>) -> Reply<Agents> {
     all_agents(&clients).await.map(|agents| Json(Agents { agents }))
@@ -41,6 +45,28 @@ pub(super) async fn running_of(
     let reply = clients.list_running(Request::new(v1::ListRunningRequest { agent })).await?.into_inner();
     let jobs = reply.jobs.iter().map(RunningJob::try_from).collect::<Result<_, _>>()?;
     Ok((jobs, reply.cut))
+}
+
+pub(super) async fn fleet(State(clients): State<Clients>) -> Reply<Fleet> {
+    load(&clients).await.map(Json)
+}
+
+pub(super) async fn load(clients: &Clients) -> Result<Fleet, Refused> {
+    let load = |of: Resources| FleetLoad {
+        cpus: of.cpu_millis as f64 / 1_000.0,
+        memory_bytes: of.memory_bytes,
+        gpus: of.gpus,
+    };
+    let samples = clients.queue.fleet_samples().await.map_err(status::queue)?;
+    let samples = samples.into_iter().map(|sample| FleetSample {
+        at: sample.at,
+        ready: sample.ready,
+        connected: sample.connected,
+        running: sample.running,
+        offered: load(sample.offered),
+        used: load(sample.used),
+    });
+    Ok(Fleet { samples: samples.collect() })
 }
 
 pub(super) async fn limits(State(clients): State<Clients>) -> Reply<Limits> {

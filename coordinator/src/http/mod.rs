@@ -24,9 +24,10 @@ mod submit;
 mod sweeps;
 mod table;
 
-use axum::Router;
 use axum::http::{HeaderMap, Uri, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use tonic::Status;
 
 use crate::clients::Clients;
@@ -48,6 +49,7 @@ pub(crate) fn router(clients: Clients) -> Router {
         .merge(describe::router())
         .merge(health::router(health))
         .fallback(nothing_there)
+        .layer(from_fn(page::for_people))
         .method_not_allowed_fallback(|uri: Uri| async move { Refused::other_method(uri.path()) })
 }
 
@@ -64,6 +66,6 @@ async fn nothing_there(uri: Uri, headers: HeaderMap) -> Response {
             let told = format!("this coordinator does not know {}", uri.path());
             Status::unimplemented(told).into_http::<axum::body::Body>()
         }
-        _ => Refused::no_such_path(uri.path()).into_response(),
+        _ => (Extension(page::NoSuchPath), Refused::no_such_path(uri.path())).into_response(),
     }
 }

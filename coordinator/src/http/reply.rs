@@ -27,6 +27,12 @@ impl Refused {
         Self { status: StatusCode::NOT_FOUND, code: "not_found", message }
     }
 
+    /// The same for a person.
+    pub(super) fn no_such_page(path: &str) -> Self {
+        let message = format!("There is no page {path}. A link may be old, or an address mistyped.");
+        Self { status: StatusCode::NOT_FOUND, code: "not_found", message }
+    }
+
     pub(super) fn other_method(path: &str) -> Self {
         let message = format!("{path} takes another method; /api/openapi.json describes which");
         Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "unimplemented", message }

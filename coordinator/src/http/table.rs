@@ -5,7 +5,7 @@ use axum::routing::{MethodRouter, get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
     AddedJobs, Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, Families,
-    FamilyTrials, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried,
+    FamilyTrials, Fleet, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried,
     RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape, Sweeps,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -390,6 +390,16 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<RunningJobs>(),
         handler: || get(machines::running),
+    },
+    Route {
+        name: "show_fleet",
+        method: "get",
+        path: "/api/fleet",
+        summary: "What agents offered and what of it was used, minute by minute, over the last day",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<Fleet>(),
+        handler: || get(machines::fleet),
     },
     Route {
         name: "list_agents",

@@ -1,4 +1,5 @@
-//! Asks Postgres every few seconds for the figures that monitoring reads, so that no reader makes it work.
+//! Asks Postgres every few seconds for the figures that monitoring reads, so that no reader makes it work, and notes once a
+//! minute how the fleet stands.
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ impl Observer {
     }
 
     async fn look(&self) -> Result<(OpenJobs, SeenAgents), queue::Error> {
+        self.queue.sample(self.silence).await?;
         Ok((self.queue.open_jobs().await?, self.queue.seen_agents(self.silence).await?))
     }
 }

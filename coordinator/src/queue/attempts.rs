@@ -22,6 +22,7 @@ pub(crate) struct PastAttempt {
     pub(crate) reason: Option<Reason>,
     pub(crate) leased: Timestamp,
     pub(crate) started: Option<Timestamp>,
+    pub(crate) stopped: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
 }
 
@@ -91,6 +92,7 @@ impl Queue {
                     reason: reason(row.reason, row.reason_code, row.reason_message),
                     leased: time(row.leased_at)?,
                     started: row.started_at.map(time).transpose()?,
+                    stopped: row.stopped_at.map(time).transpose()?,
                     ended: row.finished_at.map(time).transpose()?,
                 })
             })

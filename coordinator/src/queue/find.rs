@@ -86,6 +86,23 @@ impl Queue {
         })
     }
 
+    /// Names of sweeps, of the latest, that are like a text or hold it, the nearest first.
+    pub(crate) async fn near_sweeps(&self, text: &str, most: usize) -> Result<Vec<String>, Error> {
+        let rows = query_file!("queries/find/recent_sweep_names.sql", NAMES).fetch_all(&self.pool).await?;
+        let mut names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
+        let mut near = Vec::new();
+        while near.len() < most
+            && let Some(name) = nearest(text, names.iter().map(String::as_str)).map(str::to_owned)
+        {
+            names.retain(|other| *other != name);
+            near.push(name);
+        }
+        let holds = |name: &String| !text.is_empty() && (name.contains(text) || text.contains(name.as_str()));
+        near.extend(names.into_iter().filter(holds));
+        near.truncate(most);
+        Ok(near)
+    }
+
     /// Finds an agent by its id, its name, or the beginning of its id. Of several of one name it is the connected one,
     /// if there is only one; an agent is not connected when it was silent for `silence`.
     pub(crate) async fn find_agent(&self, text: &str, silence: Duration) -> Result<AgentId, Error> {

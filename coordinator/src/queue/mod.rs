@@ -56,6 +56,7 @@ pub(crate) use find::Found;
 pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
+pub(crate) use limits::Limit;
 pub(crate) use maintain::{Documented, Published, Unwritten};
 pub(crate) use observe::{OpenJobs, SeenAgents};
 pub(crate) use open::AddedJobs;
@@ -63,7 +64,8 @@ pub(crate) use outbox::{Due, ToldRow};
 pub(crate) use progress::{ProgressAt, Said};
 pub(crate) use rank::{MetricOfJob, Reported};
 pub(crate) use read::{
-    AgentRow, AttemptRow, InQueue, JobFilter, JobRow, OutputRow, SweepDetails, SweepFilter, SweepRow,
+    AgentRow, AttemptRow, BestJob, InQueue, JobFilter, JobRow, OutputRow, QueuedSweep, SweepDetails,
+    SweepFilter, SweepRow,
 };
 pub(crate) use record::{News, Recorded, Report};
 pub(crate) use returns::{Calendar, CalendarId, JobReturns};

@@ -2,13 +2,31 @@
 
 use std::time::Duration;
 
+use bt_model::resources::Resources;
+use jiff::Timestamp;
 use sqlx::query_file;
 
 use super::claim::interval;
+use super::row::{resources, time, unsigned};
 use super::{Error, Queue};
 
 /// Results without a document that are counted at most.
 const UNWRITTEN: i64 = 10_000;
+/// Open sweeps whose ended jobs are noted every minute.
+const SAMPLED: i64 = 5_000;
+
+/// How the fleet stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FleetSample {
+    pub(crate) at: Timestamp,
+    /// Agents that took jobs, and all that were connected.
+    pub(crate) ready: u32,
+    pub(crate) connected: u32,
+    pub(crate) running: u32,
+    /// By those that were connected; without disk and places.
+    pub(crate) offered: Resources,
+    pub(crate) used: Resources,
+}
 
 /// Jobs of the sweeps that have not finished, by state, and these sweeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +75,34 @@ impl Queue {
         let row =
             query_file!("queries/observe/seen_agents.sql", interval(silence)?).fetch_one(&self.pool).await?;
         Ok(SeenAgents { ready: row.ready, draining: row.draining, unhealthy: row.unhealthy, gone: row.gone })
+    }
+
+    /// Notes how the fleet and the sweeps stand, unless that was done within this minute.
+    pub(crate) async fn sample(&self, silence: Duration) -> Result<(), Error> {
+        let noted =
+            query_file!("queries/observe/sample_fleet.sql", interval(silence)?).execute(&self.by_key).await?;
+        if noted.rows_affected() > 0 {
+            query_file!("queries/observe/sample_sweeps.sql", SAMPLED).execute(&self.by_key).await?;
+            query_file!("queries/observe/forget_samples.sql").execute(&self.pool).await?;
+        }
+        Ok(())
+    }
+
+    /// How the fleet stood within the last day, the oldest first.
+    pub(crate) async fn fleet_samples(&self) -> Result<Vec<FleetSample>, Error> {
+        let rows = query_file!("queries/observe/fleet_samples.sql").fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(FleetSample {
+                    at: time(row.at)?,
+                    ready: unsigned(row.ready)?,
+                    connected: unsigned(row.connected)?,
+                    running: unsigned(row.running)?,
+                    offered: resources(row.cpu_millis, row.memory_bytes, row.gpus, 0, 0)?,
+                    used: resources(row.cpu_millis_used, row.memory_bytes_used, row.gpus_used, 0, 0)?,
+                })
+            })
+            .collect()
     }
 
     /// Sessions with Postgres that are idle, and that are used.

@@ -8,16 +8,22 @@
 mod agents;
 mod assess;
 mod buttons;
+mod curve;
 mod job;
 mod lines;
 mod map;
 mod own;
+mod plot;
+mod preview;
 mod progress;
 mod queue;
 mod ranking;
 mod report;
 mod sweep;
 mod sweeps;
+mod tail;
+mod timeline;
+mod trouble;
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -26,7 +32,7 @@ use std::sync::LazyLock;
 use askama::Template;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use bt_documents::Counts;
@@ -36,6 +42,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub(super) use self::report::{get as get_report, report};
+pub(super) use self::trouble::{NoSuchPath, for_people};
+use self::trouble::{shown, shown_of};
 use super::reply::Refused;
 use crate::clients::Clients;
 
@@ -67,6 +75,8 @@ pub(super) fn router(clients: Clients) -> Router {
         .route("/sweeps/{sweep}/resume", post(buttons::resume))
         .route("/sweeps/{sweep}/retry", post(buttons::retry))
         .route("/sweeps/{sweep}/jobs/{job}", get(job::show))
+        .route("/sweeps/{sweep}/jobs/{job}/preview", get(preview::show))
+        .route("/sweeps/{sweep}/jobs/{job}/image", get(preview::send_image))
         .route("/queue", get(queue::list))
         .route("/agents", get(agents::list))
         .route("/agents/{agent}/{action}", post(buttons::drain))
@@ -126,6 +136,11 @@ pub(super) fn rendered(page: &impl Template) -> Result<Response, Refused> {
     Ok((headers(), Html(text(page)?)).into_response())
 }
 
+/// Whether a page asks for what changes by itself in it.
+fn is_update(headers: &HeaderMap) -> bool {
+    headers.get("hx-request").is_some_and(|value| value == "true")
+}
+
 /// Where in a page the part belongs that takes longer to make than the rest.
 const LATER: &str = "<!--later-->";
 
@@ -169,33 +184,6 @@ fn headers() -> [(HeaderName, &'static str); 4] {
 #[template(source = "<p class=\"trouble\" role=\"alert\">{{ message }}</p>", ext = "html")]
 struct Missing<'m> {
     message: &'m str,
-}
-
-#[derive(Template)]
-#[template(path = "trouble.html")]
-struct Trouble<'t> {
-    frame: Frame,
-    title: &'t str,
-    message: &'t str,
-}
-
-/// A page, or one that says why there is none.
-async fn shown(frame: Frame, making: impl Future<Output = Result<Response, Refused>>) -> Response {
-    let refused = match making.await {
-        Ok(page) => return page,
-        Err(refused) => refused,
-    };
-    let status = refused.status();
-    let title = match status {
-        StatusCode::NOT_FOUND => "It is not here",
-        StatusCode::SERVICE_UNAVAILABLE => "Not now",
-        status if status.is_server_error() => "It did not work",
-        _ => "That can't be done",
-    };
-    match rendered(&Trouble { frame, title, message: refused.message() }) {
-        Ok(page) => (status, page).into_response(),
-        Err(refused) => refused.into_response(),
-    }
 }
 
 /// A name and what is said of it.

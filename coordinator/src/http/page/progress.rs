@@ -64,8 +64,14 @@ fn bar(fraction: f64, text: &str) -> Progress {
 }
 
 /// What a job wrote, without what only a terminal would take for a command.
-fn harmless(text: impl AsRef<str>) -> String {
+pub(super) fn harmless(text: impl AsRef<str>) -> String {
     text.as_ref().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same of text in lines.
+pub(super) fn harmless_lines(text: &str) -> String {
+    let is_shown = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
+    text.chars().map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect()
 }
 
 #[cfg(test)]

@@ -5,23 +5,16 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use bt_documents::{Agent, ShownSweep};
+use bt_documents::Agent;
 use bt_model::resources::{ByteSize, Resources};
 use bt_model::span;
-use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::sweep::waiting;
 use super::{Frame, ago, rendered, shown};
-use crate::clients::Clients;
+use crate::clients::{Clients, WaitingSweep};
 use crate::http::machines::all_agents;
-use crate::http::reply::Refused;
-use crate::http::sweeps::{ListSweeps, listed_sweeps, shown_sweep};
-use crate::rpc::status;
 
 /// Sweeps that are looked at.
 const MOST: u32 = 50;
-/// Sweeps that are looked at at once.
-const AT_ONCE: usize = 4;
 const HOUR: f64 = 3_600.0;
 
 #[derive(Template)]
@@ -33,13 +26,6 @@ struct Page {
     /// There are more sweeps than are looked at.
     cut: bool,
     shapes: Vec<Shape>,
-}
-
-/// A sweep with jobs that wait.
-struct Waiting {
-    shown: ShownSweep,
-    /// What one of its jobs takes of an agent.
-    need: Resources,
 }
 
 struct Row {
@@ -64,17 +50,7 @@ struct Shape {
 pub(super) async fn list(State(clients): State<Clients>) -> Response {
     let frame = Frame::new("", "queue");
     shown(frame, async {
-        let open = ListSweeps {
-            state: Some("queued,running,paused".to_owned()),
-            limit: Some(MOST + 1),
-            ..ListSweeps::default()
-        };
-        let mut sweeps = listed_sweeps(&clients, open).await?.sweeps;
-        let cut = sweeps.len() > MOST as usize;
-        sweeps.truncate(MOST as usize);
-        sweeps.retain(|sweep| sweep.counts.queued > 0);
-        let looking = stream::iter(sweeps).map(|sweep| Waiting::of(&clients, sweep.id)).buffered(AT_ONCE);
-        let sweeps: Vec<Waiting> = looking.try_collect().await?;
+        let (sweeps, cut) = clients.queue_now(MOST).await?;
         let agents = all_agents(&clients).await?;
         let page = Page {
             frame,
@@ -88,12 +64,12 @@ pub(super) async fn list(State(clients): State<Clients>) -> Response {
     .await
 }
 
-fn sentence(sweeps: &[Waiting], agents: &[Agent]) -> String {
-    let queued: u64 = sweeps.iter().map(|one| u64::from(one.shown.sweep.counts.queued)).sum();
+fn sentence(sweeps: &[WaitingSweep], agents: &[Agent]) -> String {
+    let queued: u64 = sweeps.iter().map(|one| u64::from(one.sweep.counts.queued)).sum();
     if queued == 0 {
         return "No job waits.".to_owned();
     }
-    let work: Option<f64> = sweeps.iter().map(Waiting::work).sum();
+    let work: Option<f64> = sweeps.iter().map(work).sum();
     let work = match work {
         Some(seconds) => format!("; one after the other they take about {}", span::of_seconds(seconds)),
         None => String::new(),
@@ -103,23 +79,14 @@ fn sentence(sweeps: &[Waiting], agents: &[Agent]) -> String {
     format!("{jobs}{work}. {ready} of {} agents take jobs.", agents.len())
 }
 
-impl Waiting {
-    async fn of(clients: &Clients, sweep: String) -> Result<Self, Refused> {
-        let found = clients.find(&sweep).await?;
-        let known = clients.manifests.get(found.id).await.map_err(status::manifest)?;
-        Ok(Self { need: known.manifest.resources(), shown: shown_sweep(clients, sweep).await? })
-    }
-
-    /// Seconds that its queued jobs take, one after the other; none before one has finished.
-    fn work(&self) -> Option<f64> {
-        let pace = self.shown.pace.as_ref()?;
-        Some(f64::from(self.shown.sweep.counts.queued) * pace.seconds)
-    }
+/// Seconds that its queued jobs take, one after the other; none before one has finished.
+fn work(waits: &WaitingSweep) -> Option<f64> {
+    Some(f64::from(waits.sweep.counts.queued) * waits.seconds?)
 }
 
 impl Row {
-    fn of(waits: &Waiting) -> Self {
-        let sweep = &waits.shown.sweep;
+    fn of(waits: &WaitingSweep) -> Self {
+        let sweep = &waits.sweep;
         Self {
             id: sweep.id.clone(),
             name: sweep.name.clone(),
@@ -127,8 +94,8 @@ impl Row {
             state: sweep.state.name(),
             queued: sweep.counts.queued,
             running: sweep.counts.running,
-            work: waits.work().map_or_else(|| "not known yet".to_owned(), span::of_seconds),
-            why: waiting(&waits.shown),
+            work: work(waits).map_or_else(|| "not known yet".to_owned(), span::of_seconds),
+            why: waits.why.clone(),
             submitted: ago(sweep.created),
         }
     }
@@ -145,7 +112,7 @@ fn at_once(need: &Resources, size: &Resources) -> f64 {
 }
 
 /// Of each size of agents that there are.
-fn shapes(sweeps: &[Waiting], agents: &[Agent]) -> Vec<Shape> {
+fn shapes(sweeps: &[WaitingSweep], agents: &[Agent]) -> Vec<Shape> {
     let mut alike: BTreeMap<String, Vec<&Agent>> = BTreeMap::new();
     for agent in agents {
         let size = format!("{} cpus, {}", agent.capacity.cpus, ByteSize(agent.capacity.memory_bytes));
@@ -169,11 +136,11 @@ fn capacity(agent: &Agent) -> Resources {
     }
 }
 
-fn needed(sweeps: &[Waiting], size: &Resources) -> String {
+fn needed(sweeps: &[WaitingSweep], size: &Resources) -> String {
     let mut hours = 0.0;
     for one in sweeps {
-        let name = &one.shown.sweep.name;
-        let Some(seconds) = one.work() else {
+        let name = &one.sweep.name;
+        let Some(seconds) = work(one) else {
             return format!("not known before a job of {name} has finished");
         };
         let jobs = at_once(&one.need, size);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sweep::{Failure, Wanted, best, facts, failures, manifest, sentence, waiting};
-use super::{Fact, LATER, Progress, assess, job, text};
+use super::{Fact, LATER, Progress, assess, tail, text};
 use crate::clients::Clients;
 use crate::http::reply::Refused;
 use crate::http::sweeps::shown_sweep;
@@ -91,7 +91,7 @@ pub(in crate::http) async fn report(clients: &Clients, sweep: String) -> Result<
 async fn tails(clients: &Clients, shown: &ShownSweep) -> Result<Vec<Tail>, Refused> {
     let mut tails = Vec::new();
     for Failure { reason, first_job, .. } in failures(shown).into_iter().take(TAILS) {
-        let (log, no_log) = job::log(clients, &shown.sweep.id, first_job, LINES).await?;
+        let (log, no_log) = tail::log(clients, &shown.sweep.id, first_job, LINES).await?;
         tails.push(Tail { job: first_job, reason, log, no_log });
     }
     Ok(tails)

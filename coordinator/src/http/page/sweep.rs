@@ -14,7 +14,7 @@ use super::lines::Lines;
 use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
 use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
-use super::{Fact, Frame, Progress, ago, rendered, rendered_in_parts, shown, since, text};
+use super::{Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text};
 use crate::answers::Standing;
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
@@ -133,8 +133,8 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let frame = Frame::new("../", "sweep");
-    shown(frame, async {
-        let shown = shown_sweep(&clients, sweep).await?;
+    shown_of(&clients.clone(), &sweep, frame, async {
+        let shown = shown_sweep(&clients, sweep.clone()).await?;
         let running = running(&clients, &shown).await?;
         let page = Page {
             frame,
@@ -158,11 +158,6 @@ pub(super) async fn show(
         rendered_in_parts(&page, async move { kept_best(&clients, &shown, asked).await })
     })
     .await
-}
-
-/// True if only what changes by itself is asked for again.
-fn is_update(headers: &HeaderMap) -> bool {
-    headers.get("hx-request").is_some_and(|value| value == "true")
 }
 
 /// The first of its jobs that run, and how far they are.

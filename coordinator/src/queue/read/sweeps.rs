@@ -59,6 +59,17 @@ pub(crate) struct SweepRow {
     pub(crate) is_newest: bool,
     /// Sweeps of its name.
     pub(crate) same_name: u32,
+    pub(crate) best: Option<BestJob>,
+    /// Jobs that end in a minute, by the last minutes; none where that is not known.
+    pub(crate) per_minute: Option<f64>,
+}
+
+/// The best job of a sweep so far.
+#[derive(Clone, Debug)]
+pub(crate) struct BestJob {
+    pub(crate) metric: String,
+    pub(crate) value: f64,
+    pub(crate) job: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +166,13 @@ impl Queue {
                     note: row.note,
                     is_newest: row.is_newest,
                     same_name: unsigned(row.same_name)?,
+                    best: match (row.best_metric, row.best_value, row.best_job) {
+                        (Some(metric), Some(value), Some(job)) => {
+                            Some(BestJob { metric, value, job: unsigned(job)? })
+                        }
+                        _ => None,
+                    },
+                    per_minute: per_minute(row.succeeded + row.failed, row.ended.map(i64::from), row.seconds),
                     name: row.name,
                     owner: row.owner,
                     image: row.image,
@@ -250,4 +268,10 @@ impl Queue {
             })
             .collect()
     }
+}
+
+/// How many jobs end in a minute, where so many had ended so many seconds ago.
+fn per_minute(now: i64, before: Option<i64>, seconds: Option<f64>) -> Option<f64> {
+    let (before, seconds) = (before?, seconds.filter(|seconds| *seconds > 1.0)?);
+    Some((now - before).max(0) as f64 * 60.0 / seconds)
 }

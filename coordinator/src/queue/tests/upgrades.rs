@@ -70,6 +70,8 @@ async fn nothing_is_lost(queue: &Queue, version: i64) {
     assert_eq!(jobs[3].attempts, 0, "what was handed back is no attempt to users");
     assert_eq!(jobs[0].measured.peak_memory_bytes, (version >= 3).then_some(1024));
 
+    let best = queue.sweep(GRID).await.unwrap().unwrap().best.unwrap();
+    assert_eq!((best.metric.as_str(), best.value, best.job), ("sharpe", 1.5, 0), "version {version}");
     let result = queue.published(GRID, 0).await.unwrap().unwrap();
     assert_eq!(result.metrics.as_deref(), Some(r#"{"sharpe": 1.5}"#));
     let stored: Vec<_> = result.files.iter().map(PublishedFile::stored_as).collect();

@@ -136,6 +136,16 @@ insert into returns (attempt_id, sweep_id, calendar, returns)
 values ('bbbbbbbb-0000-4000-8000-000000000003', '22222222-0000-4000-8000-000000000002', decode(repeat('07', 16), 'hex'),
     decode(repeat('00', 16), 'hex'));
 
+-- version 34
+insert into sweep_best (sweep_id, place, metric, lowest, job, value)
+values ('11111111-0000-4000-8000-000000000001', 1, 'sharpe', false, 0, 1.5);
+insert into sweep_samples (sweep_id, at, ended)
+values ('11111111-0000-4000-8000-000000000001', now() - interval '1 minute', 1);
+insert into fleet_samples (
+    at, ready, connected, running, cpu_millis, cpu_millis_used, memory_bytes, memory_bytes_used, gpus, gpus_used
+) values (date_trunc('minute', now()) - interval '1 minute', 1, 1, 1, 1000, 500, 1024, 512, 0, 0);
+update attempts set stopped_at = now() where id = 'bbbbbbbb-0000-4000-8000-000000000003';
+
 -- version 35
 update sweeps set open_jobs = jobs, closed_at = now() where name = 'done';
 insert into additions (sweep_id, key, fingerprint, first_job, jobs)

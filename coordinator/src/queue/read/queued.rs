@@ -1,0 +1,65 @@
+//! Sweeps with jobs that wait, all at once: what decides whether these may start.
+
+use bt_model::id::SweepId;
+use sqlx::query_file;
+use uuid::Uuid;
+
+use super::SweepDetails;
+use crate::queue::row::{from_json, resources, unsigned};
+use crate::queue::sharing::containers;
+use crate::queue::{Candidate, Error, Queue};
+
+/// A sweep whose jobs wait.
+#[derive(Clone, Debug)]
+pub(crate) struct QueuedSweep {
+    /// Without its manifest.
+    pub(crate) details: SweepDetails,
+    /// Queued jobs that wait for identical ones.
+    pub(crate) attached: u32,
+    /// How long one of its jobs takes; none before one has succeeded.
+    pub(crate) seconds: Option<f64>,
+}
+
+impl Queue {
+    pub(crate) async fn queued_sweeps(&self, sweeps: &[SweepId]) -> Result<Vec<QueuedSweep>, Error> {
+        let ids: Vec<Uuid> = sweeps.iter().map(|sweep| sweep.uuid()).collect();
+        let rows = query_file!("queries/read/queue_of_sweeps.sql", &ids).fetch_all(&self.by_key).await?;
+        rows.into_iter()
+            .map(|row| {
+                let candidate = Candidate {
+                    sweep: SweepId::from_uuid(row.id),
+                    name: row.name,
+                    jobs: unsigned(row.jobs)?,
+                    owner: row.owner,
+                    priority: row.priority,
+                    needs: resources(
+                        row.cpu_millis,
+                        row.memory_bytes.unwrap_or(0),
+                        row.gpus,
+                        row.disk_bytes,
+                        1,
+                    )?,
+                    labels: from_json("a sweep's labels", row.labels)?,
+                    volumes: from_json("a sweep's volumes", row.volumes)?,
+                    limits: from_json("a sweep's limits", row.limits)?,
+                    max_parallel: row.max_parallel.map(unsigned).transpose()?,
+                    canary: row.canary.map(unsigned).transpose()?,
+                    image_pin: row.image_pin,
+                    containers: containers(row.containers),
+                    batch: row.batch.map(unsigned).transpose()?,
+                    running: 0,
+                    queued: 0,
+                };
+                let details = SweepDetails {
+                    candidate,
+                    manifest: String::new(),
+                    paused: row.paused,
+                    pause_reason: row.pause_reason,
+                    cancelled: row.cancelled,
+                    waits_for_reuse: row.waits_for_reuse.unwrap_or(false).then_some(row.reuse_note),
+                };
+                Ok(QueuedSweep { details, attached: unsigned(row.attached)?, seconds: row.seconds })
+            })
+            .collect()
+    }
+}
