@@ -15,6 +15,7 @@ mod queue;
 mod results;
 mod sweeps;
 mod told;
+mod walk;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
@@ -29,6 +30,7 @@ pub use queue::*;
 pub use results::*;
 pub use sweeps::*;
 pub use told::*;
+pub use walk::*;
 
 /// Names with values of any type, such as parameters.
 pub type Object = Map<String, Value>;
@@ -66,6 +68,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Vec<RunningJob>>("ps", &["ps"], ""),
         one::<Explained>("explain", &["explain"], ""),
         one::<Comparison>("compare", &["compare"], ""),
+        one::<Walk>("walk", &["walk"], ""),
         one::<Vec<ExportedJob>>("export", &["export"], ""),
         one::<ImportedMetrics>("metrics-import", &["metrics import"], ""),
         one::<LocalRun>("run", &["run"], ""),

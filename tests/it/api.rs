@@ -109,6 +109,12 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("post", "/api/agents/{agent}/drain", "", &none)["state"], "draining");
     assert_eq!(check("get", "/api/log", "", &none)["filter"], "info");
     assert_eq!(check("post", "/api/log", "", &json!({"filter": "warn"}))["filter"], "warn");
+    let windows = json!({"train": "1y", "test": "1y", "from": "2005-01-01", "to": "2008-01-01"});
+    let manifest =
+        json!({"name": "walked", "image": "x:1", "windows": windows, "select": {"maximize": "sharpe"}});
+    assert_eq!(check("post", "/api/sweeps", "", &manifest)["jobs"], 4);
+    let walked = check("get", "/api/sweeps/{sweep}/walk", "walked", &none);
+    assert_eq!(walked["windows"][1]["test_job"], 3, "{walked}");
     // It has no end: tests/it/events.rs asks it.
     asked.insert("watch_events".to_owned());
     let all: BTreeSet<String> = described["paths"]

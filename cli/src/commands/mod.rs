@@ -36,6 +36,7 @@ mod top;
 mod up;
 mod version;
 mod wait;
+mod walk;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -81,6 +82,7 @@ enum Command {
     Results(results::Results),
     Top(top::Top),
     Compare(compare::Compare),
+    Walk(walk::Walk),
     Export(export::Export),
     #[command(subcommand)]
     Metrics(metrics::Metrics),
@@ -142,6 +144,7 @@ impl Cli {
             Command::Results(command) => command.run(&settings()?).await,
             Command::Top(command) => command.run(&settings()?).await,
             Command::Compare(command) => command.run(&settings()?).await,
+            Command::Walk(command) => command.run(&settings()?).await,
             Command::Export(command) => command.run(&settings()?).await,
             Command::Metrics(command) => command.run(&settings()?).await,
             Command::Run(command) => command.run().await,

@@ -20,6 +20,7 @@ mod reuse;
 mod shown;
 mod spool;
 mod submit;
+mod walk;
 mod watch;
 
 use std::time::Duration;

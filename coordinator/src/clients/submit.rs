@@ -152,7 +152,8 @@ impl Clients {
             manifest = manifest.with_rows(rows);
         }
         let jobs = self.expand(&order.header.owner, &manifest).await?;
-        let submission = order.submission(&manifest, jobs.len(), order.fingerprint());
+        let mut submission = order.submission(&manifest, jobs.len(), order.fingerprint());
+        submission.tests = jobs.tests().to_vec();
         let parameters = match jobs.points() {
             Some(_) if jobs.is_whole() => Jobs::Whole,
             Some(points) => Jobs::Points(Box::new(points)),
@@ -258,6 +259,7 @@ impl Order {
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
             batch: manifest.batch(),
+            tests: Vec::new(),
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }
     }

@@ -33,6 +33,7 @@ mod software;
 mod store;
 mod submit;
 mod unpublished;
+mod walk;
 
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ pub(crate) use sharing::Sharing;
 pub(crate) use store::KnownStore;
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
 pub(crate) use unpublished::UnpublishedRow;
+pub(crate) use walk::Choice;
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

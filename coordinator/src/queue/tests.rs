@@ -48,6 +48,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         reuse: false,
         batch: None,
         description: Description::default(),
+        tests: Vec::new(),
     }
 }
 

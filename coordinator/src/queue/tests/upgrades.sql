@@ -127,3 +127,7 @@ insert into progress (attempt_id, fraction, metrics, points)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0.5, '{"sharpe": 0.4}', 1);
 insert into progress_points (attempt_id, number, at, metrics)
 values ('bbbbbbbb-0000-4000-8000-000000000003', 0, now(), '{"sharpe": 0.4}');
+
+-- version 33
+insert into window_tests (sweep_id, job, window_number, first_job, last_job) values ('11111111-0000-4000-8000-000000000001', 4, 0, 0, 3);
+update jobs set waits_for = 0 where sweep_id = '11111111-0000-4000-8000-000000000001' and number = 4;
