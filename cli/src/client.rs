@@ -156,6 +156,11 @@ impl Client {
         ask!(self, show_progress, request)
     }
 
+    pub(crate) async fn walk(&self, sweep: &str, metric: Option<String>) -> Result<v1::ShowWalkReply, Error> {
+        let request = v1::ShowWalkRequest { sweep: sweep.to_owned(), metric };
+        ask!(self, show_walk, request)
+    }
+
     /// The jobs that run now, on one agent or (without an id) on all.
     pub(crate) async fn running(&self, agent: Option<String>) -> Result<v1::ListRunningReply, Error> {
         let request = v1::ListRunningRequest { agent };

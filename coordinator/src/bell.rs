@@ -19,6 +19,8 @@ pub(crate) enum Sleeper {
     Settling,
     /// Looks after jobs that wait for identical ones.
     Following,
+    /// Gives tests their parameters.
+    Choosing,
 }
 
 /// What happened.
@@ -42,6 +44,8 @@ pub(crate) enum Event {
     },
     /// Jobs took the results of identical ones.
     ResultsReused,
+    /// Jobs that waited for their windows have their parameters.
+    TestsReady,
     /// Some `result.json` has to be written again.
     ResultsDamaged,
     /// An agent said which image a sweep runs, or that it can't find out.
@@ -59,18 +63,22 @@ pub(crate) enum Event {
 impl Event {
     /// Which loops have something to do after it.
     fn wakes(self) -> &'static [Sleeper] {
-        use Sleeper::{Dispatcher, Following, Publisher, Settling};
+        use Sleeper::{Choosing, Dispatcher, Following, Publisher, Settling};
         match self {
             Self::SweepQueued { reuses: false } => &[Dispatcher],
-            Self::SweepQueued { reuses: true } | Self::JobsRetried => &[Dispatcher, Settling],
+            Self::SweepQueued { reuses: true } | Self::TestsReady => &[Dispatcher, Settling],
+            Self::JobsRetried => &[Dispatcher, Settling, Choosing],
             // Jobs that waited for these wait for others, or run.
-            Self::JobsCancelled | Self::SweepPaused => &[Following],
-            Self::SweepResumed | Self::HeardTaken => &[Dispatcher, Following],
+            Self::JobsCancelled => &[Following, Choosing],
+            Self::SweepPaused => &[Following],
+            Self::SweepResumed => &[Dispatcher, Following],
+            Self::HeardTaken => &[Dispatcher, Following, Choosing],
             // It may be able to say what an image stands for.
             Self::AgentConnected | Self::HeardReady => &[Dispatcher, Settling],
-            Self::AttemptsEnded { published: false } => &[Dispatcher, Following],
-            Self::AttemptsEnded { published: true } => &[Dispatcher, Following, Publisher],
-            Self::ResultsReused | Self::ResultsDamaged => &[Publisher],
+            Self::AttemptsEnded { published: false } => &[Dispatcher, Following, Choosing],
+            Self::AttemptsEnded { published: true } => &[Dispatcher, Following, Publisher, Choosing],
+            Self::ResultsReused => &[Publisher, Choosing],
+            Self::ResultsDamaged => &[Publisher],
             Self::ImageAnswered => &[Settling],
             Self::AgentDrained | Self::ImagePushed | Self::LimitSet | Self::ListeningBegan => &[Dispatcher],
         }
@@ -89,6 +97,7 @@ struct Waits {
     publisher: Notify,
     settling: Notify,
     following: Notify,
+    choosing: Notify,
 }
 
 impl Bell {
@@ -110,6 +119,7 @@ impl Bell {
             Sleeper::Publisher => &self.waits.publisher,
             Sleeper::Settling => &self.waits.settling,
             Sleeper::Following => &self.waits.following,
+            Sleeper::Choosing => &self.waits.choosing,
         }
     }
 }
@@ -120,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Sleeper; 4] =
-        [Sleeper::Dispatcher, Sleeper::Publisher, Sleeper::Settling, Sleeper::Following];
+    const ALL: [Sleeper; 5] =
+        [Sleeper::Dispatcher, Sleeper::Publisher, Sleeper::Settling, Sleeper::Following, Sleeper::Choosing];
 
     fn woken(bell: &Bell) -> Vec<Sleeper> {
         ALL.into_iter().filter(|sleeper| bell.rung(*sleeper).now_or_never().is_some()).collect()
@@ -132,11 +142,13 @@ mod tests {
         let bell = Bell::default();
         assert_eq!(woken(&bell), []);
         bell.ring(Event::AttemptsEnded { published: true });
-        assert_eq!(woken(&bell), [Sleeper::Dispatcher, Sleeper::Publisher, Sleeper::Following]);
+        let all_but_settling =
+            [Sleeper::Dispatcher, Sleeper::Publisher, Sleeper::Following, Sleeper::Choosing];
+        assert_eq!(woken(&bell), all_but_settling);
         bell.ring(Event::SweepQueued { reuses: false });
         assert_eq!(woken(&bell), [Sleeper::Dispatcher]);
         bell.ring(Event::JobsCancelled);
-        assert_eq!(woken(&bell), [Sleeper::Following]);
+        assert_eq!(woken(&bell), [Sleeper::Following, Sleeper::Choosing]);
         assert_eq!(woken(&bell), []);
     }
 

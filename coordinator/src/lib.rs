@@ -8,6 +8,7 @@ mod answers;
 mod assess;
 mod bell;
 mod calculations;
+mod chooser;
 mod clients;
 mod collector;
 mod config;
@@ -62,6 +63,7 @@ use answers::Answers;
 use assess::Assessor;
 use bell::Bell;
 use calculations::Calculations;
+use chooser::Chooser;
 use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
@@ -301,7 +303,7 @@ fn start_loops(agents: &Agents, manifests: Manifests, shutdown: &CancellationTok
     tasks.spawn(agents.uploads.clone().run(shutdown.clone()));
     let dispatcher = Dispatcher {
         queue: queue.clone(),
-        manifests,
+        manifests: manifests.clone(),
         memory: Default::default(),
         put_off: PutOff::new("starting jobs of sweep"),
         sessions: sessions.clone(),
@@ -309,6 +311,8 @@ fn start_loops(agents: &Agents, manifests: Manifests, shutdown: &CancellationTok
         lease: terms.lease,
     };
     tasks.spawn(dispatcher.run(shutdown.clone()));
+    let chooser = Chooser { queue: queue.clone(), manifests: manifests.clone(), bell: bell.clone() };
+    tasks.spawn(chooser.run(shutdown.clone()));
     let reconciler = Reconciler {
         id: Uuid::new_v4(),
         queue: queue.clone(),

@@ -79,6 +79,11 @@ impl Reader<'_> {
         }
     }
 
+    /// The point of the test that has the parameters of this training job's.
+    pub(crate) fn test_of(&self, point: u64) -> Option<u64> {
+        self.points.test_of(point)
+    }
+
     /// The points that may have one of these parameters; nothing where each job must be looked at.
     pub(crate) fn places_of(&self, parameters: &[Parameters]) -> Option<Vec<u64>> {
         let places = parameters.iter().map(|parameters| self.points.places_of(parameters));

@@ -235,6 +235,7 @@ impl TryFrom<&v1::Job> for Job {
             },
             reused_from: job.reused_from.as_ref().map(Twin::from),
             attached_to: job.attached_to.as_ref().map(Twin::from),
+            waits_for: job.waits_for,
             image_id: some(&job.image_id),
             last_failure: job.last_failure.as_ref().map(LastFailure::try_from).transpose()?,
             progress: job.progress.as_ref().map(Progress::try_from).transpose()?,

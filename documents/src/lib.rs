@@ -19,6 +19,7 @@ mod statistics;
 mod sweeps;
 mod told;
 mod trials;
+mod walk;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
@@ -37,6 +38,7 @@ pub use statistics::*;
 pub use sweeps::*;
 pub use told::*;
 pub use trials::*;
+pub use walk::*;
 
 /// Names with values of any type, such as parameters.
 pub type Object = Map<String, Value>;
@@ -78,6 +80,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Assessment>("assess", &["assess"], ""),
         one::<FamilyTrials>("trials", &["trials"], "of a family"),
         one::<Vec<Family>>("trials-families", &["trials"], "without a family"),
+        one::<Walk>("walk", &["walk"], ""),
         one::<Vec<ExportedJob>>("export", &["export"], ""),
         one::<ImportedMetrics>("metrics-import", &["metrics import"], ""),
         one::<ProbabilisticSharpe>("stats-psr", &["stats psr"], ""),

@@ -32,6 +32,8 @@ pub struct Job {
     pub reused_from: Option<Twin>,
     /// The identical job that it waits for.
     pub attached_to: Option<Twin>,
+    /// The window whose training it waits for; it has no parameters of its own before that has ended.
+    pub waits_for: Option<u32>,
     /// What the latest attempt's container ran.
     pub image_id: Option<String>,
     /// How the last attempt ended that failed or was lost; null where there is none, or the job has finished.

@@ -40,6 +40,9 @@ pub struct AddedJobs {
 pub struct PlannedJob<'j> {
     pub job: u32,
     pub params: Object,
+    /// The window for whose training it waits: it has no command before. Absent for other jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<u32>,
     pub command: &'j [String],
     /// The variables of the manifest, as this job gets them.
     pub env: Object,

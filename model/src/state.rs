@@ -1,7 +1,8 @@
 //! The lives of a job and of an attempt: every state, every event, and the one function that decides each move.
 //!
 //! ```text
-//! job       queued ──leased──▶ running ──published──▶ succeeded   (queued ──reused──▶ succeeded)
+//! job       queued ──leased──▶ running ──published──▶ succeeded   (queued ──reused──▶ succeeded,
+//!              ▲  ▲               │ │                               queued ──nothing chosen──▶ failed)
 //!              ▲  ▲               │ │ └─────gave up──▶ failed ────┐
 //!              │  └─tries again───┘ └──────cancelled─▶ cancelled ─┤
 //!              └─────────────────────retried──────────────────────┘   (queued ──cancelled──▶ cancelled)
@@ -38,6 +39,8 @@ pub enum JobEvent {
     TriesAgain,
     /// The attempt failed or was lost, and no other is allowed.
     GaveUp,
+    /// It waited for parameters, and there was nothing to choose them from.
+    NothingChosen,
     /// A user cancelled it.
     Cancelled,
     /// A user wants a job that failed or was cancelled to run again.
@@ -61,7 +64,7 @@ impl JobState {
             (Self::Running, JobEvent::Published) => Ok(Self::Succeeded),
             (Self::Queued, JobEvent::Reused) => Ok(Self::Succeeded),
             (Self::Running, JobEvent::TriesAgain) => Ok(Self::Queued),
-            (Self::Running, JobEvent::GaveUp) => Ok(Self::Failed),
+            (Self::Running, JobEvent::GaveUp) | (Self::Queued, JobEvent::NothingChosen) => Ok(Self::Failed),
             (Self::Queued | Self::Running, JobEvent::Cancelled) => Ok(Self::Cancelled),
             (Self::Failed | Self::Cancelled, JobEvent::Retried) => Ok(Self::Queued),
             (from, event) => Err(IllegalMove { from, event }),

@@ -16,7 +16,7 @@ use crate::parameters::{self, Parameters, text_of, variable_of};
 const PARAMS: &str = "params";
 
 /// A job's command and environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
     pub command: Vec<String>,
     /// The manifest's, and `BT_PARAM_<NAME>` for each parameter.

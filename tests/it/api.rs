@@ -114,6 +114,12 @@ fn every_call_answers_as_it_is_described() {
     let added = check("post", "/api/sweeps/{sweep}/jobs", &open, &json!({"params": [{"n": 1}]}));
     assert_eq!(added["jobs"], 1);
     assert_eq!(check("post", "/api/sweeps/{sweep}/close", &open, &none)["changed"], true);
+    let windows = json!({"train": "1y", "test": "1y", "from": "2005-01-01", "to": "2008-01-01"});
+    let manifest =
+        json!({"name": "walked", "image": "x:1", "windows": windows, "select": {"maximize": "sharpe"}});
+    assert_eq!(check("post", "/api/sweeps", "", &manifest)["jobs"], 4);
+    let walked = check("get", "/api/sweeps/{sweep}/walk", "walked", &none);
+    assert_eq!(walked["windows"][1]["test_job"], 3, "{walked}");
     // It has no end: tests/it/events.rs asks it.
     asked.insert("watch_events".to_owned());
     let all: BTreeSet<String> = described["paths"]

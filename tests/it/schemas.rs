@@ -160,6 +160,12 @@ fn what_commands_print_is_what_their_schemas_say() {
     checker.valid("explain", &["explain", "endless", "-o", "json"]);
     checker.valid("compare", &["compare", "one", "two", "-o", "json"]);
     checker.valid("compare", &["compare", "one", "two", "--by", "sharpe", "-o", "json"]);
+    let walked = "name: walked\nimage: btctl-test:1\ncommand: [\"true\"]\nresources: { cpus: 0.25, memory: 64MiB }\n\
+                  windows: { train: 1y, test: 1y, from: 2005-01-01, to: 2008-01-01 }\nselect: { maximize: sharpe }\n";
+    fs::write(cluster.dir().join("walked.yaml"), walked).unwrap();
+    list(&checker.valid("submit-dry-run", &["submit", "-f", "walked.yaml", "--dry-run", "-o", "json"]), 4);
+    cluster.ok(&["submit", "-f", "walked.yaml"]);
+    list(&checker.valid("walk", &["walk", "walked", "-o", "json"])["windows"], 2);
     list(&checker.valid("export", &["export", "one", "-o", "json"]), 2);
     checker.valid("metrics-import", &["metrics", "import", "one/0", "--output", "more.json", "-o", "json"]);
     checker

@@ -41,6 +41,7 @@ mod trials;
 mod up;
 mod version;
 mod wait;
+mod walk;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -91,6 +92,7 @@ enum Command {
     Compare(compare::Compare),
     Assess(assess::Assess),
     Trials(trials::Trials),
+    Walk(walk::Walk),
     Export(export::Export),
     #[command(subcommand)]
     Metrics(metrics::Metrics),
@@ -159,6 +161,7 @@ impl Cli {
             Command::Compare(command) => command.run(&settings()?).await,
             Command::Assess(command) => command.run(&settings()?).await,
             Command::Trials(command) => command.run(&settings()?).await,
+            Command::Walk(command) => command.run(&settings()?).await,
             Command::Export(command) => command.run(&settings()?).await,
             Command::Metrics(command) => command.run(&settings()?).await,
             Command::Stats(command) => command.run(),

@@ -55,6 +55,13 @@ impl Retry {
                 (Some(job), _) => format!("{sweep}/{job}: queued again"),
                 (None, queued) => format!("{sweep}: {queued} queued again"),
             });
+            if !reply.tested.is_empty() {
+                let windows: Vec<_> = reply.tested.iter().map(u32::to_string).collect();
+                say(&format!(
+                    "{sweep}: the tests of windows {} have their parameters already, and keep them",
+                    windows.join(", ")
+                ));
+            }
         }
         batch.finish()
     }

@@ -1,14 +1,15 @@
 -- What holds a queued job back as such: its own wait, and the jobs of its sweep that go first.
 select
     j.state as "state: Pg<JobState>", j.attempts, j.returned,
-    case when j.attached_sweep is null then greatest(extract(epoch from j.ready_at - now())::float8, 0) else 0 end
+    case when j.attached_sweep is null and j.waits_for is null then greatest(extract(epoch from j.ready_at - now())::float8, 0) else 0 end
         as "wait_seconds!",
     (
         select count(*) from jobs b
-        where b.sweep_id = $1 and b.state = 'queued' and b.attached_sweep is null and b.number < $2
+        where b.sweep_id = $1 and b.state = 'queued' and b.attached_sweep is null
+            and b.waits_for is null and b.number < $2
     ) as "before!",
     g.name as "agent?", a.note as "note?", a.state as "attempt_state?: Pg<AttemptState>",
-    j.attached_sweep is not null as "is_attached!",
+    j.attached_sweep is not null as "is_attached!", j.waits_for,
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message
 from jobs j
 left join lateral (

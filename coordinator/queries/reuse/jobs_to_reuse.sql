@@ -13,7 +13,7 @@ where j.sweep_id = $1 and j.number > $2
         or coalesce(j.point, j.number) in (select unnest($6::bigint[])))
     and (
         r.job is not null and ($5::jsonb is null or a.volume_fingerprints = $5)
-        or j.state in ('queued', 'running') and j.number < $4
+        or j.state in ('queued', 'running') and j.waits_for is null and j.number < $4
     )
 order by j.number
 limit $3

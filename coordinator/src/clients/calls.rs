@@ -127,6 +127,13 @@ impl v1::sweeps_server::Sweeps for Clients {
         self.count_trials(request.into_inner()).await.map(Response::new)
     }
 
+    async fn show_walk(
+        &self,
+        request: Request<v1::ShowWalkRequest>,
+    ) -> Result<Response<v1::ShowWalkReply>, Status> {
+        self.walk(request.into_inner()).await.map(Response::new)
+    }
+
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelReply>, Status> {
         let request = request.into_inner();
         let found = self.find(&request.sweep).await?;
@@ -147,12 +154,12 @@ impl v1::sweeps_server::Sweeps for Clients {
         let reasons = reasons(&request)?;
         let jobs = chosen(&found, request.jobs)?;
         let both = [JobState::Failed, JobState::Cancelled];
-        let failed_only = request.failed_only || !reasons.is_empty();
-        let ended = if failed_only { &both[..1] } else { &both[..] };
+        let ended = if request.failed_only || !reasons.is_empty() { &both[..1] } else { &both[..] };
         let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
         let queued = queued.map_err(status::queue)?;
         self.bell.ring(Event::JobsRetried);
-        Ok(Response::new(v1::RetryReply { queued }))
+        let tested = self.tests_that_stay(&found, &jobs, queued).await?;
+        Ok(Response::new(v1::RetryReply { queued, tested }))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseReply>, Status> {

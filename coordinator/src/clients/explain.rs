@@ -74,6 +74,12 @@ impl Clients {
         if reused.is_some_and(|reused| reused.attached > 0 && reused.attached == queued) {
             held.push("all that are queued wait for identical jobs".to_owned());
         }
+        let waiting = self.queue.waiting_tests(details.candidate.sweep).await.map_err(status::queue)?;
+        if waiting > 0 && waiting == queued {
+            held.push(
+                "all that are queued test what their windows' training finds, and wait for it".to_owned(),
+            );
+        }
         if !held.is_empty() {
             return Ok(held.into_iter().map(held_back).collect());
         }
@@ -99,6 +105,7 @@ impl Clients {
             next: next_steps(state, &job, &format!("{}/{number}", found.address())),
             told: self.told(found).await?,
         };
+        reply.reasons.extend(self.tests_what(found, number).await?);
         let failure = match state {
             JobState::Queued | JobState::Running => self.queue.last_failures(found.id, &[number]).await,
             _ => Ok(HashMap::new()),
@@ -113,7 +120,11 @@ impl Clients {
             reply.reasons.push(self.waits_for_twin(found, number).await?);
             return Ok(reply);
         }
-        reply.reasons = self.held_back(&details).await?;
+        if let Some(window) = job.waits_for {
+            reply.reasons.push(self.waits_for_window(found, number, window).await?);
+            return Ok(reply);
+        }
+        reply.reasons.extend(self.held_back(&details).await?);
         if let Some(failure) = failure {
             let next = match job.wait.as_secs_f64().ceil() {
                 0.0 => "it may be tried again now".to_owned(),
@@ -142,6 +153,33 @@ impl Clients {
             // It has moved on since.
             None => "it waited for an identical job until a moment ago".to_owned(),
         })
+    }
+
+    /// Whose parameters a test has; nothing for other jobs.
+    async fn tests_what(&self, found: &Found, job: u32) -> Result<Option<String>, Status> {
+        let tests = self.queue.window_tests(found.id, Some(job)).await.map_err(status::queue)?;
+        Ok(tests.first().and_then(|test| {
+            let chosen = test.chosen?;
+            Some(format!(
+                "it has the parameters of job {}, the best of window {}: {} of its {} training jobs had reported the metric",
+                chosen.job,
+                test.window,
+                chosen.reported,
+                test.last - test.first + 1
+            ))
+        }))
+    }
+
+    /// What a test waits for.
+    async fn waits_for_window(&self, found: &Found, job: u32, window: u32) -> Result<String, Status> {
+        let tests = self.queue.window_tests(found.id, Some(job)).await.map_err(status::queue)?;
+        let Some(test) = tests.first() else { return Ok(format!("it waits for window {window}")) };
+        let jobs = test.last - test.first + 1;
+        Ok(format!(
+            "it waits for the training of window {window}, and then gets the parameters of the best: {} of the {jobs} jobs {} to {} \
+             have ended",
+            test.ended, test.first, test.last
+        ))
     }
 
     /// What keeps the whole sweep from starting more jobs.

@@ -367,10 +367,13 @@ impl Encoder<'_> {
         let (reused_from, attached_to) = reuse::wire(beside.twin);
         let text = self.parameters.json(row.parameters);
         let parameters = Parameters::from_json(&text).map_err(unreadable)?;
-        // One job whose command can't be rendered must not keep the others from being listed.
-        let (command, note) = match self.renderer.render(&parameters) {
-            Ok(rendered) => (rendered.command, row.note.unwrap_or_default()),
-            Err(error) => (Vec::new(), format!("its command can't be rendered: {error}")),
+        let (command, note) = match row.waits_for {
+            Some(window) if row.state == JobState::Queued => {
+                (Vec::new(), format!("waits for the training of window {window}"))
+            }
+            // It has none.
+            Some(_) => (Vec::new(), String::new()),
+            None => self.command(&parameters, row.note),
         };
         let attempt_state = row.attempt_state.map(v1::AttemptState::from);
         Ok(v1::Job {
@@ -398,7 +401,17 @@ impl Encoder<'_> {
             attached_to,
             last_failure: beside.failure.map(attempts::last_failure),
             progress: beside.progress.map(progress::wire),
+            waits_for: row.waits_for.filter(|_| row.state == JobState::Queued),
         })
+    }
+
+    /// Its command, and what is to be said of it. One job whose command can't be rendered must not keep the others from
+    /// being listed.
+    fn command(&self, parameters: &Parameters, note: Option<String>) -> (Vec<String>, String) {
+        match self.renderer.render(parameters) {
+            Ok(rendered) => (rendered.command, note.unwrap_or_default()),
+            Err(error) => (Vec::new(), format!("its command can't be rendered: {error}")),
+        }
     }
 }
 

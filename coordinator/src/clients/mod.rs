@@ -26,6 +26,7 @@ mod shown;
 mod spool;
 mod submit;
 mod trials;
+mod walk;
 mod watch;
 
 use std::time::Duration;

@@ -169,7 +169,8 @@ impl Clients {
             manifest = manifest.with_rows(rows);
         }
         let jobs = self.expand(&order.header.owner, &manifest).await?;
-        let submission = order.submission(&manifest, jobs.len(), order.fingerprint());
+        let mut submission = order.submission(&manifest, jobs.len(), order.fingerprint());
+        submission.tests = jobs.tests().to_vec();
         let parameters = match jobs.points() {
             Some(_) if jobs.is_whole() => Jobs::Whole,
             Some(points) => Jobs::Points(Box::new(points)),
@@ -281,6 +282,7 @@ impl Order {
             batch: manifest.batch(),
             family: manifest.family(),
             open: self.header.open,
+            tests: Vec::new(),
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }
     }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use bt_documents::{ShownSweep, Sweep, SweepLandscape, SweepReport, Sweeps};
+use bt_documents::{ShownSweep, Sweep, SweepLandscape, SweepReport, Sweeps, Walk};
 use bt_proto::convert::timestamp;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
@@ -88,6 +88,23 @@ pub(super) async fn landscape(
     let request = v1::ShowLandscapeRequest { sweep, metric: by, across, down };
     let reply = clients.show_landscape(Request::new(request)).await?.into_inner();
     Ok(Json(reply.into()))
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowWalk {
+    /// The metric; if it is not given, that of the manifest's `select`, or a usual one.
+    by: Option<String>,
+}
+
+pub(super) async fn walk(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    Asked(asked): Asked<ShowWalk>,
+) -> Reply<Walk> {
+    let request = v1::ShowWalkRequest { sweep, metric: asked.by };
+    let reply = clients.show_walk(Request::new(request)).await?.into_inner();
+    Ok(Json(Walk::try_from(reply)?))
 }
 
 /// What a text lists, separated by commas.

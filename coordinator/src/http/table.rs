@@ -6,7 +6,7 @@ use bt_analysis::export::Form;
 use bt_documents::{
     AddedJobs, Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, Families,
     FamilyTrials, Fleet, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried,
-    RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape, Sweeps,
+    RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape, Sweeps, Walk,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -120,6 +120,16 @@ pub(super) static ROUTES: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<SweepLandscape>(),
         handler: || get(sweeps::landscape),
+    },
+    Route {
+        name: "show_walk",
+        method: "get",
+        path: "/api/sweeps/{sweep}/walk",
+        summary: "A walk-forward: what was chosen in each window, and the curve of all tests",
+        query: Some(schema::<sweeps::ShowWalk>),
+        sent: Sent::Nothing,
+        answer: json::<Walk>(),
+        handler: || get(sweeps::walk),
     },
     Route {
         name: "cancel",

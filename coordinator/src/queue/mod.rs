@@ -36,6 +36,7 @@ mod store;
 mod submit;
 mod trials;
 mod unpublished;
+mod walk;
 
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ pub(crate) use store::KnownStore;
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
 pub(crate) use trials::{FamilyRow, FamilySweep, TriedJob};
 pub(crate) use unpublished::UnpublishedRow;
+pub(crate) use walk::Choice;
 
 /// The channel of [`Heard::Ready`].
 const READY: &str = "btctl_ready";

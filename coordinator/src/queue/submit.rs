@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bt_model::expansion::WindowTest;
 use bt_model::hex::hex;
 use bt_model::id::SweepId;
 use bt_model::manifest::{MAX_JOBS, Policy, Receiver};
@@ -52,6 +53,8 @@ pub(crate) struct Submission {
     /// It takes more jobs until it is closed.
     pub(crate) open: bool,
     pub(crate) description: Description,
+    /// Of its jobs, those that wait for their windows' training.
+    pub(crate) tests: Vec<WindowTest>,
 }
 
 /// The parameters of a sweep's jobs, in the order of their numbers.
@@ -105,6 +108,9 @@ impl Queue {
                 open.add_written(&batch).await?;
             },
         }
+        for tests in sweep.tests.chunks(BATCH) {
+            open.add_tests(tests).await?;
+        }
         open.finish(&sweep.fingerprint).await
     }
 
@@ -156,6 +162,19 @@ impl OpenSubmit {
                 .await?;
             self.jobs = to;
         }
+        Ok(())
+    }
+
+    /// Has jobs that were added wait for their windows.
+    async fn add_tests(&mut self, tests: &[WindowTest]) -> Result<(), Error> {
+        let column = |of: fn(&WindowTest) -> u32| {
+            tests.iter().map(|test| signed::<i32>(of(test))).collect::<Result<Vec<_>, _>>()
+        };
+        let (jobs, windows) = (column(|test| test.job)?, column(|test| test.window)?);
+        let (first, last) = (column(|test| test.first)?, column(|test| test.last)?);
+        query_file!("queries/submit/insert_tests.sql", self.id.uuid(), &jobs, &windows, &first, &last)
+            .execute(&mut *self.tx)
+            .await?;
         Ok(())
     }
 

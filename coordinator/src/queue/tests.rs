@@ -52,6 +52,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         family: "averages".to_owned(),
         open: false,
         description: Description::default(),
+        tests: Vec::new(),
     }
 }
 

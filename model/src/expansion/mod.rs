@@ -43,6 +43,18 @@ impl Manifest {
 pub struct Expansion<'m> {
     space: Space<'m>,
     chosen: ChosenJobs,
+    /// They are numbered after the chosen jobs.
+    tests: Vec<WindowTest>,
+}
+
+/// A job that tests the best of its window's training jobs, and has no parameters but the window's before these have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowTest {
+    pub job: u32,
+    pub window: u32,
+    /// The window's training jobs, which have numbers in a row.
+    pub first: u32,
+    pub last: u32,
 }
 
 /// The parameters of candidates, by their index in the space: the points of a matrix.
@@ -56,6 +68,11 @@ impl<'m> Points<'m> {
 
     pub fn get(&self, point: u64) -> Parameters {
         self.0.get(point.into())
+    }
+
+    /// The point of the test that has the parameters of a training job.
+    pub fn test_of(&self, point: u64) -> Option<u64> {
+        u64::try_from(self.0.test_of(point.into())).ok()
     }
 
     /// The points that may have these parameters; none that is left out has. Nothing where that can't be told without a
@@ -77,6 +94,14 @@ enum ChosenJobs {
 }
 
 impl ChosenJobs {
+    fn len(&self) -> u32 {
+        match self {
+            Self::First(count) => *count,
+            Self::Small(indices) => indices.len() as u32,
+            Self::Large(indices) => indices.len() as u32,
+        }
+    }
+
     /// The candidate that is this job.
     fn get(&self, job: u32) -> Option<u128> {
         match self {
@@ -106,11 +131,17 @@ impl<'m> Expansion<'m> {
     /// How many jobs there are; at least one.
     #[expect(clippy::len_without_is_empty, reason = "an expansion is never empty")]
     pub fn len(&self) -> u32 {
-        match &self.chosen {
-            ChosenJobs::First(count) => *count,
-            ChosenJobs::Small(indices) => indices.len() as u32,
-            ChosenJobs::Large(indices) => indices.len() as u32,
-        }
+        self.chosen.len() + self.tests.len() as u32
+    }
+
+    /// The jobs that wait for their windows' training, in the order of their numbers, which are the last ones.
+    pub fn tests(&self) -> &[WindowTest] {
+        &self.tests
+    }
+
+    /// The test that this job is.
+    pub fn test(&self, job: u32) -> Option<&WindowTest> {
+        self.tests.get(job.checked_sub(self.chosen.len())? as usize)
     }
 
     /// The parameters of one job.
@@ -125,18 +156,25 @@ impl<'m> Expansion<'m> {
 
     /// True when the jobs are the matrix as it is: each one's point is its number.
     pub fn is_whole(&self) -> bool {
-        !self.space.has_rows() && matches!(self.chosen, ChosenJobs::First(_))
+        !self.space.has_rows() && self.tests.is_empty() && matches!(self.chosen, ChosenJobs::First(_))
     }
 
     /// The jobs' points, by number; none where the parameters are rows, or a point is larger than Postgres can hold.
     pub fn points(&self) -> Option<impl Iterator<Item = u64> + '_> {
-        let largest = self.index(self.len() - 1)?;
+        let largest = match self.tests.is_empty() {
+            true => self.index(self.len() - 1)?,
+            // What a test will have lies below it.
+            false => self.space.waiting_test(self.space.window_count()),
+        };
         let fits = !self.space.has_rows() && i64::try_from(largest).is_ok();
         fits.then(|| (0..self.len()).filter_map(|job| self.index(job)).map(|index| index as u64))
     }
 
     fn index(&self, job: u32) -> Option<u128> {
-        self.chosen.get(job)
+        match self.test(job) {
+            Some(test) => Some(self.space.waiting_test(test.window)),
+            None => self.chosen.get(job),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::draw::Draw;
 use super::space::Space;
-use super::{ChosenJobs, Expansion, MAX_LOOKED_AT};
+use super::{ChosenJobs, Expansion, MAX_LOOKED_AT, WindowTest};
 use crate::condition::Condition;
 use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, check, effects};
 use crate::parameters;
@@ -93,7 +93,8 @@ impl<'m> Search<'m> {
     /// The jobs, once the search is done.
     pub fn finish(self) -> Expansion<'m> {
         debug_assert!(matches!(self.stage, Stage::Done), "the search goes on");
-        Expansion { space: self.space, chosen: self.chosen }
+        let tests = tests(&self.space, &self.chosen);
+        Expansion { space: self.space, chosen: self.chosen, tests }
     }
 
     fn first_stage(&mut self) -> Result<Stage<'m>, Error> {
@@ -103,7 +104,7 @@ impl<'m> Search<'m> {
             Some(sample) if !takes_all || u128::from(sample.count) < places => {
                 SearchOrder::Drawn(Box::new(Draw::new(sample.seed, places)), sample.count)
             }
-            _ if takes_all && all <= MAX_JOBS.into() => {
+            _ if takes_all && all + self.space.tests_at_most() <= MAX_JOBS.into() => {
                 self.chosen = ChosenJobs::First(all as u32);
                 return self.render();
             }
@@ -139,6 +140,9 @@ impl<'m> Search<'m> {
                 };
                 *next += 1;
                 renderer.check(self.manifest, &self.space.get(index))?;
+                if self.space.has_tests() {
+                    renderer.check(self.manifest, &self.space.get(self.space.test_of(index)))?;
+                }
                 Ok(true)
             }
             Stage::Choose { order, looked_at, not_excluded, taken, found } => {
@@ -228,6 +232,22 @@ impl<'m> Search<'m> {
     fn error(&self, path: &str, message: String) -> Error {
         Error::new(message).or_at(self.manifest.places.of(path))
     }
+}
+
+/// The tests of the windows that have training jobs, in their order.
+fn tests(space: &Space<'_>, chosen: &ChosenJobs) -> Vec<WindowTest> {
+    let mut tests: Vec<WindowTest> = Vec::new();
+    if !space.has_tests() {
+        return tests;
+    }
+    let jobs = chosen.len();
+    for window in 0..space.window_count() {
+        let (first, end) = (chosen.below(space.at(window, 0)), chosen.below(space.at(window + 1, 0)));
+        if first < end {
+            tests.push(WindowTest { job: jobs + tests.len() as u32, window, first, last: end - 1 });
+        }
+    }
+    tests
 }
 
 /// A number of combinations, for people: `10,000,000`.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::names_of;
 use crate::manifest::{Error, JobSource, Manifest, Matrix};
 use crate::parameters::Parameters;
-use crate::windows::{self, Window};
+use crate::windows::{self, Phase, Window};
 
 /// More steps than this are not taken to find out what many overlapping `exclude` entries leave.
 const MAX_STEPS: u32 = 100_000;
@@ -19,6 +19,9 @@ const MAX_STEPS: u32 = 100_000;
 pub(super) struct Space<'m> {
     /// Empty without walk-forward.
     windows: Vec<Window>,
+    /// The candidates are for training. After them come as many for tests, each with the parameters of one of them, and
+    /// then one for each window that has only the window's own.
+    has_tests: bool,
     base: Base<'m>,
 }
 
@@ -56,7 +59,7 @@ struct Add<'m> {
 impl<'m> Space<'m> {
     pub(super) fn of(manifest: &'m Manifest) -> Result<Self, Error> {
         let base = Base::of(&manifest.jobs).map_err(|error| error.or_at(manifest.places.of("matrix")))?;
-        Ok(Self { windows: manifest.window_list()?, base })
+        Ok(Self { windows: manifest.window_list()?, has_tests: manifest.select.is_some(), base })
     }
 
     /// True where the parameters are no matrix' and have no points.
@@ -85,17 +88,44 @@ impl<'m> Space<'m> {
     }
 
     pub(super) fn get(&self, index: u128) -> Parameters {
-        let len = self.base_len().max(1);
-        let window = usize::try_from(index / len).ok().and_then(|number| self.windows.get(number));
-        match window {
-            None => self.base.get(index),
-            Some(window) => {
-                let mut map = Map::new();
-                window.put(&mut map);
-                map.extend(self.base.get(index % len).into_map());
-                Parameters::from_checked(map)
-            }
-        }
+        let (all, len) = (self.len().max(1), self.base_len().max(1));
+        let (phase, place) = match self.has_tests {
+            false => (None, index),
+            true if index < all => (Some(Phase::Train), index),
+            true => (Some(Phase::Test), index - all),
+        };
+        let (number, place) = match place.checked_sub(all) {
+            // Nothing is chosen yet.
+            Some(window) if self.has_tests => (window, None),
+            _ => (place / len, Some(place % len)),
+        };
+        let Some(window) = usize::try_from(number).ok().and_then(|number| self.windows.get(number)) else {
+            return self.base.get(index);
+        };
+        let mut map = Map::new();
+        window.put(&mut map);
+        map.extend(phase.map(|phase| (windows::PHASE.to_owned(), phase.name().into())));
+        map.extend(place.map(|place| self.base.get(place).into_map()).unwrap_or_default());
+        Parameters::from_checked(map)
+    }
+
+    /// The place of the test that has the parameters of a candidate.
+    pub(super) fn test_of(&self, index: u128) -> u128 {
+        self.len().saturating_add(index)
+    }
+
+    /// The place of the test of a window while it has no parameters but the window's.
+    pub(super) fn waiting_test(&self, window: u32) -> u128 {
+        self.len().saturating_mul(2).saturating_add(window.into())
+    }
+
+    /// How many jobs there may be besides the candidates.
+    pub(super) fn tests_at_most(&self) -> u128 {
+        if self.has_tests { self.window_count().into() } else { 0 }
+    }
+
+    pub(super) fn has_tests(&self) -> bool {
+        self.has_tests
     }
 
     pub(super) fn excludes(&self) -> bool {
@@ -120,21 +150,23 @@ impl<'m> Space<'m> {
     }
 
     /// The names that windows give, if there are any.
-    pub(super) fn window_names(&self) -> &'static [&'static str] {
-        if self.windows.is_empty() { &[] } else { &windows::NAMES }
+    fn window_names(&self) -> Vec<&'static str> {
+        let dates: &[&str] = if self.windows.is_empty() { &[] } else { &windows::NAMES };
+        dates.iter().copied().chain(self.has_tests.then_some(windows::PHASE)).collect()
     }
 
     /// Refuses parameters that are named as those of a window. The path says where one stands.
     pub(super) fn check_names(&self) -> Result<(), (String, Error)> {
-        let taken = self.window_names();
-        let Some(name) = self.base.names().into_iter().find(|name| taken.contains(name)) else {
+        let names = self.base.names();
+        let Some(name) = self.window_names().into_iter().find(|name| names.contains(name)) else {
             return Ok(());
         };
         let path = match &self.base {
             Base::Combinations(_) => format!("matrix.{name}"),
             Base::Rows(_) | Base::One => "params".to_owned(),
         };
-        let message = format!("`{name}` is a parameter that `windows` gives to every job; take another name");
+        let key = if name == windows::PHASE { "select" } else { "windows" };
+        let message = format!("`{name}` is a parameter that `{key}` gives to every job; take another name");
         Err((path, Error::new(message)))
     }
 
@@ -162,9 +194,16 @@ impl<'m> Space<'m> {
             return Some(Vec::new());
         };
         let mut map = parameters.as_map().clone();
-        map.retain(|name, _| !windows::NAMES.contains(&name.as_str()));
-        let places = self.base.places_of(&Parameters::from_checked(map))?;
-        Some(places.into_iter().map(|place| self.at(window, place)).collect())
+        map.retain(|name, _| !windows::NAMES.contains(&name.as_str()) && name != windows::PHASE);
+        let is_test = parameters.get(windows::PHASE).is_some_and(|phase| phase == Phase::Test.name());
+        let places = self.base.places_of(&Parameters::from_checked(map))?.into_iter();
+        let places = places.map(|place| self.at(window, place));
+        match is_test && self.has_tests {
+            true => {
+                Some(places.map(|place| self.test_of(place)).chain([self.waiting_test(window)]).collect())
+            }
+            false => Some(places.collect()),
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Manifest {
     pub sample: Option<Sample>,
     /// Every job is run in each of these windows.
     pub windows: Option<Windows>,
+    /// Within each window, the best job of the training is tested alone.
+    pub select: Option<Select>,
     pub volumes: Vec<VolumeMount>,
     /// The key `resources`.
     pub needs: Needs,
@@ -72,6 +74,13 @@ pub enum JobSource {
     Rows(Vec<Parameters>),
     /// One job without parameters.
     One,
+}
+
+/// What is best among the training jobs of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Select {
+    pub metric: String,
+    pub goal: Goal,
 }
 
 /// A random choice of jobs. The same seed chooses the same jobs for ever.

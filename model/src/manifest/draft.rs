@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::choice::{Goal, JobUser, Network, OnDisconnect};
 use super::definition::{
-    DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample,
+    DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample, Select,
 };
 use super::error::{Error, Places};
 use super::judged::{Judged, check_family};
@@ -33,6 +33,7 @@ pub struct Draft {
     pub filter: Option<String>,
     pub sample: Option<Sample>,
     pub windows: Option<Windows>,
+    pub select: Option<Select>,
     pub volumes: Vec<VolumeMount>,
     pub needs: Needs,
     pub timeout: Option<Duration>,
@@ -88,6 +89,7 @@ impl Draft {
             filter: self.filter,
             sample: self.sample,
             windows: self.windows,
+            select: self.select,
             volumes: self.volumes,
             needs: self.needs,
             timeout: self.timeout,
@@ -142,6 +144,11 @@ impl Draft {
         }
         for (name, value) in &self.agents {
             check::label(name, value).map_err(key("agents"))?;
+        }
+        if self.select.is_some() && self.windows.is_none() {
+            let message =
+                "`select` chooses within each window, and there are no `windows`; add them, or leave it out";
+            return Err(("select".to_owned(), Error::new(message)));
         }
         self.check_counts().map_err(|(path, message)| (path.to_owned(), Error::new(message)))?;
         self.check_volumes()

@@ -34,6 +34,7 @@ mod reported;
 mod rows;
 mod sandbox;
 mod schema;
+mod select;
 mod size;
 mod values;
 mod volume;
@@ -47,7 +48,7 @@ pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MA
 pub use choice::{Containers, Goal, JobUser, Network, OnDisconnect, Pull};
 pub use definition::{
     DEFAULT_CPU_MILLIS, DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest,
-    Needs, Sample,
+    Needs, Sample, Select,
 };
 pub use draft::Draft;
 pub use error::{Error, Places, TextPlace, suggestion};

@@ -80,6 +80,7 @@ mod tests {
             "image: b:2",
             "where: n > 1",
             "sample: 1",
+            "windows: { train: 1y, test: 1y, from: 2005-01-01, to: 2010-01-01 }\nselect: { maximize: a }",
             "windows: { train: 1y, test: 1y, from: 2005-01-01, to: 2010-01-01 }",
             "resources: { memory: 2GiB, shm: 1GiB, disk: 1GiB }",
             "timeout: 15m",

@@ -109,6 +109,7 @@ mod tests {
 "params": [{"a": 1}]
 "matrix": {"a": [1, 2]}, "sample": {"count": 1, "seed": 7}
 "windows": {"train": "3y", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}
+"windows": {"train": "3y", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}, "select": {"maximize": "sharpe"}
 "windows": {"train": "1y6m", "test": "2w", "step": "1m", "from": "2005-01-01", "to": "2013-01-01", "anchored": true, "purge": "5d", "tail": "keep", "overlap": false}
 "volumes": ["p:/data:ro"]
 "resources": {"cpus": 0.5, "memory": "1GiB", "gpus": 1, "shm": "64MiB", "disk": 1048576}
@@ -160,6 +161,7 @@ mod tests {
 "sample": 0
 "sample": {"seed": 7}
 "windows": {"train": "3y", "test": "6m", "from": "2005-01-01"}
+"windows": {"train": "3y", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}, "select": {"maximize": "a", "minimize": "b"}
 "windows": {"train": "3mo", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}
 "windows": {"train": "3y", "test": "6m", "from": "2005-01-01", "to": "2013-01-01", "tail": "cut"}
 "volumes": "p:/data"

@@ -18,7 +18,7 @@ const EXAMPLE: &str = "{train: 3y, test: 6m, from: 2005-01-01, to: 2013-01-01}";
 
 impl Manifest {
     /// The windows that its jobs are run in; none if it has no walk-forward.
-    pub(crate) fn window_list(&self) -> Result<Vec<Window>, Error> {
+    pub fn window_list(&self) -> Result<Vec<Window>, Error> {
         let at = |fault: Fault| {
             let place = self.places.of(&format!("windows.{}", fault.key));
             Error::new(fault.message).or_at(place)

@@ -3,6 +3,7 @@
 //! Dates only, without a time zone. Starts belong to a range, ends do not.
 
 mod period;
+mod stitched;
 
 use std::collections::HashSet;
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::parameters::Parameters;
 
 pub use self::period::Period;
+pub use self::stitched::{CurveStatistics, Return, Stitched, returns_in_test};
 
 /// A sweep has no more windows.
 pub const MAX_WINDOWS: usize = 10_000;
@@ -26,6 +28,8 @@ pub const NAMES: [&str; 8] = [
     "test_last",
     "window_partial",
 ];
+/// The parameter that tells training from test, where the best of the training is tested alone.
+pub const PHASE: &str = "phase";
 /// Holes that a remark names.
 const SHOWN_HOLES: usize = 3;
 
@@ -54,6 +58,22 @@ pub enum Tail {
     Drop,
     /// Its test ends at `to`.
     Keep,
+}
+
+/// What a job of a window is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Train,
+    Test,
+}
+
+impl Phase {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
 }
 
 /// One window's dates.
@@ -227,12 +247,15 @@ impl Window {
     }
 }
 
-/// The rows that jobs of windows were made of, each once: their parameters without those that windows gave.
+/// The rows that jobs of windows were made of, each once: their parameters without those that windows gave. Jobs that
+/// test what others were chosen for are made of none.
 pub fn rows_of(jobs: Vec<Parameters>) -> Vec<Parameters> {
     let mut seen = HashSet::new();
-    let rows = jobs.into_iter().map(|job| {
+    let is_test = |job: &Parameters| job.get(PHASE).is_some_and(|phase| phase == Phase::Test.name());
+    let jobs = jobs.into_iter().filter(|job| !is_test(job));
+    let rows = jobs.map(|job| {
         let mut row = job.into_map();
-        row.retain(|name, _| !NAMES.contains(&name.as_str()));
+        row.retain(|name, _| !NAMES.contains(&name.as_str()) && name != PHASE);
         Parameters::from_checked(row)
     });
     rows.filter(|row| seen.insert(row.identity())).collect()

@@ -1,5 +1,6 @@
 use serde_json::{Map, Value};
 
+use crate::expansion::WindowTest;
 use crate::manifest::{Format, Manifest};
 
 /// Dates that were made apart from this program.
@@ -142,6 +143,37 @@ fn a_choice_of_points_is_the_same_in_every_window() {
     assert_eq!(chosen("where: a < 3"), [[0, 1], [0, 2], [1, 1], [1, 2]]);
     assert_eq!(chosen("where: a < 3 and window == 1"), [[1, 1], [1, 2]]);
     assert_eq!(chosen("where: a == 3 and test_start >= '2006-01-01'"), [[1, 3]]);
+}
+
+#[test]
+fn the_test_of_each_window_comes_after_all_training() {
+    let text = "image: x\ncommand: [run, '{{ a }}', '{{ phase }}']\n\
+                windows: { train: 1y, test: 1y, from: 2004-01-01, to: 2007-01-01 }\nselect: { maximize: sharpe }\n\
+                matrix: { a: [1, 2, 3] }\nwhere: a < 3 or window == 1\n";
+    let manifest = Manifest::parse(text.as_bytes(), Format::Yaml, "s").unwrap().finish().unwrap();
+    let jobs = manifest.expand().unwrap();
+    let test = |job, window, first, last| WindowTest { job, window, first, last };
+    assert_eq!(jobs.tests(), [test(5, 0, 0, 1), test(6, 1, 2, 4)]);
+    let short = |job: &crate::parameters::Parameters| {
+        let text = |name| job.get(name).map_or("-".to_owned(), crate::parameters::text_of);
+        format!("{} {} {}", text("window"), text("phase"), text("a"))
+    };
+    let found: Vec<_> = jobs.iter().map(|job| short(&job)).collect();
+    let all = ["0 train 1", "0 train 2", "1 train 1", "1 train 2", "1 train 3", "0 test -", "1 test -"];
+    assert_eq!(found, all);
+    let points = manifest.points().unwrap();
+    let of_jobs: Vec<_> = jobs.points().unwrap().collect();
+    for (job, point) in of_jobs.iter().enumerate() {
+        assert_eq!(Some(points.get(*point)), jobs.get(job as u32));
+        assert!(points.places_of(&points.get(*point)).unwrap().contains(point));
+    }
+    let chosen = points.test_of(of_jobs[4]).unwrap();
+    assert_eq!(short(&points.get(chosen)), "1 test 3");
+    assert!(points.places_of(&points.get(chosen)).unwrap().contains(&chosen));
+    let taken = text.replace("a: [1, 2, 3]", "phase: [1], a: [1, 2, 3]");
+    let taken = Manifest::parse(taken.as_bytes(), Format::Yaml, "s").unwrap().finish().unwrap();
+    let error = taken.expand().unwrap_err().to_string();
+    assert!(error.contains("`phase` is a parameter that `select` gives"), "{error}");
 }
 
 #[test]

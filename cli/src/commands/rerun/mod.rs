@@ -162,7 +162,7 @@ impl Again {
         manifest.filter = None;
         manifest.sample = None;
         // Its parameters have the dates of its window.
-        manifest.windows = None;
+        (manifest.windows, manifest.select) = (None, None);
         // Who ran the sweep did not ask for this one.
         manifest.policy.notify = None;
         // There is but one job.

@@ -11,6 +11,7 @@ use bt_documents::{PlannedJob, Submitted};
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format, JobSource, Manifest, csv_rows};
+use bt_model::template::Rendered;
 pub(crate) use bt_proto::submit::messages;
 use bt_proto::v1;
 use uuid::Uuid;
@@ -277,17 +278,26 @@ fn dry_run(manifest: &Manifest, jobs: &Expansion<'_>, form: &ListArgs) -> Result
     let names = if is_list { parameter_names(jobs, shown) } else { Vec::new() };
     let mut printer = Printer::new(columns(&names), form)?;
     for (job, parameters) in jobs.iter().enumerate().take(shown) {
-        let rendered = renderer.render(&parameters)?;
+        let test = jobs.test(job as u32);
+        // What a test will have is not known yet.
+        let rendered = match test {
+            Some(_) => Rendered::default(),
+            None => renderer.render(&parameters)?,
+        };
         let mut cells = Vec::new();
         if is_list {
             cells.push(Cell::number(job));
             cells.extend(names.iter().map(|name| parameters.get(name).map(Cell::from).unwrap_or_default()));
-            cells.push(Cell::text(command_line(&rendered.command)));
+            cells.push(Cell::text(match test {
+                Some(test) => format!("(the best of jobs {} to {})", test.first, test.last),
+                None => command_line(&rendered.command),
+            }));
         }
         let json = match form.format() {
             OutputFormat::Json => Json::of(&PlannedJob {
                 job: job as u32,
                 params: parameters.as_map().clone(),
+                waits_for: test.map(|test| test.window),
                 command: &rendered.command,
                 env: rendered.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
             })?,

@@ -27,6 +27,8 @@ pub(crate) struct InQueue {
     pub(crate) before: u32,
     /// It waits for an identical job.
     pub(crate) is_attached: bool,
+    /// The window whose training it waits for.
+    pub(crate) waits_for: Option<u32>,
     /// Of the latest attempt.
     pub(crate) agent: Option<String>,
     pub(crate) attempt_state: Option<AttemptState>,
@@ -47,6 +49,8 @@ pub(crate) struct JobRow {
     pub(crate) number: u32,
     pub(crate) state: JobState,
     pub(crate) parameters: Written,
+    /// The window whose training it waits for, or waited for in vain.
+    pub(crate) waits_for: Option<u32>,
     pub(crate) metrics: Option<String>,
     /// Without those that were handed back before they had started.
     pub(crate) attempts: u32,
@@ -69,6 +73,7 @@ macro_rules! job_row {
             number: unsigned($row.number)?,
             state: $row.state.0,
             parameters: Written::of($row.parameters, $row.point, $row.number)?,
+            waits_for: $row.waits_for.map(unsigned).transpose()?,
             metrics: $row.metrics,
             attempts: unsigned($row.attempts)?,
             reason: reason($row.reason, $row.reason_code, $row.reason_message),
@@ -109,6 +114,7 @@ impl Queue {
             wait: Duration::try_from_secs_f64(row.wait_seconds).unwrap_or_default(),
             before: unsigned(row.before)?,
             is_attached: row.is_attached,
+            waits_for: row.waits_for.map(unsigned).transpose()?,
             agent: row.agent,
             attempt_state: row.attempt_state.map(|Pg(state)| state),
             note: row.note,

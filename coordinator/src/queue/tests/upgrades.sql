@@ -136,6 +136,10 @@ insert into returns (attempt_id, sweep_id, calendar, returns)
 values ('bbbbbbbb-0000-4000-8000-000000000003', '22222222-0000-4000-8000-000000000002', decode(repeat('07', 16), 'hex'),
     decode(repeat('00', 16), 'hex'));
 
+-- version 33
+insert into window_tests (sweep_id, job, window_number, first_job, last_job) values ('11111111-0000-4000-8000-000000000001', 4, 0, 0, 3);
+update jobs set waits_for = 0 where sweep_id = '11111111-0000-4000-8000-000000000001' and number = 4;
+
 -- version 34
 insert into sweep_best (sweep_id, place, metric, lowest, job, value)
 values ('11111111-0000-4000-8000-000000000001', 1, 'sharpe', false, 0, 1.5);

@@ -12,7 +12,7 @@ use crate::manifest::error::{Error, suggestion};
 use crate::manifest::matrix::{Axis, Matrix};
 use crate::manifest::range::Range;
 use crate::manifest::values::{list, map, number, parameters, scalar, text};
-use crate::manifest::windows;
+use crate::manifest::{select, windows};
 use crate::parameters::Parameters;
 use crate::scalar as word;
 
@@ -117,6 +117,19 @@ pub(super) const KEYS: &[ManifestKey] = &[
         },
         merge: |file, flags| replace(&mut file.windows, flags.windows.take()),
         write: |manifest| manifest.windows.as_ref().map(windows::write),
+        recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: "select",
+        alias: None,
+        flags: &[],
+        schema: select::schema,
+        read: |draft, node| {
+            draft.select = Some(select::read(node)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.select, flags.select.take()),
+        write: |manifest| manifest.select.as_ref().map(select::write),
         recipe: Recipe::Omits,
     },
 ];
