@@ -6,10 +6,10 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo build install test soak fresh bench check fmt docs pictures sqlx advisories clean
+.PHONY: help setup demo demo-research build install test soak fresh bench check fmt docs pictures sqlx advisories clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install and start what the demo needs (Docker Engine, Postgres)
 	@scripts/setup
@@ -18,6 +18,11 @@ demo: setup ## Run a sweep of 30 real backtests on this machine, from set-up to 
 	@scripts/images sma-cross
 	cargo build --locked -p btctl
 	@scripts/demo target/debug/btctl
+
+demo-research: setup ## Take trend-following rules from a sweep over a walk-forward to what is left after luck
+	@scripts/images ewmac
+	cargo build --locked -p btctl
+	@scripts/demo-research target/debug/btctl
 
 build: ## Build the release program, target/release/btctl
 	cargo build --release --locked -p btctl
@@ -28,7 +33,7 @@ install: build ## Install the release program to $(PREFIX)/bin
 test: ## Run every check and test, on a real Postgres and real containers
 	@scripts/setup tests
 	@scripts/tools
-	@scripts/images sma-cross libraries test
+	@scripts/images sma-cross libraries ewmac test
 	cargo build --locked --workspace
 	@$(MAKE) --no-print-directory check
 	scripts/with-postgres cargo nextest run --locked --workspace --no-fail-fast

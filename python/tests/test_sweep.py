@@ -57,6 +57,16 @@ def test_a_sweep_is_found_and_says_how_it_stands(client: btctl.Client, done: btc
     assert client.sweeps(name="py-d*")[0].id == done.id
 
 
+def test_it_is_judged_with_all_of_its_trials(done: btctl.Sweep) -> None:
+    judged = done.assess(by="sharpe")
+    assert (judged.by, judged.trials.counted, judged.trials.failed) == ("sharpe", 4, 1)
+    assert judged.best is not None and judged.best.job == 2 and judged.best.parameters == {"fast": 3}
+    assert any(why.startswith("pbo: ") for why in judged.missing)
+    assert "The best of this sweep is job 2 (fast=3) by sharpe, 3.5." in str(judged)
+    with pytest.raises(btctl.BtctlError, match="did you mean `sharpe`"):
+        done.assess(by="sharp")
+
+
 def test_jobs_have_parameters_metrics_and_states(done: btctl.Sweep) -> None:
     jobs = done.jobs()
     assert [job.parameters for job in jobs] == [{"fast": fast} for fast in (1, 2, 3, 4)]

@@ -18,7 +18,7 @@ from ._job import Job, JobList
 from ._shown import Shown
 from ._transport import Call, part
 from .errors import BtctlError, Damaged
-from .types import Cancelled, Changed, Counts, Jobs, Metrics, Output, Outputs, Retried, SweepDetails
+from .types import Assessment, Cancelled, Changed, Counts, Jobs, Metrics, Output, Outputs, Retried, SweepDetails
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -104,6 +104,12 @@ class Sweep:
         """The best jobs by a metric: the highest first, or the lowest if the manifest's goals or `ascending` say so."""
         query = {"by": metric, "limit": limit, "where": where, "ascending": ascending}
         return JobList(Job(self._client, self.id, info) for info in decode(Jobs, self._get("/jobs", query)).jobs)
+
+    def assess(
+        self, by: Optional[str] = None, benchmark: Optional[int] = None, blocks: Optional[int] = None
+    ) -> Assessment:
+        """How much of the best result is luck, as the best of all trials of the sweep's family; printed, in sentences."""
+        return decode(Assessment, self._get("/assess", {"by": by, "benchmark": benchmark, "blocks": blocks}))
 
     def metrics(self) -> List[str]:
         """Names of the metrics that its jobs have reported."""

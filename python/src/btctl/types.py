@@ -228,3 +228,162 @@ class Event:
     change: Optional[str] = None
     count: Optional[int] = None
     jobs: Optional[List[int]] = field(default=None)
+
+@dataclass(frozen=True)
+class EffectiveTrials:
+    """What the correlations of the trials' returns say about how many they are."""
+
+    clusters: int
+    clustered: int
+    mean_correlation: Optional[float]
+    by_correlation: Optional[float]
+
+
+@dataclass(frozen=True)
+class AssessedTrials:
+    """How many trials the best is the best of."""
+
+    counted: int
+    in_sweep: int
+    elsewhere: int
+    failed: int
+    repeated: int
+    effective: Optional[float]
+    clusters: Optional[EffectiveTrials]
+    break_even: Optional[int]
+
+
+@dataclass(frozen=True)
+class AssessedReturns:
+    """The returns of the trials, joined by their times."""
+
+    periods: int
+    first: Optional[str]
+    last: Optional[str]
+    periods_per_year: Optional[float]
+    trials: int
+    without: int
+    left_out: int
+    gaps: int
+
+
+@dataclass(frozen=True)
+class HaircutSharpe:
+    sharpe: float
+    haircut: float
+
+
+@dataclass(frozen=True)
+class Haircuts:
+    """What is left of a Sharpe ratio."""
+
+    bonferroni: HaircutSharpe
+    holm: HaircutSharpe
+    bhy: HaircutSharpe
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best trial, and what is to be thought of it."""
+
+    job: int
+    parameters: Dict[str, Any]
+    value: Optional[float]
+    sharpe: Optional[float]
+    sharpe_annual: Optional[float]
+    observations: Optional[int]
+    skew: Optional[float]
+    kurtosis: Optional[float]
+    psr: Optional[float]
+    dsr: Optional[float]
+    dsr_trials: Optional[float]
+    dsr_null: Optional[float]
+    dsr_effective: Optional[float]
+    luck: Optional[float]
+    minimum_track_record: Optional[float]
+    minimum_backtest_years: Optional[float]
+    haircut: Optional[Haircuts]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a number is distributed: the lowest, the 5 % quantile, the median, the 95 % quantile and the highest."""
+
+    lowest: float
+    low: float
+    median: float
+    high: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """Whether the best in one half of the time is also good in the other one: combinatorially symmetric cross-validation."""
+
+    pbo: float
+    probability_of_loss: float
+    slope: Optional[float]
+    blocks: int
+    splits: int
+    trials: int
+    logits: Spread
+    in_sample: Optional[Spread]
+    out_of_sample: Optional[Spread]
+
+
+@dataclass(frozen=True)
+class AgainstBenchmark:
+    """Whether the best of all trials beats a benchmark by more than luck: Hansen's test for superior predictive ability."""
+
+    job: int
+    p: float
+    p_lower: float
+    p_upper: float
+    mean_block: float
+    draws: int
+
+
+@dataclass(frozen=True)
+class RobustTrial:
+    """The point that is best together with its neighbours in the grid: by the median of its own metric and theirs."""
+
+    job: int
+    parameters: Dict[str, Any]
+    value: float
+    median: float
+    neighbours: int
+    median_of_best: Optional[float]
+    neighbours_of_best: Optional[int]
+
+
+@dataclass(frozen=True)
+class WeightOfParameter:
+    """How much a parameter matters to the metric."""
+
+    parameter: str
+    share: float
+    correlation: Optional[float]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """How much of the best result of a sweep is luck."""
+
+    sweep: str
+    name: str
+    family: Optional[str]
+    by: Optional[str]
+    trials: AssessedTrials
+    returns: Optional[AssessedReturns]
+    best: Optional[BestTrial]
+    pbo: Optional[Overfitting]
+    benchmark: Optional[AgainstBenchmark]
+    robust: Optional[RobustTrial]
+    importance: List[WeightOfParameter]
+    missing: List[str]
+    hints: List[str]
+    words: List[str]
+
+    def __str__(self) -> str:
+        """All of it in sentences."""
+        return "\n".join(self.words + [f"not estimated: {why}" for why in self.missing])
