@@ -169,7 +169,7 @@ fn only_the_beginning_is_read(cluster: &Cluster, sweep: &str) {
 #[test]
 fn attempts_are_drawn_over_time_and_metrics_on_the_way_as_lines() {
     let cluster = Cluster::start();
-    let script = r#"[ $BT_ATTEMPT = 1 ] && exit 3
+    let script = r#"[ $BT_ATTEMPT = 1 ] && { sleep 1; exit 3; }
         say() { echo "$1" > /results/.next; mv /results/.next /results/progress; }
         say '{"fraction": 0.1, "metrics": {"equity": 100, "sharpe": 0.1}}'
         while [ ! -e /results/more ]; do sleep 0.05; done

@@ -40,7 +40,7 @@ impl Guarded {
 
     pub(super) fn read(&self, from: u64, length: usize) -> Result<Bytes> {
         let end = u64::try_from(length).ok().and_then(|length| from.checked_add(length));
-        if end.is_none_or(|end| end > self.source.size()) {
+        if end.is_none_or(|end| end > self.source.length()) {
             return Err(ParquetError::EOF("it names a part of itself that it does not have".to_owned()));
         }
         let take = |left: u64| left.checked_sub(length as u64);
@@ -54,7 +54,7 @@ impl Guarded {
 
 impl Length for Guarded {
     fn len(&self) -> u64 {
-        self.source.size()
+        self.source.length()
     }
 }
 
@@ -63,7 +63,7 @@ impl ChunkReader for Guarded {
 
     /// The library reads heads of pages in this way.
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        let there = self.source.size().saturating_sub(start);
+        let there = self.source.length().saturating_sub(start);
         let head = self.read(start, HEAD.min(usize::try_from(there).unwrap_or(HEAD)))?;
         check(&head).map_err(|why| ParquetError::General(format!("a page's head: {why}")))?;
         Ok(Cursor::new(head))

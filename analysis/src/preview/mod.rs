@@ -22,7 +22,7 @@ const CELL: usize = 120;
 /// A file of which parts can be read.
 pub trait Source: Send + Sync + 'static {
     /// Bytes of all of it.
-    fn size(&self) -> u64;
+    fn length(&self) -> u64;
 
     /// So many bytes from there on; an error, in words, if they can't be had.
     fn read(&self, from: u64, length: usize) -> Result<Bytes, String>;

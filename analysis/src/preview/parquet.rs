@@ -26,7 +26,7 @@ const MAGIC: &[u8] = b"PAR1";
 /// The first rows of a Parquet file. It reads from the source as it needs to, and panics where the library does.
 pub fn parquet(source: Arc<dyn Source>) -> Result<Sample, String> {
     let file = Guarded::new(source.clone());
-    let footer = footer(&file, source.size())?;
+    let footer = footer(&file, source.length())?;
     check_footer(&footer, PARTS, ELEMENTS, DEEPEST).map_err(|why| format!("its footer: {why}"))?;
     let about = ParquetMetaDataReader::decode_metadata(&footer).map_err(told)?;
     let schema = about.file_metadata().schema();
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     impl Source for Vec<u8> {
-        fn size(&self) -> u64 {
+        fn length(&self) -> u64 {
             self.len() as u64
         }
 

@@ -235,11 +235,10 @@ pub(super) fn holds(details: &SweepDetails, counts: [u32; 5], limits: &[Limit]) 
         reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
     }
     let [_, running, ended, ..] = counts;
-    if let Some(canary) = sweep.canary {
-        if running + ended >= canary {
-            reasons
-                .push(format!("its first {canary} jobs, the canary, must succeed before the others start"));
-        }
+    if let Some(canary) = sweep.canary
+        && running + ended >= canary
+    {
+        reasons.push(format!("its first {canary} jobs, the canary, must succeed before the others start"));
     }
     if let Some(most) = sweep.max_parallel.filter(|most| running >= *most) {
         reasons.push(format!("{running} of its jobs run, and max_parallel is {most}"));

@@ -150,12 +150,12 @@ async fn images(clients: &Clients) -> Result<HashMap<String, Vec<String>>, Refus
 /// Time without a sample after which a line breaks off.
 const GAP: f64 = 3.0 * 60.0;
 
+type Figure = fn(&FleetSample) -> f64;
+
 /// What the agents offered and what of it was used, over the last day.
 fn load(fleet: &Fleet) -> Option<Plot> {
     let last = fleet.samples.last()?.at;
-    let panel = |title: &str,
-                 write: fn(f64) -> String,
-                 lines: [(&'static str, fn(&FleetSample) -> f64); 2]| Lines {
+    let panel = |title: &str, write: fn(f64) -> String, lines: [(&'static str, Figure); 2]| Lines {
         title: title.to_owned(),
         height: 80.0,
         from_zero: true,
@@ -201,7 +201,7 @@ fn load(fleet: &Fleet) -> Option<Plot> {
 }
 
 /// A figure over time, with a gap where nobody looked.
-fn points(samples: &[FleetSample], figure: fn(&FleetSample) -> f64) -> Vec<(f64, f64)> {
+fn points(samples: &[FleetSample], figure: Figure) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     for sample in samples {
         let at = sample.at.as_second() as f64;

@@ -179,25 +179,24 @@ pub(super) fn round(low: f64, high: f64) -> Vec<f64> {
     figures.take_while(|figure| *figure <= high).collect()
 }
 
-/// Of many points those that are seen: of each place the first, the lowest, the highest and the last.
+/// Of many points those that are seen: of each place the first, the lowest, the highest and the last. Gaps stay.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     if points.len() <= POINTS {
         return points.to_vec();
     }
     let size = points.len().div_ceil(POINTS / 4);
-    let seen = points.chunks(size).flat_map(|chunk| {
+    let seen = |chunk: &[(f64, f64)]| -> Vec<(f64, f64)> {
         let by_number = |one: &&(f64, f64), other: &&(f64, f64)| one.1.total_cmp(&other.1);
-        let mut seen: Vec<_> =
-            [chunk.first(), chunk.iter().min_by(by_number), chunk.iter().max_by(by_number), chunk.last()]
-                .into_iter()
-                .flatten()
-                .copied()
-                .collect();
+        let (lowest, highest) = (chunk.iter().min_by(by_number), chunk.iter().max_by(by_number));
+        let seen = [chunk.first(), lowest, highest, chunk.last()];
+        let mut seen: Vec<_> = seen.into_iter().flatten().copied().collect();
         seen.sort_by(|one, other| one.0.total_cmp(&other.0));
         seen.dedup();
         seen
-    });
-    seen.collect()
+    };
+    let parts = points.split(|(time, number)| !time.is_finite() || !number.is_finite());
+    let parts: Vec<Vec<_>> = parts.map(|part| part.chunks(size).flat_map(seen).collect()).collect();
+    parts.join(&(f64::NAN, f64::NAN))
 }
 
 #[cfg(test)]
@@ -239,6 +238,10 @@ mod tests {
         assert!(thin.len() <= POINTS, "{}", thin.len());
         assert!(thin.contains(&(54_321.0, 9.0)) && thin.contains(&(54_322.0, -9.0)));
         assert_eq!((thin[0], thin[thin.len() - 1]), (points[0], points[99_999]));
+        points[50_000] = (f64::NAN, f64::NAN);
+        let thin = thinned(&points);
+        let gap = thin.iter().position(|(time, _)| time.is_nan()).unwrap();
+        assert_eq!((thin[gap - 1].0, thin[gap + 1].0), (49_999.0, 50_001.0));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Parts {
 }
 
 impl Source for Parts {
-    fn size(&self) -> u64 {
+    fn length(&self) -> u64 {
         self.file.plain_size
     }
 
