@@ -205,11 +205,11 @@ impl<R: Read> Machine<R> {
             }
             Effect::Drop(count) => self.take(count)?,
             Effect::Gather => {
-                self.to_mark()?;
+                self.drop_to_mark()?;
                 self.push(Item::Other)?;
             }
             Effect::DropToMark => {
-                self.to_mark()?;
+                self.drop_to_mark()?;
             }
             Effect::Duplicate => {
                 let top = self.top()?.clone();
@@ -251,13 +251,13 @@ impl<R: Read> Machine<R> {
             }
             Effect::Instance => {
                 let Given::Names(module, name) = given else { return Ok(false) };
-                self.to_mark()?;
+                self.drop_to_mark()?;
                 let place = self.name(&module, &name)?;
                 self.call(&Item::Global(place));
                 self.push(Item::Made)?;
             }
             Effect::Object => {
-                let class = self.to_mark()?.unwrap_or(Item::Other);
+                let class = self.drop_to_mark()?.unwrap_or(Item::Other);
                 self.call(&class);
                 self.push(Item::Made)?;
             }
@@ -327,7 +327,7 @@ impl<R: Read> Machine<R> {
     }
 
     /// Takes all down to the last mark away, and gives the lowest of it.
-    fn to_mark(&mut self) -> Result<Option<Item>, Error> {
+    fn drop_to_mark(&mut self) -> Result<Option<Item>, Error> {
         let mark = self.marks.pop().ok_or_else(|| self.reader.broken("there is no mark on the stack"))?;
         let lowest = self.stack.get(mark).cloned();
         self.stack.truncate(mark);

@@ -84,6 +84,6 @@ mod uploads;
 mod values;
 mod walk;
 mod warm;
-mod windows;
 mod watching;
+mod windows;
 mod wire;

@@ -1,6 +1,7 @@
 //! Reports: what an agent says of an attempt goes through the ledger, and is acknowledged after its commit.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bt_model::encoding::Encoding;
@@ -208,5 +209,6 @@ fn publication(succeeded: v1::Succeeded) -> Result<Publication, Malformed> {
         value: error.to_string(),
         expected: "a value for each time, and times that rise",
     })?;
+    let returns = returns.map(Arc::new);
     Ok(Publication { files: files.collect::<Result<_, Malformed>>()?, metrics, returns })
 }

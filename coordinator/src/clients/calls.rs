@@ -3,7 +3,6 @@
 use std::time::SystemTime;
 
 use bt_model::manifest::check_limit;
-use bt_model::state::JobState;
 use bt_proto::convert::present;
 use bt_proto::v1;
 use futures_util::StreamExt;
@@ -12,7 +11,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Clients;
-use super::chosen::{chosen, reasons};
 use super::shown::agent;
 use crate::bell::Event;
 use crate::pushed_images;
@@ -135,31 +133,11 @@ impl v1::sweeps_server::Sweeps for Clients {
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelReply>, Status> {
-        let request = request.into_inner();
-        let found = self.find(&request.sweep).await?;
-        let jobs = chosen(&found, request.jobs)?;
-        let cancelled = self.queue.cancel(found.id, &jobs).await;
-        let cancelled = cancelled.map_err(status::queue)?;
-        self.bell.ring(Event::JobsCancelled);
-        Ok(Response::new(v1::CancelReply {
-            cancelled: cancelled.cancelled,
-            stopping: cancelled.stopping,
-            ended: cancelled.ended,
-        }))
+        self.cancel_jobs(request.into_inner()).await.map(Response::new)
     }
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryReply>, Status> {
-        let request = request.into_inner();
-        let found = self.find(&request.sweep).await?;
-        let reasons = reasons(&request)?;
-        let jobs = chosen(&found, request.jobs)?;
-        let both = [JobState::Failed, JobState::Cancelled];
-        let ended = if request.failed_only || !reasons.is_empty() { &both[..1] } else { &both[..] };
-        let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
-        let queued = queued.map_err(status::queue)?;
-        self.bell.ring(Event::JobsRetried);
-        let tested = self.tests_that_stay(&found, &jobs, queued).await?;
-        Ok(Response::new(v1::RetryReply { queued, tested }))
+        self.retry_jobs(request.into_inner()).await.map(Response::new)
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseReply>, Status> {

@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 
 use super::page::{Frame, rendered};
 use super::reply::Refused;
-use super::table::{Answer, PARTS, ROUTES, Route, SchemaOf, Sent};
+use super::route::{Answer, Route, SchemaOf, Sent};
+use super::table::{PARTS, ROUTES};
 
 pub(super) fn router() -> Router {
     Router::new().route("/api/openapi.json", get(document)).route("/api", get(page))

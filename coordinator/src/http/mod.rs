@@ -20,6 +20,7 @@ mod metrics;
 mod page;
 mod reply;
 mod reported;
+mod route;
 mod submit;
 mod sweeps;
 mod table;

@@ -1,72 +1,20 @@
 //! Every call of the API: its address, what it takes and answers, in words and as types, and what answers it.
 
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
-    AddedJobs, Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob, Families,
-    FamilyTrials, Fleet, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs, ProgressSeries, Retried,
-    RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape, Sweeps, Walk,
+    AddedJobs, Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob,
+    Families, FamilyTrials, Fleet, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs,
+    ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape,
+    Sweeps, Walk,
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::route::{Answer, Route, Sent, json, schema};
 use super::{
     actions, compare, download, events, export, filter, jobs, judged, log, machines, page, reported, submit,
     sweeps,
 };
-use crate::clients::Clients;
-
-pub(super) struct Route {
-    /// Its name in the description.
-    pub(super) name: &'static str,
-    pub(super) method: &'static str,
-    /// `{name}` stands for a part of it.
-    pub(super) path: &'static str,
-    pub(super) summary: &'static str,
-    /// What may follow the address, as the keys of a struct.
-    pub(super) query: Option<SchemaOf>,
-    pub(super) sent: Sent,
-    pub(super) answer: Answer,
-    pub(super) handler: fn() -> MethodRouter<Clients>,
-}
-
-impl Route {
-    /// The path as the description writes it, which does not say that the last part may hold slashes.
-    pub(super) fn address(&self) -> String {
-        self.path.replace("{*", "{")
-    }
-}
-
-pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
-
-/// What is sent with a call.
-#[derive(Clone, Copy)]
-pub(super) enum Sent {
-    Nothing,
-    Json(SchemaOf),
-    /// A manifest, in one of the forms that a file of it may have.
-    Manifest,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Answer {
-    Json(SchemaOf),
-    Text,
-    Html,
-    Bytes,
-    /// Server-sent events, each with JSON of this type.
-    Events(SchemaOf),
-    /// A file of this media type.
-    Table(Form),
-}
-
-const fn json<T: JsonSchema>() -> Answer {
-    Answer::Json(schema::<T>)
-}
-
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
 
 /// What the `{name}`s in addresses stand for.
 pub(super) const PARTS: &[(&str, &str, &str)] = &[

@@ -4,6 +4,7 @@
 //! what becomes of the job, and statements that name the expected states write it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
@@ -41,7 +42,7 @@ pub(crate) struct Publication {
     /// The JSON object of the metrics.
     pub(crate) metrics: Option<String>,
     /// What its job returned period by period, if it reported that.
-    pub(crate) returns: Option<Returns>,
+    pub(crate) returns: Option<Arc<Returns>>,
 }
 
 /// An attempt's end, as it is asked for.

@@ -162,7 +162,10 @@ fn people_write_numbers_in_their_way() {
     }
 }
 
-fn returns(series: &str) -> Option<Result<(Vec<i64>, Vec<f64>), String>> {
+/// Times and returns.
+type Read = (Vec<i64>, Vec<f64>);
+
+fn returns(series: &str) -> Option<Result<Read, String>> {
     let metrics = parse(format!(r#"{{"sharpe": 1, "series": {series}}}"#).as_bytes()).unwrap();
     let parts = |returns: crate::returns::Returns| (returns.times().to_vec(), returns.values().to_vec());
     metrics.returns.map(|returns| returns.map(parts).map_err(|error| error.to_string()))

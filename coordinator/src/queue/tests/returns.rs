@@ -7,7 +7,7 @@ use super::*;
 const DAY: i64 = 86_400;
 
 fn settlement(bench: &Bench, attempt: AttemptId, returns: Option<Vec<(i64, f64)>>) -> Settlement {
-    let returns = returns.map(|periods| Returns::of(SeriesKind::Returns, periods).unwrap());
+    let returns = returns.map(|periods| Returns::of(SeriesKind::Returns, periods).unwrap().into());
     let publication = Publication { files: Vec::new(), metrics: Some(r#"{"sharpe":1}"#.into()), returns };
     Settlement { publication, ..Settlement::of(attempt, bench.me(), Ending::Published) }
 }

@@ -1,0 +1,59 @@
+//! What is said of a call in the table of all calls.
+
+use axum::routing::MethodRouter;
+use bt_analysis::export::Form;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::clients::Clients;
+
+pub(super) struct Route {
+    /// Its name in the description.
+    pub(super) name: &'static str,
+    pub(super) method: &'static str,
+    /// `{name}` stands for a part of it.
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
+    /// What may follow the address, as the keys of a struct.
+    pub(super) query: Option<SchemaOf>,
+    pub(super) sent: Sent,
+    pub(super) answer: Answer,
+    pub(super) handler: fn() -> MethodRouter<Clients>,
+}
+
+impl Route {
+    /// The path as the description writes it, which does not say that the last part may hold slashes.
+    pub(super) fn address(&self) -> String {
+        self.path.replace("{*", "{")
+    }
+}
+
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What is sent with a call.
+#[derive(Clone, Copy)]
+pub(super) enum Sent {
+    Nothing,
+    Json(SchemaOf),
+    /// A manifest, in one of the forms that a file of it may have.
+    Manifest,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    Json(SchemaOf),
+    Text,
+    Html,
+    Bytes,
+    /// Server-sent events, each with JSON of this type.
+    Events(SchemaOf),
+    /// A file of this media type.
+    Table(Form),
+}
+
+pub(super) const fn json<T: JsonSchema>() -> Answer {
+    Answer::Json(schema::<T>)
+}
+
+pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
