@@ -32,8 +32,11 @@ fn every_call_answers_as_it_is_described() {
         let name =
             operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} is not described"));
         asked.insert(name.to_owned());
-        let asked_of =
-            if path == "/api/compare" { format!("{path}?a=sent&b={sweep}") } else { path.to_owned() };
+        let asked_of = match path {
+            "/api/compare" => format!("{path}?a=sent&b={sweep}"),
+            "/api/trials" => format!("{path}?family={sweep}"),
+            path => path.to_owned(),
+        };
         let filled = asked_of.replace("{sweep}", sweep).replace("{job}", "0").replace("{agent}", "agent");
         let filled = filled.replace("{path}", "simulated.json");
         let answer = match method {
@@ -92,6 +95,9 @@ fn every_call_answers_as_it_is_described() {
     let metrics = json!({"jobs": {"0": {"sharpe": 1.5}, "2": {"sharpe": 0.5}}});
     assert_eq!(check("post", "/api/sweeps/{sweep}/metrics", &done, &metrics)["changed"], 2);
     assert_eq!(check("get", "/api/sweeps/{sweep}/metrics", &done, &none)["metrics"][0]["metric"], "sharpe");
+    assert_eq!(check("get", "/api/sweeps/{sweep}/assess", &done, &none)["trials"]["in_sweep"], 3);
+    assert_eq!(check("get", "/api/trials", &done, &none)["sweeps"][0]["id"], *done);
+    assert_eq!(check("get", "/api/families", "", &none)["families"][0]["sweeps"], 3);
     let manifest = json!({"name": "sent", "image": "x:1", "command": ["x"], "agents": {"zone": "none"}, "matrix": {"n": [0, 1, 2]}});
     assert_eq!(check("post", "/api/sweeps", "", &manifest)["jobs"], 3);
     assert_eq!(check("get", "/api/compare", &done, &none)["points"]["both"], 3);

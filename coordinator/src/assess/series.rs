@@ -178,6 +178,10 @@ impl Against {
 
 fn number_of_blocks(periods: usize, asked: Option<u32>) -> Result<Option<usize>, Error> {
     match asked {
+        Some(blocks) if periods < 2 * blocks as usize => Err(Error::Refused(format!(
+            "the trials have {periods} periods in common, too few for {blocks} blocks; {} are needed",
+            2 * u64::from(blocks)
+        ))),
         Some(blocks) => {
             let checked = Blocks::new(periods, blocks as usize);
             checked.map(|_| Some(blocks as usize)).map_err(|error| Error::Refused(error.to_string()))

@@ -77,7 +77,9 @@ impl Clients {
         let question = Question { by: chosen_by, ..Question::default() };
         let judged = self.assessor.assess(sweep, question).await.map_err(status::assess)?;
         if judged.jobs.is_empty() {
-            let missing = judged.assessment.missing.join("; ");
+            let missing = &judged.assessment.missing;
+            let why = missing.iter().filter(|why| why.starts_with("psr") || why.starts_with("best"));
+            let missing = why.map(String::as_str).collect::<Vec<_>>().join("; ");
             return Err(Status::failed_precondition(format!("psr and dsr can't be estimated: {missing}")));
         }
         let of = judged.jobs.iter().map(|one| (one.job, vec![(PSR, one.psr), (DSR, one.dsr)])).collect();

@@ -218,7 +218,7 @@ async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
     ];
     for state in AttemptState::ALL {
         for ending in &endings {
-            bench.execute("truncate attempts, results, result_files").await;
+            bench.execute("truncate attempts, results, result_files, returns").await;
             bench
                 .execute(
                     "update jobs set state = 'queued', finished_at = null, reason = null, reason_code = null,

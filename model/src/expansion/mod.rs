@@ -6,7 +6,9 @@
 mod draw;
 mod rows;
 mod search;
+mod sobol;
 mod space;
+mod spread;
 
 use std::collections::BTreeSet;
 

@@ -3,9 +3,10 @@
 
 use super::draw::Draw;
 use super::space::Space;
+use super::spread::Spread;
 use super::{ChosenJobs, Expansion, MAX_LOOKED_AT, WindowTest};
 use crate::condition::Condition;
-use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, check, effects};
+use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, Sample, check, effects};
 use crate::parameters;
 use crate::template::Renderer;
 
@@ -45,6 +46,8 @@ enum SearchOrder {
     Rising,
     /// At random, until so many are found.
     Drawn(Box<Draw>, u32),
+    /// Evenly, until so many are found.
+    Spread(Box<Spread>, u32),
 }
 
 impl<'m> Search<'m> {
@@ -102,7 +105,11 @@ impl<'m> Search<'m> {
         let takes_all = self.condition.is_none() && !self.space.excludes();
         let order = match self.manifest.sample {
             Some(sample) if !takes_all || u128::from(sample.count) < places => {
-                SearchOrder::Drawn(Box::new(Draw::new(sample.seed, places)), sample.count)
+                let Sample { count, seed, method } = sample;
+                match Spread::new(method, count, seed, self.space.lengths(), places) {
+                    Some(spread) => SearchOrder::Spread(Box::new(spread), count),
+                    None => SearchOrder::Drawn(Box::new(Draw::new(seed, places)), count),
+                }
             }
             _ if takes_all && all + self.space.tests_at_most() <= MAX_JOBS.into() => {
                 self.chosen = ChosenJobs::First(all as u32);
@@ -148,8 +155,12 @@ impl<'m> Search<'m> {
             Stage::Choose { order, looked_at, not_excluded, taken, found } => {
                 let candidate = match order {
                     SearchOrder::Rising => Some(*looked_at).filter(|place| *place < self.space.base_len()),
-                    SearchOrder::Drawn(_, wanted) if *taken >= *wanted => None,
-                    SearchOrder::Drawn(_, wanted) if *looked_at >= u128::from(MAX_JOBS) => {
+                    SearchOrder::Drawn(_, wanted) | SearchOrder::Spread(_, wanted) if *taken >= *wanted => {
+                        None
+                    }
+                    SearchOrder::Drawn(_, wanted) | SearchOrder::Spread(_, wanted)
+                        if *looked_at >= u128::from(MAX_JOBS) =>
+                    {
                         let message = format!(
                             "`exclude` and `where` leave so few of the {} combinations that a look at {} found only {} of the {wanted} to sample. Narrow the axes",
                             count(self.space.base_len()),
@@ -159,6 +170,7 @@ impl<'m> Search<'m> {
                         return Err(self.error("sample", message));
                     }
                     SearchOrder::Drawn(draw, _) => draw.next(),
+                    SearchOrder::Spread(spread, _) => spread.next(),
                 };
                 let Some(place) = candidate else {
                     let (found, any) = (std::mem::take(found), *not_excluded);

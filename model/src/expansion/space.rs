@@ -82,6 +82,15 @@ impl<'m> Space<'m> {
         self.windows.len().max(1) as u32
     }
 
+    /// How many values each axis has; rows are one axis.
+    pub(super) fn lengths(&self) -> Vec<u64> {
+        match &self.base {
+            Base::Rows(rows) => vec![rows.len() as u64],
+            Base::One => vec![1],
+            Base::Combinations(matrix) => matrix.matrix.axes.iter().map(|(_, axis)| axis.len()).collect(),
+        }
+    }
+
     /// The place of what is at a place of each window in this one.
     pub(super) fn at(&self, window: u32, place: u128) -> u128 {
         self.base_len().saturating_mul(window.into()).saturating_add(place)

@@ -51,6 +51,19 @@ pub enum Containers {
     Warm,
 }
 
+/// How the jobs of a `sample` are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SampleMethod {
+    /// Each as likely as any other.
+    #[default]
+    Random,
+    /// Low-discrepancy sequences: evenly over all axes together.
+    Sobol,
+    Halton,
+    /// A Latin hypercube: evenly over each axis.
+    Lhs,
+}
+
 /// Whom the container runs as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JobUser {
@@ -102,6 +115,7 @@ pub(super) use words;
 
 words!(Network, "network", "networks": None => "none", Bridge => "bridge");
 words!(OnDisconnect, "on_disconnect", "choices": Keep => "keep", Stop => "stop");
+words!(SampleMethod, "sample.method", "methods": Random => "random", Sobol => "sobol", Halton => "halton", Lhs => "lhs");
 words!(Goal, "goals", "goals": Maximize => "maximize", Minimize => "minimize");
 words!(Pull, "pull", "policies": Missing => "missing", Always => "always", Never => "never");
 words!(Containers, "containers", "choices": Each => "each", Reuse => "reuse", Warm => "warm");

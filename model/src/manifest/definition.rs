@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::choice::{Containers, Goal, JobUser, Network, OnDisconnect};
+use super::choice::{Containers, Goal, JobUser, Network, OnDisconnect, SampleMethod};
 use super::error::Places;
 use super::judged::{Judged, default_family};
 use super::matrix::Matrix;
@@ -88,6 +88,7 @@ pub struct Select {
 pub struct Sample {
     pub count: u32,
     pub seed: u64,
+    pub method: SampleMethod,
 }
 
 /// What a job asks for. What it does not ask for has a default where it is used.

@@ -45,7 +45,7 @@ mod zone;
 pub use axis_flag::parse_axis_flag;
 pub use batch::STATUS_FILE;
 pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
-pub use choice::{Containers, Goal, JobUser, Network, OnDisconnect, Pull};
+pub use choice::{Containers, Goal, JobUser, Network, OnDisconnect, Pull, SampleMethod};
 pub use definition::{
     DEFAULT_CPU_MILLIS, DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest,
     Needs, Sample, Select,

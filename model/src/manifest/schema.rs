@@ -108,6 +108,7 @@ mod tests {
 "matrix": {"a": {"values": [1]}}
 "params": [{"a": 1}]
 "matrix": {"a": [1, 2]}, "sample": {"count": 1, "seed": 7}
+"matrix": {"a": [1, 2]}, "sample": {"count": 1, "method": "sobol"}
 "windows": {"train": "3y", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}
 "windows": {"train": "3y", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}, "select": {"maximize": "sharpe"}
 "windows": {"train": "1y6m", "test": "2w", "step": "1m", "from": "2005-01-01", "to": "2013-01-01", "anchored": true, "purge": "5d", "tail": "keep", "overlap": false}
@@ -160,6 +161,7 @@ mod tests {
 "where": 5
 "sample": 0
 "sample": {"seed": 7}
+"sample": {"count": 1, "method": "quasi"}
 "windows": {"train": "3y", "test": "6m", "from": "2005-01-01"}
 "windows": {"train": "3y", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}, "select": {"maximize": "a", "minimize": "b"}
 "windows": {"train": "3mo", "test": "6m", "from": "2005-01-01", "to": "2013-01-01"}

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use bt_model::manifest::{
     ALL_GPUS, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
-    Policy, Pull, Receiver, Retries, Sample, Sandbox, Tmpfs, VolumeMount, parse_axis_flag, parse_cpus,
-    parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout, parse_ulimit_flag,
+    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, Tmpfs, VolumeMount, parse_axis_flag,
+    parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
+    parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
@@ -34,12 +35,15 @@ pub(super) struct ManifestFlags {
     /// Expression over the parameters that a job must fulfil, e.g. 'fast < slow'.
     #[arg(long = "where", value_name = "EXPRESSION", allow_hyphen_values = true)]
     filter: Option<String>,
-    /// Queue only this many jobs, chosen at random.
+    /// Queue only this many jobs.
     #[arg(long, value_name = "N")]
     sample: Option<u32>,
-    /// Seed of the random choice; the same seed chooses the same jobs.
+    /// Seed of the choice; the same seed chooses the same jobs.
     #[arg(long, value_name = "N", requires = "sample")]
     seed: Option<u64>,
+    /// How the jobs of a sample are chosen: random, or spread evenly over the axes by sobol, halton or lhs [default: random].
+    #[arg(long, value_name = "METHOD", requires = "sample")]
+    sample_method: Option<String>,
     /// Environment variable of the container: NAME=VALUE, or NAME to pass on its value from here; may be repeated.
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
@@ -198,7 +202,7 @@ impl ManifestFlags {
             matrix: self.matrix()?,
             params_from: self.params_from.clone(),
             filter: self.filter.clone(),
-            sample: self.sample.map(|count| Sample { count, seed: self.seed.unwrap_or(0) }),
+            sample: self.sample()?,
             volumes: self.volumes()?,
             needs,
             timeout: self.timeout.as_deref().map(parse_timeout).transpose().map_err(at("--timeout"))?,
@@ -260,6 +264,12 @@ impl ManifestFlags {
             warm: None,
             batch: self.batch,
         })
+    }
+
+    fn sample(&self) -> Result<Option<Sample>, Error> {
+        let method = self.sample_method.as_deref().map(str::parse::<SampleMethod>).transpose();
+        let method = method.map_err(at("--sample-method"))?.unwrap_or_default();
+        Ok(self.sample.map(|count| Sample { count, seed: self.seed.unwrap_or(0), method }))
     }
 
     fn retry_on(&self) -> Result<Option<Vec<ReasonKind>>, Error> {

@@ -63,7 +63,7 @@ async fn they_stay_for_who_reuses_them_and_go_with_the_results(pool: PgPool) {
 
     bench.queue.mark_collected(bench.sweep).await.unwrap();
     assert_eq!(bench.number("select count(*) from returns").await, 3, "its results are kept");
-    sqlx::query("update sweeps set expired_at = now() where id = $1")
+    sqlx::query("update sweeps set removed_at = now(), expired_at = now() where id = $1")
         .bind(bench.sweep.uuid())
         .execute(&bench.queue.pool)
         .await
@@ -72,7 +72,7 @@ async fn they_stay_for_who_reuses_them_and_go_with_the_results(pool: PgPool) {
     assert_eq!(bench.number("select count(*) from returns").await, 1, "the one that is reused");
     assert_eq!(bench.number("select count(*) from calendars").await, 1);
     assert_eq!(bench.queue.returns(other, None, 9).await.unwrap()[0].returns, reused[0].returns);
-    bench.execute("update sweeps set expired_at = now()").await;
+    bench.execute("update sweeps set removed_at = now(), expired_at = now()").await;
     bench.queue.mark_collected(bench.sweep).await.unwrap();
     assert_eq!(bench.number("select count(*) from returns").await, 0);
     assert_eq!(bench.number("select count(*) from calendars").await, 0);

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
+use crate::manifest::choice::SampleMethod;
 use crate::manifest::definition::{JobSource, MAX_JOBS, Sample};
 use crate::manifest::document::{MapEntry, NodeKind, TextNode};
 use crate::manifest::draft::Draft;
 use crate::manifest::error::{Error, suggestion};
 use crate::manifest::matrix::{Axis, Matrix};
 use crate::manifest::range::Range;
-use crate::manifest::values::{list, map, number, parameters, scalar, text};
+use crate::manifest::values::{list, map, number, parameters, parsed, scalar, text};
 use crate::manifest::{select, windows};
 use crate::parameters::Parameters;
 use crate::scalar as word;
@@ -86,13 +87,13 @@ pub(super) const KEYS: &[ManifestKey] = &[
     ManifestKey {
         name: "sample",
         alias: None,
-        flags: &["sample", "seed"],
+        flags: &["sample", "seed", "sample-method"],
         schema: || {
             let count = json!({"type": "integer", "minimum": 1, "maximum": MAX_JOBS});
             let seed = json!({"type": "integer", "minimum": 0});
             let both = json!({
                 "type": "object",
-                "properties": {"count": count, "seed": seed},
+                "properties": {"count": count, "seed": seed, "method": {"enum": SampleMethod::NAMES}},
                 "required": ["count"],
                 "additionalProperties": false,
             });
@@ -103,7 +104,12 @@ pub(super) const KEYS: &[ManifestKey] = &[
             Ok(())
         },
         merge: |file, flags| replace(&mut file.sample, flags.sample.take()),
-        write: |manifest| manifest.sample.map(|sample| json!({"count": sample.count, "seed": sample.seed})),
+        write: |manifest| {
+            manifest.sample.map(|Sample { count, seed, method }| match method {
+                SampleMethod::Random => json!({"count": count, "seed": seed}),
+                method => json!({"count": count, "seed": seed, "method": method.name()}),
+            })
+        },
         recipe: Recipe::Omits,
     },
     ManifestKey {
@@ -316,21 +322,25 @@ fn read_filter(node: &TextNode) -> Result<String, Error> {
 fn read_sample(node: &TextNode) -> Result<Sample, Error> {
     if let NodeKind::Int(_) = node.kind {
         let count = number(node, "sample", 1, i64::from(MAX_JOBS))?;
-        return Ok(Sample { count: count as u32, seed: 0 });
+        return Ok(Sample { count: count as u32, seed: 0, method: SampleMethod::default() });
     }
     let mut count = None;
     let mut seed = 0;
+    let mut method = SampleMethod::default();
     for entry in map(node, "`sample`")? {
         match entry.name.as_str() {
             "count" => count = Some(number(&entry.node, "sample.count", 1, i64::from(MAX_JOBS))?),
             "seed" => seed = number(&entry.node, "sample.seed", 0, i64::MAX)?,
+            "method" => {
+                method = parsed(&entry.node, &text(&entry.node, "sample.method")?, str::parse)?;
+            }
             unknown => {
-                let hint = suggestion(unknown, ["count", "seed"], "keys of `sample`");
+                let hint = suggestion(unknown, ["count", "seed", "method"], "keys of `sample`");
                 let message = format!("unknown key `{unknown}` in `sample`{hint}");
                 return Err(Error::new(message).or_at(Some(&entry.place)));
             }
         }
     }
     let count = count.ok_or_else(|| node.error("`sample` has no `count`; write {count: 500, seed: 7}"))?;
-    Ok(Sample { count: count as u32, seed: seed as u64 })
+    Ok(Sample { count: count as u32, seed: seed as u64, method })
 }
