@@ -95,6 +95,13 @@ fn a_walk_forward_is_what_one_process_makes_of_it() {
     assert!(table.stderr.contains(&format!("the choice changed {changes} times in 10 windows")), "{table:?}");
 
     assert_eq!(curl(&cluster, "/api/sweeps/walk-forward/walk", &[]).json(), walked);
+    let page = curl(&cluster, "/sweeps/walk-forward", &[]).text();
+    for part in
+        ["In 10 of 10 windows a best job was chosen by sharpe", "2005-01-01 to 2007-12-31", "/jobs/49\""]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(page.contains("What one unit became out of sample"), "the curve is drawn: {page}");
 }
 
 fn expected_changes(windows: &[Value]) -> u32 {

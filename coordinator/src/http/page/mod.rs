@@ -24,6 +24,7 @@ mod sweeps;
 mod tail;
 mod timeline;
 mod trouble;
+mod walk;
 
 use std::convert::Infallible;
 use std::future::ready;

@@ -14,6 +14,7 @@ use super::lines::Lines;
 use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
 use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
+use super::walk::walk;
 use super::{Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text};
 use crate::answers::Standing;
 use crate::clients::Clients;
@@ -218,7 +219,9 @@ fn standing(counts: &Counts) -> Standing {
 
 /// Its best jobs, and the metric over its parameters, as text.
 pub(super) async fn best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<String, Refused> {
-    text(&look(clients, shown, asked).await?)
+    let is_report = asked.is_report;
+    let best = text(&look(clients, shown, asked).await?)?;
+    Ok(best + &walk(clients, shown, is_report).await?)
 }
 
 async fn look(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Result<Best, Refused> {
