@@ -71,7 +71,10 @@ fn what_a_job_left_is_looked_at_without_a_download() {
         printf 'a;b\n1;<b>x</b>\n' > table.csv; echo '{{"a": [1, {{"b": null}}]}}' > some.json; echo '{{"a": NaN}}' > nan.json
         printf 'one\033[31m\ntwo\n' > run.log; : > empty.txt; printf '\000\001\002' > raw.bin"#
     );
-    let sweep = cluster.submit(&["--name", "left"], &script);
+    // It is heard of while it runs: the beginning and the end of a short job may be told together.
+    let sweep = cluster.submit_waiting(&["--name", "left"], &script);
+    cluster.wait_attempts("running", 1);
+    cluster.open_gate();
     cluster.wait_ended(&sweep);
     let shown = page(&cluster, "/sweeps/left/jobs/0");
     for text in [
