@@ -67,7 +67,7 @@ fn everybody_can_use_every_page() {
             "sweeps": "/?all=true", "none": "/?name=nothing", "sweep": format!("/sweeps/{finished}"),
             "running": format!("/sweeps/{running}"), "job": format!("/sweeps/{finished}/jobs/3"),
             "failed": format!("/sweeps/{finished}/jobs/9"), "waits": format!("/sweeps/{running}/jobs/11"),
-            "runs": format!("/sweeps/{running}/jobs/0"), "queue": "/queue", "agents": "/agents", "api": "/api",
+            "runs": format!("/sweeps/{running}/jobs/0"), "luck": format!("/sweeps/{finished}/assess"), "queue": "/queue", "agents": "/agents", "api": "/api",
             "missing": "/sweeps/nothing",
         },
         "refused": ["/sweeps/nothing"],
