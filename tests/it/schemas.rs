@@ -172,6 +172,15 @@ fn what_commands_print_is_what_their_schemas_say() {
         .valid("run", &with(&["run", "--local"], &["--", "sh", "-c", "echo printed; echo x > /results/x"]));
     checker.valid("rerun-verify", &["rerun", "--verify", "one/0", "-o", "json"]);
     judgements(&mut checker);
+    checker.valid("assess", &["assess", "one", "-o", "json"]);
+    list(&checker.valid("trials", &["trials", "one", "-o", "json"])["sweeps"], 1);
+    list(&checker.valid("trials-families", &["trials", "-o", "json"]), 2);
+    // A pickle that calls something.
+    let pickle = cluster.dir().join("some.pkl");
+    fs::write(&pickle, "cposix\ngetcwd\n)R.").unwrap();
+    let pickle = pickle.to_str().unwrap();
+    let inspected = checker.valid("results-inspect", &["results", "inspect", "--file", pickle, "-o", "json"]);
+    assert_eq!(inspected["names"][0]["standing"], "dangerous", "{inspected:#}");
     list(&checker.valid("results-ls", &["results", "ls", "one", "-o", "json"]), 2);
     checker.valid("results-ls", &["results", "ls", "one", "--partial", "-o", "json"]);
     checker.valid("results-show", &["results", "show", "one/0", "-o", "json"]);
