@@ -31,6 +31,7 @@ mod hostile;
 mod identity;
 mod images;
 mod inside;
+mod inspect;
 mod job_page;
 mod keep;
 mod late;
