@@ -75,6 +75,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<ShownJob>("show-job", &["show"], "of a job"),
         one::<Vec<Job>>("jobs", &["jobs", "top"], ""),
         one::<Vec<RunningJob>>("ps", &["ps"], ""),
+        one::<Event>("watch", &["watch"], "without a sweep, a line for each event"),
         one::<Explained>("explain", &["explain"], ""),
         one::<Comparison>("compare", &["compare"], ""),
         one::<Assessment>("assess", &["assess"], ""),

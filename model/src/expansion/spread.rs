@@ -38,7 +38,7 @@ pub(super) struct Spread {
 enum Points {
     Sobol { sequence: Sobol, shifts: Vec<u32> },
     Halton { next: u64, digits: Vec<Vec<u32>> },
-    Lhs { strata: Vec<Draw>, count: u32, stream: ChaCha8Rng, round: u64, seed: u64 },
+    Lhs { strata: Vec<Draw>, count: u32, stream: Box<ChaCha8Rng>, round: u64, seed: u64 },
 }
 
 impl Spread {
@@ -62,9 +62,13 @@ impl Spread {
                 let digits = PRIMES.iter().take(axes).map(|base| shuffled(*base, &mut stream)).collect();
                 Points::Halton { next: 0, digits }
             }
-            SampleMethod::Lhs => {
-                Points::Lhs { strata: Vec::new(), count: count.max(1), stream, round: 0, seed }
-            }
+            SampleMethod::Lhs => Points::Lhs {
+                strata: Vec::new(),
+                count: count.max(1),
+                stream: Box::new(stream),
+                round: 0,
+                seed,
+            },
         };
         Some(Self {
             points,
@@ -102,7 +106,7 @@ impl Spread {
         let mut place = 0_u128;
         for (coordinate, length) in point.into_iter().zip(&self.lengths) {
             let length = u128::from(*length);
-            place = place.checked_mul(length)?.checked_add(u128::from(coordinate) * length >> 64)?;
+            place = place.checked_mul(length)?.checked_add((u128::from(coordinate) * length) >> 64)?;
         }
         Some(place)
     }
