@@ -92,7 +92,8 @@ fn a_walk_forward_is_what_one_process_makes_of_it() {
     let changes = expected_changes(windows);
     assert_eq!(walked["changes"], changes);
     let table = cluster.run(&["walk", "walk-forward"]);
-    assert!(table.stderr.contains(&format!("the choice changed {changes} times in 10 windows")), "{table:?}");
+    let times = if changes == 1 { "once".to_owned() } else { format!("{changes} times") };
+    assert!(table.stderr.contains(&format!("the choice changed {times} in 10 windows")), "{table:?}");
 
     assert_eq!(curl(&cluster, "/api/sweeps/walk-forward/walk", &[]).json(), walked);
     let page = curl(&cluster, "/sweeps/walk-forward", &[]).text();

@@ -82,17 +82,24 @@ fn row(walked: &Walked, window: &WalkWindow) -> Row {
     Row { cells, json: Json::none(), name: window.window.to_string() }
 }
 
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
 fn tell(walked: &Walked) {
     let chosen = walked.windows.iter().filter(|window| window.job.is_some()).count();
     if chosen > 1 {
-        say(&format!("the choice changed {} times in {} windows", walked.changes, chosen));
+        say(&format!("the choice changed {} in {chosen} windows", times(walked.changes)));
     }
     for one in walked.parameters.iter().filter(|_| chosen > 1) {
         let range = match (one.lowest, one.highest) {
             (Some(lowest), Some(highest)) => format!(", from {lowest} to {highest}"),
             _ => String::new(),
         };
-        say(&format!("{}: {} values{range}; it changed {} times", one.parameter, one.distinct, one.changes));
+        say(&format!("{}: {} values{range}; it changed {}", one.parameter, one.distinct, times(one.changes)));
     }
     if let Some(stitched) = &walked.stitched {
         say(&curve(stitched));

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use bt_documents::main_metric;
 use serde::Deserialize;
 
 use super::{Fact, Frame, rendered_in_parts, shown, text};
@@ -46,9 +47,12 @@ pub(super) async fn show(
     shown(frame, async {
         let found = clients.find(&sweep).await?;
         let metrics = clients.queue.metric_names(found.id).await.map_err(status::queue)?;
+        let known = clients.manifests.get(found.id).await.map_err(status::manifest)?;
+        let usual = main_metric(known.manifest.goals.keys(), &metrics).unwrap_or_default().to_owned();
+        let by = if asked.by.is_empty() { usual } else { asked.by };
         let id = found.id.to_string();
-        let page = Page { frame, id: id.clone(), name: found.name, metrics, by: asked.by.clone() };
-        rendered_in_parts(&page, async move { judged(&clients, &id, &asked.by).await })
+        let page = Page { frame, id: id.clone(), name: found.name, metrics, by: by.clone() };
+        rendered_in_parts(&page, async move { judged(&clients, &id, &by).await })
     })
     .await
 }
