@@ -4,7 +4,7 @@
 //! percent), or NaN where the job reported none. A time is in seconds since 1970 as the job's own clock or exchange shows
 //! them, without a time zone; periods without a date count from 0.
 
-use jiff::civil::{DateTime, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::temporal::Pieces;
 
 /// No series has more periods. A year has 98,280 trading minutes.
@@ -124,6 +124,12 @@ pub fn time_of_number(number: f64) -> Option<i64> {
 /// True for times of a calendar, false for positions in a list.
 pub fn are_dates(times: &[i64]) -> bool {
     times.last().is_some_and(|last| *last >= FIRST_DATE)
+}
+
+/// The day of a time.
+pub fn day_of(time: i64) -> Option<Date> {
+    let at = jiff::Timestamp::from_second(time).ok()?;
+    Some(at.to_zoned(jiff::tz::TimeZone::UTC).date())
 }
 
 /// A time for people: a date, with the time of day unless that is midnight.

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bt_documents::main_metric;
 use bt_model::manifest::{Goal, Manifest};
-use bt_model::metrics;
 use bt_model::parameters::{read_map, text_of};
 use bt_model::state::JobState;
-use bt_model::windows::{NAMES, PHASE, Return, Stitched, Window, returns_in_test};
+use bt_model::windows::{NAMES, PHASE, Stitched, Window, returns_in_test};
 use bt_proto::convert::present;
 use bt_proto::v1;
-use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 use tonic::Status;
 
@@ -23,6 +21,10 @@ use crate::rpc::status;
 const PAGE: u32 = 1_000;
 /// Jobs that are read at once.
 const BATCH: usize = 1_000;
+/// Jobs whose returns are held at once: some megabytes.
+const AT_ONCE: usize = 100;
+const NO_RETURNS: &str = "it has not reported returns: `series.returns` or `series.equity` in its metrics, or the table that \
+                          `returns` in the manifest names";
 /// What jobs report of how many of their periods make a year.
 const PERIODS: &str = "periods_per_year";
 /// Sentences on what is missing.
@@ -198,12 +200,18 @@ impl Clients {
         let mut missing = Vec::new();
         let (mut curve, mut stitched, mut periods) = (Stitched::default(), 0, Vec::new());
         let mut windows = Vec::with_capacity(rows.len());
-        for row in &rows {
+        let mut returned = HashMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            if place % AT_ONCE == 0 {
+                let next: Vec<u32> = rows[place..].iter().take(AT_ONCE).filter_map(tested).collect();
+                returned = self.queue.returns_of(found.id, &next).await.map_err(status::queue)?;
+            }
             let test = row.test.and_then(|job| jobs.get(&job));
             let job = tested(row).and_then(|job| jobs.get(&job));
             let mut test_return = None;
             if let Some(job) = job.filter(|job| job.state == JobState::Succeeded) {
-                match self.returns(found, &known.manifest, job.number, &row.window).await {
+                let returns = returned.get(&job.number).ok_or_else(|| NO_RETURNS.to_owned());
+                match returns.and_then(|returns| returns_in_test(returns, &row.window)) {
                     Ok(returns) => {
                         let mut alone = Stitched::default();
                         alone.add(&returns);
@@ -240,28 +248,6 @@ impl Clients {
             stitched: stitched_wire(&curve, stitched, &periods),
             missing,
         })
-    }
-
-    /// What a job's series has of its window's test.
-    async fn returns(
-        &self,
-        found: &Found,
-        manifest: &Manifest,
-        job: u32,
-        window: &Window,
-    ) -> Result<Vec<Return>, String> {
-        let told = |error: Status| error.message().to_owned();
-        let results = self.results();
-        let file = results.published_file(found, job, &manifest.metrics).await.map_err(told)?;
-        let mut pieces = results.plain_content(&file, 0).await.map_err(told)?;
-        let mut text = Vec::new();
-        while let Some(piece) = pieces.try_next().await.map_err(told)? {
-            if text.len() + piece.len() > metrics::MAX_TEXT {
-                return Err("its metrics file is too large".to_owned());
-            }
-            text.extend_from_slice(&piece);
-        }
-        returns_in_test(&text, window)
     }
 
     async fn rows(&self, found: &Found, numbers: &[u32]) -> Result<HashMap<u32, JobRow>, Status> {

@@ -1,5 +1,7 @@
 //! What jobs returned period by period: written when an attempt is published, read when its sweep is judged.
 
+use std::collections::HashMap;
+
 use bt_model::id::{AttemptId, SweepId};
 use bt_model::returns::Returns;
 use sha2::{Digest, Sha256};
@@ -100,6 +102,28 @@ impl Queue {
             Ok(JobReturns { job: unsigned(row.job)?, returns })
         });
         page.collect()
+    }
+}
+
+impl Queue {
+    /// What jobs of a sweep returned; those that reported nothing are not there.
+    pub(crate) async fn returns_of(
+        &self,
+        sweep: SweepId,
+        jobs: &[u32],
+    ) -> Result<HashMap<u32, Returns>, Error> {
+        let jobs = jobs.iter().map(|job| signed::<i32>(*job)).collect::<Result<Vec<_>, _>>()?;
+        let rows = query_file!("queries/returns/returns_of_jobs.sql", sweep.uuid(), &jobs);
+        let rows = rows.fetch_all(&self.by_key).await?;
+        let returns = rows.into_iter().map(|row| {
+            let times = words(&row.times)?.into_iter().map(i64::from_le_bytes).collect();
+            let values = words(&row.returns)?.into_iter().map(f64::from_le_bytes).collect();
+            let returns = Returns::from_parts(times, values);
+            let returns = returns
+                .map_err(|error| Error::Corrupt(format!("the returns of job {}: {error}", row.job)))?;
+            Ok((unsigned(row.job)?, returns))
+        });
+        returns.collect()
     }
 }
 

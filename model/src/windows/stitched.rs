@@ -4,11 +4,9 @@
 //! does the same finds the same, to the last digit.
 
 use jiff::civil::Date;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::Window;
-use crate::metrics::{MAX_TEXT, without_non_finite};
+use crate::returns::{Returns, are_dates, day_of};
 
 /// A dated return.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,72 +36,28 @@ pub struct CurveStatistics {
     pub max_drawdown: f64,
 }
 
-#[derive(Deserialize)]
-struct Document<'t> {
-    #[serde(borrow)]
-    series: Option<Series<'t>>,
-}
-
-#[derive(Deserialize)]
-struct Series<'t> {
-    #[serde(borrow)]
-    returns: Option<&'t RawValue>,
-    #[serde(borrow)]
-    equity: Option<&'t RawValue>,
-}
-
-/// The returns that a job's metrics file has within a window's test: `series.returns`, or `series.equity` differenced, each a
-/// list of `[date, number]` in the order of the dates. The error is what is missing or wrong.
-pub fn returns_in_test(text: &[u8], window: &Window) -> Result<Vec<Return>, String> {
-    if text.len() > MAX_TEXT {
-        return Err(format!("its metrics file is larger than {MAX_TEXT} bytes"));
+/// The returns that a job has within a window's test, day by day: those of one day are compounded, and a period without a
+/// return counts as 0. The error is what is missing.
+pub fn returns_in_test(returns: &Returns, window: &Window) -> Result<Vec<Return>, String> {
+    if !are_dates(returns.times()) {
+        return Err("its returns have no dates".to_owned());
     }
-    let text = crate::text::decode(text).map_err(|error| error.to_string())?;
-    let json = without_non_finite(&text);
-    let document: Document<'_> =
-        serde_json::from_str(&json).map_err(|error| format!("its metrics file can't be read: {error}"))?;
-    let series = document.series.ok_or("its metrics file has no `series`")?;
-    let all = match (series.returns, series.equity) {
-        (Some(returns), _) => dated(returns, "returns")?,
-        (None, Some(equity)) => differences(&dated(equity, "equity")?)?,
-        (None, None) => {
-            return Err("its metrics file has neither `series.returns` nor `series.equity`".to_owned());
+    let mut tested: Vec<Return> = Vec::new();
+    for (time, value) in returns.times().iter().zip(returns.values()) {
+        let Some(date) = day_of(*time).filter(|day| window.test_start <= *day && *day < window.test_end)
+        else {
+            continue;
+        };
+        let value = if value.is_nan() { 0.0 } else { *value };
+        match tested.last_mut().filter(|last| last.date == date) {
+            Some(last) => last.value = (1.0 + last.value) * (1.0 + value) - 1.0,
+            None => tested.push(Return { date, value }),
         }
-    };
-    let is_tested = |found: &Return| window.test_start <= found.date && found.date < window.test_end;
-    let tested: Vec<_> = all.into_iter().filter(is_tested).collect();
+    }
     match tested.is_empty() {
-        true => Err(format!("its series has nothing from {} to {}", window.test_start, window.test_last())),
+        true => Err(format!("it has no returns from {} to {}", window.test_start, window.test_last())),
         false => Ok(tested),
     }
-}
-
-fn dated(series: &RawValue, name: &str) -> Result<Vec<Return>, String> {
-    let pairs: Vec<(String, Option<f64>)> = serde_json::from_str(series.get())
-        .map_err(|error| format!("its `series.{name}` is no list of [date, number]: {error}"))?;
-    let mut found: Vec<Return> = Vec::with_capacity(pairs.len());
-    for (time, value) in pairs {
-        // Of a time, the day.
-        let day = time.get(..10).and_then(|day| day.parse::<Date>().ok());
-        let date = day.ok_or_else(|| format!("its `series.{name}` has {time:?}, which is not a date"))?;
-        let value = value.filter(|value| value.is_finite());
-        let value = value.ok_or_else(|| format!("its `series.{name}` has no finite number on {date}"))?;
-        if found.last().is_some_and(|last| last.date >= date) {
-            return Err(format!("its `series.{name}` is not in the order of its days at {date}"));
-        }
-        found.push(Return { date, value });
-    }
-    Ok(found)
-}
-
-fn differences(equity: &[Return]) -> Result<Vec<Return>, String> {
-    let pairs = equity.iter().zip(equity.iter().skip(1));
-    pairs
-        .map(|(before, now)| match before.value > 0.0 {
-            true => Ok(Return { date: now.date, value: now.value / before.value - 1.0 }),
-            false => Err(format!("its `series.equity` is {} on {}", before.value, before.date)),
-        })
-        .collect()
 }
 
 impl Stitched {
@@ -138,6 +92,7 @@ impl Stitched {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::returns::{SeriesKind, time_of_text};
 
     fn window() -> Window {
         let date = |text: &str| text.parse().unwrap();
@@ -151,36 +106,31 @@ mod tests {
         }
     }
 
-    fn read(series: &str) -> Result<Vec<(String, f64)>, String> {
-        let text = format!("{{\"sharpe\": NaN, \"series\": {series}}}");
-        let found = returns_in_test(text.as_bytes(), &window())?;
+    fn read(periods: &[(&str, f64)]) -> Result<Vec<(String, f64)>, String> {
+        let periods = periods.iter().map(|(time, value)| (time_of_text(time).unwrap(), *value)).collect();
+        let returns = Returns::of(SeriesKind::Returns, periods).unwrap();
+        let found = returns_in_test(&returns, &window())?;
         Ok(found.iter().map(|found| (found.date.to_string(), found.value)).collect())
     }
 
     #[test]
     fn only_what_is_tested_counts() {
-        let series = r#"{"returns": [["2004-12-31", 0.5], ["2005-01-01", 0.1], ["2005-01-31T16:00:00", -0.2], ["2005-02-01", 0.7]]}"#;
-        assert_eq!(read(series).unwrap(), [("2005-01-01".to_owned(), 0.1), ("2005-01-31".to_owned(), -0.2)]);
-        let equity = r#"{"equity": [["2004-12-31", 100], ["2005-01-03", 110], ["2005-01-04", 99.0]]}"#;
-        let expected =
-            [("2005-01-03".to_owned(), 110.0 / 100.0 - 1.0), ("2005-01-04".to_owned(), 99.0 / 110.0 - 1.0)];
-        assert_eq!(read(equity).unwrap(), expected);
+        let returns =
+            [("2004-12-31", 0.5), ("2005-01-01", 0.1), ("2005-01-31T16:00:00", -0.2), ("2005-02-01", 0.7)];
+        assert_eq!(
+            read(&returns).unwrap(),
+            [("2005-01-01".to_owned(), 0.1), ("2005-01-31".to_owned(), -0.2)]
+        );
+        let hours = [("2005-01-03T10:00", 0.5), ("2005-01-03T11:00", f64::NAN), ("2005-01-03T12:00", -0.5)];
+        assert_eq!(read(&hours).unwrap(), [("2005-01-03".to_owned(), 1.5 * 0.5 - 1.0)]);
     }
 
     #[test]
     fn what_is_no_curve_is_told() {
-        for (series, part) in [
-            ("{}", "neither"),
-            (r#"{"returns": [["2006-01-01", 1]]}"#, "nothing from 2005-01-01 to 2005-01-31"),
-            (r#"{"returns": [["2005-01-02", NaN]]}"#, "no finite number on 2005-01-02"),
-            (r#"{"returns": [["2005-01-02", 1], ["2005-01-02", 1]]}"#, "not in the order"),
-            (r#"{"returns": [1, 2]}"#, "no list of [date, number]"),
-            (r#"{"returns": [["today", 1]]}"#, "not a date"),
-            (r#"{"equity": [["2005-01-02", 0], ["2005-01-03", 1]]}"#, "is 0 on 2005-01-02"),
-        ] {
-            let error = read(series).unwrap_err();
-            assert!(error.contains(part), "{series}: {error}");
-        }
+        let later = read(&[("2006-01-01", 1.0)]).unwrap_err();
+        assert_eq!(later, "it has no returns from 2005-01-01 to 2005-01-31");
+        let counted = Returns::of(SeriesKind::Returns, vec![(0, 0.1), (1, 0.2)]).unwrap();
+        assert_eq!(returns_in_test(&counted, &window()).unwrap_err(), "its returns have no dates");
     }
 
     #[test]

@@ -43,6 +43,9 @@ async fn they_are_read_as_they_were_reported(pool: PgPool) {
     assert!(values[0] == 0.5 && values[1].is_nan());
     assert!(first[1].returns.is_none());
     assert_eq!(first[2].returns, Some((calendars[0].id, vec![-0.25, 0.125])));
+    let chosen = bench.queue.returns_of(bench.sweep, &[2, 1, 9]).await.unwrap();
+    assert_eq!(chosen.keys().collect::<Vec<_>>(), [&2], "job 1 reported nothing, and there is no job 9");
+    assert_eq!((chosen[&2].times(), chosen[&2].values()), (&[DAY, 2 * DAY][..], &[-0.25, 0.125][..]));
     let rest = bench.queue.returns(bench.sweep, Some(2), 3).await.unwrap();
     assert_eq!(rest.len(), 1);
     assert_eq!(rest[0].returns, Some((calendars[1].id, vec![1.0])));
