@@ -67,7 +67,7 @@ fn what_a_job_left_is_looked_at_without_a_download() {
         printf '{picture}' > plots/equity.png; printf '{picture}' | head -c 60 > plots/cut.png
         echo '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script><rect width="9" height="9"/></svg>' > plots/map.svg
         echo '<script>alert(1)</script>' > fake.png; echo '<html></html>' > fake.svg
-        printf '\200\004\225x.' > stats.pkl; printf '\200\004\225x' > cut.pkl
+        printf 'cposix\nsystem\n(Vid\ntR.' > bad.pkl; printf '\200\004\225x.' > stats.pkl; printf '\200\004\225x' > cut.pkl
         printf 'a;b\n1;<b>x</b>\n' > table.csv; echo '{{"a": [1, {{"b": null}}]}}' > some.json; echo '{{"a": NaN}}' > nan.json
         printf 'one\033[31m\ntwo\n' > run.log; : > empty.txt; printf '\000\001\002' > raw.bin"#
     );
@@ -104,7 +104,8 @@ fn what_a_job_left_is_looked_at_without_a_download() {
         ("fake.png", &["The whole text", "&#60;script&#62;alert(1)"]),
         ("fake.svg", &["&#60;html&#62;"]),
         ("stats.pkl", &["A pickle of protocol 4, 5 B", "not loaded: opening a pickle runs its code"]),
-        ("cut.pkl", &["it may be cut off"]),
+        ("bad.pkl", &["Loading it would import:", "dangerous  posix.system  used 1, called 1"]),
+        ("cut.pkl", &["it may be cut off", "What it would import is not known"]),
         (
             "table.csv",
             &["The whole table", "<th>a</th><th>b</th>", "<td>1</td><td>&#60;b&#62;x&#60;/b&#62;</td>"],

@@ -28,6 +28,8 @@ use crate::results::{Results, has_jobs};
 const HEAD: u64 = 64 << 10;
 /// Bytes of JSON that is laid out anew; more is shown as it is written.
 const JSON: u64 = 256 << 10;
+/// A pickle is followed if it is no larger.
+const PICKLE: u64 = 16 << 20;
 /// Tables that are looked into at once, each in bounded memory; others wait.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
@@ -225,14 +227,29 @@ async fn parquet(results: &Results, file: &StoredFile) -> Result<Shown, Status> 
 async fn pickle(results: &Results, file: &StoredFile, head: &[u8]) -> Result<Shown, Status> {
     let end = results.plain_part(file, file.plain_size.saturating_sub(1), 1).await?;
     let (what, remark) = words::pickle(head, &end);
-    Ok(Shown {
+    let mut shown = Shown {
         sentence: format!(
             "{what}, {}. It is not loaded: opening a pickle runs its code.",
             ByteSize(file.plain_size)
         ),
         remarks: remark.into_iter().collect(),
         ..Shown::default()
-    })
+    };
+    if file.plain_size > PICKLE {
+        shown.remarks.push(format!(
+            "What it would import is looked for in pickles of {} at most; btctl results inspect takes larger ones.",
+            ByteSize(PICKLE)
+        ));
+        return Ok(shown);
+    }
+    let _one_of_few = AT_ONCE.acquire().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let all = results.plain_part(file, 0, file.plain_size).await?;
+    let found = tokio::task::spawn_blocking(move || bt_pickles::inspect(&all[..])).await;
+    match found.map_err(|error| Status::internal(error.to_string()))? {
+        Ok(found) => shown.text = Some(words::imports(&found)),
+        Err(why) => shown.remarks.push(format!("What it would import is not known: {why}.")),
+    }
+    Ok(shown)
 }
 
 async fn json(results: &Results, file: &StoredFile, head: Bytes) -> Result<Shown, Status> {

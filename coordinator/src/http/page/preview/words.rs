@@ -1,5 +1,6 @@
 //! Text that a job left, as a page shows it, and what is said of what is no text.
 
+use bt_pickles::Inspection;
 use serde_json::Value;
 
 use super::super::progress::harmless_lines;
@@ -61,6 +62,37 @@ pub(super) fn bytes(head: &[u8]) -> String {
     rows.collect()
 }
 
+/// Names that are listed of a pickle.
+const NAMES: usize = 100;
+
+/// What loading a pickle would import, the dangerous first.
+pub(super) fn imports(found: &Inspection) -> String {
+    let mut lines: Vec<String> = found
+        .names
+        .iter()
+        .take(NAMES)
+        .map(|name| {
+            format!("{:<10} {}  used {}, called {}", name.standing.name(), name.name, name.used, name.called)
+        })
+        .collect();
+    lines.extend(
+        found.names.len().checked_sub(NAMES).filter(|more| *more > 0).map(|more| format!("and {more} more")),
+    );
+    for (count, what) in [
+        (found.computed_calls, "calls of what it computes itself: nobody knows of what"),
+        (found.unnamed, "names that it computes itself: nobody knows which"),
+        (found.elsewhere, "objects that are kept elsewhere, or numbered"),
+    ] {
+        if count > 0 {
+            lines.push(format!("{count} {what}"));
+        }
+    }
+    let first =
+        if found.names.is_empty() { "Loading it would import nothing." } else { "Loading it would import:" };
+    lines.insert(0, first.to_owned());
+    lines.join("\n") + "\n"
+}
+
 /// What a pickle is, by its first and last bytes, and what is wrong with it.
 pub(super) fn pickle(head: &[u8], end: &[u8]) -> (String, Option<String>) {
     let what = match head {
@@ -105,6 +137,14 @@ mod tests {
         for wrong in ["{", r#"{"a": NaN}"#, &"[".repeat(100_000)] {
             assert!(laid_out(wrong.as_bytes()).is_err());
         }
+    }
+
+    #[test]
+    fn what_a_pickle_would_import_is_listed() {
+        let bad = bt_pickles::inspect(&b"cposix\nsystem\n(Vid\ntR."[..]).unwrap();
+        assert_eq!(imports(&bad), "Loading it would import:\ndangerous  posix.system  used 1, called 1\n");
+        let plain = bt_pickles::inspect(&b"K\x01."[..]).unwrap();
+        assert_eq!(imports(&plain), "Loading it would import nothing.\n");
     }
 
     #[test]
