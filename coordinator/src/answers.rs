@@ -22,9 +22,9 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Of a sweep with so many jobs that wait or run, have succeeded, and have ended otherwise.
-    pub(crate) fn new(left: u32, succeeded: u32, otherwise: u32) -> Self {
-        Self { succeeded, finished: succeeded + otherwise, left }
+    /// Of a sweep with so many jobs in each state, in the order of `JobState::ALL`.
+    pub(crate) fn of([queued, running, succeeded, failed, cancelled]: [u32; 5]) -> Self {
+        Self { succeeded, finished: succeeded + failed + cancelled, left: queued + running }
     }
 }
 
@@ -151,11 +151,19 @@ mod tests {
         let answers = Answers::new(100);
         assert_eq!(ask(&answers, 1, RUNS, 10).await, 10);
         assert_eq!(ask(&answers, 1, RUNS, 11).await, 10);
-        assert_eq!(ask(&answers, 1, Standing::new(7, 2, 1), 12).await, 10, "a job more is not a new answer");
-        assert_eq!(ask(&answers, 1, Standing::new(0, 9, 1), 13).await, 13);
-        assert_eq!(ask(&answers, 1, Standing::new(0, 10, 0), 14).await, 14, "one that failed has succeeded");
+        assert_eq!(
+            ask(&answers, 1, Standing::of([7, 0, 2, 1, 0]), 12).await,
+            10,
+            "a job more is not a new answer"
+        );
+        assert_eq!(ask(&answers, 1, Standing::of([0, 0, 9, 1, 0]), 13).await, 13);
+        assert_eq!(
+            ask(&answers, 1, Standing::of([0, 0, 10, 0, 0]), 14).await,
+            14,
+            "one that failed has succeeded"
+        );
         answers.forget(|key| *key == 1);
-        assert_eq!(ask(&answers, 1, Standing::new(0, 10, 0), 15).await, 15);
+        assert_eq!(ask(&answers, 1, Standing::of([0, 0, 10, 0, 0]), 15).await, 15);
     }
 
     #[tokio::test]

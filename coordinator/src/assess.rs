@@ -11,14 +11,13 @@ mod series;
 mod verdict;
 mod words;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bt_documents::Assessment;
 use bt_model::id::SweepId;
 use tokio::sync::Semaphore;
 
-use crate::answers::Standing;
+use crate::answers::{Answers, Standing};
 use crate::landscapes::{self, Landscapes};
 use crate::manifests::Manifests;
 use crate::queue::{self, Found, Queue};
@@ -27,8 +26,9 @@ use crate::trials::Trials;
 pub(crate) use numbers::PerJob;
 pub(crate) use robust::rank;
 
-/// Assessments that are kept; when there are more, all are made again as they are asked for.
-const KEPT: usize = 64;
+/// Bytes of all that are kept, and of one without its jobs.
+const MOST_BYTES: usize = 64 << 20;
+const ASSESSMENT: usize = 16 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -68,52 +68,49 @@ pub(crate) struct Assessor {
     manifests: Manifests,
     landscapes: Landscapes,
     trials: Trials,
-    kept: Arc<Mutex<HashMap<Key, Arc<Judged>>>>,
+    kept: Answers<Key, Judged>,
     turns: Arc<Semaphore>,
 }
 
-/// What an assessment was made of: when any of it changes, it is made anew.
+/// What an assessment is of. That a trial was added anywhere in the family makes it another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     sweep: SweepId,
     question: Question,
     /// Jobs of all sweeps of the family that have succeeded or failed.
     tried: u64,
-    standing: Standing,
 }
 
 impl Assessor {
     pub(crate) fn new(queue: Queue, manifests: Manifests, landscapes: Landscapes, trials: Trials) -> Self {
-        Self {
-            queue,
-            manifests,
-            landscapes,
-            trials,
-            kept: Arc::default(),
-            turns: Arc::new(Semaphore::new(1)),
-        }
+        let (kept, turns) = (Answers::new(MOST_BYTES), Arc::new(Semaphore::new(1)));
+        Self { queue, manifests, landscapes, trials, kept, turns }
     }
 
     /// Judges a sweep, or finds the judgement of a moment ago.
     pub(crate) async fn assess(&self, found: &Found, question: Question) -> Result<Arc<Judged>, Error> {
-        let _turn = self.turns.acquire().await.map_err(|_| Error::Stopping)?;
         let row = self.queue.sweep(found.id).await?;
         let row = row.ok_or_else(|| Error::Refused(format!("sweep {} was removed", found.name)))?;
-        let [queued, running, succeeded, failed, cancelled] = row.counts;
-        let standing = Standing::new(queued + running, succeeded, failed + cancelled);
+        let standing = Standing::of(row.counts);
         let family = self.queue.family_of(found.id).await?;
         let tried = self.queue.tried_in_family(found.id, &family).await?;
-        let key = Key { sweep: found.id, question, tried, standing };
-        if let Some(judged) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(judged.clone());
-        }
-        let judged = Arc::new(self.judge(found, &family, &key).await?);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|other, _| (other.sweep, &other.question) != (key.sweep, &key.question));
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(key, judged.clone());
-        Ok(judged)
+        let key = Key { sweep: found.id, question, tried };
+        let judging = async {
+            let _turn = self.turns.acquire().await.map_err(|_| Error::Stopping)?;
+            self.judge(found, &family, &key.question, standing).await
+        };
+        self.kept.get(&key, standing, judging, Judged::bytes).await
+    }
+
+    /// A sweep's jobs have got other metrics.
+    pub(crate) fn forget(&self, sweep: SweepId) {
+        self.kept.forget(|key| key.sweep == sweep);
+    }
+}
+
+impl Judged {
+    /// What it takes, about.
+    fn bytes(&self) -> usize {
+        ASSESSMENT + self.jobs.len() * size_of::<PerJob>()
     }
 }

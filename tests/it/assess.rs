@@ -143,6 +143,12 @@ fn what_can_not_be_estimated_is_missing_with_its_reason() {
     assert!(close(&assessed["best"]["sharpe_annual"], &json!(1.3)), "{assessed}");
     assert!(assessed["best"]["dsr"].is_f64(), "{assessed}");
 
+    // Metrics that are added later make another best.
+    let added = json!({"jobs": {"0": {"sharpe": 9}}, "overwrite": true});
+    let added = bt_tests::http::post(&cluster, &format!("/api/sweeps/{numbers}/metrics"), &added);
+    assert_eq!(added.json()["changed"], 1);
+    assert_eq!(missing(&numbers).1["best"]["job"], 0);
+
     let refused = cluster.run(&["top", &numbers, "--by", "dsr"]);
     assert!(
         refused.code != 0 && refused.stderr.contains("psr and dsr can't be estimated"),

@@ -8,7 +8,8 @@ use bt_statistics::{ObservedSharpe, Robustness, annual_hint};
 use serde_json::{Map, Value};
 
 use super::series::{self, Series};
-use super::{Assessor, Error, Judged, Key, numbers, rank, words};
+use super::{Assessor, Error, Judged, Question, numbers, rank, words};
+use crate::answers::Standing;
 use crate::manifests::Known;
 use crate::queue::{Found, JobRow};
 use crate::trials::Count;
@@ -26,14 +27,20 @@ struct Ratios {
 }
 
 impl Assessor {
-    pub(super) async fn judge(&self, found: &Found, family: &str, key: &Key) -> Result<Judged, Error> {
+    pub(super) async fn judge(
+        &self,
+        found: &Found,
+        family: &str,
+        question: &Question,
+        standing: Standing,
+    ) -> Result<Judged, Error> {
         let known = self.manifests.get(found.id).await.map_err(crate::landscapes::Error::from)?;
-        let metric = self.metric(found, &known, key.question.by.as_deref()).await?;
+        let metric = self.metric(found, &known, question.by.as_deref()).await?;
         let minimize = metric.as_ref().is_some_and(|metric| {
             known.manifest.goals.get(metric).is_some_and(|goal| *goal == Goal::Minimize)
         });
         let count = self.trials.of_family(family, Some(found.id)).await.map_err(Error::Landscape)?;
-        let series = series::read(&self.queue, found.id, key.question.blocks, key.question.benchmark).await?;
+        let series = series::read(&self.queue, found.id, question.blocks, question.benchmark).await?;
         let best = match (&metric, &series) {
             (Some(metric), _) => self.queue.ranked(found.id, metric, minimize, 1).await?.pop(),
             (None, Some(series)) => self.job_of_best_returns(found, series).await?,
@@ -52,7 +59,7 @@ impl Assessor {
             assessment.best = Some(of_job(&known, job, metric.as_deref())?);
         }
         if let Some(metric) = &metric {
-            let landscape = self.landscapes.get(found.id, metric, key.standing).await?;
+            let landscape = self.landscapes.get(found.id, metric, standing).await?;
             self.robust(found, &known, &landscape, minimize, &mut assessment).await?;
             weigh(&landscape, &mut assessment);
         }
@@ -64,7 +71,7 @@ impl Assessor {
                 None
             }
         };
-        let benchmark = key.question.benchmark;
+        let benchmark = question.benchmark;
         let judging = move || judged(assessment, series, ratios, benchmark);
         let judged = tokio::task::spawn_blocking(judging).await;
         judged.map_err(|error| Error::Refused(format!("judging failed: {error}")))?

@@ -69,6 +69,7 @@ impl Clients {
         ended.map_err(status::queue)?;
         if !header.dry_run {
             self.landscapes.forget(sweep.id);
+            self.assessor.forget(sweep.id);
             self.parts.forget(|(kept, _)| *kept == sweep.id);
             info!(sweep.id = %sweep.id, jobs = account.changed, "metrics were added to jobs of sweep {}", sweep.name);
         }

@@ -20,7 +20,6 @@ impl Clients {
         let found = self.find(&request.sweep).await?;
         let row = self.queue.sweep(found.id).await.map_err(status::queue)?;
         let row = row.ok_or_else(|| Status::not_found(format!("sweep {} was removed", found.name)))?;
-        let [queued, running, succeeded, failed, cancelled] = row.counts;
         let metrics = self.queue.metric_names(found.id).await.map_err(status::queue)?;
         let metric = match present(request.metric) {
             Some(metric) if metrics.contains(&metric) => metric,
@@ -34,8 +33,7 @@ impl Clients {
             let jobs = row.counts.iter().sum();
             return Ok(v1::ShowLandscapeReply { jobs, ..v1::ShowLandscapeReply::default() });
         }
-        let standing = Standing::new(queued + running, succeeded, failed + cancelled);
-        let landscape = self.landscapes.get(found.id, &metric, standing).await;
+        let landscape = self.landscapes.get(found.id, &metric, Standing::of(row.counts)).await;
         let landscape = landscape.map_err(status::landscape)?;
         let importance = landscape.importance();
         let (across, down) = (request.across.unwrap_or_default(), request.down.unwrap_or_default());

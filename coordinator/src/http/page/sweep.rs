@@ -214,7 +214,8 @@ async fn kept_best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Resu
 }
 
 fn standing(counts: &Counts) -> Standing {
-    Standing::new(counts.queued + counts.running, counts.succeeded, counts.failed + counts.cancelled)
+    let Counts { queued, running, succeeded, failed, cancelled } = *counts;
+    Standing::of([queued, running, succeeded, failed, cancelled])
 }
 
 /// Its best jobs, and the metric over its parameters, as text.
