@@ -14,8 +14,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::query_file;
 
 use super::connections::Connection;
-use super::row::{from_json, resources, signed, unsigned};
-use super::sharing::containers;
+use super::row::{resources, signed, unsigned};
 use super::{Error, OneByOne, Queue};
 
 /// Sweeps that one pass of the dispatcher looks at, best first.
@@ -113,38 +112,44 @@ impl Written {
     }
 }
 
+/// A sweep as the statements that name it have it: the same columns, of rows that have types of their own as all checked rows.
+macro_rules! candidate_row {
+    ($row:ident, $sweep:expr, $running:expr, $queued:expr) => {
+        $crate::queue::Candidate {
+            sweep: $sweep,
+            name: $row.name,
+            jobs: $crate::queue::row::unsigned($row.jobs)?,
+            owner: $row.owner,
+            priority: $row.priority,
+            needs: $crate::queue::row::resources(
+                $row.cpu_millis,
+                $row.memory_bytes.unwrap_or(0),
+                $row.gpus,
+                $row.disk_bytes,
+                1,
+            )?,
+            labels: $crate::queue::row::from_json("a sweep's labels", $row.labels)?,
+            volumes: $crate::queue::row::from_json("a sweep's volumes", $row.volumes)?,
+            limits: $crate::queue::row::from_json("a sweep's limits", $row.limits)?,
+            max_parallel: $row.max_parallel.map($crate::queue::row::unsigned).transpose()?,
+            canary: $row.canary.map($crate::queue::row::unsigned).transpose()?,
+            image_pin: $row.image_pin,
+            containers: $crate::queue::sharing::containers($row.containers),
+            batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
+            running: $running,
+            queued: $queued,
+        }
+    };
+}
+pub(super) use candidate_row;
+
 impl Queue {
     /// The sweeps with jobs waiting that nothing holds back: highest priority first, then oldest.
     pub(crate) async fn candidates(&self) -> Result<OneByOne<SweepId, Candidate>, Error> {
         let rows = query_file!("queries/claim/candidates.sql", CANDIDATES).fetch_all(&self.by_key).await?;
         let candidates = rows.into_iter().map(|row| {
             let sweep = SweepId::from_uuid(row.id);
-            let candidate = || {
-                Ok(Candidate {
-                    sweep,
-                    name: row.name,
-                    jobs: unsigned(row.jobs)?,
-                    needs: resources(
-                        row.cpu_millis,
-                        row.memory_bytes.unwrap_or(0),
-                        row.gpus,
-                        row.disk_bytes,
-                        1,
-                    )?,
-                    labels: from_json("a sweep's labels", row.labels)?,
-                    volumes: from_json("a sweep's volumes", row.volumes)?,
-                    limits: from_json("a sweep's limits", row.limits)?,
-                    max_parallel: row.max_parallel.map(unsigned).transpose()?,
-                    canary: row.canary.map(unsigned).transpose()?,
-                    running: unsigned(row.running)?,
-                    queued: unsigned(row.queued)?,
-                    image_pin: row.image_pin,
-                    containers: containers(row.containers),
-                    batch: row.batch.map(unsigned).transpose()?,
-                    owner: row.owner,
-                    priority: row.priority,
-                })
-            };
+            let candidate = || Ok(candidate_row!(row, sweep, unsigned(row.running)?, unsigned(row.queued)?));
             (sweep, candidate())
         });
         Ok(candidates.collect())

@@ -75,7 +75,7 @@ impl Queue {
         let rows = query_file!("queries/returns/calendars_of_sweep.sql", sweep.uuid(), i64::from(limit));
         let rows = rows.fetch_all(&self.by_key).await?;
         let calendars = rows.into_iter().map(|row| {
-            let times = words(&row.times)?.into_iter().map(i64::from_le_bytes).collect();
+            let times = numbers(&row.times, i64::from_le_bytes)?;
             Ok(Calendar { id: calendar_id(&row.id)?, times })
         });
         calendars.collect()
@@ -94,7 +94,7 @@ impl Queue {
         let page = rows.into_iter().map(|row| {
             let returns = match (row.calendar, row.returns) {
                 (Some(id), Some(returns)) => {
-                    let returns = words(&returns)?.into_iter().map(f64::from_le_bytes).collect();
+                    let returns = numbers(&returns, f64::from_le_bytes)?;
                     Some((calendar_id(&id)?, returns))
                 }
                 _ => None,
@@ -103,9 +103,7 @@ impl Queue {
         });
         page.collect()
     }
-}
 
-impl Queue {
     /// What jobs of a sweep returned; those that reported nothing are not there.
     pub(crate) async fn returns_of(
         &self,
@@ -116,8 +114,8 @@ impl Queue {
         let rows = query_file!("queries/returns/returns_of_jobs.sql", sweep.uuid(), &jobs);
         let rows = rows.fetch_all(&self.by_key).await?;
         let returns = rows.into_iter().map(|row| {
-            let times = words(&row.times)?.into_iter().map(i64::from_le_bytes).collect();
-            let values = words(&row.returns)?.into_iter().map(f64::from_le_bytes).collect();
+            let times = numbers(&row.times, i64::from_le_bytes)?;
+            let values = numbers(&row.returns, f64::from_le_bytes)?;
             let returns = Returns::from_parts(times, values);
             let returns = returns
                 .map_err(|error| Error::Corrupt(format!("the returns of job {}: {error}", row.job)))?;
@@ -138,10 +136,10 @@ fn calendar_id(bytes: &[u8]) -> Result<CalendarId, Error> {
     bytes.try_into().map_err(|_| Error::Corrupt(format!("a calendar's id has {} bytes", bytes.len())))
 }
 
-fn words(bytes: &[u8]) -> Result<Vec<[u8; 8]>, Error> {
+fn numbers<T>(bytes: &[u8], number: fn([u8; 8]) -> T) -> Result<Vec<T>, Error> {
     let (words, rest) = bytes.as_chunks::<8>();
     match rest.is_empty() {
-        true => Ok(words.to_vec()),
+        true => Ok(words.iter().map(|word| number(*word)).collect()),
         false => Err(Error::Corrupt(format!("a series has {} bytes", bytes.len()))),
     }
 }

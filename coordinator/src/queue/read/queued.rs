@@ -5,9 +5,9 @@ use sqlx::query_file;
 use uuid::Uuid;
 
 use super::SweepDetails;
-use crate::queue::row::{from_json, resources, unsigned};
-use crate::queue::sharing::containers;
-use crate::queue::{Candidate, Error, Queue};
+use crate::queue::claim::candidate_row;
+use crate::queue::row::unsigned;
+use crate::queue::{Error, Queue};
 
 /// A sweep whose jobs wait.
 #[derive(Clone, Debug)]
@@ -26,30 +26,7 @@ impl Queue {
         let rows = query_file!("queries/read/queue_of_sweeps.sql", &ids).fetch_all(&self.by_key).await?;
         rows.into_iter()
             .map(|row| {
-                let candidate = Candidate {
-                    sweep: SweepId::from_uuid(row.id),
-                    name: row.name,
-                    jobs: unsigned(row.jobs)?,
-                    owner: row.owner,
-                    priority: row.priority,
-                    needs: resources(
-                        row.cpu_millis,
-                        row.memory_bytes.unwrap_or(0),
-                        row.gpus,
-                        row.disk_bytes,
-                        1,
-                    )?,
-                    labels: from_json("a sweep's labels", row.labels)?,
-                    volumes: from_json("a sweep's volumes", row.volumes)?,
-                    limits: from_json("a sweep's limits", row.limits)?,
-                    max_parallel: row.max_parallel.map(unsigned).transpose()?,
-                    canary: row.canary.map(unsigned).transpose()?,
-                    image_pin: row.image_pin,
-                    containers: containers(row.containers),
-                    batch: row.batch.map(unsigned).transpose()?,
-                    running: 0,
-                    queued: 0,
-                };
+                let candidate = candidate_row!(row, SweepId::from_uuid(row.id), 0, 0);
                 let details = SweepDetails {
                     candidate,
                     manifest: String::new(),

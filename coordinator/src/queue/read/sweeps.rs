@@ -8,7 +8,8 @@ use bt_model::state::AttemptState;
 use jiff::Timestamp;
 use sqlx::query_file;
 
-use crate::queue::row::{Pg, from_json, offset, resources, time, unsigned};
+use crate::queue::claim::candidate_row;
+use crate::queue::row::{Pg, from_json, offset, time, unsigned};
 use crate::queue::sharing::containers;
 use crate::queue::{Candidate, Error, Queue, Sharing};
 
@@ -199,24 +200,7 @@ impl Queue {
     pub(crate) async fn sweep_details(&self, sweep: SweepId) -> Result<SweepDetails, Error> {
         let row = query_file!("queries/read/sweep_details.sql", sweep.uuid()).fetch_one(&self.by_key).await?;
         Ok(SweepDetails {
-            candidate: Candidate {
-                sweep,
-                name: row.name,
-                jobs: unsigned(row.jobs)?,
-                owner: row.owner,
-                priority: row.priority,
-                needs: resources(row.cpu_millis, row.memory_bytes.unwrap_or(0), row.gpus, row.disk_bytes, 1)?,
-                labels: from_json("a sweep's labels", row.labels)?,
-                volumes: from_json("a sweep's volumes", row.volumes)?,
-                limits: from_json("a sweep's limits", row.limits)?,
-                max_parallel: row.max_parallel.map(unsigned).transpose()?,
-                canary: row.canary.map(unsigned).transpose()?,
-                image_pin: row.image_pin,
-                containers: containers(row.containers),
-                batch: row.batch.map(unsigned).transpose()?,
-                running: 0,
-                queued: 0,
-            },
+            candidate: candidate_row!(row, sweep, 0, 0),
             manifest: row.manifest,
             paused: row.paused,
             pause_reason: row.pause_reason,
