@@ -1,8 +1,10 @@
 //! What can be asked of a coordinator. What can be asked again without harm is asked again while no coordinator answers for
 //! a moment: see `line`.
 
+use bt_documents::{Assessment, Family, FamilyTrials};
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_proto::v1::{self, ShowSweepRequest};
+use serde::de::DeserializeOwned;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
@@ -125,19 +127,20 @@ impl Client {
     }
 
     /// How much of a sweep's best result is luck.
-    pub(crate) async fn assess(
-        &self,
-        request: v1::AssessSweepRequest,
-    ) -> Result<v1::AssessSweepReply, Error> {
-        ask!(self, assess_sweep, request)
+    pub(crate) async fn assess(&self, request: v1::AssessSweepRequest) -> Result<Assessment, Error> {
+        read(&ask!(self, assess_sweep, request)?.document)
     }
 
-    /// How often an idea was tried.
-    pub(crate) async fn trials(
-        &self,
-        request: v1::CountTrialsRequest,
-    ) -> Result<v1::CountTrialsReply, Error> {
-        ask!(self, count_trials, request)
+    /// How often an idea was tried, which a family names or a sweep of it.
+    pub(crate) async fn trials(&self, family: String) -> Result<FamilyTrials, Error> {
+        let request = v1::CountTrialsRequest { family: Some(family) };
+        read(&ask!(self, count_trials, request)?.document)
+    }
+
+    /// The families that were tried last.
+    pub(crate) async fn families(&self) -> Result<Vec<Family>, Error> {
+        let request = v1::CountTrialsRequest { family: None };
+        read(&ask!(self, count_trials, request)?.document)
     }
 
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {
@@ -366,4 +369,10 @@ impl Client {
         let mut agents = ask!(self, list_agents, request)?.agents;
         agents.pop().ok_or_else(|| Error::NotFound(format!("there is no agent {agent:?}")))
     }
+}
+
+/// A document that came as JSON.
+fn read<T: DeserializeOwned>(document: &str) -> Result<T, Error> {
+    serde_json::from_str(document)
+        .map_err(|error| Error::Failed(format!("the coordinator's answer can't be read: {error}")))
 }

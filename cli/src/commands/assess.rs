@@ -3,14 +3,13 @@
 use bt_documents::Assessment;
 use bt_proto::v1;
 
-use super::trials::read;
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Json, OutputArgs, OutputFormat, print, print_json, wrapped};
 use crate::settings::Settings;
 
-/// Judge a sweep: how much of its best result is luck. All trials of its family count, also those of other sweeps and those
-/// that failed. Jobs report returns for it: `series.returns` or `series.equity` in their metrics, or a table that `returns` in
+/// Judge a sweep: how much of its best result is luck. All trials of its family count, including failed ones and those of
+/// other sweeps. Jobs report returns for it: `series.returns` or `series.equity` in their metrics, or a table that `returns` in
 /// the manifest names.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  btctl assess sma-cross\n  btctl assess sma-cross --by sharpe -o json")]
@@ -36,7 +35,7 @@ impl Assess {
         let Self { sweep, by, benchmark, blocks, output } = self;
         let client = Client::connect(settings).await?;
         let request = v1::AssessSweepRequest { sweep, by, benchmark, blocks };
-        let assessment: Assessment = read(&client.assess(request).await?.document)?;
+        let assessment = client.assess(request).await?;
         if output.output == OutputFormat::Json {
             return print_json(&Json::of(&assessment)?);
         }

@@ -1,8 +1,6 @@
 //! `btctl trials`: how often an idea was tried.
 
 use bt_documents::{Family, FamilyTrials, SweepTrials};
-use bt_proto::v1;
-use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::error::Error;
@@ -25,11 +23,9 @@ pub(crate) struct Trials {
 impl Trials {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
-        let request = v1::CountTrialsRequest { family: self.family.clone() };
-        let document = client.trials(request).await?.document;
-        match self.family {
-            Some(_) => self.of_family(&read(&document)?),
-            None => self.families(read(&document)?),
+        match self.family.clone() {
+            Some(family) => self.of_family(&client.trials(family).await?),
+            None => self.families(client.families().await?),
         }
     }
 
@@ -84,12 +80,6 @@ impl Trials {
         let columns = ["family", "sweeps", "jobs", "latest"].map(Column::always).into();
         View { columns, rows: families.into_iter().map(row).collect::<Result<_, _>>()? }.print(&self.output)
     }
-}
-
-/// A document that came as JSON.
-pub(super) fn read<T: DeserializeOwned>(document: &str) -> Result<T, Error> {
-    serde_json::from_str(document)
-        .map_err(|error| Error::Failed(format!("the coordinator's answer can't be read: {error}")))
 }
 
 fn counted(count: u64, thing: &str) -> String {

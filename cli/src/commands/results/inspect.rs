@@ -48,35 +48,15 @@ impl Inspect {
                 let name = path.display().to_string();
                 let file = std::fs::File::open(path);
                 let file = file.map_err(|error| Error::Failed(format!("{name}: {error}")))?;
-                let looking = tokio::task::spawn_blocking(move || bt_pickles::inspect(file));
-                (name, looking.await)
+                let found = looking(&name, file).await?;
+                (name, found)
             }
-            (Some(result), None) => (result.clone(), self.published(settings, result).await?),
+            (Some(result), None) => (result.clone(), published(settings, result).await?),
             (None, None) => {
                 return Err(Error::Usage("name a file: SWEEP/JOB/PATH, or --file FILE".to_owned()));
             }
         };
-        let found =
-            found.map_err(|error| Error::Failed(format!("{name}: looking into it failed: {error}")))?;
-        let found = found.map_err(|error| Error::Failed(format!("{name}: {error}")))?;
         self.print(&name, found)
-    }
-
-    /// Looks into a published file as it comes.
-    async fn published(
-        &self,
-        settings: &Settings,
-        result: &str,
-    ) -> Result<Result<Result<Inspection, bt_pickles::Error>, tokio::task::JoinError>, Error> {
-        let request = request(result)?;
-        let client = Client::connect(settings).await?;
-        let mut content = FileContent::new(result.to_owned(), client.download(request).await?);
-        let (sender, receiver) = sync_channel(AHEAD);
-        let looking = tokio::task::spawn_blocking(move || bt_pickles::inspect(Pieces::new(receiver)));
-        let ended = send(&mut content, sender).await;
-        let found = looking.await;
-        // A file that broke off is no broken pickle.
-        ended.map(|()| found)
     }
 
     fn print(&self, name: &str, found: Inspection) -> Result<(), Error> {
@@ -116,6 +96,25 @@ impl Inspect {
         let columns = ["name", "standing", "used", "called"].map(Column::always).into();
         View { columns, rows: document.names.iter().map(row).collect() }.print(&self.output)
     }
+}
+
+/// Looks into what is read.
+async fn looking(name: &str, bytes: impl Read + Send + 'static) -> Result<Inspection, Error> {
+    let found = tokio::task::spawn_blocking(move || bt_pickles::inspect(bytes)).await;
+    let found = found.map_err(|error| Error::Failed(format!("{name}: looking into it failed: {error}")))?;
+    found.map_err(|error| Error::Failed(format!("{name}: {error}")))
+}
+
+/// Looks into a published file as it comes.
+async fn published(settings: &Settings, result: &str) -> Result<Inspection, Error> {
+    let request = request(result)?;
+    let client = Client::connect(settings).await?;
+    let mut content = FileContent::new(result.to_owned(), client.download(request).await?);
+    let (sender, receiver) = sync_channel(AHEAD);
+    // The reader begins first: pieces wait for it once some are ahead.
+    let (found, ended) = tokio::join!(looking(result, Pieces::new(receiver)), send(&mut content, sender));
+    // A file that broke off is no broken pickle.
+    ended.and(found)
 }
 
 fn document(found: Inspection) -> InspectedPickle {
