@@ -34,7 +34,7 @@ fn failed(error: impl std::fmt::Display) -> NotReturns {
     NotReturns::new(error.to_string())
 }
 
-/// The column that is asked for, and that of the dates, if there is one.
+/// The places of the column that the manifest names and of the dates, if there are any.
 fn columns(names: &[&str], table: &ReturnsFile) -> Result<(usize, Option<usize>), NotReturns> {
     let find = |wanted: &str| {
         names.iter().position(|name| *name == wanted).ok_or_else(|| {

@@ -7,7 +7,7 @@ use super::{COLUMNS, ROWS, Sample, SampleColumn, cell};
 /// What may stand between the cells of a line.
 const BETWEEN: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// The first rows of a CSV file of which these are the first bytes, or all.
+/// The first rows of a CSV file, from its first bytes or from all of them.
 pub fn csv(mut bytes: &[u8], is_whole: bool) -> Sample {
     if !is_whole {
         // The last line may be cut.
@@ -55,7 +55,7 @@ pub fn csv(mut bytes: &[u8], is_whole: bool) -> Sample {
     sample
 }
 
-/// What stands between the cells: of what may, the one that the first line has most of.
+/// The separator: of the usual ones, the one that is most frequent in the first line.
 fn between(bytes: &[u8]) -> u8 {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |between: &u8| first.iter().filter(|byte| *byte == between).count();

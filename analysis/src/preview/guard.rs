@@ -98,7 +98,7 @@ fn check(head: &[u8]) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Whether the footer of a file describes a table of this many columns at most, none of which is too deep.
+/// Whether the footer of a file describes a table with at most this many columns, none of them too deep.
 pub(super) fn check_footer(
     footer: &[u8],
     parts: usize,

@@ -1,4 +1,4 @@
-//! The beginning of a table that a job left, as far as a person looks at: some rows, read from a bounded part of the file.
+//! The first rows of a table that a job left, for people to look at. Only a bounded part of the file is read.
 //!
 //! The file is written by a job, so nothing in it is believed before it was checked: not how large its parts say they are,
 //! nor how deep.
@@ -19,7 +19,7 @@ pub const COLUMNS: usize = 40;
 /// Characters of a cell.
 const CELL: usize = 120;
 
-/// A file of which parts can be read.
+/// A file that can be read in parts.
 pub trait Source: Send + Sync + 'static {
     /// Bytes of all of it.
     fn length(&self) -> u64;

@@ -15,7 +15,7 @@ pub(super) enum Wrong {
     Many,
 }
 
-/// A value; of what matters to nobody here, only that it is there.
+/// A value. Kinds that nothing here needs keep no content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Number(i64),
@@ -96,7 +96,7 @@ impl Reading<'_> {
                 0 => self.signed()?,
                 more => id.saturating_add(i64::from(more)),
             };
-            // A truth value is told by the type alone.
+            // The type alone says whether it is true.
             let value = match head & 0x0f {
                 1 | 2 => Value::Other,
                 kind => self.value(kind, depth)?,

@@ -14,12 +14,12 @@ use crate::scalar;
 /// The series that a sweep is judged by, as far as they were read.
 #[derive(Debug, Default)]
 pub(super) struct Periods {
-    returns: Option<Collected>,
-    equity: Option<Collected>,
+    returns: Option<RawSeries>,
+    equity: Option<RawSeries>,
 }
 
 #[derive(Debug, Default)]
-struct Collected {
+struct RawSeries {
     periods: Vec<(i64, f64)>,
     /// The first element that has no time that can be read.
     fault: Option<String>,
@@ -29,10 +29,10 @@ struct Collected {
 }
 
 impl Periods {
-    fn of(&mut self, key: &str) -> Option<&mut Collected> {
+    fn of(&mut self, key: &str) -> Option<&mut RawSeries> {
         match key {
-            "returns" => Some(self.returns.insert(Collected::default())),
-            "equity" => Some(self.equity.insert(Collected::default())),
+            "returns" => Some(self.returns.insert(RawSeries::default())),
+            "equity" => Some(self.equity.insert(RawSeries::default())),
             _ => None,
         }
     }
@@ -53,7 +53,7 @@ impl Periods {
     }
 }
 
-impl Collected {
+impl RawSeries {
     fn push(&mut self, element: Element) {
         // One more than the limit says that it was passed.
         if self.periods.len() > MAX_PERIODS || self.fault.is_some() {
@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for AllSeries<'_> {
 /// One list, of numbers or of pairs.
 struct Series<'n> {
     name: &'n str,
-    into: Option<&'n mut Collected>,
+    into: Option<&'n mut RawSeries>,
 }
 
 impl<'de> DeserializeSeed<'de> for Series<'_> {
