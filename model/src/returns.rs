@@ -16,6 +16,10 @@ const FIRST_DATE: i64 = 10_000_000;
 const MILLIS: f64 = 1e11;
 const MICROS: f64 = 1e14;
 const NANOS: f64 = 1e17;
+/// Numbers between these are dates as `YYYYMMDD`, if they are any. Days as seconds since 1970 never look like one: they end in
+/// 00.
+const FIRST_DIGITS: f64 = 10_000_101.0;
+const LAST_DIGITS: f64 = 99_991_231.0;
 
 /// Why numbers are no series of returns.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +125,15 @@ pub fn time_of_number(number: f64) -> Option<i64> {
     number.is_finite().then_some((number / scale).floor() as i64)
 }
 
+/// Time of a number in a column of dates: `20120103` is that day, and all else as [`time_of_number`] has it. None for a position
+/// in a list, which is no date.
+pub fn time_of_dated_number(number: f64) -> Option<i64> {
+    let digits = (number.fract() == 0.0 && (FIRST_DIGITS..=LAST_DIGITS).contains(&number))
+        .then(|| time_of_text(&format!("{number:.0}")))
+        .flatten();
+    digits.or_else(|| time_of_number(number).filter(|time| time.unsigned_abs() >= FIRST_DATE.unsigned_abs()))
+}
+
 /// True for times of a calendar, false for positions in a list.
 pub fn are_dates(times: &[i64]) -> bool {
     times.last().is_some_and(|last| *last >= FIRST_DATE)
@@ -178,6 +191,12 @@ mod tests {
             assert_eq!(time_of_number(1_325_548_800.0 * scale), Some(day), "{scale}");
         }
         assert_eq!(time_of_number(7.0), Some(7));
+        assert_eq!(time_of_dated_number(20_120_103.0), Some(day));
+        assert_eq!(time_of_dated_number(1_325_548_800_000.0), Some(day));
+        assert_eq!(time_of_dated_number(20_121_301.0), Some(20_121_301), "no such month");
+        for number in [0.0, 7.0, 2012.0, 40_911.0, -3.0, f64::INFINITY] {
+            assert_eq!(time_of_dated_number(number), None, "{number}");
+        }
         assert_eq!(time_of_number(f64::NAN), None);
         assert_eq!(
             (shown(day), shown(day + 60), shown(7)),
