@@ -113,9 +113,10 @@ pub async fn run_local(
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
     let facts = image(engine, &job.manifest, &tell).await?;
     facts.check_platform()?;
-    let mut volumes = mountpoints::find(engine, &site.offer, &job, site.identity).await.map_err(not_mounted)?;
+    let mut volumes =
+        mountpoints::find(engine, &site.offer, &job, site.identity).await.map_err(not_mounted)?;
     // Made for this job alone, and removed with its directory.
-    let cuts = Cuts::new(site.state.cuts());
+    let cuts = Cuts::new(&site.state);
     let note = |text: String| {
         if !text.is_empty() {
             tell(LocalEvent::Note(text));

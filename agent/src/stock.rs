@@ -35,7 +35,7 @@ impl Stock {
             looks: Looks::default(),
             software: SeenImages::default(),
             fingerprints: Fingerprints::new(&site.offer.volumes, &site.state.fingerprints()),
-            cuts: Cuts::new(site.state.cuts()),
+            cuts: Cuts::new(&site.state),
         }
     }
 }

@@ -145,7 +145,8 @@ async fn volumes(
     })?;
     let copies = cut_volumes(&agent.site, &agent.stock.cuts, job, &mut found, note).await;
     let copies = copies.map_err(|error| match error {
-        cuts::Error::Data(why) => Stop::Failed(Reason::Volume(why)),
+        // No other machine could, and no further try.
+        cuts::Error::Data(why) => Stop::Failed(Reason::Manifest(why)),
         cuts::Error::Machine(why) => Stop::Refused(why),
     })?;
     Ok((found, copies))

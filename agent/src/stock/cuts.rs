@@ -6,8 +6,12 @@
 
 mod copy;
 mod csv;
+mod cut;
 pub(crate) mod dates;
+mod making;
 mod parquet;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::collections::{HashMap, HashSet};
@@ -21,19 +25,19 @@ use bt_engine::collect;
 use bt_engine::volumes::MountSource;
 use bt_model::hex::hex;
 use bt_model::manifest::Holdout;
-use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::job::container::Job;
 use crate::job::mountpoints::Mounted;
 use crate::site::Site;
-use copy::{Cut, NotCut, Written};
+use crate::site::workdir::StateDir;
+use cut::NotCut;
+use making::{DATA, Making, facts};
 use tree::Tree;
 
 /// Rises when copies are made otherwise, so that earlier ones are not used.
@@ -46,10 +50,6 @@ const SETTLES: Duration = Duration::from_secs(2);
 const TRIES: u32 = 5;
 /// Volumes that can't be cut, and of which that is remembered.
 const MOST_FAULTS: usize = 256;
-/// In a copy's directory: the copy, and what is to be known of it.
-const DATA: &str = "data";
-const FACTS: &str = "facts.json";
-
 /// Why a job can't have its data cut.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -69,6 +69,8 @@ pub(crate) struct Cuts {
     making: Arc<tokio::sync::Mutex<()>>,
     uses: Arc<Mutex<Uses>>,
     faults: Mutex<HashMap<String, String>>,
+    /// Bytes of all copies.
+    most: u64,
     end: CancellationToken,
 }
 
@@ -101,15 +103,6 @@ impl Drop for CutCopy {
             }
         }
     }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Facts {
-    bytes: u64,
-    left_out: Option<String>,
-    /// For the machine's owner.
-    volume: PathBuf,
-    before: Date,
 }
 
 /// A volume that is to be cut.
@@ -149,7 +142,8 @@ pub(crate) async fn cut_volumes(
 
 impl Cuts {
     /// What an earlier run of the agent left unfinished is removed.
-    pub(crate) fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(state: &StateDir) -> Self {
+        let dir = state.cuts();
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 collect::remove_tree(&entry.path());
@@ -160,6 +154,7 @@ impl Cuts {
             making: Arc::default(),
             uses: Arc::default(),
             faults: Mutex::default(),
+            most: state.disk_bytes().unwrap_or(0) / DISK_PART,
             end: CancellationToken::new(),
         }
     }
@@ -240,15 +235,15 @@ impl Cuts {
 
     /// Bytes that a new copy may take, once others have gone that nobody uses.
     async fn make_room(&self, site: &Site, tree: &Tree) -> Result<u64, Error> {
-        let unknown = |error: anyhow::Error| Error::Machine(format!("can't tell how full its disk is: {error:#}"));
+        let unknown =
+            |error: anyhow::Error| Error::Machine(format!("can't tell how full its disk is: {error:#}"));
         // A copy is smaller than what it is made of, but for tables that are written anew in a less compact form.
         let asked: u64 = tree.files.values().map(std::fs::Metadata::len).sum();
-        let most = site.state.disk_bytes().map_err(unknown)? / DISK_PART;
         let mut kept = self.kept();
         let mut total: u64 = kept.iter().map(|copy| copy.bytes).sum();
         loop {
             let free = site.state.free_bytes().map_err(unknown)?.saturating_sub(site.health.disk_reserve);
-            let room = most.saturating_sub(total).min(free);
+            let room = self.most.saturating_sub(total).min(free);
             if room >= asked || kept.is_empty() {
                 return Ok(room);
             }
@@ -297,7 +292,9 @@ impl Cuts {
                 spawn_blocking(move || collect::remove_tree(&doomed)).await.ok();
                 Ok(renamed.is_ok())
             }
-            Err(error) => Err(Error::Machine(format!("can't tell which copies of volumes are in use: {error}"))),
+            Err(error) => {
+                Err(Error::Machine(format!("can't tell which copies of volumes are in use: {error}")))
+            }
         };
         lock(&self.uses).going.remove(name);
         removed
@@ -317,10 +314,14 @@ impl Cuts {
                 faults.insert(name, fault.clone());
                 Error::Data(fault)
             }
-            NotCut::Unwritable(error) if error.kind() == io::ErrorKind::StorageFull => Error::Machine(format!(
-                "has no room for a copy of the volume {volume} that is cut before {from}: copies get 1/{DISK_PART} of its disk at \
+            NotCut::Unwritable(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Error::Machine(format!(
+                    "has no room for a copy of the volume {volume} that is cut before {from}: copies get 1/{DISK_PART} of its disk at \
                  most, and nothing of what it keeps in reserve"
-            )),
+                ))
+            }
             NotCut::Unreadable(_) | NotCut::Unwritable(_) => {
                 Error::Machine(format!("can't cut the volume {volume}: {file}: {error}"))
             }
@@ -333,68 +334,6 @@ struct KeptCopy {
     name: String,
     bytes: u64,
     used: SystemTime,
-}
-
-/// A copy that is being made, whoever waits for it.
-struct Making {
-    root: PathBuf,
-    holdout: Holdout,
-    dir: PathBuf,
-    name: String,
-    room: u64,
-    end: CancellationToken,
-    /// It goes on when nobody waits for it any more, and is still the only one.
-    _turn: Arc<tokio::sync::OwnedMutexGuard<()>>,
-}
-
-impl Making {
-    /// False if the volume has changed meanwhile.
-    async fn make(self, tree: Tree) -> Result<bool, (String, NotCut)> {
-        let making = spawn_blocking(move || self.write(&tree));
-        making.await.unwrap_or_else(|error| {
-            Err(("a file".to_owned(), NotCut::Data(format!("it can't be read: {error}"))))
-        })
-    }
-
-    fn write(&self, tree: &Tree) -> Result<bool, (String, NotCut)> {
-        let unwritable = |error: io::Error| (self.dir.display().to_string(), NotCut::Unwritable(error));
-        let part = self.dir.join(format!(".{}", Uuid::new_v4()));
-        // Whatever happens, no half of a copy stays.
-        let _removed = Removed(part.clone());
-        private_dir(&part).map_err(unwritable)?;
-        let from = self.holdout.from.to_zoned(jiff::tz::TimeZone::UTC);
-        let from = from.map_or(i64::MIN, |from| from.timestamp().as_second());
-        let cut = Cut { from, date: self.holdout.date.as_deref(), end: &self.end };
-        let Written { bytes, left_out } = copy::copy(&self.root, tree, &part.join(DATA), &cut, self.room)?;
-        if Tree::look(&self.root).map_or(true, |now| now.version() != tree.version()) {
-            return Ok(false);
-        }
-        let facts = Facts { bytes, left_out, volume: self.root.clone(), before: self.holdout.from };
-        let whole = || -> io::Result<()> {
-            fs::write(part.join(FACTS), serde_json::to_vec(&facts)?)?;
-            rustix::fs::syncfs(File::open(&part)?)?;
-            let place = self.dir.join(&self.name);
-            if place.exists() {
-                // Its facts can't be read.
-                collect::remove_tree(&place);
-            }
-            fs::rename(&part, place)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        whole().map_err(unwritable)?;
-        Ok(true)
-    }
-}
-
-/// A directory that is removed in the end, if it is still there.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        if self.0.exists() {
-            collect::remove_tree(&self.0);
-        }
-    }
 }
 
 impl Wanted<'_> {
@@ -410,7 +349,8 @@ impl Wanted<'_> {
 
 async fn look(wanted: &Wanted<'_>) -> Result<Tree, Error> {
     let root = wanted.root.to_owned();
-    let looked = spawn_blocking(move || Tree::look(&root)).await.unwrap_or_else(|error| Err(error.to_string()));
+    let looked =
+        spawn_blocking(move || Tree::look(&root)).await.unwrap_or_else(|error| Err(error.to_string()));
     looked.map_err(|why| Error::Machine(format!("can't cut the volume {}: {why}", wanted.volume)))
 }
 
@@ -424,23 +364,6 @@ async fn settled(wanted: &Wanted<'_>) -> Result<Tree, Error> {
         }
     }
     Err(Error::Machine(format!("can't cut the volume {}, because it is being changed", wanted.volume)))
-}
-
-/// What is known of a copy that is whole.
-fn facts(place: &Path) -> Option<Facts> {
-    let facts = serde_json::from_slice(&fs::read(place.join(FACTS)).ok()?);
-    match facts {
-        Ok(facts) => Some(facts),
-        Err(error) => {
-            warn!(%error, "the copy of a volume at {} is not used", place.display());
-            None
-        }
-    }
-}
-
-fn private_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

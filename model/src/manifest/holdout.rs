@@ -3,7 +3,6 @@
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::definition::Manifest;
 use super::document::{MapEntry, TextNode};
 use super::error::{Error, suggestion};
 use super::judged::check_column;
@@ -48,57 +47,6 @@ impl Holdout {
             written += &format!(", volumes: [{}]", volumes.join(", "));
         }
         written + "}"
-    }
-}
-
-impl Manifest {
-    /// Whether its jobs can be run on data that is cut. Not asked of a sweep that spends a look.
-    pub fn admit_holdout(&self) -> Result<(), Error> {
-        let Some(holdout) = &self.judged.holdout else { return Ok(()) };
-        let refused = |key: &str, told: String| Err(Error::new(told).or_at(self.places.of(key)));
-        let mut cut = self.volumes.iter().enumerate().filter(|(_, mount)| holdout.cuts(&mount.volume));
-        if let Some((index, mount)) = cut.clone().find(|(_, mount)| !mount.read_only) {
-            let how = match &holdout.volumes {
-                Some(_) => String::new(),
-                None => ", or list under `holdout.volumes` those that hold the data".to_owned(),
-            };
-            return refused(
-                &format!("volumes.{index}"),
-                format!(
-                    "`holdout` cuts the volume {}, and a volume that is cut can only be read; mount it as {}:{}:ro{how}",
-                    mount.volume, mount.volume, mount.target
-                ),
-            );
-        }
-        let is_mounted = |volume: &&String| self.volumes.iter().any(|mount| mount.volume == **volume);
-        if let Some(missing) = holdout.volumes.iter().flatten().find(|volume| !is_mounted(volume)) {
-            let hint = suggestion(
-                missing,
-                self.volumes.iter().map(|mount| mount.volume.as_str()),
-                "volumes of the manifest",
-            );
-            return refused(
-                "holdout",
-                format!("`holdout.volumes` names {missing}, which the manifest does not mount{hint}"),
-            );
-        }
-        if cut.next().is_none() {
-            let told = "`holdout` has nothing to cut: the manifest mounts no volume, and only volumes can be cut; mount the \
-                        data as a volume";
-            return refused("holdout", told.to_owned());
-        }
-        let unseen = self.window_list()?.into_iter().find(|window| window.test_start >= holdout.from);
-        if let Some(window) = unseen {
-            return refused(
-                "windows.to",
-                format!(
-                    "window {} is tested from {} on, and its jobs see no data from {} on (`holdout`); let `windows.to` be {} \
-                     at the latest, or spend a look (--look WHY)",
-                    window.number, window.test_start, holdout.from, holdout.from
-                ),
-            );
-        }
-        Ok(())
     }
 }
 
@@ -182,16 +130,15 @@ fn names(entry: &MapEntry) -> Result<Vec<String>, Error> {
             .node
             .error("`holdout.volumes` is empty; name the volumes to cut, or leave it out to cut all")),
         1..=MAX_VOLUMES => Ok(names),
-        count => {
-            Err(entry.node.error(format!("`holdout.volumes` has {count} volumes; {MAX_VOLUMES} are the most")))
-        }
+        count => Err(entry
+            .node
+            .error(format!("`holdout.volumes` has {count} volumes; {MAX_VOLUMES} are the most"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::manifest::Format;
+    use crate::manifest::{Format, Manifest};
 
     fn manifest(lines: &str) -> Result<Manifest, String> {
         let text = format!("image: x\n{lines}\n");
@@ -234,16 +181,24 @@ mod tests {
             ("holdout: { from: 2012-01-01, look: 3 }", "did you mean `looks`?"),
             ("holdout: { from: 2012-01-01, looks: 3, volumes: [] }", "leave it out to cut all"),
             ("holdout: { from: 2012-01-01, looks: 3, volumes: prices }", "a list of volumes"),
-            ("holdout: { from: 2012-01-01, looks: 3, volumes: [price] }", "names price, which the manifest does not mount"),
+            (
+                "holdout: { from: 2012-01-01, looks: 3, volumes: [price] }",
+                "names price, which the manifest does not mount",
+            ),
         ] {
             let error = manifest(&format!("{line}\n{mounted}")).unwrap_err();
             assert!(error.starts_with("s.yaml:2:") && error.contains(part), "{line}: {error}");
         }
         for (lines, part) in [
             (FROM.to_owned(), "nothing to cut"),
-            (format!("{FROM}\nvolumes: ['prices:/data']"), "mount it as prices:/data:ro, or list under `holdout.volumes`"),
             (
-                format!("{FROM}\n{mounted}\nwindows: {{ train: 1y, test: 1y, from: 2009-01-01, to: 2013-01-01 }}"),
+                format!("{FROM}\nvolumes: ['prices:/data']"),
+                "mount it as prices:/data:ro; the sweep that sets a holdout can list",
+            ),
+            (
+                format!(
+                    "{FROM}\n{mounted}\nwindows: {{ train: 1y, test: 1y, from: 2009-01-01, to: 2013-01-01 }}"
+                ),
                 "tested from 2012-01-01 on, and its jobs see no data from 2012-01-01 on",
             ),
         ] {

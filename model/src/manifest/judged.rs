@@ -57,9 +57,12 @@ pub(super) fn read_returns(node: &TextNode) -> Result<ReturnsFile, Error> {
         match entry.name.as_str() {
             "path" => path = Some(check::returns(text(&entry.node, "returns.path")?).map_err(at)?),
             "column" => {
-                column = Some(check_column("returns.column", text(&entry.node, "returns.column")?).map_err(at)?)
+                column =
+                    Some(check_column("returns.column", text(&entry.node, "returns.column")?).map_err(at)?)
             }
-            "date" => date = Some(check_column("returns.date", text(&entry.node, "returns.date")?).map_err(at)?),
+            "date" => {
+                date = Some(check_column("returns.date", text(&entry.node, "returns.date")?).map_err(at)?)
+            }
             "kind" => kind = text(&entry.node, "returns.kind")?.parse().map_err(at)?,
             unknown => {
                 let hint = suggestion(unknown, KEYS, "keys of `returns`");
@@ -91,7 +94,9 @@ pub(super) fn write_returns(file: &ReturnsFile) -> Value {
 pub(super) fn check_column(key: &str, name: String) -> Result<String, Error> {
     match name.len() {
         // An index without a name has an empty one, where pandas writes it.
-        0 if key == "returns.column" => Err(Error::new("`returns.column` is empty; name the column of the returns")),
+        0 if key == "returns.column" => {
+            Err(Error::new("`returns.column` is empty; name the column of the returns"))
+        }
         0..=MAX_COLUMN => Ok(name),
         length => Err(Error::new(format!("`{key}` has {length} bytes; {MAX_COLUMN} are the most"))),
     }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::copy::{Cut, NotCut};
+use super::cut::{Cut, NotCut};
 use super::dates;
 
 /// Bytes that are read at once.
@@ -15,7 +15,8 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Copies the header and the rows before the day.
 pub(super) fn cut(input: &mut impl Read, output: &mut impl Write, cut: &Cut<'_>) -> Result<(), NotCut> {
-    let mut rows = Rows { splitter: Splitter::default(), row: Vec::new(), line: 1, column: None, keeps: true };
+    let mut rows =
+        Rows { splitter: Splitter::default(), row: Vec::new(), line: 1, column: None, keeps: true };
     let mut piece = vec![0; PIECE];
     let mut after_cr = false;
     let mut is_first = true;
@@ -232,10 +233,22 @@ mod tests {
         for (text, kept) in [
             ("Date,a\n2011-12-31,1\n2012-01-01,2\n2011-01-01,3\n", "Date,a\n2011-12-31,1\n2011-01-01,3\n"),
             ("Date,a\r\n2011-12-31,1\r\n\r\n2012-01-01,2\r\n\r\n", "Date,a\r\n2011-12-31,1\r\n\r\n"),
-            ("a,date\n\"x, \"\"y\"\"\n2012-05-05\",20111231\nz,20120101", "a,date\n\"x, \"\"y\"\"\n2012-05-05\",20111231\n"),
-            ("\u{feff}\"Date\",a\r2011-12-31T23:59:59-05:00,1\r2012-01-01 00:00,2\r", "\u{feff}\"Date\",a\r2011-12-31T23:59:59-05:00,1\r"),
-            ("time,a\n1325375999,1\n1325376000,2\n1325375999999,3\n1325376000000,4\n1325375999999999999,5\n1325376000000000000,6", "time,a\n1325375999,1\n1325375999999,3\n1325375999999999999,5\n"),
-            ("date,a\n5\" pipe", "line 2: column \"date\" has \"5\\\" pipe\", which is no date; write 2012-01-03"),
+            (
+                "a,date\n\"x, \"\"y\"\"\n2012-05-05\",20111231\nz,20120101",
+                "a,date\n\"x, \"\"y\"\"\n2012-05-05\",20111231\n",
+            ),
+            (
+                "\u{feff}\"Date\",a\r2011-12-31T23:59:59-05:00,1\r2012-01-01 00:00,2\r",
+                "\u{feff}\"Date\",a\r2011-12-31T23:59:59-05:00,1\r",
+            ),
+            (
+                "time,a\n1325375999,1\n1325376000,2\n1325375999999,3\n1325376000000,4\n1325375999999999999,5\n1325376000000000000,6",
+                "time,a\n1325375999,1\n1325375999999,3\n1325375999999999999,5\n",
+            ),
+            (
+                "date,a\n5\" pipe",
+                "line 2: column \"date\" has \"5\\\" pipe\", which is no date; write 2012-01-03",
+            ),
             ("date,a\n2011-01-01,5\" pipe\n2012-01-01,6\"\n", "date,a\n2011-01-01,5\" pipe\n"),
             ("date,a\n 2011-01-01 ,1", "date,a\n 2011-01-01 ,1"),
             ("date\n", "date\n"),
@@ -255,7 +268,11 @@ mod tests {
             ("Open,Close\n1,2\n", None, r#"it has no column of dates: it has "Open", "Close""#),
             ("Date,Close\n1,2\n", Some("day"), r#"it has no column "day": it has "Date", "Close""#),
             ("Date;Close\n2011-01-01;2\n", None, r#"it has "Date;Close""#),
-            ("Date,a\n2011-01-01,1\nMonday,1\n", None, r#"line 3: column "Date" has "Monday", which is no date"#),
+            (
+                "Date,a\n2011-01-01,1\nMonday,1\n",
+                None,
+                r#"line 3: column "Date" has "Monday", which is no date"#,
+            ),
             ("Date,a\n,1\n", None, r#"line 2: column "Date" has """#),
             ("a,Date\n1\n", None, r#"line 2: column "Date" has """#),
             // Positions in a list are no dates, however an index is called.

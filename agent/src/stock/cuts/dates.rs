@@ -1,6 +1,6 @@
 //! Columns of dates in tables that jobs read and write.
 
-use bt_model::returns::{time_of_dated_number, time_of_text};
+use bt_model::returns::{time_of_dated_integer, time_of_dated_number, time_of_text};
 use parquet::record::Field;
 
 /// What dates stand under where a manifest does not say: also pandas' names for an index without one.
@@ -35,7 +35,9 @@ pub(crate) fn name_of(cell: &str) -> &str {
 /// Seconds since 1970 of a date in a text.
 pub(crate) fn of_text(text: &str) -> Option<i64> {
     let text = text.trim();
-    time_of_text(text).or_else(|| text.parse().ok().and_then(time_of_dated_number))
+    let integer = || text.parse().ok().and_then(time_of_dated_integer);
+    let number = || text.parse().ok().and_then(time_of_dated_number);
+    time_of_text(text).or_else(integer).or_else(number)
 }
 
 /// Seconds since 1970 of a date in a Parquet file; `nanos` says that its whole numbers count nanoseconds.
@@ -45,10 +47,10 @@ pub(crate) fn of_field(field: &Field, nanos: bool) -> Option<i64> {
         Field::TimestampMillis(millis) => Some(millis.div_euclid(1_000)),
         Field::TimestampMicros(micros) => Some(micros.div_euclid(1_000_000)),
         Field::Long(number) if nanos => Some(number.div_euclid(1_000_000_000)),
-        Field::Int(number) => time_of_dated_number(f64::from(*number)),
-        Field::UInt(number) => time_of_dated_number(f64::from(*number)),
-        Field::Long(number) => time_of_dated_number(*number as f64),
-        Field::ULong(number) => time_of_dated_number(*number as f64),
+        Field::Int(number) => time_of_dated_integer(i64::from(*number)),
+        Field::UInt(number) => time_of_dated_integer(i64::from(*number)),
+        Field::Long(number) => time_of_dated_integer(*number),
+        Field::ULong(number) => i64::try_from(*number).ok().and_then(time_of_dated_integer),
         Field::Double(number) => time_of_dated_number(*number),
         Field::Str(text) => of_text(text),
         _ => None,

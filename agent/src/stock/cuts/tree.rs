@@ -70,7 +70,8 @@ impl Tree {
                 } else if found.is_file() {
                     tree.files.insert(path, found);
                 } else if found.is_symlink() {
-                    let target = fs::read_link(entry.path()).map_err(|error| unreadable(&entry.path(), error))?;
+                    let target =
+                        fs::read_link(entry.path()).map_err(|error| unreadable(&entry.path(), error))?;
                     tree.links.insert(path, target);
                 } else {
                     tree.others.push(path);
