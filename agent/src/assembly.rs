@@ -15,6 +15,7 @@ use crate::job::mountpoints::{self, Misplaced, Mounted};
 use crate::record::assignment::Assignment;
 use crate::site::Site;
 use crate::site::workdir::{AttemptDir, POINTS};
+use crate::stock::cuts::CutCopy;
 use crate::stock::looks::Looks;
 
 /// What a container needs of the machine, and that is there.
@@ -25,6 +26,8 @@ pub(crate) struct Assembly {
     pub(crate) facts: ImageFacts,
     pub(crate) inside: Inside,
     mounts: Vec<Bind>,
+    /// Copies among the mounts, which stay at least until the container is made.
+    _copies: Vec<CutCopy>,
 }
 
 impl Assembly {
@@ -34,15 +37,15 @@ impl Assembly {
         looks: &Looks,
         job: &Job,
         (pin, facts): (String, ImageFacts),
-        volumes: &[Mounted],
+        (volumes, copies): (Vec<Mounted>, Vec<CutCopy>),
         cache: PathBuf,
     ) -> Result<Self, Misplaced> {
-        mountpoints::check(volumes, &job.manifest, &facts)?;
-        let mut mounts: Vec<_> = volumes.iter().map(|mounted| mounted.bind.clone()).collect();
+        mountpoints::check(&volumes, &job.manifest, &facts)?;
+        let mut mounts: Vec<_> = volumes.into_iter().map(|mounted| mounted.bind).collect();
         let target = job.manifest.sandbox.cache.clone().unwrap_or_else(|| SHARED_CACHE.to_owned());
         mounts.push(Bind { source: MountSource::Path(cache), target, read_only: false });
         let inside = looks.look(site, job, &facts).await;
-        Ok(Self { pin, facts, inside, mounts })
+        Ok(Self { pin, facts, inside, mounts, _copies: copies })
     }
 
     /// Makes the directories that the container sees, and says how it is to be made.

@@ -89,7 +89,7 @@ async fn serve(
     let shell = async {
         dir.make()?;
         say(output, debug_output::Kind::Note(format!("getting the image {}", job.manifest.image))).await;
-        let mut spec = prepare_debug(agent, &assignment, &job, &dir, share.gpus()).await?;
+        let (mut spec, assembly) = prepare_debug(agent, &assignment, &job, &dir, share.gpus()).await?;
         let program: Vec<_> = match request.command.is_empty() {
             false => request.command.clone(),
             true if request.with_results => PYTHON.map(str::to_owned).into(),
@@ -110,6 +110,7 @@ async fn serve(
         }
         spec.env.push(("TERM".to_owned(), "xterm".to_owned()));
         let shell = agent.site.engine.shell(&spec, request.tty).await?;
+        drop(assembly);
         if request.tty {
             agent.site.engine.resize(id, request.rows, request.columns).await;
         }

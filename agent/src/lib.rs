@@ -107,6 +107,7 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
     };
     leave::remove_guests(&agent).await;
     agent.site.state.flush();
+    agent.stock.cuts.stop();
     end.cancel();
     tasks.close();
     let left = agent.holdings.all().len();

@@ -34,6 +34,7 @@ use crate::site::Site;
 use crate::site::identity::Identity;
 use crate::site::offer::Offer;
 use crate::site::workdir::StateDir;
+use crate::stock::cuts::{self, Cuts, cut_volumes};
 use crate::stock::images;
 use crate::stock::looks::Looks;
 
@@ -119,13 +120,27 @@ pub async fn run_local(
     let job = Job::read(&assignment, &Manifests::default()).map_err(failed)?;
     let facts = image(engine, &job.manifest, &tell).await?;
     facts.check_platform()?;
-    let volumes = mountpoints::find(engine, &site.offer, &job, site.identity).await.map_err(not_mounted)?;
+    let mut volumes =
+        mountpoints::find(engine, &site.offer, &job, site.identity).await.map_err(not_mounted)?;
+    // Made for this job alone, and removed with its directory.
+    let cuts = Cuts::new(&site.state);
+    let note = |text: String| {
+        if !text.is_empty() {
+            tell(LocalEvent::Note(text));
+        }
+    };
+    let copies = cut_volumes(&site, &cuts, &job, &mut volumes, &note).await;
+    let copies = copies.map_err(|error| match error {
+        cuts::Error::Data(why) => anyhow::anyhow!("{why}"),
+        cuts::Error::Machine(why) => anyhow::anyhow!("this machine {why}"),
+    })?;
+    copies.iter().filter_map(|copy| copy.left_out.clone()).for_each(note);
     // It begins empty: what agents keep there only saves time.
     let (uid, gid) = job.user(site.identity).unwrap_or(site.identity.ids);
     let cache = site.state.cache(&job.manifest.image, uid, gid)?;
     let image_id = facts.id.clone();
     let image = (image_id.clone(), facts);
-    let assembly = Assembly::new(&site, &Looks::default(), &job, image, &volumes, cache).await?;
+    let assembly = Assembly::new(&site, &Looks::default(), &job, image, (volumes, copies), cache).await?;
     let gpus: Vec<u32> = (0..job.manifest.resources().gpus).collect();
     let spec = assembly.spec(&site, &assignment, &job, &dir, &gpus).map_err(failed)?;
     engine.create(&spec).await?;

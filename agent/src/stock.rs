@@ -1,5 +1,6 @@
-//! What the machine has in stock for jobs: images, what is in them, and what volumes hold.
+//! What the machine has in stock for jobs: images, what is in them, what volumes hold, and copies of these that are cut.
 
+pub(crate) mod cuts;
 pub(crate) mod files;
 pub(crate) mod fingerprints;
 pub(crate) mod images;
@@ -10,6 +11,7 @@ pub(crate) mod software;
 
 use std::sync::Arc;
 
+use cuts::Cuts;
 use fingerprints::Fingerprints;
 use images::Images;
 use looks::Looks;
@@ -23,6 +25,7 @@ pub(crate) struct Stock {
     pub(crate) looks: Looks,
     pub(crate) software: SeenImages,
     pub(crate) fingerprints: Fingerprints,
+    pub(crate) cuts: Cuts,
 }
 
 impl Stock {
@@ -33,6 +36,7 @@ impl Stock {
             looks: Looks::default(),
             software: SeenImages::default(),
             fingerprints: Fingerprints::new(&site.offer.volumes, &site.state.fingerprints()),
+            cuts: Cuts::new(&site.state),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Assessments are kept for those who look again. One that is asked for by many is made once, one at a time: each uses all
 //! processors for a few seconds at most.
 
+mod held_out;
 mod numbers;
 mod robust;
 mod series;
@@ -79,6 +80,8 @@ struct Key {
     question: Question,
     /// Jobs of all sweeps of the family that have succeeded or failed.
     tried: u64,
+    /// Looks of the family that are spent.
+    spent: u32,
 }
 
 impl Assessor {
@@ -94,7 +97,9 @@ impl Assessor {
         let standing = Standing::of(row.counts);
         let family = self.queue.family_of(found.id).await?;
         let tried = self.queue.tried_in_family(found.id, &family).await?;
-        let key = Key { sweep: found.id, question, tried };
+        let holdout = self.queue.holdout(&family).await?;
+        let spent = holdout.as_ref().map_or(0, |holdout| holdout.spent);
+        let key = Key { sweep: found.id, question, tried, spent };
         let judging = async {
             let _turn = self.turns.acquire().await.map_err(|_| Error::Stopping)?;
             self.judge(found, &family, &key.question, standing).await

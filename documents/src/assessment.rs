@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Object;
+use super::{AssessedHoldout, Object};
 
 /// How much of the best result of a sweep is luck. Sharpe ratios are per period, unless their name says a year; kurtosis is 3
 /// for a normal distribution; probabilities go from 0 to 1. What can't be estimated is null, and `missing` says why.
@@ -26,6 +26,8 @@ pub struct Assessment {
     pub benchmark: Option<AgainstBenchmark>,
     /// The point that is best together with its neighbours; null: see `missing`.
     pub robust: Option<RobustTrial>,
+    /// What the family's jobs see no data of; null: they see all.
+    pub holdout: Option<AssessedHoldout>,
     /// How much each parameter matters to the metric, the most important first.
     pub importance: Vec<WeightOfParameter>,
     /// What can't be estimated, and why.

@@ -74,6 +74,7 @@ impl TryFrom<&v1::Sweep> for Sweep {
             }),
             jobs_per_minute: sweep.jobs_per_minute,
             seconds_left: seconds_left(sweep),
+            held_out: sweep.into(),
         })
     }
 }
@@ -81,9 +82,8 @@ impl TryFrom<&v1::Sweep> for Sweep {
 /// How long the jobs that are left take, if as many end in a minute as now.
 fn seconds_left(sweep: &v1::Sweep) -> Option<f64> {
     let counts = sweep.counts.unwrap_or_default();
-    let left = f64::from(counts.queued) + f64::from(counts.running);
     let rate = sweep.jobs_per_minute.filter(|rate| *rate > 0.0 && !sweep.paused)?;
-    Some(60.0 * left / rate)
+    Some(60.0 * f64::from(counts.queued + counts.running) / rate)
 }
 
 /// A sweep and what is to be said of it, as the coordinator answers.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Object, Told};
+use super::{HeldOut, Object, Told};
 
 /// A sweep that was queued.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -20,6 +20,8 @@ pub struct Submitted {
     pub jobs: u32,
     /// True if an earlier submit with the same idempotency key queued it.
     pub existed: bool,
+    #[serde(flatten)]
+    pub held_out: HeldOut,
     /// With --reuse: what it takes from identical jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
@@ -157,6 +159,8 @@ pub struct Sweep {
     pub jobs_per_minute: Option<f64>,
     /// How long the jobs that are left take at this rate; null: that is not known.
     pub seconds_left: Option<f64>,
+    #[serde(flatten)]
+    pub held_out: HeldOut,
 }
 
 /// The best job of a sweep so far.

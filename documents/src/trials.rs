@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::FamilyHoldout;
+
 /// A family: sweeps that test one idea.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Family {
@@ -25,6 +27,8 @@ pub struct FamilyTrials {
     pub tried: u64,
     /// Also those that were removed; the oldest first.
     pub sweeps: Vec<SweepTrials>,
+    /// What its jobs see no data of; null: they see all.
+    pub holdout: Option<FamilyHoldout>,
 }
 
 /// A sweep and the trials in it.
@@ -44,4 +48,8 @@ pub struct SweepTrials {
     pub new: u64,
     /// Whether the sweep was removed. Its trials count all the same.
     pub removed: bool,
+    /// The first day that its jobs did not see; null: they saw all data.
+    pub cut_before: Option<String>,
+    /// Which look of the family it has spent; null: none.
+    pub look: Option<u32>,
 }

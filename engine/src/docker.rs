@@ -268,6 +268,12 @@ impl Docker {
                     ) => FoundState::Exited,
                     _ => FoundState::Running,
                 },
+                mounts: container
+                    .mounts
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|mount| Some(PathBuf::from(mount.source?)))
+                    .collect(),
             })
         });
         Ok(found.collect())

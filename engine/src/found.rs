@@ -1,5 +1,7 @@
 //! What is seen of containers on the machine: which there are, and what each uses.
 
+use std::path::PathBuf;
+
 use bt_model::id::AttemptId;
 
 /// What a container uses at one moment; the sums are since its start.
@@ -21,6 +23,8 @@ pub struct FoundContainer {
     /// The engine's id of what it runs.
     pub image_id: String,
     pub state: FoundState,
+    /// What of the machine is mounted in it.
+    pub mounts: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -251,6 +251,7 @@ impl Engine for Simulated {
                 (Some(_), None) => FoundState::Running,
                 (Some(_), Some(_)) => FoundState::Exited,
             },
+            mounts: Vec::new(),
         });
         Ok(found.collect())
     }

@@ -16,6 +16,10 @@ const FIRST_DATE: i64 = 10_000_000;
 const MILLIS: f64 = 1e11;
 const MICROS: f64 = 1e14;
 const NANOS: f64 = 1e17;
+/// Numbers between these are dates as `YYYYMMDD`, if they are any. Days as seconds since 1970 never look like one: they end in
+/// 00.
+const FIRST_DIGITS: i64 = 10_000_101;
+const LAST_DIGITS: i64 = 99_991_231;
 
 /// Why numbers are no series of returns.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,14 +115,39 @@ pub fn time_of_text(text: &str) -> Option<i64> {
 
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970, by how large the number is.
 pub fn time_of_number(number: f64) -> Option<i64> {
-    let scale = match number.abs() {
+    // Seconds as i64 hold any finite number that was divided so.
+    number.is_finite().then_some((number / scale(number)).floor() as i64)
+}
+
+/// By what a number is to be divided, so that it counts seconds.
+fn scale(number: f64) -> f64 {
+    match number.abs() {
         large if large >= NANOS => 1e9,
         large if large >= MICROS => 1e6,
         large if large >= MILLIS => 1e3,
         _ => 1.0,
-    };
-    // Seconds as i64 hold any finite number that was divided so.
-    number.is_finite().then_some((number / scale).floor() as i64)
+    }
+}
+
+/// Time of a number in a column of dates: `20120103` is that day, and all else as [`time_of_number`] has it. None for a position
+/// in a list, which is no date.
+pub fn time_of_dated_number(number: f64) -> Option<i64> {
+    match number.fract() == 0.0 && number.abs() < MICROS {
+        true => time_of_dated_integer(number as i64),
+        false => time_of_number(number).filter(is_date),
+    }
+}
+
+/// As [`time_of_dated_number`], to the last nanosecond.
+pub fn time_of_dated_integer(number: i64) -> Option<i64> {
+    let is_digits = (FIRST_DIGITS..=LAST_DIGITS).contains(&number);
+    let digits = is_digits.then(|| time_of_text(&number.to_string())).flatten();
+    digits.or_else(|| Some(number.div_euclid(scale(number as f64) as i64)).filter(is_date))
+}
+
+/// True for a time that is no position in a list.
+fn is_date(time: &i64) -> bool {
+    time.unsigned_abs() >= FIRST_DATE.unsigned_abs()
 }
 
 /// True for times of a calendar, false for positions in a list.
@@ -178,6 +207,14 @@ mod tests {
             assert_eq!(time_of_number(1_325_548_800.0 * scale), Some(day), "{scale}");
         }
         assert_eq!(time_of_number(7.0), Some(7));
+        assert_eq!(time_of_dated_number(20_120_103.0), Some(day));
+        assert_eq!(time_of_dated_number(1_325_548_800_000.0), Some(day));
+        assert_eq!(time_of_dated_integer(1_325_548_799_999_999_999), Some(day - 1));
+        assert_eq!(time_of_dated_number(1_325_548_800_000_000_000.0), Some(day));
+        assert_eq!(time_of_dated_number(20_121_301.0), Some(20_121_301), "no such month");
+        for number in [0.0, 7.0, 2012.0, 40_911.0, -3.0, f64::INFINITY] {
+            assert_eq!(time_of_dated_number(number), None, "{number}");
+        }
         assert_eq!(time_of_number(f64::NAN), None);
         assert_eq!(
             (shown(day), shown(day + 60), shown(7)),

@@ -11,6 +11,9 @@ pub const OURS: v1::Protocols = v1::Protocols { oldest: 1, newest: 2 };
 /// The first version whose agents run several jobs in one container (`batch`).
 pub const BATCHES: u32 = 2;
 
+/// The first version whose agents cut the data of jobs before a day (`holdout`).
+pub const HOLDOUTS: u32 = 2;
+
 /// What a peer speaks that says nothing of it.
 const UNSAID: v1::Protocols = v1::Protocols { oldest: 1, newest: 1 };
 

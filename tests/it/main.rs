@@ -27,6 +27,7 @@ mod followers;
 mod frozen;
 mod growing;
 mod history;
+mod holdout;
 mod hostile;
 mod identity;
 mod images;

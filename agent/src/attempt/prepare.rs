@@ -18,6 +18,7 @@ use crate::job::holdings::Held;
 use crate::job::mountpoints::{self, Misplaced, Mounted};
 use crate::record::assignment::Assignment;
 use crate::site::workdir::AttemptDir;
+use crate::stock::cuts::{self, CutCopy, cut_volumes};
 use crate::stock::images::{ImageRequest, is_id};
 
 /// True if an earlier run of this agent has started the container. One that has ended is not started again.
@@ -49,7 +50,10 @@ pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Sto
 pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Result<Assembly, Stop> {
     let preparing = report::Kind::Preparing(v1::Preparing {});
     agent.line.outbox.step(held.id(), preparing);
-    let volumes = volumes(agent, job).await?;
+    let volumes = volumes(agent, job, &|note| held.note(note)).await?;
+    for copy in &volumes.1 {
+        copy.left_out.iter().for_each(|left_out| held.remark(left_out.clone()));
+    }
     let image = &job.manifest.image;
     let note = |note: String| held.note(note);
     note(format!("getting the image {image}"));
@@ -72,7 +76,7 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
         error => Stop::Hindered(error.reason()),
     })?;
     facts.check_platform()?;
-    let assembly = assemble(agent, &held.assignment, job, (pin, facts), &volumes).await?;
+    let assembly = assemble(agent, &held.assignment, job, (pin, facts), volumes).await?;
     held.note("");
     Ok(assembly)
 }
@@ -92,27 +96,29 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
     Ok(())
 }
 
-/// Gets all that a job's container needs, for a user who wants to look around in it.
+/// Gets all that a job's container needs, for a user who wants to look around in it. The assembly is to be held until the
+/// container is made.
 pub(crate) async fn prepare_debug(
     agent: &Agent,
     assignment: &Assignment,
     job: &Job,
     dir: &AttemptDir,
     gpus: &[u32],
-) -> anyhow::Result<ContainerSpec> {
+) -> anyhow::Result<(ContainerSpec, Assembly)> {
     let told = |stop: Stop| match stop {
         Stop::Refused(why) => anyhow::anyhow!("the agent {why}"),
         Stop::Failed(reason) | Stop::Hindered(reason) => anyhow::anyhow!("{reason}"),
         Stop::Halted(_) => anyhow::anyhow!("the agent stops"),
     };
-    let volumes = volumes(agent, job).await.map_err(told)?;
+    let volumes = volumes(agent, job, &|_| {}).await.map_err(told)?;
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
     let image = assignment.image_pin.as_ref().unwrap_or(&job.manifest.image);
     let facts = agent.stock.images.ensure(image, &wanted, &|_| {}).await?;
     let pin = facts.id.clone();
-    let assembly = assemble(agent, assignment, job, (pin, facts), &volumes).await.map_err(told)?;
-    assembly.spec(&agent.site, assignment, job, dir, gpus).map_err(|reason| anyhow::anyhow!("{reason}"))
+    let assembly = assemble(agent, assignment, job, (pin, facts), volumes).await.map_err(told)?;
+    let spec = assembly.spec(&agent.site, assignment, job, dir, gpus);
+    Ok((spec.map_err(|reason| anyhow::anyhow!("{reason}"))?, assembly))
 }
 
 pub(super) fn report_running(agent: &Agent, held: &Held, image_id: String) {
@@ -122,16 +128,28 @@ pub(super) fn report_running(agent: &Agent, held: &Held, image_id: String) {
     agent.line.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
 }
 
-/// The job's volumes, found among what is offered, and seen to be of use to its user.
-async fn volumes(agent: &Agent, job: &Job) -> Result<Vec<Mounted>, Stop> {
+/// The job's volumes, found among what is offered, seen to be of use to its user, and cut where its manifest asks for it;
+/// with the copies that were made for that.
+async fn volumes(
+    agent: &Agent,
+    job: &Job,
+    note: &(dyn Fn(String) + Sync),
+) -> Result<(Vec<Mounted>, Vec<CutCopy>), Stop> {
     if job.manifest.network != Network::None && !agent.site.offer.network {
         return Err(Stop::Refused("offers no network (--allow-network)".to_owned()));
     }
     let found = mountpoints::find(&*agent.site.engine, &agent.site.offer, job, agent.site.identity).await;
-    found.map_err(|error| match error {
+    let mut found = found.map_err(|error| match error {
         mountpoints::Error::Engine(error) => error.into(),
         error => Stop::Refused(error.to_string()),
-    })
+    })?;
+    let copies = cut_volumes(&agent.site, &agent.stock.cuts, job, &mut found, note).await;
+    let copies = copies.map_err(|error| match error {
+        // No other machine could, and no further try.
+        cuts::Error::Data(why) => Stop::Failed(Reason::Manifest(why)),
+        cuts::Error::Machine(why) => Stop::Refused(why),
+    })?;
+    Ok((found, copies))
 }
 
 /// Puts a container of the job together, with the job's own cache or the one that its sweep shares here.
@@ -140,7 +158,7 @@ async fn assemble(
     assignment: &Assignment,
     job: &Job,
     image: (String, ImageFacts),
-    volumes: &[Mounted],
+    volumes: (Vec<Mounted>, Vec<CutCopy>),
 ) -> Result<Assembly, Stop> {
     let site = &agent.site;
     let (uid, gid) = job.user(site.identity).unwrap_or(site.identity.ids);

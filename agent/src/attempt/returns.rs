@@ -6,18 +6,15 @@ use std::path::Path;
 
 use bt_engine::collect;
 use bt_model::manifest::ReturnsFile;
-use bt_model::returns::{MAX_PERIODS, NotReturns, Returns, time_of_number, time_of_text};
+use bt_model::returns::{MAX_PERIODS, NotReturns, Returns, time_of_number};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use parquet::schema::types::Type;
 
-/// What dates stand under where the manifest does not say: also pandas' names for an index without one.
-const DATES: [&str; 9] =
-    ["date", "datetime", "timestamp", "time", "day", "index", "", "unnamed: 0", "__index_level_0__"];
+use crate::stock::cuts::dates;
+
 /// A longer CSV file is refused: periods and their numbers are far smaller.
 const MAX_CSV: u64 = 64 << 20;
-/// Columns that an error lists.
-const LISTED: usize = 20;
 
 /// Reads the returns that a job has left. An error says what is wrong with its table.
 pub(super) fn read(root: &Path, table: &ReturnsFile) -> Result<Returns, NotReturns> {
@@ -38,18 +35,13 @@ fn failed(error: impl std::fmt::Display) -> NotReturns {
 fn columns(names: &[&str], table: &ReturnsFile) -> Result<(usize, Option<usize>), NotReturns> {
     let find = |wanted: &str| {
         names.iter().position(|name| *name == wanted).ok_or_else(|| {
-            let listed = names.iter().take(LISTED).map(|name| format!("{name:?}"));
-            let listed = listed.collect::<Vec<_>>().join(", ");
-            NotReturns::new(format!("it has no column {wanted:?}; it has {listed}"))
+            NotReturns::new(format!("it has no column {wanted:?}; it has {}", dates::listed(names)))
         })
     };
     let value = find(&table.column)?;
     let date = match &table.date {
         Some(name) => Some(find(name)?),
-        None => DATES.iter().find_map(|known| {
-            let is_it = |(index, name): (usize, &&str)| index != value && name.eq_ignore_ascii_case(known);
-            names.iter().enumerate().position(is_it)
-        }),
+        None => dates::find(names, Some(value)),
     };
     Ok((value, date))
 }
@@ -72,7 +64,7 @@ fn of_csv(file: File, table: &ReturnsFile) -> Result<Periods, NotReturns> {
     }
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file.take(MAX_CSV));
     let header = reader.headers().map_err(failed)?.clone();
-    let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
+    let names: Vec<&str> = header.iter().map(dates::name_of).collect();
     let (value, date) = columns(&names, table)?;
     let mut periods = Periods::new();
     let mut record = csv::StringRecord::new();
@@ -81,8 +73,9 @@ fn of_csv(file: File, table: &ReturnsFile) -> Result<Periods, NotReturns> {
         let cell = |index: usize| record.get(index).unwrap_or_default().trim();
         let time = date.map(|index| {
             let text = cell(index);
+            // Positions in a list will do as well.
             let number = || text.parse::<f64>().ok().and_then(time_of_number);
-            let time = time_of_text(text).or_else(number);
+            let time = dates::of_text(text).or_else(number);
             time.ok_or_else(|| NotReturns::new(format!("line {line}: {text:?} is no date; write 2012-01-03")))
         });
         let value = match cell(value) {
@@ -134,16 +127,9 @@ fn number_of(field: &Field, column: &str) -> Result<f64, NotReturns> {
 }
 
 fn time_of(field: &Field, column: &str) -> Result<i64, NotReturns> {
-    let time = match field {
-        Field::Date(days) => Some(i64::from(*days) * 86_400),
-        Field::TimestampMillis(millis) => Some(millis.div_euclid(1_000)),
-        Field::TimestampMicros(micros) => Some(micros.div_euclid(1_000_000)),
-        Field::Int(number) => time_of_number(f64::from(*number)),
-        Field::Long(number) => time_of_number(*number as f64),
-        Field::Double(number) => time_of_number(*number),
-        Field::Str(text) => time_of_text(text),
-        _ => None,
-    };
+    // Positions in a list will do as well.
+    let number = || number_of(field, column).ok().and_then(time_of_number);
+    let time = dates::of_field(field, false).or_else(number);
     time.ok_or_else(|| NotReturns::new(format!("column {column:?} has {field}, which is no date")))
 }
 

@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(crate) struct Health {
     /// Bytes of the disk that nothing is to touch.
-    pub(super) disk_reserve: u64,
+    pub(crate) disk_reserve: u64,
     troubles: Mutex<Troubles>,
     /// The engine has said that its disk is full.
     engine_is_full: AtomicBool,

@@ -7,6 +7,7 @@
 //! machine.json         which machine the directory is used on
 //! pulled.json          the images that the agent has got, and when each was used last
 //! fingerprints/<volume>.known      what each file of a volume held when it was read last
+//! cuts/<name>/data                 copies of volumes without their rows from a day on, and beside each its facts.json
 //! zones-<version>/                 the database of time zones, from the first job on that names one
 //! sweeps/<sweep>/<uid>-<gid>       caches that jobs of a sweep share, until an hour after the last of them
 //! cache/<image>-<uid>-<gid>        what jobs of an image and a user share, where their manifest asks for it
@@ -200,6 +201,11 @@ impl StateDir {
     /// Where it is written down what the files of volumes held.
     pub(crate) fn fingerprints(&self) -> PathBuf {
         self.root.join("fingerprints")
+    }
+
+    /// Where copies of volumes are that are cut.
+    pub(crate) fn cuts(&self) -> PathBuf {
+        self.root.join("cuts")
     }
 
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.

@@ -173,6 +173,7 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
     };
     lines.add("Image", format_args!("{}{pin}", sweep.image));
     lines.add("Owner", format_args!("{}, priority {}", sweep.owner, sweep.priority));
+    documents::HeldOut::from(sweep).words().iter().for_each(|data| lines.add("Data", data));
     let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
     let counts = [(queued, "queued"), (running, "running"), (succeeded, "succeeded")];
     let ends = [(failed, "failed"), (cancelled, "cancelled")];

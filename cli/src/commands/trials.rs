@@ -1,6 +1,6 @@
 //! `btctl trials`: how often an idea was tried.
 
-use bt_documents::{Family, FamilyTrials, SweepTrials};
+use bt_documents::{Family, FamilyHoldout, FamilyLook, FamilyTrials, SweepTrials};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -43,8 +43,20 @@ impl Trials {
             counted(trials.trials, "trial"),
             counted(trials.sweeps.len() as u64, "sweep"),
         ));
-        let columns =
-            ["name", "id", "owner", "submitted", "jobs", "tried", "failed", "trials", "new", "removed"];
+        trials.holdout.iter().for_each(tell_holdout);
+        let columns = [
+            "name",
+            "id",
+            "owner",
+            "submitted",
+            "jobs",
+            "tried",
+            "failed",
+            "trials",
+            "new",
+            "data",
+            "removed",
+        ];
         let row = |sweep: &SweepTrials| {
             let cells = vec![
                 Cell::text(&sweep.name),
@@ -56,6 +68,7 @@ impl Trials {
                 Cell::number(sweep.failed),
                 Cell::number(sweep.trials),
                 Cell::number(sweep.new),
+                Cell::text(data(sweep)),
                 Cell::text(if sweep.removed { "yes" } else { "" }),
             ];
             Row { cells, json: Json::none(), name: sweep.name.clone() }
@@ -79,6 +92,26 @@ impl Trials {
         };
         let columns = ["family", "sweeps", "jobs", "latest"].map(Column::always).into();
         View { columns, rows: families.into_iter().map(row).collect::<Result<_, _>>()? }.print(&self.output)
+    }
+}
+
+/// What the jobs of a sweep saw of the data.
+fn data(sweep: &SweepTrials) -> String {
+    match (&sweep.cut_before, sweep.look) {
+        (Some(from), _) => format!("before {from}"),
+        (None, Some(number)) => format!("all: look {number}"),
+        (None, None) => "all".to_owned(),
+    }
+}
+
+fn tell_holdout(holdout: &FamilyHoldout) {
+    let FamilyHoldout { from, looks, spent, owner, sweep, .. } = holdout;
+    say(&format!(
+        "holdout: jobs see no data from {from} on, set by {owner} with sweep {sweep}; {spent} of {looks} looks spent"
+    ));
+    for look in &holdout.spent_looks {
+        let FamilyLook { number, owner, why, at, name, sweep, .. } = look;
+        say(&format!("look {number} of {looks}: {owner}, {at:.0}, sweep {name} ({sweep}): {why}"));
     }
 }
 

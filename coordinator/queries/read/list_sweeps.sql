@@ -50,6 +50,7 @@ select
     ended_at + keep_seconds * interval '1 second' as kept_until, expired_at is not null as "expired!",
     open as "open!", tags, note, containers, containers_why, left_out,
     b.metric as "best_metric?", b.value as "best_value?", b.job as "best_job?",
+    s.cut_before::text as cut_before, k.number as "look?", k.looks as "looks?",
     p.seconds as "seconds?", p.ended as "ended?",
     (select count(*) from sweeps o where o.name = s.name and o.removed_at is null) as "same_name!",
     not exists (
@@ -64,6 +65,7 @@ from (
     limit $3
 ) s
 left join sweep_best b on b.sweep_id = s.id
+left join (select l.sweep_id, l.number, h.looks from looks l join holdouts h on h.family = l.family) k on k.sweep_id = s.id
 -- How many of its jobs had ended a few minutes ago, or when it was submitted.
 left join lateral (
     select extract(epoch from now() - at)::float8 as seconds, ended from (

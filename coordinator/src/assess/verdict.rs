@@ -8,7 +8,7 @@ use bt_statistics::{ObservedSharpe, Robustness, annual_hint};
 use serde_json::{Map, Value};
 
 use super::series::{self, Series};
-use super::{Assessor, Error, Judged, Question, numbers, rank, words};
+use super::{Assessor, Error, Judged, Question, held_out, numbers, rank, words};
 use crate::answers::Standing;
 use crate::manifests::Known;
 use crate::queue::{Found, JobRow};
@@ -55,6 +55,7 @@ impl Assessor {
             returns: series.as_ref().map(|series| series.told.clone()),
             ..Assessment::default()
         };
+        assessment.holdout = held_out::of(&self.queue, found.id, family, &count).await?;
         if let Some(job) = &best {
             assessment.best = Some(of_job(&known, job, metric.as_deref())?);
         }

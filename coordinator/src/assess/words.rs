@@ -3,6 +3,8 @@
 use bt_documents::{Assessment, BestTrial, Overfitting, RobustTrial};
 use serde_json::{Map, Value};
 
+use super::held_out;
+
 /// How sure one wants to be before one says so.
 const CONFIDENCE: f64 = 0.95;
 
@@ -13,6 +15,7 @@ pub(super) fn of(assessment: &Assessment) -> Vec<String> {
         words.extend(ratio(assessment, best));
         words.extend(deflated(assessment, best));
     }
+    words.extend(assessment.holdout.iter().flat_map(|holdout| held_out::words(holdout, &assessment.trials)));
     words.extend(trials(assessment));
     words.extend(assessment.pbo.as_ref().map(overfitting));
     words.extend(assessment.benchmark.as_ref().map(|found| {

@@ -34,6 +34,8 @@ impl v1::sweeps_server::Sweeps for Clients {
             name: submitted.name,
             jobs: submitted.jobs,
             existed: submitted.existed,
+            cut_before: submitted.cut_before,
+            look: submitted.look.map(v1::SpentLook::from),
         }))
     }
 

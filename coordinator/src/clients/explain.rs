@@ -365,7 +365,7 @@ fn remedy(reason: &Reason) -> Option<&'static str> {
         Reason::Image(_) => {
             "check the image's name and tag; btctl image push hands in one that no registry has"
         }
-        Reason::Manifest(_) => "change what the engine refuses, as the reason says, and submit it again",
+        Reason::Manifest(_) => "change what the reason names, and submit it again",
         Reason::Volume(_) => "check the manifest's volumes; btctl agents ls lists what the agents offer",
         Reason::Outputs(_) => "check what it writes into its results directory",
         Reason::Exit(_) | Reason::Signal(_) | Reason::Agent(_) => return None,

@@ -9,6 +9,7 @@ mod describe;
 mod explain;
 mod figures;
 mod files;
+mod held_out;
 mod images;
 mod import;
 mod jobs;

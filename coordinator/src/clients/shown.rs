@@ -118,6 +118,8 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         same_name: row.same_name,
         best: row.best.map(|BestJob { metric, value, job }| v1::BestJob { metric, value, job }),
         jobs_per_minute: row.per_minute.filter(|_| !ended),
+        cut_before: row.cut_before,
+        look: row.look.map(v1::SpentLook::from),
     }
 }
 

@@ -15,7 +15,7 @@ use tracing::info;
 use super::Clients;
 use super::spool::Spool;
 use crate::bell::Event;
-use crate::queue::{BATCH, Description, Jobs, Submission, Submitted};
+use crate::queue::{BATCH, Description, HeldOut, Jobs, Submission, Submitted};
 use crate::rpc::incoming::{self, Incoming};
 use crate::rpc::status;
 
@@ -31,6 +31,15 @@ impl Clients {
     ) -> Result<Submitted, Status> {
         let mut order = Order::open(incoming).await?;
         let manifest = order.manifest().await?;
+        let (manifest, held_out) = match self.held_out(&order.header, manifest).await {
+            Ok(found) => found,
+            // What was queued before stays so, whatever has become of its family.
+            Err(refused) => match self.queued_before(&mut order).await? {
+                Some(submitted) => return Ok(submitted),
+                None => return Err(refused),
+            },
+        };
+        order.held_out = held_out;
         self.ways.check(manifest.policy.receivers()).map_err(Status::invalid_argument)?;
         if order.header.open && (order.header.reuse || manifest.sample.is_some()) {
             let what = if order.header.reuse { "results of identical jobs" } else { "a `sample`" };
@@ -61,6 +70,13 @@ impl Clients {
         }
         self.bell.ring(Event::SweepQueued { reuses: order.header.reuse });
         Ok(submitted)
+    }
+
+    /// What an earlier submit with the same key has queued, if there was one.
+    async fn queued_before(&self, order: &mut Order) -> Result<Option<Submitted>, Status> {
+        while order.rows().await?.is_some() {}
+        let found = self.queue.find_submitted(&order.header.idempotency_key, &order.fingerprint()).await;
+        found.map_err(status::queue)
     }
 
     /// Every row is a job: none is kept.
@@ -191,6 +207,7 @@ struct Order {
     hash: Sha256,
     /// Rows that were looked at already.
     first: Option<Vec<String>>,
+    held_out: HeldOut,
 }
 
 impl Order {
@@ -220,7 +237,11 @@ impl Order {
         if header.open {
             hash.update(b"open");
         }
-        Ok(Self { header, incoming, hash, first: None })
+        if let Some(why) = &header.look {
+            hash.update(b"look");
+            hash.update(why.as_bytes());
+        }
+        Ok(Self { header, incoming, hash, first: None, held_out: HeldOut::default() })
     }
 
     /// The manifest; its jobs are the rows that follow, if any do.
@@ -281,6 +302,7 @@ impl Order {
             reuse: self.header.reuse,
             batch: manifest.batch(),
             family: manifest.family(),
+            held_out: self.held_out.clone(),
             open: self.header.open,
             tests: Vec::new(),
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },

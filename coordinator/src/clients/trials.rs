@@ -1,6 +1,7 @@
 //! How often ideas were tried.
 
-use bt_documents::{Family, FamilyTrials, SweepTrials};
+use bt_documents::{Family, FamilyHoldout, FamilyLook, FamilyTrials, SweepTrials};
+use bt_model::manifest::Holdout;
 use bt_model::nearest::nearest;
 use bt_proto::v1;
 use serde::Serialize;
@@ -33,7 +34,26 @@ impl Clients {
             family = self.family_of_sweep(named).await?;
             count = self.trials.of_family(&family, None).await.map_err(status::landscape)?;
         }
-        Ok(shown(family, count))
+        let holdout = self.family_holdout(&family).await?;
+        Ok(shown(family, count, holdout))
+    }
+
+    /// What a family's jobs see no data of, and who has looked at it.
+    async fn family_holdout(&self, family: &str) -> Result<Option<FamilyHoldout>, Status> {
+        let Some(row) = self.queue.holdout(family).await.map_err(status::queue)? else { return Ok(None) };
+        let looks = self.queue.looks(family).await.map_err(status::queue)?;
+        let Holdout { from, looks: of, date, volumes } = row.holdout;
+        Ok(Some(FamilyHoldout {
+            from: from.to_string(),
+            date,
+            volumes,
+            looks: of,
+            spent: row.spent,
+            owner: row.owner,
+            sweep: row.sweep.to_string(),
+            set_at: row.set,
+            spent_looks: looks.into_iter().map(FamilyLook::from).collect(),
+        }))
     }
 
     async fn family_of_sweep(&self, named: &str) -> Result<String, Status> {
@@ -75,7 +95,7 @@ pub(super) fn written(document: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(document).map_err(|error| Status::internal(error.to_string()))
 }
 
-fn shown(family: String, count: Count) -> FamilyTrials {
+fn shown(family: String, count: Count, holdout: Option<FamilyHoldout>) -> FamilyTrials {
     let sweeps = count.sweeps.into_iter().map(|counted| SweepTrials {
         id: counted.sweep.id.to_string(),
         name: counted.sweep.name,
@@ -87,6 +107,8 @@ fn shown(family: String, count: Count) -> FamilyTrials {
         trials: counted.trials,
         new: counted.new,
         removed: counted.sweep.removed,
+        cut_before: counted.sweep.cut_before,
+        look: counted.sweep.look,
     });
-    FamilyTrials { family, trials: count.trials, tried: count.tried, sweeps: sweeps.collect() }
+    FamilyTrials { family, trials: count.trials, tried: count.tried, sweeps: sweeps.collect(), holdout }
 }

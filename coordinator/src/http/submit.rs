@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
-use bt_documents::{AddedJobs, Submitted};
+use bt_documents::{AddedJobs, HeldOut, Submitted};
 use bt_model::manifest::{Format, Manifest};
 use bt_proto::v1;
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub(super) struct SubmitSweep {
     /// True: the sweep takes more jobs until it is closed; it may begin without any.
     #[serde(default)]
     open: bool,
+    /// Why its jobs are to see data that the holdout of its family keeps from jobs. It spends a look.
+    look: Option<String>,
     /// Tags to find it by, separated by commas.
     tags: Option<String>,
     /// Note on the sweep, for people.
@@ -64,14 +66,16 @@ pub(super) async fn submit(
         owner: asked.owner.unwrap_or_else(|| OWNER.to_owned()),
         reuse: asked.reuse,
         open: asked.open,
+        look: asked.look,
         tags: listed(asked.tags.as_deref()).map(str::to_owned).collect(),
         note: asked.note.unwrap_or_default(),
         ..v1::SubmitHeader::default()
     };
     let messages = stream::iter(bt_proto::submit::messages(&manifest, header)).map(Ok);
     let queued = clients.receive_submit(messages.boxed()).await?;
+    let held_out = HeldOut::new(queued.cut_before, queued.look.map(v1::SpentLook::from));
     let (id, name) = (queued.id.to_string(), queued.name);
-    Ok(Json(Submitted { id, name, jobs: queued.jobs, existed: queued.existed, reuse: None }))
+    Ok(Json(Submitted { id, name, jobs: queued.jobs, existed: queued.existed, held_out, reuse: None }))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -46,6 +46,8 @@ pub(crate) struct Candidate {
     pub(crate) containers: Option<Containers>,
     /// So many of its jobs take the place of one, in one container.
     pub(crate) batch: Option<u32>,
+    /// Its jobs see a copy of their data that is cut before a day.
+    pub(crate) is_cut: bool,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -53,7 +55,11 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// What each of its jobs needs of an agent.
     pub(crate) fn need(&self) -> Need<'_> {
-        let protocol = if self.batch.is_some() { protocol::BATCHES } else { 0 };
+        let protocol = match (self.batch, self.is_cut) {
+            (Some(_), false) => protocol::BATCHES,
+            (_, true) => protocol::HOLDOUTS,
+            (None, false) => 0,
+        };
         Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes, protocol }
     }
 
@@ -136,6 +142,7 @@ macro_rules! candidate_row {
             image_pin: $row.image_pin,
             containers: $crate::queue::sharing::containers($row.containers),
             batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
+            is_cut: $row.is_cut,
             running: $running,
             queued: $queued,
         }

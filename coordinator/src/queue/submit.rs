@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::connections::{Connection, Transaction};
 use super::describe::{Description, describe};
+use super::holdouts::{self, HeldOut, SpentLook};
 use super::row::{Named, signed, unsigned};
 use super::{Error, Queue, READY, notify};
 
@@ -50,6 +51,8 @@ pub(crate) struct Submission {
     pub(crate) batch: Option<u32>,
     /// Whose trials its own are counted with.
     pub(crate) family: String,
+    /// What its jobs see no data of.
+    pub(crate) held_out: HeldOut,
     /// It takes more jobs until it is closed.
     pub(crate) open: bool,
     pub(crate) description: Description,
@@ -75,13 +78,17 @@ pub(crate) struct Submitted {
     pub(crate) jobs: u32,
     /// An earlier submit with the same key had queued it.
     pub(crate) existed: bool,
+    /// The first day that its jobs do not see.
+    pub(crate) cut_before: Option<String>,
+    /// The look that it has spent.
+    pub(crate) look: Option<SpentLook>,
 }
 
 /// A sweep that is being queued; nobody sees it before it is finished, and it is gone if it is dropped.
-pub(crate) struct OpenSubmit {
+pub(crate) struct OpenSubmit<'s> {
     tx: Transaction,
     id: SweepId,
-    name: String,
+    sweep: &'s Submission,
     jobs: i32,
 }
 
@@ -115,28 +122,45 @@ impl Queue {
     }
 
     /// Begins to queue a sweep whose jobs are added as they come. None if there is one with its key.
-    pub(crate) async fn begin_submit(&self, sweep: &Submission) -> Result<Option<OpenSubmit>, Error> {
+    pub(crate) async fn begin_submit<'s>(
+        &self,
+        sweep: &'s Submission,
+    ) -> Result<Option<OpenSubmit<'s>>, Error> {
         let mut tx = self.by_key.patient().begin().await?;
         let id = insert_sweep(&mut tx, sweep).await?;
-        Ok(id.map(|id| OpenSubmit { tx, id, name: sweep.name.clone(), jobs: 0 }))
+        Ok(id.map(|id| OpenSubmit { tx, id, sweep, jobs: 0 }))
     }
 
     /// What an earlier submit with this key queued, if it was the same one.
     pub(crate) async fn submitted_before(&self, key: &str, fingerprint: &[u8]) -> Result<Submitted, Error> {
-        let row = query_file!("queries/submit/sweep_by_key.sql", key).fetch_one(&self.by_key).await?;
+        let before = self.find_submitted(key, fingerprint).await?;
+        before.ok_or_else(|| Error::Corrupt(format!("there is no sweep of the idempotency key {key:?}")))
+    }
+
+    /// As [`submitted_before`](Self::submitted_before), where there may be none.
+    pub(crate) async fn find_submitted(
+        &self,
+        key: &str,
+        fingerprint: &[u8],
+    ) -> Result<Option<Submitted>, Error> {
+        let row = query_file!("queries/submit/sweep_by_key.sql", key).fetch_optional(&self.by_key).await?;
+        let Some(row) = row else { return Ok(None) };
         if row.fingerprint != fingerprint {
             return Err(Error::KeyReused(key.to_owned()));
         }
-        Ok(Submitted {
-            id: SweepId::from_uuid(row.id),
+        let id = SweepId::from_uuid(row.id);
+        Ok(Some(Submitted {
+            id,
             name: row.name,
             jobs: unsigned(row.jobs)?,
             existed: true,
-        })
+            cut_before: row.cut_before,
+            look: self.look_of(id).await?,
+        }))
     }
 }
 
-impl OpenSubmit {
+impl OpenSubmit<'_> {
     /// Adds jobs whose parameters are JSON objects.
     pub(crate) async fn add_written(&mut self, parameters: &[String]) -> Result<(), Error> {
         insert_written(&mut self.tx, self.id, self.jobs, parameters).await?;
@@ -180,14 +204,16 @@ impl OpenSubmit {
 
     /// Commits it.
     pub(crate) async fn finish(mut self, fingerprint: &[u8]) -> Result<Submitted, Error> {
-        let Self { tx, id, jobs, .. } = &mut self;
+        let Self { tx, id, sweep, jobs } = &mut self;
         query_file!("queries/submit/size_sweep.sql", id.uuid(), *jobs, fingerprint)
             .execute(&mut **tx)
             .await?;
         count_queued(tx, *id, *jobs).await?;
         notify(tx, READY).await?;
+        let look = holdouts::settle(tx, *id, sweep).await?;
         self.tx.commit().await?;
-        Ok(Submitted { id: self.id, name: self.name, jobs: unsigned(self.jobs)?, existed: false })
+        let (name, cut_before) = (self.sweep.name.clone(), self.sweep.held_out.cut_before());
+        Ok(Submitted { id: self.id, name, jobs: unsigned(self.jobs)?, existed: false, cut_before, look })
     }
 }
 
@@ -241,6 +267,7 @@ struct SweepColumns<'s> {
     notify: Vec<&'s str>,
     family: &'s str,
     open_jobs: Option<i32>,
+    cut_before: Option<String>,
 }
 
 impl<'s> SweepColumns<'s> {
@@ -277,6 +304,7 @@ impl<'s> SweepColumns<'s> {
             notify: policy.receivers().iter().map(Receiver::written).collect(),
             family: &sweep.family,
             open_jobs: sweep.open.then_some(0),
+            cut_before: sweep.held_out.cut_before(),
         })
     }
 }

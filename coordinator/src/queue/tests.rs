@@ -18,6 +18,7 @@ use super::*;
 
 mod batches;
 mod events;
+mod holdouts;
 mod leases;
 mod open;
 mod order;
@@ -50,6 +51,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         reuse: false,
         batch: None,
         family: "averages".to_owned(),
+        held_out: HeldOut::default(),
         open: false,
         description: Description::default(),
         tests: Vec::new(),

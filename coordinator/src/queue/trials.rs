@@ -29,6 +29,10 @@ pub(crate) struct FamilySweep {
     pub(crate) removed: bool,
     /// As it runs; as the manifest names it until that is known.
     pub(crate) image: String,
+    /// The first day that its jobs do not see.
+    pub(crate) cut_before: Option<String>,
+    /// Which look of the family it has spent.
+    pub(crate) look: Option<u32>,
 }
 
 /// A job that was tried.
@@ -86,6 +90,8 @@ impl Queue {
                 submitted: time(row.created_at)?,
                 removed: row.removed,
                 image: row.image,
+                cut_before: row.cut_before,
+                look: row.look.map(unsigned).transpose()?,
             })
         });
         sweeps.collect()

@@ -25,6 +25,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         image_pin: None,
         containers: None,
         batch: None,
+        is_cut: false,
         running,
         queued: 1_000_000,
     }
@@ -189,6 +190,8 @@ fn a_misfit_says_what_is_missing() {
     wants.batch = Some(1);
     offer.protocol = 1;
     let too_old = "it is too old: it speaks version 1 of the agents' protocol, and these jobs need version 2; upgrade it";
+    check(&offer, free, &wants, too_old);
+    (wants.batch, wants.is_cut) = (None, true);
     check(&offer, free, &wants, too_old);
     offer.protocol = 2;
     assert_eq!(misfit(&offer, &free, &wants), None);

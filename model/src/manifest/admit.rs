@@ -3,7 +3,7 @@
 
 use super::choice::JobUser;
 use super::definition::Manifest;
-use super::error::Error;
+use super::error::{Error, suggestion};
 use super::volume::MAX_NAME;
 use super::{batch, mounts, zone};
 use crate::image;
@@ -20,6 +20,55 @@ impl Manifest {
     pub fn admit(&self) -> Result<(), Error> {
         self.window_list()?;
         check(self).map_err(|(path, error)| error.or_at(self.places.of(&path)))
+    }
+
+    /// Whether its jobs can be run on data that is cut. Not asked of a sweep that spends a look.
+    pub fn admit_holdout(&self) -> Result<(), Error> {
+        let Some(holdout) = &self.judged.holdout else { return Ok(()) };
+        let refused = |key: &str, told: String| Err(Error::new(told).or_at(self.places.of(key)));
+        let mut cut = self.volumes.iter().enumerate().filter(|(_, mount)| holdout.cuts(&mount.volume));
+        if let Some((index, mount)) = cut.clone().find(|(_, mount)| !mount.read_only) {
+            let how = match &holdout.volumes {
+                Some(_) => String::new(),
+                None => "; the sweep that sets a holdout can list under `holdout.volumes` those that hold the data".to_owned(),
+            };
+            return refused(
+                &format!("volumes.{index}"),
+                format!(
+                    "`holdout` cuts the volume {}, and a volume that is cut can only be read; mount it as {}:{}:ro{how}",
+                    mount.volume, mount.volume, mount.target
+                ),
+            );
+        }
+        let is_mounted = |volume: &&String| self.volumes.iter().any(|mount| mount.volume == **volume);
+        if let Some(missing) = holdout.volumes.iter().flatten().find(|volume| !is_mounted(volume)) {
+            let hint = suggestion(
+                missing,
+                self.volumes.iter().map(|mount| mount.volume.as_str()),
+                "volumes of the manifest",
+            );
+            return refused(
+                "holdout",
+                format!("`holdout.volumes` names {missing}, which the manifest does not mount{hint}"),
+            );
+        }
+        if cut.next().is_none() {
+            let told = "`holdout` has nothing to cut: the manifest mounts no volume, and only volumes can be cut; mount the \
+                        data as a volume";
+            return refused("holdout", told.to_owned());
+        }
+        let unseen = self.window_list()?.into_iter().find(|window| window.test_start >= holdout.from);
+        if let Some(window) = unseen {
+            return refused(
+                "windows.to",
+                format!(
+                    "window {} is tested from {} on, and its jobs see no data from {} on (`holdout`); let `windows.to` be {} \
+                     at the latest, or spend a look (--look WHY)",
+                    window.number, window.test_start, holdout.from, holdout.from
+                ),
+            );
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The keys `returns` and `family`: by what a sweep is judged, and with which others.
+//! The keys `returns` and `family` (`holdout` is beside this): by what a sweep is judged, and with which others.
 
 use serde_json::{Value, json};
 
@@ -6,6 +6,7 @@ use super::check;
 use super::choice::words;
 use super::document::{NodeKind, TextNode};
 use super::error::{Error, suggestion};
+use super::holdout::Holdout;
 use super::values::{map, text};
 use crate::returns::SeriesKind;
 
@@ -23,6 +24,8 @@ pub struct Judged {
     ///
     /// [`Manifest::family`]: super::Manifest::family
     pub family: Option<String>,
+    /// What its jobs see no data of; absent: what its family says.
+    pub holdout: Option<Holdout>,
 }
 
 /// A table among a job's outputs that holds its returns.
@@ -54,9 +57,12 @@ pub(super) fn read_returns(node: &TextNode) -> Result<ReturnsFile, Error> {
         match entry.name.as_str() {
             "path" => path = Some(check::returns(text(&entry.node, "returns.path")?).map_err(at)?),
             "column" => {
-                column = Some(check_column("column", text(&entry.node, "returns.column")?).map_err(at)?)
+                column =
+                    Some(check_column("returns.column", text(&entry.node, "returns.column")?).map_err(at)?)
             }
-            "date" => date = Some(check_column("date", text(&entry.node, "returns.date")?).map_err(at)?),
+            "date" => {
+                date = Some(check_column("returns.date", text(&entry.node, "returns.date")?).map_err(at)?)
+            }
             "kind" => kind = text(&entry.node, "returns.kind")?.parse().map_err(at)?,
             unknown => {
                 let hint = suggestion(unknown, KEYS, "keys of `returns`");
@@ -85,12 +91,14 @@ pub(super) fn write_returns(file: &ReturnsFile) -> Value {
     written
 }
 
-fn check_column(key: &str, name: String) -> Result<String, Error> {
+pub(super) fn check_column(key: &str, name: String) -> Result<String, Error> {
     match name.len() {
         // An index without a name has an empty one, where pandas writes it.
-        0 if key == "column" => Err(Error::new("`returns.column` is empty; name the column of the returns")),
+        0 if key == "returns.column" => {
+            Err(Error::new("`returns.column` is empty; name the column of the returns"))
+        }
         0..=MAX_COLUMN => Ok(name),
-        length => Err(Error::new(format!("`returns.{key}` has {length} bytes; {MAX_COLUMN} are the most"))),
+        length => Err(Error::new(format!("`{key}` has {length} bytes; {MAX_COLUMN} are the most"))),
     }
 }
 

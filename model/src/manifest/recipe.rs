@@ -64,6 +64,10 @@ mod tests {
             "metrics: m.json",
             "metrics: { require: [sharpe] }",
             "returns: { path: r.csv, column: ret }",
+            "holdout: { from: 2012-01-01, looks: 3 }",
+            "holdout: { from: 2012-01-02, looks: 3 }",
+            "holdout: { from: 2012-01-01, looks: 3, date: day }",
+            "holdout: { from: 2012-01-01, looks: 3, volumes: [p] }",
             "timezone: Asia/Kolkata",
         ] {
             let made = recipe(&format!("{PLAIN}{line}\n"));
@@ -120,6 +124,8 @@ mod tests {
             shared("reuse"),
             "warm jobs may have to share as with reuse"
         );
+        let cut = |looks: u32| recipe(&format!("{PLAIN}holdout: {{ from: 2012-01-01, looks: {looks} }}\n"));
+        assert_eq!(cut(1), cut(2), "how many looks there are changes no job");
         let order = |groups: &str| recipe(&format!("{PLAIN}groups: {groups}\ntmpfs: ['/a', '/b']\n"));
         assert_eq!(order("[1, 2]"), order("[2, 1]"));
     }

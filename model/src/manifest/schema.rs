@@ -133,6 +133,8 @@ mod tests {
 "goals": {"dd": "minimize"}
 "returns": {"path": "r.csv", "column": "ret", "date": "", "kind": "equity"}
 "family": "moving averages"
+"holdout": {"from": "2012-01-01", "looks": 3}
+"holdout": {"from": "2012-01-01", "looks": 0, "date": "Date", "volumes": ["prices"]}
 "timezone": "Asia/Kolkata"
 "entrypoint": ["sh", "-c"]
 "working_dir": "/app"
@@ -184,6 +186,10 @@ mod tests {
 "returns": {"path": "r.csv"}
 "returns": {"path": "r.csv", "column": "a", "kind": "price"}
 "family": ""
+"holdout": {"from": "2012-01-01"}
+"holdout": {"from": "2012-01-01", "looks": 1001}
+"holdout": {"from": "2012-01-01", "looks": 3, "volumes": []}
+"holdout": {"from": "2012-01-01", "looks": 3, "until": "2013-01-01"}
 "entrypoint": []
 "working_dir": "app"
 "platform": "windows/amd64"

@@ -46,6 +46,7 @@ class Client:
         reuse: bool = False,
         idempotency_key: Optional[str] = None,
         open: bool = False,
+        look: Optional[str] = None,
         **keys: Any,
     ) -> Sweep:
         """Queues a sweep: the file of a manifest, or one that is made of these arguments.
@@ -54,6 +55,9 @@ class Client:
 
         Every other key of a manifest can be given by its name; cpus, memory, gpus, shm and disk stand for those of
         `resources`. One `idempotency_key` makes one sweep only, however often it is submitted.
+
+        `look` runs the jobs on all data, also on what the holdout of their family keeps from jobs, and says why. It spends
+        one of the family's looks.
         """
         keys = {
             "name": name,
@@ -71,6 +75,7 @@ class Client:
             "owner": _settings.owner(self._owner),
             "tags": ",".join(tags) or None,
             "note": note,
+            "look": look,
             "reuse": True if reuse else None,
             "open": True if open else None,
         }

@@ -129,6 +129,12 @@ impl Again {
     async fn find(client: &Client, target: &Target, owner: String) -> Result<Self, Error> {
         let shown = client.show(&target.sweep).await?;
         let (name, address) = (&shown.sweep.name, words::address(&shown.sweep));
+        if let Some(look) = shown.sweep.look {
+            return Err(Error::Refused(format!(
+                "sweep {name} saw what the holdout of its family keeps from jobs, by look {} of {}; a rerun would not see it.                  btctl submit --like {address} --look WHY spends another look, and btctl retry none",
+                look.number, look.of
+            )));
+        }
         let jobs = words::total(&shown.counts);
         let job = target.job.or_else(|| (jobs == 1).then_some(0)).ok_or_else(|| {
             Error::Usage(format!(

@@ -7,7 +7,7 @@ mod suggest;
 
 use std::path::Path;
 
-use bt_documents::{PlannedJob, Submitted};
+use bt_documents::{HeldOut, PlannedJob, Submitted};
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format, JobSource, Manifest, csv_rows};
@@ -65,6 +65,10 @@ pub(crate) struct Submit {
     /// begins without any.
     #[arg(long, conflicts_with_all = ["dry_run", "reuse", "sample"])]
     open: bool,
+    /// Run the jobs on all data, also on what the holdout of their family keeps from jobs, and say why. It spends one of
+    /// the family's looks (btctl trials FAMILY lists them).
+    #[arg(long, value_name = "WHY", conflicts_with_all = ["dry_run", "open"])]
+    look: Option<String>,
     /// Tag to find the sweep by (btctl ls --tag); may be repeated.
     #[arg(long, value_name = "TAG", value_parser = tag)]
     tag: Vec<String>,
@@ -146,6 +150,9 @@ impl Submit {
         if manifest.policy.notify.is_none() {
             manifest.policy.notify = Some(settings.receivers()?);
         }
+        if self.look.is_none() {
+            manifest.admit_holdout()?;
+        }
         let checking = Ticker::start("checking the jobs".to_owned());
         // An open sweep may begin without jobs.
         let begins_empty = self.open && manifest.jobs == JobSource::One;
@@ -161,6 +168,7 @@ impl Submit {
             owner: settings.owner.value.clone(),
             reuse: self.reuse,
             open: self.open,
+            look: self.look.clone(),
             image_pin,
             tags: self.tag.clone(),
             note: self.note.clone(),
@@ -232,6 +240,9 @@ pub(crate) fn tell(submitted: &v1::SubmitReply) {
         false => "queued",
     };
     output::say(&format!("sweep {} ({}): {count} {queued}", submitted.name, submitted.id));
+    if let Some(data) = HeldOut::new(submitted.cut_before.clone(), submitted.look).words() {
+        output::say(&format!("its jobs see {data}"));
+    }
 }
 
 /// Prints what a script wants to know; people have read it already.
@@ -244,12 +255,13 @@ pub(crate) fn print_unless_told(submitted: &v1::SubmitReply, format: OutputForma
 
 fn print(submitted: &v1::SubmitReply, reuse: Option<&v1::Reuse>, form: impl Into<Form>) -> Result<(), Error> {
     let form = form.into();
-    let v1::SubmitReply { id, name, jobs, existed } = submitted;
+    let v1::SubmitReply { id, name, jobs, existed, cut_before, look } = submitted;
     match form.format() {
         OutputFormat::Json => {
             let (id, name, jobs, existed) = (id.clone(), name.clone(), *jobs, *existed);
+            let held_out = HeldOut::new(cut_before.clone(), *look);
             let reuse = reuse.map(bt_documents::Reuse::from);
-            output::print_json(&Json::of(&Submitted { id, name, jobs, existed, reuse })?)
+            output::print_json(&Json::of(&Submitted { id, name, jobs, existed, held_out, reuse })?)
         }
         OutputFormat::Name => output::print(id),
         OutputFormat::Table | OutputFormat::Wide | OutputFormat::Csv => {

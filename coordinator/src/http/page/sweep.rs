@@ -371,6 +371,7 @@ pub(super) fn facts(shown: &ShownSweep, when: fn(Option<Timestamp>) -> String) -
     add("A job takes", shown.pace.as_ref().map(Pace::of_a_job));
     add("Tags", Some(sweep.tags.join(", ")).filter(|tags| !tags.is_empty()));
     add("Note", sweep.note.clone());
+    add("Data", sweep.held_out.words());
     add(
         "Results",
         Some(match (shown.expired, shown.kept_until) {

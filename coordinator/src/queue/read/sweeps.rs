@@ -11,7 +11,7 @@ use sqlx::query_file;
 use crate::queue::claim::candidate_row;
 use crate::queue::row::{Pg, from_json, offset, time, unsigned};
 use crate::queue::sharing::containers;
-use crate::queue::{Candidate, Error, Queue, Sharing};
+use crate::queue::{Candidate, Error, Queue, Sharing, SpentLook};
 
 /// Which sweeps a list is to hold.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +61,10 @@ pub(crate) struct SweepRow {
     /// Sweeps of its name.
     pub(crate) same_name: u32,
     pub(crate) best: Option<BestJob>,
+    /// The first day that its jobs do not see.
+    pub(crate) cut_before: Option<String>,
+    /// The look that it has spent.
+    pub(crate) look: Option<SpentLook>,
     /// Jobs that end in a minute, by the last minutes; none where that is not known.
     pub(crate) per_minute: Option<f64>,
 }
@@ -170,6 +174,13 @@ impl Queue {
                     best: match (row.best_metric, row.best_value, row.best_job) {
                         (Some(metric), Some(value), Some(job)) => {
                             Some(BestJob { metric, value, job: unsigned(job)? })
+                        }
+                        _ => None,
+                    },
+                    cut_before: row.cut_before,
+                    look: match (row.look, row.looks) {
+                        (Some(number), Some(of)) => {
+                            Some(SpentLook { number: unsigned(number)?, of: unsigned(of)? })
                         }
                         _ => None,
                     },

@@ -70,6 +70,10 @@ async fn nothing_is_lost(queue: &Queue, version: i64) {
     assert_eq!(jobs[3].attempts, 0, "what was handed back is no attempt to users");
     assert_eq!(jobs[0].measured.peak_memory_bytes, (version >= 3).then_some(1024));
 
+    let looks = queue.looks("averages").await.unwrap();
+    assert_eq!(looks.len(), usize::from(version >= 37), "version {version}");
+    let cut = queue.sweep(GRID).await.unwrap().unwrap().cut_before;
+    assert_eq!(cut.as_deref(), (version >= 37).then_some("2012-01-01"));
     let best = queue.sweep(GRID).await.unwrap().unwrap().best.unwrap();
     assert_eq!((best.metric.as_str(), best.value, best.job), ("sharpe", 1.5, 0), "version {version}");
     let result = queue.published(GRID, 0).await.unwrap().unwrap();

@@ -154,3 +154,10 @@ update attempts set stopped_at = now() where id = 'bbbbbbbb-0000-4000-8000-00000
 update sweeps set open_jobs = jobs, closed_at = now() where name = 'done';
 insert into additions (sweep_id, key, fingerprint, first_job, jobs)
 values ('22222222-0000-4000-8000-000000000002', 'k', decode(repeat('07', 32), 'hex'), 0, 1);
+
+-- version 37
+insert into holdouts (family, from_date, looks, date_column, volumes, sweep_id, owner)
+values ('averages', '2012-01-01', 3, 'Date', '{prices}', '22222222-0000-4000-8000-000000000002', 'ann');
+insert into looks (family, number, sweep_id, owner, why)
+values ('averages', 1, '22222222-0000-4000-8000-000000000002', 'ann', 'before it is traded');
+update sweeps set cut_before = '2012-01-01' where name = 'grid';

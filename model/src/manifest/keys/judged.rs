@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::key::{ManifestKey, Recipe, replace};
+use crate::manifest::holdout;
 use crate::manifest::judged::{check_family, read_returns, write_returns};
 use crate::manifest::values::{checked, text};
 use crate::returns::SeriesKind;
@@ -47,5 +48,25 @@ pub(super) const KEYS: &[ManifestKey] = &[
         write: |manifest| manifest.judged.family.as_deref().map(|family| json!(family)),
         // With which trials it is counted.
         recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: "holdout",
+        alias: None,
+        flags: &[],
+        schema: holdout::schema,
+        read: |draft, node| {
+            draft.judged.holdout = Some(holdout::read(node)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.judged.holdout, flags.judged.holdout.take()),
+        write: |manifest| manifest.judged.holdout.as_ref().map(holdout::write),
+        // What its jobs see; how often others may see more does not change that.
+        recipe: Recipe::Contains(|manifest, parts| {
+            if let Some(holdout) = &manifest.judged.holdout {
+                let mut cut = holdout::write(holdout);
+                cut.as_object_mut().map(|cut| cut.remove("looks"));
+                parts.put("holdout", cut);
+            }
+        }),
     },
 ];
