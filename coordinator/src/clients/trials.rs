@@ -84,6 +84,7 @@ fn shown(family: String, count: Count) -> FamilyTrials {
         jobs: counted.sweep.jobs,
         tried: counted.tried,
         failed: counted.failed,
+        pruned: counted.pruned,
         trials: counted.trials,
         new: counted.new,
         removed: counted.sweep.removed,

@@ -154,3 +154,7 @@ update attempts set stopped_at = now() where id = 'bbbbbbbb-0000-4000-8000-00000
 update sweeps set open_jobs = jobs, closed_at = now() where name = 'done';
 insert into additions (sweep_id, key, fingerprint, first_job, jobs)
 values ('22222222-0000-4000-8000-000000000002', 'k', decode(repeat('07', 32), 'hex'), 0, 1);
+
+-- version 36
+update sweeps set stop_when = 'drawdown < -0.5' where name = 'done';
+update outbox set pruned = 1;
