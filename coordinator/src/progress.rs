@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::manifests::Manifests;
+use crate::manifests::{self, Known, Manifests};
 use crate::queue::{self, Pruning, Queue, Said, ToJudge};
 
 /// What may wait to be written; more is dropped.
@@ -125,6 +125,7 @@ impl Writer {
         if let Err(error) = self.prune(&reported).await {
             warn!(error = %error, "whether jobs are pruned is decided later");
             self.unjudged = said;
+            self.unjudged.truncate(BATCH);
         }
     }
 
@@ -132,7 +133,11 @@ impl Writer {
         let mut prunings = Vec::new();
         for judged in self.queue.to_judge(reported).await? {
             let Some(said) = reported.get(judged.place) else { continue };
-            match self.why(&judged, said).await {
+            let known = match self.manifests.get(judged.sweep).await {
+                Err(manifests::Error::Queue(error)) => return Err(error),
+                known => known,
+            };
+            match known.map_err(anyhow::Error::from).and_then(|known| self.why(&known, &judged, said)) {
                 Ok(None) => {}
                 Ok(Some(why)) => {
                     info!(
@@ -146,13 +151,24 @@ impl Writer {
                 ),
             }
         }
-        self.queue.prune(&prunings).await?;
+        let failed = match self.queue.prune(&prunings).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if prunings.len() == 1 || failed.is_transient() {
+            return Err(failed);
+        }
+        // One that can't be pruned does not keep the others from it.
+        for pruning in &prunings {
+            if let Err(error) = self.queue.prune(std::slice::from_ref(pruning)).await {
+                warn!(attempt.id = %pruning.attempt, error = %error, "its job is not pruned");
+            }
+        }
         Ok(())
     }
 
     /// Why a job is to be pruned; nothing if it goes on.
-    async fn why(&mut self, judged: &ToJudge, said: &Said) -> anyhow::Result<Option<String>> {
-        let known = self.manifests.get(judged.sweep).await?;
+    fn why(&mut self, known: &Known, judged: &ToJudge, said: &Said) -> anyhow::Result<Option<String>> {
         let parameters = read_map(&known.reader()?.json(judged.parameters.clone()))?;
         if self.rules.len() >= KEPT && !self.rules.contains_key(&judged.sweep) {
             self.rules.clear();

@@ -191,12 +191,13 @@ impl Selection {
         };
         let meant = nearest(bare, known.iter().copied());
         let hint = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let who = if self.key == "where" { "no job has" } else { "this job has not reported" };
         let list = |names: &[String]| match names.is_empty() {
             true => "none".to_owned(),
             false => listed(names.iter()),
         };
         Some(Error::new(format!(
-            "`{}` ({:?}) uses `{name}`, which no job has{hint} (metrics: {}; parameters: {}; a name that is no word \
+            "`{}` ({:?}) uses `{name}`, which {who}{hint} (metrics: {}; parameters: {}; a name that is no word \
              is written metrics[\"Sharpe Ratio\"])",
             self.key,
             self.source,

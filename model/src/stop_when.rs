@@ -203,7 +203,10 @@ mod tests {
         let said = outlook("drawdown < -0.5", &[("drawdown", -0.25)]);
         assert_eq!(said, format!("{rule}; it last reported drawdown -0.25"));
         let said = outlook("drawdwn < -0.5", &[("drawdown", -0.25)]);
-        assert!(said.contains("uses `drawdwn`, which no job has; did you mean `drawdown`?"), "{said}");
+        assert!(
+            said.contains("uses `drawdwn`, which this job has not reported; did you mean `drawdown`?"),
+            "{said}"
+        );
         let said = outlook("drawdown + kind < 1", &[("drawdown", -0.25)]);
         assert!(said.contains("fails for job 7"), "{said}");
     }

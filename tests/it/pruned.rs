@@ -27,7 +27,7 @@ fn jobs_that_fall_too_deep_are_pruned_and_the_others_succeed() {
     let sweep = cluster.submit(&[&flags[..], &["--wait"]].concat(), &script);
     assert_eq!(states(&cluster, &sweep), ["succeeded", "succeeded", "pruned"]);
     let pruned = &jobs(&cluster, &sweep)[2];
-    assert_eq!(pruned["metrics"], json!({"drawdown": -3, "sharpe": 9}), "{pruned}");
+    assert_eq!(pruned["metrics"], json!({"drawdown": -3.0, "sharpe": 9.0}), "{pruned}");
     assert_eq!(pruned["reason"], "pruned(drawdown < -0.5: drawdown is -3)");
     assert_eq!((&pruned["attempts"], &pruned["progress"]), (&json!(1), &Value::Null));
     let history = &cluster.json(&["show", "deep/2"])["history"];
@@ -100,7 +100,7 @@ fn one_point_of_a_batch_is_given_up_and_the_others_go_on() {
     cluster.touch(&sweep, "/results/go");
     cluster.wait_ended(&sweep);
     assert_eq!(states(&cluster, &sweep), ["succeeded", "pruned", "succeeded"]);
-    assert_eq!(jobs(&cluster, &sweep)[1]["metrics"], json!({"drawdown": -2}));
+    assert_eq!(jobs(&cluster, &sweep)[1]["metrics"], json!({"drawdown": -2.0}));
     let batches = "select count(distinct batch) from attempts";
     assert_eq!(cluster.database.query(batches), ["1"], "none was run again");
     assert_eq!(cluster.database.query("select job from results order by job"), ["0", "2"]);
@@ -154,7 +154,9 @@ fn mistakes_are_said_before_anything_is_queued_and_typos_when_a_job_runs() {
     let sweep = cluster.submit(&["--stop-when", "drawdwn < -0.5", "--stop-timeout", "1s"], &script);
     wait_until("explain says what is meant", || {
         let explained = cluster.ok(&["explain", &format!("{sweep}/0")]);
-        explained.contains("`drawdwn`, which no job has; did you mean `drawdown`?").then_some(())
+        explained
+            .contains("`drawdwn`, which this job has not reported; did you mean `drawdown`?")
+            .then_some(())
     });
     assert_eq!(states(&cluster, &sweep), ["running"]);
     cluster.touch(&sweep, "/results/end");

@@ -175,7 +175,10 @@ fn a_window_without_anything_to_choose_fails_and_can_be_tried_again() {
     }
     wait_until("the test has failed", || (sweep.job(6)["state"] == "failed").then_some(()));
     let reason = sweep.job(6)["reason"].to_string();
-    assert!(reason.contains("none of its 3 training jobs (0 to 2) reported a finite sharpe"), "{reason}");
+    assert!(
+        reason.contains("none of its 3 training jobs (0 to 2) has succeeded and reported a finite sharpe"),
+        "{reason}"
+    );
     assert_eq!(sweep.tested(7), 1);
     sweep.reports(7, "{}");
     wait_until("the sweep has ended", || {

@@ -19,7 +19,8 @@ class Counts:
     succeeded: int
     failed: int
     cancelled: int
-    pruned: int
+    # A coordinator of an earlier release does not say it.
+    pruned: int = 0
 
     @property
     def jobs(self) -> int:

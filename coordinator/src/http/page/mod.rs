@@ -235,6 +235,11 @@ impl Progress {
     }
 }
 
+/// `1 was`, `2 were`
+fn were(jobs: u32) -> String {
+    format!("{jobs} {}", if jobs == 1 { "was" } else { "were" })
+}
+
 /// `5m 3s ago`; empty if it is not known.
 fn ago(time: Option<Timestamp>) -> String {
     time.map_or_else(String::new, |time| format!("{} ago", since(time, Timestamp::now())))

@@ -15,7 +15,9 @@ use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
 use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
 use super::walk::walk;
-use super::{Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text};
+use super::{
+    Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text, were,
+};
 use crate::answers::Standing;
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
@@ -353,11 +355,6 @@ pub(super) fn sentence(shown: &ShownSweep) -> String {
             format!("{finished} of {total} {jobs} have finished, {} run now{left}.", counts.running)
         }
     }
-}
-
-/// `1 was`, `2 were`
-fn were(jobs: u32) -> String {
-    format!("{jobs} {}", if jobs == 1 { "was" } else { "were" })
 }
 
 fn actions(shown: &ShownSweep) -> Vec<&'static str> {
