@@ -87,10 +87,8 @@ fn the_best_of_each_window_is_tested_once() {
     );
     assert!(planned[7]["params"].get("a").is_none());
 
-    assert_eq!(
-        cluster.json(&["show", &id])["counts"]["queued"].as_u64().unwrap() + cluster.count(&id, "running"),
-        8
-    );
+    let counts = cluster.json(&["show", &id])["counts"].clone();
+    assert_eq!(counts["queued"].as_u64().unwrap() + counts["running"].as_u64().unwrap(), 8, "{counts}");
     let waiting = cluster.json(&["explain", &format!("{id}/7")])["reasons"].to_string();
     assert!(
         waiting.contains("waits for the training of window 1") && waiting.contains("0 of the 3 jobs 3 to 5"),

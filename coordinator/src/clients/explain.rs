@@ -237,9 +237,9 @@ pub(super) fn holds(details: &SweepDetails, counts: [u32; 6], limits: &[Limit]) 
         };
         reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
     }
-    let [_, running, ended, ..] = counts;
+    let [_, running, succeeded, _, _, pruned] = counts;
     if let Some(canary) = sweep.canary
-        && running + ended >= canary
+        && running + succeeded + pruned >= canary
     {
         reasons.push(format!("its first {canary} jobs, the canary, must succeed before the others start"));
     }
