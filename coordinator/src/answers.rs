@@ -23,8 +23,8 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Of a sweep with so many jobs in each state, in the order of `JobState::ALL`.
-    pub(crate) fn of([queued, running, succeeded, failed, cancelled]: [u32; 5]) -> Self {
-        Self { succeeded, finished: succeeded + failed + cancelled, left: queued + running }
+    pub(crate) fn of([queued, running, succeeded, failed, cancelled, pruned]: [u32; 6]) -> Self {
+        Self { succeeded, finished: succeeded + failed + cancelled + pruned, left: queued + running }
     }
 }
 
@@ -152,18 +152,18 @@ mod tests {
         assert_eq!(ask(&answers, 1, RUNS, 10).await, 10);
         assert_eq!(ask(&answers, 1, RUNS, 11).await, 10);
         assert_eq!(
-            ask(&answers, 1, Standing::of([7, 0, 2, 1, 0]), 12).await,
+            ask(&answers, 1, Standing::of([7, 0, 2, 1, 0, 0]), 12).await,
             10,
             "a job more is not a new answer"
         );
-        assert_eq!(ask(&answers, 1, Standing::of([0, 0, 9, 1, 0]), 13).await, 13);
+        assert_eq!(ask(&answers, 1, Standing::of([0, 0, 9, 1, 0, 0]), 13).await, 13);
         assert_eq!(
-            ask(&answers, 1, Standing::of([0, 0, 10, 0, 0]), 14).await,
+            ask(&answers, 1, Standing::of([0, 0, 10, 0, 0, 0]), 14).await,
             14,
             "one that failed has succeeded"
         );
         answers.forget(|key| *key == 1);
-        assert_eq!(ask(&answers, 1, Standing::of([0, 0, 10, 0, 0]), 15).await, 15);
+        assert_eq!(ask(&answers, 1, Standing::of([0, 0, 10, 0, 0, 0]), 15).await, 15);
     }
 
     #[tokio::test]

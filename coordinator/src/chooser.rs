@@ -95,7 +95,7 @@ async fn choice_failed(choice: Choice, select: &Select) -> Result<(), Error> {
         Goal::Maximize => "highest",
         Goal::Minimize => "lowest",
     };
-    let not = if jobs == 1 { "did not report" } else { "reported" };
+    let not = if jobs == 1 { "has not succeeded and reported" } else { "has succeeded and reported" };
     let why = format!(
         "window {} has no parameters to test: {which} {not} a finite {}, of which the {what} is chosen",
         choice.window, select.metric

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bt_model::id::SweepId;
-use bt_model::landscape::{Builder, Landscape};
+use bt_model::landscape::{Builder, JobEnd, Landscape};
 use bt_model::parameters::NotParameters;
 
 use crate::answers::{Answers, Standing};
@@ -70,9 +70,14 @@ impl Landscapes {
             let mut jobs = page.into_iter();
             let step = || -> Option<Result<(), Error>> {
                 let Some(job) = jobs.next() else { return Some(Ok(())) };
-                let MetricOfJob { number, parameters, failed, value } = job;
+                let MetricOfJob { number, parameters, failed, pruned, value } = job;
+                let end = match (failed, pruned) {
+                    (true, _) => JobEnd::Failed,
+                    (_, true) => JobEnd::Pruned,
+                    (false, false) => JobEnd::Other,
+                };
                 match reader.parameters(parameters) {
-                    Ok(parameters) => builder.push(&parameters, value, failed),
+                    Ok(parameters) => builder.push(&parameters, value, end),
                     Err(error) => return Some(Err(Error::Parameters { job: number, error })),
                 }
                 None

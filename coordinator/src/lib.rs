@@ -200,7 +200,7 @@ fn services(
     let silence = options.heartbeat * SILENT_BEATS;
     let reuse = Reuse::new(queue.clone(), manifests.clone(), sessions.clone(), bell.clone(), silence);
     let (ledger, writer) = ledger::open(queue.clone(), sessions.clone(), bell.clone());
-    let (hearing, noting) = progress::open(queue.clone());
+    let (hearing, noting) = progress::open(queue.clone(), manifests.clone());
     let relay = Relay::new(queue.clone(), store.clone(), sessions.clone(), tasks.clone());
     let terms = Terms {
         lease: options.lease,

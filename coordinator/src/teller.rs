@@ -147,8 +147,8 @@ impl Teller {
     }
 
     async fn notification(&self, due: &Due) -> Notification {
-        let [queued, running, succeeded, failed, cancelled] = due.counts;
-        let counts = v1::Counts { queued, running, succeeded, failed, cancelled };
+        let [queued, running, succeeded, failed, cancelled, pruned] = due.counts;
+        let counts = v1::Counts { queued, running, succeeded, failed, cancelled, pruned };
         let is_paused = due.event == SweepEvent::Paused;
         let sweep = v1::Sweep { counts: Some(counts), paused: is_paused, ..v1::Sweep::default() };
         let id = due.sweep.to_string();

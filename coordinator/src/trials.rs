@@ -1,4 +1,4 @@
-//! How often an idea was tried. Every job of a family that has succeeded or failed is a trial; the same parameters of the
+//! How often an idea was tried. Every job of a family that has succeeded, failed or was pruned is a trial; the same parameters of the
 //! same program on the same kind of machine count once, however often they ran.
 
 use std::collections::HashSet;
@@ -35,6 +35,7 @@ pub(crate) struct CountedSweep {
     pub(crate) sweep: FamilySweep,
     pub(crate) tried: u64,
     pub(crate) failed: u64,
+    pub(crate) pruned: u64,
     /// Different trials in it.
     pub(crate) trials: u64,
     /// Of these, trials that no earlier sweep had.
@@ -71,7 +72,7 @@ impl Trials {
     }
 
     async fn add(&self, sweep: FamilySweep, known: &mut HashSet<Fingerprint>) -> Result<CountedSweep, Error> {
-        let mut counted = CountedSweep { sweep, tried: 0, failed: 0, trials: 0, new: 0 };
+        let mut counted = CountedSweep { sweep, tried: 0, failed: 0, pruned: 0, trials: 0, new: 0 };
         let manifest = self.manifests.get(counted.sweep.id).await?;
         let reader = manifest.reader()?;
         let mut calculation = self.calculations.begin(&format!("trials of {}", counted.sweep.id)).await?;
@@ -84,7 +85,9 @@ impl Trials {
             after = page.last().map(|job| job.number);
             let mut jobs = page.into_iter();
             let step = || -> Option<Result<(), Error>> {
-                let Some(TriedJob { number, parameters, failed }) = jobs.next() else { return Some(Ok(())) };
+                let Some(TriedJob { number, parameters, failed, pruned }) = jobs.next() else {
+                    return Some(Ok(()));
+                };
                 let parameters = match reader.parameters(parameters) {
                     Ok(parameters) => parameters.to_json(),
                     Err(error) => return Some(Err(Error::Parameters { job: number, error })),
@@ -94,6 +97,7 @@ impl Trials {
                 fingerprint.copy_from_slice(&digest[..size_of::<Fingerprint>()]);
                 counted.tried += 1;
                 counted.failed += u64::from(failed);
+                counted.pruned += u64::from(pruned);
                 if !of_sweep.insert(fingerprint) {
                     return None;
                 }

@@ -64,6 +64,17 @@ pub struct Cancelled {
     pub finished: u32,
 }
 
+/// What was pruned.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Pruned {
+    /// Jobs that this call pruned; their containers are being stopped.
+    pub pruned: u32,
+    /// Jobs that do not run now, and so have nothing to be judged by; they stay as they are.
+    pub queued: u32,
+    /// Jobs that had finished before, and stay as they are.
+    pub finished: u32,
+}
+
 /// Jobs that are to be tried again.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Retried {

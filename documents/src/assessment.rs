@@ -41,13 +41,15 @@ pub struct Assessment {
 /// How many trials the best is the best of.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AssessedTrials {
-    /// Different trials of the family: all jobs that have succeeded or failed, in this and other sweeps, each point once.
+    /// Different trials of the family: all jobs that have succeeded, failed or were pruned, in this and other sweeps, each point once.
     pub counted: u64,
     /// Of these, those of this sweep, and those that only other sweeps had.
     pub in_sweep: u64,
     pub elsewhere: u64,
     /// Jobs of this sweep that failed; they count.
     pub failed: u64,
+    /// Jobs of this sweep that were pruned; they count, and none of them is the best.
+    pub pruned: u64,
     /// Jobs of this sweep that are the same as others of it.
     pub repeated: u64,
     /// How many independent trials those with returns are worth: the number of their clusters.

@@ -32,7 +32,7 @@ pub enum Happening {
     Jobs {
         #[schemars(with = "String")]
         sweep: SweepId,
-        /// queued, running, succeeded, failed or cancelled.
+        /// queued, running, succeeded, failed, cancelled or pruned.
         state: String,
         count: u32,
         /// Their numbers; null where more than 10,000 moved at once.

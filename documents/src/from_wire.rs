@@ -28,8 +28,8 @@ pub enum Unreadable {
 impl From<&v1::Sweep> for SweepState {
     /// From the states of its jobs.
     fn from(sweep: &v1::Sweep) -> Self {
-        let v1::Counts { queued, running, succeeded, failed, cancelled } = sweep.counts.unwrap_or_default();
-        let ended = succeeded + failed + cancelled;
+        let v1::Counts { queued, running, failed, cancelled, .. } = sweep.counts.unwrap_or_default();
+        let ended = Counts::from(sweep.counts.unwrap_or_default()).finished();
         match (queued, running) {
             (1.., _) if sweep.paused => Self::Paused,
             (0, 0) if sweep.open => Self::Open,
@@ -44,8 +44,8 @@ impl From<&v1::Sweep> for SweepState {
 
 impl From<v1::Counts> for Counts {
     fn from(counts: v1::Counts) -> Self {
-        let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
-        Self { queued, running, succeeded, failed, cancelled }
+        let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = counts;
+        Self { queued, running, succeeded, failed, cancelled, pruned }
     }
 }
 
@@ -431,16 +431,16 @@ mod tests {
 
     #[test]
     fn a_sweeps_state_is_told_from_its_jobs() {
-        let state = |queued, running, succeeded, failed, cancelled| {
-            let counts = Some(v1::Counts { queued, running, succeeded, failed, cancelled });
+        let state = |[queued, running, succeeded, failed, cancelled, pruned]: [u32; 6]| {
+            let counts = Some(v1::Counts { queued, running, succeeded, failed, cancelled, pruned });
             SweepState::from(&v1::Sweep { counts, ..v1::Sweep::default() }).name()
         };
-        assert_eq!(state(3, 0, 0, 0, 0), "queued");
-        assert_eq!(state(3, 0, 1, 0, 0), "running");
-        assert_eq!(state(0, 1, 0, 0, 0), "running");
-        assert_eq!(state(0, 0, 3, 0, 0), "succeeded");
-        assert_eq!(state(0, 0, 3, 1, 1), "failed");
-        assert_eq!(state(0, 0, 3, 0, 1), "cancelled");
+        assert_eq!(state([3, 0, 0, 0, 0, 0]), "queued");
+        assert_eq!((state([3, 0, 1, 0, 0, 0]), state([3, 0, 0, 0, 0, 1])), ("running", "running"));
+        assert_eq!(state([0, 1, 0, 0, 0, 0]), "running");
+        assert_eq!((state([0, 0, 3, 0, 0, 2]), state([0, 0, 0, 0, 0, 2])), ("succeeded", "succeeded"));
+        assert_eq!(state([0, 0, 3, 1, 1, 1]), "failed");
+        assert_eq!(state([0, 0, 3, 0, 1, 1]), "cancelled");
         let counts = Some(v1::Counts { queued: 1, running: 1, ..v1::Counts::default() });
         let paused = v1::Sweep { counts, paused: true, ..v1::Sweep::default() };
         assert_eq!(SweepState::from(&paused).name(), "paused");

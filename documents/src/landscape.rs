@@ -51,6 +51,7 @@ pub struct HeatMap {
 pub struct HeatCell {
     pub jobs: u32,
     pub failed: u32,
+    pub pruned: u32,
     /// Jobs that have reported the metric.
     pub reported: u32,
     /// Null where none has, as the others.
@@ -83,6 +84,7 @@ impl From<v1::HeatMap> for HeatMap {
         let cell = |cell: &v1::HeatCell| HeatCell {
             jobs: cell.jobs,
             failed: cell.failed,
+            pruned: cell.pruned,
             reported: cell.reported,
             mean: cell.mean,
             lowest: cell.lowest,

@@ -13,7 +13,7 @@ use super::{Object, Progress, Told};
 pub struct Job {
     /// Its number in its sweep.
     pub job: u32,
-    /// queued, running, succeeded, failed or cancelled.
+    /// queued, running, succeeded, failed, cancelled or pruned.
     pub state: &'static str,
     pub params: Object,
     /// Numbers that the job reported.
@@ -22,7 +22,7 @@ pub struct Job {
     pub attempts: u32,
     /// Name of the agent of the latest attempt.
     pub agent: Option<String>,
-    /// Why it failed, such as `exit(1)`.
+    /// Why it failed, such as `exit(1)`, or was pruned.
     pub reason: Option<String>,
     /// When the latest attempt's container started.
     pub started: Option<Timestamp>,
@@ -158,7 +158,7 @@ pub struct ExportedJob<'s> {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Explained {
     pub job: u32,
-    /// queued, running, succeeded, failed or cancelled.
+    /// queued, running, succeeded, failed, cancelled or pruned.
     pub state: &'static str,
     /// Reasons that are not an agent's.
     pub reasons: Vec<String>,

@@ -76,12 +76,14 @@ pub struct Counts {
     pub succeeded: u32,
     pub failed: u32,
     pub cancelled: u32,
+    /// Stopped early, as `stop_when` or a search asks.
+    pub pruned: u32,
 }
 
 impl Counts {
     /// Jobs that have come to their end, whichever it was.
     pub fn finished(&self) -> u32 {
-        self.succeeded + self.failed + self.cancelled
+        self.succeeded + self.failed + self.cancelled + self.pruned
     }
 
     pub fn total(&self) -> u32 {
@@ -90,11 +92,12 @@ impl Counts {
 
     /// `30 succeeded, 2 failed`: the states that there are jobs in.
     pub fn words(&self) -> String {
-        let Self { queued, running, succeeded, failed, cancelled } = *self;
+        let Self { queued, running, succeeded, failed, cancelled, pruned } = *self;
         let states = [
             (succeeded, "succeeded"),
             (failed, "failed"),
             (cancelled, "cancelled"),
+            (pruned, "pruned"),
             (running, "running"),
             (queued, "queued"),
         ];

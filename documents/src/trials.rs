@@ -17,13 +17,13 @@ pub struct Family {
     pub latest_at: Timestamp,
 }
 
-/// The trials of a family. A job that has succeeded or failed is a trial; the same parameters of the same image count once.
+/// The trials of a family. A job that has succeeded, failed or was pruned is a trial; the same parameters of the same image count once.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FamilyTrials {
     pub family: String,
     /// Different trials.
     pub trials: u64,
-    /// Jobs that have succeeded or failed, with repeated ones.
+    /// Jobs that have succeeded, failed or were pruned, with repeated ones.
     pub tried: u64,
     /// Also those that were removed; the oldest first.
     pub sweeps: Vec<SweepTrials>,
@@ -39,9 +39,10 @@ pub struct SweepTrials {
     pub owner: String,
     pub submitted_at: Timestamp,
     pub jobs: u32,
-    /// Jobs that have succeeded or failed.
+    /// Jobs that have succeeded, failed or were pruned.
     pub tried: u64,
     pub failed: u64,
+    pub pruned: u64,
     /// Different trials.
     pub trials: u64,
     /// Of these, trials that no earlier sweep of the family had.

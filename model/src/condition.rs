@@ -19,7 +19,7 @@ pub(crate) struct Condition<'e> {
 impl<'e> Condition<'e> {
     /// Compiles the expression. `known` are the parameters that jobs may have.
     pub(crate) fn new(source: &'e str, known: &BTreeSet<&str>) -> Result<Self, Error> {
-        let expression = compile(source)?;
+        let expression = compile("where", source)?;
         let names = expression.names().iter().map(String::as_str).filter(|name| *name != "params");
         if let Some(name) = names.into_iter().find(|name| !known.contains(name)) {
             let hint = suggestion(name, known.iter().copied(), "parameters");
@@ -57,13 +57,13 @@ impl<'e> Condition<'e> {
     }
 }
 
-/// Compiles a `where`, of a manifest or of a command.
-pub(crate) fn compile(source: &str) -> Result<Expression, Error> {
+/// Compiles the expression of a key: `where`, of a manifest or of a command, or `stop_when`.
+pub(crate) fn compile(key: &str, source: &str) -> Result<Expression, Error> {
     Expression::compile(source).map_err(|fault| {
         let hint = hint(source).map_or_else(|| fault.to_string(), str::to_owned);
         let short: String = source.chars().take(200).collect();
         let dots = if short.len() < source.len() { "..." } else { "" };
-        Error::new(format!("`where` ({short:?}{dots}) is not an expression: {hint}"))
+        Error::new(format!("`{key}` ({short:?}{dots}) is not an expression: {hint}"))
     })
 }
 

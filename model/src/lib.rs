@@ -33,6 +33,7 @@ pub mod selection;
 pub mod software;
 pub mod span;
 pub mod state;
+pub mod stop_when;
 pub mod tag;
 pub mod template;
 pub mod text;

@@ -1,8 +1,8 @@
-//! Why an attempt or a job failed.
+//! Why an attempt or a job failed, or a job was pruned.
 
 use std::fmt;
 
-/// The typed reason of a failure. People read: `exit(1)`, `oom`, `image(no such image: x:1)`.
+/// The typed reason of a failure, or of a job that was pruned. People read: `exit(1)`, `oom`, `image(no such image: x:1)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The container's main process ended with this code, 1..=255.
@@ -25,6 +25,8 @@ pub enum Reason {
     Outputs(String),
     /// The agent or its engine failed, or the job was lost too often.
     Agent(String),
+    /// No failure: it was stopped for what it had reported so far, such as `drawdown < -0.5: drawdown is -0.53`.
+    Pruned(String),
 }
 
 /// The kind of a [`Reason`], without its data.
@@ -40,10 +42,26 @@ pub enum ReasonKind {
     Volume,
     Outputs,
     Agent,
+    Pruned,
 }
 
 impl ReasonKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
+        Self::Exit,
+        Self::Signal,
+        Self::Oom,
+        Self::Timeout,
+        Self::Nproc,
+        Self::Manifest,
+        Self::Image,
+        Self::Volume,
+        Self::Outputs,
+        Self::Agent,
+        Self::Pruned,
+    ];
+
+    /// Those of failures.
+    pub const OF_FAILURES: [Self; 10] = [
         Self::Exit,
         Self::Signal,
         Self::Oom,
@@ -72,6 +90,7 @@ impl ReasonKind {
             Self::Volume => "volume",
             Self::Outputs => "outputs",
             Self::Agent => "agent",
+            Self::Pruned => "pruned",
         }
     }
 }
@@ -89,6 +108,7 @@ impl Reason {
             Self::Volume(_) => ReasonKind::Volume,
             Self::Outputs(_) => ReasonKind::Outputs,
             Self::Agent(_) => ReasonKind::Agent,
+            Self::Pruned(_) => ReasonKind::Pruned,
         }
     }
 
@@ -106,7 +126,8 @@ impl Reason {
             | Self::Image(text)
             | Self::Volume(text)
             | Self::Outputs(text)
-            | Self::Agent(text) => Some(text),
+            | Self::Agent(text)
+            | Self::Pruned(text) => Some(text),
             _ => None,
         }
     }
@@ -126,6 +147,7 @@ impl Reason {
             ReasonKind::Volume => Self::Volume(message),
             ReasonKind::Outputs => Self::Outputs(message),
             ReasonKind::Agent => Self::Agent(message),
+            ReasonKind::Pruned => Self::Pruned(message),
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Ending {
     Returned,
     /// A user cancelled it.
     Cancelled,
+    /// What it reported was not worth going on; why.
+    Pruned(String),
 }
 
 /// What a job has spent, and what it may spend; each kind of end has an account of its own.
@@ -64,7 +66,7 @@ pub struct Verdict {
     pub spent: Spent,
     /// How long the job waits before it may be leased again.
     pub wait: Duration,
-    /// Why the job failed, if it is given up.
+    /// Why the job failed, if it is given up, or was pruned.
     pub reason: Option<Reason>,
 }
 
@@ -75,7 +77,7 @@ impl Ending {
             Self::Failed(_) | Self::Hindered(_) => AttemptEvent::Failed,
             Self::Lost | Self::Preempted => AttemptEvent::Lost,
             Self::Returned => AttemptEvent::Returned,
-            Self::Cancelled => AttemptEvent::Cancelled,
+            Self::Cancelled | Self::Pruned(_) => AttemptEvent::Cancelled,
         }
     }
 }
@@ -86,6 +88,9 @@ pub fn verdict(ending: &Ending, budget: &Budget) -> Verdict {
     match ending {
         Ending::Published => simply(JobEvent::Published),
         Ending::Cancelled => simply(JobEvent::Cancelled),
+        Ending::Pruned(why) => {
+            Verdict { reason: Some(Reason::Pruned(why.clone())), ..simply(JobEvent::Pruned) }
+        }
         Ending::Returned if budget.cancelled => simply(JobEvent::Cancelled),
         Ending::Returned => simply(JobEvent::TriesAgain),
         Ending::Lost => after_loss(budget, None),
@@ -264,6 +269,16 @@ mod tests {
         for ending in [Ending::Lost, Ending::Preempted, Ending::Returned, Ending::Failed(Reason::Oom)] {
             let verdict = verdict(&ending, &budget);
             assert_eq!((verdict.event, verdict.reason), (JobEvent::Cancelled, None));
+        }
+    }
+
+    #[test]
+    fn what_is_pruned_says_why_and_costs_nothing() {
+        for cancelled in [false, true] {
+            let budget = Budget { cancelled, ..allowing(5) };
+            let verdict = verdict(&Ending::Pruned("x < 0: x is -1".to_owned()), &budget);
+            assert_eq!((verdict.event, verdict.spent), (JobEvent::Pruned, Spent::default()));
+            assert_eq!(verdict.reason.unwrap().to_string(), "pruned(x < 0: x is -1)");
         }
     }
 

@@ -12,7 +12,7 @@ use minijinja::value::{Object, ValueKind};
 use serde_json::Map;
 
 use crate::condition;
-use crate::expression::{Expression, Scope};
+use crate::expression::{Expression, ExpressionFault, Scope};
 use crate::manifest::Error;
 use crate::metrics::listed;
 use crate::nearest::nearest;
@@ -28,6 +28,8 @@ const PARAMS: &str = "params";
 /// A compiled expression, and what it has found so far.
 #[derive(Debug)]
 pub struct Selection {
+    /// Where it stands: `where`, or a key of the manifest.
+    key: &'static str,
     source: String,
     expression: Expression,
     names: Vec<Name>,
@@ -54,14 +56,19 @@ struct LookedUpNames {
 }
 
 impl Selection {
-    /// Compiles an expression.
+    /// Compiles a `where`.
     pub fn new(source: &str) -> Result<Self, Error> {
-        let expression = condition::compile(source)?;
+        Self::of_key("where", source)
+    }
+
+    pub(crate) fn of_key(key: &'static str, source: &str) -> Result<Self, Error> {
+        let expression = condition::compile(key, source)?;
         let roots = expression.names();
         let (names_metrics, names_params) = (roots.contains(METRICS), roots.contains(PARAMS));
         let used = expression.paths().iter().filter(|name| ![METRICS, PARAMS].contains(&name.as_str()));
         let names = used.map(|text| Name { text: text.clone(), found: false }).collect();
         Ok(Self {
+            key,
             source: source.to_owned(),
             names,
             names_metrics,
@@ -86,6 +93,28 @@ impl Selection {
         parameters: &Map<String, JsonValue>,
         metrics: Map<String, JsonValue>,
     ) -> Result<bool, Error> {
+        self.judge(parameters, metrics).map_err(|fault| {
+            let (key, source) = (self.key, &self.source);
+            Error::new(match fault {
+                Fault::Ambiguous(text) => format!(
+                    "`{key}` ({source:?}): `{text}` is a metric and a parameter; write metrics.{text} or params.{text}"
+                ),
+                Fault::Overlap(name) => format!(
+                    "`{key}` ({source:?}) names `{name}` and a part of it; write metrics[{name:?}] for it"
+                ),
+                Fault::Fails(fault) => format!("`{key}` ({source:?}) fails for job {job}: {fault}"),
+                Fault::NoTruth(value) => format!(
+                    "`{key}` ({source:?}) gives {value} for job {job}; it must be true or false, as in trades > 30"
+                ),
+            })
+        })
+    }
+
+    pub(crate) fn judge(
+        &mut self,
+        parameters: &Map<String, JsonValue>,
+        metrics: Map<String, JsonValue>,
+    ) -> Result<bool, Fault> {
         let mut tree = BTreeMap::new();
         let mut lacks = false;
         for name in &mut self.names {
@@ -95,10 +124,7 @@ impl Selection {
                 Some((PARAMS, rest)) => parameters.get(rest).map(|_| None),
                 _ => match (metrics.get(text), parameters.get(text)) {
                     (Some(_), Some(_)) => {
-                        return Err(Error::new(format!(
-                            "`where` ({:?}): `{text}` is a metric and a parameter; write metrics.{text} or params.{text}",
-                            self.source
-                        )));
+                        return Err(Fault::Ambiguous(text.to_owned()));
                     }
                     (Some(value), None) | (None, Some(value)) => Some(Some(value_of(value))),
                     (None, None) => None,
@@ -108,7 +134,7 @@ impl Selection {
                 Some(value) => {
                     name.found = true;
                     if let Some(value) = value {
-                        grow(&mut tree, text, value).map_err(|()| overlap(&self.source, text))?;
+                        grow(&mut tree, text, value).map_err(|()| Fault::Overlap(text.to_owned()))?;
                     }
                 }
                 // The other names are looked at all the same: some job must have each.
@@ -135,16 +161,21 @@ impl Selection {
         if self.looked().misses {
             return Ok(false);
         }
-        let value = evaluated.map_err(|fault| {
-            Error::new(format!("`where` ({:?}) fails for job {job}: {fault}", self.source))
-        })?;
+        let value = evaluated.map_err(Fault::Fails)?;
         match value.kind() {
             ValueKind::Bool => Ok(value.is_true()),
-            _ => Err(Error::new(format!(
-                "`where` ({:?}) gives {value:?} for job {job}; it must be true or false, as in trades > 30",
-                self.source
-            ))),
+            _ => Err(Fault::NoTruth(format!("{value:?}"))),
         }
+    }
+
+    /// The names that stand in the expression, with `metrics` or `params` before them where they are written.
+    pub(crate) fn written_names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| name.text.as_str())
+    }
+
+    /// True if it looks at metrics by names that are no words: `metrics["Sharpe Ratio"]`.
+    pub(crate) fn indexes_metrics(&self) -> bool {
+        self.names_metrics
     }
 
     /// What is wrong if the expression names what no job has had.
@@ -160,13 +191,15 @@ impl Selection {
         };
         let meant = nearest(bare, known.iter().copied());
         let hint = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let who = if self.key == "where" { "no job has" } else { "this job has not reported" };
         let list = |names: &[String]| match names.is_empty() {
             true => "none".to_owned(),
             false => listed(names.iter()),
         };
         Some(Error::new(format!(
-            "`where` ({:?}) uses `{name}`, which no job has{hint} (metrics: {}; parameters: {}; a name that is no word \
+            "`{}` ({:?}) uses `{name}`, which {who}{hint} (metrics: {}; parameters: {}; a name that is no word \
              is written metrics[\"Sharpe Ratio\"])",
+            self.key,
             self.source,
             list(metrics),
             list(parameters)
@@ -178,10 +211,15 @@ impl Selection {
     }
 }
 
-fn overlap(source: &str, name: &str) -> Error {
-    Error::new(format!(
-        "`where` ({source:?}) names `{name}` and a part of it; write metrics[{name:?}] for it"
-    ))
+/// Why it can't be said whether a job is wanted.
+pub(crate) enum Fault {
+    /// It is a metric and a parameter.
+    Ambiguous(String),
+    /// A part of this name has a value too.
+    Overlap(String),
+    Fails(ExpressionFault),
+    /// It gives this, which is neither true nor false.
+    NoTruth(String),
 }
 
 /// What the expression's names stand for.

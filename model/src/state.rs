@@ -4,7 +4,8 @@
 //! job       queued ──leased──▶ running ──published──▶ succeeded   (queued ──reused──▶ succeeded,
 //!              ▲  ▲               │ │                               queued ──nothing chosen──▶ failed)
 //!              ▲  ▲               │ │ └─────gave up──▶ failed ────┐
-//!              │  └─tries again───┘ └──────cancelled─▶ cancelled ─┤
+//!              │  └─tries again───┘ │├─────cancelled─▶ cancelled ─┤
+//!              │                    │└─────pruned────▶ pruned ────┤
 //!              └─────────────────────retried──────────────────────┘   (queued ──cancelled──▶ cancelled)
 //!
 //! attempt   leased ─▶ preparing ─▶ running ─▶ publishing ─▶ succeeded
@@ -24,6 +25,8 @@ pub enum JobState {
     Succeeded,
     Failed,
     Cancelled,
+    /// Stopped for what it had reported so far, as its manifest or a search asks: a trial that was given up early.
+    Pruned,
 }
 
 /// What moves a job.
@@ -43,7 +46,9 @@ pub enum JobEvent {
     NothingChosen,
     /// A user cancelled it.
     Cancelled,
-    /// A user wants a job that failed or was cancelled to run again.
+    /// What it reported while it ran was not worth going on.
+    Pruned,
+    /// A user wants a job that failed, was cancelled or was pruned to run again.
     Retried,
 }
 
@@ -56,7 +61,8 @@ pub struct IllegalMove<S: fmt::Debug, E: fmt::Debug> {
 }
 
 impl JobState {
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Pruned];
 
     pub fn next(self, event: JobEvent) -> Result<Self, IllegalMove<Self, JobEvent>> {
         match (self, event) {
@@ -66,23 +72,25 @@ impl JobState {
             (Self::Running, JobEvent::TriesAgain) => Ok(Self::Queued),
             (Self::Running, JobEvent::GaveUp) | (Self::Queued, JobEvent::NothingChosen) => Ok(Self::Failed),
             (Self::Queued | Self::Running, JobEvent::Cancelled) => Ok(Self::Cancelled),
-            (Self::Failed | Self::Cancelled, JobEvent::Retried) => Ok(Self::Queued),
+            (Self::Running, JobEvent::Pruned) => Ok(Self::Pruned),
+            (Self::Failed | Self::Cancelled | Self::Pruned, JobEvent::Retried) => Ok(Self::Queued),
             (from, event) => Err(IllegalMove { from, event }),
         }
     }
 
     /// True for the states that only a user's retry leaves.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Pruned)
     }
 
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Pruned => "pruned",
         }
     }
 }

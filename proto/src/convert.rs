@@ -85,6 +85,7 @@ impl From<&Reason> for v1::Reason {
             Reason::Volume(text) => Kind::Volume(text.clone()),
             Reason::Outputs(text) => Kind::Outputs(text.clone()),
             Reason::Agent(text) => Kind::Agent(text.clone()),
+            Reason::Pruned(text) => Kind::Pruned(text.clone()),
         };
         Self { kind: Some(kind) }
     }
@@ -106,6 +107,7 @@ impl TryFrom<v1::Reason> for Reason {
             Kind::Volume(text) => Self::Volume(text),
             Kind::Outputs(text) => Self::Outputs(text),
             Kind::Agent(text) => Self::Agent(text),
+            Kind::Pruned(text) => Self::Pruned(text),
         })
     }
 }
@@ -123,6 +125,7 @@ impl From<ReasonKind> for v1::ReasonKind {
             ReasonKind::Volume => Self::Volume,
             ReasonKind::Outputs => Self::Outputs,
             ReasonKind::Agent => Self::Agent,
+            ReasonKind::Pruned => Self::Pruned,
         }
     }
 }
@@ -143,6 +146,7 @@ impl TryFrom<v1::ReasonKind> for ReasonKind {
             v1::ReasonKind::Volume => Ok(Self::Volume),
             v1::ReasonKind::Outputs => Ok(Self::Outputs),
             v1::ReasonKind::Agent => Ok(Self::Agent),
+            v1::ReasonKind::Pruned => Ok(Self::Pruned),
         }
     }
 }
@@ -187,6 +191,7 @@ impl From<JobState> for v1::JobState {
             JobState::Succeeded => Self::Succeeded,
             JobState::Failed => Self::Failed,
             JobState::Cancelled => Self::Cancelled,
+            JobState::Pruned => Self::Pruned,
         }
     }
 }
@@ -202,6 +207,7 @@ impl TryFrom<v1::JobState> for JobState {
             v1::JobState::Succeeded => Ok(Self::Succeeded),
             v1::JobState::Failed => Ok(Self::Failed),
             v1::JobState::Cancelled => Ok(Self::Cancelled),
+            v1::JobState::Pruned => Ok(Self::Pruned),
         }
     }
 }

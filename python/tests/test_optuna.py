@@ -150,9 +150,31 @@ def test_what_running_jobs_say_prunes_them(client: btctl.Client, gate: Gate) -> 
         btctl.optuna.optimize(
             study, sweep, {"n": [1, -1]}, budget=2, maximize="score", prune=optuna.pruners.ThresholdPruner(lower=0)
         )
-        assert [job.state for job in sweep.jobs()] == ["succeeded", "cancelled"]
+        assert [(job.state, job.metrics) for job in sweep.jobs()] == [("succeeded", {"score": 1}), ("pruned", {"score": -1})]
+        assert sweep.job(1).reason == "pruned(ThresholdPruner: score is -1.0 at 3)"
     good, bad = study.get_trials()
     assert good.state == TrialState.COMPLETE
+    assert bad.state == TrialState.PRUNED and bad.intermediate_values == {3: -1.0}
+
+
+def test_what_the_sweep_prunes_itself_is_a_pruned_trial(client: btctl.Client, gate: Gate) -> None:
+    study = optuna.create_study(direction="maximize", sampler=btctl.search.sampler("random", 1))
+    for value in (1, -1):
+        study.enqueue_trial({"n": value})
+    script = """echo "{\\"done\\": 3, \\"metrics\\": {\\"score\\": $BT_PARAM_N}}" > /results/progress
+    [ $BT_PARAM_N = 1 ] || until [ -e /gate/open ]; do sleep 0.1; done
+    echo '{"score": 1}' > /results/metrics.json"""
+    given = manifest(script, volumes=["gate:/gate:ro"], stop_when="score < 0")
+    with client.open_sweep(given) as sweep:
+        btctl.optuna.optimize(study, sweep, {"n": [1, -1]}, budget=2, maximize="score")
+        assert [trial.state for trial in study.get_trials()] == [TrialState.COMPLETE, TrialState.PRUNED]
+        with pytest.raises(btctl.JobPruned, match="score < 0: score is -1"):
+            sweep.job(1).future().result(30)
+        # Nothing but the sweep remembers it.
+        again = optuna.create_study(direction="maximize")
+        btctl.optuna.restore(again, sweep, {"n": [1, -1]}, "score")
+    good, bad = again.get_trials()
+    assert (good.state, good.value) == (TrialState.COMPLETE, 1)
     assert bad.state == TrialState.PRUNED and bad.intermediate_values == {3: -1.0}
 
 

@@ -257,7 +257,9 @@ def test_bars_are_full_at_the_end() -> None:
     assert bar(Counts(0, 0, 10, 0, 0)) == "█" * 40
     assert bar(Counts(5, 1, 2, 1, 1)) == "█" * 8 + "x" * 4 + "-" * 4 + "▒" * 4 + "░" * 20
     assert bar(Counts(0, 0, 0, 0, 0)) == "░" * 40
+    assert bar(Counts(0, 0, 2, 0, 1, 1)) == "█" * 20 + "-" * 10 + "~" * 10
     assert line("x", Counts(1, 1, 0, 2, 0)) == "x: 2/4, 1 running, 2 failed"
+    assert line("x", Counts(0, 0, 1, 0, 0, 2)) == "x: 3/3, 2 pruned"
     out = io.StringIO()
     shown = Shown("x", out)
     shown.show(Counts(1, 0, 0, 0, 0))

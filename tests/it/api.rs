@@ -113,6 +113,7 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("post", "/api/sweeps/{sweep}/resume", &runs, &none)["changed"], true);
     assert_eq!(check("post", "/api/sweeps/{sweep}/retry", &failed, &none)["queued"], 1);
     assert_eq!(check("post", "/api/sweeps/{sweep}/cancel", &runs, &json!({"jobs": [0]}))["stopping"], 1);
+    assert_eq!(check("post", "/api/sweeps/{sweep}/prune", &runs, &json!({"jobs": [0, 1]}))["pruned"], 1);
     assert_eq!(check("post", "/api/agents/{agent}/drain", "", &none)["state"], "draining");
     assert_eq!(check("get", "/api/log", "", &none)["filter"], "info");
     assert_eq!(check("post", "/api/log", "", &json!({"filter": "warn"}))["filter"], "warn");
@@ -401,7 +402,7 @@ fn a_metric_is_drawn_over_the_parameters_that_matter() {
     assert_eq!(map["cells"].as_array().unwrap().len(), 3, "{map}");
     assert_eq!(
         map["cells"][0][0],
-        json!({"jobs": 1, "failed": 0, "reported": 0, "mean": null, "lowest": null, "highest": null})
+        json!({"jobs": 1, "failed": 0, "pruned": 0, "reported": 0, "mean": null, "lowest": null, "highest": null})
     );
     assert_eq!((&map["cells"][2][3]["mean"], &map["cells"][2][3]["highest"]), (&json!(43.5), &json!(43.5)));
     let turned = get(&cluster, &format!("{path}?by=trades&across=slow&down=fast")).json();

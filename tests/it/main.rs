@@ -59,6 +59,7 @@ mod power;
 mod progress;
 mod protocol;
 mod provenance;
+mod pruned;
 mod python;
 mod remarks;
 mod report;

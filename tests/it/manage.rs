@@ -86,7 +86,7 @@ fn outputs_of_commands_have_their_stable_forms() {
     let shown = cluster.json(&["show", "forms"]);
     assert_eq!(shown["id"], sweep);
     assert_eq!(shown["state"], "succeeded");
-    let counts = serde_json::json!({"queued": 0, "running": 0, "succeeded": 1, "failed": 0, "cancelled": 0});
+    let counts = serde_json::json!({"queued": 0, "running": 0, "succeeded": 1, "failed": 0, "cancelled": 0, "pruned": 0});
     assert_eq!(shown["counts"], counts);
     let agents = cluster.json(&["agents", "ls"]);
     assert_eq!(agents[0]["name"], "agent");

@@ -83,7 +83,9 @@ impl SweepPoints {
         let parameters = documents::parameters(&job.parameters)?;
         let key = key(&parameters);
         let mut values = vec![f64::NAN; self.names.len()];
-        for (name, value) in documents::metrics(job.metrics())? {
+        // What a pruned job reported is no result.
+        let metrics = if job.state() == v1::JobState::Pruned { "" } else { job.metrics() };
+        for (name, value) in documents::metrics(metrics)? {
             let Some(value) = value.as_f64() else { continue };
             let known = self.names.len();
             let place = *self.names.entry(name).or_insert(known);

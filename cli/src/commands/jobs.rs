@@ -42,6 +42,7 @@ enum JobStateArg {
     Succeeded,
     Failed,
     Cancelled,
+    Pruned,
 }
 
 impl From<JobStateArg> for v1::JobState {
@@ -52,6 +53,7 @@ impl From<JobStateArg> for v1::JobState {
             JobStateArg::Succeeded => Self::Succeeded,
             JobStateArg::Failed => Self::Failed,
             JobStateArg::Cancelled => Self::Cancelled,
+            JobStateArg::Pruned => Self::Pruned,
         }
     }
 }

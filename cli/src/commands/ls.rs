@@ -110,6 +110,7 @@ impl Ls {
             Column::always("succeeded"),
             Column::always("failed"),
             Column::always("cancelled"),
+            Column::always("pruned"),
             Column::always("created").headed("age"),
             Column::wide("owner"),
             Column::wide("priority"),
@@ -137,7 +138,7 @@ impl Ls {
 
 fn row(sweep: v1::Sweep) -> Result<Row, Error> {
     let counts = sweep.counts.unwrap_or_default();
-    let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
+    let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = counts;
     let cells = vec![
         Cell::text(&sweep.name),
         Cell::text(sweep.id.chars().take(8).collect::<String>()),
@@ -148,6 +149,7 @@ fn row(sweep: v1::Sweep) -> Result<Row, Error> {
         Cell::number(succeeded),
         Cell::number(failed),
         Cell::number(cancelled),
+        Cell::number(pruned),
         Cell::ago(words::instant(sweep.created.as_ref())?),
         Cell::text(&sweep.owner),
         Cell::number(sweep.priority),

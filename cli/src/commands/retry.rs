@@ -1,4 +1,4 @@
-//! `btctl retry`: queues jobs again that failed or were cancelled.
+//! `btctl retry`: queues jobs again that failed, were cancelled or were pruned.
 
 use bt_model::manifest::parse_reason;
 use bt_proto::v1;
@@ -10,10 +10,10 @@ use crate::output::say;
 use crate::settings::Settings;
 use crate::target::{Target, resolve_to_change};
 
-/// Queue failed or cancelled jobs again; jobs that succeeded stay as they are.
+/// Queue failed or cancelled jobs again, or with --pruned those that were pruned; jobs that succeeded stay as they are.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  btctl retry sma-cross\n  btctl retry sma-cross --failed\n  btctl retry sma-cross --failed=oom,timeout\n  btctl retry sma-cross/17"
+    after_help = "Examples:\n  btctl retry sma-cross\n  btctl retry sma-cross --failed\n  btctl retry sma-cross --failed=oom,timeout\n  btctl retry sma-cross/17\n  btctl retry sma-cross --pruned"
 )]
 pub(crate) struct Retry {
     #[arg(required = true, value_name = "SWEEP[/JOB]")]
@@ -22,6 +22,9 @@ pub(crate) struct Retry {
     /// only jobs that failed for one of them.
     #[arg(long, value_name = "REASON,...", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     failed: Option<String>,
+    /// Retry pruned jobs, and no others. The manifest's `stop_when` holds for them again.
+    #[arg(long, conflicts_with = "failed")]
+    pruned: bool,
 }
 
 impl Retry {
@@ -44,13 +47,18 @@ impl Retry {
                 failed_only: self.failed.is_some(),
                 reasons: kinds.iter().map(|kind| kind.name().to_owned()).collect(),
                 kinds: kinds.iter().map(|kind| v1::ReasonKind::from(*kind).into()).collect(),
+                pruned: self.pruned,
             };
             let outcome = client.retry(request).await;
             let Some(reply) = batch.note(&target.to_string(), outcome)? else { continue };
             say(&match (job, reply.queued) {
-                (Some(job), 0) => {
-                    format!("{sweep}/{job}: it has neither failed nor been cancelled; nothing is queued")
+                (Some(job), 0) if self.pruned => {
+                    format!("{sweep}/{job}: it was not pruned; nothing is queued")
                 }
+                (None, 0) if self.pruned => format!("{sweep}: no job was pruned; nothing is queued"),
+                (Some(job), 0) => format!(
+                    "{sweep}/{job}: it has neither failed nor been cancelled; nothing is queued (--pruned queues a pruned one)"
+                ),
                 (None, 0) => format!("{sweep}: no job has failed or been cancelled; nothing is queued"),
                 (Some(job), _) => format!("{sweep}/{job}: queued again"),
                 (None, queued) => format!("{sweep}: {queued} queued again"),

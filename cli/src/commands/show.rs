@@ -55,13 +55,13 @@ impl Show {
             }
             OutputFormat::Csv => {
                 let names = ["id", "name", "state", "image"];
-                let states = ["queued", "running", "succeeded", "failed", "cancelled"];
+                let states = ["queued", "running", "succeeded", "failed", "cancelled", "pruned"];
                 let columns = names.iter().chain(&states).map(|name| Column::always(*name)).collect();
-                let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
+                let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = shown.counts;
                 let state = documents::SweepState::from(&shown.sweep).name().to_owned();
                 let v1::Sweep { id, name, image, .. } = shown.sweep;
                 let mut cells = [&id, &name, &state, &image].map(Cell::text).to_vec();
-                cells.extend([queued, running, succeeded, failed, cancelled].map(Cell::number));
+                cells.extend([queued, running, succeeded, failed, cancelled, pruned].map(Cell::number));
                 View { columns, rows: vec![Row { cells, json: Json::none(), name: id }] }
                     .print(OutputFormat::Csv)
             }
@@ -174,9 +174,9 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
     lines.add("Image", format_args!("{}{pin}", sweep.image));
     lines.add("Owner", format_args!("{}, priority {}", sweep.owner, sweep.priority));
     documents::HeldOut::from(sweep).words().iter().for_each(|data| lines.add("Data", data));
-    let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
+    let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = shown.counts;
     let counts = [(queued, "queued"), (running, "running"), (succeeded, "succeeded")];
-    let ends = [(failed, "failed"), (cancelled, "cancelled")];
+    let ends = [(failed, "failed"), (cancelled, "cancelled"), (pruned, "pruned")];
     let counts = counts.iter().chain(&ends).filter(|(count, _)| *count > 0);
     let counts: Vec<_> = counts.map(|(count, word)| format!("{count} {word}")).collect();
     lines.add("Jobs", format_args!("{}: {}", words::total(&shown.counts), counts.join(", ")));

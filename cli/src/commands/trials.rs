@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::output::{Cell, Column, Json, ListArgs, OutputFormat, Row, View, print_json, say};
 use crate::settings::Settings;
 
-/// Count how often an idea was tried: all jobs of all sweeps of a family that have succeeded or failed, also of sweeps that
-/// were removed. The same parameters of the same image count once. Without a family, list the families.
+/// Count how often an idea was tried: all jobs of all sweeps of a family that have succeeded, failed or were pruned,
+/// also of sweeps that were removed. The same parameters of the same image count once. Without a family, list the families.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  btctl trials\n  btctl trials sma-cross\n  btctl trials 'moving averages' -o json"
@@ -52,6 +52,7 @@ impl Trials {
             "jobs",
             "tried",
             "failed",
+            "pruned",
             "trials",
             "new",
             "data",
@@ -66,6 +67,7 @@ impl Trials {
                 Cell::number(sweep.jobs),
                 Cell::number(sweep.tried),
                 Cell::number(sweep.failed),
+                Cell::number(sweep.pruned),
                 Cell::number(sweep.trials),
                 Cell::number(sweep.new),
                 Cell::text(data(sweep)),

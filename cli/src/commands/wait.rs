@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   btctl wait sma-cross
   btctl wait sma-cross momentum --timeout 2h && btctl top sma-cross --by sharpe
-Exit code: 0 if all jobs of all sweeps succeeded; 1 if one failed or was cancelled, or at the timeout; 130 after Ctrl-C. \
+Exit code: 0 if all jobs of all sweeps succeeded or were pruned; 1 if one failed or was cancelled, or at the timeout; 130 after Ctrl-C. \
 The sweeps continue in any case.";
 
 /// Show the progress of sweeps until all of their jobs have finished, one after another, as `submit --wait` does.

@@ -19,7 +19,7 @@ Examples:
   btctl watch --kinds sweep,agent
   btctl watch -o json --after 812-3 | jq .kind   # what happened behind that event, and what does
 Ctrl-C ends the watching; the sweep goes on. If the coordinator goes away, it is waited for.
-Exit code of a sweep's watching: 0 if all jobs succeeded; 1 if one failed or was cancelled; 130 after Ctrl-C.";
+Exit code of a sweep's watching: 0 if all jobs succeeded or were pruned; 1 if one failed or was cancelled; 130 after Ctrl-C.";
 
 /// Watch a sweep until all of its jobs have finished: progress, speed, running jobs, failures, the best job so far. Without a
 /// sweep: print what happens in the whole queue, event by event.

@@ -23,7 +23,7 @@ pub(crate) fn address(sweep: &v1::Sweep) -> &str {
 }
 
 pub(crate) fn total(counts: &v1::Counts) -> u32 {
-    counts.queued + counts.running + counts.succeeded + counts.failed + counts.cancelled
+    counts.queued + counts.running + counts.succeeded + counts.failed + counts.cancelled + counts.pruned
 }
 
 pub(crate) fn job_state(state: v1::JobState) -> Result<JobState, Error> {

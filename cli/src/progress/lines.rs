@@ -36,10 +36,13 @@ impl Lines {
         if std::mem::take(&mut self.is_away) {
             self.channel.say("the coordinator is back")?;
         }
-        let v1::Counts { queued, running, succeeded, failed, cancelled } = shown.counts;
-        let ended = succeeded + failed + cancelled;
+        let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = shown.counts;
+        let ended = succeeded + failed + cancelled + pruned;
         let total = words::total(&shown.counts);
-        let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        let mut failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        if pruned > 0 {
+            failures += &format!(", {pruned} pruned");
+        }
         let attached = match shown.reuse.as_ref().map_or(0, |reuse| reuse.attached) {
             0 => String::new(),
             jobs => format!(", of these {jobs} for identical jobs"),

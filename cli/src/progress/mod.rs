@@ -68,8 +68,8 @@ async fn to_the_end(client: &Client, id: &str, display: &mut Display) -> Result<
                     Some(before) => Standing { shown, ..before },
                     None => Standing::first(shown),
                 };
-                let v1::Counts { succeeded, failed, cancelled, .. } = standing.shown.counts;
-                standing.rate.note(Instant::now(), succeeded + failed + cancelled);
+                let v1::Counts { succeeded, failed, cancelled, pruned, .. } = standing.shown.counts;
+                standing.rate.note(Instant::now(), succeeded + failed + cancelled + pruned);
                 (standing.running, standing.best) = (running, best);
                 if standing.is_over() {
                     return Ok(display.standing.insert(standing).shown.clone());

@@ -58,12 +58,12 @@ fn head(standing: &Standing) -> Line<'static> {
     ])
 }
 
-/// A sign for each share of the jobs, so that the bar needs no colours: `█` succeeded, `x` failed, `-` cancelled, `▒`
-/// running, `░` queued.
+/// A sign for each share of the jobs, so that the bar needs no colours: `█` succeeded, `x` failed, `-` cancelled, `~` pruned,
+/// `▒` running, `░` queued.
 pub(crate) fn bar(counts: &v1::Counts, width: usize) -> Line<'static> {
-    let v1::Counts { queued, running, succeeded, failed, cancelled } = *counts;
+    let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = *counts;
     let total = u64::from(words::total(counts).max(1));
-    let finished = u64::from(succeeded + failed + cancelled);
+    let finished = u64::from(succeeded + failed + cancelled + pruned);
     // Not 100 % before the last one has finished.
     let percent = format!(" {:>3} %", finished * 100 / total);
     let length = width.saturating_sub(percent.width()).clamp(1, BAR);
@@ -71,6 +71,7 @@ pub(crate) fn bar(counts: &v1::Counts, width: usize) -> Line<'static> {
         (succeeded, '█', GOOD),
         (failed, 'x', BAD),
         (cancelled, '-', QUIET),
+        (pruned, '~', QUIET),
         (running, '▒', BUSY),
         (queued, '░', QUIET),
     ];
@@ -85,7 +86,7 @@ pub(crate) fn bar(counts: &v1::Counts, width: usize) -> Line<'static> {
 }
 
 /// The signs of each part. What there is has one at least where there is room; their sum is the length.
-fn shares(parts: [u32; 5], length: usize) -> [usize; 5] {
+fn shares(parts: [u32; 6], length: usize) -> [usize; 6] {
     let total = parts.iter().map(|jobs| u64::from(*jobs)).sum::<u64>().max(1);
     let mut widths = parts.map(|jobs| (u64::from(jobs) * length as u64 / total) as usize);
     for (width, jobs) in widths.iter_mut().zip(parts) {
@@ -93,7 +94,7 @@ fn shares(parts: [u32; 5], length: usize) -> [usize; 5] {
     }
     loop {
         let sum: usize = widths.iter().sum();
-        let longest = (0..5).max_by_key(|part| widths[*part]).unwrap_or(0);
+        let longest = (0..6).max_by_key(|part| widths[*part]).unwrap_or(0);
         match sum.cmp(&length) {
             std::cmp::Ordering::Equal => return widths,
             std::cmp::Ordering::Greater => widths[longest] -= 1,
@@ -104,13 +105,13 @@ fn shares(parts: [u32; 5], length: usize) -> [usize; 5] {
 }
 
 fn counts(counts: &v1::Counts) -> Vec<Span<'static>> {
-    let v1::Counts { queued, running, succeeded, failed, cancelled } = *counts;
+    let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = *counts;
     let of = |jobs: u32, word: &str, style: Style| {
         let style = if jobs == 0 { QUIET } else { style };
         Span::styled(format!("{jobs} {word}"), style)
     };
     let mut spans = vec![
-        Span::raw(format!("{}/{} finished", succeeded + failed + cancelled, words::total(counts))),
+        Span::raw(format!("{}/{} finished", succeeded + failed + cancelled + pruned, words::total(counts))),
         of(succeeded, "succeeded", GOOD),
         of(failed, "failed", BAD),
         of(running, "running", BUSY),
@@ -118,6 +119,9 @@ fn counts(counts: &v1::Counts) -> Vec<Span<'static>> {
     ];
     if cancelled > 0 {
         spans.push(of(cancelled, "cancelled", Style::new()));
+    }
+    if pruned > 0 {
+        spans.push(of(pruned, "pruned", Style::new()));
     }
     spans
 }

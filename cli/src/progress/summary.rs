@@ -12,10 +12,10 @@ use crate::reuse;
 pub(super) fn summarise(shown: &SweepReport, best: Option<&Best>, channel: Channel) -> Result<(), Error> {
     let address = words::address(&shown.sweep);
     let name = &shown.sweep.name;
-    let v1::Counts { succeeded, failed, cancelled, .. } = shown.counts;
+    let v1::Counts { succeeded, failed, cancelled, pruned, .. } = shown.counts;
     let took = words::between(shown.sweep.created.as_ref(), shown.sweep.finished.as_ref())?;
     let mut parts = vec![format!("{succeeded} succeeded")];
-    for (count, word) in [(failed, "failed"), (cancelled, "were cancelled")] {
+    for (count, word) in [(failed, "failed"), (cancelled, "were cancelled"), (pruned, "were pruned")] {
         if count > 0 {
             parts.push(format!("{count} {word}"));
         }
@@ -46,6 +46,7 @@ pub(super) fn summarise(shown: &SweepReport, best: Option<&Best>, channel: Chann
         ))?;
         return Err(Error::SweepFailed);
     }
+    // What was pruned ended as it was asked to.
     match failed + cancelled {
         0 => Ok(()),
         _ => Err(Error::SweepFailed),

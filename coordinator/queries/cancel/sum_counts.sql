@@ -1,4 +1,4 @@
 select
     coalesce(sum(queued), 0) as "queued!",
-    coalesce(sum(queued + running + succeeded + failed + cancelled), 0) as "jobs!"
+    coalesce(sum(queued + running + succeeded + failed + cancelled + pruned), 0) as "jobs!"
 from sweep_counts where sweep_id = $1

@@ -9,6 +9,6 @@ with many as (
     delete from sweep_counts c using many m where c.sweep_id = m.id
     returning c.*
 )
-insert into sweep_counts (sweep_id, queued, running, succeeded, failed, cancelled, attached, waiting)
-select sweep_id, sum(queued), sum(running), sum(succeeded), sum(failed), sum(cancelled), sum(attached), sum(waiting)
+insert into sweep_counts (sweep_id, queued, running, succeeded, failed, cancelled, pruned, attached, waiting)
+select sweep_id, sum(queued), sum(running), sum(succeeded), sum(failed), sum(cancelled), sum(pruned), sum(attached), sum(waiting)
 from folded group by sweep_id

@@ -1,9 +1,10 @@
--- The sweeps whose canary is over: all its jobs have succeeded, or one has failed for good.
+-- The sweeps whose canary is over: all its jobs have succeeded, or one has failed for good. One that was pruned has run as it
+-- should.
 select s.id, c.failed = 0 as "passed!"
 from sweeps s
 cross join lateral (
     select
-        count(*) filter (where j.state = 'succeeded') as succeeded,
+        count(*) filter (where j.state in ('succeeded', 'pruned')) as succeeded,
         count(*) filter (where j.state in ('failed', 'cancelled')) as failed
     from jobs j where j.sweep_id = s.id and j.number < s.canary
 ) c

@@ -7,6 +7,7 @@ select
     coalesce(sum(c.succeeded), 0)::bigint as "succeeded!",
     coalesce(sum(c.failed), 0)::bigint as "failed!",
     coalesce(sum(c.cancelled + case when o.cancelled then c.queued else 0 end), 0)::bigint as "cancelled!",
+    coalesce(sum(c.pruned), 0)::bigint as "pruned!",
     count(*) filter (where o.paused_at is null) as "open!",
     count(*) filter (where o.paused_at is not null) as "paused!"
 from (
@@ -17,7 +18,8 @@ from (
 cross join lateral (
     select coalesce(sum(queued), 0) as queued, coalesce(sum(running), 0) as running,
         coalesce(sum(succeeded), 0) as succeeded, coalesce(sum(failed), 0) as failed,
-        coalesce(sum(cancelled), 0) as cancelled, coalesce(sum(attached), 0) as attached,
+        coalesce(sum(cancelled), 0) as cancelled, coalesce(sum(pruned), 0) as pruned,
+        coalesce(sum(attached), 0) as attached,
         coalesce(sum(waiting), 0) as waiting
     from sweep_counts where sweep_id = o.id
 ) c

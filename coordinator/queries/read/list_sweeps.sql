@@ -6,14 +6,14 @@ with counted as (
         s.*,
         s.open_jobs is not null and s.closed_at is null as open,
         case when s.cancelled_at is null then c.queued else 0 end as queued,
-        c.running, c.succeeded, c.failed,
+        c.running, c.succeeded, c.failed, c.pruned,
         case when s.cancelled_at is null then c.cancelled else c.cancelled + c.queued end as cancelled_jobs
     from sweeps s
     cross join lateral (
         select
             coalesce(sum(queued), 0) as queued, coalesce(sum(running), 0) as running,
             coalesce(sum(succeeded), 0) as succeeded, coalesce(sum(failed), 0) as failed,
-            coalesce(sum(cancelled), 0) as cancelled
+            coalesce(sum(cancelled), 0) as cancelled, coalesce(sum(pruned), 0) as pruned
         from sweep_counts where sweep_id = s.id
     ) c
     where ($1::uuid is null or s.id = $1) and s.removed_at is null
@@ -31,7 +31,7 @@ with counted as (
             when queued + running = 0 and failed > 0 then 'failed'
             when queued + running = 0 and cancelled_jobs > 0 then 'cancelled'
             when queued + running = 0 then 'succeeded'
-            when running = 0 and succeeded + failed + cancelled_jobs = 0 then 'queued'
+            when running = 0 and succeeded + failed + cancelled_jobs + pruned = 0 then 'queued'
             else 'running'
         end as state
     from counted
@@ -40,7 +40,7 @@ select
     id, name, owner, image, image_pin, created_at, priority,
     cancelled_at is not null as "cancelled!", paused_at is not null as "paused!", pause_reason,
     queued as "queued!", running as "running!", succeeded as "succeeded!", failed as "failed!",
-    cancelled_jobs as "cancelled_jobs!",
+    cancelled_jobs as "cancelled_jobs!", pruned as "pruned!",
     -- The reconciler writes it down a moment after the last job has ended.
     coalesce(
         ended_at, cancelled_at,

@@ -15,7 +15,7 @@ cross join lateral (
 ) ls
 where fs.cancelled_at is null
     and (
-        l.state in ('succeeded', 'failed', 'cancelled')
+        l.state in ('succeeded', 'failed', 'cancelled', 'pruned')
         or l.state = 'queued' and (ls.cancelled_at is not null or ls.paused_at is not null and fs.paused_at is null)
     )
 limit $1

@@ -20,7 +20,7 @@ with in_vain as (
         select * from results where sweep_id = w.sweep_id and job = w.job offset 0
     ) r on true
     left join attempts a on a.id = r.attempt_id
-    where l.state in ('failed', 'cancelled')
+    where l.state in ('failed', 'cancelled', 'pruned')
         or l.state = 'queued' and (ls.cancelled_at is not null or ls.paused_at is not null)
         or l.state = 'succeeded' and (
             ls.expired_at is not null

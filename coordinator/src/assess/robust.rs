@@ -1,6 +1,6 @@
 //! A sweep's jobs as points in the space of their parameters, and which of them are good together with their neighbours.
 
-use bt_model::landscape::Landscape;
+use bt_model::landscape::{JobEnd, Landscape};
 use bt_statistics::{Coordinate, Error, Goal, Outcome, Point, Robustness, robustness};
 
 /// More jobs are not held against their neighbours: each takes some hundred bytes meanwhile.
@@ -27,7 +27,8 @@ fn point(landscape: &Landscape, job: usize) -> Point {
     };
     let outcome = match landscape.value(job) {
         Some(value) => Outcome::Value(value),
-        None if landscape.has_failed(job) => Outcome::Failed,
+        // What was pruned was bad enough to be given up.
+        None if landscape.end(job) != JobEnd::Other => Outcome::Failed,
         None => Outcome::Unfinished,
     };
     Point { job: job as u64, coordinates: landscape.axes().iter().map(coordinate).collect(), outcome }

@@ -306,6 +306,7 @@ fn counted(found: &Found, count: &Count) -> AssessedTrials {
         in_sweep,
         elsewhere: count.trials.saturating_sub(in_sweep),
         failed: of_sweep.map_or(0, |counted| counted.failed),
+        pruned: of_sweep.map_or(0, |counted| counted.pruned),
         repeated: of_sweep.map_or(0, |counted| counted.tried - counted.trials),
         ..AssessedTrials::default()
     }

@@ -95,7 +95,15 @@ fn trials(assessment: &Assessment) -> Option<String> {
             assessment.best.as_ref().and_then(|best| best.dsr_effective).map_or("unknown".into(), percent)
         )
     });
-    Some(format!("Counted were {} trials{elsewhere}. {held}{}", trials.counted, clusters.unwrap_or_default()))
+    let pruned = match trials.pruned {
+        0 => String::new(),
+        pruned => format!(", {pruned} of them pruned"),
+    };
+    Some(format!(
+        "Counted were {} trials{elsewhere}{pruned}. {held}{}",
+        trials.counted,
+        clusters.unwrap_or_default()
+    ))
 }
 
 fn overfitting(found: &Overfitting) -> String {

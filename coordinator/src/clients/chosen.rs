@@ -1,5 +1,6 @@
 //! Which jobs of a sweep a call means, for which failures, and what becomes of them: stopped, or tried again.
 
+use bt_documents::Pruned;
 use bt_model::manifest::parse_reason;
 use bt_model::reason::ReasonKind;
 use bt_model::state::JobState;
@@ -11,6 +12,9 @@ use crate::bell::Event;
 use crate::queue::{Chosen, Found};
 use crate::results::has_jobs;
 use crate::rpc::status;
+
+/// Characters that say why jobs are pruned.
+const MOST_WHY: usize = 500;
 
 impl Clients {
     pub(super) async fn cancel_jobs(&self, request: v1::CancelRequest) -> Result<v1::CancelReply, Status> {
@@ -26,12 +30,42 @@ impl Clients {
         })
     }
 
+    /// Gives running jobs up for what they have reported, as a search asks. Those that do not run stay as they are.
+    pub(crate) async fn prune_jobs(&self, sweep: &str, jobs: Vec<u32>, why: &str) -> Result<Pruned, Status> {
+        let found = self.find(sweep).await?;
+        if jobs.is_empty() {
+            return Err(Status::invalid_argument("`jobs` names none; name the jobs that are to be pruned"));
+        }
+        has_jobs(&found, &jobs)?;
+        let why = match why.trim() {
+            "" => "as asked",
+            why if why.chars().count() > MOST_WHY || why.chars().any(char::is_control) => {
+                return Err(Status::invalid_argument(format!(
+                    "`why` is one line of {MOST_WHY} characters at most"
+                )));
+            }
+            why => why,
+        };
+        let pruned = self.queue.prune_jobs(found.id, &jobs, why).await.map_err(status::queue)?;
+        self.bell.ring(Event::JobsCancelled);
+        Ok(Pruned { pruned: pruned.pruned, queued: pruned.queued, finished: pruned.ended })
+    }
+
     pub(super) async fn retry_jobs(&self, request: v1::RetryRequest) -> Result<v1::RetryReply, Status> {
         let found = self.find(&request.sweep).await?;
         let reasons = reasons(&request)?;
         let jobs = chosen(&found, request.jobs)?;
-        let both = [JobState::Failed, JobState::Cancelled];
-        let ended = if request.failed_only || !reasons.is_empty() { &both[..1] } else { &both[..] };
+        let failed_only = request.failed_only || !reasons.is_empty();
+        let ended: &[_] = match (request.pruned, failed_only) {
+            (true, true) => {
+                return Err(Status::invalid_argument(
+                    "jobs that failed and jobs that were pruned are tried again by calls of their own",
+                ));
+            }
+            (true, false) => &[JobState::Pruned],
+            (false, true) => &[JobState::Failed],
+            (false, false) => &[JobState::Failed, JobState::Cancelled],
+        };
         let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
         let queued = queued.map_err(status::queue)?;
         self.bell.ring(Event::JobsRetried);

@@ -114,6 +114,9 @@ impl Clients {
         if state != JobState::Queued {
             reply.reasons.push(elsewhere(state, &job));
             reply.reasons.extend(failure.as_ref().map(how_it_ended));
+            if state == JobState::Running {
+                reply.reasons.extend(self.pruned_when(found, number).await?);
+            }
             return Ok(reply);
         }
         if job.is_attached {
@@ -220,7 +223,7 @@ impl Clients {
 }
 
 /// What keeps a sweep with so many jobs in each state from starting more.
-pub(super) fn holds(details: &SweepDetails, counts: [u32; 5], limits: &[Limit]) -> Vec<String> {
+pub(super) fn holds(details: &SweepDetails, counts: [u32; 6], limits: &[Limit]) -> Vec<String> {
     let sweep = &details.candidate;
     let mut reasons = Vec::new();
     if let Some(note) = &details.waits_for_reuse {
@@ -234,9 +237,9 @@ pub(super) fn holds(details: &SweepDetails, counts: [u32; 5], limits: &[Limit]) 
         };
         reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
     }
-    let [_, running, ended, ..] = counts;
+    let [_, running, succeeded, _, _, pruned] = counts;
     if let Some(canary) = sweep.canary
-        && running + ended >= canary
+        && running + succeeded + pruned >= canary
     {
         reasons.push(format!("its first {canary} jobs, the canary, must succeed before the others start"));
     }
@@ -321,6 +324,13 @@ fn elsewhere(state: JobState, job: &InQueue) -> String {
             format!("it failed after {} {attempts}, the last one on agent {agent}{reason}", job.attempts)
         }
         JobState::Cancelled => "it was cancelled".to_owned(),
+        JobState::Pruned => {
+            let why = job.reason.as_ref().and_then(Reason::message).map(|why| format!(", because {why}"));
+            format!(
+                "it was pruned on agent {agent}{}; what it reported last is kept",
+                why.unwrap_or_default()
+            )
+        }
         JobState::Succeeded | JobState::Queued => "it succeeded".to_owned(),
     }
 }
@@ -348,6 +358,7 @@ fn next_steps(state: JobState, job: &InQueue, address: &str) -> Vec<String> {
             steps
         }
         JobState::Cancelled => vec![retry],
+        JobState::Pruned => vec![logs, format!("btctl retry {address} --pruned: run it again")],
         JobState::Succeeded => vec![logs, format!("btctl results get {address} -d DIR: its files")],
         JobState::Running => vec![format!("btctl logs -f {address}: what it prints")],
         JobState::Queued => Vec::new(),
@@ -368,6 +379,6 @@ fn remedy(reason: &Reason) -> Option<&'static str> {
         Reason::Manifest(_) => "change what the reason names, and submit it again",
         Reason::Volume(_) => "check the manifest's volumes; btctl agents ls lists what the agents offer",
         Reason::Outputs(_) => "check what it writes into its results directory",
-        Reason::Exit(_) | Reason::Signal(_) | Reason::Agent(_) => return None,
+        Reason::Exit(_) | Reason::Signal(_) | Reason::Agent(_) | Reason::Pruned(_) => return None,
     })
 }

@@ -95,7 +95,7 @@ impl Clients {
         limit: u32,
     ) -> Result<Figures, Status> {
         let row = self.queue.sweep(sweep.id).await.map_err(status::queue)?;
-        let standing = Standing::of(row.map_or([0; 5], |row| row.counts));
+        let standing = Standing::of(row.map_or([0; 6], |row| row.counts));
         let landscape = self.landscapes.get(sweep.id, metric, standing).await.map_err(status::landscape)?;
         if landscape.reported() == 0 {
             return Ok(Figures { of: HashMap::new(), robust: None });

@@ -23,6 +23,8 @@ use crate::rpc::status;
 
 /// Jobs in a page.
 const PAGE: u32 = 1_000;
+/// What an expression calls the state of a job, unless the job has a metric or a parameter of that name.
+const STATE: &str = "state";
 /// Jobs that a ranking holds at most.
 const MOST_RANKED: u32 = 10_000;
 
@@ -196,9 +198,10 @@ impl Clients {
     ) -> Result<Option<Vec<JobRow>>, Status> {
         let mut best = BinaryHeap::new();
         let mut after = None;
+        let states = wanted.states();
         let mut calculation = self.begin_list(sweep).await?;
         loop {
-            let page = self.queue.reported(sweep.id, by, after, PAGE).await;
+            let page = self.queue.reported(sweep.id, by, states, after, PAGE).await;
             let page = page.map_err(status::queue)?;
             if after.is_none() && page.is_empty() {
                 return Ok(None);
@@ -255,6 +258,7 @@ impl Clients {
 /// What jobs must fulfil, and the parameters that they were seen to have.
 struct Wanted {
     selection: Selection,
+    names_state: bool,
     parameters: BTreeSet<String>,
 }
 
@@ -262,15 +266,28 @@ impl Wanted {
     fn new(source: &str) -> Result<Self, Status> {
         let selection = Selection::new(source);
         let selection = selection.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        Ok(Self { selection, parameters: BTreeSet::new() })
+        let names_state = selection.names(STATE);
+        Ok(Self { selection, names_state, parameters: BTreeSet::new() })
+    }
+
+    /// The states whose jobs can be ranked: pruned ones only where the expression decides over them.
+    fn states(&self) -> &'static [JobState] {
+        match self.names_state {
+            true => &[JobState::Succeeded, JobState::Pruned],
+            false => &[JobState::Succeeded],
+        }
     }
 
     fn takes(
         &mut self,
         job: u32,
+        state: JobState,
         parameters: &Map<String, Value>,
-        metrics: Map<String, Value>,
+        mut metrics: Map<String, Value>,
     ) -> Result<bool, Status> {
+        if self.names_state && !parameters.contains_key(STATE) && !metrics.contains_key(STATE) {
+            metrics.insert(STATE.to_owned(), state.name().into());
+        }
         for name in parameters.keys() {
             if !self.parameters.contains(name) {
                 self.parameters.insert(name.clone());
@@ -286,14 +303,14 @@ impl Wanted {
         encoder.add_figures(row.number, &mut metrics);
         let Some(value) = metrics.get(by).and_then(Value::as_f64) else { return Ok(None) };
         let parameters = read_map(&encoder.parameters.json(row.parameters)).map_err(unreadable)?;
-        Ok(self.takes(row.number, &parameters, metrics)?.then_some(value))
+        Ok(self.takes(row.number, row.state, &parameters, metrics)?.then_some(value))
     }
 
     fn takes_row(&mut self, encoder: &Encoder<'_>, row: &JobRow) -> Result<bool, Status> {
         let parameters = read_map(&encoder.parameters.json(row.parameters.clone())).map_err(unreadable)?;
         let mut metrics = row.metrics.as_deref().map(object).transpose()?.unwrap_or_default();
         encoder.add_figures(row.number, &mut metrics);
-        self.takes(row.number, &parameters, metrics)
+        self.takes(row.number, row.state, &parameters, metrics)
     }
 }
 

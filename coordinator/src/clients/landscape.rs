@@ -91,6 +91,7 @@ fn map(landscape: &Landscape, (across, down): (usize, usize)) -> Option<v1::Heat
         v1::HeatCell {
             jobs: cell.jobs,
             failed: cell.failed,
+            pruned: cell.pruned,
             reported: cell.reported,
             mean: value(cell.mean),
             lowest: value(cell.lowest),

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use bt_model::parameters::read_map;
 use bt_model::state::JobState;
+use bt_model::stop_when::StopWhen;
 use bt_proto::convert::timestamp;
 use bt_proto::v1;
 use tonic::Status;
@@ -21,6 +23,21 @@ impl Clients {
         let running = jobs.iter().filter(|job| job.state == JobState::Running);
         let running: Vec<_> = running.map(|job| job.number).collect();
         self.queue.progress_of_jobs(sweep.id, &running).await.map_err(status::queue)
+    }
+
+    /// When a running job is pruned, and how it stands; nothing where its manifest does not say it.
+    pub(super) async fn pruned_when(&self, sweep: &Found, job: u32) -> Result<Option<String>, Status> {
+        let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
+        let Some(source) = &known.manifest.policy.stop_when else { return Ok(None) };
+        let said = self.queue.progress_of_jobs(sweep.id, &[job]).await.map_err(status::queue)?.remove(&job);
+        let metrics = said.map(|said| said.progress.metrics).unwrap_or_default();
+        let row = self.queue.jobs_by_number(sweep.id, &[job]).await.map_err(status::queue)?.pop();
+        let Some(row) = row else { return Ok(None) };
+        let parameters = known.reader().map_err(status::manifest)?.json(row.parameters);
+        let unreadable = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
+        let parameters = read_map(&parameters).map_err(|error| unreadable(&error))?;
+        let mut rule = StopWhen::new(source).map_err(|error| unreadable(&error))?;
+        Ok(Some(rule.outlook(job, &parameters, &metrics)))
     }
 
     pub(super) async fn progress(&self, sweep: &Found, job: u32) -> Result<v1::ShowProgressReply, Status> {

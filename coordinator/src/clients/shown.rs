@@ -92,7 +92,7 @@ fn notification(row: ToldRow) -> v1::Told {
 }
 
 pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
-    let [queued, running, succeeded, failed, cancelled] = row.counts;
+    let [queued, running, succeeded, failed, cancelled, pruned] = row.counts;
     let ended = queued + running == 0 && !row.open;
     v1::Sweep {
         id: row.id.to_string(),
@@ -100,7 +100,7 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         owner: row.owner,
         image: row.image,
         image_pin: row.image_pin,
-        counts: Some(v1::Counts { queued, running, succeeded, failed, cancelled }),
+        counts: Some(v1::Counts { queued, running, succeeded, failed, cancelled, pruned }),
         created: Some(timestamp(row.created)),
         finished: row.finished.filter(|_| ended).map(timestamp),
         priority: row.priority,

@@ -104,6 +104,7 @@ fn shown(family: String, count: Count, holdout: Option<FamilyHoldout>) -> Family
         jobs: counted.sweep.jobs,
         tried: counted.tried,
         failed: counted.failed,
+        pruned: counted.pruned,
         trials: counted.trials,
         new: counted.new,
         removed: counted.sweep.removed,

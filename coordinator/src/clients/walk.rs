@@ -229,7 +229,9 @@ impl Clients {
             } else {
                 missing.push(format!("window {}: no job has reported {metric}", row.window.number));
             }
-            let out_of_sample = test.and_then(|test| value_of(test, &metric));
+            // What was pruned has reported a part.
+            let test_result = test.filter(|test| test.state == JobState::Succeeded);
+            let out_of_sample = test_result.and_then(|test| value_of(test, &metric));
             windows.push(wire(row, test, out_of_sample, test_return));
         }
         let more = missing.len().saturating_sub(MOST_TOLD);

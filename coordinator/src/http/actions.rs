@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use bt_documents::{Agent, Cancelled, Changed, Retried};
+use bt_documents::{Agent, Cancelled, Changed, Pruned, Retried};
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use schemars::JsonSchema;
@@ -33,6 +33,24 @@ pub(super) async fn cancel(
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Prune {
+    /// Numbers of the jobs. Only those that run are pruned.
+    jobs: Vec<u32>,
+    /// Why, for people: 500 characters at most, on one line.
+    #[serde(default)]
+    why: String,
+}
+
+pub(super) async fn prune(
+    State(clients): State<Clients>,
+    Path(sweep): Path<String>,
+    Given(given): Given<Prune>,
+) -> Reply<Pruned> {
+    Ok(Json(clients.prune_jobs(&sweep, given.jobs, &given.why).await?))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Retry {
     /// Numbers of the jobs; none: all that failed or were cancelled.
     #[serde(default)]
@@ -43,6 +61,9 @@ pub(super) struct Retry {
     /// Only jobs that failed for one of these reasons, such as `oom` or `timeout`.
     #[serde(default)]
     reasons: Vec<String>,
+    /// True: the pruned ones, and no others.
+    #[serde(default)]
+    pruned: bool,
 }
 
 pub(super) async fn retry(
@@ -50,8 +71,8 @@ pub(super) async fn retry(
     Path(sweep): Path<String>,
     Given(given): Given<Retry>,
 ) -> Reply<Retried> {
-    let Retry { jobs, failed_only, reasons } = given;
-    let request = v1::RetryRequest { sweep, jobs, failed_only, reasons, kinds: Vec::new() };
+    let Retry { jobs, failed_only, reasons, pruned } = given;
+    let request = v1::RetryRequest { sweep, jobs, failed_only, reasons, kinds: Vec::new(), pruned };
     let reply = clients.retry(Request::new(request)).await?.into_inner();
     Ok(Json(Retried { queued: reply.queued }))
 }

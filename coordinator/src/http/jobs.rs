@@ -29,7 +29,7 @@ pub(super) struct ListJobs {
     /// Only jobs that fulfil this expression over parameters and metrics, as `btctl top --where` takes it.
     #[serde(rename = "where")]
     filter: Option<String>,
-    /// Only these states, separated by commas: queued, running, succeeded, failed, cancelled. Not with `by`.
+    /// Only these states, separated by commas: queued, running, succeeded, failed, cancelled, pruned. Not with `by`.
     state: Option<String>,
     /// Rank by this metric, the best first; jobs without it are left out.
     by: Option<String>,
@@ -156,9 +156,10 @@ fn state(name: &str) -> Result<i32, Status> {
         "succeeded" => v1::JobState::Succeeded,
         "failed" => v1::JobState::Failed,
         "cancelled" => v1::JobState::Cancelled,
+        "pruned" => v1::JobState::Pruned,
         _ => {
             return Err(Status::invalid_argument(format!(
-                "{name:?} is not the state of a job; states are queued, running, succeeded, failed and cancelled"
+                "{name:?} is not the state of a job; states are queued, running, succeeded, failed, cancelled and pruned"
             )));
         }
     };

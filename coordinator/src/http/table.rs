@@ -6,8 +6,8 @@ use bt_analysis::export::Form;
 use bt_documents::{
     AddedJobs, Agent, Agents, Assessment, Cancelled, Changed, Comparison, Event, Explained, ExportedJob,
     Families, FamilyTrials, Fleet, ImportedMetrics, Jobs, Limits, LogFilter, Metrics, Outputs,
-    ProgressSeries, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted, SweepLandscape,
-    Sweeps, Walk,
+    ProgressSeries, Pruned, Retried, RunningJobs, ShownAgent, ShownJob, ShownSweep, Submitted,
+    SweepLandscape, Sweeps, Walk,
 };
 
 use super::route::{Answer, Route, Sent, json, schema};
@@ -90,10 +90,20 @@ pub(super) static ROUTES: &[Route] = &[
         handler: || post(actions::cancel),
     },
     Route {
+        name: "prune",
+        method: "post",
+        path: "/api/sweeps/{sweep}/prune",
+        summary: "Give running jobs of a sweep up for what they have reported so far: a search does this",
+        query: None,
+        sent: Sent::Json(schema::<actions::Prune>),
+        answer: json::<Pruned>(),
+        handler: || post(actions::prune),
+    },
+    Route {
         name: "retry",
         method: "post",
         path: "/api/sweeps/{sweep}/retry",
-        summary: "Queue failed and cancelled jobs again",
+        summary: "Queue failed and cancelled jobs again, or pruned ones",
         query: None,
         sent: Sent::Json(schema::<actions::Retry>),
         answer: json::<Retried>(),

@@ -46,6 +46,7 @@ fn note(seen: Option<(OpenJobs, SeenAgents)>) {
     JOBS.set(["succeeded"], figure(|(jobs, _)| jobs.succeeded));
     JOBS.set(["failed"], figure(|(jobs, _)| jobs.failed));
     JOBS.set(["cancelled"], figure(|(jobs, _)| jobs.cancelled));
+    JOBS.set(["pruned"], figure(|(jobs, _)| jobs.pruned));
     SWEEPS.set(["open"], figure(|(jobs, _)| jobs.sweeps));
     SWEEPS.set(["paused"], figure(|(jobs, _)| jobs.paused_sweeps));
     UNWRITTEN.set([], figure(|(jobs, _)| jobs.unwritten));

@@ -11,14 +11,14 @@ use bt_model::retry::Ending;
 use super::settle::{Settled, Settlement};
 
 /// What becomes of attempts that do not fail.
-const OUTCOMES: [&str; 4] = ["succeeded", "lost", "returned", "cancelled"];
+const OUTCOMES: [&str; 5] = ["succeeded", "lost", "returned", "cancelled", "pruned"];
 
 /// Makes the series that alerts look at, so that their first rise is seen as one.
 pub(crate) fn begin() {
     for outcome in OUTCOMES {
         ATTEMPTS.add([outcome, ""], 0);
     }
-    for kind in ReasonKind::ALL {
+    for kind in ReasonKind::OF_FAILURES {
         ATTEMPTS.add(["failed", kind.name()], 0);
     }
     CLAIMED.add([], 0);
@@ -58,5 +58,6 @@ fn labels(ending: &Ending) -> [&'static str; 2] {
         Ending::Preempted => ["lost", "preempted"],
         Ending::Returned => ["returned", ""],
         Ending::Cancelled => ["cancelled", ""],
+        Ending::Pruned(_) => ["pruned", ""],
     }
 }

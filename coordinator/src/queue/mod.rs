@@ -23,6 +23,7 @@ mod observe;
 mod open;
 mod outbox;
 mod progress;
+mod prune;
 mod rank;
 mod read;
 mod record;
@@ -65,6 +66,7 @@ pub(crate) use observe::{OpenJobs, SeenAgents};
 pub(crate) use open::AddedJobs;
 pub(crate) use outbox::{Due, ToldRow};
 pub(crate) use progress::{ProgressAt, Said};
+pub(crate) use prune::{Pruning, ToJudge};
 pub(crate) use rank::{MetricOfJob, Reported};
 pub(crate) use read::{
     AgentRow, AttemptRow, BestJob, InQueue, JobFilter, JobRow, OutputRow, QueuedSweep, SweepDetails,

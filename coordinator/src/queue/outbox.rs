@@ -32,7 +32,7 @@ pub(crate) struct Due {
     pub(crate) owner: String,
     pub(crate) submitted: Timestamp,
     /// Jobs in each state when it happened, in the order of `JobState::ALL`.
-    pub(crate) counts: [u32; 5],
+    pub(crate) counts: [u32; 6],
 }
 
 /// As it was submitted. It may hold a secret, so that it is not to be printed.
@@ -99,6 +99,7 @@ impl Queue {
                         unsigned(row.succeeded)?,
                         unsigned(row.failed)?,
                         unsigned(row.cancelled)?,
+                        unsigned(row.pruned)?,
                     ],
                 })
             })

@@ -20,6 +20,7 @@ pub(crate) struct Reported {
     pub(crate) parameters: Written,
     /// A JSON object.
     pub(crate) metrics: String,
+    pub(crate) state: JobState,
 }
 
 /// A job's metric.
@@ -28,7 +29,8 @@ pub(crate) struct MetricOfJob {
     pub(crate) number: u32,
     pub(crate) parameters: Written,
     pub(crate) failed: bool,
-    /// None: it has not reported it.
+    pub(crate) pruned: bool,
+    /// None: it has not succeeded, or not reported it.
     pub(crate) value: Option<f64>,
 }
 
@@ -52,13 +54,14 @@ impl Queue {
                     number: unsigned(row.number)?,
                     parameters: Written::of(row.parameters, row.point, row.number)?,
                     failed: row.failed,
+                    pruned: row.pruned,
                     value: row.value,
                 })
             })
             .collect()
     }
 
-    /// The jobs that reported a metric, best first.
+    /// The jobs that have succeeded and reported a metric, best first.
     pub(crate) async fn ranked(
         &self,
         sweep: SweepId,
@@ -73,25 +76,35 @@ impl Queue {
         self.jobs_by_number(sweep, &best).await
     }
 
-    /// A page of the jobs that reported a metric, by number: those after number `after` (none: from the first).
+    /// A page of the jobs in these states that reported a metric, by number: those after number `after` (none: from the
+    /// first).
     pub(crate) async fn reported(
         &self,
         sweep: SweepId,
         metric: &str,
+        states: &[JobState],
         after: Option<u32>,
         limit: u32,
     ) -> Result<Vec<Reported>, Error> {
         let after = after.map_or(Ok(-1), signed::<i32>)?;
-        let rows =
-            query_file!("queries/rank/reported_metrics.sql", sweep.uuid(), after, metric, i64::from(limit))
-                .fetch_all(&self.pool)
-                .await?;
+        let states: Vec<_> = states.iter().map(|state| Pg(*state)).collect();
+        let rows = query_file!(
+            "queries/rank/reported_metrics.sql",
+            sweep.uuid(),
+            after,
+            metric,
+            i64::from(limit),
+            &states as _
+        )
+        .fetch_all(&self.pool)
+        .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Reported {
                     number: unsigned(row.number)?,
                     parameters: Written::of(row.parameters, row.point, row.number)?,
                     metrics: row.metrics,
+                    state: row.state.0,
                 })
             })
             .collect()
@@ -109,7 +122,7 @@ impl Queue {
         Ok(numbers.iter().filter_map(|number| rows.remove(number)).collect())
     }
 
-    /// The metrics that a sweep's jobs reported.
+    /// The metrics that a sweep's jobs reported which have succeeded.
     pub(crate) async fn metric_names(&self, sweep: SweepId) -> Result<Vec<String>, Error> {
         let rows = query_file!("queries/rank/metric_names.sql", sweep.uuid())
             .fetch_all(&self.pool.patient())

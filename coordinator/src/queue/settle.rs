@@ -31,6 +31,8 @@ pub(crate) enum Fence {
     Expired,
     /// The coordinator found that the agent never received it: it must not have got further.
     Unreceived,
+    /// The coordinator judges what its job has reported: its container must not have ended.
+    Running,
     /// The coordinator decides, for a user or by comparing with what an agent holds.
     None,
 }
@@ -39,7 +41,7 @@ pub(crate) enum Fence {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Publication {
     pub(crate) files: Vec<PublishedFile>,
-    /// The JSON object of the metrics.
+    /// The JSON object of the metrics; of a pruned job, what it reported last.
     pub(crate) metrics: Option<String>,
     /// What its job returned period by period, if it reported that.
     pub(crate) returns: Option<Arc<Returns>>,
@@ -51,7 +53,7 @@ pub(crate) struct Settlement {
     pub(crate) attempt: AttemptId,
     pub(crate) fence: Fence,
     pub(crate) ending: Ending,
-    /// Only with [`Ending::Published`].
+    /// Only with [`Ending::Published`], and of [`Ending::Pruned`] the metrics.
     pub(crate) publication: Publication,
     /// The image that its container runs, where its start is heard of together with its end.
     pub(crate) image_id: Option<String>,
@@ -261,6 +263,7 @@ fn refusal(fence: Fence, row: &Locked) -> Option<Settled> {
         _ if !row.state.is_live() => Some(Settled::Before(row.state)),
         Fence::Expired if !row.expired => Some(Settled::Renewed),
         Fence::Unreceived if row.state != AttemptState::Leased => Some(Settled::Renewed),
+        Fence::Running if row.state == AttemptState::Publishing => Some(Settled::Renewed),
         _ => None,
     }
 }
@@ -296,10 +299,11 @@ impl AttemptEnds {
         self.fingerprints.push(settlement.given.fingerprints.clone());
         self.circumstances.push(settlement.given.circumstances.clone());
         self.remarks.push(settlement.remark.clone());
-        self.reasons.push(match &settlement.ending {
-            Ending::Failed(reason) | Ending::Hindered(reason) => Some(reason),
-            _ => None,
-        });
+        match &settlement.ending {
+            Ending::Failed(reason) | Ending::Hindered(reason) => self.reasons.push(Some(reason)),
+            Ending::Pruned(why) => self.reasons.push(Some(&Reason::Pruned(why.clone()))),
+            _ => self.reasons.push(None),
+        }
     }
 
     async fn write(&self, tx: &mut Connection) -> Result<(), Error> {

@@ -24,6 +24,7 @@ mod open;
 mod order;
 mod plans;
 mod progress;
+mod prune;
 mod returns;
 mod sessions;
 mod upgrades;
@@ -217,6 +218,7 @@ async fn the_statements_make_the_models_moves_and_no_others(pool: PgPool) {
         Ending::Preempted,
         Ending::Returned,
         Ending::Cancelled,
+        Ending::Pruned("x < 0: x is -1".to_owned()),
     ];
     for state in AttemptState::ALL {
         for ending in &endings {

@@ -41,6 +41,7 @@ pub(crate) struct TriedJob {
     pub(crate) number: u32,
     pub(crate) parameters: Written,
     pub(crate) failed: bool,
+    pub(crate) pruned: bool,
 }
 
 impl Queue {
@@ -65,7 +66,8 @@ impl Queue {
         Ok(row.family)
     }
 
-    /// How many jobs of a sweep and of all others of its family have succeeded or failed.
+    /// How many jobs of a sweep and of all others of its family have succeeded, failed or
+    /// were pruned.
     pub(crate) async fn tried_in_family(&self, sweep: SweepId, family: &str) -> Result<u64, Error> {
         let row = query_file!("queries/trials/tried_in_family.sql", sweep.uuid(), family);
         unsigned(row.fetch_one(&self.pool).await?.tried)
@@ -97,7 +99,7 @@ impl Queue {
         sweeps.collect()
     }
 
-    /// A page of the jobs of a sweep that have succeeded or failed, after number `after`.
+    /// A page of the jobs of a sweep that have succeeded, failed or were pruned, after number `after`.
     pub(crate) async fn tried(
         &self,
         sweep: SweepId,
@@ -112,6 +114,7 @@ impl Queue {
                 number: unsigned(row.number)?,
                 parameters: Written::of(row.parameters, row.point, row.number)?,
                 failed: row.failed,
+                pruned: row.pruned,
             })
         });
         jobs.collect()

@@ -100,7 +100,7 @@ pub(super) mod tests {
             owner: "ann".to_owned(),
             state: SweepState::Failed,
             reason: None,
-            counts: Counts { queued: 0, running: 0, succeeded: 28, failed: 2, cancelled: 0 },
+            counts: Counts { queued: 0, running: 0, succeeded: 28, failed: 2, cancelled: 0, pruned: 0 },
             submitted: "2026-01-02T03:00:00Z".parse().unwrap(),
             seconds: 245.0,
             best: Some(BestJob {
@@ -128,14 +128,14 @@ pub(super) mod tests {
             event: EventName::Paused,
             state: SweepState::Paused,
             reason: Some("its canary failed".to_owned()),
-            counts: Counts { queued: 9, running: 0, succeeded: 0, failed: 1, cancelled: 0 },
+            counts: Counts { queued: 9, running: 0, succeeded: 0, failed: 1, cancelled: 0, pruned: 2 },
             best: None,
             page: None,
             ..told()
         };
         assert_eq!(
             chat(&paused),
-            "Sweep sma-cross of ann was paused (its canary failed) after 4m 5s: 1 failed, 9 queued."
+            "Sweep sma-cross of ann was paused (its canary failed) after 4m 5s: 1 failed, 2 pruned, 9 queued."
         );
     }
 

@@ -8,6 +8,7 @@ use super::{ChosenJobs, Expansion, MAX_LOOKED_AT, WindowTest};
 use crate::condition::Condition;
 use crate::manifest::{Error, JobSource, MAX_JOBS, Manifest, Sample, check, effects};
 use crate::parameters;
+use crate::stop_when;
 use crate::template::Renderer;
 
 /// A search that has begun. [`Search::advance`] until it is done, then [`Search::finish`].
@@ -77,6 +78,9 @@ impl<'m> Search<'m> {
             Some(source) => Some(Condition::new(source, &names).map_err(at("where"))?),
             None => None,
         };
+        if let Some(source) = &manifest.policy.stop_when {
+            stop_when::check_with(source, &names).map_err(at(stop_when::KEY))?;
+        }
         let mut search =
             Self { manifest, space, condition, stage: Stage::Done, chosen: ChosenJobs::First(0) };
         search.stage = search.first_stage()?;

@@ -1,6 +1,6 @@
 //! The metric over two parameters, in so many cells at most.
 
-use super::{Axis, Importance, Landscape, NONE};
+use super::{Axis, Importance, JobEnd, Landscape, NONE};
 
 /// Cells along each of the two parameters, at most. More values share cells with their neighbours.
 pub const MOST_CELLS: usize = 40;
@@ -22,6 +22,8 @@ pub struct Cell {
     pub jobs: u32,
     /// How many of them failed.
     pub failed: u32,
+    /// How many of them were pruned.
+    pub pruned: u32,
     /// How many have reported the metric.
     pub reported: u32,
     /// Of those that have reported it; NaN if none has.
@@ -62,7 +64,7 @@ impl Landscape {
                 continue;
             }
             let cell = &mut cells[cell_of(at_y, y, rows) * columns + cell_of(at_x, x, columns)];
-            cell.take(self.values[job], self.failed[job]);
+            cell.take(self.values[job], self.ends[job]);
         }
         for cell in &mut cells {
             // It held the sum so far.
@@ -73,9 +75,10 @@ impl Landscape {
 }
 
 impl Cell {
-    fn take(&mut self, value: f64, failed: bool) {
+    fn take(&mut self, value: f64, end: JobEnd) {
         self.jobs += 1;
-        self.failed += u32::from(failed);
+        self.failed += u32::from(end == JobEnd::Failed);
+        self.pruned += u32::from(end == JobEnd::Pruned);
         if value.is_nan() {
             return;
         }

@@ -31,7 +31,17 @@ pub struct Landscape {
     axes: Vec<Axis>,
     /// NaN: the job has not reported it.
     values: Vec<f64>,
-    failed: Vec<bool>,
+    ends: Vec<JobEnd>,
+}
+
+/// How a job ended that has no value, as far as it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Well, or not yet, or it was cancelled.
+    #[default]
+    Other,
+    Failed,
+    Pruned,
 }
 
 /// A parameter that differs between jobs.
@@ -61,7 +71,7 @@ pub struct Builder {
     axes: Vec<Column>,
     known: HashMap<String, usize>,
     values: Vec<f64>,
-    failed: Vec<bool>,
+    ends: Vec<JobEnd>,
 }
 
 #[derive(Debug, Default)]
@@ -74,8 +84,8 @@ struct Column {
 }
 
 impl Builder {
-    /// Takes a job: its parameters, the metric if it has reported it as a finite number, and whether it failed.
-    pub fn push(&mut self, parameters: &Parameters, value: Option<f64>, failed: bool) {
+    /// Takes a job: its parameters, the metric if it has reported it as a finite number, and how it ended.
+    pub fn push(&mut self, parameters: &Parameters, value: Option<f64>, end: JobEnd) {
         let job = self.values.len();
         for (name, parameter) in parameters.iter() {
             let axis = match self.known.get(name) {
@@ -90,14 +100,14 @@ impl Builder {
             self.axes[axis].take(job, parameter);
         }
         self.values.push(value.filter(|value| value.is_finite()).unwrap_or(f64::NAN));
-        self.failed.push(failed);
+        self.ends.push(end);
     }
 
     /// The landscape of all jobs that were taken. A parameter that is the same for all of them is no axis.
     pub fn finish(self) -> Landscape {
         let jobs = self.values.len();
         let axes = self.axes.into_iter().filter_map(|column| column.finish(jobs)).collect();
-        Landscape { axes, values: self.values, failed: self.failed }
+        Landscape { axes, values: self.values, ends: self.ends }
     }
 }
 
@@ -168,8 +178,8 @@ impl Landscape {
         Some(self.values[job]).filter(|value| !value.is_nan())
     }
 
-    pub fn has_failed(&self, job: usize) -> bool {
-        self.failed[job]
+    pub fn end(&self, job: usize) -> JobEnd {
+        self.ends[job]
     }
 
     /// How many of them have reported the metric.
@@ -208,7 +218,11 @@ mod tests {
         for x in 0..columns {
             for y in 0..rows {
                 let value = metric(x, y);
-                builder.push(&parameters(json!({"x": x, "y": y, "same": 1})), value, value.is_none());
+                builder.push(
+                    &parameters(json!({"x": x, "y": y, "same": 1})),
+                    value,
+                    if value.is_none() { JobEnd::Failed } else { JobEnd::Other },
+                );
             }
         }
         builder.finish()
@@ -218,9 +232,17 @@ mod tests {
     fn axes_are_what_differs_and_numbers_are_in_order() {
         let mut builder = Builder::default();
         for (window, kind) in [(10, "sma"), (5, "ema"), (7, "sma")] {
-            builder.push(&parameters(json!({"window": window, "kind": kind, "fee": 0.1})), Some(1.0), false);
+            builder.push(
+                &parameters(json!({"window": window, "kind": kind, "fee": 0.1})),
+                Some(1.0),
+                JobEnd::Other,
+            );
         }
-        builder.push(&parameters(json!({"window": 5, "kind": "ema", "fee": 0.1, "extra": true})), None, true);
+        builder.push(
+            &parameters(json!({"window": 5, "kind": "ema", "fee": 0.1, "extra": true})),
+            None,
+            JobEnd::Failed,
+        );
         let landscape = builder.finish();
         let axes: Vec<_> =
             landscape.axes().iter().map(|axis| (axis.name.as_str(), axis.labels.join(" "))).collect();
@@ -234,7 +256,7 @@ mod tests {
     fn what_tells_jobs_apart_is_no_axis() {
         let mut builder = Builder::default();
         for seed in 0..=MOST_VALUES as u64 {
-            builder.push(&parameters(json!({"seed": seed, "x": seed % 2})), Some(seed as f64), false);
+            builder.push(&parameters(json!({"seed": seed, "x": seed % 2})), Some(seed as f64), JobEnd::Other);
         }
         let landscape = builder.finish();
         assert_eq!(landscape.axes().iter().map(|axis| axis.name.as_str()).collect::<Vec<_>>(), ["x"]);

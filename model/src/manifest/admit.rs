@@ -7,6 +7,7 @@ use super::error::{Error, suggestion};
 use super::volume::MAX_NAME;
 use super::{batch, mounts, zone};
 use crate::image;
+use crate::stop_when;
 
 /// A part of a cpu that Linux can give to a container: 1 ms in every 100.
 const LEAST_CPU_MILLIS: u64 = 10;
@@ -122,6 +123,9 @@ fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
             ("env.TZ".to_owned(), Error::new(told))
         })?;
     }
+    if let Some(source) = &manifest.policy.stop_when {
+        stop_when::check(source).map_err(|error| (stop_when::KEY.to_owned(), error))?;
+    }
     batch::admit(manifest)?;
     long_names(manifest)?;
     mounts::check(manifest)
@@ -165,6 +169,8 @@ mod tests {
             ("ulimits: { nofile: { soft: 10, hard: -1 } }", "nofile is unlimited"),
             ("user: '4294967294:1'", "the id 4294967294"),
             ("user: '1:2147483648'", "the id 2147483648"),
+            ("stop_when: drawdown", "it must be true or false"),
+            ("stop_when: '1 < 2'", "names no metric"),
             ("groups: [4294967295]", "`groups` has the id 4294967295"),
             (&format!("results: /{long}"), "a name of 256 bytes"),
             (&format!("volumes: ['p:/x/{long}']"), "`volumes` has a path with a name of 256 bytes"),

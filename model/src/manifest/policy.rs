@@ -83,12 +83,14 @@ impl fmt::Display for Keep {
     }
 }
 
-/// The keys `retries`, `retry_on`, `max_parallel`, `limits`, `canary`, `keep` and `notify`.
+/// The keys `retries`, `retry_on`, `stop_when`, `max_parallel`, `limits`, `canary`, `keep` and `notify`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     pub retries: Retries,
     /// Reasons that are worth another try; all of the job's own if absent.
     pub retry_on: Option<Vec<ReasonKind>>,
+    /// When a running job is given up: an expression over what it reports.
+    pub stop_when: Option<String>,
     /// How many jobs of the sweep may run at once.
     pub max_parallel: Option<u32>,
     /// What each running job takes of limits that hold for the whole cluster.

@@ -108,6 +108,7 @@ mod tests {
             "ulimits: { nofile: 1024 }",
             "log_limit: 1MiB",
             "progress: state/progress.json",
+            "stop_when: drawdown < -0.5",
         ] {
             let key = lines.split(':').next().unwrap();
             let base: String =

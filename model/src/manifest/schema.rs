@@ -118,6 +118,7 @@ mod tests {
 "timeout": 15
 "retries": {"failures": 2, "oom": 1}
 "retry_on": ["exit", "oom"]
+"stop_when": "drawdown < -0.5 and n > 3"
 "max_parallel": 3
 "limits": {"nas": 1}
 "canary": 1
@@ -175,6 +176,7 @@ mod tests {
 "retries": 101
 "retries": {"failure": 2}
 "retry_on": ["exist"]
+"stop_when": 5
 "max_parallel": 0
 "limits": {"nas": 0}
 "priority": 1001

@@ -10,7 +10,7 @@ from ._job import Job, JobList
 from ._manifest import Span, span
 from ._open import OpenSweep
 from ._sweep import Sweep
-from .errors import BtctlError, JobCancelled, JobFailed
+from .errors import BtctlError, JobCancelled, JobFailed, JobPruned
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,7 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "JobPruned",
     "JobList",
     "OpenSweep",
     "Span",

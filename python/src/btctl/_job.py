@@ -35,7 +35,7 @@ class Job:
 
     @property
     def state(self) -> str:
-        """queued, running, succeeded, failed or cancelled."""
+        """queued, running, succeeded, failed, cancelled or pruned."""
         return self.info.state
 
     @property
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def reason(self) -> Optional[str]:
-        """Why it failed."""
+        """Why it failed, or was pruned."""
         return self.info.reason
 
     @property
@@ -74,7 +74,7 @@ class Job:
 
     @property
     def is_ended(self) -> bool:
-        return self.state in ("succeeded", "failed", "cancelled")
+        return self.state in ("succeeded", "failed", "cancelled", "pruned")
 
     def refresh(self) -> Job:
         """The job as it is now."""
@@ -86,7 +86,8 @@ class Job:
         return decode(JobDetails, self._client.transport.json("GET", self._path()))
 
     def future(self) -> Future[Job]:
-        """A future whose result is the job; its exception is a JobFailed if the job fails, a JobCancelled if it is cancelled.
+        """A future whose result is the job; its exception is a JobFailed if the job fails, a JobCancelled if it is cancelled, a
+        JobPruned if it is pruned.
 
         To cancel the job call `cancel` of the job: the future's own `cancel` does nothing.
         """
@@ -107,9 +108,13 @@ class Job:
         """Cancels this job alone."""
         self.sweep.cancel([self.number])
 
+    def prune(self, why: str = "") -> bool:
+        """Gives this job up for what it has reported, which it keeps. False if it does not run."""
+        return self.sweep.prune([self.number], why).pruned == 1
+
     def retry(self) -> None:
-        """Queues it again, if it failed or was cancelled."""
-        self.sweep.retry([self.number])
+        """Queues it again, if it failed, was cancelled or was pruned."""
+        self.sweep.retry([self.number], pruned=self.state == "pruned")
 
     def files(self) -> List[Output]:
         return self.sweep.files(self.number)

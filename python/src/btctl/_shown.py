@@ -17,7 +17,7 @@ EVERY = 5.0
 
 def line(name: str, counts: Counts) -> str:
     parts = [f"{counts.ended}/{counts.jobs}"]
-    for state in ("running", "failed", "cancelled"):
+    for state in ("running", "failed", "cancelled", "pruned"):
         number = getattr(counts, state)
         if number:
             parts.append(f"{number} {state}")
@@ -25,9 +25,10 @@ def line(name: str, counts: Counts) -> str:
 
 
 def bar(counts: Counts) -> str:
-    """As the command line draws it: succeeded, failed, cancelled, running, queued."""
+    """As the command line draws it: succeeded, failed, cancelled, pruned, running, queued."""
     jobs, text, done = max(counts.jobs, 1), "", 0
-    for mark, number in (("█", counts.succeeded), ("x", counts.failed), ("-", counts.cancelled), ("▒", counts.running)):
+    ended = (("█", counts.succeeded), ("x", counts.failed), ("-", counts.cancelled), ("~", counts.pruned))
+    for mark, number in (*ended, ("▒", counts.running)):
         done += number
         text += mark * (done * WIDTH // jobs - len(text))
     return text.ljust(WIDTH, "░")
@@ -98,4 +99,4 @@ def _display() -> Any:
     if shell is None or not hasattr(shell, "kernel"):
         return None
     display: Any = __import__("IPython.display", fromlist=["display"]).display
-    return display(_Html("", Counts(0, 0, 0, 0, 0)), display_id=True)
+    return display(_Html("", Counts(0, 0, 0, 0, 0, 0)), display_id=True)

@@ -18,7 +18,7 @@ from ._job import Job, JobList
 from ._shown import Shown
 from ._transport import Call, part
 from .errors import BtctlError, Damaged
-from .types import Assessment, Cancelled, Changed, Counts, Jobs, Metrics, Output, Outputs, Retried, SweepDetails
+from .types import Assessment, Cancelled, Changed, Counts, Jobs, Metrics, Output, Outputs, Pruned, Retried, SweepDetails
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -216,14 +216,25 @@ class Sweep:
         body = {} if numbers is None else {"jobs": numbers}
         return decode(Cancelled, self._post("/cancel", body))
 
+    def prune(self, jobs: Iterable[int], why: str = "") -> Pruned:
+        """Gives running jobs up for what they have reported, which they keep. Those that do not run stay as they are."""
+        numbers = list(jobs)
+        if not numbers:
+            return Pruned(0, 0, 0)
+        return decode(Pruned, self._post("/prune", {"jobs": numbers, "why": why}))
+
     def retry(
-        self, jobs: Optional[Iterable[int]] = None, failed_only: bool = False, reasons: Iterable[str] = ()
+        self,
+        jobs: Optional[Iterable[int]] = None,
+        failed_only: bool = False,
+        reasons: Iterable[str] = (),
+        pruned: bool = False,
     ) -> Retried:
-        """Queues failed and cancelled jobs again."""
+        """Queues failed and cancelled jobs again, or the pruned ones and no others."""
         numbers = None if jobs is None else list(jobs)
         if numbers == []:
             return Retried(0)
-        body = {"jobs": numbers or [], "failed_only": failed_only, "reasons": list(reasons)}
+        body = {"jobs": numbers or [], "failed_only": failed_only, "reasons": list(reasons), "pruned": pruned}
         return decode(Retried, self._post("/retry", body, again=False))
 
     def pause(self) -> bool:

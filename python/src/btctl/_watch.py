@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Set,
 
 from ._decode import decode
 from ._transport import Call, part
-from .errors import BtctlError, Damaged, JobCancelled, JobFailed, NotFound
+from .errors import BtctlError, Damaged, JobCancelled, JobFailed, JobPruned, NotFound
 from .types import Event, JobInfo, Jobs
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ IDLE = 20.0
 
 # Jobs in one page.
 PAGE = 1000
-ENDED = frozenset(("succeeded", "failed", "cancelled"))
+ENDED = frozenset(("succeeded", "failed", "cancelled", "pruned"))
 
 
 class Watcher:
@@ -242,6 +242,8 @@ class Watcher:
             future.set_result(job)
         elif info.state == "cancelled":
             future.set_exception(JobCancelled(job))
+        elif info.state == "pruned":
+            future.set_exception(JobPruned(job))
         else:
             future.set_exception(JobFailed(job))
 

@@ -67,6 +67,10 @@ class JobCancelled(JobFailed):
     """A job was cancelled."""
 
 
+class JobPruned(JobFailed):
+    """A job was given up for what it had reported; its `metrics` are what it reported last."""
+
+
 _BY_STATUS: Dict[int, Type[Refused]] = {
     400: InvalidArgument,
     401: NotAllowed,

@@ -20,7 +20,7 @@ from ._job import Job
 from ._manifest import Manifest, Span
 from ._open import OpenSweep
 from ._sweep import Sweep
-from .errors import BtctlError, InvalidArgument, JobCancelled, JobFailed
+from .errors import BtctlError, InvalidArgument, JobFailed, JobPruned
 
 # A list of values, a span, or a distribution of Optuna's.
 Space = Mapping[str, Any]
@@ -30,8 +30,8 @@ Told = Callable[[Study, FrozenTrial], None]
 LOOK = 2.0
 # Trials in a row that the sweep's `where` may refuse.
 MOST_REFUSED = 1000
-# What is kept with a trial: the number of its job, that it was pruned, why it was refused.
-JOB, PRUNED, REFUSED = "btctl.job", "btctl.pruned", "btctl.refused"
+# What is kept with a trial: the number of its job, why it was refused.
+JOB, REFUSED = "btctl.job", "btctl.refused"
 
 
 def distributions(space: Space) -> Dict[str, BaseDistribution]:
@@ -71,7 +71,8 @@ def optimize(
 
     The sweep is one that is open, or a manifest of which an open one is made: the same one for the same name of a study,
     so that a driver that was killed goes on. A job that fails fails its trial; what a lost machine ran is run again.
-    With `prune`, metrics that running jobs report (`progress`) decide which of them are cancelled.
+    With `prune`, metrics that running jobs report (`progress`) decide which of them are pruned. What the sweep's own
+    `stop_when` prunes is a pruned trial too.
     """
     metric = _metric(study, maximize, minimize)
     if prune is not None:
@@ -185,9 +186,9 @@ class _Driver:
         trial = self._running.pop(future)
         try:
             job = future.result(0)
-        except JobCancelled as error:
+        except JobPruned as error:
             self._forget(error.job)
-            self._finish(trial, TrialState.PRUNED if trial.user_attrs.get(PRUNED) else TrialState.FAIL)
+            self._finish(trial, TrialState.PRUNED)
         except JobFailed as error:
             self._forget(error.job)
             self._finish(trial, TrialState.FAIL)
@@ -206,10 +207,10 @@ class _Driver:
             self._callback(self.study, told)
 
     def _look(self) -> None:
-        """Reports what running jobs say of the metric, and cancels those that the pruner gives up."""
+        """Reports what running jobs say of the metric, and prunes those that the pruner gives up."""
         for job in self.sweep.iter_jobs(state="running"):
             trial, progress = self._jobs.get(job.number), job.progress
-            if trial is None or progress is None or trial.user_attrs.get(PRUNED):
+            if trial is None or progress is None:
                 continue
             value = progress.metrics.get(self._metric)
             step = int(progress.done) if progress.done is not None else None
@@ -217,13 +218,19 @@ class _Driver:
                 continue
             trial.report(float(value), step)
             if trial.should_prune():
-                # Before it is cancelled, so that a driver that comes after this one knows why it was.
-                trial.set_user_attr(PRUNED, True)
-                job.cancel()
+                # One that has ended meanwhile, or was lost with its machine, stays as it is.
+                job.prune(f"{type(self.study.pruner).__name__}: {self._metric} is {value} at {step}")
 
 
 def _reported(study: Study, trial: Trial) -> Set[int]:
     return set(study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+
+def _steps(job: Job, metric: str) -> Dict[int, float]:
+    """What a job said of the metric on its way, as far as that is kept."""
+    points = job.progress_series().points
+    told = (point for point in points if point.done is not None and metric in point.metrics)
+    return {int(point.done or 0): float(point.metrics[metric]) for point in told}
 
 
 def restore(study: Study, sweep: Sweep, space: Space, metric: str) -> None:
@@ -231,9 +238,12 @@ def restore(study: Study, sweep: Sweep, space: Space, metric: str) -> None:
     axes = distributions(space)
     for job in sweep.iter_jobs():
         state, value = TrialState.RUNNING, None
+        reported: Dict[int, float] = {}
         if job.state == "succeeded":
             value = job.metrics.get(metric)
             state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        elif job.state == "pruned":
+            state, reported = TrialState.PRUNED, _steps(job, metric)
         elif job.is_ended:
             state = TrialState.FAIL
         try:
@@ -243,6 +253,7 @@ def restore(study: Study, sweep: Sweep, space: Space, metric: str) -> None:
                 params={name: job.parameters[name] for name in axes},
                 distributions=axes,
                 user_attrs={JOB: job.number},
+                intermediate_values=reported,
             )
         except (KeyError, ValueError) as error:
             raise BtctlError(

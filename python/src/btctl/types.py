@@ -19,6 +19,8 @@ class Counts:
     succeeded: int
     failed: int
     cancelled: int
+    # A coordinator of an earlier release does not say it.
+    pruned: int = 0
 
     @property
     def jobs(self) -> int:
@@ -26,7 +28,7 @@ class Counts:
 
     @property
     def ended(self) -> int:
-        return self.succeeded + self.failed + self.cancelled
+        return self.succeeded + self.failed + self.cancelled + self.pruned
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,15 @@ class Cancelled:
 
 
 @dataclass(frozen=True)
+class Pruned:
+    """Of the jobs that were to be pruned, those that were, that wait or are about to end, and that had ended before."""
+
+    pruned: int
+    queued: int
+    finished: int
+
+
+@dataclass(frozen=True)
 class Retried:
     queued: int
 
@@ -247,6 +258,7 @@ class AssessedTrials:
     in_sweep: int
     elsewhere: int
     failed: int
+    pruned: int
     repeated: int
     effective: Optional[float]
     clusters: Optional[EffectiveTrials]

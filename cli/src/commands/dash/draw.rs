@@ -125,12 +125,12 @@ fn sweeps(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let head = ["name", "state", "finished", "", "running", "queued", "failed", "age", "owner"];
     let row = |sweep: &v1::Sweep| {
         let counts = sweep.counts.unwrap_or_default();
-        let v1::Counts { queued, running, succeeded, failed, cancelled } = counts;
+        let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = counts;
         let count = |jobs: u32| if jobs == 0 { String::new() } else { jobs.to_string() };
         vec![
             one_line(&sweep.name),
             documents::SweepState::from(sweep).name().to_owned(),
-            format!("{}/{}", succeeded + failed + cancelled, words::total(&counts)),
+            format!("{}/{}", succeeded + failed + cancelled + pruned, words::total(&counts)),
             share(&counts),
             count(running),
             count(queued),
@@ -173,12 +173,15 @@ fn sweep(app: &App, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn counts(news: &SweepNews) -> Line<'static> {
-    let v1::Counts { queued, running, succeeded, failed, cancelled } = news.shown.counts;
+    let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = news.shown.counts;
     let state = documents::SweepState::from(&news.shown.sweep).name();
     let mut text =
         format!("{state}: {succeeded} succeeded, {failed} failed, {running} running, {queued} queued");
     if cancelled > 0 {
         text += &format!(", {cancelled} cancelled");
+    }
+    if pruned > 0 {
+        text += &format!(", {pruned} pruned");
     }
     let pace = news.shown.pace.map(documents::Pace::from);
     let left = pace.and_then(|pace| pace.left(&documents::Counts::from(news.shown.counts)));

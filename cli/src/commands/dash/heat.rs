@@ -31,6 +31,7 @@ struct Square {
     sum: f64,
     reported: u32,
     failed: u32,
+    pruned: u32,
     jobs: u32,
 }
 
@@ -39,6 +40,7 @@ impl Square {
         self.sum += cell.mean.unwrap_or_default() * f64::from(cell.reported);
         self.reported += cell.reported;
         self.failed += cell.failed;
+        self.pruned += cell.pruned;
         self.jobs += cell.jobs;
     }
 
@@ -107,10 +109,11 @@ fn head(map: &v1::HeatMap, label: usize, cell: usize, across: usize, together: u
 
 fn draw(square: &Square, text: Option<String>, width: usize, lowest: f64, highest: f64) -> Span<'static> {
     let Some(mean) = square.mean() else {
-        let sign = match (square.failed, square.jobs) {
-            (1.., _) => 'x',
-            (0, 1..) => '.',
-            (0, 0) => ' ',
+        let sign = match (square.failed, square.pruned, square.jobs) {
+            (1.., ..) => 'x',
+            (0, 1.., _) => '~',
+            (0, 0, 1..) => '.',
+            (0, 0, 0) => ' ',
         };
         return Span::raw(format!("{sign:>0$} ", width - 1));
     };

@@ -173,6 +173,8 @@ impl Again {
         manifest.policy.notify = None;
         // There is but one job.
         manifest.policy.canary = None;
+        // It went to its end.
+        manifest.policy.stop_when = None;
         if manifest.sandbox.containers() == Containers::Warm {
             (manifest.sandbox.containers, manifest.sandbox.warm) = (None, None);
         }

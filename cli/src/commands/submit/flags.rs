@@ -119,6 +119,10 @@ pub(super) struct ManifestFlags {
     /// File among the outputs in which a running job says how far it is [default: progress].
     #[arg(long, value_name = "FILE")]
     progress: Option<String>,
+    /// Give a running job up, as `pruned`, when this expression over the metrics that it reports on the way holds, e.g.
+    /// "drawdown < -0.5".
+    #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
+    stop_when: Option<String>,
     /// Metric that a job must report to succeed; may be repeated.
     #[arg(long, value_name = "METRIC")]
     require_metric: Vec<String>,
@@ -209,6 +213,7 @@ impl ManifestFlags {
             policy: Policy {
                 retries: Retries { failures: self.retries, ..Retries::default() },
                 retry_on: self.retry_on()?,
+                stop_when: self.stop_when.clone(),
                 max_parallel: self.max_parallel,
                 limits: self.limits()?,
                 canary: self.canary,

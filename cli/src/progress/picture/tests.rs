@@ -6,7 +6,7 @@ use super::*;
 use crate::progress::standing::Best;
 
 fn standing() -> Standing {
-    let counts = v1::Counts { queued: 70, running: 8, succeeded: 20, failed: 2, cancelled: 0 };
+    let counts = v1::Counts { queued: 70, running: 8, succeeded: 20, failed: 2, cancelled: 0, pruned: 0 };
     let sweep = v1::Sweep {
         name: "sma-cross".to_owned(),
         newest: true,
@@ -66,10 +66,10 @@ fn bars_and_counts_fit_any_width() {
 
 #[test]
 fn whatever_there_is_has_a_share_of_the_bar() {
-    assert_eq!(shares([0, 0, 0, 0, 0], 10), [0; 5]);
-    assert_eq!(shares([100_000, 1, 0, 1, 0], 10), [8, 1, 0, 1, 0]);
-    assert_eq!(shares([1, 1, 1, 1, 1], 3).iter().sum::<usize>(), 3);
-    assert_eq!(shares([3, 0, 0, 0, 7], 60), [18, 0, 0, 0, 42]);
+    assert_eq!(shares([0; 6], 10), [0; 6]);
+    assert_eq!(shares([100_000, 1, 0, 1, 0, 1], 10), [7, 1, 0, 1, 0, 1]);
+    assert_eq!(shares([1; 6], 3).iter().sum::<usize>(), 3);
+    assert_eq!(shares([3, 0, 0, 0, 0, 7], 60), [18, 0, 0, 0, 0, 42]);
     let almost = v1::Counts { queued: 1, succeeded: 9999, ..v1::Counts::default() };
     assert!(bar(&almost, 40).to_string().ends_with("░  99 %"));
 }

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bt_documents::{Attempt, Output, ProgressSeries, ShownJob};
 use bt_model::resources::ByteSize;
+use bt_model::state::JobState;
 use bt_model::{percent, span};
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
@@ -59,6 +60,9 @@ struct Page {
     again: String,
 }
 
+/// How the last attempt of a job ended that was given up.
+const PRUNED: &str = JobState::Pruned.name();
+
 struct Try {
     number: u32,
     state: &'static str,
@@ -97,7 +101,7 @@ pub(super) async fn show(
         let (outputs, no_outputs) = outputs(&clients, &id, &shown).await?;
         let mut no_curve = None;
         let (curve, curve_title) = match job.state {
-            "running" => (on_the_way(&clients, &id, number).await?, "On the way"),
+            "running" | "pruned" => (on_the_way(&clients, &id, number).await?, "On the way"),
             _ => match equity(&clients, &found, number, &outputs).await {
                 Ok(curve) => (curve, "Equity and drawdown"),
                 Err(refused) => {
@@ -115,6 +119,14 @@ pub(super) async fn show(
         let metrics = job.metrics.iter().map(|(name, value)| Fact::new(name, text(Some(value))));
         let ready = ready(&shown.history, submitted);
         let attempts = shown.history.iter().zip(ready).map(|(attempt, ready)| Try::of(attempt, ready, now));
+        let mut attempts: Vec<_> = attempts.collect();
+        let mut timeline = Timeline::of(&shown.history, submitted, now);
+        if job.state == PRUNED {
+            // The attempt was stopped as a cancelled one.
+            attempts.iter_mut().last().into_iter().for_each(|attempt| attempt.state = PRUNED);
+            let bars = timeline.iter_mut().flat_map(|timeline| timeline.bars.last_mut());
+            bars.for_each(|bar| bar.state = PRUNED);
+        }
         let more = outputs.len().saturating_sub(FILES);
         rendered(&Page {
             frame,
@@ -124,8 +136,8 @@ pub(super) async fn show(
             said: job.progress.as_ref().map(Said::of),
             parameters: parameters.collect(),
             metrics: metrics.collect(),
-            timeline: Timeline::of(&shown.history, submitted, now),
-            attempts: attempts.collect(),
+            timeline,
+            attempts,
             curve,
             curve_title,
             no_curve,
@@ -232,6 +244,7 @@ fn sentence(shown: &ShownJob) -> String {
         ("succeeded", ..) => format!("It succeeded{on}."),
         ("failed", Some(reason), ..) => format!("It failed{on}: {reason}."),
         ("failed", ..) => format!("It failed{on}."),
+        ("pruned", Some(reason), ..) => format!("It was given up{on}: {reason}."),
         ("running", ..) => format!("It runs{on}."),
         ("queued", _, _, Some(twin)) => {
             format!("It waits for {}/{}, which is the same.", twin.name, twin.job)

@@ -72,13 +72,14 @@ impl Map {
             return None;
         }
         let decimals = Decimals::of(values());
-        let square = |found: &Cell| match (found.reported, found.failed, found.jobs) {
+        let square = |found: &Cell| match (found.reported, found.failed, found.pruned, found.jobs) {
             (1.., ..) => {
                 Square { class: colour(value(found), lowest, highest), text: decimals.figure(value(found)) }
             }
-            (0, 1.., _) => Square { class: "failed", text: "failed".to_owned() },
-            (0, 0, 1..) => Square { class: "waits", text: "...".to_owned() },
-            (0, 0, 0) => Square { class: "none", text: String::new() },
+            (0, 1.., ..) => Square { class: "failed", text: "failed".to_owned() },
+            (0, 0, 1.., _) => Square { class: "pruned", text: "pruned".to_owned() },
+            (0, 0, 0, 1..) => Square { class: "waits", text: "...".to_owned() },
+            (0, 0, 0, 0) => Square { class: "none", text: String::new() },
         };
         let rows = map.rows.iter().zip(map.cells.chunks(map.columns.len()));
         Some(Self {
@@ -170,7 +171,7 @@ pub(super) fn bars(landscape: &Landscape) -> Option<Bars> {
 
 #[cfg(test)]
 mod tests {
-    use bt_model::landscape::Builder;
+    use bt_model::landscape::{Builder, JobEnd};
     use bt_model::parameters::Parameters;
 
     use super::*;
@@ -178,7 +179,14 @@ mod tests {
     fn landscape(jobs: &[(&str, Option<f64>)]) -> Landscape {
         let mut builder = Builder::default();
         for (parameters, value) in jobs {
-            builder.push(&Parameters::from_json(parameters).unwrap(), *value, value.is_none());
+            // What reported a negative value was pruned.
+            let end = match value {
+                None => JobEnd::Failed,
+                Some(value) if *value < 0.0 => JobEnd::Pruned,
+                Some(_) => JobEnd::Other,
+            };
+            let value = value.filter(|value| *value >= 0.0);
+            builder.push(&Parameters::from_json(parameters).unwrap(), value, end);
         }
         builder.finish()
     }
@@ -207,15 +215,20 @@ mod tests {
     }
 
     #[test]
-    fn failed_and_missing_jobs_are_told_apart() {
+    fn failed_pruned_and_missing_jobs_are_told_apart() {
         let jobs = [
             (r#"{"a": 1, "b": 1}"#, Some(1.0)),
             (r#"{"a": 2, "b": 2}"#, None),
             (r#"{"a": 2, "b": 1}"#, Some(1.0)),
+            (r#"{"a": 3, "b": 1}"#, Some(-1.0)),
         ];
-        let map = drawn(&landscape(&jobs), &Drawn::default()).unwrap();
+        let map = drawn(&landscape(&jobs), &Drawn { across: "a", down: "b", cell: "" }).unwrap();
         let classes: Vec<_> = map.rows.iter().flat_map(|row| &row.cells).map(|square| square.class).collect();
-        assert_eq!(classes, ["q4", "q4", "none", "failed"], "equal values have the middle colour");
+        assert_eq!(
+            classes,
+            ["q4", "q4", "pruned", "none", "failed", "none"],
+            "equal values have the middle colour"
+        );
     }
 
     #[test]

@@ -215,10 +215,15 @@ struct Part {
 
 impl Progress {
     fn of(counts: &Counts) -> Self {
-        let Counts { running, succeeded, failed, cancelled, .. } = *counts;
+        let Counts { running, succeeded, failed, cancelled, pruned, .. } = *counts;
         let total = f64::from(counts.total());
-        let states =
-            [("succeeded", succeeded), ("failed", failed), ("cancelled", cancelled), ("running", running)];
+        let states = [
+            ("succeeded", succeeded),
+            ("failed", failed),
+            ("cancelled", cancelled),
+            ("pruned", pruned),
+            ("running", running),
+        ];
         let mut parts = Vec::new();
         let mut from = 0.0;
         for (state, jobs) in states.into_iter().filter(|(_, jobs)| *jobs > 0) {
@@ -228,6 +233,11 @@ impl Progress {
         }
         Self { parts, text: counts.words() }
     }
+}
+
+/// `1 was`, `2 were`
+fn were(jobs: u32) -> String {
+    format!("{jobs} {}", if jobs == 1 { "was" } else { "were" })
 }
 
 /// `5m 3s ago`; empty if it is not known.
@@ -246,10 +256,18 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_jobs() {
-        let progress =
-            Progress::of(&Counts { queued: 50, running: 10, succeeded: 30, failed: 10, cancelled: 0 });
+        let counts = Counts { queued: 40, running: 10, succeeded: 30, failed: 10, cancelled: 0, pruned: 10 };
+        let progress = Progress::of(&counts);
         let parts: Vec<_> = progress.parts.iter().map(|part| (part.state, part.from, part.width)).collect();
-        assert_eq!(parts, [("succeeded", 0.0, 30.0), ("failed", 30.0, 10.0), ("running", 40.0, 10.0)]);
-        assert_eq!(progress.text, "30 succeeded, 10 failed, 10 running, 50 queued");
+        assert_eq!(
+            parts,
+            [
+                ("succeeded", 0.0, 30.0),
+                ("failed", 30.0, 10.0),
+                ("pruned", 40.0, 10.0),
+                ("running", 50.0, 10.0)
+            ]
+        );
+        assert_eq!(progress.text, "30 succeeded, 10 failed, 10 pruned, 10 running, 40 queued");
     }
 }

@@ -15,7 +15,9 @@ use super::map::{Bars, CELLS, Drawn, Map, Weight, bars, weights};
 use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
 use super::walk::walk;
-use super::{Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text};
+use super::{
+    Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text, were,
+};
 use crate::answers::Standing;
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
@@ -214,8 +216,8 @@ async fn kept_best(clients: &Clients, shown: &ShownSweep, asked: Wanted) -> Resu
 }
 
 fn standing(counts: &Counts) -> Standing {
-    let Counts { queued, running, succeeded, failed, cancelled } = *counts;
-    Standing::of([queued, running, succeeded, failed, cancelled])
+    let Counts { queued, running, succeeded, failed, cancelled, pruned } = *counts;
+    Standing::of([queued, running, succeeded, failed, cancelled, pruned])
 }
 
 /// Its best jobs, and the metric over its parameters, as text.
@@ -322,10 +324,20 @@ pub(super) fn sentence(shown: &ShownSweep) -> String {
         _ => String::new(),
     };
     match sweep.state {
+        SweepState::Succeeded if counts.pruned > 0 => {
+            format!("{} of {total} {jobs} succeeded, {} pruned{took}.", counts.succeeded, were(counts.pruned))
+        }
         SweepState::Succeeded if total == 1 => format!("Its job succeeded{took}."),
         SweepState::Succeeded => format!("All {total} jobs succeeded{took}."),
         SweepState::Failed => {
-            format!("{} of {total} {jobs} succeeded, {} failed{took}.", counts.succeeded, counts.failed)
+            let pruned = match counts.pruned {
+                0 => String::new(),
+                pruned => format!(", {} pruned", were(pruned)),
+            };
+            format!(
+                "{} of {total} {jobs} succeeded, {} failed{pruned}{took}.",
+                counts.succeeded, counts.failed
+            )
         }
         SweepState::Cancelled => {
             format!("{} of {total} {jobs} succeeded before it was cancelled{took}.", counts.succeeded)

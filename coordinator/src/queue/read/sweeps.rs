@@ -48,7 +48,7 @@ pub(crate) struct SweepRow {
     /// Its first jobs, which run before the others, and whether they have succeeded.
     pub(crate) canary: Option<(u32, bool)>,
     /// Jobs in each state, in the order of `JobState::ALL`.
-    pub(crate) counts: [u32; 5],
+    pub(crate) counts: [u32; 6],
     /// When the last job ended so far.
     pub(crate) finished: Option<Timestamp>,
     /// When its results are given up, if that is known, and whether they have been.
@@ -163,6 +163,7 @@ impl Queue {
                         unsigned(row.succeeded)?,
                         unsigned(row.failed)?,
                         unsigned(row.cancelled_jobs)?,
+                        unsigned(row.pruned)?,
                     ],
                     finished: row.finished_at.map(time).transpose()?,
                     kept_until: row.kept_until.map(time).transpose()?,
@@ -184,7 +185,11 @@ impl Queue {
                         }
                         _ => None,
                     },
-                    per_minute: per_minute(row.succeeded + row.failed, row.ended.map(i64::from), row.seconds),
+                    per_minute: per_minute(
+                        row.succeeded + row.failed + row.pruned,
+                        row.ended.map(i64::from),
+                        row.seconds,
+                    ),
                     name: row.name,
                     owner: row.owner,
                     image: row.image,

@@ -36,6 +36,7 @@ const HOT: &[Hot] = &[
     Hot { statement: "record/hold_sessions", given: "{agents}, {sessions}", by: &["agents_pkey(id)"] },
     Hot { statement: "record/advance_attempts", given: "{attempts}, array_fill('running'::attempt_state, array[{many}]), array_fill('i'::text, array[{many}]), {agents}", by: &["attempts_pkey(id)"] },
     Hot { statement: "progress/note", given: "{attempts}, {agents}, {sessions}, array_fill(0.5::float8, array[{many}]), array_fill(1::float8, array[{many}]), array_fill(2::float8, array[{many}]), array_fill('n'::text, array[{many}]), array_fill('{}'::jsonb, array[{many}]), 1000", by: &["agents_pkey(id)", "attempts_pkey(id)", "progress_points_pkey(attempt_id)"] },
+    Hot { statement: "prune/to_judge", given: "{attempts}, {agents}, {sessions}", by: &["agents_pkey(id)", "attempts_pkey(id)", "jobs_pkey(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "progress/of_jobs", given: "{sweep}, {numbers}", by: &["attempts_one_live(sweep_id, job)", "progress_pkey(attempt_id)"] },
     Hot { statement: "settle/hold_sweeps", given: "{attempts}", by: &["attempts_pkey(id)", "sweeps_pkey(id)"] },
     Hot { statement: "settle/lock_attempts", given: "{attempts}", by: &["attempts_pkey(id)", "jobs_pkey(sweep_id, number)", "sweeps_pkey(id)"] },

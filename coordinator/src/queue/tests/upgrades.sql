@@ -155,6 +155,10 @@ update sweeps set open_jobs = jobs, closed_at = now() where name = 'done';
 insert into additions (sweep_id, key, fingerprint, first_job, jobs)
 values ('22222222-0000-4000-8000-000000000002', 'k', decode(repeat('07', 32), 'hex'), 0, 1);
 
+-- version 36
+update sweeps set stop_when = 'drawdown < -0.5' where name = 'done';
+update outbox set pruned = 1;
+
 -- version 37
 insert into holdouts (family, from_date, looks, date_column, volumes, sweep_id, owner)
 values ('averages', '2012-01-01', 3, 'Date', '{prices}', '22222222-0000-4000-8000-000000000002', 'ann');

@@ -13,6 +13,7 @@ use crate::manifest::policy::{MAX_LIMIT, MAX_LIMITS, MAX_PARALLEL, Retries, chec
 use crate::manifest::size::parse_timeout;
 use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
 use crate::reason::ReasonKind;
+use crate::stop_when;
 
 /// They decide when and how often jobs are tried and what stops them, so no recipe contains them.
 pub(super) const KEYS: &[ManifestKey] = &[
@@ -77,6 +78,20 @@ pub(super) const KEYS: &[ManifestKey] = &[
             let kinds = manifest.policy.retry_on.as_ref()?;
             Some(kinds.iter().map(|kind| Value::from(kind.name())).collect())
         },
+        recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: stop_when::KEY,
+        alias: None,
+        flags: &["stop-when"],
+        schema: || json!({"type": "string"}),
+        read: |draft, node| {
+            draft.policy.stop_when = Some(text(node, stop_when::KEY)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.policy.stop_when, flags.policy.stop_when.take()),
+        // Agents of earlier releases do not know the key.
+        write: |manifest| manifest.policy.stop_when.as_deref().map(Value::from),
         recipe: Recipe::Omits,
     },
     ManifestKey {
