@@ -4,6 +4,7 @@ use axum::routing::MethodRouter;
 use bt_analysis::export::Form;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::access::rights::Right;
 use crate::clients::Clients;
 
 pub(super) struct Route {
@@ -12,6 +13,8 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     /// `{name}` stands for a part of it.
     pub(super) path: &'static str,
+    /// What its caller must have.
+    pub(super) right: Right,
     pub(super) summary: &'static str,
     /// What may follow the address, as the keys of a struct.
     pub(super) query: Option<SchemaOf>,

@@ -66,7 +66,7 @@ struct Running {
 
 pub(super) async fn list(State(clients): State<Clients>, headers: HeaderMap) -> Response {
     let frame = Frame::new("", "agents");
-    shown(frame, async {
+    shown(frame.clone(), async {
         let agents = machines::all_agents(&clients).await?;
         let (running, cut) = machines::running_of(&clients, None).await?;
         let load = match is_update(&headers) {

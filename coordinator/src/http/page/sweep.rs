@@ -134,7 +134,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let frame = Frame::new("../", "sweep");
-    shown_of(&clients.clone(), &sweep, frame, async {
+    shown_of(&clients.clone(), &sweep, frame.clone(), async {
         let shown = shown_sweep(&clients, sweep.clone()).await?;
         let running = running(&clients, &shown).await?;
         let page = Page {
