@@ -77,10 +77,12 @@ impl Guard {
         }
         let request = Request::from_parts(parts, body);
         let call = Call::new(identity, asked.from);
-        let mut unfinished = asked
-            .right
-            .is_noted()
-            .then(|| Unfinished { record: self.record.clone(), call: call.clone(), what: asked.what.clone(), open: true });
+        let mut unfinished = asked.right.is_noted().then(|| Unfinished {
+            record: self.record.clone(),
+            call: call.clone(),
+            what: asked.what.clone(),
+            open: true,
+        });
         let response = answering(call.clone(), next.run(request)).await;
         if let Some(unfinished) = &mut unfinished {
             unfinished.open = false;
@@ -131,8 +133,7 @@ impl Guard {
         let who = known.identity.clone();
         let is_by_cookie = !parts.headers.contains_key(header::AUTHORIZATION);
         if is_by_cookie && !matches!(parts.method, Method::GET | Method::HEAD) {
-            http::is_sent_by_own_page(&parts.headers)
-                .map_err(|status| refused(Some(who.clone()), status))?;
+            http::is_sent_by_own_page(&parts.headers).map_err(|status| refused(Some(who.clone()), status))?;
         }
         if !who.may(asked.right) {
             let why = format!(
@@ -175,7 +176,8 @@ impl Guard {
             true => warn!(from, "{}: {}", asked.what, status.message()),
             false => {
                 info!(from, "refused: {name}: {}: {}", asked.what, status.message());
-                let call = Call::new(who.clone().unwrap_or_else(|| Arc::new(Identity::anybody())), asked.from);
+                let call =
+                    Call::new(who.clone().unwrap_or_else(|| Arc::new(Identity::anybody())), asked.from);
                 let mut deed = deed(&call, &asked.what, format!("refused: {}", status.message()));
                 if who.is_none() {
                     deed.who = "unknown".to_owned();

@@ -32,6 +32,7 @@ mod queue;
 mod relay;
 mod results;
 mod reuse;
+mod role_table;
 mod rpc;
 mod scheduling;
 mod sessions;
@@ -88,6 +89,7 @@ use trials::Trials;
 pub use config::{Asking, Auth, Keeping, Options};
 pub use http::openapi;
 pub use log_filter::LogFilter;
+pub use role_table::role_table;
 pub use telling::{AllowedHost, Telling};
 
 /// Heartbeats that an offline agent has left out.
@@ -134,8 +136,7 @@ pub async fn run(
     let Some((store, store_id)) = opened else { return Ok(()) };
     let asks = options.asking.auth == Auth::Tokens;
     let access = Access::new(queue.clone(), asks, root, options.heartbeat);
-    let (record, writer) =
-        access::record::open(queue.clone(), options.asking.audit_file.as_deref()).await?;
+    let (record, writer) = access::record::open(queue.clone(), options.asking.audit_file.as_deref()).await?;
     let (agents, clients) = services(&options, log, queue, store, store_id, ways, &shutdown);
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     tasks.spawn(access.clone().run(shutdown.clone()));

@@ -128,7 +128,13 @@ mod tests {
 
     #[test]
     fn only_what_leaves_the_machine_is_told() {
-        let addresses = ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "http://node7:1", "http://10.0.0.5:1"];
+        let addresses = [
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+            "http://localhost:1",
+            "http://node7:1",
+            "http://10.0.0.5:1",
+        ];
         let addresses = addresses.map(str::to_owned);
         assert_eq!(in_clear(&addresses), ["http://node7:1", "http://10.0.0.5:1"]);
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Identity;
+use super::rights::Right;
 use crate::queue::Sphere;
 
 tokio::task_local! {
@@ -55,6 +56,23 @@ pub(crate) fn sphere<T>(check: impl FnOnce(Sphere<'_>) -> T) -> T {
         Some(identity) => check(identity.sphere()),
         None => check(Sphere::Of(&[])),
     }
+}
+
+/// Whether the caller may change sweeps of this owner.
+pub(crate) fn may_change(owner: &str) -> bool {
+    let may = |identity: Arc<Identity>| {
+        let is_its = match identity.sphere() {
+            Sphere::Everybodys => true,
+            Sphere::Of(owners) => owners.iter().any(|own| own == owner),
+        };
+        is_its && identity.may(Right::Change)
+    };
+    identity().is_some_and(may)
+}
+
+/// Whether the caller may do this.
+pub(crate) fn may(right: Right) -> bool {
+    identity().is_some_and(|identity| identity.may(right))
 }
 
 /// Whose sweep a submit makes, given whose its caller wants it to be. The error says whose it may be.

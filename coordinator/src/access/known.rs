@@ -157,7 +157,8 @@ impl Access {
             Basis::Token(id) => LoggedInWith::Token(id.clone()),
             Basis::Cookie(_, with) => with.clone(),
             Basis::Root => {
-                let root = self.0.root.ok_or_else(|| Unknown::refused("there is no administrator's token"))?;
+                let root =
+                    self.0.root.ok_or_else(|| Unknown::refused("there is no administrator's token"))?;
                 LoggedInWith::Root(root.key())
             }
         };
@@ -271,11 +272,16 @@ impl Access {
     /// Which of these still hold, and notes that they do.
     async fn still_hold(&self, known: &[Arc<Known>]) -> Result<Vec<bool>, queue::Error> {
         let now = Instant::now();
-        let tokens: Vec<_> = known.iter().filter_map(|known| known.basis.token().map(str::to_owned)).collect();
-        let cookies: Vec<_> = known.iter().filter_map(|known| known.basis.cookie().map(|key| key.to_vec())).collect();
+        let tokens: Vec<_> =
+            known.iter().filter_map(|known| known.basis.token().map(str::to_owned)).collect();
+        let cookies: Vec<_> =
+            known.iter().filter_map(|known| known.basis.cookie().map(|key| key.to_vec())).collect();
         let tokens = if tokens.is_empty() { tokens } else { self.0.queue.tokens_that_hold(&tokens).await? };
-        let cookies =
-            if cookies.is_empty() { Vec::new() } else { self.0.queue.page_sessions_that_hold(&cookies).await? };
+        let cookies = if cookies.is_empty() {
+            Vec::new()
+        } else {
+            self.0.queue.page_sessions_that_hold(&cookies).await?
+        };
         let holds = |known: &Arc<Known>| {
             let token = known.basis.token().is_none_or(|id| tokens.iter().any(|held| held == id));
             let cookie = known.basis.cookie().is_none_or(|key| cookies.contains(key));

@@ -122,7 +122,9 @@ impl Writer {
             let rows = loop {
                 match self.queue.write_audit(&deeds).await {
                     Ok(rows) => break rows,
-                    Err(error) => error!(error = %error, entries = deeds.len(), "the audit log can't be written"),
+                    Err(error) => {
+                        error!(error = %error, entries = deeds.len(), "the audit log can't be written")
+                    }
                 }
                 if shutdown.is_cancelled() {
                     return self.give_up(&deeds);

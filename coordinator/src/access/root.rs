@@ -58,7 +58,9 @@ impl Root {
         let text = text.trim();
         match Shown::read(text) {
             Some(shown) if shown.id == ROOT => Ok(Self(secret::key(text))),
-            _ => bail!("it does not hold a token such as this program writes; remove it, and a new one is made"),
+            _ => bail!(
+                "it does not hold a token such as this program writes; remove it, and a new one is made"
+            ),
         }
     }
 

@@ -52,7 +52,8 @@ impl<'t> Shown<'t> {
 
     /// Whether the hash is this secret's. Takes a while: to be called where waiting is allowed.
     pub(super) fn is(&self, hash: &str) -> bool {
-        PasswordHash::new(hash).is_ok_and(|hash| argon().verify_password(self.secret.as_bytes(), &hash).is_ok())
+        PasswordHash::new(hash)
+            .is_ok_and(|hash| argon().verify_password(self.secret.as_bytes(), &hash).is_ok())
     }
 }
 

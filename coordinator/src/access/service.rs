@@ -35,10 +35,7 @@ pub(crate) struct AccessCalls {
 
 #[tonic::async_trait]
 impl v1::access_server::Access for AccessCalls {
-    async fn who_am_i(
-        &self,
-        _: Request<v1::WhoAmIRequest>,
-    ) -> Result<Response<v1::WhoAmIReply>, Status> {
+    async fn who_am_i(&self, _: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIReply>, Status> {
         let identity = call::identity().ok_or_else(|| Status::internal("nobody calls"))?;
         Ok(Response::new(v1::WhoAmIReply {
             name: identity.name.clone(),

@@ -259,7 +259,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         };
         let mut agents = self.agents().await?;
         agents.retain(|(row, _)| only.is_none_or(|only| row.id == only));
-        let agents = agents.into_iter().map(|(row, used)| agent(row, used));
+        let agents = agents.into_iter().map(|(row, used)| agent(row, used, self.is_insecure));
         Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
     }
 

@@ -58,7 +58,8 @@ impl Clients {
         let checked = check_tags(&add_tags).and_then(|()| check_note(note.as_deref().unwrap_or_default()));
         checked.map_err(Status::invalid_argument)?;
         let (found, changeable) = self.find_to_change(&sweep).await?;
-        let described = self.queue.describe_sweep(changeable, &found, &add_tags, &remove_tags, note.as_deref());
+        let described =
+            self.queue.describe_sweep(changeable, &found, &add_tags, &remove_tags, note.as_deref());
         let described = described.await.map_err(status::queue)?;
         Ok(v1::DescribeSweepReply { tags: described.tags, note: described.note })
     }
@@ -70,7 +71,8 @@ impl Clients {
         let (found, changeable) = self.find_to_change(&request.sweep).await?;
         // Its end is noted a moment after its last job's.
         self.queue.end_sweeps().await.map_err(status::queue)?;
-        let removal = self.queue.remove_sweep(changeable, &found, request.dry_run).await.map_err(status::queue)?;
+        let removal =
+            self.queue.remove_sweep(changeable, &found, request.dry_run).await.map_err(status::queue)?;
         if !request.dry_run {
             tracing::info!(sweep.id = %found.id, "sweep {} was removed", found.name);
             self.collect_removed(found.id);

@@ -23,7 +23,7 @@ impl Clients {
         self.sessions.drain(id, !request.undrain);
         self.bell.ring(Event::AgentDrained);
         let found = self.agents().await?.into_iter().find(|(row, _)| row.id == id);
-        Ok(v1::DrainAgentReply { agent: found.map(|(row, used)| agent(row, used)) })
+        Ok(v1::DrainAgentReply { agent: found.map(|(row, used)| agent(row, used, self.is_insecure)) })
     }
 
     pub(super) async fn limit(&self, request: v1::SetLimitRequest) -> Result<v1::SetLimitReply, Status> {

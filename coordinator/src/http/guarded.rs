@@ -27,14 +27,12 @@ impl Rights {
         of_route.iter().find(|(known, _)| known == method).map(|(_, right)| *right)
     }
 
-    /// Every route, in the order of its template.
-    pub(crate) fn all(&self) -> Vec<(Method, String, Right)> {
+    /// Every route.
+    pub(super) fn all(&self) -> Vec<(Method, String, Right)> {
         let routes = self.0.iter().flat_map(|(route, methods)| {
             methods.iter().map(|(method, right)| (method.clone(), route.clone(), *right))
         });
-        let mut all: Vec<_> = routes.collect();
-        all.sort_by(|a, b| (&a.1, a.0.as_str()).cmp(&(&b.1, b.0.as_str())));
-        all
+        routes.collect()
     }
 }
 
@@ -63,6 +61,10 @@ impl<S: Clone + Send + Sync + 'static> Guarded<S> {
         self
     }
 
+    pub(super) fn into_parts(self) -> (Router<S>, Rights) {
+        (self.router, self.rights)
+    }
+
     pub(super) fn with_state(self, state: S) -> Guarded<()> {
         Guarded { router: self.router.with_state(state), rights: self.rights }
     }
@@ -75,9 +77,5 @@ impl Guarded<()> {
         }
         self.router = self.router.merge(other.router);
         self
-    }
-
-    pub(super) fn into_parts(self) -> (Router, Rights) {
-        (self.router, self.rights)
     }
 }

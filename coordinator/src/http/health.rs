@@ -21,8 +21,8 @@ pub(super) struct Health {
     pub(super) store: Store,
 }
 
-pub(super) fn router(health: Health) -> Guarded<()> {
-    Guarded::new().get("/healthz", Right::None, alive).get("/readyz", Right::None, ready).with_state(health)
+pub(super) fn router() -> Guarded<Health> {
+    Guarded::new().get("/healthz", Right::None, alive).get("/readyz", Right::None, ready)
 }
 
 /// It answers: no more is asked.

@@ -20,12 +20,12 @@ const LARGEST: usize = 8 << 10;
 /// Letters of an address that a browser is sent back to.
 const LONGEST: usize = 2_000;
 
-pub(super) fn router(access: Access) -> Guarded<()> {
-    Guarded::new()
-        .get("/login", Right::None, show)
-        .post("/login", Right::None, log_in)
-        .post("/logout", Right::None, log_out)
-        .with_state(access)
+pub(super) fn router() -> Guarded<Access> {
+    Guarded::new().get("/login", Right::None, show).post("/login", Right::None, log_in).post(
+        "/logout",
+        Right::None,
+        log_out,
+    )
 }
 
 #[derive(Template)]
@@ -54,7 +54,8 @@ pub(super) fn needed(uri: &Uri, headers: &HeaderMap, why: &str) -> Response {
 }
 
 fn page(root: &'static str, message: &str, next: &str) -> Response {
-    let page = Login { frame: Frame::new(root, "login"), message, next: if is_own(next) { next } else { "" } };
+    let page =
+        Login { frame: Frame::new(root, "login"), message, next: if is_own(next) { next } else { "" } };
     match rendered(&page) {
         Ok(page) => (StatusCode::UNAUTHORIZED, page).into_response(),
         Err(refused) => refused.into_response(),
@@ -108,10 +109,17 @@ async fn log_in(State(access): State<Access>, request: Request) -> Response {
     match logged_in.await {
         Ok(cookie) => {
             let target = if is_own(&next) { format!("./{next}") } else { "./".to_owned() };
-            with_cookie(Redirect::to(&target).into_response(), &parts.headers, &cookie, PAGE_SESSION.as_secs())
+            with_cookie(
+                Redirect::to(&target).into_response(),
+                &parts.headers,
+                &cookie,
+                PAGE_SESSION.as_secs(),
+            )
         }
         Err(Unknown::Refused(why)) => page("", &why, &next),
-        Err(Unknown::NotNow(why)) => super::page::refused("/login", &Refused::from(tonic::Status::unavailable(why))),
+        Err(Unknown::NotNow(why)) => {
+            super::page::refused("/login", &Refused::from(tonic::Status::unavailable(why)))
+        }
     }
 }
 
@@ -122,15 +130,20 @@ async fn log_out(State(access): State<Access>, headers: HeaderMap) -> Response {
     if let Some(cookie) = cookie(&headers)
         && let Err(error) = access.log_out(cookie).await
     {
-        return super::page::refused("/logout", &Refused::from(tonic::Status::unavailable(error.to_string())));
+        return super::page::refused(
+            "/logout",
+            &Refused::from(tonic::Status::unavailable(error.to_string())),
+        );
     }
     with_cookie(Redirect::to("login").into_response(), &headers, "", 0)
 }
 
 /// The cookie is for the addresses below the one that set it, so that it stays below a proxy's path.
 fn with_cookie(mut response: Response, headers: &HeaderMap, cookie: &str, seconds: u64) -> Response {
-    let forwarded = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_secret = forwarded.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
+    let forwarded =
+        headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_secret =
+        forwarded.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
     let secure = if is_secret { "; Secure" } else { "" };
     let text = format!("{COOKIE}={cookie}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     match HeaderValue::from_str(&text) {
@@ -153,14 +166,17 @@ mod tests {
         for own in ["", "sweeps/sma-cross", "sweeps/a%2Fb/jobs/3?tail=5", "queue"] {
             assert!(is_own(own), "{own}");
         }
-        for other in ["/evil", "//evil.example", "https://evil.example", "\\evil", "a/../../b", "javascript:x", "a b"] {
+        for other in
+            ["/evil", "//evil.example", "https://evil.example", "\\evil", "a/../../b", "javascript:x", "a b"]
+        {
             assert!(!is_own(other), "{other}");
         }
     }
 
     #[test]
     fn the_cookie_is_found_among_others() {
-        let headers = |value: &str| [(header::COOKIE, value.parse().unwrap())].into_iter().collect::<HeaderMap>();
+        let headers =
+            |value: &str| [(header::COOKIE, value.parse().unwrap())].into_iter().collect::<HeaderMap>();
         assert_eq!(cookie(&headers("a=1; btctl_session=abc; b=2")), Some("abc"));
         assert_eq!(cookie(&headers("xbtctl_session=abc")), None);
         assert_eq!(cookie(&HeaderMap::new()), None);

@@ -9,8 +9,8 @@ use super::guarded::Guarded;
 use crate::access::rights::Right;
 use crate::clients::Clients;
 
-pub(super) fn router(clients: Clients) -> Guarded<()> {
-    Guarded::new().get("/metrics", Right::Read, metrics).with_state(clients)
+pub(super) fn router() -> Guarded<Clients> {
+    Guarded::new().get("/metrics", Right::Read, metrics)
 }
 
 async fn metrics(State(clients): State<Clients>) -> impl IntoResponse {

@@ -35,10 +35,11 @@ use axum::{Extension, Router};
 use tonic::{Code, Status};
 
 use crate::access::Access;
+use crate::access::rights::Right;
 use crate::clients::Clients;
 pub use describe::openapi;
-pub(crate) use guarded::Rights;
 use guarded::Guarded;
+pub(crate) use guarded::Rights;
 use health::Health;
 pub(crate) use login::cookie;
 use reply::Refused;
@@ -46,24 +47,43 @@ use reply::Refused;
 /// All that is served over HTTP.
 pub(crate) fn router(clients: Clients, access: Access) -> (Router, Rights) {
     let health = Health { queue: clients.queue.clone(), store: clients.store.clone() };
-    let mut api = Guarded::new();
-    for route in table::ROUTES {
-        let method = if route.method == "post" { Method::POST } else { Method::GET };
-        api = api.add(method, route.path, route.right, (route.handler)());
-    }
-    let all = api
+    let all = api()
         .with_state(clients.clone())
-        .merge(metrics::router(clients.clone()))
-        .merge(page::router(clients))
-        .merge(login::router(access))
+        .merge(metrics::router().with_state(clients.clone()))
+        .merge(page::router().with_state(clients))
+        .merge(login::router().with_state(access))
         .merge(describe::router())
-        .merge(health::router(health));
+        .merge(health::router().with_state(health));
     let (router, rights) = all.into_parts();
     let router = router
         .fallback(nothing_there)
         .layer(from_fn(page::for_people))
         .method_not_allowed_fallback(|uri: Uri| async move { Refused::other_method(uri.path()) });
     (router, rights)
+}
+
+fn api() -> Guarded<Clients> {
+    let mut api = Guarded::new();
+    for route in table::ROUTES {
+        let method = if route.method == "post" { Method::POST } else { Method::GET };
+        api = api.add(method, route.path, route.right, (route.handler)());
+    }
+    api
+}
+
+/// What each route needs, in the order of the routes.
+pub(crate) fn rights() -> Vec<(Method, String, Right)> {
+    let parts = [
+        api().into_parts().1,
+        metrics::router().into_parts().1,
+        page::router().into_parts().1,
+        login::router().into_parts().1,
+        describe::router().into_parts().1,
+        health::router().into_parts().1,
+    ];
+    let mut all: Vec<_> = parts.iter().flat_map(Rights::all).collect();
+    all.sort_by(|a, b| (&a.1, a.0.as_str()).cmp(&(&b.1, b.0.as_str())));
+    all
 }
 
 /// What a call is told whose route has no such method.

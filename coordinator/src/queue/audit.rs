@@ -82,7 +82,8 @@ impl Queue {
         }
         let numbers = rows.iter().map(|row| signed::<i64>(row.number)).collect::<Result<Vec<_>, _>>()?;
         let times = rows.iter().map(|row| offset(&row.at)).collect::<Result<Vec<_>, _>>()?;
-        let texts = |of: fn(&Deed) -> &String| rows.iter().map(|row| of(&row.deed).clone()).collect::<Vec<_>>();
+        let texts =
+            |of: fn(&Deed) -> &String| rows.iter().map(|row| of(&row.deed).clone()).collect::<Vec<_>>();
         let roles: Vec<_> = rows.iter().map(|row| row.deed.role.map(Pg)).collect();
         let hashes: Vec<_> = rows.iter().map(|row| row.hash.to_vec()).collect();
         query_file!(
@@ -113,7 +114,8 @@ impl Queue {
         who: Option<&str>,
     ) -> Result<Vec<AuditRow>, Error> {
         let since = since.as_ref().map(offset).transpose()?;
-        let rows = query_file!("queries/audit/entries_after.sql", signed::<i64>(after)?, since as _, who as _, PAGE);
+        let rows =
+            query_file!("queries/audit/entries_after.sql", signed::<i64>(after)?, since as _, who as _, PAGE);
         let rows = rows.fetch_all(&self.pool).await?.into_iter().map(|row| {
             let deed = Deed {
                 who: row.who,
@@ -168,7 +170,12 @@ mod tests {
             hash(&BEGINNING, 2, Timestamp::UNIX_EPOCH, &deed),
             hash(&BEGINNING, 1, Timestamp::from_microsecond(1).unwrap(), &deed),
             // A letter that goes from one text to the next.
-            hash(&BEGINNING, 1, Timestamp::UNIX_EPOCH, &Deed { who: "an".into(), from: "n".into(), ..deed.clone() }),
+            hash(
+                &BEGINNING,
+                1,
+                Timestamp::UNIX_EPOCH,
+                &Deed { who: "an".into(), from: "n".into(), ..deed.clone() },
+            ),
             hash(&BEGINNING, 1, Timestamp::UNIX_EPOCH, &Deed { role: Some(Role::Admin), ..deed.clone() }),
             hash(&BEGINNING, 1, Timestamp::UNIX_EPOCH, &Deed { outcome: "done".into(), ..deed }),
         ];

@@ -40,8 +40,8 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-pub(super) use self::report::{get as get_report, report};
 pub(super) use self::own::is_sent_by_own_page;
+pub(super) use self::report::{get as get_report, report};
 pub(super) use self::trouble::{NoSuchPath, for_people, is_page_asked, refused, up};
 use self::trouble::{shown, shown_of};
 use super::guarded::Guarded;
@@ -68,7 +68,7 @@ fn asset(content: &str, ending: &str) -> String {
     format!("assets/{}.{ending}", hex(&Sha256::digest(content.as_bytes())[..8]))
 }
 
-pub(super) fn router(clients: Clients) -> Guarded<()> {
+pub(super) fn router() -> Guarded<Clients> {
     Guarded::new()
         .get("/", Right::Read, sweeps::list)
         .get("/sweeps/{sweep}", Right::Read, sweep::show)
@@ -88,7 +88,6 @@ pub(super) fn router(clients: Clients) -> Guarded<()> {
         .get(&format!("/{}", *ICON_AT), Right::None, icon)
         // Browsers ask for it beside what is no page, such as a log.
         .get("/favicon.ico", Right::None, icon)
-        .with_state(clients)
 }
 
 async fn style() -> impl IntoResponse {
