@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Identity;
+use super::identity::Identity;
 use super::rights::Right;
 use crate::queue::Sphere;
 

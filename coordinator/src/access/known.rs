@@ -12,8 +12,9 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::identity::Identity;
+use super::root::Root;
 use super::secret::{self, ROOT, Shown};
-use super::{Identity, Root};
 use crate::queue::{self, Key, LoggedInWith, Proof, Queue};
 
 /// How long what was looked up holds at most without being looked at again.

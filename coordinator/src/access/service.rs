@@ -13,8 +13,9 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::secret::Made;
-use super::{Access, call};
+use super::call;
+use super::known::Access;
+use super::secret::{Made, ROOT};
 use crate::queue::{AuditRow, NewToken, TokenRow};
 use crate::rpc::{ANSWERS, Answers, answer, status};
 
@@ -147,7 +148,7 @@ impl AccessCalls {
 fn wanted(request: v1::CreateTokenRequest, role: Role) -> Result<NewToken, String> {
     let v1::CreateTokenRequest { name, ttl_seconds, owners, uses, labels, .. } = request;
     check_name("a token's name", &name)?;
-    if name == super::secret::ROOT {
+    if name == ROOT {
         return Err("`root` is who holds the administrator's token of the coordinator's file".to_owned());
     }
     if owners.len() > MOST_OWNERS {

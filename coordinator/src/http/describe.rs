@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use super::guarded::Guarded;
 use super::page::{Frame, rendered};
 use super::reply::Refused;
-use super::route::{Answer, Route, SchemaOf, Sent};
-use super::table::{PARTS, ROUTES};
+use super::route::{Answer, PARTS, Route, SchemaOf, Sent};
+use super::table::ROUTES;
 use crate::access::rights::Right;
 
 pub(super) fn router() -> Guarded<()> {

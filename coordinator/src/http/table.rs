@@ -17,18 +17,6 @@ use super::{
 };
 use crate::access::rights::Right;
 
-/// What the `{name}`s in addresses stand for.
-pub(super) const PARTS: &[(&str, &str, &str)] = &[
-    (
-        "sweep",
-        "string",
-        "A sweep: its id, its name (the newest of that name), or the beginning of its id, 4 characters or more",
-    ),
-    ("job", "integer", "A job's number in its sweep, from 0 on"),
-    ("path", "string", "A file's path below the results directory; its slashes stay slashes"),
-    ("agent", "string", "An agent: its id, its name, or the beginning of its id"),
-];
-
 pub(super) static ROUTES: &[Route] = &[
     Route {
         name: "list_sweeps",
