@@ -42,6 +42,8 @@ struct Asked {
     right: Right,
     /// The route has no such method.
     is_other_method: bool,
+    /// It is written down when it is done.
+    is_change: bool,
     /// As the audit log has it.
     what: String,
     from: Option<IpAddr>,
@@ -51,6 +53,8 @@ struct Asked {
 struct Refusal {
     status: Status,
     who: Option<Arc<Identity>>,
+    /// Of whose token it is, where that is known although it does not hold.
+    name: Option<String>,
 }
 
 impl Guard {
@@ -77,7 +81,7 @@ impl Guard {
         }
         let request = Request::from_parts(parts, body);
         let call = Call::new(identity, asked.from);
-        let mut unfinished = asked.right.is_noted().then(|| Unfinished {
+        let mut unfinished = asked.is_change.then(|| Unfinished {
             record: self.record.clone(),
             call: call.clone(),
             what: asked.what.clone(),
@@ -86,8 +90,8 @@ impl Guard {
         let response = answering(call.clone(), next.run(request)).await;
         if let Some(unfinished) = &mut unfinished {
             unfinished.open = false;
-            let code = code(&response);
-            self.note(&asked, &call, code).await;
+            let (code, why) = outcome(&response);
+            self.note(&asked, &call, code, &why).await;
         }
         match known {
             None => response,
@@ -104,7 +108,11 @@ impl Guard {
         let from = parts.extensions.get::<Pass>().map(Pass::peer);
         let is_grpc = is_grpc(&parts.headers);
         let route = matched.filter(|route| self.rights.knows(route));
-        let asked = |right, what| Asked { is_grpc, right, is_other_method: false, what, from };
+        let is_change = !matches!(*method, Method::GET | Method::HEAD);
+        let asked = |right: Right, what| {
+            let is_change = is_change && right.is_to_change();
+            Asked { is_grpc, right, is_other_method: false, is_change, what, from }
+        };
         match route {
             Some(route) => match self.rights.of(method, route) {
                 Some(right) => asked(right, format!("{method} {route}")),
@@ -114,7 +122,8 @@ impl Guard {
             None => {
                 let known = bt_proto::Method::at(path);
                 let what = known.map_or("a call that there is not", bt_proto::Method::short);
-                asked(rights::of_path(path), what.to_owned())
+                let is_change = known.is_some_and(rights::is_change);
+                Asked { is_change, ..asked(rights::of_path(path), what.to_owned()) }
             }
         }
     }
@@ -128,8 +137,8 @@ impl Guard {
         if !self.access.asks() || asked.right == Right::None {
             return Ok((Arc::new(Identity::anybody()), None));
         }
-        let refused = |who, status| Refusal { status, who };
-        let known = self.find(asked, &parts.headers).await.map_err(|status| refused(None, status))?;
+        let refused = |who, status| Refusal { status, who, name: None };
+        let known = self.find(asked, &parts.headers).await?;
         let who = known.identity.clone();
         let is_by_cookie = !parts.headers.contains_key(header::AUTHORIZATION);
         if is_by_cookie && !matches!(parts.method, Method::GET | Method::HEAD) {
@@ -148,13 +157,16 @@ impl Guard {
         Ok((who, Some(known)))
     }
 
-    async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Arc<Known>, Status> {
+    async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Arc<Known>, Refusal> {
         let found = match headers.get(header::AUTHORIZATION) {
-            Some(value) => self.access.of_token(bearer(value)?).await,
+            Some(value) => match bearer(value) {
+                Some(token) => self.access.of_token(token).await,
+                None => return Err(Refusal::unknown("the header `Authorization` is to be `Bearer TOKEN`")),
+            },
             None => match http::cookie(headers).filter(|_| !asked.is_grpc) {
                 Some(cookie) => self.access.of_cookie(cookie).await,
                 None => {
-                    return Err(Status::unauthenticated(
+                    return Err(Refusal::unknown(
                         "this coordinator asks who calls: give a token, by BTCTL_TOKEN or --token-file; over HTTP by the \
                          header `Authorization: Bearer TOKEN`",
                     ));
@@ -162,15 +174,15 @@ impl Guard {
             },
         };
         found.map_err(|unknown| match unknown {
-            Unknown::Refused(why) => Status::unauthenticated(why),
-            Unknown::NotNow(why) => Status::unavailable(why),
+            Unknown::Refused { why, name } => Refusal { name, ..Refusal::unknown(why) },
+            Unknown::NotNow(why) => Refusal { status: Status::unavailable(why), who: None, name: None },
         })
     }
 
     fn refuse(&self, asked: &Asked, parts: &Parts, refusal: Refusal) -> Response {
-        let Refusal { status, who } = refusal;
+        let Refusal { status, who, name: whose } = refusal;
         let is_away = status.code() == Code::Unavailable;
-        let name = who.as_ref().map_or("somebody", |who| &who.name);
+        let name = who.as_ref().map(|who| who.name.clone()).or(whose).unwrap_or_else(|| "unknown".to_owned());
         let from = asked.from.map(|from| from.to_string()).unwrap_or_default();
         match is_away {
             true => warn!(from, "{}: {}", asked.what, status.message()),
@@ -179,9 +191,7 @@ impl Guard {
                 let call =
                     Call::new(who.clone().unwrap_or_else(|| Arc::new(Identity::anybody())), asked.from);
                 let mut deed = deed(&call, &asked.what, format!("refused: {}", status.message()));
-                if who.is_none() {
-                    deed.who = "unknown".to_owned();
-                }
+                deed.who = name;
                 self.record.refused(deed);
             }
         }
@@ -197,11 +207,12 @@ impl Guard {
     }
 
     /// Writes down what a call did, or that it was refused. What it could not do for want of something changed nothing.
-    async fn note(&self, asked: &Asked, call: &Call, code: Code) {
+    async fn note(&self, asked: &Asked, call: &Call, code: Code, why: &str) {
         match code {
+            Code::Ok if call.note().is_dry => {}
             Code::Ok => self.record.done(deed(call, &asked.what, "done".to_owned())).await,
             Code::PermissionDenied | Code::Unauthenticated => {
-                self.record.refused(deed(call, &asked.what, "refused".to_owned()));
+                self.record.refused(deed(call, &asked.what, format!("refused: {why}")));
             }
             Code::NotFound
             | Code::InvalidArgument
@@ -218,6 +229,12 @@ impl Guard {
             | Code::Unavailable
             | Code::DataLoss => self.record.perhaps(deed(call, &asked.what, format!("failed: {code:?}"))),
         }
+    }
+}
+
+impl Refusal {
+    fn unknown(why: impl Into<String>) -> Self {
+        Self { status: Status::unauthenticated(why), who: None, name: None }
     }
 }
 
@@ -254,13 +271,9 @@ fn deed(call: &Call, what: &str, outcome: String) -> Deed {
 }
 
 /// The token of the header `Authorization`.
-fn bearer(value: &HeaderValue) -> Result<&str, Status> {
-    let text = value.to_str().ok();
-    let parts = text.and_then(|text| text.trim().split_once(' '));
-    match parts {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(Status::unauthenticated("the header `Authorization` is to be `Bearer TOKEN`")),
-    }
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -269,17 +282,18 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// How a call went, as far as the beginning of its answer says it.
-fn code(response: &Response) -> Code {
+fn outcome(response: &Response) -> (Code, String) {
     if let Some(status) = Status::from_header_map(response.headers()) {
-        return status.code();
+        return (status.code(), status.message().to_owned());
     }
-    match response.status() {
+    let code = match response.status() {
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::FORBIDDEN => Code::PermissionDenied,
         status if status.is_client_error() => Code::InvalidArgument,
         status if status.is_server_error() => Code::Internal,
         _ => Code::Ok,
-    }
+    };
+    (code, format!("status {}", response.status().as_u16()))
 }
 
 /// What is sent or answered by a caller who is known: it ends when the caller's token holds no more.

@@ -28,6 +28,8 @@ pub(crate) struct Note {
     pub(crate) target: String,
     pub(crate) before: String,
     pub(crate) after: String,
+    /// It was only asked what would be changed.
+    pub(crate) is_dry: bool,
 }
 
 impl Call {
@@ -94,6 +96,11 @@ pub(crate) fn changed(before: &serde_json::Value, after: &serde_json::Value) {
         note.before = before.to_string();
         note.after = after.to_string();
     });
+}
+
+/// Notes that it is only asked what would be changed.
+pub(crate) fn changes_nothing() {
+    noted(|note| note.is_dry = true);
 }
 
 fn noted(take: impl FnOnce(&mut Note)) {

@@ -74,8 +74,12 @@ struct Seen {
 /// Why a caller is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unknown {
-    #[error("{0}")]
-    Refused(String),
+    #[error("{why}")]
+    Refused {
+        why: String,
+        /// Of whose token it is, if it is one that held once.
+        name: Option<String>,
+    },
     /// It may be known in a moment.
     #[error("{0}")]
     NotNow(String),
@@ -83,7 +87,7 @@ pub(crate) enum Unknown {
 
 impl Unknown {
     fn refused(why: impl Into<String>) -> Self {
-        Self::Refused(why.into())
+        Self::Refused { why: why.into(), name: None }
     }
 }
 
@@ -125,7 +129,7 @@ impl Access {
         }
         let began = Instant::now();
         let found = self.look_up(text, &key).await;
-        if let Err(Unknown::Refused(_)) = found {
+        if let Err(Unknown::Refused { .. }) = found {
             sleep_until(began + REFUSAL).await;
         }
         let (identity, basis) = found?;
@@ -369,14 +373,15 @@ impl Basis {
 }
 
 fn holds(proof: &Proof) -> Result<(), Unknown> {
-    match (proof.revoked, proof.expired, proof.expires) {
-        (true, ..) => Err(Unknown::refused(format!("this token of {} was revoked", proof.name))),
-        (_, true, Some(expired)) => Err(Unknown::refused(format!(
-            "this token of {} expired at {expired}; an administrator makes a new one",
-            proof.name
-        ))),
-        _ => Ok(()),
-    }
+    let name = &proof.name;
+    let why = match (proof.revoked, proof.expired, proof.expires) {
+        (true, ..) => format!("this token of {name} was revoked"),
+        (_, true, Some(expired)) => {
+            format!("this token of {name} expired at {expired}; an administrator makes a new one")
+        }
+        _ => return Ok(()),
+    };
+    Err(Unknown::Refused { why, name: Some(name.clone()) })
 }
 
 fn identity(id: &str, proof: Proof) -> Identity {

@@ -1,6 +1,7 @@
 //! Writes down who changed what, and who was refused. One task writes, many entries at a time, and a call that changed
 //! something is answered when its entry is in Postgres.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Refusals that are written down in a second, and how many may come at once.
 const RATE: f64 = 10.0;
 const BURST: f64 = 200.0;
+/// How long the same refusal is written down once only.
+const SAME: Duration = Duration::from_secs(60);
 
 /// Takes what is to be written down. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ struct Refusals {
     room: f64,
     looked: Instant,
     left_out: u64,
+    /// Those that were written down a short time ago: the same again says nothing new.
+    told: HashMap<[String; 4], Instant>,
 }
 
 /// The task that writes.
@@ -65,7 +70,7 @@ pub(crate) async fn open(queue: Queue, file: Option<&Path>) -> anyhow::Result<(R
         }
     };
     let (writer, waiting) = mpsc::channel(WAITING);
-    let refusals = Refusals { room: BURST, looked: Instant::now(), left_out: 0 };
+    let refusals = Refusals { room: BURST, looked: Instant::now(), left_out: 0, told: HashMap::new() };
     let record = Record { writer, refusals: Arc::new(Mutex::new(refusals)) };
     Ok((record, Writer { queue, waiting, file }))
 }
@@ -92,18 +97,22 @@ impl Record {
         }
     }
 
-    /// Writes down a refusal, unless there are too many: then the next one says how many are left out.
+    /// Writes down a refusal, unless it was written down a short time ago or there are too many: then the next one says how
+    /// many are left out.
     pub(crate) fn refused(&self, mut deed: Deed) {
         let left_out = {
             let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
             refusals.room = (refusals.room + (now - refusals.looked).as_secs_f64() * RATE).min(BURST);
             refusals.looked = now;
-            if refusals.room < 1.0 {
+            refusals.told.retain(|_, told| now - *told < SAME);
+            let same = [&deed.who, &deed.from, &deed.what, &deed.outcome].map(Clone::clone);
+            if refusals.room < 1.0 || refusals.told.contains_key(&same) {
                 refusals.left_out += 1;
                 return;
             }
             refusals.room -= 1.0;
+            refusals.told.insert(same, now);
             std::mem::take(&mut refusals.left_out)
         };
         if left_out > 0 {

@@ -19,20 +19,23 @@ pub(crate) enum Right {
     Change,
     /// To change what all sweeps share.
     Operate,
-    /// To make and revoke tokens, and to read the audit log.
+    /// To see tokens and the audit log.
+    Oversee,
+    /// To make and revoke tokens.
     Administer,
     /// To work as an agent.
     Work,
 }
 
 impl Right {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::None,
         Self::Known,
         Self::Read,
         Self::Submit,
         Self::Change,
         Self::Operate,
+        Self::Oversee,
         Self::Administer,
         Self::Work,
     ];
@@ -44,7 +47,7 @@ impl Right {
             Self::Read => matches!(role, Role::Viewer | Role::Submitter | Role::Operator | Role::Admin),
             Self::Submit | Self::Change => matches!(role, Role::Submitter | Role::Operator | Role::Admin),
             Self::Operate => matches!(role, Role::Operator | Role::Admin),
-            Self::Administer => role == Role::Admin,
+            Self::Oversee | Self::Administer => role == Role::Admin,
             Self::Work => role == Role::Agent,
         }
     }
@@ -55,11 +58,11 @@ impl Right {
         roles.collect::<Vec<_>>().join(", ")
     }
 
-    /// Calls of it are written down.
-    pub(crate) fn is_noted(self) -> bool {
+    /// Whether it is for changes, which are written down.
+    pub(crate) fn is_to_change(self) -> bool {
         match self {
             Self::Submit | Self::Change | Self::Operate | Self::Administer => true,
-            Self::None | Self::Known | Self::Read | Self::Work => false,
+            Self::None | Self::Known | Self::Read | Self::Oversee | Self::Work => false,
         }
     }
 
@@ -72,7 +75,8 @@ impl Right {
             Self::Submit => "submit sweeps and push images",
             Self::Change => "change a sweep; submitters only those of their owners",
             Self::Operate => "change what all sweeps share",
-            Self::Administer => "make and revoke tokens, read the audit log",
+            Self::Oversee => "see tokens and the audit log",
+            Self::Administer => "make and revoke tokens",
             Self::Work => "work as an agent",
         }
     }
@@ -82,11 +86,8 @@ impl Right {
 pub(crate) fn of(method: Method) -> Right {
     match method {
         Method::AccessWhoAmI => Right::Known,
-        Method::AccessCreateToken
-        | Method::AccessListTokens
-        | Method::AccessRevokeToken
-        | Method::AccessListAudit
-        | Method::AccessVerifyAudit => Right::Administer,
+        Method::AccessListTokens | Method::AccessListAudit | Method::AccessVerifyAudit => Right::Oversee,
+        Method::AccessCreateToken | Method::AccessRevokeToken => Right::Administer,
         Method::AgentsSession
         | Method::AgentsUpload
         | Method::AgentsPinImage
@@ -138,6 +139,11 @@ pub(crate) fn of(method: Method) -> Right {
         | Method::SweepsRemoveLimit
         | Method::SweepsCollectGarbage => Right::Operate,
     }
+}
+
+/// Whether a call changes something; that an image's layers are asked for does not.
+pub(crate) fn is_change(method: Method) -> bool {
+    of(method).is_to_change() && method != Method::SweepsMissingLayers
 }
 
 /// What asks the coordinator what it speaks, and whether it is alive.

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Clients;
 use super::shown::agent;
+use crate::access::call;
 use crate::bell::Event;
 use crate::pushed_images;
 use crate::results::has_jobs;
@@ -392,6 +393,9 @@ impl v1::sweeps_server::Sweeps for Clients {
             None => None,
             Some(sweep) => Some(self.find(&sweep).await?.id),
         };
+        if request.dry_run {
+            call::changes_nothing();
+        }
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (clients, answers) = (self.clone(), sender.clone());
         self.answer(sender, async move { clients.send_garbage(only, &request, &answers).await });

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::Clients;
 use super::shown::sweep;
+use crate::access::call;
 use crate::queue::SweepFilter;
 use crate::rpc::status;
 
@@ -69,6 +70,9 @@ impl Clients {
         request: v1::RemoveSweepRequest,
     ) -> Result<v1::RemoveSweepReply, Status> {
         let (found, changeable) = self.find_to_change(&request.sweep).await?;
+        if request.dry_run {
+            call::changes_nothing();
+        }
         // Its end is noted a moment after its last job's.
         self.queue.end_sweeps().await.map_err(status::queue)?;
         let removal =

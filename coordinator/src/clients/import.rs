@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::Clients;
 use super::spool::Spool;
+use crate::access::call;
 use crate::queue::{Change, Error, Found, Import, JobMetrics};
 use crate::rpc::incoming::{self as stream, Incoming};
 use crate::rpc::status;
@@ -36,6 +37,9 @@ impl Clients {
             return Err(status::out_of_order("an ImportMetricsHeader"));
         };
         let (sweep, changeable) = self.find_to_change(&header.sweep).await?;
+        if header.dry_run {
+            call::changes_nothing();
+        }
         let mut account = Account::default();
         let mut spool = Spool::default();
         let unkept = |error: serde_json::Error| Status::internal(format!("metrics can't be kept: {error}"));

@@ -102,7 +102,8 @@ async fn log_in(State(access): State<Access>, request: Request) -> Response {
     let logged_in = async {
         let known = access.of_token(&field("token")).await?;
         if !known.identity.may(Right::Read) {
-            return Err(Unknown::Refused("an agent's token is not for the page".to_owned()));
+            let why = "an agent's token is not for the page".to_owned();
+            return Err(Unknown::Refused { why, name: None });
         }
         access.log_in(&known).await
     };
@@ -116,7 +117,7 @@ async fn log_in(State(access): State<Access>, request: Request) -> Response {
                 PAGE_SESSION.as_secs(),
             )
         }
-        Err(Unknown::Refused(why)) => page("", &why, &next),
+        Err(Unknown::Refused { why, .. }) => page("", &why, &next),
         Err(Unknown::NotNow(why)) => {
             super::page::refused("/login", &Refused::from(tonic::Status::unavailable(why)))
         }
