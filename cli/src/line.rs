@@ -87,7 +87,7 @@ impl Coordinators {
                     .tcp_nodelay(true),
             );
         }
-        let find = || first_alive(&endpoints);
+        let find = || first_alive(&endpoints, &bearer);
         let found = find.retry(waits(TRIES - 1)).await.map_err(|cause| {
             Error::Unreachable(format!(
                 "no coordinator answers at {} ({}): {cause}. Start one with `btctl up`, or say where it is with \
@@ -201,13 +201,13 @@ impl Coordinators {
 }
 
 /// The first of these that answers. Each is given a head start before the next one.
-async fn first_alive(endpoints: &[Endpoint]) -> Result<(usize, Channel), String> {
+async fn first_alive(endpoints: &[Endpoint], bearer: &Bearer) -> Result<(usize, Channel), String> {
     let is_alone = endpoints.len() == 1;
     let tries = endpoints.iter().enumerate().map(|(number, endpoint)| async move {
         sleep(HEAD_START * u32::try_from(number).unwrap_or(u32::MAX)).await;
         let channel = endpoint.connect().await.map_err(|error| root_cause(&error))?;
         if !is_alone {
-            is_alive(channel.clone()).await?;
+            is_alive(Line::new(channel.clone(), bearer.clone())).await?;
         }
         Ok((number, channel))
     });
@@ -229,8 +229,8 @@ async fn first_alive(endpoints: &[Endpoint]) -> Result<(usize, Channel), String>
 }
 
 /// Waits for any answer.
-async fn is_alive(channel: Channel) -> Result<(), String> {
-    let mut client = Grpc::new(channel);
+async fn is_alive(line: Line) -> Result<(), String> {
+    let mut client = Grpc::new(line);
     client.ready().await.map_err(|error| root_cause(&error))?;
     let codec = ProstCodec::<(), ()>::default();
     match client.unary(Request::new(()), PathAndQuery::from_static(ANYBODY), codec).await {

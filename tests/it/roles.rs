@@ -54,14 +54,14 @@ fn expected(roles: &[String], role: &str) -> &'static str {
     }
 }
 
-async fn call(channel: Channel, path: &str, token: Option<&str>) -> Result<(), Status> {
+async fn call(channel: Channel, path: &'static str, token: Option<&str>) -> Result<(), Status> {
     let mut client = Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let mut request = Request::new(tokio_stream::once(()));
     if let Some(token) = token {
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     }
-    let path = PathAndQuery::from_maybe_shared(path.to_owned()).unwrap();
+    let path = PathAndQuery::from_static(path);
     let calling = client.streaming(request, path, ProstCodec::<(), ()>::default());
     let mut answers = timeout(Duration::from_secs(15), calling).await.expect("it answers")?.into_inner();
     match timeout(LOOK, answers.message()).await {
