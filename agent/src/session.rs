@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_engine::volumes::Fingerprint;
+use bt_proto::bearer::{Line, TokenSource};
 use bt_proto::convert::present;
 use bt_proto::protocol;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -19,18 +20,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::line::dial::{dial, endpoints};
 use crate::line::link::Connection;
 use crate::line::outbox::STEP_WAIT;
 
 /// How long a connection, and the answer to a Hello, may take; less where leases are short.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How often an idle connection is probed, and how long the answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(10);
 /// A session that lasted this long was a good one: the next try after it is made at once.
 const GOOD: Duration = Duration::from_secs(15);
 /// Messages that may wait to be sent.
@@ -46,9 +46,11 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 pub(crate) async fn run(
     agent: Arc<Agent>,
     coordinators: Vec<String>,
+    tokens: TokenSource,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
     let endpoints = endpoints(&coordinators)?;
+    let mut was_here = false;
     let mut lease = agent.line.link.lease();
     let mut waits = waits(lease);
     let mut told = false;
@@ -56,12 +58,12 @@ pub(crate) async fn run(
         let began = Instant::now();
         let outcome = tokio::select! {
             () = end.cancelled() => return Ok(()),
-            outcome = session(&agent, endpoint) => outcome,
+            outcome = session(&agent, endpoint, &tokens) => outcome,
         };
-        agent.line.link.down();
+        was_here |= agent.line.link.down();
         let error = match outcome {
             Ok(ended) => ended,
-            Err(status) if is_final(&status) => bail!("{}", status.message()),
+            Err(status) if is_final(&status, was_here) => bail!("{}", status.message()),
             Err(status) => status.message().to_owned(),
         };
         let lasted = began.elapsed() > GOOD;
@@ -83,9 +85,11 @@ pub(crate) async fn run(
     bail!("no coordinator is given")
 }
 
-/// A coordinator that says so will say so again.
-fn is_final(status: &Status) -> bool {
-    matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied | Code::Unauthenticated)
+/// A coordinator that says so will say so again. An agent that was known before waits for a token that holds: it has
+/// containers to look after.
+fn is_final(status: &Status, was_here: bool) -> bool {
+    let is_unknown = status.code() == Code::Unauthenticated && !was_here;
+    is_unknown || matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied)
 }
 
 /// The waits between tries to connect. None is longer than `connect_within`, the random part included: who waits longer
@@ -100,34 +104,11 @@ fn waits(lease: Duration) -> impl Iterator<Item = Duration> {
         .build()
 }
 
-fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>> {
-    let endpoint = |address: &String| {
-        let endpoint = Endpoint::from_shared(address.clone());
-        let endpoint = endpoint.with_context(|| {
-            format!("{address:?} is not a coordinator's address; it looks like http://host:7600")
-        })?;
-        let endpoint = endpoint
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
-        anyhow::Ok(endpoint)
-    };
-    coordinators.iter().map(endpoint).collect()
-}
-
 /// One session, from Hello to its end. Returns why it ended.
-async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Status> {
+async fn session(agent: &Arc<Agent>, endpoint: &Endpoint, tokens: &TokenSource) -> Result<String, Status> {
     let patience = connect_within(agent.line.link.lease());
-    let connected = timeout(patience, endpoint.connect()).await;
-    let channel = match connected {
-        Ok(Ok(channel)) => channel,
-        Ok(Err(error)) => {
-            return Err(Status::unavailable(format!("{:#}", anyhow::Error::from(error))));
-        }
-        Err(_) => return Err(Status::unavailable(format!("no connection within {patience:?}"))),
-    };
+    let channel = dial(endpoint, tokens, patience).await;
+    let channel = channel.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let number = agent.site.state.next_session();
     let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let (outgoing, receiver) = mpsc::channel(OUTGOING);
@@ -223,7 +204,7 @@ fn held_ids(agent: &Agent) -> Vec<String> {
 /// Heartbeats, reports and commands, until the stream ends.
 async fn converse(
     agent: &Arc<Agent>,
-    channel: &Channel,
+    channel: &Line,
     pace: Duration,
     incoming: &mut Streaming<v1::CoordinatorMessage>,
     outgoing: &mpsc::Sender<v1::AgentMessage>,

@@ -1,6 +1,7 @@
 //! The coordinator's settings.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
@@ -35,9 +36,57 @@ pub struct Options {
     #[arg(long, env = "BTCTL_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub heartbeat: Duration,
     #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
     pub keeping: Keeping,
     #[command(flatten)]
     pub telling: Telling,
+}
+
+/// Whether callers are asked who they are.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Asking {
+    /// Whether callers need a token (tokens), or may do everything (none). Without tokens, only on addresses that this
+    /// machine alone reaches.
+    #[arg(long, env = "BTCTL_AUTH", value_enum, default_value = "none", value_name = "tokens|none")]
+    pub auth: Auth,
+    /// Listen without tokens on an address that other machines reach: whoever reaches it may do everything.
+    #[arg(long, env = "BTCTL_INSECURE")]
+    pub insecure: bool,
+    /// File with the token of the first administrator, `root`; made with a new token if it is not there.
+    #[arg(long, env = "BTCTL_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// File to which the audit log is appended too, as JSON lines.
+    #[arg(long, env = "BTCTL_AUDIT_FILE", value_name = "FILE")]
+    pub audit_file: Option<PathBuf>,
+}
+
+/// How callers are asked who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Auth {
+    Tokens,
+    #[default]
+    None,
+}
+
+impl Asking {
+    /// Refuses to let others in whom nobody asks who they are.
+    pub fn check(&self, listen: SocketAddr) -> Result<(), String> {
+        match self.auth {
+            Auth::Tokens => Ok(()),
+            Auth::None if listen.ip().is_loopback() || self.insecure => Ok(()),
+            Auth::None => Err(format!(
+                "--listen {listen}: other machines reach this address, and whoever reaches it could run containers on all agents. \
+                 Ask callers for tokens (btctl coordinator --auth tokens --admin-token-file FILE), or say --insecure if \
+                 only trusted machines reach it"
+            )),
+        }
+    }
+
+    /// Whether others reach an address on which nobody is asked.
+    pub fn is_insecure(&self, listen: SocketAddr) -> bool {
+        self.auth == Auth::None && !listen.ip().is_loopback()
+    }
 }
 
 /// When the store is cleaned, and of what.

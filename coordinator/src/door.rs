@@ -118,7 +118,7 @@ impl House {
         guests.all.insert(id, Guest { peer, leave: leave.clone() });
         guests.silent.insert(id);
         *guests.by_peer.entry(peer).or_default() += 1;
-        let pass = Pass { id, house: self.clone() };
+        let pass = Pass { id, peer, house: self.clone() };
         Some(Visitor {
             socket,
             pass,
@@ -164,10 +164,16 @@ impl Guests {
 #[derive(Clone)]
 pub(crate) struct Pass {
     id: u64,
+    peer: IpAddr,
     house: House,
 }
 
 impl Pass {
+    /// Where the connection comes from.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Says that a call came: whoever makes calls stays.
     pub(crate) fn made_a_call(&self) {
         self.house.lock().silent.remove(&self.id);

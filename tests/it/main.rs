@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it can't go on")]
 
+mod access;
 mod analysis;
 mod api;
 mod api_tables;
 mod assess;
+mod audit;
 mod bad_input;
 mod batch;
 mod batches;
@@ -38,6 +40,7 @@ mod keep;
 mod late;
 mod lists;
 mod local;
+mod login;
 mod logs;
 mod manage;
 mod metrics;
@@ -67,6 +70,7 @@ mod rerun;
 mod results;
 mod reuse_results;
 mod reuse_twins;
+mod roles;
 mod schemas;
 mod searching;
 mod select;

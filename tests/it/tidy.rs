@@ -122,8 +122,10 @@ fn libraries_stay_behind_their_doors() {
     check(
         "Status",
         &[
+            "coordinator/src/access/service.rs",
             "coordinator/src/agents",
             "coordinator/src/clients",
+            "coordinator/src/guard.rs",
             "coordinator/src/http",
             "coordinator/src/relay",
             "coordinator/src/results.rs",

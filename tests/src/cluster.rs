@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::engine::docker_finds;
-use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
+use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client, run_client_as};
 use crate::{Database, Proxy, Terminal, wait_until};
 
 /// How a cluster is set up.
@@ -24,6 +24,8 @@ pub struct Options {
     pub store: Option<String>,
     /// What coordinators have in their environment, and agents unless they are given another.
     pub env: Vec<(String, String)>,
+    /// The coordinators ask for tokens; clients have the administrator's, agents one of their own.
+    pub tokens: bool,
 }
 
 impl Default for Options {
@@ -35,6 +37,7 @@ impl Default for Options {
             coordinator: Vec::new(),
             store: None,
             env: Vec::new(),
+            tokens: false,
         }
     }
 }
@@ -82,6 +85,14 @@ impl Cluster {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(dir.path(), mode).expect("open the directory");
         std::fs::create_dir(dir.path().join("gate")).expect("make the gate");
+        let mut options = options;
+        if options.tokens {
+            let token = dir.path().join("admin.token").display().to_string();
+            options.coordinator.extend(["--auth", "tokens", "--admin-token-file", &token].map(str::to_owned));
+            std::fs::create_dir_all(dir.path().join("config/btctl")).expect("make a directory");
+            let settings = format!("token_file = {token:?}\n");
+            std::fs::write(dir.path().join("config/btctl/client.toml"), settings).expect("write settings");
+        }
         let database = Database::new();
         let mut cluster = Self { agents: Vec::new(), coordinators: Vec::new(), database, options, dir };
         cluster.add_coordinator();
@@ -203,6 +214,13 @@ impl Cluster {
             command.arg("--volume").arg(format!("gate={}:ro", self.dir().join("gate").display()));
         }
         isolate(&mut command, self.dir());
+        if self.options.tokens {
+            let token = self.dir().join("agent.token");
+            if !token.exists() {
+                std::fs::write(&token, self.token("agents", &["--role", "agent"])).expect("write a token");
+            }
+            command.env("BTCTL_TOKEN_FILE", token);
+        }
         command.envs(env.iter().copied());
         self.agents.push(Process::start(name, self.dir(), &mut command));
     }
@@ -215,6 +233,11 @@ impl Cluster {
     /// Lets go of all agents that were started so far; those that still run are killed.
     pub fn forget_agents(&mut self) {
         self.agents.clear();
+    }
+
+    /// How many agents were started.
+    pub fn agents_so_far(&self) -> usize {
+        self.agents.len()
     }
 
     /// An agent by the order in which they were started.
@@ -230,6 +253,17 @@ impl Cluster {
     /// Runs a client's command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         run_client(&self.address(), self.dir(), args)
+    }
+
+    /// Makes a token.
+    #[track_caller]
+    pub fn token(&self, name: &str, flags: &[&str]) -> String {
+        self.ok(&[&["token", "create", name], flags].concat()).trim().to_owned()
+    }
+
+    /// Runs a client's command to its end, by whoever has this token.
+    pub fn run_as(&self, token: &str, args: &[&str]) -> Finished {
+        run_client_as(&self.address(), self.dir(), &[("BTCTL_TOKEN", token)], args)
     }
 
     /// Starts a client's command in the background.

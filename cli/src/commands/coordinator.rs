@@ -12,7 +12,8 @@ use crate::up::exposure_warning;
 
 const EXAMPLES: &str = "\
 Example:
-  BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl coordinator --listen 10.0.0.5:7600 --store /srv/results";
+  export BTCTL_DATABASE_URL=postgres://btctl@db/btctl
+  btctl coordinator --listen 10.0.0.5:7600 --store /srv/results --auth tokens --admin-token-file /etc/btctl/admin.token";
 
 /// Run a coordinator: it keeps the queue in Postgres and hands jobs to agents.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +29,8 @@ impl Coordinator {
     pub(crate) async fn run(self) -> Result<(), Error> {
         let _log = logging::start(&self.log)?;
         measures::record();
+        self.options.asking.check(self.options.listen).map_err(Error::Usage)?;
+        let is_insecure = self.options.asking.is_insecure(self.options.listen);
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();
         let (ready, mut is_ready) = oneshot::channel();
@@ -38,7 +41,7 @@ impl Coordinator {
                 served = &mut serving => return Ok(served?),
                 () = signals.next() => break shutdown.cancel(),
                 address = &mut is_ready, if !is_ready.is_terminated() => {
-                    if let Some(warning) = address.ok().and_then(exposure_warning) {
+                    if let Some(warning) = address.ok().filter(|_| is_insecure).and_then(exposure_warning) {
                         say(&warning);
                     }
                 }

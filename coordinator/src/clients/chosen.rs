@@ -18,9 +18,9 @@ const MOST_WHY: usize = 500;
 
 impl Clients {
     pub(super) async fn cancel_jobs(&self, request: v1::CancelRequest) -> Result<v1::CancelReply, Status> {
-        let found = self.find(&request.sweep).await?;
+        let (found, changeable) = self.find_to_change(&request.sweep).await?;
         let jobs = chosen(&found, request.jobs)?;
-        let cancelled = self.queue.cancel(found.id, &jobs).await;
+        let cancelled = self.queue.cancel(changeable, &jobs).await;
         let cancelled = cancelled.map_err(status::queue)?;
         self.bell.ring(Event::JobsCancelled);
         Ok(v1::CancelReply {
@@ -32,7 +32,7 @@ impl Clients {
 
     /// Gives running jobs up for what they have reported, as a search asks. Those that do not run stay as they are.
     pub(crate) async fn prune_jobs(&self, sweep: &str, jobs: Vec<u32>, why: &str) -> Result<Pruned, Status> {
-        let found = self.find(sweep).await?;
+        let (found, changeable) = self.find_to_change(sweep).await?;
         if jobs.is_empty() {
             return Err(Status::invalid_argument("`jobs` names none; name the jobs that are to be pruned"));
         }
@@ -46,13 +46,13 @@ impl Clients {
             }
             why => why,
         };
-        let pruned = self.queue.prune_jobs(found.id, &jobs, why).await.map_err(status::queue)?;
+        let pruned = self.queue.prune_jobs(changeable, &jobs, why).await.map_err(status::queue)?;
         self.bell.ring(Event::JobsCancelled);
         Ok(Pruned { pruned: pruned.pruned, queued: pruned.queued, finished: pruned.ended })
     }
 
     pub(super) async fn retry_jobs(&self, request: v1::RetryRequest) -> Result<v1::RetryReply, Status> {
-        let found = self.find(&request.sweep).await?;
+        let (found, changeable) = self.find_to_change(&request.sweep).await?;
         let reasons = reasons(&request)?;
         let jobs = chosen(&found, request.jobs)?;
         let failed_only = request.failed_only || !reasons.is_empty();
@@ -66,7 +66,7 @@ impl Clients {
             (false, true) => &[JobState::Failed],
             (false, false) => &[JobState::Failed, JobState::Cancelled],
         };
-        let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
+        let queued = self.queue.retry(changeable, &jobs, ended, &reasons).await;
         let queued = queued.map_err(status::queue)?;
         self.bell.ring(Event::JobsRetried);
         let tested = self.tests_that_stay(&found, &jobs, queued).await?;

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::Clients;
 use super::submit::invalid;
+use crate::access::call;
 use crate::queue::{HeldOut, HoldoutRow};
 use crate::rpc::status;
 
@@ -33,6 +34,7 @@ impl Clients {
             )));
         }
         let inherits = own.is_none();
+        let owner = set.as_ref().map(|set| set.owner.clone());
         let holdout = set.map(|set| set.holdout).or(own);
         let look = header.look.as_deref().map(reason).transpose()?;
         match (&holdout, &look) {
@@ -41,7 +43,7 @@ impl Clients {
                     "the family {family:?} has no holdout, so there is no look to spend; submit the sweep without one"
                 )));
             }
-            (Some(_), Some(_)) => may_look(header)?,
+            (Some(_), Some(_)) => may_look(header, owner.as_deref())?,
             (Some(held), None) => {
                 manifest.judged.holdout = Some(held.clone());
                 manifest.admit_holdout().map_err(|error| match inherits {
@@ -58,8 +60,14 @@ impl Clients {
     }
 }
 
-/// Whether this submit may spend a look: the one place that decides it. Everybody may, by the name as whom they submit.
-fn may_look(header: &v1::SubmitHeader) -> Result<(), Status> {
+/// Whether this submit may spend a look at the data that an owner holds out, if it is held out already: the one place that
+/// decides it.
+fn may_look(header: &v1::SubmitHeader, owner: Option<&str>) -> Result<(), Status> {
+    if let Some(owner) = owner.filter(|owner| !call::may_change(owner)) {
+        return Err(Status::permission_denied(format!(
+            "the holdout of this family is {owner}'s: its owner or an operator spends looks"
+        )));
+    }
     match header.open {
         true => Err(Status::invalid_argument(
             "an open sweep can't spend a look: it would be one look at whatever is added to it later",

@@ -4,21 +4,21 @@
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::guarded::Guarded;
 use super::page::{Frame, rendered};
 use super::reply::Refused;
-use super::route::{Answer, Route, SchemaOf, Sent};
-use super::table::{PARTS, ROUTES};
+use super::route::{Answer, PARTS, Route, SchemaOf, Sent};
+use super::table::routes;
+use crate::access::rights::Right;
 
-pub(super) fn router() -> Router {
-    Router::new().route("/api/openapi.json", get(document)).route("/api", get(page))
+pub(super) fn router() -> Guarded<()> {
+    Guarded::new().get("/api/openapi.json", Right::Read, document).get("/api", Right::Read, page)
 }
 
 async fn document() -> impl IntoResponse {
@@ -33,7 +33,7 @@ pub fn openapi() -> Value {
         settings.with(|settings| settings.definitions_path = "/components/schemas".into()).into_generator();
     let refused = generator.subschema_for::<bt_documents::Refused>();
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in routes() {
         let path = paths.entry(route.address()).or_insert_with(|| json!({}));
         path[route.method] = operation(route, &refused, &mut generator);
     }
@@ -151,7 +151,7 @@ struct Call {
 }
 
 async fn page() -> Result<Response, Refused> {
-    let calls = ROUTES.iter().map(|route| Call {
+    let calls = routes().map(|route| Call {
         method: route.method.to_uppercase(),
         path: route.address(),
         summary: route.summary,
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_addresses_name_is_described() {
-        for route in ROUTES {
+        for route in routes() {
             let named = route.path.matches('{').count();
             assert_eq!(parts(route).count(), named, "{}", route.path);
         }
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn each_call_has_a_name_of_its_own() {
-        let names: std::collections::BTreeSet<_> = ROUTES.iter().map(|route| route.name).collect();
-        assert_eq!(names.len(), ROUTES.len());
+        let names: std::collections::BTreeSet<_> = routes().map(|route| route.name).collect();
+        assert_eq!(names.len(), routes().count());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::claim::Written;
 use super::progress::Said;
 use super::row::{signed, unsigned};
 use super::settle::{Fence, Publication, Settled, Settlement, settle_in};
-use super::{Error, Queue, measured};
+use super::{Changeable, Error, Queue, measured};
 
 /// A running attempt whose sweep says when its jobs are pruned.
 #[derive(Clone, Debug)]
@@ -86,13 +86,13 @@ impl Queue {
     /// Prunes those of these jobs whose containers run, with what they reported last.
     pub(crate) async fn prune_jobs(
         &self,
-        sweep: SweepId,
+        sweep: impl Into<Changeable>,
         jobs: &[u32],
         why: &str,
     ) -> Result<PrunedJobs, Error> {
         let jobs: BTreeSet<u32> = jobs.iter().copied().collect();
         let numbers = jobs.iter().map(|job| signed::<i32>(*job)).collect::<Result<Vec<_>, _>>()?;
-        let id = sweep.uuid();
+        let id = sweep.into().id().uuid();
         let mut tx = self.by_key.patient().begin().await?;
         query_file!("queries/cancel/lock_sweep.sql", id).fetch_one(&mut *tx).await?;
         let live = query_file!("queries/cancel/live_attempts_of_jobs.sql", id, &numbers);

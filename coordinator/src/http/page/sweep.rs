@@ -18,6 +18,7 @@ use super::walk::walk;
 use super::{
     Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text, were,
 };
+use crate::access::call;
 use crate::answers::Standing;
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
@@ -136,7 +137,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let frame = Frame::new("../", "sweep");
-    shown_of(&clients.clone(), &sweep, frame, async {
+    shown_of(&clients.clone(), &sweep, frame.clone(), async {
         let shown = shown_sweep(&clients, sweep.clone()).await?;
         let running = running(&clients, &shown).await?;
         let page = Page {
@@ -357,7 +358,11 @@ pub(super) fn sentence(shown: &ShownSweep) -> String {
     }
 }
 
+/// The buttons; none for those who may not change it.
 fn actions(shown: &ShownSweep) -> Vec<&'static str> {
+    if !call::may_change(&shown.sweep.owner) {
+        return Vec::new();
+    }
     let counts = &shown.sweep.counts;
     let mut actions = Vec::new();
     match shown.sweep.state {

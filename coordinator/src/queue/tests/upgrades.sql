@@ -165,3 +165,10 @@ values ('averages', '2012-01-01', 3, 'Date', '{prices}', '22222222-0000-4000-800
 insert into looks (family, number, sweep_id, owner, why)
 values ('averages', 1, '22222222-0000-4000-8000-000000000002', 'ann', 'before it is traded');
 update sweeps set cut_before = '2012-01-01' where name = 'grid';
+
+-- version 38
+insert into tokens (id, name, role, owners, hash, created_by) values ('abcdefghijkl', 'ann', 'submitter', '{ann}', 'x', 'root');
+insert into token_agents (token_id, agent_id) values ('abcdefghijkl', 'aaaaaaaa-0000-4000-8000-000000000001');
+insert into page_sessions (key, token_id, expires_at) values (decode(repeat('07', 32), 'hex'), 'abcdefghijkl', now() + interval '1 hour');
+insert into audit (number, at, who, from_address, what, target, before, after, outcome, hash)
+values (1, now(), 'ann', '127.0.0.1', 'Sweeps/Submit', 'done', '', '', 'done', decode(repeat('07', 32), 'hex'));
