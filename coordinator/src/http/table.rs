@@ -5,7 +5,11 @@ mod cluster;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use bt_analysis::export::Form;
-use bt_documents::{AddedJobs, Assessment, Cancelled, Changed, Comparison, Explained, ExportedJob, Families, FamilyTrials, ImportedMetrics, Jobs, Metrics, Outputs, ProgressSeries, Pruned, Retried, ShownJob, ShownSweep, Submitted, SweepLandscape, Sweeps, Walk};
+use bt_documents::{
+    AddedJobs, Assessment, Cancelled, Changed, Comparison, Explained, ExportedJob, Families, FamilyTrials,
+    ImportedMetrics, Jobs, Metrics, Outputs, ProgressSeries, Pruned, Retried, ShownJob, ShownSweep,
+    Submitted, SweepLandscape, Sweeps, Walk,
+};
 
 use super::route::{Answer, Route, Sent, json, schema};
 use super::{actions, compare, download, export, jobs, judged, log, page, reported, submit, sweeps};

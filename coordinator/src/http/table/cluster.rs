@@ -1,11 +1,11 @@
 //! Calls about what happens, agents, limits, and this coordinator.
 
 use axum::routing::{get, post};
-use bt_documents::{Agent, Agents, Event, Fleet, Jobs, Limits, LogFilter, RunningJobs, ShownAgent};
+use bt_documents::{Agent, Agents, Event, Fleet, Limits, LogFilter, RunningJobs, ShownAgent};
 
 use super::super::route::{Answer, Route, Sent, json, schema};
 use super::super::{actions, events, filter, machines};
-use crate::access::Right;
+use crate::access::rights::Right;
 
 pub(super) static CLUSTER: &[Route] = &[
     Route {
