@@ -1,6 +1,7 @@
 //! Who may do what. Every call, over gRPC and HTTP alike, passes the guard (`guard.rs`), which asks here who calls
-//! ([`Access::identify`]), looks up what the call needs ([`rights`], the one table) and whether the caller's role has it,
-//! and says while the call runs who makes it ([`call`]). What was changed or refused is written down ([`record`]).
+//! ([`Access::of_token`], [`Access::of_cookie`]), looks up what the call needs ([`rights`], the one table) and whether the
+//! caller's role has it, and says while the call runs who makes it ([`call`]). What was changed or refused is written down
+//! ([`record`]).
 
 pub(crate) mod call;
 mod identity;

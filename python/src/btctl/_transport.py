@@ -13,7 +13,7 @@ import warnings
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Generator, List, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import BtctlError, Damaged, Refused, Unavailable, Unreachable, refusal
