@@ -100,7 +100,7 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
         );
     };
     tasks.spawn(beside.in_current_span());
-    let talking = session::run(agent.clone(), place.coordinators, end.clone());
+    let talking = session::run(agent.clone(), place.coordinators, place.trust, end.clone());
     let served = tokio::select! {
         served = talking => served,
         () = leave::drain(&agent, &shutdown.now) => Ok(()),

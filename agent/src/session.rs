@@ -13,6 +13,7 @@ use bt_proto::convert::{parse, present};
 use bt_proto::protocol;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, agent_message, coordinator_message};
+use bt_trust::ClientTrust;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -53,6 +54,7 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 pub(crate) async fn run(
     agent: Arc<Agent>,
     coordinators: Vec<String>,
+    trust: ClientTrust,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
     let endpoints = endpoints(&coordinators)?;
@@ -63,7 +65,7 @@ pub(crate) async fn run(
         let began = Instant::now();
         let outcome = tokio::select! {
             () = end.cancelled() => return Ok(()),
-            outcome = session(&agent, endpoint) => outcome,
+            outcome = session(&agent, endpoint, &trust) => outcome,
         };
         agent.line.link.down();
         let error = match outcome {
@@ -125,9 +127,9 @@ fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>> {
 }
 
 /// One session, from Hello to its end. Returns why it ended.
-async fn session(agent: &Arc<Agent>, endpoint: &Endpoint) -> Result<String, Status> {
+async fn session(agent: &Arc<Agent>, endpoint: &Endpoint, trust: &ClientTrust) -> Result<String, Status> {
     let patience = connect_within(agent.line.link.lease());
-    let connected = timeout(patience, endpoint.connect()).await;
+    let connected = timeout(patience, bt_trust::connect(endpoint, trust)).await;
     let channel = match connected {
         Ok(Ok(channel)) => channel,
         Ok(Err(error)) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use bt_proto::v1::sweeps_client::SweepsClient;
+use bt_trust::ClientTrust;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
@@ -75,7 +76,8 @@ impl Coordinators {
                     .tcp_nodelay(true),
             );
         }
-        let find = || first_alive(&endpoints);
+        let trust = settings.trust()?;
+        let find = || first_alive(&endpoints, &trust);
         let found = find.retry(waits(TRIES - 1)).await.map_err(|cause| {
             Error::Unreachable(format!(
                 "no coordinator answers at {} ({}): {cause}. Start one with `btctl up`, or say where it is with \
@@ -84,7 +86,9 @@ impl Coordinators {
             ))
         })?;
         let (current, channel) = found;
-        let mut channels: Vec<_> = endpoints.iter().map(Endpoint::connect_lazy).collect();
+        let channels = endpoints.iter().map(|endpoint| bt_trust::connect_lazy(endpoint, &trust));
+        let mut channels: Vec<_> =
+            channels.collect::<Result<_, _>>().map_err(|error| Error::Failed(error.to_string()))?;
         if let Some(place) = channels.get_mut(current) {
             *place = channel;
         }
@@ -163,11 +167,12 @@ impl Coordinators {
 }
 
 /// The first of these that answers. Each is given a head start before the next one.
-async fn first_alive(endpoints: &[Endpoint]) -> Result<(usize, Channel), String> {
+async fn first_alive(endpoints: &[Endpoint], trust: &ClientTrust) -> Result<(usize, Channel), String> {
     let is_alone = endpoints.len() == 1;
     let tries = endpoints.iter().enumerate().map(|(number, endpoint)| async move {
         sleep(HEAD_START * u32::try_from(number).unwrap_or(u32::MAX)).await;
-        let channel = endpoint.connect().await.map_err(|error| root_cause(&error))?;
+        let connected = bt_trust::connect(endpoint, trust).await;
+        let channel = connected.map_err(|error| root_cause(&error))?;
         if !is_alone {
             is_alive(channel.clone()).await?;
         }

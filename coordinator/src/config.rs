@@ -1,6 +1,7 @@
 //! The coordinator's settings.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
@@ -35,9 +36,25 @@ pub struct Options {
     #[arg(long, env = "BTCTL_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub heartbeat: Duration,
     #[command(flatten)]
+    pub tls: TlsOptions,
+    #[command(flatten)]
     pub keeping: Keeping,
     #[command(flatten)]
     pub telling: Telling,
+}
+
+/// How the coordinator shows who it is.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TlsOptions {
+    /// Speak TLS alone, with the certificate that `btctl coordinator init` made in this directory.
+    #[arg(long, env = "BTCTL_TLS_DIR", value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
+    /// Certificate to show instead, with its chain, as PEM. It is read again when the file changes.
+    #[arg(long, env = "BTCTL_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of that certificate, as PEM, which others must not be able to read.
+    #[arg(long, env = "BTCTL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 }
 
 /// When the store is cleaned, and of what.

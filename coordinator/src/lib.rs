@@ -8,6 +8,7 @@ mod answers;
 mod assess;
 mod bell;
 mod calculations;
+mod certificate;
 mod chooser;
 mod clients;
 mod collector;
@@ -80,7 +81,7 @@ use teller::Teller;
 use telling::Ways;
 use trials::Trials;
 
-pub use config::{Keeping, Options};
+pub use config::{Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use log_filter::LogFilter;
 pub use telling::{AllowedHost, Telling};
@@ -117,6 +118,8 @@ pub async fn run(
         options.lease
     );
     let ways = Ways::new(&options.telling)?;
+    let certificate = certificate::open(&options.tls)?;
+    let tls = certificate.as_ref().map(|certificate| certificate.tls.clone());
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
     let address = socket.local_addr().context("read the listening address")?;
@@ -126,6 +129,9 @@ pub async fn run(
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
     let (agents, clients) = services(&options, log, queue, store, store_id, ways, &shutdown);
+    if let Some(certificate) = certificate {
+        agents.tasks.spawn(certificate.keep(shutdown.clone()));
+    }
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<Agents>>().await;
@@ -158,7 +164,7 @@ pub async fn run(
     info!("listening on {address}");
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
-    let incoming = Door::new(socket).incoming();
+    let incoming = Door::new(socket, tls).incoming();
     let stopping = {
         let shutdown = shutdown.clone();
         async move {

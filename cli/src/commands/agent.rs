@@ -73,6 +73,7 @@ impl Agent {
             let mut options = self.options.clone();
             let mut place = Place {
                 coordinators: settings.coordinators()?,
+                trust: settings.trust()?,
                 state_dir: state_dir.clone(),
                 store: self.store.clone(),
             };

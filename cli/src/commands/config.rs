@@ -43,6 +43,7 @@ impl Config {
             row("coordinator", &settings.coordinator)?,
             row("owner", &settings.owner)?,
             row("notify", &notify)?,
+            row("ca_pin", &settings.ca_pin)?,
         ];
         View { columns, rows }.print(show.output.output)
     }

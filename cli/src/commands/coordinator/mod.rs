@@ -1,5 +1,8 @@
 //! `btctl coordinator`: the server that keeps the queue.
 
+mod init;
+
+use init::Init;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -11,13 +14,28 @@ use crate::signals::Signals;
 use crate::up::exposure_warning;
 
 const EXAMPLES: &str = "\
-Example:
-  BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl coordinator --listen 10.0.0.5:7600 --store /srv/results";
+Examples:
+  btctl coordinator init --tls-dir /etc/btctl/tls
+  BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl coordinator --tls-dir /etc/btctl/tls --listen 10.0.0.5:7600 \
+      --store /srv/results";
 
 /// Run a coordinator: it keeps the queue in Postgres and hands jobs to agents.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Coordinator {
+    #[command(subcommand)]
+    command: Option<CoordinatorCommand>,
+    #[command(flatten)]
+    server: Option<Server>,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum CoordinatorCommand {
+    Init(Init),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Server {
     #[command(flatten)]
     options: bt_coordinator::Options,
     #[command(flatten)]
@@ -26,6 +44,16 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     pub(crate) async fn run(self) -> Result<(), Error> {
+        match (self.command, self.server) {
+            (Some(CoordinatorCommand::Init(init)), _) => init.run(),
+            (None, Some(server)) => server.run().await,
+            (None, None) => Err(Error::Usage("--database-url and --store are needed".to_owned())),
+        }
+    }
+}
+
+impl Server {
+    async fn run(self) -> Result<(), Error> {
         let _log = logging::start(&self.log)?;
         measures::record();
         let mut signals = Signals::listen()?;
