@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
 pub use config::{EngineKind, Options, Place};
-pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local};
+pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local, volume_files};
 pub use preempt::Notice;
 pub use store_choice::StoreChoice;
 

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use backon::Retryable;
+use bt_engine::volumes::Volumes;
 use bt_engine::{Engine, Error, ImageFacts, Sample, collect, machine};
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
-use bt_model::manifest::{Manifest, Network, Pull, VolumeMount};
+use bt_model::manifest::{Manifest, Network, Pull, VolumeFiles, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
 use futures_util::StreamExt;
@@ -72,6 +73,12 @@ pub struct LocalEnd {
     pub peak_memory_bytes: Option<u64>,
     pub cpu_micros: Option<u64>,
     pub image_id: String,
+}
+
+/// The files of a volume that is offered here.
+pub fn volume_files(options: &Options, from: &VolumeFiles) -> anyhow::Result<Vec<String>> {
+    let volumes = Volumes::read(&options.volumes, &options.host_paths)?;
+    volumes.files(&from.volume, &from.glob).map_err(|why| anyhow!("this machine {why}"))
 }
 
 /// Runs a job to its end; its outputs are copied into `out`. `stop` ends it early.

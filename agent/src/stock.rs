@@ -1,5 +1,6 @@
 //! What the machine has in stock for jobs: images, what is in them, and what volumes hold.
 
+pub(crate) mod files;
 pub(crate) mod fingerprints;
 pub(crate) mod images;
 pub(crate) mod looks;

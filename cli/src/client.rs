@@ -143,6 +143,15 @@ impl Client {
         read(&ask!(self, count_trials, request)?.document)
     }
 
+    /// The files of a volume, as an agent says that offers it.
+    pub(crate) async fn volume_files(
+        &self,
+        from: &bt_model::manifest::VolumeFiles,
+    ) -> Result<v1::ListVolumeFilesReply, Error> {
+        let request = v1::ListVolumeFilesRequest { volume: from.volume.clone(), glob: from.glob.clone() };
+        ask!(self, list_volume_files, request)
+    }
+
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<Streaming<v1::Job>, Error> {
         ask!(self, list_jobs, request)
     }

@@ -4,6 +4,8 @@
 //! asks for is found in these offers and nowhere else, no link is followed below them, and nothing is ever made: an empty
 //! directory where data should be is worse than an error.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

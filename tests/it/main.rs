@@ -83,6 +83,7 @@ mod tries;
 mod up;
 mod uploads;
 mod values;
+mod volume_axis;
 mod walk;
 mod warm;
 mod watching;

@@ -279,6 +279,13 @@ impl Agents for Recorded {
         Err(Status::unimplemented("not on record"))
     }
 
+    async fn answer_files(
+        &self,
+        _: Request<v1::AnswerFilesRequest>,
+    ) -> Result<Response<v1::AnswerFilesReply>, Status> {
+        Err(Status::unimplemented("not on record"))
+    }
+
     async fn push_log(
         &self,
         _: Request<Streaming<v1::PushLogRequest>>,

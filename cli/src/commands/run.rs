@@ -59,7 +59,22 @@ impl Run {
         if let Some(manifest) = self.manifest.take() {
             self.sweep.file = Some(manifest);
         }
-        let manifest = self.sweep.manifest()?;
+        let mut draft = self.sweep.draft()?;
+        let mut options = bt_agent::Options::unset();
+        options.volumes.extend(self.offer.iter().cloned());
+        // Who runs it here has these rights already.
+        options.allow_network = true;
+        let unread = draft.unread_axes();
+        let mounted = draft.volumes.iter().map(|mount| &mount.volume);
+        let named = mounted.chain(unread.iter().map(|(_, from)| &from.volume));
+        options.host_paths.extend(named.filter(|volume| volume.starts_with('/')).cloned());
+        for (name, from) in unread {
+            let found = bt_agent::volume_files(&options, &from).map_err(|error| {
+                Error::Failed(format!("the axis {name} can't be read: {error:#}; --offer says what is here"))
+            })?;
+            draft.fill_axis(&name, found)?;
+        }
+        let manifest = draft.finish()?;
         let jobs = manifest.expand()?;
         let parameters = jobs.iter().nth(self.job as usize).ok_or_else(|| {
             Error::NotFound(format!(
@@ -69,17 +84,6 @@ impl Run {
             ))
         })?;
         drop(jobs);
-        let mut options = bt_agent::Options::unset();
-        options.volumes.extend(self.offer.iter().cloned());
-        // Who runs it here has these rights already.
-        options.allow_network = true;
-        options.host_paths.extend(
-            manifest
-                .volumes
-                .iter()
-                .filter(|mount| mount.volume.starts_with('/'))
-                .map(|mount| mount.volume.clone()),
-        );
         let scratch =
             tempfile::tempdir().map_err(|error| Error::Failed(format!("make a directory: {error}")))?;
         let out = self.directory.clone().unwrap_or_else(|| scratch.path().to_owned());

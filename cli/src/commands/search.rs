@@ -80,7 +80,7 @@ pub(crate) struct Search {
 
 impl Search {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let manifest = self.sweep.manifest()?;
+        let manifest = self.sweep.manifest(settings).await?;
         let space = space(&manifest)?;
         self.check_python().await?;
         let client = Client::connect(settings).await?;

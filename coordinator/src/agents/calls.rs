@@ -106,6 +106,14 @@ impl v1::agents_server::Agents for Agents {
         Ok(Response::new(v1::DescribeImageReply { known }))
     }
 
+    async fn answer_files(
+        &self,
+        request: Request<v1::AnswerFilesRequest>,
+    ) -> Result<Response<v1::AnswerFilesReply>, Status> {
+        self.relay.take_files(request.into_inner())?;
+        Ok(Response::new(v1::AnswerFilesReply {}))
+    }
+
     async fn push_log(
         &self,
         request: Request<Streaming<v1::PushLogRequest>>,

@@ -397,6 +397,13 @@ impl v1::sweeps_server::Sweeps for Clients {
         self.receive_metrics(request.into_inner().boxed()).await.map(Response::new)
     }
 
+    async fn list_volume_files(
+        &self,
+        request: Request<v1::ListVolumeFilesRequest>,
+    ) -> Result<Response<v1::ListVolumeFilesReply>, Status> {
+        self.list_files(request.into_inner()).await.map(Response::new)
+    }
+
     type CollectGarbageStream = Answers<v1::Garbage>;
 
     async fn collect_garbage(

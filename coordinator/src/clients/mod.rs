@@ -8,6 +8,7 @@ mod debug;
 mod describe;
 mod explain;
 mod figures;
+mod files;
 mod images;
 mod import;
 mod jobs;

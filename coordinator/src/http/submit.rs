@@ -50,13 +50,14 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply<Submitted> {
-    let draft = Manifest::parse(&body, form(&headers)?, "the manifest").map_err(invalid)?;
+    let mut draft = Manifest::parse(&body, form(&headers)?, "the manifest").map_err(invalid)?;
     if draft.params_from.is_some() {
         return Err(Status::invalid_argument(
             "`params_from` names a file that the coordinator does not have; list its rows as `params`",
         )
         .into());
     }
+    clients.read_axes(&mut draft).await?;
     let manifest = draft.finish().map_err(invalid)?;
     let header = v1::SubmitHeader {
         idempotency_key: key(asked.idempotency_key, &headers),

@@ -1,6 +1,7 @@
-//! What agents send to clients through a coordinator: logs of running jobs, and shells. A client's call waits here until
+//! What agents send to clients through a coordinator: logs of running jobs, shells, and what volumes hold. A client's call waits here until
 //! its agent opens the other end by a call of its own.
 
+mod files;
 mod followed;
 mod logs;
 mod shells;

@@ -1,10 +1,10 @@
-//! Calls of clients that wait until their agent opens its end: a log that it pushes, a shell that it joins.
+//! Calls of clients that wait for their agent: a log that it pushes, a shell that it joins, the files of a volume.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bt_proto::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::followed::Placed;
@@ -28,11 +28,15 @@ pub(super) struct Shell {
     pub(super) output: mpsc::Sender<v1::DebugOutput>,
 }
 
+/// The files of a volume, or why the agent can't say.
+pub(super) type FilesFound = Result<Vec<String>, String>;
+
 /// All that wait here. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     logs: Arc<Mutex<HashMap<Uuid, mpsc::Sender<Pushed>>>>,
     shells: Arc<Mutex<HashMap<Uuid, Shell>>>,
+    files: Arc<Mutex<HashMap<Uuid, oneshot::Sender<FilesFound>>>>,
 }
 
 impl Waiting {
@@ -65,8 +69,24 @@ impl Waiting {
         lock(&self.shells).remove(&request)
     }
 
+    /// Opens a place for the files of a volume: its id, and what the agent answers.
+    pub(super) fn expect_files(&self) -> (Uuid, oneshot::Receiver<FilesFound>) {
+        let request = Uuid::new_v4();
+        let (sender, receiver) = oneshot::channel();
+        let mut files = lock(&self.files);
+        files.retain(|_, sender| !sender.is_closed());
+        files.insert(request, sender);
+        (request, receiver)
+    }
+
+    /// Who waits for files; each is given out once.
+    pub(super) fn take_files(&self, request: Uuid) -> Option<oneshot::Sender<FilesFound>> {
+        lock(&self.files).remove(&request)
+    }
+
     /// Ends all that wait.
     pub(super) fn close(&self) {
+        lock(&self.files).clear();
         lock(&self.logs).clear();
         lock(&self.shells).clear();
     }

@@ -226,6 +226,7 @@ impl Draft {
             _ => match (self.matrix.take(), self.params.take()) {
                 (Some(matrix), _) => {
                     matrix.check()?;
+                    matrix.check_read()?;
                     Ok(JobSource::Matrix(matrix))
                 }
                 (None, Some(rows)) => Ok(JobSource::Rows(rows)),

@@ -94,7 +94,7 @@ fn values_of(axis: &Axis, value: &Value) -> String {
             let [from, to, step] = range.parts();
             format!("; the axis goes from {from} to {to} in steps of {step}")
         }
-        Axis::Values(values) => {
+        Axis::Values(values) | Axis::Files(_, values) => {
             let texts: Vec<String> = values.iter().take(SHOWN).map(text_of).collect();
             match value {
                 Value::String(text) => suggestion(text, texts.iter().map(String::as_str), "values"),

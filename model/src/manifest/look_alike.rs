@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::definition::{JobSource, Manifest};
-use super::matrix::Axis;
 use crate::parameters::Parameters;
 use crate::scalar;
 use crate::windows::Windows;
@@ -45,9 +44,8 @@ fn of(jobs: &JobSource) -> Vec<String> {
         JobSource::Matrix(matrix) => {
             rows(&matrix.include);
             for (name, axis) in &matrix.axes {
-                if let Axis::Values(values) = axis {
-                    values.iter().take(LOOKED_THROUGH).for_each(|value| note(name, value));
-                }
+                let listed = axis.listed().unwrap_or_default();
+                listed.iter().take(LOOKED_THROUGH).for_each(|value| note(name, value));
             }
         }
     }

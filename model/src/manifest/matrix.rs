@@ -2,6 +2,7 @@
 
 use super::error::{Error, suggestion};
 use super::range::Range;
+use super::volume_axis::VolumeFiles;
 use crate::parameters::{self, Parameters, same_value};
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ pub struct Matrix {
 pub enum Axis {
     Values(Vec<Value>),
     Range(Range),
+    /// Names of files, which an agent read from a volume; none until one was asked.
+    Files(VolumeFiles, Vec<Value>),
 }
 
 impl Axis {
@@ -52,11 +55,27 @@ impl Axis {
         Ok(Self::Values(values))
     }
 
-    /// How many values there are; at least one.
-    #[expect(clippy::len_without_is_empty, reason = "an axis is never empty")]
+    /// The files of a volume, as they were found there; none before that.
+    pub(super) fn files(name: &str, from: VolumeFiles, found: Vec<Value>) -> Result<Self, Error> {
+        if !found.is_empty() {
+            Self::values(name, found.clone())?;
+        }
+        Ok(Self::Files(from, found))
+    }
+
+    /// The values that are written out, if they are.
+    pub(crate) fn listed(&self) -> Option<&[Value]> {
+        match self {
+            Self::Values(values) | Self::Files(_, values) => Some(values),
+            Self::Range(_) => None,
+        }
+    }
+
+    /// How many values there are; at least one, but for a volume's that has not been read.
+    #[expect(clippy::len_without_is_empty, reason = "an axis of a checked manifest is never empty")]
     pub fn len(&self) -> u64 {
         match self {
-            Self::Values(values) => values.len() as u64,
+            Self::Values(values) | Self::Files(_, values) => values.len() as u64,
             Self::Range(range) => range.len(),
         }
     }
@@ -64,7 +83,7 @@ impl Axis {
     /// The value at an index below [`Self::len`].
     pub(crate) fn at(&self, index: u64) -> Value {
         match self {
-            Self::Values(values) => usize::try_from(index)
+            Self::Values(values) | Self::Files(_, values) => usize::try_from(index)
                 .ok()
                 .and_then(|index| values.get(index).cloned())
                 .unwrap_or(Value::Null),
@@ -75,7 +94,7 @@ impl Axis {
     /// Where the value stands, if it is one of the axis; of two that are one number, the one that is written the same.
     pub(crate) fn index_of(&self, value: &Value) -> Option<u64> {
         match self {
-            Self::Values(values) => {
+            Self::Values(values) | Self::Files(_, values) => {
                 let exact = values.iter().position(|known| known == value);
                 let same = || values.iter().position(|known| same_value(known, value));
                 exact.or_else(same).map(|index| index as u64)
@@ -143,6 +162,23 @@ impl Matrix {
         let names = self.axes.iter().map(|(name, _)| name.as_str());
         let names = names.chain(self.include.iter().flat_map(Parameters::names));
         parameters::check_distinct(names).map_err(|error| ("matrix".into(), Error::new(error.to_string())))
+    }
+
+    /// Checks that the volumes whose files are values were read.
+    pub(super) fn check_read(&self) -> Result<(), (String, Error)> {
+        for (name, axis) in &self.axes {
+            if let Axis::Files(from, values) = axis
+                && values.is_empty()
+            {
+                let message = format!(
+                    "the axis `{name}` has the files of the volume {}, which has not been read; it is read when the \
+                     sweep is submitted",
+                    from.volume
+                );
+                return Err((format!("matrix.{name}"), Error::new(message)));
+            }
+        }
+        Ok(())
     }
 
     fn check_exclude(&self) -> Result<(), (String, Error)> {

@@ -36,8 +36,10 @@ mod sandbox;
 mod schema;
 mod select;
 mod size;
+mod unread;
 mod values;
 mod volume;
+mod volume_axis;
 mod warm;
 mod windows;
 mod zone;
@@ -69,4 +71,5 @@ pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, MAX_BATCH, Sandbox, Tmpfs, pa
 pub use schema::schema;
 pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
+pub use volume_axis::{FileValue, VolumeFiles};
 pub use warm::Warm;

@@ -89,6 +89,18 @@ fn host_path(path: &str) -> Result<String, String> {
     absolute_path(path)
 }
 
+/// Checks what stands for a volume where nothing is mounted: its name, or a path of the agents' machines.
+pub(super) fn check_name(volume: String) -> Result<String, Error> {
+    let fails = |why: String| Error::new(format!("the volume {volume:?} {why}"));
+    match volume.starts_with(['/', '.', '~']) {
+        true => host_path(&volume).map_err(fails),
+        false if is_name(&volume) => Ok(volume),
+        false => {
+            Err(fails("is no name of a volume: letters, digits and `_.-`, 63 characters at most".to_owned()))
+        }
+    }
+}
+
 /// `[A-Za-z0-9][A-Za-z0-9_.-]{0,62}`: names of sweeps and volumes.
 pub(super) fn is_name(text: &str) -> bool {
     text.len() <= 63

@@ -89,7 +89,28 @@ pub(crate) struct ManifestArgs {
 }
 
 impl ManifestArgs {
-    pub(crate) fn manifest(&self) -> Result<Manifest, Error> {
+    /// The manifest, with what it wants to know of volumes asked of the cluster's agents.
+    pub(crate) async fn manifest(&self, settings: &Settings) -> Result<Manifest, Error> {
+        let mut draft = self.draft()?;
+        let unread = draft.unread_axes();
+        if !unread.is_empty() {
+            let client = Client::connect(settings).await?;
+            for (name, from) in unread {
+                let found = client.volume_files(&from).await?;
+                output::say(&format!(
+                    "{name}: {} files of the volume {}, as agent {} holds it",
+                    found.paths.len(),
+                    from.volume,
+                    found.agent
+                ));
+                draft.fill_axis(&name, found.paths)?;
+            }
+        }
+        Ok(draft.finish()?)
+    }
+
+    /// All that file and flags say, the rows of `params_from` among it.
+    pub(crate) fn draft(&self) -> Result<Draft, Error> {
         let draft = match &self.file {
             Some(path) => read_manifest(path)?,
             None => Draft::default(),
@@ -100,7 +121,7 @@ impl ManifestArgs {
                 "nothing to run: give a manifest with -f FILE, or an image with --image".to_owned(),
             ));
         }
-        finish(draft, self.file.as_deref())
+        with_rows(draft, self.file.as_deref())
     }
 }
 
@@ -117,7 +138,7 @@ impl Submit {
                 ));
             }
             Some(sweep) => like::manifest_of(&Client::connect(settings).await?, sweep).await?,
-            None => (self.sweep.manifest()?, None),
+            None => (self.sweep.manifest(settings).await?, None),
         };
         if image_pin.is_none() {
             warn_of_tag(&manifest.image);
@@ -244,8 +265,8 @@ fn read_manifest(path: &str) -> Result<Draft, Error> {
     Ok(Manifest::parse(&files::read(file)?, Format::of_path(path), &files::called(file))?)
 }
 
-/// Reads the rows that the draft names, and checks all of it. A file that a manifest names lies beside the manifest.
-fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
+/// Reads the rows that the draft names. A file that a manifest names lies beside the manifest.
+fn with_rows(mut draft: Draft, manifest: Option<&str>) -> Result<Draft, Error> {
     if let Some(named) = draft.params_from.take() {
         let from_flag = draft.places.of("params_from").is_none();
         let base =
@@ -266,7 +287,7 @@ fn finish(mut draft: Draft, manifest: Option<&str>) -> Result<Manifest, Error> {
         }
         draft.params = Some(rows);
     }
-    Ok(draft.finish()?)
+    Ok(draft)
 }
 
 /// Prints the jobs one by one, so that a large sweep needs no more memory than a small one.

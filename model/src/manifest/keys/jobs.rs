@@ -13,7 +13,7 @@ use crate::manifest::error::{Error, suggestion};
 use crate::manifest::matrix::{Axis, Matrix};
 use crate::manifest::range::Range;
 use crate::manifest::values::{list, map, number, parameters, parsed, scalar, text};
-use crate::manifest::{select, windows};
+use crate::manifest::{select, volume_axis, windows};
 use crate::parameters::Parameters;
 use crate::scalar as word;
 
@@ -160,11 +160,12 @@ fn matrix_schema() -> Value {
         "required": ["values"],
         "additionalProperties": false,
     });
+    let files = volume_axis::schema(&values);
     let entries = json!({"type": "array", "items": parameters_schema()});
     json!({
         "type": "object",
         "properties": {"include": entries, "exclude": entries},
-        "additionalProperties": {"anyOf": [values, range, named]},
+        "additionalProperties": {"anyOf": [values, range, named, files]},
     })
 }
 
@@ -224,6 +225,10 @@ fn axis(name: &str, node: &TextNode) -> Result<Axis, Error> {
             {
                 return axis(name, &entry.node);
             }
+            if volume_axis::is_meant(node) {
+                let (from, values) = volume_axis::read(name, node)?;
+                return Axis::files(name, from, values).map_err(|error| error.or_at(Some(&node.place)));
+            }
             range(name, node, entries).map(Axis::Range)
         }
         _ => Err(node.error(format!(
@@ -271,6 +276,7 @@ fn write_matrix(matrix: &Matrix) -> Value {
     for (name, axis) in &matrix.axes {
         let value = match axis {
             Axis::Values(values) => Value::Array(values.clone()),
+            Axis::Files(from, values) => volume_axis::write(from, values),
             Axis::Range(range) => {
                 let [from, to, step] = range.parts();
                 json!({"from": from, "to": to, "step": step})
