@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bt_engine::Engine;
 use bt_model::manifest::parse_size;
+use bt_proto::bearer::TokenSource;
 use bt_trust::ClientTrust;
 
 use crate::preempt::Notice;
@@ -139,6 +140,8 @@ pub struct Place {
     pub coordinators: Vec<String>,
     /// Whom to believe on the way to them.
     pub trust: ClientTrust,
+    /// What says to coordinators who the agent is.
+    pub token: TokenSource,
     /// Directory of the agent's id, logs, and the outputs not yet published.
     pub state_dir: PathBuf,
     /// How outputs get into the store.

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use bt_engine::{Shell, ShellOutput};
 use bt_model::id::AttemptId;
 use bt_model::resources::ByteSize;
+use bt_proto::bearer::Line;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, debug_input, debug_output};
 use futures_util::StreamExt;
@@ -16,7 +17,6 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::Channel;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
@@ -41,7 +41,7 @@ const MESSAGES: usize = 64;
 type ToUser = mpsc::Sender<v1::DebugOutput>;
 
 /// Answers one request.
-pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Channel>, request: v1::DebugRequest) {
+pub(crate) async fn answer(agent: Arc<Agent>, mut client: AgentsClient<Line>, request: v1::DebugRequest) {
     let (output, messages) = mpsc::channel(MESSAGES);
     say(&output, debug_output::Kind::Request(request.request.clone())).await;
     let mut input = match client.debug(ReceiverStream::new(messages)).await {

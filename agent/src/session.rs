@@ -7,31 +7,32 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_engine::volumes::Fingerprint;
 use bt_proto::convert::present;
 use bt_proto::protocol;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, agent_message, coordinator_message};
-use bt_trust::ClientTrust;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::attempt;
+use crate::debug;
+use crate::job::holdings::Held;
+use crate::line::dial::{Dialer, endpoints};
 use crate::line::link::Connection;
 use crate::line::outbox::STEP_WAIT;
 
 /// How long a connection, and the answer to a Hello, may take; less where leases are short.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How often an idle connection is probed, and how long the answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(10);
 /// A session that lasted this long was a good one: the next try after it is made at once.
 const GOOD: Duration = Duration::from_secs(15);
 /// Messages that may wait to be sent.
@@ -47,10 +48,11 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 pub(crate) async fn run(
     agent: Arc<Agent>,
     coordinators: Vec<String>,
-    trust: ClientTrust,
+    dialer: Dialer,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
     let endpoints = endpoints(&coordinators)?;
+    let mut was_here = false;
     let mut lease = agent.line.link.lease();
     let mut waits = waits(lease);
     let mut told = false;
@@ -58,12 +60,12 @@ pub(crate) async fn run(
         let began = Instant::now();
         let outcome = tokio::select! {
             () = end.cancelled() => return Ok(()),
-            outcome = session(&agent, endpoint, &trust) => outcome,
+            outcome = session(&agent, endpoint, &dialer) => outcome,
         };
-        agent.line.link.down();
+        was_here |= agent.line.link.down();
         let error = match outcome {
             Ok(ended) => ended,
-            Err(status) if is_final(&status) => bail!("{}", status.message()),
+            Err(status) if is_final(&status, was_here) => bail!("{}", status.message()),
             Err(status) => status.message().to_owned(),
         };
         let lasted = began.elapsed() > GOOD;
@@ -85,9 +87,11 @@ pub(crate) async fn run(
     bail!("no coordinator is given")
 }
 
-/// A coordinator that says so will say so again.
-fn is_final(status: &Status) -> bool {
-    matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied | Code::Unauthenticated)
+/// A coordinator that says so will say so again. An agent that was known before waits for a token that holds: it has
+/// containers to look after.
+fn is_final(status: &Status, was_here: bool) -> bool {
+    let is_unknown = status.code() == Code::Unauthenticated && !was_here;
+    is_unknown || matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied)
 }
 
 /// The waits between tries to connect. None is longer than `connect_within`, the random part included: who waits longer
@@ -102,34 +106,11 @@ fn waits(lease: Duration) -> impl Iterator<Item = Duration> {
         .build()
 }
 
-fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>> {
-    let endpoint = |address: &String| {
-        let endpoint = Endpoint::from_shared(address.clone());
-        let endpoint = endpoint.with_context(|| {
-            format!("{address:?} is not a coordinator's address; it looks like http://host:7600")
-        })?;
-        let endpoint = endpoint
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
-        anyhow::Ok(endpoint)
-    };
-    coordinators.iter().map(endpoint).collect()
-}
-
 /// One session, from Hello to its end. Returns why it ended.
-async fn session(agent: &Arc<Agent>, endpoint: &Endpoint, trust: &ClientTrust) -> Result<String, Status> {
+async fn session(agent: &Arc<Agent>, endpoint: &Endpoint, dialer: &Dialer) -> Result<String, Status> {
     let patience = connect_within(agent.line.link.lease());
-    let connected = timeout(patience, bt_trust::connect(endpoint, trust)).await;
-    let channel = match connected {
-        Ok(Ok(channel)) => channel,
-        Ok(Err(error)) => {
-            return Err(Status::unavailable(format!("{:#}", anyhow::Error::from(error))));
-        }
-        Err(_) => return Err(Status::unavailable(format!("no connection within {patience:?}"))),
-    };
+    let channel = dialer.dial(endpoint, patience).await;
+    let channel = channel.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let number = agent.site.state.next_session();
     let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let (outgoing, receiver) = mpsc::channel(OUTGOING);
@@ -225,7 +206,7 @@ fn held_ids(agent: &Agent) -> Vec<String> {
 /// Heartbeats, reports and commands, until the stream ends.
 async fn converse(
     agent: &Arc<Agent>,
-    channel: &Channel,
+    channel: &Line,
     pace: Duration,
     incoming: &mut Streaming<v1::CoordinatorMessage>,
     outgoing: &mpsc::Sender<v1::AgentMessage>,
@@ -314,6 +295,113 @@ async fn send(outgoing: &mpsc::Sender<v1::AgentMessage>, kind: agent_message::Ki
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Status::unavailable("the stream has ended")),
         Err(_) => Err(Status::unavailable("the coordinator takes no messages")),
+    }
+}
+
+fn obey(
+    agent: &Arc<Agent>,
+    channel: &Line,
+    kind: coordinator_message::Kind,
+    unanswered: &mut VecDeque<Instant>,
+) {
+    match kind {
+        coordinator_message::Kind::Assign(assign) => {
+            let mut before = String::new();
+            let held = assign.assignments.into_iter().filter_map(|mut assignment| {
+                if assignment.batch.is_some() && assignment.manifest.is_empty() {
+                    assignment.manifest.clone_from(&before);
+                } else {
+                    before.clone_from(&assignment.manifest);
+                }
+                accept(agent, assignment)
+            });
+            agent.site.tasks.spawn(take(agent.clone(), held.collect()));
+        }
+        coordinator_message::Kind::Stop(stop) => rule(agent, &stop.attempt, stop.ruling()),
+        coordinator_message::Kind::Ack(ack) => agent.line.outbox.acknowledge(ack.sequence),
+        coordinator_message::Kind::Renewed(_) => {
+            if let Some(sent) = unanswered.pop_front() {
+                agent.line.link.renewed(sent);
+            }
+        }
+        coordinator_message::Kind::LogRequest(request) => {
+            let client = AgentsClient::new(channel.clone());
+            let held = request.attempt.parse().ok().and_then(|attempt| agent.holdings.find(attempt));
+            agent.site.tasks.spawn(push_log::answer(held, client, request));
+        }
+        coordinator_message::Kind::DebugRequest(request) => {
+            let client = AgentsClient::new(channel.clone());
+            agent.site.tasks.spawn(debug::answer(agent.clone(), client, request));
+        }
+        coordinator_message::Kind::ResolveImage(request) => {
+            let agent = agent.clone();
+            agent.site.tasks.spawn({
+                let agent = agent.clone();
+                async move { resolve::answer(&agent.stock.images, &agent.line, request).await }
+            });
+        }
+        coordinator_message::Kind::Welcome(_) => warn!("a second Welcome is ignored"),
+    }
+}
+
+/// Reads an assignment. From the moment that it is on disk ([`take`]) the agent holds the attempt. One that can't be written
+/// down is not taken, and goes back to the queue because the next heartbeats don't name it.
+fn accept(agent: &Arc<Agent>, assignment: v1::Assignment) -> Option<Arc<Held>> {
+    let assignment = match Assignment::try_from(assignment) {
+        Ok(assignment) => assignment,
+        Err(error) => {
+            warn!(error = %error, "an assignment that can't be read is ignored");
+            return None;
+        }
+    };
+    let dir = agent.site.state.attempt(assignment.attempt);
+    agent.holdings.add(assignment, dir, false)
+}
+
+/// Takes attempts that came together, and begins their lives at once: those of a batch share a container.
+async fn take(agent: Arc<Agent>, held: Vec<Arc<Held>>) {
+    let taking = held.into_iter().map(|held| take_one(&agent, held));
+    let taken = join_all(taking).await.into_iter().flatten().collect();
+    attempt::begin(&agent, taken);
+}
+
+async fn take_one(agent: &Agent, held: Arc<Held>) -> Option<Arc<Held>> {
+    let holding = async {
+        // Its container needs the directory, and an agent that can't make one is of no use to any job.
+        if agent.site.engine.mounts_files() {
+            held.dir.make()?;
+        }
+        held.dir.hold(&held.assignment).await
+    };
+    if let Err(error) = holding.await {
+        warn!(attempt.id = %held.id(), error = format!("{error:#}"), "the attempt is not taken");
+        agent.site.look_at_disk_and_state();
+        agent.holdings.remove(held.id());
+        let why = format!("{error:#}");
+        let released = v1::report::Kind::Released(v1::Released { why, ..Default::default() });
+        drop(agent.line.outbox.end(held.id(), released, Attached::default()));
+        return None;
+    }
+    held.note_on_disk();
+    Some(held)
+}
+
+fn rule(agent: &Agent, attempt: &str, ruling: v1::Ruling) {
+    let attempt: AttemptId = match parse("attempt", "a UUID", attempt) {
+        Ok(attempt) => attempt,
+        Err(error) => {
+            warn!(error = %error, "a ruling that can't be read is ignored");
+            return;
+        }
+    };
+    match ruling {
+        v1::Ruling::Keep => {}
+        v1::Ruling::Stop | v1::Ruling::Unknown | v1::Ruling::Unspecified => {
+            if let Some(held) = agent.holdings.find(attempt) {
+                info!(attempt.id = %attempt, "the attempt is taken away");
+                held.halt(Halt::TakenAway);
+            }
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 //! a moment: see `line`.
 
 use bt_documents::{Assessment, Family, FamilyTrials};
+use bt_proto::bearer::Line;
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_proto::v1::{self, ShowSweepRequest};
 use serde::de::DeserializeOwned;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::error::{Error, is_broken_off};
@@ -18,7 +18,7 @@ pub(crate) use crate::line::waits;
 /// A connection to the coordinators that were named. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    line: Coordinators,
+    pub(crate) line: Coordinators,
 }
 
 /// One call, asked again while no coordinator answers.
@@ -70,7 +70,7 @@ impl Client {
     pub(crate) async fn submit(&self, messages: Vec<v1::SubmitRequest>) -> Result<v1::SubmitReply, Error> {
         let messages = std::sync::Arc::new(messages);
         let trace = SubmitTrace::begin();
-        let submit = |mut sweeps: SweepsClient<Channel>| {
+        let submit = |mut sweeps: SweepsClient<Line>| {
             let mut request = tonic::Request::new(tokio_stream::iter(messages.as_ref().clone()));
             trace.name_in(request.metadata_mut());
             async move { Ok(sweeps.submit(request).await?.into_inner()) }
@@ -199,7 +199,7 @@ impl Client {
         messages: Vec<v1::AddJobsRequest>,
     ) -> Result<v1::AddJobsReply, Error> {
         let messages = std::sync::Arc::new(messages);
-        let add = |mut sweeps: SweepsClient<Channel>| {
+        let add = |mut sweeps: SweepsClient<Line>| {
             let request = tonic::Request::new(tokio_stream::iter(messages.as_ref().clone()));
             async move { Ok(sweeps.add_jobs(request).await?.into_inner()) }
         };
@@ -281,7 +281,7 @@ impl Client {
         messages: Vec<v1::ImportMetricsRequest>,
     ) -> Result<v1::ImportMetricsReply, Error> {
         let messages = std::sync::Arc::new(messages);
-        let import = |mut sweeps: SweepsClient<Channel>| {
+        let import = |mut sweeps: SweepsClient<Line>| {
             let messages = messages.clone();
             // Piece by piece, so that no second copy of all is made.
             let stream =

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use bt_proto::bearer::{self, Bearer, Line};
+use bt_proto::v1::access_client::AccessClient;
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_trust::ClientTrust;
 use futures_util::StreamExt;
@@ -46,6 +48,7 @@ const ANYBODY: &str = "/btctl.v1.Sweeps/IsAnybodyThere";
 #[derive(Clone, Debug)]
 pub(crate) struct Coordinators {
     coordinators: Arc<Vec<(String, Channel)>>,
+    bearer: Bearer,
     current: Arc<AtomicUsize>,
     /// It was said already that something takes long.
     told: Arc<AtomicBool>,
@@ -54,13 +57,22 @@ pub(crate) struct Coordinators {
 /// A coordinator to ask.
 pub(crate) struct CoordinatorClient {
     pub(crate) number: usize,
-    pub(crate) sweeps: SweepsClient<Channel>,
+    pub(crate) sweeps: SweepsClient<Line>,
 }
 
 impl Coordinators {
     /// Finds a coordinator that answers.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
         let addresses = settings.coordinators()?;
+        let source = settings.token();
+        let bearer = source.read().map_err(Error::Usage)?;
+        let in_clear = bearer::in_clear(&addresses);
+        if source.is_some() && !in_clear.is_empty() {
+            say(&format!(
+                "warning: the token is sent without encryption to {}: whoever is on the way can read and use it",
+                in_clear.join(", ")
+            ));
+        }
         let mut endpoints = Vec::new();
         for address in &addresses {
             let endpoint = Endpoint::from_shared(address.clone()).map_err(|error| {
@@ -94,6 +106,7 @@ impl Coordinators {
         }
         Ok(Self {
             coordinators: Arc::new(addresses.into_iter().zip(channels).collect()),
+            bearer,
             current: Arc::new(AtomicUsize::new(current)),
             told: Arc::default(),
         })
@@ -106,9 +119,27 @@ impl Coordinators {
 
     /// The coordinator that answered last.
     pub(crate) fn current(&self) -> CoordinatorClient {
-        let number = self.current.load(Ordering::Relaxed);
-        let sweeps = SweepsClient::new(self.coordinators[number].1.clone());
+        let (number, line) = self.line();
+        let sweeps = SweepsClient::new(line);
         CoordinatorClient { number, sweeps: sweeps.max_decoding_message_size(LARGEST_MESSAGE) }
+    }
+
+    fn line(&self) -> (usize, Line) {
+        let number = self.current.load(Ordering::Relaxed);
+        (number, Line::new(self.coordinators[number].1.clone(), self.bearer.clone()))
+    }
+
+    /// As [`ask`](Self::ask), about access.
+    pub(crate) async fn ask_access<T, F>(&self, call: impl Fn(AccessClient<Line>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.ask_line(|line| call(AccessClient::new(line).max_decoding_message_size(LARGEST_MESSAGE))).await
+    }
+
+    /// A call that is asked once.
+    pub(crate) fn access(&self) -> AccessClient<Line> {
+        AccessClient::new(self.line().1).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     /// Goes over from this coordinator to the next one, unless that was done already.
@@ -118,7 +149,14 @@ impl Coordinators {
     }
 
     /// Asks until a coordinator answers, or for so long that it is useless. What may not be asked twice is not asked so.
-    pub(crate) async fn ask<T, F>(&self, call: impl Fn(SweepsClient<Channel>) -> F) -> Result<T, Error>
+    pub(crate) async fn ask<T, F>(&self, call: impl Fn(SweepsClient<Line>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.ask_line(|line| call(SweepsClient::new(line).max_decoding_message_size(LARGEST_MESSAGE))).await
+    }
+
+    async fn ask_line<T, F>(&self, call: impl Fn(Line) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Status>>,
     {
@@ -127,12 +165,12 @@ impl Coordinators {
         let mut asked_in_turn = 0;
         let asking = async {
             loop {
-                let asked = self.current();
-                let status = match call(asked.sweeps.clone()).await {
+                let (number, line) = self.line();
+                let status = match call(line).await {
                     Err(status) if is_away(&status) => status,
                     answered => return Ok(answered?),
                 };
-                self.leave(asked.number);
+                self.leave(number);
                 asked_in_turn += 1;
                 if asked_in_turn < self.coordinators.len() {
                     continue;

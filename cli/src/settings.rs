@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bt_model::address::{Scheme, coordinators};
 use bt_model::manifest::{Receiver, parse_receivers};
+use bt_proto::bearer::{self, TokenSource};
 use bt_trust::ClientTrust;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub(crate) struct ClientFile {
     /// Whom a submit tells of its end; separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) notify: Option<String>,
+    /// A file that holds a token; the token itself is in no settings file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<String>,
 }
 
 /// A key of the client's file, as docs/SETTINGS.md shows it.
@@ -44,7 +48,7 @@ pub(crate) struct SettingKey {
 }
 
 /// All keys of the client's file.
-pub(crate) const KEYS: [SettingKey; 4] = [
+pub(crate) const KEYS: [SettingKey; 5] = [
     SettingKey {
         name: "coordinator",
         flag: Some("--coordinator"),
@@ -67,6 +71,13 @@ pub(crate) const KEYS: [SettingKey; 4] = [
         meaning: "Addresses, separated by spaces, that are told when a sweep has finished whose manifest has no `notify`",
     },
     SettingKey {
+        name: "token_file",
+        flag: Some("--token-file"),
+        variable: "BTCTL_TOKEN_FILE",
+        default: "none",
+        meaning: "File that holds the token to call the coordinator with; `BTCTL_TOKEN` wins over all but the flag",
+    },
+    SettingKey {
         name: "ca_pin",
         flag: Some("--ca-pin"),
         variable: "BTCTL_CA_PIN",
@@ -76,7 +87,7 @@ pub(crate) const KEYS: [SettingKey; 4] = [
 ];
 
 /// Variables that no flag and no key stands for.
-pub(crate) const VARIABLES: [(&str, &str); 6] = [
+pub(crate) const VARIABLES: [(&str, &str); 7] = [
     ("BTCTL_CONFIG", "The client's file, instead of those in their usual places"),
     (
         "BTCTL_METADATA_URL",
@@ -90,6 +101,7 @@ pub(crate) const VARIABLES: [(&str, &str); 6] = [
         "BTCTL_OTLP_ENDPOINT",
         "Where traces of jobs are sent, as `--otlp-endpoint URL` of every command: http://HOST:4317",
     ),
+    ("BTCTL_TOKEN", "The token to call the coordinator with"),
     ("COLUMNS", "Width of tables in characters where standard output is not a terminal"),
     ("NO_COLOR", "If it is set, nothing has colours"),
 ];
@@ -103,6 +115,9 @@ pub(crate) struct SettingFlags {
     /// Pin of the certificate that an https:// coordinator must show, sha256:..., as `btctl coordinator init` prints it.
     #[arg(long, global = true, value_name = "PIN", help_heading = "Settings", hide_short_help = true)]
     ca_pin: Option<String>,
+    /// File that holds the token to call the coordinator with.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings", hide_short_help = true)]
+    token_file: Option<PathBuf>,
     /// Send traces of jobs to this collector by OpenTelemetry's protocol over gRPC, e.g. http://127.0.0.1:4317.
     #[arg(
         long,
@@ -150,6 +165,8 @@ pub(crate) struct Settings {
     pub(crate) notify: SourcedSetting,
     /// Empty: what the machine trusts is believed.
     pub(crate) ca_pin: SourcedSetting,
+    /// The file, or the variable that holds the token; empty: none.
+    pub(crate) token_file: SourcedSetting,
 }
 
 impl Settings {
@@ -186,10 +203,34 @@ impl Settings {
                 .or_else(|| of_files(|file| file.notify.as_ref()))
                 .unwrap_or_else(nothing),
             ca_pin: ca_pin
-                .or_else(|| variable(KEYS[3].variable))
+                .or_else(|| variable(KEYS[4].variable))
                 .or_else(|| of_files(|file| file.ca_pin.as_ref()))
                 .unwrap_or_else(nothing),
+            token_file: token_file(flags)
+                .or_else(|| of_files(|file| file.token_file.as_ref()))
+                .unwrap_or_else(nothing),
         })
+    }
+
+    /// Where the token is that goes with each call.
+    pub(crate) fn token(&self) -> TokenSource {
+        match (&self.token_file.source, self.token_file.value.as_str()) {
+            (SettingSource::Variable(bearer::VARIABLE), _) => TokenSource::Variable,
+            (_, "") => TokenSource::None,
+            (SettingSource::File(settings), path) => {
+                // A relative path is one from the settings' own directory.
+                TokenSource::File(settings.parent().unwrap_or(Path::new("")).join(path))
+            }
+            (_, path) => TokenSource::File(PathBuf::from(path)),
+        }
+    }
+
+    /// Whose sweeps a submit asks to make. Where a token says who one is, nothing is asked for unless somebody has set it.
+    pub(crate) fn asked_owner(&self) -> String {
+        match self.owner.source == SettingSource::Default && self.token().is_some() {
+            true => String::new(),
+            false => self.owner.value.clone(),
+        }
     }
 
     /// Who is told of sweeps whose manifest does not say it.
@@ -216,6 +257,17 @@ impl Settings {
         };
         Ok(ClientTrust { pin, own: None })
     }
+}
+
+/// By flag or environment.
+fn token_file(flags: &SettingFlags) -> Option<SourcedSetting> {
+    if let Some(path) = &flags.token_file {
+        let value = path.display().to_string();
+        return Some(SourcedSetting { value, source: SettingSource::Flag("--token-file") });
+    }
+    // The token itself is shown nowhere.
+    let token = variable(bearer::VARIABLE).map(|token| SourcedSetting { value: "***".to_owned(), ..token });
+    token.or_else(|| variable(KEYS[3].variable))
 }
 
 fn variable(name: &'static str) -> Option<SourcedSetting> {

@@ -37,6 +37,7 @@ pub struct Options {
     pub heartbeat: Duration,
     #[command(flatten)]
     pub tls: TlsOptions,
+    pub asking: Asking,
     #[command(flatten)]
     pub keeping: Keeping,
     #[command(flatten)]
@@ -55,6 +56,69 @@ pub struct TlsOptions {
     /// Key of that certificate, as PEM, which others must not be able to read.
     #[arg(long, env = "BTCTL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+}
+
+impl TlsOptions {
+    pub fn is_given(&self) -> bool {
+        self.tls_dir.is_some() || self.tls_cert.is_some()
+    }
+}
+
+/// Whether callers are asked who they are.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Asking {
+    /// Whether callers need a token (tokens), or may do everything (none). Without tokens, or without TLS, only on addresses
+    /// that this machine alone reaches.
+    #[arg(long, env = "BTCTL_AUTH", value_enum, default_value = "none", value_name = "tokens|none")]
+    pub auth: Auth,
+    /// Listen without tokens or TLS on an address that other machines reach: whoever reaches it may do everything, or read
+    /// all that is said there.
+    #[arg(long, env = "BTCTL_INSECURE")]
+    pub insecure: bool,
+    /// File with the token of the first administrator, `root`; made with a new token if it is not there.
+    #[arg(long, env = "BTCTL_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// File to which the audit log is appended too, as JSON lines.
+    #[arg(long, env = "BTCTL_AUDIT_FILE", value_name = "FILE")]
+    pub audit_file: Option<PathBuf>,
+}
+
+/// How callers are asked who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Auth {
+    Tokens,
+    #[default]
+    None,
+}
+
+impl Asking {
+    /// Refuses to let other machines in without asking them who they are, and to talk to them in clear.
+    pub fn check(&self, listen: SocketAddr, tls: &TlsOptions) -> Result<(), String> {
+        if self.insecure || !self.is_insecure(listen, tls) {
+            return Ok(());
+        }
+        let mut lacks = String::new();
+        if self.auth == Auth::None {
+            lacks.push_str(
+                " Whoever reaches it could run containers on all agents: ask callers for tokens (btctl coordinator --auth tokens \
+                 --admin-token-file FILE).",
+            );
+        }
+        if !tls.is_given() {
+            lacks.push_str(
+                " What is said there, tokens too, could be read on the way: make a certificate (btctl coordinator init \
+                 --tls-dir DIR) and give --tls-dir DIR.",
+            );
+        }
+        Err(format!(
+            "--listen {listen}: other machines reach this address.{lacks} Or say --insecure, if only trusted machines reach it"
+        ))
+    }
+
+    /// True where other machines reach an address whose callers nobody asks who they are, or could read what is said.
+    pub fn is_insecure(&self, listen: SocketAddr, tls: &TlsOptions) -> bool {
+        !listen.ip().is_loopback() && (self.auth == Auth::None || !tls.is_given())
+    }
 }
 
 /// When the store is cleaned, and of what.

@@ -181,12 +181,17 @@ impl Guests {
 #[derive(Clone)]
 pub(crate) struct Pass {
     id: u64,
-    house: House,
     peer: IpAddr,
+    house: House,
     certificate: Option<Arc<AgentCertificate>>,
 }
 
 impl Pass {
+    /// Where the connection comes from.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Says that a call came: whoever makes calls stays.
     pub(crate) fn made_a_call(&self) {
         self.house.lock().silent.remove(&self.id);

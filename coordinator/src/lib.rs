@@ -3,6 +3,7 @@
 //! Everything durable is in Postgres and in the store; a coordinator holds only caches and open streams, so it can be
 //! killed at any time, and any number of them can share one Postgres. Start reading at `queue`.
 
+mod access;
 mod agents;
 mod answers;
 mod assess;
@@ -17,6 +18,7 @@ mod decoded;
 mod document;
 mod door;
 mod events;
+mod guard;
 mod http;
 mod kept_log;
 mod landscapes;
@@ -31,6 +33,7 @@ mod queue;
 mod relay;
 mod results;
 mod reuse;
+mod role_table;
 mod rpc;
 mod scheduling;
 mod sessions;
@@ -45,6 +48,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use bt_proto::v1::access_server::AccessServer;
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
 use bt_store::Store;
@@ -59,6 +63,7 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use access::{Access, AccessCalls, Root};
 use agents::{Agents, Terms, Uploads};
 use answers::Answers;
 use assess::Assessor;
@@ -69,6 +74,7 @@ use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
 use events::Events;
+use guard::Guard;
 use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
 use manifests::Manifests;
@@ -81,9 +87,10 @@ use teller::Teller;
 use telling::Ways;
 use trials::Trials;
 
-pub use config::{Keeping, Options, TlsOptions};
+pub use config::{Asking, Auth, Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use log_filter::LogFilter;
+pub use role_table::role_table;
 pub use telling::{AllowedHost, Telling};
 
 /// Heartbeats that an offline agent has left out.
@@ -117,6 +124,8 @@ pub async fn run(
         options.heartbeat,
         options.lease
     );
+    options.asking.check(options.listen, &options.tls).map_err(anyhow::Error::msg)?;
+    let root = options.asking.admin_token_file.as_deref().map(Root::of).transpose()?;
     let ways = Ways::new(&options.telling)?;
     let certificate = certificate::open(&options.tls)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls.clone());
@@ -128,11 +137,16 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
+    let asks = options.asking.auth == Auth::Tokens;
+    let access = Access::new(queue.clone(), asks, root, options.heartbeat);
+    let (record, writer) = access::record::open(queue.clone(), options.asking.audit_file.as_deref()).await?;
     let (agents, clients) = services(&options, log, queue, store, store_id, ways, &shutdown);
     if let Some(certificate) = certificate {
         agents.tasks.spawn(certificate.keep(shutdown.clone()));
     }
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
+    tasks.spawn(access.clone().run(shutdown.clone()));
+    tasks.spawn(writer.run(shutdown.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<Agents>>().await;
     health.set_serving::<SweepsServer<Clients>>().await;
@@ -141,12 +155,17 @@ pub async fn run(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("read the descriptions of the services")?;
-    let services = Routes::from(http::router(clients.clone()))
+    let access_calls = AccessCalls { access: access.clone(), tasks: tasks.clone() };
+    let (pages, rights) = http::router(clients.clone(), access.clone());
+    let guard = Guard { access, record, rights: rights.into() };
+    let services = Routes::from(pages)
+        .add_service(AccessServer::new(access_calls))
         .add_service(AgentsServer::new(agents).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(health_service)
         .add_service(reflection);
-    let services = Routes::from(rpc::traffic::measured(services.prepare().into_axum_router())?);
+    let guarded = guard.before(services.prepare().into_axum_router());
+    let services = Routes::from(rpc::traffic::measured(guarded)?);
     let server = Server::builder()
         // Beside gRPC: the JSON API.
         .accept_http1(true)
@@ -162,6 +181,13 @@ pub async fn run(
         }))
         .add_routes(services);
     info!("listening on {address}");
+    if options.asking.is_insecure(address, &options.tls) {
+        let open = match options.asking.auth {
+            Auth::Tokens => "what is said there can be read on the way",
+            Auth::None => "nobody is asked who they are",
+        };
+        warn!("{address} is open to other machines, and {open} (--insecure)");
+    }
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
     let incoming = Door::new(socket, tls).incoming();
@@ -248,6 +274,7 @@ fn services(
         calculations,
         tasks: tasks.clone(),
         silence,
+        is_insecure: options.asking.is_insecure(options.listen, &options.tls),
         garbage_age: options.keeping.keep_unpublished,
         ways: ways.clone(),
         log,

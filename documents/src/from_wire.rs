@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    Agent, AgentReason, Attempt, BestSoFar, Counts, Explained, Failures, Job, LastFailure, Limit, Object,
-    Output, Pace, Progress, Resources, Retrying, Reuse, ReuseSource, ReuseState, RunningJob, ShownSweep,
-    Sweep, SweepState, Told, Twin, Usage, Waiting, Warm,
+    AgentReason, Attempt, BestSoFar, Counts, Explained, Failures, Job, LastFailure, Limit, Object, Output,
+    Pace, Progress, Resources, Retrying, Reuse, ReuseSource, ReuseState, RunningJob, ShownSweep, Sweep,
+    SweepState, Told, Twin, Usage, Waiting, Warm,
 };
 
 /// An answer that can't be read.
@@ -313,30 +313,6 @@ impl TryFrom<v1::ExplainReply> for Explained {
             .into_iter()
             .map(|said| AgentReason { agent: said.agent.unwrap_or_default(), why: said.why });
         Ok(Self { job, state, reasons, agents: agents.collect(), next, notifications })
-    }
-}
-
-impl TryFrom<&v1::Agent> for Agent {
-    type Error = Unreadable;
-
-    fn try_from(agent: &v1::Agent) -> Result<Self, Unreadable> {
-        Ok(Self {
-            id: agent.id.clone(),
-            name: agent.name.clone(),
-            state: agent.state_text.clone(),
-            capacity: agent.capacity.unwrap_or_default().into(),
-            free: agent.free.unwrap_or_default().into(),
-            running: agent.running,
-            labels: agent.labels.clone(),
-            volumes: agent.volumes.clone(),
-            version: agent.version.clone(),
-            engine: agent.engine.clone(),
-            last_seen: instant(agent.last_seen.as_ref())?,
-            default_memory_bytes: agent.job_memory_bytes,
-            about: agent.about.clone(),
-            volume_fingerprints: agent.volume_fingerprints.clone(),
-            contested_by: agent.contested_by.clone(),
-        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! What docs/OUTPUT.md promises holds for each of them: keys are added, never removed or renamed; a value keeps its type
 //! and its unit.
 
+mod access;
 mod api;
 mod assessment;
 mod events;
@@ -24,6 +25,7 @@ mod walk;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
+pub use access::*;
 pub use api::*;
 pub use assessment::*;
 pub use events::*;
@@ -109,6 +111,11 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<InspectedImage>("image-inspect", &["image inspect"], ""),
         one::<Vec<Setting>>("config-show", &["config show"], ""),
         one::<Machine>("doctor", &["doctor"], ""),
+        one::<Whoami>("whoami", &["whoami"], ""),
+        one::<CreatedToken>("token-create", &["token create"], ""),
+        one::<Vec<Token>>("token-ls", &["token ls"], ""),
+        one::<Vec<AuditEntry>>("audit", &["audit"], ""),
+        one::<AuditChain>("audit-verify", &["audit"], "with --verify"),
         one::<Notification>("notification", &[], ""),
     ]
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bt_proto::v1;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::RunningJob;
+use super::from_wire::instant;
+use super::{RunningJob, Unreadable};
 
 /// A coordinator's certificate, and the authority that signed it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -49,6 +51,33 @@ pub struct Agent {
     pub volume_fingerprints: HashMap<String, String>,
     /// Where another agent with this one's id was refused; null if there was none.
     pub contested_by: Option<String>,
+    /// True where other machines reach the coordinator, and it asks nobody who they are.
+    pub insecure: bool,
+}
+
+impl TryFrom<&v1::Agent> for Agent {
+    type Error = Unreadable;
+
+    fn try_from(agent: &v1::Agent) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: agent.id.clone(),
+            name: agent.name.clone(),
+            state: agent.state_text.clone(),
+            capacity: agent.capacity.unwrap_or_default().into(),
+            free: agent.free.unwrap_or_default().into(),
+            running: agent.running,
+            labels: agent.labels.clone(),
+            volumes: agent.volumes.clone(),
+            version: agent.version.clone(),
+            engine: agent.engine.clone(),
+            last_seen: instant(agent.last_seen.as_ref())?,
+            default_memory_bytes: agent.job_memory_bytes,
+            about: agent.about.clone(),
+            volume_fingerprints: agent.volume_fingerprints.clone(),
+            contested_by: agent.contested_by.clone(),
+            insecure: agent.insecure,
+        })
+    }
 }
 
 /// What an agent has for jobs.

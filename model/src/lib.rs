@@ -27,6 +27,7 @@ pub mod resources;
 pub mod retry;
 pub mod returns;
 pub mod rfc4180;
+pub mod role;
 mod scalar;
 pub mod secret;
 pub mod selection;

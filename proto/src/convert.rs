@@ -9,6 +9,7 @@ use bt_model::placement::{AGENT_LABEL, Misfit, Offer};
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
 use bt_model::returns::{NotReturns, Returns};
+use bt_model::role::Role;
 use bt_model::state::{AttemptState, JobState};
 use jiff::Timestamp;
 
@@ -175,6 +176,33 @@ impl From<v1::Encoding> for Encoding {
         match encoding {
             v1::Encoding::None => Self::None,
             v1::Encoding::Zstd => Self::Zstd,
+        }
+    }
+}
+
+impl From<Role> for v1::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Viewer => Self::Viewer,
+            Role::Submitter => Self::Submitter,
+            Role::Operator => Self::Operator,
+            Role::Admin => Self::Admin,
+            Role::Agent => Self::Agent,
+        }
+    }
+}
+
+impl TryFrom<v1::Role> for Role {
+    type Error = Malformed;
+
+    fn try_from(role: v1::Role) -> Result<Self, Malformed> {
+        match role {
+            v1::Role::Unspecified => Err(Malformed::Missing("role")),
+            v1::Role::Viewer => Ok(Self::Viewer),
+            v1::Role::Submitter => Ok(Self::Submitter),
+            v1::Role::Operator => Ok(Self::Operator),
+            v1::Role::Admin => Ok(Self::Admin),
+            v1::Role::Agent => Ok(Self::Agent),
         }
     }
 }

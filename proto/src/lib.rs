@@ -1,8 +1,12 @@
 //! The wire protocol: generated messages and services, and their conversions to and from the model's types.
 
+pub mod bearer;
 pub mod convert;
+mod methods;
 pub mod protocol;
 pub mod submit;
+
+pub use methods::Method;
 
 /// The .proto files as one `FileDescriptorSet`, for programs that ask the server what it speaks.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/btctl.bin"));

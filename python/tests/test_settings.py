@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from btctl._settings import coordinators, owner, parse_flat
+from btctl._settings import coordinators, owner, parse_flat, token
+from btctl._transport import Transport
 from btctl.errors import SettingsError
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("BTCTL_COORDINATOR", "BTCTL_CONFIG", "BTCTL_OWNER"):
+    for name in ("BTCTL_COORDINATOR", "BTCTL_CONFIG", "BTCTL_OWNER", "BTCTL_TOKEN", "BTCTL_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -52,3 +53,28 @@ def test_older_pythons_read_the_file_too() -> None:
     }
     with pytest.raises(ValueError, match="line 1"):
         parse_flat("owner = [1]")
+
+
+def test_a_token_is_found_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert token() is None
+    directory = tmp_path / "config" / "btctl"
+    directory.mkdir(parents=True)
+    (directory / "client.toml").write_text('token_file = "mine.token"\n')
+    (directory / "mine.token").write_text("btctl_a_1\n")
+    assert token() == "btctl_a_1"
+    other = tmp_path / "other.token"
+    other.write_text("two words of hunter2")
+    monkeypatch.setenv("BTCTL_TOKEN_FILE", str(other))
+    with pytest.raises(SettingsError, match="no token stands there") as refused:
+        token()
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv("BTCTL_TOKEN", "btctl_b_2")
+    assert token() == "btctl_b_2" and token("btctl_c_3") == "btctl_c_3"
+    assert owner(known=True) is None and owner("ann", known=True) == "ann"
+
+
+def test_a_token_goes_with_each_call_and_is_not_shown() -> None:
+    transport = Transport(("http://127.0.0.1:1",), token="btctl_a_secret")
+    assert "secret" not in repr(transport)
+    with pytest.warns(UserWarning, match="without encryption to http://node7:1"):
+        Transport(("http://node7:1",), token="btctl_a_secret")

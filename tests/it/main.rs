@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it can't go on")]
 
+mod access;
 mod analysis;
 mod api;
 mod api_tables;
 mod assess;
+mod audit;
 mod bad_input;
 mod batch;
 mod batches;
@@ -37,6 +39,7 @@ mod keep;
 mod late;
 mod lists;
 mod local;
+mod login;
 mod logs;
 mod manage;
 mod metrics;
@@ -65,6 +68,7 @@ mod rerun;
 mod results;
 mod reuse_results;
 mod reuse_twins;
+mod roles;
 mod schemas;
 mod searching;
 mod select;
@@ -78,6 +82,7 @@ mod submit;
 mod tending;
 mod terminal;
 mod tidy;
+mod tls;
 mod traces;
 mod tries;
 mod up;

@@ -22,7 +22,7 @@ fn the_pages_that_are_made_from_the_code_are_up_to_date() {
     };
     assert_eq!(files(&written.join("schemas")), files(&docs().join("schemas")), "run `make docs`");
     let schemas = files(&written.join("schemas")).into_iter().map(|name| Path::new("schemas").join(name));
-    for page in schemas.chain(["SETTINGS.md", "METRICS.md", "openapi.json"].map(PathBuf::from)) {
+    for page in schemas.chain(["SETTINGS.md", "METRICS.md", "ROLES.md", "openapi.json"].map(PathBuf::from)) {
         let [new, old] = [&written, &docs()].map(|dir| fs::read_to_string(dir.join(&page)).unwrap());
         assert!(new == old, "docs/{} is not up to date; run `make docs`", page.display());
     }
@@ -195,6 +195,11 @@ fn what_commands_print_is_what_their_schemas_say() {
     list(&checker.valid("limits-ls", &["limits", "ls", "-o", "json"]), 1);
     list(&checker.valid("config-show", &["config", "show", "-o", "json"]), 2);
     checker.valid("doctor", &["doctor", "-o", "json"]);
+    checker.valid("whoami", &["whoami", "-o", "json"]);
+    checker.valid("token-create", &["token", "create", "ann", "--role", "viewer", "-o", "json"]);
+    list(&checker.valid("token-ls", &["token", "ls", "-o", "json"]), 1);
+    list(&checker.valid("audit", &["audit", "-o", "json"]), 1);
+    checker.valid("audit-verify", &["audit", "--verify", "-o", "json"]);
     docker(&["image", "inspect", "btctl-test:1"]);
     checker.valid("image-inspect", &["image", "inspect", "btctl-test:1", "-o", "json"]);
     checker.valid("image-ls", &["image", "ls", "-o", "json"]);

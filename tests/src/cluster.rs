@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::engine::docker_finds;
-use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client};
+use crate::process::{Finished, Process, btctl_path, free_port, isolate, run_client, run_client_as};
 use crate::{Database, Proxy, Terminal, wait_until};
 
 /// How a cluster is set up.
@@ -24,6 +24,10 @@ pub struct Options {
     pub store: Option<String>,
     /// What coordinators have in their environment, and agents unless they are given another.
     pub env: Vec<(String, String)>,
+    /// The coordinators ask for tokens; clients have the administrator's, agents one of their own.
+    pub tokens: bool,
+    /// The coordinators speak TLS, and clients and agents know the pin.
+    pub tls: bool,
 }
 
 impl Default for Options {
@@ -35,6 +39,8 @@ impl Default for Options {
             coordinator: Vec::new(),
             store: None,
             env: Vec::new(),
+            tokens: false,
+            tls: false,
         }
     }
 }
@@ -82,6 +88,24 @@ impl Cluster {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(dir.path(), mode).expect("open the directory");
         std::fs::create_dir(dir.path().join("gate")).expect("make the gate");
+        let mut options = options;
+        let mut settings = String::new();
+        if options.tokens {
+            let token = dir.path().join("admin.token").display().to_string();
+            options.coordinator.extend(["--auth", "tokens", "--admin-token-file", &token].map(str::to_owned));
+            settings.push_str(&format!("token_file = {token:?}\n"));
+        }
+        if options.tls {
+            let tls = dir.path().join("tls").display().to_string();
+            let made = run_client("", dir.path(), &["coordinator", "init", "--tls-dir", &tls, "-o", "json"]);
+            let made: Value = serde_json::from_str(&made.stdout).unwrap_or_else(|_| panic!("{made:?}"));
+            options.coordinator.extend(["--tls-dir".to_owned(), tls]);
+            settings.push_str(&format!("ca_pin = {}\n", made["pin"]));
+        }
+        if !settings.is_empty() {
+            std::fs::create_dir_all(dir.path().join("config/btctl")).expect("make a directory");
+            std::fs::write(dir.path().join("config/btctl/client.toml"), settings).expect("write settings");
+        }
         let database = Database::new();
         let mut cluster = Self { agents: Vec::new(), coordinators: Vec::new(), database, options, dir };
         cluster.add_coordinator();
@@ -105,12 +129,17 @@ impl Cluster {
     /// The coordinators' addresses, separated by commas.
     pub fn address(&self) -> String {
         let addresses: Vec<_> =
-            self.coordinators.iter().map(|(port, _)| format!("http://127.0.0.1:{port}")).collect();
+            self.coordinators.iter().map(|(port, _)| self.address_at(*port)).collect();
         addresses.join(",")
     }
 
     pub fn address_of(&self, number: usize) -> String {
-        format!("http://127.0.0.1:{}", self.coordinators[number].0)
+        self.address_at(self.coordinators[number].0)
+    }
+
+    fn address_at(&self, port: u16) -> String {
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{port}")
     }
 
     /// Starts the first coordinator again, at the same address.
@@ -136,7 +165,7 @@ impl Cluster {
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         let process = Process::start(&format!("coordinator{number}"), self.dir(), &mut command);
         self.coordinators[number].1 = Some(process);
-        let address = format!("http://127.0.0.1:{port}");
+        let address = self.address_at(port);
         wait_until("the coordinator answers", || {
             (self.run(&["--coordinator", &address, "ls"]).code == 0).then_some(())
         });
@@ -176,7 +205,8 @@ impl Cluster {
     /// As [`add_agent_over`](Self::add_agent_over), with these settings in its environment.
     pub fn add_agent_over_in(&mut self, name: &str, line: &Proxy, env: &[(&str, &str)]) {
         let flags = self.options.agent.clone();
-        self.start_agent(name, &format!("http://{}", line.address()), &flags, env);
+        let address = self.address_at(line.address().port());
+        self.start_agent(name, &address, &flags, env);
     }
 
     fn start_agent(&mut self, name: &str, coordinators: &str, flags: &[String], env: &[(&str, &str)]) {
@@ -203,6 +233,13 @@ impl Cluster {
             command.arg("--volume").arg(format!("gate={}:ro", self.dir().join("gate").display()));
         }
         isolate(&mut command, self.dir());
+        if self.options.tokens {
+            let token = self.dir().join("agent.token");
+            if !token.exists() {
+                std::fs::write(&token, self.token("agents", &["--role", "agent"])).expect("write a token");
+            }
+            command.env("BTCTL_TOKEN_FILE", token);
+        }
         command.envs(env.iter().copied());
         self.agents.push(Process::start(name, self.dir(), &mut command));
     }
@@ -215,6 +252,11 @@ impl Cluster {
     /// Lets go of all agents that were started so far; those that still run are killed.
     pub fn forget_agents(&mut self) {
         self.agents.clear();
+    }
+
+    /// How many agents were started.
+    pub fn agents_so_far(&self) -> usize {
+        self.agents.len()
     }
 
     /// An agent by the order in which they were started.
@@ -230,6 +272,17 @@ impl Cluster {
     /// Runs a client's command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         run_client(&self.address(), self.dir(), args)
+    }
+
+    /// Makes a token.
+    #[track_caller]
+    pub fn token(&self, name: &str, flags: &[&str]) -> String {
+        self.ok(&[&["token", "create", name], flags].concat()).trim().to_owned()
+    }
+
+    /// Runs a client's command to its end, by whoever has this token.
+    pub fn run_as(&self, token: &str, args: &[&str]) -> Finished {
+        run_client_as(&self.address(), self.dir(), &[("BTCTL_TOKEN", token)], args)
     }
 
     /// Starts a client's command in the background.

@@ -36,6 +36,14 @@ impl Database {
         format!("{front}/{}?{back}", self.name)
     }
 
+    /// What Postgres says to a statement: its rows, or why not.
+    ///
+    /// # Errors
+    /// If Postgres refuses it.
+    pub fn try_query(&self, sql: &str) -> Result<Vec<String>, String> {
+        psql(&self.url(), sql)
+    }
+
     /// The rows of a query, one line each, columns separated by `|`.
     #[track_caller]
     pub fn query(&self, sql: &str) -> Vec<String> {

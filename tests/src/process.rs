@@ -43,9 +43,20 @@ pub struct Finished {
 
 /// Runs a client's command to its end, with no settings but these coordinators.
 pub(crate) fn run_client(coordinators: &str, home: &Path, args: &[&str]) -> Finished {
+    run_client_as(coordinators, home, &[], args)
+}
+
+/// The same, with these settings in its environment.
+pub(crate) fn run_client_as(
+    coordinators: &str,
+    home: &Path,
+    env: &[(&str, &str)],
+    args: &[&str],
+) -> Finished {
     let mut command = Command::new(btctl_path());
     command.args(args).env("BTCTL_COORDINATOR", coordinators).current_dir(home);
     isolate(&mut command, home);
+    command.envs(env.iter().copied());
     let output = command.output().expect("run btctl");
     Finished {
         code: output.status.code().unwrap_or(-1),
@@ -61,6 +72,9 @@ pub(crate) fn isolate(command: &mut Command, home: &Path) {
         .env("XDG_CONFIG_HOME", home.join("config"))
         .env("XDG_STATE_HOME", home.join("state"))
         .env_remove("BTCTL_CONFIG")
+        .env_remove("BTCTL_TOKEN")
+        .env_remove("BTCTL_TOKEN_FILE")
+        .env_remove("BTCTL_AUTH")
         .env_remove("DOCKER_CONFIG")
         .env_remove("BTCTL_STORE")
         .env_remove("BTCTL_COMPRESS")

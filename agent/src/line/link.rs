@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bt_measures::AGENT_CONNECTED;
+use bt_proto::bearer::Line;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tonic::transport::Channel;
 
 /// A connection that a session is open on.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    pub(crate) channel: Channel,
+    pub(crate) channel: Line,
     pub(crate) session: u64,
 }
 
@@ -40,10 +40,13 @@ impl Link {
         }
     }
 
-    pub(crate) fn down(&self) {
-        if self.connection.send_replace(None).is_some() {
+    /// True if it was up.
+    pub(crate) fn down(&self) -> bool {
+        let was_up = self.connection.send_replace(None).is_some();
+        if was_up {
             AGENT_CONNECTED.change([], -1.0);
         }
+        was_up
     }
 
     pub(crate) fn renewed(&self, sent: Instant) {

@@ -5,20 +5,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bt_engine::logfile::{self, PlacedLine, Start};
+use bt_proto::bearer::Line;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, push_log_request};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use tonic::transport::Channel;
 use tracing::debug;
 
 use crate::job::holdings::Held;
 
 /// Answers one request. What goes wrong ends the answer; the client asks again if it still wants the log.
-pub(crate) async fn answer(
-    held: Option<Arc<Held>>,
-    mut client: AgentsClient<Channel>,
-    request: v1::LogRequest,
-) {
+pub(crate) async fn answer(held: Option<Arc<Held>>, mut client: AgentsClient<Line>, request: v1::LogRequest) {
     let lines = match held {
         // Not held any more: an empty answer makes the coordinator look in the store.
         None => stream::empty().boxed(),

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bt_model::id::AttemptId;
+use bt_proto::bearer::Line;
 use bt_proto::convert::parse;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, coordinator_message};
 use futures_util::future::join_all;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
@@ -24,7 +24,7 @@ use crate::stock::{files, resolve};
 
 pub(super) fn obey(
     agent: &Arc<Agent>,
-    channel: &Channel,
+    channel: &Line,
     kind: coordinator_message::Kind,
     unanswered: &mut VecDeque<Instant>,
 ) {

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use bt_agent::{EngineKind, Place, Shutdown, StoreChoice};
+use bt_proto::bearer;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
@@ -63,6 +64,9 @@ impl Agent {
         if self.count > 1 && self.options.engine != EngineKind::Simulated {
             return Err(Error::Usage("--count is for the simulated engine only".to_owned()));
         }
+        // What is wrong with it is said at once; later it is read again for each connection.
+        settings.token().read().map_err(Error::Usage)?;
+        warn_of_clear_text(settings)?;
         let mut beside = JoinSet::new();
         if let Some(address) = self.metrics_address {
             measures::serve(address, &mut beside).await?;
@@ -74,6 +78,7 @@ impl Agent {
             let mut place = Place {
                 coordinators: settings.coordinators()?,
                 trust: settings.trust()?,
+                token: settings.token(),
                 state_dir: state_dir.clone(),
                 store: self.store.clone(),
             };
@@ -102,6 +107,19 @@ impl Agent {
             }
         }
     }
+}
+
+/// Says so where the token can be read on its way.
+fn warn_of_clear_text(settings: &Settings) -> Result<(), Error> {
+    let addresses = settings.coordinators()?;
+    let in_clear = bearer::in_clear(&addresses);
+    if settings.token().is_some() && !in_clear.is_empty() {
+        tracing::warn!(
+            "the token is sent without encryption to {}: whoever is on the way can read and use it",
+            in_clear.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// Goes on as the program that is installed now, in the same process: containers run on, and the new program takes them

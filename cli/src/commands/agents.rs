@@ -177,8 +177,16 @@ impl Ls {
                 "all {known} agents have been silent for more than a day; `btctl agents ls --all` lists them"
             )),
         }
+        let is_insecure = agents.iter().any(|agent| agent.insecure);
         let rows = agents.into_iter().map(row).collect::<Result<_, _>>()?;
-        View { columns: columns(), rows }.print(&self.output)
+        View { columns: columns(), rows }.print(&self.output)?;
+        if is_insecure {
+            say(
+                "warning: other machines reach the coordinator, and it asks nobody who they are or speaks no TLS (--insecure): \
+                 whoever reaches it can run containers on all agents, or read the tokens of those who may",
+            );
+        }
+        Ok(())
     }
 }
 

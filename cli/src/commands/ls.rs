@@ -74,7 +74,7 @@ impl From<SweepStateArg> for v1::SweepState {
 }
 
 /// A time ago, or a time.
-fn since(text: &str) -> Result<Timestamp, String> {
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         let ago = SignedDuration::try_from(ago).map_err(|error| error.to_string())?;
         return Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());

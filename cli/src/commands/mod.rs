@@ -4,6 +4,7 @@ mod add;
 mod agent;
 mod agents;
 mod assess;
+mod audit;
 mod cancel;
 mod compare;
 mod completions;
@@ -36,6 +37,7 @@ mod search;
 mod show;
 mod stats;
 mod submit;
+mod token;
 mod top;
 mod trials;
 mod up;
@@ -43,6 +45,7 @@ mod version;
 mod wait;
 mod walk;
 mod watch;
+mod whoami;
 
 use clap::{Parser, Subcommand};
 
@@ -117,6 +120,10 @@ enum Command {
     #[command(subcommand)]
     Image(image::Image),
     Gc(gc::Gc),
+    #[command(subcommand)]
+    Token(token::Token),
+    Whoami(whoami::Whoami),
+    Audit(audit::Audit),
     Up(Box<up::Up>),
     Down(down::Down),
     Coordinator(coordinator::Coordinator),
@@ -181,6 +188,9 @@ impl Cli {
             Command::Agents(command) => command.run(&settings()?).await,
             Command::Image(command) => command.run(&settings()?).await,
             Command::Gc(command) => command.run(&settings()?).await,
+            Command::Token(command) => command.run(&settings()?).await,
+            Command::Whoami(command) => command.run(&settings()?).await,
+            Command::Audit(command) => command.run(&settings()?).await,
             Command::Up(command) => command.run().await,
             Command::Down(command) => command.run().await,
             Command::Coordinator(command) => command.run().await,

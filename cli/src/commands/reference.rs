@@ -13,11 +13,12 @@ use crate::files;
 use crate::output::say;
 use crate::settings;
 
-/// Write the pages of docs/ that are made from the code: settings, metrics, JSON schemas and the API.
+/// Write the pages of docs/ that are made from the code: settings, metrics, roles, JSON schemas
+/// and the API.
 #[derive(Clone, Debug, clap::Args)]
 #[command(hide = true)]
 pub(crate) struct Reference {
-    /// Directory that holds SETTINGS.md, METRICS.md, openapi.json and schemas/.
+    /// Directory that holds SETTINGS.md, METRICS.md, ROLES.md, openapi.json and schemas/.
     #[arg(short, long, value_name = "DIR", default_value = "docs", value_parser = files::directory)]
     dir: PathBuf,
 }
@@ -28,6 +29,8 @@ impl Reference {
         std::fs::create_dir_all(&schemas).map_err(|error| failed(&schemas, &error))?;
         write(&self.dir.join("SETTINGS.md"), &settings_page()?)?;
         write(&self.dir.join("METRICS.md"), &metrics_page()?)?;
+        let roles = bt_coordinator::role_table().map_err(formatted)?;
+        write(&self.dir.join("ROLES.md"), &format!("{ROLES}{roles}"))?;
         write(&schemas.join("README.md"), &schemas_page()?)?;
         for described in described() {
             let text = format!("{:#}\n", described.schema.as_value());
@@ -37,7 +40,7 @@ impl Reference {
         write(&schemas.join("manifest.json"), &manifest)?;
         write(&self.dir.join("openapi.json"), &format!("{:#}\n", bt_coordinator::openapi()))?;
         say(&format!(
-            "SETTINGS.md, METRICS.md, openapi.json and schemas/ are written in {}",
+            "SETTINGS.md, METRICS.md, ROLES.md, openapi.json and schemas/ are written in {}",
             self.dir.display()
         ));
         Ok(())
@@ -90,6 +93,14 @@ fn schemas_page() -> Result<String, Error> {
     }
     Ok(page)
 }
+
+const ROLES: &str = "\
+# Roles
+
+`btctl reference` writes this page from the code: it is the table that the coordinator goes by, and a test makes each call
+with each role. [TRUST.md](TRUST.md) says how callers say who they are.
+
+";
 
 const METRICS: &str = "\
 # Metrics

@@ -119,7 +119,7 @@ impl Search {
         manifest.goals.entry(self.metric().to_owned()).or_insert(goal);
         let header = v1::SubmitHeader {
             idempotency_key: Uuid::new_v4().to_string(),
-            owner: settings.owner.value.clone(),
+            owner: settings.asked_owner(),
             open: true,
             ..v1::SubmitHeader::default()
         };

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 
 use bt_agent::{Shutdown, StoreChoice};
 use bt_model::encoding::Encoding;
+use bt_proto::bearer::TokenSource;
 use bt_store::Location;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -51,6 +52,7 @@ pub(crate) struct UpPlan {
     pub(crate) forget: bool,
     pub(crate) compress: Encoding,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) asking: bt_coordinator::Asking,
     pub(crate) keeping: bt_coordinator::Keeping,
     pub(crate) telling: bt_coordinator::Telling,
 }
@@ -120,6 +122,7 @@ async fn serve(
         lease: LEASE,
         heartbeat: HEARTBEAT,
         tls: bt_coordinator::TlsOptions::default(),
+        asking: plan.asking.clone(),
         keeping: plan.keeping,
         telling: plan.telling.clone(),
     };
@@ -179,6 +182,7 @@ async fn agent(plan: &UpPlan, coordinator: SocketAddr, shutdown: Shutdown) -> Re
     let place = bt_agent::Place {
         coordinators: vec![format!("http://{}", reachable(coordinator))],
         trust: bt_trust::ClientTrust::default(),
+        token: TokenSource::None,
         state_dir: plan.state_dir.agent_dir(),
         store: StoreChoice::Auto,
     };

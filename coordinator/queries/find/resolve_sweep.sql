@@ -8,7 +8,7 @@ with found as (
     (select id, 2 from sweeps where id between $2 and $3 and $2 <> $3 and removed_at is null order by id limit 6)
 )
 select
-    s.id, s.name, s.jobs, coalesce(s.open_jobs, s.jobs) as "known!", s.expired_at, s.reuse is not null as "reuses!", f.rank as "rank!",
+    s.id, s.name, s.owner, s.jobs, coalesce(s.open_jobs, s.jobs) as "known!", s.expired_at, s.reuse is not null as "reuses!", f.rank as "rank!",
     n.sweeps as "same_name!", n.newer = 0 as "is_newest!"
 from found f
 cross join lateral (

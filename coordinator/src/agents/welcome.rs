@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bt_model::id::AttemptId;
+use bt_model::id::{AgentId, AttemptId};
 use bt_model::placement::{Offer, labels};
 use bt_model::retry::Ending;
 use bt_model::state::AttemptState;
@@ -17,6 +17,7 @@ use tonic::{Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{Agents, agent_id, attempt_ids, fingerprints};
+use crate::access::call;
 use crate::bell::Event;
 use crate::queue::{Fence, Greeting, Pulse, Settlement};
 use crate::rpc::{Answers, status};
@@ -42,6 +43,7 @@ impl Agents {
         let named = attempt_ids(&hello.attempts).map_err(status::malformed)?;
         let greeting = greeting(hello, protocol).map_err(status::malformed)?;
         let (agent, session) = (greeting.agent, greeting.session);
+        self.admit(agent).await?;
         let agents = self.clone();
         let (welcomed, outgoing) = oneshot::channel();
         // A task of its own: an agent that hangs up now is not left behind as one that is connected.
@@ -63,6 +65,17 @@ impl Agents {
         self.tasks.spawn(serving.instrument(span));
         let outgoing = outgoing.await.map_err(|_| Status::unavailable("the coordinator stops"))??;
         Ok(Box::pin(ReceiverStream::new(outgoing)))
+    }
+
+    /// Counts the agent to the token that it comes with, if it comes with one.
+    async fn admit(&self, agent: AgentId) -> Result<(), Status> {
+        let Some(token) = call::identity().and_then(|identity| identity.token.clone()) else { return Ok(()) };
+        match self.queue.admit_agent(&token, agent).await.map_err(status::queue)? {
+            true => Ok(()),
+            false => Err(Status::permission_denied(format!(
+                "the token {token} lets no more agents in (--uses); an administrator makes another one"
+            ))),
+        }
     }
 
     /// Opens the session and rules on every attempt that the agent holds. Attempts that were leased to it and that it

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use bt_model::manifest::check_limit;
 use bt_proto::convert::present;
 use bt_proto::v1;
 use futures_util::StreamExt;
@@ -12,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Clients;
 use super::shown::agent;
+use crate::access::call;
 use crate::bell::Event;
 use crate::pushed_images;
 use crate::results::has_jobs;
@@ -48,8 +48,8 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::CloseSweepRequest>,
     ) -> Result<Response<v1::CloseSweepReply>, Status> {
-        let found = self.find(&request.into_inner().sweep).await?;
-        let changed = self.queue.close_sweep(found.id).await.map_err(status::queue)?;
+        let (_, changeable) = self.find_to_change(&request.into_inner().sweep).await?;
+        let changed = self.queue.close_sweep(changeable).await.map_err(status::queue)?;
         Ok(Response::new(v1::CloseSweepReply { changed }))
     }
 
@@ -141,15 +141,15 @@ impl v1::sweeps_server::Sweeps for Clients {
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseReply>, Status> {
-        let found = self.find(&request.into_inner().sweep).await?;
-        let changed = self.queue.pause(found.id).await.map_err(status::queue)?;
+        let (_, changeable) = self.find_to_change(&request.into_inner().sweep).await?;
+        let changed = self.queue.pause(changeable).await.map_err(status::queue)?;
         self.bell.ring(Event::SweepPaused);
         Ok(Response::new(v1::PauseReply { changed }))
     }
 
     async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeReply>, Status> {
-        let found = self.find(&request.into_inner().sweep).await?;
-        let changed = self.queue.resume(found.id).await.map_err(status::queue)?;
+        let (_, changeable) = self.find_to_change(&request.into_inner().sweep).await?;
+        let changed = self.queue.resume(changeable).await.map_err(status::queue)?;
         self.bell.ring(Event::SweepResumed);
         Ok(Response::new(v1::ResumeReply { changed }))
     }
@@ -260,7 +260,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         };
         let mut agents = self.agents().await?;
         agents.retain(|(row, _)| only.is_none_or(|only| row.id == only));
-        let agents = agents.into_iter().map(|(row, used)| agent(row, used));
+        let agents = agents.into_iter().map(|(row, used)| agent(row, used, self.is_insecure));
         Ok(Response::new(v1::ListAgentsReply { agents: agents.collect() }))
     }
 
@@ -344,13 +344,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::DrainAgentRequest>,
     ) -> Result<Response<v1::DrainAgentReply>, Status> {
-        let request = request.into_inner();
-        let id = self.find_agent(&request.agent).await?;
-        self.queue.drain(id, !request.undrain).await.map_err(status::queue)?;
-        self.sessions.drain(id, !request.undrain);
-        self.bell.ring(Event::AgentDrained);
-        let found = self.agents().await?.into_iter().find(|(row, _)| row.id == id);
-        Ok(Response::new(v1::DrainAgentReply { agent: found.map(|(row, used)| agent(row, used)) }))
+        self.drain_or_undrain(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_limits(
@@ -371,23 +365,14 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::SetLimitRequest>,
     ) -> Result<Response<v1::SetLimitReply>, Status> {
-        let request = request.into_inner();
-        check_limit(&request.name, request.capacity)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        self.queue.set_limit(&request.name, request.capacity).await.map_err(status::queue)?;
-        self.bell.ring(Event::LimitSet);
-        Ok(Response::new(v1::SetLimitReply {}))
+        self.limit(request.into_inner()).await.map(Response::new)
     }
 
     async fn remove_limit(
         &self,
         request: Request<v1::RemoveLimitRequest>,
     ) -> Result<Response<v1::RemoveLimitReply>, Status> {
-        let name = request.into_inner().name;
-        match self.queue.remove_limit(&name).await.map_err(status::queue)? {
-            true => Ok(Response::new(v1::RemoveLimitReply {})),
-            false => Err(Status::not_found(format!("there is not a limit {name:?}"))),
-        }
+        self.unlimit(&request.into_inner().name).await.map(Response::new)
     }
 
     async fn import_metrics(
@@ -415,6 +400,9 @@ impl v1::sweeps_server::Sweeps for Clients {
             None => None,
             Some(sweep) => Some(self.find(&sweep).await?.id),
         };
+        if request.dry_run {
+            call::changes_nothing();
+        }
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (clients, answers) = (self.clone(), sender.clone());
         self.answer(sender, async move { clients.send_garbage(only, &request, &answers).await });
@@ -437,7 +425,10 @@ impl v1::sweeps_server::Sweeps for Clients {
         request: Request<v1::VerifyResultsRequest>,
     ) -> Result<Response<Self::VerifyResultsStream>, Status> {
         let request = request.into_inner();
-        let found = self.find(&request.sweep).await?;
+        let found = match request.repair {
+            true => self.find_to_change(&request.sweep).await?.0,
+            false => self.find(&request.sweep).await?,
+        };
         has_jobs(&found, request.job.as_slice())?;
         let (sender, receiver) = mpsc::channel(ANSWERS);
         let (clients, answers) = (self.clone(), sender.clone());

@@ -14,9 +14,9 @@ use crate::rpc::status;
 
 impl Clients {
     pub(super) async fn cancel_jobs(&self, request: v1::CancelRequest) -> Result<v1::CancelReply, Status> {
-        let found = self.find(&request.sweep).await?;
+        let (found, changeable) = self.find_to_change(&request.sweep).await?;
         let jobs = chosen(&found, request.jobs)?;
-        let cancelled = self.queue.cancel(found.id, &jobs).await;
+        let cancelled = self.queue.cancel(changeable, &jobs).await;
         let cancelled = cancelled.map_err(status::queue)?;
         self.bell.ring(Event::JobsCancelled);
         Ok(v1::CancelReply {
@@ -27,12 +27,12 @@ impl Clients {
     }
 
     pub(super) async fn retry_jobs(&self, request: v1::RetryRequest) -> Result<v1::RetryReply, Status> {
-        let found = self.find(&request.sweep).await?;
+        let (found, changeable) = self.find_to_change(&request.sweep).await?;
         let reasons = reasons(&request)?;
         let jobs = chosen(&found, request.jobs)?;
         let both = [JobState::Failed, JobState::Cancelled];
         let ended = if request.failed_only || !reasons.is_empty() { &both[..1] } else { &both[..] };
-        let queued = self.queue.retry(found.id, &jobs, ended, &reasons).await;
+        let queued = self.queue.retry(changeable, &jobs, ended, &reasons).await;
         let queued = queued.map_err(status::queue)?;
         self.bell.ring(Event::JobsRetried);
         let tested = self.tests_that_stay(&found, &jobs, queued).await?;

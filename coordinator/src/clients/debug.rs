@@ -19,12 +19,12 @@ impl Clients {
         let Some(debug_input::Kind::Start(start)) = first else {
             return Err(status::out_of_order("a DebugStart"));
         };
-        let sweep = self.find(&start.sweep).await?;
+        let (sweep, changeable) = self.find_to_change(&start.sweep).await?;
         if start.with_results {
             self.results().has_result(&sweep, start.job).await?;
         }
         let (agent, assignment) = self.what_to_debug(&sweep, start.job).await?;
-        self.relay.open_shell(agent, assignment, start, incoming).await
+        self.relay.open_shell(changeable, agent, assignment, start, incoming).await
     }
 
     /// The job as an assignment of no attempt, and the agent that it is for: where its latest attempt was, if that agent

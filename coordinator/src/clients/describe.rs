@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::Clients;
 use super::shown::sweep;
+use crate::access::call;
 use crate::queue::SweepFilter;
 use crate::rpc::status;
 
@@ -57,8 +58,9 @@ impl Clients {
         let v1::DescribeSweepRequest { sweep, add_tags, remove_tags, note } = request;
         let checked = check_tags(&add_tags).and_then(|()| check_note(note.as_deref().unwrap_or_default()));
         checked.map_err(Status::invalid_argument)?;
-        let found = self.find(&sweep).await?;
-        let described = self.queue.describe_sweep(&found, &add_tags, &remove_tags, note.as_deref());
+        let (found, changeable) = self.find_to_change(&sweep).await?;
+        let described =
+            self.queue.describe_sweep(changeable, &found, &add_tags, &remove_tags, note.as_deref());
         let described = described.await.map_err(status::queue)?;
         Ok(v1::DescribeSweepReply { tags: described.tags, note: described.note })
     }
@@ -67,10 +69,14 @@ impl Clients {
         &self,
         request: v1::RemoveSweepRequest,
     ) -> Result<v1::RemoveSweepReply, Status> {
-        let found = self.find(&request.sweep).await?;
+        let (found, changeable) = self.find_to_change(&request.sweep).await?;
+        if request.dry_run {
+            call::changes_nothing();
+        }
         // Its end is noted a moment after its last job's.
         self.queue.end_sweeps().await.map_err(status::queue)?;
-        let removal = self.queue.remove_sweep(&found, request.dry_run).await.map_err(status::queue)?;
+        let removal =
+            self.queue.remove_sweep(changeable, &found, request.dry_run).await.map_err(status::queue)?;
         if !request.dry_run {
             tracing::info!(sweep.id = %found.id, "sweep {} was removed", found.name);
             self.collect_removed(found.id);

@@ -8,6 +8,7 @@ use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::{Clients, layers};
+use crate::access::call;
 use crate::bell::Event;
 use crate::pushed_images::{digits, place, wire};
 use crate::queue::Added;
@@ -22,6 +23,8 @@ impl Clients {
         let Some(push_image_request::Kind::Image(image)) = first else {
             return Err(status::out_of_order("an Image"));
         };
+        let image = v1::Image { pushed_by: pusher(&image.pushed_by)?, ..image };
+        call::about(&image.name, &image.id);
         let digits = digits(&image.id).map_err(status::malformed)?;
         if let Err(why) = bt_model::image::check(&image.name) {
             return Err(Status::invalid_argument(format!(
@@ -81,5 +84,14 @@ impl Clients {
         }
         self.collector().collect_layers(&removed.layers).await.map_err(status::collector)?;
         Ok(removed.names as u32)
+    }
+}
+
+/// Who pushes an image: the caller, where it is known.
+fn pusher(said: &str) -> Result<String, Status> {
+    match call::identity() {
+        Some(identity) if identity.is_known => Ok(identity.name.clone()),
+        Some(_) => Ok(said.to_owned()),
+        None => Err(Status::internal("nobody pushes it")),
     }
 }

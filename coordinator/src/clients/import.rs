@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::Clients;
 use super::spool::Spool;
+use crate::access::call;
 use crate::queue::{Change, Error, Found, Import, JobMetrics};
 use crate::rpc::incoming::{self as stream, Incoming};
 use crate::rpc::status;
@@ -35,7 +36,10 @@ impl Clients {
         let Some(import_metrics_request::Kind::Header(header)) = first else {
             return Err(status::out_of_order("an ImportMetricsHeader"));
         };
-        let sweep = self.queue.find_sweep(&header.sweep).await.map_err(status::queue)?;
+        let (sweep, changeable) = self.find_to_change(&header.sweep).await?;
+        if header.dry_run {
+            call::changes_nothing();
+        }
         let mut account = Account::default();
         let mut spool = Spool::default();
         let unkept = |error: serde_json::Error| Status::internal(format!("metrics can't be kept: {error}"));
@@ -47,7 +51,7 @@ impl Clients {
             spool.push(&serde_json::to_vec(&given).map_err(unkept)?).await?;
         }
         let mut spooled = spool.finish().await?;
-        let mut import = self.queue.begin_import(sweep.id).await.map_err(status::queue)?;
+        let mut import = self.queue.begin_import(changeable).await.map_err(status::queue)?;
         while let Some(given) = spooled.next().await? {
             let given: Vec<JobMetrics> = serde_json::from_slice(&given).map_err(unkept)?;
             let changed = account.take(&mut import, given).await?;

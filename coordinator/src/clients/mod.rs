@@ -26,6 +26,7 @@ mod reuse;
 mod shown;
 mod spool;
 mod submit;
+mod tend;
 mod trials;
 mod walk;
 mod watch;
@@ -38,6 +39,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+use crate::access::call;
 use crate::answers::Answers;
 use crate::assess::Assessor;
 use crate::bell::Bell;
@@ -47,7 +49,7 @@ use crate::events::Events;
 use crate::landscapes::Landscapes;
 use crate::log_filter::LogFilter;
 use crate::manifests::Manifests;
-use crate::queue::{Found, Queue};
+use crate::queue::{Changeable, Found, Queue};
 use crate::relay::Relay;
 use crate::results::Results;
 use crate::rpc::{answer, status};
@@ -76,6 +78,8 @@ pub(crate) struct Clients {
     pub(crate) tasks: TaskTracker,
     /// An agent that was silent for this long is shown as offline.
     pub(crate) silence: Duration,
+    /// Other machines reach this coordinator, and nobody is asked who they are.
+    pub(crate) is_insecure: bool,
     /// How old garbage in the store must be to be removed.
     pub(crate) garbage_age: Duration,
     /// How those are told whom a manifest names.
@@ -86,6 +90,14 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) async fn find(&self, sweep: &str) -> Result<Found, Status> {
         self.queue.find_sweep(sweep).await.map_err(status::queue)
+    }
+
+    /// Finds a sweep that the caller may change.
+    pub(crate) async fn find_to_change(&self, sweep: &str) -> Result<(Found, Changeable), Status> {
+        let found = self.find(sweep).await?;
+        call::about(&found.name, &found.id.to_string());
+        let changeable = call::sphere(|sphere| found.changeable(sphere)).map_err(status::queue)?;
+        Ok((found, changeable))
     }
 
     async fn find_agent(&self, agent: &str) -> Result<AgentId, Status> {

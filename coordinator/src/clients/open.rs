@@ -55,7 +55,7 @@ impl Clients {
                 "there are no jobs to add: give the parameters of one at least",
             ));
         }
-        let found = self.find(sweep).await?;
+        let (found, changeable) = self.find_to_change(sweep).await?;
         let read = rows.iter().map(|row| Parameters::from_json(row)).collect::<Result<Vec<_>, _>>();
         let read = read.map_err(|error| Status::invalid_argument(error.to_string()))?;
         // Their spelling and their spaces do not matter.
@@ -77,7 +77,7 @@ impl Clients {
             hash.update(b"\n");
         }
         let fingerprint = hash.finalize().into();
-        let added = self.queue.add_jobs(found.id, key, &fingerprint, &written).await;
+        let added = self.queue.add_jobs(changeable, key, &fingerprint, &written).await;
         let added = added.map_err(status::queue)?;
         if !added.existed {
             info!(sweep.id = %found.id, jobs = added.jobs, "jobs are added to sweep {}", found.name);

@@ -131,7 +131,7 @@ fn sharing(found: Sharing) -> Option<v1::Sharing> {
     })
 }
 
-pub(super) fn agent(row: AgentRow, used: Usage) -> v1::Agent {
+pub(super) fn agent(row: AgentRow, used: Usage, insecure: bool) -> v1::Agent {
     let state = state(&row);
     let is_here = !matches!(state, AgentState::Offline | AgentState::NotConnected(_));
     let free = if is_here { row.capacity.less(&used.resources) } else { Resources::default() };
@@ -156,5 +156,6 @@ pub(super) fn agent(row: AgentRow, used: Usage) -> v1::Agent {
         about: row.about.into_iter().collect(),
         volume_fingerprints: row.fingerprints.into_iter().collect(),
         contested_by: row.contested_by,
+        insecure,
     }
 }

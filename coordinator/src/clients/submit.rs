@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::Clients;
 use super::spool::Spool;
+use crate::access::call;
 use crate::bell::Event;
 use crate::queue::{BATCH, Description, Jobs, Submission, Submitted};
 use crate::rpc::incoming::{self, Incoming};
@@ -21,6 +22,8 @@ use crate::rpc::status;
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
 pub(super) const LARGEST_LIST: usize = 256 << 20;
+/// Whose a sweep is that nobody says anything of.
+const NOBODY: &str = "api";
 /// Candidates that are looked at before the clock is.
 const STEPS: u32 = 16;
 
@@ -52,6 +55,7 @@ impl Clients {
             Some(rows) => self.queue_rows(&mut order, &manifest, rows).await?,
             None => self.queue_when_all_are_there(&mut order, manifest).await?,
         };
+        call::about(&submitted.name, &submitted.id.to_string());
         if !submitted.existed {
             info!(
                 sweep.id = %submitted.id,
@@ -202,6 +206,7 @@ impl Order {
         if header.idempotency_key.is_empty() || header.idempotency_key.chars().count() > 200 {
             return Err(Status::invalid_argument("an idempotency key has 1 to 200 characters"));
         }
+        header.owner = call::owner(&header.owner, NOBODY).map_err(Status::permission_denied)?;
         let mut hash = Sha256::new();
         header.image_pin = present(header.image_pin);
         let image_pin = header.image_pin.as_deref();

@@ -4,21 +4,21 @@
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::guarded::Guarded;
 use super::page::{Frame, rendered};
 use super::reply::Refused;
-use super::route::{Answer, Route, SchemaOf, Sent};
-use super::table::{PARTS, ROUTES};
+use super::route::{Answer, PARTS, Route, SchemaOf, Sent};
+use super::table::ROUTES;
+use crate::access::rights::Right;
 
-pub(super) fn router() -> Router {
-    Router::new().route("/api/openapi.json", get(document)).route("/api", get(page))
+pub(super) fn router() -> Guarded<()> {
+    Guarded::new().get("/api/openapi.json", Right::Read, document).get("/api", Right::Read, page)
 }
 
 async fn document() -> impl IntoResponse {

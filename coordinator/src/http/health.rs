@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bt_store::Store;
 use tokio::time::timeout;
 
+use super::guarded::Guarded;
+use crate::access::rights::Right;
 use crate::queue::Queue;
 
 /// How long Postgres and the store together may take to answer.
@@ -21,8 +21,8 @@ pub(super) struct Health {
     pub(super) store: Store,
 }
 
-pub(super) fn router(health: Health) -> Router {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(health)
+pub(super) fn router() -> Guarded<Health> {
+    Guarded::new().get("/healthz", Right::None, alive).get("/readyz", Right::None, ready)
 }
 
 /// It answers: no more is asked.

@@ -1,16 +1,16 @@
 //! What Prometheus reads. It asks neither Postgres nor the store, so that it answers while they are away.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
 use bt_measures::POSTGRES_SESSIONS;
 
+use super::guarded::Guarded;
+use crate::access::rights::Right;
 use crate::clients::Clients;
 
-pub(super) fn router(clients: Clients) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(clients)
+pub(super) fn router() -> Guarded<Clients> {
+    Guarded::new().get("/metrics", Right::Read, metrics)
 }
 
 async fn metrics(State(clients): State<Clients>) -> impl IntoResponse {

@@ -11,10 +11,12 @@ mod download;
 mod events;
 mod export;
 mod filter;
+mod guarded;
 mod health;
 mod jobs;
 mod judged;
 mod log;
+mod login;
 mod machines;
 mod metrics;
 mod page;
@@ -25,33 +27,85 @@ mod submit;
 mod sweeps;
 mod table;
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use tonic::Status;
+use tonic::{Code, Status};
 
+use crate::access::Access;
+use crate::access::rights::Right;
 use crate::clients::Clients;
 pub use describe::openapi;
+use guarded::Guarded;
+pub(crate) use guarded::Rights;
 use health::Health;
+pub(crate) use login::cookie;
 use reply::Refused;
 
 /// All that is served over HTTP.
-pub(crate) fn router(clients: Clients) -> Router {
+pub(crate) fn router(clients: Clients, access: Access) -> (Router, Rights) {
     let health = Health { queue: clients.queue.clone(), store: clients.store.clone() };
-    let mut router = Router::new();
-    for route in table::ROUTES {
-        router = router.route(route.path, (route.handler)());
-    }
-    router
+    let all = api()
         .with_state(clients.clone())
-        .merge(metrics::router(clients.clone()))
-        .merge(page::router(clients))
+        .merge(metrics::router().with_state(clients.clone()))
+        .merge(page::router().with_state(clients))
+        .merge(login::router().with_state(access))
         .merge(describe::router())
-        .merge(health::router(health))
+        .merge(health::router().with_state(health));
+    let (router, rights) = all.into_parts();
+    let router = router
         .fallback(nothing_there)
         .layer(from_fn(page::for_people))
-        .method_not_allowed_fallback(|uri: Uri| async move { Refused::other_method(uri.path()) })
+        .method_not_allowed_fallback(|uri: Uri| async move { Refused::other_method(uri.path()) });
+    (router, rights)
+}
+
+fn api() -> Guarded<Clients> {
+    let mut api = Guarded::new();
+    for route in table::ROUTES {
+        let method = if route.method == "post" { Method::POST } else { Method::GET };
+        api = api.add(method, route.path, route.right, (route.handler)());
+    }
+    api
+}
+
+/// What each route needs, in the order of the routes.
+pub(crate) fn rights() -> Vec<(Method, String, Right)> {
+    let parts = [
+        api().into_parts().1,
+        metrics::router().into_parts().1,
+        page::router().into_parts().1,
+        login::router().into_parts().1,
+        describe::router().into_parts().1,
+        health::router().into_parts().1,
+    ];
+    let mut all: Vec<_> = parts.iter().flat_map(Rights::all).collect();
+    all.sort_by(|a, b| (&a.1, a.0.as_str()).cmp(&(&b.1, b.0.as_str())));
+    all
+}
+
+/// What a call is told whose route has no such method.
+pub(crate) fn other_method(path: &str) -> Response {
+    Refused::other_method(path).into_response()
+}
+
+/// A refusal: for a person who is not logged in a page to log in with, for programs JSON.
+pub(crate) fn refused(parts: &Parts, status: Status) -> Response {
+    let path = parts.uri.path();
+    if !page::is_page_asked(&parts.method, path, &parts.headers) {
+        return Refused::from(status).into_response();
+    }
+    match status.code() {
+        Code::Unauthenticated => login::needed(&parts.uri, &parts.headers, status.message()),
+        _ => page::refused(path, &Refused::from(status)),
+    }
+}
+
+/// Whether a form was sent by a page of this coordinator.
+pub(crate) fn is_sent_by_own_page(headers: &HeaderMap) -> Result<(), Status> {
+    page::is_sent_by_own_page(headers).map_err(Status::from)
 }
 
 /// A sweep's page as one file.

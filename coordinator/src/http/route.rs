@@ -4,6 +4,7 @@ use axum::routing::MethodRouter;
 use bt_analysis::export::Form;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::access::rights::Right;
 use crate::clients::Clients;
 
 pub(super) struct Route {
@@ -12,6 +13,8 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     /// `{name}` stands for a part of it.
     pub(super) path: &'static str,
+    /// What its caller must have.
+    pub(super) right: Right,
     pub(super) summary: &'static str,
     /// What may follow the address, as the keys of a struct.
     pub(super) query: Option<SchemaOf>,
@@ -57,3 +60,15 @@ pub(super) const fn json<T: JsonSchema>() -> Answer {
 pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
+
+/// What the `{name}`s in addresses stand for.
+pub(super) const PARTS: &[(&str, &str, &str)] = &[
+    (
+        "sweep",
+        "string",
+        "A sweep: its id, its name (the newest of that name), or the beginning of its id, 4 characters or more",
+    ),
+    ("job", "integer", "A job's number in its sweep, from 0 on"),
+    ("path", "string", "A file's path below the results directory; its slashes stay slashes"),
+    ("agent", "string", "An agent: its id, its name, or the beginning of its id"),
+];

@@ -20,15 +20,14 @@ use crate::clients::Clients;
 
 /// Bytes of a manifest.
 pub(super) const LARGEST: usize = 64 << 20;
-/// Whose sweep it is if the caller does not say.
-const OWNER: &str = "api";
 /// Names the submit, as the `idempotency_key` of the address does.
 const KEY: &str = "idempotency-key";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubmitSweep {
-    /// Whose sweep it is; `api` if it is not given.
+    /// Whose sweep it is: one of the owners of the caller's token. If it is not given, the token's own name; `api` where
+    /// nobody is asked who they are.
     owner: Option<String>,
     /// One key makes one sweep only, however often it is sent. The header `Idempotency-Key` may hold it as well.
     idempotency_key: Option<String>,
@@ -61,7 +60,7 @@ pub(super) async fn submit(
     let manifest = draft.finish().map_err(invalid)?;
     let header = v1::SubmitHeader {
         idempotency_key: key(asked.idempotency_key, &headers),
-        owner: asked.owner.unwrap_or_else(|| OWNER.to_owned()),
+        owner: asked.owner.unwrap_or_default(),
         reuse: asked.reuse,
         open: asked.open,
         tags: listed(asked.tags.as_deref()).map(str::to_owned).collect(),

@@ -16,7 +16,7 @@ use tracing::{debug, error};
 use super::{Health, PutOff};
 use crate::bell::{Bell, Sleeper};
 use crate::manifests::{self, Manifests};
-use crate::queue::{Candidate, Claimed, Queue, Want};
+use crate::queue::{Candidate, Changeable, Claimed, Queue, Want};
 use crate::scheduling::{State, plan};
 use crate::sessions::{Ready, Sessions};
 use crate::traced;
@@ -144,7 +144,7 @@ impl Dispatcher {
                     // Agents that never received what was leased to them give it back at no cost.
                     Err(error @ manifests::Error::Unreadable(..)) => {
                         error!(sweep.id = %sweep.sweep, error = %error, "the sweep is paused; the others go on");
-                        self.queue.pause(sweep.sweep).await?;
+                        self.queue.pause(Changeable::by_itself(sweep.sweep)).await?;
                         dry.insert(sweep.sweep);
                     }
                     assigned => assigned?,

@@ -1,7 +1,7 @@
 //! What users take back, hold up, and want done again. Each answers at once, however many jobs a sweep has: the sweep is
 //! marked, and no job of it starts from then on.
 
-use bt_model::id::{AttemptId, SweepId};
+use bt_model::id::AttemptId;
 use bt_model::reason::ReasonKind;
 use bt_model::retry::Ending;
 use bt_model::state::JobState;
@@ -9,7 +9,7 @@ use sqlx::query_file;
 
 use super::row::{Pg, signed, unsigned};
 use super::settle::{Fence, Settled, Settlement, settle_in};
-use super::{Error, Queue, READY, measured, notify};
+use super::{Changeable, Error, Queue, READY, measured, notify};
 
 /// The jobs of a sweep that a user means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,12 @@ pub(crate) struct Cancelled {
 
 impl Queue {
     /// Cancels a sweep's jobs. Jobs that have ended stay as they are.
-    pub(crate) async fn cancel(&self, sweep: SweepId, jobs: &Chosen) -> Result<Cancelled, Error> {
+    pub(crate) async fn cancel(
+        &self,
+        sweep: impl Into<Changeable>,
+        jobs: &Chosen,
+    ) -> Result<Cancelled, Error> {
+        let sweep = sweep.into().id();
         let numbers = jobs.numbers()?;
         let mut tx = self.by_key.patient().begin().await?;
         let held = query_file!("queries/cancel/lock_sweep.sql", sweep.uuid()).fetch_one(&mut *tx).await?;
@@ -83,14 +88,16 @@ impl Queue {
     }
 
     /// Starts no more jobs of the sweep. False if it was paused before or has ended.
-    pub(crate) async fn pause(&self, sweep: SweepId) -> Result<bool, Error> {
+    pub(crate) async fn pause(&self, sweep: impl Into<Changeable>) -> Result<bool, Error> {
+        let sweep = sweep.into().id();
         let paused =
             query_file!("queries/cancel/pause_sweep.sql", sweep.uuid()).fetch_optional(&self.by_key).await?;
         Ok(paused.is_some())
     }
 
     /// Starts jobs of the sweep again. False if it was not paused.
-    pub(crate) async fn resume(&self, sweep: SweepId) -> Result<bool, Error> {
+    pub(crate) async fn resume(&self, sweep: impl Into<Changeable>) -> Result<bool, Error> {
+        let sweep = sweep.into().id();
         let mut tx = self.by_key.begin().await?;
         let resumed =
             query_file!("queries/cancel/resume_sweep.sql", sweep.uuid()).fetch_optional(&mut *tx).await?;
@@ -103,11 +110,12 @@ impl Queue {
     /// one of the reasons, if there are any.
     pub(crate) async fn retry(
         &self,
-        sweep: SweepId,
+        sweep: impl Into<Changeable>,
         jobs: &Chosen,
         ended: &[JobState],
         reasons: &[ReasonKind],
     ) -> Result<u32, Error> {
+        let sweep = sweep.into().id();
         let numbers = jobs.numbers()?;
         let states: Vec<_> = ended.iter().map(|state| Pg(*state)).collect();
         let reasons: Vec<_> = reasons.iter().map(|reason| Pg(*reason)).collect();

@@ -7,7 +7,7 @@ use sqlx::query_file;
 
 use super::connections::Connection;
 use super::row::unsigned;
-use super::{Error, Found, Queue, progress};
+use super::{Changeable, Error, Found, Queue, progress};
 
 /// Sweeps that an error names.
 const NAMED: i64 = 6;
@@ -29,9 +29,14 @@ pub(crate) struct Description {
 
 impl Queue {
     /// Removes a finished sweep whose results no other one needs, or only says what would go.
-    pub(crate) async fn remove_sweep(&self, sweep: &Found, dry_run: bool) -> Result<Removal, Error> {
+    pub(crate) async fn remove_sweep(
+        &self,
+        changed: impl Into<Changeable>,
+        sweep: &Found,
+        dry_run: bool,
+    ) -> Result<Removal, Error> {
         let mut tx = self.pool.begin().await?;
-        let id = sweep.id.uuid();
+        let id = changed.into().id().uuid();
         let row =
             query_file!("queries/describe/lock_sweep_to_remove.sql", id).fetch_optional(&mut *tx).await?;
         let row = row.ok_or_else(|| Error::NoSweep(format!("sweep {} was removed before", sweep.name)))?;
@@ -67,13 +72,14 @@ impl Queue {
     /// Adds and takes away tags, and replaces the note if one is given.
     pub(crate) async fn describe_sweep(
         &self,
+        changed: Changeable,
         sweep: &Found,
         add: &[String],
         remove: &[String],
         note: Option<&str>,
     ) -> Result<Description, Error> {
         let mut tx = self.pool.begin().await?;
-        let described = describe(&mut tx, sweep.id, add, remove, note).await?;
+        let described = describe(&mut tx, changed.id(), add, remove, note).await?;
         let gone = || Error::NoSweep(format!("sweep {} was removed before", sweep.name));
         let described = described.ok_or_else(gone)?;
         if described.tags.len() > MOST_TAGS {

@@ -24,6 +24,8 @@ pub(crate) enum Error {
     Refused(String),
     #[error("sweep {sweep} has no job {job}; {}", jobs_to(*highest))]
     NoJob { sweep: String, job: u32, highest: Option<u32> },
+    #[error("sweep {sweep} belongs to {owner}; you may change sweeps of {owners} only")]
+    NotYours { sweep: String, owner: String, owners: String },
     #[error("the results of sweep {name} have expired; submit it anew with `btctl submit --like {sweep}`")]
     Expired { name: String, sweep: SweepId },
     #[error("the idempotency key {0:?} was used for another sweep; choose another key")]

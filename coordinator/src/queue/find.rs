@@ -28,6 +28,7 @@ const DIGITS: usize = 4;
 pub(crate) struct Found {
     pub(crate) id: SweepId,
     pub(crate) name: String,
+    pub(crate) owner: String,
     /// By which its directories are named: the room of an open sweep.
     pub(crate) jobs: u32,
     /// How many jobs it has.
@@ -42,7 +43,51 @@ pub(crate) struct Found {
     pub(crate) same_name: u32,
 }
 
+/// Whose sweeps a caller may change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sphere<'s> {
+    Everybodys,
+    /// Those of these owners.
+    Of(&'s [String]),
+}
+
+/// A sweep that the caller may change. Only the check makes one, and all that changes a sweep takes one, so that nobody
+/// forgets to check.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changeable(SweepId);
+
+impl Changeable {
+    /// What the coordinator does by itself.
+    pub(crate) fn by_itself(sweep: SweepId) -> Self {
+        Self(sweep)
+    }
+
+    pub(crate) fn id(self) -> SweepId {
+        self.0
+    }
+}
+
+/// The queue's own tests are about what is done, not about who does it.
+#[cfg(test)]
+impl From<SweepId> for Changeable {
+    fn from(sweep: SweepId) -> Self {
+        Self(sweep)
+    }
+}
+
 impl Found {
+    /// Whether a caller may change it.
+    pub(crate) fn changeable(&self, sphere: Sphere<'_>) -> Result<Changeable, Error> {
+        match sphere {
+            Sphere::Of(owners) if !owners.contains(&self.owner) => Err(Error::NotYours {
+                sweep: self.name.clone(),
+                owner: self.owner.clone(),
+                owners: owners.join(", "),
+            }),
+            Sphere::Of(_) | Sphere::Everybodys => Ok(Changeable(self.id)),
+        }
+    }
+
     /// What addresses it in other commands: its name, or its id if the name means a newer one.
     pub(crate) fn address(&self) -> String {
         if self.is_newest { self.name.clone() } else { self.id.to_string() }
@@ -77,6 +122,7 @@ impl Queue {
         Ok(Found {
             id: SweepId::from_uuid(row.id),
             name: row.name,
+            owner: row.owner,
             jobs: unsigned(row.jobs)?,
             known: unsigned(row.known)?,
             expired: row.expired_at.map(time).transpose()?,

@@ -9,7 +9,7 @@ use sqlx::query_file;
 
 use super::connections::Transaction;
 use super::row::{Pg, signed, unsigned};
-use super::{Error, Queue};
+use super::{Changeable, Error, Queue};
 
 /// A job's number, and metrics.
 pub(crate) type JobMetrics = (u32, Map<String, Value>);
@@ -32,8 +32,8 @@ pub(crate) enum Change {
 }
 
 impl Queue {
-    pub(crate) async fn begin_import(&self, sweep: SweepId) -> Result<Import, Error> {
-        Ok(Import { tx: self.pool.patient().begin().await?, sweep })
+    pub(crate) async fn begin_import(&self, sweep: Changeable) -> Result<Import, Error> {
+        Ok(Import { tx: self.pool.patient().begin().await?, sweep: sweep.id() })
     }
 }
 

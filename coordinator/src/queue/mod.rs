@@ -4,6 +4,7 @@
 //! locked in one order everywhere: agent, sweep, job, attempt. All times are Postgres's.
 
 mod attempts;
+mod audit;
 mod cancel;
 mod claim;
 mod connections;
@@ -34,6 +35,7 @@ mod sharing;
 mod software;
 mod store;
 mod submit;
+mod tokens;
 mod trials;
 mod unpublished;
 mod walk;
@@ -47,13 +49,14 @@ use tokio::time::timeout;
 use connections::{Connection, Connections};
 
 pub(crate) use attempts::{LastFailure, LiveAttempt, PastAttempt};
+pub(crate) use audit::{AuditRow, Deed};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use describe::Description;
 pub(crate) use error::Error;
 pub(crate) use events::{EventPlace, Noted};
 pub(crate) use files::{PublishedFile, StoredFile};
-pub(crate) use find::Found;
+pub(crate) use find::{Changeable, Found, Sphere};
 pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
@@ -76,6 +79,7 @@ pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use sharing::Sharing;
 pub(crate) use store::KnownStore;
 pub(crate) use submit::{BATCH, Jobs, Submission, Submitted};
+pub(crate) use tokens::{Key, LoggedInWith, NewToken, Proof, TokenRow};
 pub(crate) use trials::{FamilyRow, FamilySweep, TriedJob};
 pub(crate) use unpublished::UnpublishedRow;
 pub(crate) use walk::Choice;

@@ -1,12 +1,11 @@
 //! Open sweeps: jobs that are added to a sweep while it runs, until it is closed.
 
-use bt_model::id::SweepId;
 use bt_model::manifest::MAX_JOBS;
 use sqlx::query_file;
 
 use super::row::{signed, unsigned};
 use super::submit::{BATCH, count_queued, insert_written};
-use super::{Error, Queue, READY, notify};
+use super::{Changeable, Error, Queue, READY, notify};
 
 /// Jobs that were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +21,12 @@ impl Queue {
     /// Adds jobs to an open sweep, all of them or none; under one key only once. The rows are JSON objects, at least one.
     pub(crate) async fn add_jobs(
         &self,
-        sweep: SweepId,
+        sweep: impl Into<Changeable>,
         key: &str,
         fingerprint: &[u8; 32],
         rows: &[String],
     ) -> Result<AddedJobs, Error> {
+        let sweep = sweep.into().id();
         let id = sweep.uuid();
         let mut tx = self.by_key.patient().begin().await?;
         let held = query_file!("queries/open/lock_open_sweep.sql", id).fetch_optional(&mut *tx).await?;
@@ -75,7 +75,8 @@ impl Queue {
     }
 
     /// Takes no more jobs, so that the sweep ends with those that it has. False if it was not open.
-    pub(crate) async fn close_sweep(&self, sweep: SweepId) -> Result<bool, Error> {
+    pub(crate) async fn close_sweep(&self, sweep: impl Into<Changeable>) -> Result<bool, Error> {
+        let sweep = sweep.into().id();
         let closed =
             query_file!("queries/open/close_sweep.sql", sweep.uuid()).fetch_optional(&self.by_key).await?;
         Ok(closed.is_some())

@@ -2,6 +2,7 @@
 
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
+use bt_model::role::Role;
 use bt_model::state::{AttemptState, JobState, ReuseState, SweepEvent};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -57,6 +58,14 @@ impl Named for SweepEvent {
 impl Named for ReasonKind {
     const TYPE: &'static str = "reason_kind";
     const ALL: &'static [Self] = &ReasonKind::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for Role {
+    const TYPE: &'static str = "token_role";
+    const ALL: &'static [Self] = &Role::ALL;
     fn label(self) -> &'static str {
         self.name()
     }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::Relay;
 use super::waiting::Shell;
+use crate::queue::Changeable;
 use crate::rpc::{Answers, status};
 
 /// How long an agent may take to open its end.
@@ -23,9 +24,11 @@ const OPEN: Duration = Duration::from_secs(20);
 const MESSAGES: usize = 64;
 
 impl Relay {
-    /// The user's end: asks the agent for a shell, and waits until it opens its end.
+    /// The user's end: asks the agent for a shell, and waits until it opens its end. A shell in a job's container can do what
+    /// the job can, so it is for those who may change the sweep.
     pub(crate) async fn open_shell(
         &self,
+        _: Changeable,
         agent: AgentId,
         assignment: v1::Assignment,
         start: v1::DebugStart,

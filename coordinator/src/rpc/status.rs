@@ -17,6 +17,7 @@ pub(crate) fn shared(error: &queue::Error) -> Status {
     let code = match error {
         Error::NoSweep(_) | Error::NoAgent(_) | Error::NoJob { .. } | Error::NoAttempt(_) => Code::NotFound,
         Error::Ambiguous(_) => Code::InvalidArgument,
+        Error::NotYours { .. } => Code::PermissionDenied,
         Error::Expired { .. } | Error::Refused(_) | Error::Contested { .. } => Code::FailedPrecondition,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
         Error::Unreachable(_) | Error::ReadOnly(_) | Error::Busy(_) => Code::Unavailable,

@@ -21,13 +21,21 @@ from .types import JobInfo, Submitted, SweepDetails, SweepInfo, Sweeps
 class Client:
     """Speaks to the coordinator at an address; several, separated by commas, are tried in turn.
 
-    Without an address it is the one that `btctl` itself would ask: BTCTL_COORDINATOR, then `client.toml`.
+    Without an address it is the one that `btctl` itself would ask: BTCTL_COORDINATOR, then `client.toml`. The `token` says
+    who calls; without one it is that of BTCTL_TOKEN, BTCTL_TOKEN_FILE or `token_file` in `client.toml`.
     """
 
     def __init__(
-        self, coordinator: Optional[str] = None, *, owner: Optional[str] = None, patience: float = 30.0
+        self,
+        coordinator: Optional[str] = None,
+        *,
+        owner: Optional[str] = None,
+        patience: float = 30.0,
+        token: Optional[str] = None,
     ) -> None:
-        self.transport = Transport(_settings.coordinators(coordinator), patience)
+        token = _settings.token(token)
+        self.transport = Transport(_settings.coordinators(coordinator), patience, token)
+        self._is_known = token is not None
         self.watcher = Watcher(self)
         self._owner = owner
 
@@ -68,7 +76,7 @@ class Client:
         # A retry after a lost answer must not queue it twice.
         headers = {"Content-Type": form, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         query = {
-            "owner": _settings.owner(self._owner),
+            "owner": _settings.owner(self._owner, self._is_known),
             "tags": ",".join(tags) or None,
             "note": note,
             "reuse": True if reuse else None,

@@ -30,11 +30,39 @@ def coordinators(address: Optional[str] = None) -> Tuple[str, ...]:
     return tuple(addresses)
 
 
-def owner(name: Optional[str] = None) -> str:
-    """Whose sweeps a submit makes."""
+def token(given: Optional[str] = None) -> Optional[str]:
+    """The token that says who calls: what is given, BTCTL_TOKEN, or what is in the file that is named."""
+    if given is not None:
+        return _token(given, "argument")
+    if os.environ.get("BTCTL_TOKEN"):
+        return _token(os.environ["BTCTL_TOKEN"], "environment variable BTCTL_TOKEN")
+    named, source = _found("token_file", "BTCTL_TOKEN_FILE", None)
+    if not named:
+        return None
+    # A relative path in a settings file is one from that file's directory.
+    below = Path(source[len("file ") :]).parent if source.startswith("file ") else Path()
+    path = below / named
+    try:
+        return _token(path.read_text(encoding="utf-8"), f"file {path}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"token_file ({source}): {path} can't be read: {error}") from error
+
+
+def _token(text: str, source: str) -> str:
+    """What is wrong is told without what is there."""
+    text = text.strip()
+    if not re.fullmatch(r"[!-~]{1,200}", text):
+        raise SettingsError(f"token ({source}): no token stands there; one looks like btctl_ID_SECRET")
+    return text
+
+
+def owner(name: Optional[str] = None, known: bool = False) -> Optional[str]:
+    """Whose sweeps a submit makes; where a token says who one is, nobody's unless it is set."""
     found, _ = _found("owner", "BTCTL_OWNER", name)
     if found:
         return found
+    if known:
+        return None
     try:
         return getpass.getuser()
     except (KeyError, OSError):

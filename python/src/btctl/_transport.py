@@ -9,6 +9,7 @@ import random
 import ssl
 import threading
 import time
+import warnings
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,8 +67,11 @@ def part(name: Any) -> str:
 class Transport:
     """Calls coordinators. Safe for threads, and after a fork: the child opens connections of its own."""
 
-    def __init__(self, addresses: Tuple[str, ...], patience: float = 30.0) -> None:
+    def __init__(self, addresses: Tuple[str, ...], patience: float = 30.0, token: Optional[str] = None) -> None:
         self.addresses = addresses
+        self._who = {"Authorization": f"Bearer {token}"} if token else {}
+        if token:
+            _warn_of_clear_text(addresses)
         self.patience = patience
         self._lock = threading.Lock()
         self._idle: List[Tuple[str, http.client.HTTPConnection]] = []
@@ -128,7 +132,7 @@ class Transport:
             connection: Optional[http.client.HTTPConnection] = None
             try:
                 connection, below = _connection(address, CONNECT)
-                response = _request(connection, call, below, silence, {"Connection": "close"})
+                response = _request(connection, call, below, silence, {"Connection": "close", **self._who})
                 if response.status < 400:
                     return connection, response
                 body = response.read()
@@ -171,7 +175,7 @@ class Transport:
         raise _unreachable(self.addresses, last) from last
 
     def _talk(self, address: str, connection: http.client.HTTPConnection, below: str, call: Call) -> Reply:
-        response = _request(connection, call, below, ANSWER, {})
+        response = _request(connection, call, below, ANSWER, self._who)
         body = response.read()
         if response.will_close:
             connection.close()
@@ -203,6 +207,15 @@ class _Unsure(Unreachable):
     final = True
 
 
+def _warn_of_clear_text(addresses: Tuple[str, ...]) -> None:
+    """A token that leaves the machine without encryption can be read on its way."""
+    ours = {"localhost", "127.0.0.1", "::1"}
+    clear = [address for address in addresses if address.startswith("http:") and urlsplit(address).hostname not in ours]
+    if clear:
+        told = f"the token is sent without encryption to {', '.join(clear)}: whoever is on the way can read and use it"
+        warnings.warn(told, stacklevel=4)
+
+
 def _connection(address: str, timeout: float) -> Tuple[http.client.HTTPConnection, str]:
     """A new connection, and the path that a proxy serves the coordinator below."""
     parts = urlsplit(address)
@@ -217,7 +230,7 @@ def _connection(address: str, timeout: float) -> Tuple[http.client.HTTPConnectio
 
 
 def _request(
-    connection: http.client.HTTPConnection, call: Call, below: str, silence: float, more: Dict[str, str]
+    connection: http.client.HTTPConnection, call: Call, below: str, silence: float, more: Mapping[str, str]
 ) -> http.client.HTTPResponse:
     if connection.sock is not None:
         connection.sock.settimeout(silence)

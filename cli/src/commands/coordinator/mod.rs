@@ -2,6 +2,7 @@
 
 mod init;
 
+use bt_coordinator::Auth;
 use init::Init;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +17,8 @@ use crate::up::exposure_warning;
 const EXAMPLES: &str = "\
 Examples:
   btctl coordinator init --tls-dir /etc/btctl/tls
-  BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl coordinator --tls-dir /etc/btctl/tls --listen 10.0.0.5:7600 \
-      --store /srv/results";
+  BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl coordinator --listen 10.0.0.5:7600 --store /srv/results \
+      --tls-dir /etc/btctl/tls --auth tokens --admin-token-file /etc/btctl/admin.token";
 
 /// Run a coordinator: it keeps the queue in Postgres and hands jobs to agents.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,6 +57,9 @@ impl Server {
     async fn run(self) -> Result<(), Error> {
         let _log = logging::start(&self.log)?;
         measures::record();
+        let bt_coordinator::Options { listen, asking, tls, .. } = &self.options;
+        asking.check(*listen, tls).map_err(Error::Usage)?;
+        let is_open = asking.is_insecure(*listen, tls) && asking.auth == Auth::None;
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();
         let (ready, mut is_ready) = oneshot::channel();
@@ -66,7 +70,7 @@ impl Server {
                 served = &mut serving => return Ok(served?),
                 () = signals.next() => break shutdown.cancel(),
                 address = &mut is_ready, if !is_ready.is_terminated() => {
-                    if let Some(warning) = address.ok().and_then(exposure_warning) {
+                    if let Some(warning) = address.ok().filter(|_| is_open).and_then(exposure_warning) {
                         say(&warning);
                     }
                 }

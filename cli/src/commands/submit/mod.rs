@@ -158,7 +158,7 @@ impl Submit {
         let client = Client::connect(settings).await?;
         let header = v1::SubmitHeader {
             idempotency_key: self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
-            owner: settings.owner.value.clone(),
+            owner: settings.asked_owner(),
             reuse: self.reuse,
             open: self.open,
             image_pin,

@@ -14,6 +14,8 @@ use bt_model::resources::ByteSize;
 
 use super::plot::{LineOf, Lines, Plot, short};
 use super::{Frame, ago, is_update, rendered, shown};
+use crate::access::call;
+use crate::access::rights::Right;
 use crate::clients::Clients;
 use crate::http::machines;
 use crate::http::reply::Refused;
@@ -32,7 +34,7 @@ struct Page {
 struct Row {
     id: String,
     name: String,
-    /// What its button does.
+    /// What its button does; empty: it has none.
     action: &'static str,
     version: String,
     contested: Option<String>,
@@ -66,7 +68,7 @@ struct Running {
 
 pub(super) async fn list(State(clients): State<Clients>, headers: HeaderMap) -> Response {
     let frame = Frame::new("", "agents");
-    shown(frame, async {
+    shown(frame.clone(), async {
         let agents = machines::all_agents(&clients).await?;
         let (running, cut) = machines::running_of(&clients, None).await?;
         let load = match is_update(&headers) {
@@ -92,7 +94,11 @@ impl Row {
             disk: format!("{} of {}", ByteSize(free.disk_bytes), ByteSize(all.disk_bytes)),
             places: format!("{} of {}", free.jobs, all.jobs),
             engine: agent.engine,
-            action: if agent.state.starts_with("drain") { "undrain" } else { "drain" },
+            action: match agent.state.starts_with("drain") {
+                _ if !call::may(Right::Operate) => "",
+                true => "undrain",
+                false => "drain",
+            },
             contested: agent.contested_by,
             version: agent.version,
             id: agent.id,

@@ -44,7 +44,7 @@ pub(super) async fn show(
     Asked(asked): Asked<Wanted>,
 ) -> Response {
     let frame = Frame::new("../../", "sweep");
-    shown(frame, async {
+    shown(frame.clone(), async {
         let found = clients.find(&sweep).await?;
         let metrics = clients.queue.metric_names(found.id).await.map_err(status::queue)?;
         let known = clients.manifests.get(found.id).await.map_err(status::manifest)?;

@@ -85,7 +85,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let frame = Frame::new("../../../", "job");
-    shown_of(&clients, &sweep, frame, async {
+    shown_of(&clients, &sweep, frame.clone(), async {
         let number = number_of(&number)?;
         let found = clients.find(&sweep).await?;
         let id = found.id.to_string();

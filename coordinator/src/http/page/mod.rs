@@ -31,21 +31,23 @@ use std::future::ready;
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
 use bt_documents::Counts;
 use bt_model::hex::hex;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+pub(super) use self::own::is_sent_by_own_page;
 pub(super) use self::report::{get as get_report, report};
-pub(super) use self::trouble::{NoSuchPath, for_people};
+pub(super) use self::trouble::{NoSuchPath, for_people, is_page_asked, refused, up};
 use self::trouble::{shown, shown_of};
+use super::guarded::Guarded;
 use super::reply::Refused;
+use crate::access::call;
+use crate::access::rights::Right;
 use crate::clients::Clients;
 
 const STYLE: &str = include_str!("../../../assets/style.css");
@@ -66,27 +68,26 @@ fn asset(content: &str, ending: &str) -> String {
     format!("assets/{}.{ending}", hex(&Sha256::digest(content.as_bytes())[..8]))
 }
 
-pub(super) fn router(clients: Clients) -> Router {
-    Router::new()
-        .route("/", get(sweeps::list))
-        .route("/sweeps/{sweep}", get(sweep::show))
-        .route("/sweeps/{sweep}/assess", get(assess::show))
-        .route("/sweeps/{sweep}/cancel", post(buttons::cancel))
-        .route("/sweeps/{sweep}/pause", post(buttons::pause))
-        .route("/sweeps/{sweep}/resume", post(buttons::resume))
-        .route("/sweeps/{sweep}/retry", post(buttons::retry))
-        .route("/sweeps/{sweep}/jobs/{job}", get(job::show))
-        .route("/sweeps/{sweep}/jobs/{job}/preview", get(preview::show))
-        .route("/sweeps/{sweep}/jobs/{job}/image", get(preview::send_image))
-        .route("/queue", get(queue::list))
-        .route("/agents", get(agents::list))
-        .route("/agents/{agent}/{action}", post(buttons::drain))
-        .with_state(clients)
-        .route(&format!("/{}", *STYLE_AT), get(style))
-        .route(&format!("/{}", *SCRIPT_AT), get(script))
-        .route(&format!("/{}", *ICON_AT), get(icon))
+pub(super) fn router() -> Guarded<Clients> {
+    Guarded::new()
+        .get("/", Right::Read, sweeps::list)
+        .get("/sweeps/{sweep}", Right::Read, sweep::show)
+        .get("/sweeps/{sweep}/assess", Right::Read, assess::show)
+        .post("/sweeps/{sweep}/cancel", Right::Change, buttons::cancel)
+        .post("/sweeps/{sweep}/pause", Right::Change, buttons::pause)
+        .post("/sweeps/{sweep}/resume", Right::Change, buttons::resume)
+        .post("/sweeps/{sweep}/retry", Right::Change, buttons::retry)
+        .get("/sweeps/{sweep}/jobs/{job}", Right::Read, job::show)
+        .get("/sweeps/{sweep}/jobs/{job}/preview", Right::Read, preview::show)
+        .get("/sweeps/{sweep}/jobs/{job}/image", Right::Read, preview::send_image)
+        .get("/queue", Right::Read, queue::list)
+        .get("/agents", Right::Read, agents::list)
+        .post("/agents/{agent}/{action}", Right::Operate, buttons::drain)
+        .get(&format!("/{}", *STYLE_AT), Right::None, style)
+        .get(&format!("/{}", *SCRIPT_AT), Right::None, script)
+        .get(&format!("/{}", *ICON_AT), Right::None, icon)
         // Browsers ask for it beside what is no page, such as a log.
-        .route("/favicon.ico", get(icon))
+        .get("/favicon.ico", Right::None, icon)
 }
 
 async fn style() -> impl IntoResponse {
@@ -111,7 +112,7 @@ fn kept_for_ever(kind: &'static str, content: &'static str) -> impl IntoResponse
 }
 
 /// What is around every page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Frame {
     /// The way from the page's directory to the first page's.
     pub(super) root: &'static str,
@@ -120,11 +121,15 @@ pub(super) struct Frame {
     pub(super) style: &'static str,
     pub(super) script: &'static str,
     pub(super) icon: &'static str,
+    /// The name and the role of who looks at it; nobody where nobody is asked.
+    pub(super) who: Option<String>,
 }
 
 impl Frame {
     pub(super) fn new(root: &'static str, here: &'static str) -> Self {
-        Self { root, here, style: &STYLE_AT, script: &SCRIPT_AT, icon: &ICON_AT }
+        let who = call::identity().filter(|identity| identity.is_known);
+        let who = who.map(|identity| format!("{} ({})", identity.name, identity.role));
+        Self { root, here, style: &STYLE_AT, script: &SCRIPT_AT, icon: &ICON_AT, who }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::http::reply::Refused;
 
 /// Browsers say where a form comes from: by `Sec-Fetch-Site`, which a proxy passes on, or by `Origin`, which is compared with
 /// the address that was asked for.
-pub(super) fn is_sent_by_own_page(headers: &HeaderMap) -> Result<(), Refused> {
+pub(in crate::http) fn is_sent_by_own_page(headers: &HeaderMap) -> Result<(), Refused> {
     let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_own = match value("sec-fetch-site") {
         Some(site) => site == "same-origin",

@@ -49,7 +49,7 @@ struct Shape {
 
 pub(super) async fn list(State(clients): State<Clients>) -> Response {
     let frame = Frame::new("", "queue");
-    shown(frame, async {
+    shown(frame.clone(), async {
         let (sweeps, cut) = clients.queue_now(MOST).await?;
         let agents = all_agents(&clients).await?;
         let page = Page {

@@ -16,6 +16,7 @@ use super::progress::{LISTED, Running};
 use super::ranking::{Ranked, Ranking};
 use super::walk::walk;
 use super::{Fact, Frame, Progress, ago, is_update, rendered, rendered_in_parts, shown_of, since, text};
+use crate::access::call;
 use crate::answers::Standing;
 use crate::clients::Clients;
 use crate::http::reply::{Asked, Refused};
@@ -134,7 +135,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let frame = Frame::new("../", "sweep");
-    shown_of(&clients.clone(), &sweep, frame, async {
+    shown_of(&clients.clone(), &sweep, frame.clone(), async {
         let shown = shown_sweep(&clients, sweep.clone()).await?;
         let running = running(&clients, &shown).await?;
         let page = Page {
@@ -345,7 +346,11 @@ pub(super) fn sentence(shown: &ShownSweep) -> String {
     }
 }
 
+/// The buttons; none for those who may not change it.
 fn actions(shown: &ShownSweep) -> Vec<&'static str> {
+    if !call::may_change(&shown.sweep.owner) {
+        return Vec::new();
+    }
     let counts = &shown.sweep.counts;
     let mut actions = Vec::new();
     match shown.sweep.state {

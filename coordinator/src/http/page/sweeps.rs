@@ -61,7 +61,7 @@ struct Best {
 
 pub(super) async fn list(State(clients): State<Clients>, Asked(asked): Asked<Wanted>) -> Response {
     let frame = Frame::new("", "sweeps");
-    shown(frame, async {
+    shown(frame.clone(), async {
         let some = |text: &str| Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned);
         let wanted = ListSweeps {
             // Who asks for a state wants to see those that have it.

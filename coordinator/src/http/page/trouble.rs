@@ -70,6 +70,11 @@ pub(super) async fn shown_of(
     page(frame, &refused, "These are named alike:", near.into_iter().map(way).collect())
 }
 
+/// The page of a refusal, for the address that was asked for.
+pub(in crate::http) fn refused(path: &str, refused: &Refused) -> Response {
+    page(Frame::new(up(path), "nowhere"), refused, "", Vec::new())
+}
+
 fn page(frame: Frame, refused: &Refused, lead: &str, near: Vec<Way>) -> Response {
     let status = refused.status();
     let is_passing = status == StatusCode::SERVICE_UNAVAILABLE;
@@ -102,13 +107,13 @@ pub(in crate::http) async fn for_people(request: Request, next: Next) -> Respons
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct NoSuchPath;
 
-fn is_page_asked(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_page_asked(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     let kinds = headers.get(header::ACCEPT).and_then(|kinds| kinds.to_str().ok()).unwrap_or_default();
     matches!(*method, Method::GET | Method::HEAD) && kinds.contains("text/html") && !path.starts_with("/api/")
 }
 
 /// The way from a path's directory to the first page's.
-fn up(path: &str) -> &'static str {
+pub(in crate::http) fn up(path: &str) -> &'static str {
     let deep = path.matches('/').count().saturating_sub(1);
     &UP[..UP.len().min(3 * deep)]
 }

@@ -92,7 +92,7 @@ async fn a_long_series_keeps_its_shape(pool: PgPool) {
     bench.settle(bench.me(), attempt, Ending::Failed(Reason::Exit(1))).await;
     bench.queue.tend_sweeps().await.unwrap();
     let found = bench.queue.find_sweep(&bench.sweep.to_string()).await.unwrap();
-    bench.queue.remove_sweep(&found, false).await.unwrap();
+    bench.queue.remove_sweep(found.id, &found, false).await.unwrap();
     assert_eq!(bench.number("select count(*) from progress_points").await, 0);
     assert_eq!(bench.number("select count(*) from progress").await, 0);
 }

@@ -154,3 +154,10 @@ update attempts set stopped_at = now() where id = 'bbbbbbbb-0000-4000-8000-00000
 update sweeps set open_jobs = jobs, closed_at = now() where name = 'done';
 insert into additions (sweep_id, key, fingerprint, first_job, jobs)
 values ('22222222-0000-4000-8000-000000000002', 'k', decode(repeat('07', 32), 'hex'), 0, 1);
+
+-- version 38
+insert into tokens (id, name, role, owners, hash, created_by) values ('abcdefghijkl', 'ann', 'submitter', '{ann}', 'x', 'root');
+insert into token_agents (token_id, agent_id) values ('abcdefghijkl', 'aaaaaaaa-0000-4000-8000-000000000001');
+insert into page_sessions (key, token_id, expires_at) values (decode(repeat('07', 32), 'hex'), 'abcdefghijkl', now() + interval '1 hour');
+insert into audit (number, at, who, from_address, what, target, before, after, outcome, hash)
+values (1, now(), 'ann', '127.0.0.1', 'Sweeps/Submit', 'done', '', '', 'done', decode(repeat('07', 32), 'hex'));

@@ -86,7 +86,7 @@ pub(super) async fn show(
     Asked(Wanted { path }): Asked<Wanted>,
 ) -> Response {
     let frame = Frame::new("../../../../", "job");
-    shown_of(&clients, &sweep, frame, async {
+    shown_of(&clients, &sweep, frame.clone(), async {
         let number = number_of(&number)?;
         let results = clients.results();
         let found = clients.find(&sweep).await?;

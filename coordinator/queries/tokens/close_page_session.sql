@@ -1,0 +1,1 @@
+delete from page_sessions where key = $1

@@ -1,0 +1,109 @@
+//! The call that is being answered: who makes it, and what of it is written down. It goes with the task that answers, so that
+//! no function on the way can lose it or be handed another's.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::identity::Identity;
+use super::rights::Right;
+use crate::queue::Sphere;
+
+tokio::task_local! {
+    static CALL: Arc<Call>;
+}
+
+/// A call that is being answered.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) identity: Arc<Identity>,
+    /// Where it came from.
+    pub(crate) from: Option<IpAddr>,
+    note: Mutex<Note>,
+}
+
+/// What is written down of a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    pub(crate) target: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
+    /// It was only asked what would be changed.
+    pub(crate) is_dry: bool,
+}
+
+impl Call {
+    pub(crate) fn new(identity: Arc<Identity>, from: Option<IpAddr>) -> Arc<Self> {
+        Arc::new(Self { identity, from, note: Mutex::default() })
+    }
+
+    pub(crate) fn note(&self) -> Note {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Answers a call.
+pub(crate) async fn answering<F: Future>(call: Arc<Call>, answer: F) -> F::Output {
+    CALL.scope(call, answer).await
+}
+
+/// Who makes the call that is answered now; nobody where none is.
+pub(crate) fn identity() -> Option<Arc<Identity>> {
+    CALL.try_with(|call| call.identity.clone()).ok()
+}
+
+/// Does something with whose sweeps the caller may change: nobody's where no call is answered.
+pub(crate) fn sphere<T>(check: impl FnOnce(Sphere<'_>) -> T) -> T {
+    match identity() {
+        Some(identity) => check(identity.sphere()),
+        None => check(Sphere::Of(&[])),
+    }
+}
+
+/// Whether the caller may change sweeps of this owner.
+pub(crate) fn may_change(owner: &str) -> bool {
+    let may = |identity: Arc<Identity>| {
+        let is_its = match identity.sphere() {
+            Sphere::Everybodys => true,
+            Sphere::Of(owners) => owners.iter().any(|own| own == owner),
+        };
+        is_its && identity.may(Right::Change)
+    };
+    identity().is_some_and(may)
+}
+
+/// Whether the caller may do this.
+pub(crate) fn may(right: Right) -> bool {
+    identity().is_some_and(|identity| identity.may(right))
+}
+
+/// Whose sweep a submit makes, given whose its caller wants it to be. The error says whose it may be.
+pub(crate) fn owner(asked: &str, otherwise: &str) -> Result<String, String> {
+    match identity() {
+        Some(identity) => identity.owner(asked, otherwise),
+        None => Err("nobody submits".to_owned()),
+    }
+}
+
+/// Notes what the call is about.
+pub(crate) fn about(name: &str, id: &str) {
+    noted(|note| note.target = if id.is_empty() { name.to_owned() } else { format!("{name} ({id})") });
+}
+
+/// Notes what was there before, and what is there now; JSON.
+pub(crate) fn changed(before: &serde_json::Value, after: &serde_json::Value) {
+    noted(|note| {
+        note.before = before.to_string();
+        note.after = after.to_string();
+    });
+}
+
+/// Notes that it is only asked what would be changed.
+pub(crate) fn changes_nothing() {
+    noted(|note| note.is_dry = true);
+}
+
+fn noted(take: impl FnOnce(&mut Note)) {
+    // Outside of a call there is nothing to note.
+    CALL.try_with(|call| take(&mut call.note.lock().unwrap_or_else(PoisonError::into_inner))).ok();
+}

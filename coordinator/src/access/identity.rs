@@ -1,0 +1,96 @@
+//! Who makes a call.
+
+use bt_model::role::Role;
+use jiff::Timestamp;
+
+use super::rights::Right;
+use crate::queue::Sphere;
+
+/// Who makes a call, as the coordinator knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Empty where nobody is asked.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// In whose name it may submit; the first is meant if none is named.
+    pub(crate) owners: Vec<String>,
+    /// The token's id.
+    pub(crate) token: Option<String>,
+    pub(crate) expires: Option<Timestamp>,
+    /// False where the coordinator asks nobody who they are.
+    pub(crate) is_known: bool,
+}
+
+impl Identity {
+    /// Whoever calls a coordinator that asks nobody: it may do everything, and its word is taken for whose sweeps it makes.
+    pub(crate) fn anybody() -> Self {
+        Self {
+            name: String::new(),
+            role: Role::Admin,
+            owners: Vec::new(),
+            token: None,
+            expires: None,
+            is_known: false,
+        }
+    }
+
+    pub(crate) fn may(&self, right: Right) -> bool {
+        !self.is_known || right.is_of(self.role)
+    }
+
+    /// Whose sweeps it may change.
+    pub(crate) fn sphere(&self) -> Sphere<'_> {
+        match self.role {
+            _ if !self.is_known => Sphere::Everybodys,
+            Role::Operator | Role::Admin => Sphere::Everybodys,
+            Role::Viewer | Role::Submitter | Role::Agent => Sphere::Of(&self.owners),
+        }
+    }
+
+    /// Whose sweep a submit makes. The error says whose it may be.
+    pub(crate) fn owner(&self, asked: &str, otherwise: &str) -> Result<String, String> {
+        if !self.is_known {
+            return Ok(if asked.is_empty() { otherwise } else { asked }.to_owned());
+        }
+        let own = self.owners.iter().find(|owner| **owner == self.name).or(self.owners.first());
+        match asked {
+            "" => Ok(own.unwrap_or(&self.name).clone()),
+            asked if self.owners.iter().any(|owner| owner == asked) => Ok(asked.to_owned()),
+            asked => Err(format!(
+                "{} may not submit as {asked:?}; its token is for {}",
+                self.name,
+                self.owners.join(", ")
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ann(role: Role) -> Identity {
+        let owners = ["desk", "ann"].map(str::to_owned).into();
+        Identity { name: "ann".to_owned(), role, owners, is_known: true, ..Identity::anybody() }
+    }
+
+    #[test]
+    fn an_owner_is_one_of_the_tokens() {
+        let ann = ann(Role::Submitter);
+        assert_eq!(ann.owner("", "x").unwrap(), "ann");
+        assert_eq!(ann.owner("desk", "x").unwrap(), "desk");
+        let refused = ann.owner("bob", "x").unwrap_err();
+        assert!(refused.contains("\"bob\"") && refused.contains("desk, ann"), "{refused}");
+        assert_eq!(Identity { owners: vec!["desk".into()], ..ann }.owner("", "x").unwrap(), "desk");
+        assert_eq!(Identity::anybody().owner("bob", "x").unwrap(), "bob");
+        assert_eq!(Identity::anybody().owner("", "x").unwrap(), "x");
+    }
+
+    #[test]
+    fn only_operators_change_everybodys_sweeps() {
+        for role in Role::ALL {
+            let all = matches!(ann(role).sphere(), Sphere::Everybodys);
+            assert_eq!(all, matches!(role, Role::Operator | Role::Admin), "{role}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Who may do what. Every call, over gRPC and HTTP alike, passes the guard (`guard.rs`), which asks here who calls
+//! ([`Access::identify`]), looks up what the call needs ([`rights`], the one table) and whether the caller's role has it,
+//! and says while the call runs who makes it ([`call`]). What was changed or refused is written down ([`record`]).
+
+pub(crate) mod call;
+mod identity;
+mod known;
+pub(crate) mod record;
+pub(crate) mod rights;
+mod root;
+mod secret;
+mod service;
+
+pub(crate) use identity::Identity;
+pub(crate) use known::{Access, Known, PAGE_SESSION, Unknown};
+pub(crate) use root::Root;
+pub(crate) use service::AccessCalls;

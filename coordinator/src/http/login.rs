@@ -1,0 +1,185 @@
+//! Logging in to the page with a token, and out again. The token is sent once and kept nowhere; the browser keeps a cookie that
+//! no script can read and that no other site's page sends along.
+
+use askama::Template;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use url::form_urlencoded;
+
+use super::guarded::Guarded;
+use super::page::{Frame, is_sent_by_own_page, rendered, up};
+use super::reply::Refused;
+use crate::access::rights::Right;
+use crate::access::{Access, PAGE_SESSION, Unknown};
+
+const COOKIE: &str = "btctl_session";
+/// Bytes of the form.
+const LARGEST: usize = 8 << 10;
+/// Letters of an address that a browser is sent back to.
+const LONGEST: usize = 2_000;
+
+pub(super) fn router() -> Guarded<Access> {
+    Guarded::new().get("/login", Right::None, show).post("/login", Right::None, log_in).post(
+        "/logout",
+        Right::None,
+        log_out,
+    )
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct Login<'l> {
+    frame: Frame,
+    /// Empty on the first look.
+    message: &'l str,
+    /// Where to go afterwards, from the first page's directory.
+    next: &'l str,
+}
+
+/// The cookie of a browser that has logged in.
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).next()
+}
+
+/// The page to log in with, where another one was asked for.
+pub(super) fn needed(uri: &Uri, headers: &HeaderMap, why: &str) -> Response {
+    let asked = uri.path_and_query().map_or("/", |asked| asked.as_str());
+    // On the first look there is nothing to complain about.
+    let message = if cookie(headers).is_some() { why } else { "" };
+    page(up(uri.path()), message, asked.trim_start_matches('/'))
+}
+
+fn page(root: &'static str, message: &str, next: &str) -> Response {
+    let page =
+        Login { frame: Frame::new(root, "login"), message, next: if is_own(next) { next } else { "" } };
+    match rendered(&page) {
+        Ok(page) => (StatusCode::UNAUTHORIZED, page).into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Whether an address leads to a page of this coordinator: below the first page's directory.
+fn is_own(next: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~%/?=&+,".contains(c);
+    let (path, _) = next.split_once('?').unwrap_or((next, ""));
+    next.len() <= LONGEST
+        && next.chars().all(fits)
+        && !next.starts_with('/')
+        && !path.split('/').any(|part| part == "..")
+}
+
+async fn show(State(access): State<Access>, headers: HeaderMap) -> Response {
+    let is_in = match cookie(&headers) {
+        Some(cookie) => access.of_cookie(cookie).await.is_ok(),
+        None => !access.asks(),
+    };
+    match is_in {
+        true => Redirect::to("./").into_response(),
+        false => match rendered(&Login { frame: Frame::new("", "login"), message: "", next: "" }) {
+            Ok(page) => page,
+            Err(refused) => refused.into_response(),
+        },
+    }
+}
+
+async fn log_in(State(access): State<Access>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(refused) = is_sent_by_own_page(&parts.headers) {
+        return super::page::refused("/login", &refused);
+    }
+    let Ok(form) = to_bytes(body, LARGEST).await else {
+        return page("", "That was no token: it is too long.", "");
+    };
+    let field = |name: &str| {
+        let found = form_urlencoded::parse(&form).find(|(key, _)| key == name);
+        found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    };
+    let next = field("next");
+    let logged_in = async {
+        let known = access.of_token(&field("token")).await?;
+        if !known.identity.may(Right::Read) {
+            let why = "an agent's token is not for the page".to_owned();
+            return Err(Unknown::Refused { why, name: None });
+        }
+        access.log_in(&known).await
+    };
+    match logged_in.await {
+        Ok(cookie) => {
+            let target = if is_own(&next) { format!("./{next}") } else { "./".to_owned() };
+            with_cookie(
+                Redirect::to(&target).into_response(),
+                &parts.headers,
+                &cookie,
+                PAGE_SESSION.as_secs(),
+            )
+        }
+        Err(Unknown::Refused { why, .. }) => page("", &why, &next),
+        Err(Unknown::NotNow(why)) => {
+            super::page::refused("/login", &Refused::from(tonic::Status::unavailable(why)))
+        }
+    }
+}
+
+async fn log_out(State(access): State<Access>, headers: HeaderMap) -> Response {
+    if let Err(refused) = is_sent_by_own_page(&headers) {
+        return super::page::refused("/logout", &refused);
+    }
+    if let Some(cookie) = cookie(&headers)
+        && let Err(error) = access.log_out(cookie).await
+    {
+        return super::page::refused(
+            "/logout",
+            &Refused::from(tonic::Status::unavailable(error.to_string())),
+        );
+    }
+    with_cookie(Redirect::to("login").into_response(), &headers, "", 0)
+}
+
+/// The cookie is for the addresses below the one that set it, so that it stays below a proxy's path.
+fn with_cookie(mut response: Response, headers: &HeaderMap, cookie: &str, seconds: u64) -> Response {
+    let forwarded =
+        headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_secret =
+        forwarded.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
+    let secure = if is_secret { "; Secure" } else { "" };
+    let text = format!("{COOKIE}={cookie}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    match HeaderValue::from_str(&text) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            response.headers_mut().insert(header::SET_COOKIE, value);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(error) => Refused::internal(error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        for own in ["", "sweeps/sma-cross", "sweeps/a%2Fb/jobs/3?tail=5", "queue"] {
+            assert!(is_own(own), "{own}");
+        }
+        for other in
+            ["/evil", "//evil.example", "https://evil.example", "\\evil", "a/../../b", "javascript:x", "a b"]
+        {
+            assert!(!is_own(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let headers =
+            |value: &str| [(header::COOKIE, value.parse().unwrap())].into_iter().collect::<HeaderMap>();
+        assert_eq!(cookie(&headers("a=1; btctl_session=abc; b=2")), Some("abc"));
+        assert_eq!(cookie(&headers("xbtctl_session=abc")), None);
+        assert_eq!(cookie(&HeaderMap::new()), None);
+    }
+}
