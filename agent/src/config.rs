@@ -7,6 +7,7 @@ use std::time::Duration;
 use bt_engine::Engine;
 use bt_model::manifest::parse_size;
 use bt_proto::bearer::TokenSource;
+use bt_trust::ClientTrust;
 
 use crate::preempt::Notice;
 use crate::store_choice::StoreChoice;
@@ -137,6 +138,8 @@ pub enum EngineKind {
 pub struct Place {
     /// Coordinators' addresses, e.g. `http://127.0.0.1:7600`; tried in turn.
     pub coordinators: Vec<String>,
+    /// Whom to believe on the way to them.
+    pub trust: ClientTrust,
     /// What says to coordinators who the agent is.
     pub token: TokenSource,
     /// Directory of the agent's id, logs, and the outputs not yet published.

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use agent::Agent;
 use anyhow::Context;
 use bt_engine::machine;
+use line::dial::Dialer;
 use site::Site;
 use site::identity::Identity;
 use site::offer::Offer;
@@ -100,7 +101,8 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
         );
     };
     tasks.spawn(beside.in_current_span());
-    let talking = session::run(agent.clone(), place.coordinators, place.token, end.clone());
+    let dialer = Dialer { trust: place.trust, tokens: place.token };
+    let talking = session::run(agent.clone(), place.coordinators, dialer, end.clone());
     let served = tokio::select! {
         served = talking => served,
         () = leave::drain(&agent, &shutdown.now) => Ok(()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::bail;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_engine::volumes::Fingerprint;
-use bt_proto::bearer::{Line, TokenSource};
+use bt_proto::bearer::Line;
 use bt_proto::convert::present;
 use bt_proto::protocol;
 use bt_proto::v1::agents_client::AgentsClient;
@@ -25,7 +25,7 @@ use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::line::dial::{dial, endpoints};
+use crate::line::dial::{Dialer, endpoints};
 use crate::line::link::Connection;
 use crate::line::outbox::STEP_WAIT;
 
@@ -46,7 +46,7 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 pub(crate) async fn run(
     agent: Arc<Agent>,
     coordinators: Vec<String>,
-    tokens: TokenSource,
+    dialer: Dialer,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
     let endpoints = endpoints(&coordinators)?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         let began = Instant::now();
         let outcome = tokio::select! {
             () = end.cancelled() => return Ok(()),
-            outcome = session(&agent, endpoint, &tokens) => outcome,
+            outcome = session(&agent, endpoint, &dialer) => outcome,
         };
         was_here |= agent.line.link.down();
         let error = match outcome {
@@ -105,9 +105,9 @@ fn waits(lease: Duration) -> impl Iterator<Item = Duration> {
 }
 
 /// One session, from Hello to its end. Returns why it ended.
-async fn session(agent: &Arc<Agent>, endpoint: &Endpoint, tokens: &TokenSource) -> Result<String, Status> {
+async fn session(agent: &Arc<Agent>, endpoint: &Endpoint, dialer: &Dialer) -> Result<String, Status> {
     let patience = connect_within(agent.line.link.lease());
-    let channel = dial(endpoint, tokens, patience).await;
+    let channel = dialer.dial(endpoint, patience).await;
     let channel = channel.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let number = agent.site.state.next_session();
     let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;

@@ -9,6 +9,7 @@ use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use bt_proto::bearer::{self, Bearer, Line};
 use bt_proto::v1::access_client::AccessClient;
 use bt_proto::v1::sweeps_client::SweepsClient;
+use bt_trust::ClientTrust;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
@@ -87,7 +88,8 @@ impl Coordinators {
                     .tcp_nodelay(true),
             );
         }
-        let find = || first_alive(&endpoints, &bearer);
+        let trust = settings.trust()?;
+        let find = || first_alive(&endpoints, &trust, &bearer);
         let found = find.retry(waits(TRIES - 1)).await.map_err(|cause| {
             Error::Unreachable(format!(
                 "no coordinator answers at {} ({}): {cause}. Start one with `btctl up`, or say where it is with \
@@ -96,7 +98,9 @@ impl Coordinators {
             ))
         })?;
         let (current, channel) = found;
-        let mut channels: Vec<_> = endpoints.iter().map(Endpoint::connect_lazy).collect();
+        let channels = endpoints.iter().map(|endpoint| bt_trust::connect_lazy(endpoint, &trust));
+        let mut channels: Vec<_> =
+            channels.collect::<Result<_, _>>().map_err(|error| Error::Failed(error.to_string()))?;
         if let Some(place) = channels.get_mut(current) {
             *place = channel;
         }
@@ -201,11 +205,16 @@ impl Coordinators {
 }
 
 /// The first of these that answers. Each is given a head start before the next one.
-async fn first_alive(endpoints: &[Endpoint], bearer: &Bearer) -> Result<(usize, Channel), String> {
+async fn first_alive(
+    endpoints: &[Endpoint],
+    trust: &ClientTrust,
+    bearer: &Bearer,
+) -> Result<(usize, Channel), String> {
     let is_alone = endpoints.len() == 1;
     let tries = endpoints.iter().enumerate().map(|(number, endpoint)| async move {
         sleep(HEAD_START * u32::try_from(number).unwrap_or(u32::MAX)).await;
-        let channel = endpoint.connect().await.map_err(|error| root_cause(&error))?;
+        let connected = bt_trust::connect(endpoint, trust).await;
+        let channel = connected.map_err(|error| root_cause(&error))?;
         if !is_alone {
             is_alive(Line::new(channel.clone(), bearer.clone())).await?;
         }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use bt_model::address::{Scheme, coordinators};
 use bt_model::manifest::{Receiver, parse_receivers};
 use bt_proto::bearer::{self, TokenSource};
+use bt_trust::ClientTrust;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,9 @@ pub(crate) struct ClientFile {
     /// `http://host:port`; several, separated by commas, are tried in turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) coordinator: Option<String>,
+    /// The certificate of the coordinators' authority, as its pin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_pin: Option<String>,
     /// Whose sweeps a submit makes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<String>,
@@ -43,7 +48,7 @@ pub(crate) struct SettingKey {
 }
 
 /// All keys of the client's file.
-pub(crate) const KEYS: [SettingKey; 4] = [
+pub(crate) const KEYS: [SettingKey; 5] = [
     SettingKey {
         name: "coordinator",
         flag: Some("--coordinator"),
@@ -71,6 +76,13 @@ pub(crate) const KEYS: [SettingKey; 4] = [
         variable: "BTCTL_TOKEN_FILE",
         default: "none",
         meaning: "File that holds the token to call the coordinator with; `BTCTL_TOKEN` wins over all but the flag",
+    },
+    SettingKey {
+        name: "ca_pin",
+        flag: Some("--ca-pin"),
+        variable: "BTCTL_CA_PIN",
+        default: "none: what the machine trusts",
+        meaning: "Pin of the certificate that an https:// coordinator must show, as `btctl coordinator init` prints it",
     },
 ];
 
@@ -100,6 +112,9 @@ pub(crate) struct SettingFlags {
     /// Address of the coordinator, e.g. http://10.0.0.5:7600; several, separated by commas, are tried in turn.
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     coordinator: Option<String>,
+    /// Pin of the certificate that an https:// coordinator must show, sha256:..., as `btctl coordinator init` prints it.
+    #[arg(long, global = true, value_name = "PIN", help_heading = "Settings", hide_short_help = true)]
+    ca_pin: Option<String>,
     /// File that holds the token to call the coordinator with.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings", hide_short_help = true)]
     token_file: Option<PathBuf>,
@@ -148,6 +163,8 @@ pub(crate) struct Settings {
     pub(crate) owner: SourcedSetting,
     /// Empty: nobody is told.
     pub(crate) notify: SourcedSetting,
+    /// Empty: what the machine trusts is believed.
+    pub(crate) ca_pin: SourcedSetting,
     /// The file, or the variable that holds the token; empty: none.
     pub(crate) token_file: SourcedSetting,
 }
@@ -164,6 +181,9 @@ impl Settings {
         let flag = flags.coordinator.clone();
         let coordinator =
             flag.map(|value| SourcedSetting { value, source: SettingSource::Flag("--coordinator") });
+        let flag = flags.ca_pin.clone();
+        let ca_pin = flag.map(|value| SourcedSetting { value, source: SettingSource::Flag("--ca-pin") });
+        let nothing = || SourcedSetting { value: String::new(), source: SettingSource::Default };
         let user = || {
             let value = whoami::username().unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
             SourcedSetting { value, source: SettingSource::Default }
@@ -181,10 +201,14 @@ impl Settings {
                 .unwrap_or_else(user),
             notify: variable(KEYS[2].variable)
                 .or_else(|| of_files(|file| file.notify.as_ref()))
-                .unwrap_or(SourcedSetting { value: String::new(), source: SettingSource::Default }),
+                .unwrap_or_else(nothing),
+            ca_pin: ca_pin
+                .or_else(|| variable(KEYS[4].variable))
+                .or_else(|| of_files(|file| file.ca_pin.as_ref()))
+                .unwrap_or_else(nothing),
             token_file: token_file(flags)
                 .or_else(|| of_files(|file| file.token_file.as_ref()))
-                .unwrap_or(SourcedSetting { value: String::new(), source: SettingSource::Default }),
+                .unwrap_or_else(nothing),
         })
     }
 
@@ -217,8 +241,21 @@ impl Settings {
 
     /// The coordinators' addresses, at least one.
     pub(crate) fn coordinators(&self) -> Result<Vec<String>, Error> {
-        bt_model::address::coordinators(&self.coordinator.value)
+        let scheme = if self.ca_pin.value.is_empty() { Scheme::Http } else { Scheme::Https };
+        coordinators(&self.coordinator.value, scheme)
             .map_err(|error| Error::Usage(format!("coordinator ({}): {error}", self.coordinator.source)))
+    }
+
+    /// Whom to believe on the way to a coordinator.
+    pub(crate) fn trust(&self) -> Result<ClientTrust, Error> {
+        let pin = match self.ca_pin.value.as_str() {
+            "" => None,
+            pin => Some(
+                pin.parse()
+                    .map_err(|error| Error::Usage(format!("ca_pin ({}): {error}", self.ca_pin.source)))?,
+            ),
+        };
+        Ok(ClientTrust { pin, own: None })
     }
 }
 

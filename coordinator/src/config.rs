@@ -36,6 +36,8 @@ pub struct Options {
     #[arg(long, env = "BTCTL_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub heartbeat: Duration,
     #[command(flatten)]
+    pub tls: TlsOptions,
+    #[command(flatten)]
     pub asking: Asking,
     #[command(flatten)]
     pub keeping: Keeping,
@@ -43,14 +45,35 @@ pub struct Options {
     pub telling: Telling,
 }
 
+/// How the coordinator shows who it is.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TlsOptions {
+    /// Speak TLS alone, with the certificate that `btctl coordinator init` made in this directory.
+    #[arg(long, env = "BTCTL_TLS_DIR", value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
+    /// Certificate to show instead, with its chain, as PEM. It is read again when the file changes.
+    #[arg(long, env = "BTCTL_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of that certificate, as PEM, which others must not be able to read.
+    #[arg(long, env = "BTCTL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+impl TlsOptions {
+    pub fn is_given(&self) -> bool {
+        self.tls_dir.is_some() || self.tls_cert.is_some()
+    }
+}
+
 /// Whether callers are asked who they are.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Asking {
-    /// Whether callers need a token (tokens), or may do everything (none). Without tokens, only on addresses that this
-    /// machine alone reaches.
+    /// Whether callers need a token (tokens), or may do everything (none). Without tokens, or without TLS, only on addresses
+    /// that this machine alone reaches.
     #[arg(long, env = "BTCTL_AUTH", value_enum, default_value = "none", value_name = "tokens|none")]
     pub auth: Auth,
-    /// Listen without tokens on an address that other machines reach: whoever reaches it may do everything.
+    /// Listen without tokens or TLS on an address that other machines reach: whoever reaches it may do everything, or read
+    /// all that is said there.
     #[arg(long, env = "BTCTL_INSECURE")]
     pub insecure: bool,
     /// File with the token of the first administrator, `root`; made with a new token if it is not there.
@@ -70,22 +93,32 @@ pub enum Auth {
 }
 
 impl Asking {
-    /// Refuses to let others in whom nobody asks who they are.
-    pub fn check(&self, listen: SocketAddr) -> Result<(), String> {
-        match self.auth {
-            Auth::Tokens => Ok(()),
-            Auth::None if listen.ip().is_loopback() || self.insecure => Ok(()),
-            Auth::None => Err(format!(
-                "--listen {listen}: other machines reach this address, and whoever reaches it could run containers on all agents. \
-                 Ask callers for tokens (btctl coordinator --auth tokens --admin-token-file FILE), or say --insecure if \
-                 only trusted machines reach it"
-            )),
+    /// Refuses to let other machines in without asking them who they are, and to talk to them in clear.
+    pub fn check(&self, listen: SocketAddr, tls: &TlsOptions) -> Result<(), String> {
+        if self.insecure || !self.is_insecure(listen, tls) {
+            return Ok(());
         }
+        let mut lacks = String::new();
+        if self.auth == Auth::None {
+            lacks.push_str(
+                " Whoever reaches it could run containers on all agents: ask callers for tokens (btctl coordinator --auth tokens \
+                 --admin-token-file FILE).",
+            );
+        }
+        if !tls.is_given() {
+            lacks.push_str(
+                " What is said there, tokens too, could be read on the way: make a certificate (btctl coordinator init \
+                 --tls-dir DIR) and give --tls-dir DIR.",
+            );
+        }
+        Err(format!(
+            "--listen {listen}: other machines reach this address.{lacks} Or say --insecure, if only trusted machines reach it"
+        ))
     }
 
-    /// Whether others reach an address on which nobody is asked.
-    pub fn is_insecure(&self, listen: SocketAddr) -> bool {
-        self.auth == Auth::None && !listen.ip().is_loopback()
+    /// True where other machines reach an address whose callers nobody asks who they are, or could read what is said.
+    pub fn is_insecure(&self, listen: SocketAddr, tls: &TlsOptions) -> bool {
+        !listen.ip().is_loopback() && (self.auth == Auth::None || !tls.is_given())
     }
 }
 

@@ -2,6 +2,8 @@
 //! far as a call, is closed soon; while the house is full the oldest of these makes room for a new one, so that agents and
 //! users always get in.
 
+mod arrival;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
@@ -10,14 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
+use bt_trust::{AgentCertificate, ServerTls};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
 use tracing::warn;
+
+use arrival::{Arrival, handshake};
 
 /// How long a new connection may take until its first call.
 const FIRST_CALL: Duration = Duration::from_secs(10);
@@ -34,6 +39,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 pub(crate) struct Door {
     listener: TcpListener,
     house: House,
+    /// None: lines are not encrypted.
+    tls: Option<ServerTls>,
 }
 
 /// Who is in. Cheap to clone.
@@ -64,22 +71,32 @@ struct Guest {
 
 impl Door {
     /// Opens the door, with as many descriptors as the system lets this process have.
-    pub(crate) fn new(listener: TcpListener) -> Self {
+    pub(crate) fn new(listener: TcpListener, tls: Option<ServerTls>) -> Self {
         let descriptors = raise_descriptors().saturating_sub(OWN_DESCRIPTORS);
         let most = usize::try_from(descriptors).unwrap_or(MOST).clamp(LEAST, MOST);
         // Many agents may share an address, as behind a router: one address alone can't fill the house all the same.
         let most_of_peer = most - most / 4;
-        Self { listener, house: House { guests: Arc::default(), most, most_of_peer, first_call: FIRST_CALL } }
+        let house = House { guests: Arc::default(), most, most_of_peer, first_call: FIRST_CALL };
+        Self { listener, house, tls }
     }
 
-    /// The connections as they come.
-    pub(crate) fn incoming(self) -> impl Stream<Item = io::Result<Visitor>> {
-        stream::unfold(self, |door| async move {
+    /// The connections as they come. Those that take their time over a handshake hold up nobody.
+    pub(crate) fn incoming(self) -> impl Stream<Item = io::Result<Arrival>> {
+        stream::unfold((self, FuturesUnordered::new()), |(door, mut handshakes)| async move {
             loop {
-                match door.listener.accept().await {
+                let accepted = tokio::select! {
+                    Some(met) = handshakes.next(), if !handshakes.is_empty() => match met {
+                        Ok(Some(arrival)) => return Some((Ok(arrival), (door, handshakes))),
+                        Ok(None) | Err(_) => continue,
+                    },
+                    accepted = door.listener.accept() => accepted,
+                };
+                match accepted {
                     Ok((socket, from)) => {
-                        if let Some(visitor) = door.house.let_in(socket, from.ip()) {
-                            return Some((Ok(visitor), door));
+                        let Some(visitor) = door.house.let_in(socket, from.ip()) else { continue };
+                        match &door.tls {
+                            Some(tls) => handshakes.push(tokio::spawn(handshake(tls.acceptor(), visitor))),
+                            None => return Some((Ok(Arrival::plain(visitor)), (door, handshakes))),
                         }
                     }
                     Err(error) => {
@@ -118,7 +135,7 @@ impl House {
         guests.all.insert(id, Guest { peer, leave: leave.clone() });
         guests.silent.insert(id);
         *guests.by_peer.entry(peer).or_default() += 1;
-        let pass = Pass { id, peer, house: self.clone() };
+        let pass = Pass { id, house: self.clone(), peer, certificate: None };
         Some(Visitor {
             socket,
             pass,
@@ -166,6 +183,7 @@ pub(crate) struct Pass {
     id: u64,
     peer: IpAddr,
     house: House,
+    certificate: Option<Arc<AgentCertificate>>,
 }
 
 impl Pass {
@@ -177,6 +195,11 @@ impl Pass {
     /// Says that a call came: whoever makes calls stays.
     pub(crate) fn made_a_call(&self) {
         self.house.lock().silent.remove(&self.id);
+    }
+
+    /// The agent that the other end has proved to be.
+    pub(crate) fn certificate(&self) -> Option<&AgentCertificate> {
+        self.certificate.as_deref()
     }
 
     fn has_made_a_call(&self) -> bool {
@@ -196,14 +219,6 @@ pub(crate) struct Visitor {
 impl Drop for Visitor {
     fn drop(&mut self) {
         self.pass.house.lock().remove(self.pass.id);
-    }
-}
-
-impl Connected for Visitor {
-    type ConnectInfo = Pass;
-
-    fn connect_info(&self) -> Pass {
-        self.pass.clone()
     }
 }
 

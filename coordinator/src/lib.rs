@@ -9,6 +9,7 @@ mod answers;
 mod assess;
 mod bell;
 mod calculations;
+mod certificate;
 mod chooser;
 mod clients;
 mod collector;
@@ -86,7 +87,7 @@ use teller::Teller;
 use telling::Ways;
 use trials::Trials;
 
-pub use config::{Asking, Auth, Keeping, Options};
+pub use config::{Asking, Auth, Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use log_filter::LogFilter;
 pub use role_table::role_table;
@@ -123,9 +124,11 @@ pub async fn run(
         options.heartbeat,
         options.lease
     );
-    options.asking.check(options.listen).map_err(anyhow::Error::msg)?;
+    options.asking.check(options.listen, &options.tls).map_err(anyhow::Error::msg)?;
     let root = options.asking.admin_token_file.as_deref().map(Root::of).transpose()?;
     let ways = Ways::new(&options.telling)?;
+    let certificate = certificate::open(&options.tls)?;
+    let tls = certificate.as_ref().map(|certificate| certificate.tls.clone());
     let socket = TcpListener::bind(options.listen).await;
     let socket = socket.with_context(|| format!("listen on {}", options.listen))?;
     let address = socket.local_addr().context("read the listening address")?;
@@ -138,6 +141,9 @@ pub async fn run(
     let access = Access::new(queue.clone(), asks, root, options.heartbeat);
     let (record, writer) = access::record::open(queue.clone(), options.asking.audit_file.as_deref()).await?;
     let (agents, clients) = services(&options, log, queue, store, store_id, ways, &shutdown);
+    if let Some(certificate) = certificate {
+        agents.tasks.spawn(certificate.keep(shutdown.clone()));
+    }
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     tasks.spawn(access.clone().run(shutdown.clone()));
     tasks.spawn(writer.run(shutdown.clone()));
@@ -175,12 +181,16 @@ pub async fn run(
         }))
         .add_routes(services);
     info!("listening on {address}");
-    if options.asking.is_insecure(address) {
-        warn!("{address} is open to other machines, and nobody is asked who they are (--insecure)");
+    if options.asking.is_insecure(address, &options.tls) {
+        let open = match options.asking.auth {
+            Auth::Tokens => "what is said there can be read on the way",
+            Auth::None => "nobody is asked who they are",
+        };
+        warn!("{address} is open to other machines, and {open} (--insecure)");
     }
     // Nobody may be waiting to hear it.
     ready.send(address).ok();
-    let incoming = Door::new(socket).incoming();
+    let incoming = Door::new(socket, tls).incoming();
     let stopping = {
         let shutdown = shutdown.clone();
         async move {
@@ -264,7 +274,7 @@ fn services(
         calculations,
         tasks: tasks.clone(),
         silence,
-        is_insecure: options.asking.is_insecure(options.listen),
+        is_insecure: options.asking.is_insecure(options.listen, &options.tls),
         garbage_age: options.keeping.keep_unpublished,
         ways: ways.clone(),
         log,

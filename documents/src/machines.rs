@@ -11,6 +11,21 @@ use serde_json::Value;
 use super::from_wire::instant;
 use super::{RunningJob, Unreadable};
 
+/// A coordinator's certificate, and the authority that signed it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MadeCertificate {
+    /// The directory that holds both, and their keys.
+    pub tls_dir: String,
+    /// Names the authority to clients and agents: `sha256:` and 64 hexadecimal digits.
+    pub pin: String,
+    /// The file of the certificate.
+    pub certificate: String,
+    /// Names and addresses that it is for.
+    pub names: Vec<String>,
+    /// False where the authority was there before.
+    pub is_new_authority: bool,
+}
+
 /// An agent.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Agent {

@@ -1,15 +1,28 @@
 //! Addresses of coordinators, as people write them. What can't be meant, or can't be had, is refused: an address that is
 //! taken for another one would send secrets to the wrong place.
 
+/// Whether what is said there is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// Why an address can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     #[error(
-        "{0:?}: btctl speaks no TLS yet, and https:// would not be kept secret; write http://host:port where the network is \
-         trusted, or go through a tunnel (ssh -L)"
+        "{address:?}: {scheme}: is no way to a coordinator; write https://host:port, or http://host:port on this machine"
     )]
-    Tls(String),
-    #[error("{address:?}: {scheme}: is no way to a coordinator; write http://host:port")]
     Scheme { address: String, scheme: String },
     #[error("{address:?}: a coordinator's address ends with its port, and {rest:?} follows; write {right}")]
     Rest { address: String, rest: String, right: String },
@@ -25,18 +38,19 @@ pub enum BadAddress {
     None,
 }
 
-/// The coordinators that a text names, separated by commas, each as `http://host:port`.
-pub fn coordinators(text: &str) -> Result<Vec<String>, BadAddress> {
+/// The coordinators that a text names, separated by commas, each as `http://host:port` or `https://host:port`. One that is
+/// written without either begins with `scheme`.
+pub fn coordinators(text: &str, scheme: Scheme) -> Result<Vec<String>, BadAddress> {
     let named = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let addresses: Vec<_> = named.map(coordinator).collect::<Result<_, _>>()?;
+    let addresses: Vec<_> = named.map(|address| coordinator(address, scheme)).collect::<Result<_, _>>()?;
     if addresses.is_empty() { Err(BadAddress::None) } else { Ok(addresses) }
 }
 
-fn coordinator(address: &str) -> Result<String, BadAddress> {
+fn coordinator(address: &str, unsaid: Scheme) -> Result<String, BadAddress> {
     let whole = || address.to_owned();
-    let rest = match address.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => return Err(BadAddress::Tls(whole())),
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
         Some((scheme, _)) => {
             return Err(BadAddress::Scheme { address: whole(), scheme: scheme.to_owned() });
         }
@@ -44,9 +58,10 @@ fn coordinator(address: &str) -> Result<String, BadAddress> {
             Some((scheme, rest)) if is_scheme(scheme) && !begins_with_port(rest) => {
                 return Err(BadAddress::Scheme { address: whole(), scheme: scheme.to_owned() });
             }
-            _ => address,
+            _ => (unsaid, address),
         },
     };
+    let scheme = scheme.name();
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     if authority.contains('@') {
@@ -67,7 +82,7 @@ fn coordinator(address: &str) -> Result<String, BadAddress> {
     let Some(number) = number else {
         return Err(BadAddress::Port { address: whole(), port: port.to_owned() });
     };
-    let right = format!("http://{host}:{number}");
+    let right = format!("{scheme}://{host}:{number}");
     match path {
         "" | "/" => Ok(right),
         rest => Err(BadAddress::Rest { address: whole(), rest: rest.to_owned(), right }),
@@ -108,18 +123,21 @@ mod tests {
             ("node7:7600", "http://node7:7600"),
             ("http://[::1]:7600", "http://[::1]:7600"),
             ("a:1, b:2,", "http://a:1 http://b:2"),
+            ("HTTPS://node7:7600", "https://node7:7600"),
+            ("a:1,https://b:2", "http://a:1 https://b:2"),
         ];
         for (given, right) in read {
-            assert_eq!(coordinators(given).unwrap().join(" "), right, "{given}");
+            assert_eq!(coordinators(given, Scheme::Http).unwrap().join(" "), right, "{given}");
         }
+        assert_eq!(
+            coordinators("node7:7600,http://b:2", Scheme::Https).unwrap(),
+            ["https://node7:7600", "http://b:2"]
+        );
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_what_would_be_right() {
         let refused = [
-            ("https://node7:7600", "no TLS"),
-            ("HTTPS://node7:7600", "no TLS"),
-            ("http://a:1,https://b:2", "no TLS"),
             ("grpc://node7:7600", "http://host:port"),
             ("unix:/run/btctl.sock", "http://host:port"),
             ("unix:///run/btctl.sock", "http://host:port"),
@@ -139,7 +157,7 @@ mod tests {
             ("", "http://host:port"),
         ];
         for (given, told) in refused {
-            let error = coordinators(given).unwrap_err().to_string();
+            let error = coordinators(given, Scheme::Http).unwrap_err().to_string();
             assert!(error.contains(told) && !error.contains("hush"), "{given}: {error}");
         }
     }

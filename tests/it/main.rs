@@ -84,6 +84,7 @@ mod submit;
 mod tending;
 mod terminal;
 mod tidy;
+mod tls;
 mod traces;
 mod tries;
 mod up;

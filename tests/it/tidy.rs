@@ -189,6 +189,7 @@ fn no_more_than_two_files_name_each_other_in_a_circle() {
         "proto",
         "statistics",
         "pickles",
+        "trust",
         "store",
         "traces",
     ] {

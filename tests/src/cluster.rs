@@ -26,6 +26,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// The coordinators ask for tokens; clients have the administrator's, agents one of their own.
     pub tokens: bool,
+    /// The coordinators speak TLS, and clients and agents know the pin.
+    pub tls: bool,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             store: None,
             env: Vec::new(),
             tokens: false,
+            tls: false,
         }
     }
 }
@@ -86,11 +89,21 @@ impl Cluster {
         std::fs::set_permissions(dir.path(), mode).expect("open the directory");
         std::fs::create_dir(dir.path().join("gate")).expect("make the gate");
         let mut options = options;
+        let mut settings = String::new();
         if options.tokens {
             let token = dir.path().join("admin.token").display().to_string();
             options.coordinator.extend(["--auth", "tokens", "--admin-token-file", &token].map(str::to_owned));
+            settings.push_str(&format!("token_file = {token:?}\n"));
+        }
+        if options.tls {
+            let tls = dir.path().join("tls").display().to_string();
+            let made = run_client("", dir.path(), &["coordinator", "init", "--tls-dir", &tls, "-o", "json"]);
+            let made: Value = serde_json::from_str(&made.stdout).unwrap_or_else(|_| panic!("{made:?}"));
+            options.coordinator.extend(["--tls-dir".to_owned(), tls]);
+            settings.push_str(&format!("ca_pin = {}\n", made["pin"]));
+        }
+        if !settings.is_empty() {
             std::fs::create_dir_all(dir.path().join("config/btctl")).expect("make a directory");
-            let settings = format!("token_file = {token:?}\n");
             std::fs::write(dir.path().join("config/btctl/client.toml"), settings).expect("write settings");
         }
         let database = Database::new();
@@ -115,13 +128,17 @@ impl Cluster {
 
     /// The coordinators' addresses, separated by commas.
     pub fn address(&self) -> String {
-        let addresses: Vec<_> =
-            self.coordinators.iter().map(|(port, _)| format!("http://127.0.0.1:{port}")).collect();
+        let addresses: Vec<_> = self.coordinators.iter().map(|(port, _)| self.address_at(*port)).collect();
         addresses.join(",")
     }
 
     pub fn address_of(&self, number: usize) -> String {
-        format!("http://127.0.0.1:{}", self.coordinators[number].0)
+        self.address_at(self.coordinators[number].0)
+    }
+
+    fn address_at(&self, port: u16) -> String {
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{port}")
     }
 
     /// Starts the first coordinator again, at the same address.
@@ -147,7 +164,7 @@ impl Cluster {
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         let process = Process::start(&format!("coordinator{number}"), self.dir(), &mut command);
         self.coordinators[number].1 = Some(process);
-        let address = format!("http://127.0.0.1:{port}");
+        let address = self.address_at(port);
         wait_until("the coordinator answers", || {
             (self.run(&["--coordinator", &address, "ls"]).code == 0).then_some(())
         });
@@ -187,7 +204,8 @@ impl Cluster {
     /// As [`add_agent_over`](Self::add_agent_over), with these settings in its environment.
     pub fn add_agent_over_in(&mut self, name: &str, line: &Proxy, env: &[(&str, &str)]) {
         let flags = self.options.agent.clone();
-        self.start_agent(name, &format!("http://{}", line.address()), &flags, env);
+        let address = self.address_at(line.address().port());
+        self.start_agent(name, &address, &flags, env);
     }
 
     fn start_agent(&mut self, name: &str, coordinators: &str, flags: &[String], env: &[(&str, &str)]) {

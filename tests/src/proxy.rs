@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -19,28 +19,34 @@ const WHOLE: u64 = u64::MAX;
 pub struct Proxy {
     address: SocketAddr,
     left: Arc<AtomicU64>,
+    passed: Arc<Passed>,
 }
+
+/// What goes by, where that is wanted.
+type Passed = Mutex<Option<Vec<u8>>>;
 
 impl Proxy {
     pub fn start(targets: Vec<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("a bound socket has an address");
         let left = Arc::new(AtomicU64::new(WHOLE));
-        let (rest, turn) = (left.clone(), Arc::new(AtomicUsize::new(0)));
+        let passed = Arc::new(Passed::default());
+        let (rest, turn, tap) = (left.clone(), Arc::new(AtomicUsize::new(0)), passed.clone());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (targets, rest, turn) = (targets.clone(), rest.clone(), turn.clone());
+                let tap = tap.clone();
                 thread::spawn(move || {
                     let first = turn.fetch_add(1, Ordering::Relaxed);
                     let order = (0..targets.len()).map(|n| targets[(first + n) % targets.len()]);
                     let server = order.into_iter().find_map(|target| TcpStream::connect(target).ok());
                     if let Some(server) = server {
-                        join(&client, &server, &rest);
+                        join(&client, &server, &rest, &tap);
                     }
                 });
             }
         });
-        Self { address, left }
+        Self { address, left, passed }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -61,21 +67,33 @@ impl Proxy {
         self.left.load(Ordering::Relaxed) == 0
     }
 
+    /// Keeps what goes by from now on, both ways.
+    pub fn keep_what_passes(&self) {
+        *self.passed.lock().expect("nobody panics with it") = Some(Vec::new());
+    }
+
+    pub fn what_passed(&self) -> Vec<u8> {
+        self.passed.lock().expect("nobody panics with it").clone().unwrap_or_default()
+    }
+
     pub fn mend(&self) {
         self.let_through(WHOLE);
     }
 }
 
-fn join(client: &TcpStream, server: &TcpStream, left: &Arc<AtomicU64>) {
+fn join(client: &TcpStream, server: &TcpStream, left: &Arc<AtomicU64>, passed: &Passed) {
     thread::scope(|scope| {
-        scope.spawn(|| carry(client, server, left));
-        carry(server, client, left);
+        scope.spawn(|| carry(client, server, left, passed));
+        carry(server, client, left, passed);
     });
 }
 
-fn carry(mut from: &TcpStream, mut to: &TcpStream, left: &AtomicU64) {
+fn carry(mut from: &TcpStream, mut to: &TcpStream, left: &AtomicU64, passed: &Passed) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read) = from.read(&mut buffer) {
+        if let Some(kept) = passed.lock().expect("nobody panics with it").as_mut() {
+            kept.extend_from_slice(&buffer[..read]);
+        }
         while left.load(Ordering::Relaxed) == 0 {
             thread::park_timeout(LOOK);
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, anyhow};
 use bt_proto::bearer::{Line, TokenSource};
+use bt_trust::ClientTrust;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
 
@@ -29,15 +30,22 @@ pub(crate) fn endpoints(coordinators: &[String]) -> anyhow::Result<Vec<Endpoint>
     coordinators.iter().map(endpoint).collect()
 }
 
-/// A connection whose calls say who the agent is. The token is read anew each time: another may have taken its place.
-pub(crate) async fn dial(
-    endpoint: &Endpoint,
-    tokens: &TokenSource,
-    patience: Duration,
-) -> anyhow::Result<Line> {
-    let bearer = tokens.read().map_err(Error::msg)?;
-    match timeout(patience, endpoint.connect()).await {
-        Ok(connected) => Ok(Line::new(connected?, bearer)),
-        Err(_) => Err(anyhow!("no connection within {patience:?}")),
+/// How coordinators are reached.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    /// Whom to believe.
+    pub(crate) trust: ClientTrust,
+    /// What says who the agent is.
+    pub(crate) tokens: TokenSource,
+}
+
+impl Dialer {
+    /// A connection whose calls say who the agent is. The token is read anew each time: another may have taken its place.
+    pub(crate) async fn dial(&self, endpoint: &Endpoint, patience: Duration) -> anyhow::Result<Line> {
+        let bearer = self.tokens.read().map_err(Error::msg)?;
+        match timeout(patience, bt_trust::connect(endpoint, &self.trust)).await {
+            Ok(connected) => Ok(Line::new(connected?, bearer)),
+            Err(_) => Err(anyhow!("no connection within {patience:?}")),
+        }
     }
 }

@@ -77,6 +77,7 @@ impl Agent {
             let mut options = self.options.clone();
             let mut place = Place {
                 coordinators: settings.coordinators()?,
+                trust: settings.trust()?,
                 token: settings.token(),
                 state_dir: state_dir.clone(),
                 store: self.store.clone(),

@@ -182,8 +182,8 @@ impl Ls {
         View { columns: columns(), rows }.print(&self.output)?;
         if is_insecure {
             say(
-                "warning: other machines reach the coordinator, and it asks nobody who they are (--insecure): whoever reaches \
-                 it can run containers on all agents",
+                "warning: other machines reach the coordinator, and it asks nobody who they are or speaks no TLS (--insecure): \
+                 whoever reaches it can run containers on all agents, or read the tokens of those who may",
             );
         }
         Ok(())

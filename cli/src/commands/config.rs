@@ -43,6 +43,7 @@ impl Config {
             row("coordinator", &settings.coordinator)?,
             row("owner", &settings.owner)?,
             row("notify", &notify)?,
+            row("ca_pin", &settings.ca_pin)?,
             row("token_file", &settings.token_file)?,
         ];
         View { columns, rows }.print(show.output.output)

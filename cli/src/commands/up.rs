@@ -77,7 +77,7 @@ impl Up {
     pub(crate) async fn run(self) -> Result<(), Error> {
         let asking = Asking { insecure: self.insecure, ..Asking::default() };
         if let Some(listen) = self.listen {
-            asking.check(listen).map_err(Error::Usage)?;
+            asking.check(listen, &bt_coordinator::TlsOptions::default()).map_err(Error::Usage)?;
         }
         let state_dir = UpDir::of(self.state_dir)?;
         if up::is_background() {

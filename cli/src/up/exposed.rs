@@ -17,7 +17,7 @@ pub(crate) fn warning(address: SocketAddr) -> Option<String> {
 }
 
 /// The address by which other machines reach a server that listens here.
-fn for_others(address: SocketAddr) -> String {
+pub(crate) fn for_others(address: SocketAddr) -> String {
     if !address.ip().is_unspecified() {
         return address.to_string();
     }

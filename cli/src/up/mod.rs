@@ -29,7 +29,7 @@ use crate::signals::Signals;
 use crate::state_dir::{CLIENT_FILE, UpDir};
 
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
-pub(crate) use exposed::warning as exposure_warning;
+pub(crate) use exposed::{for_others as address_for_others, warning as exposure_warning};
 pub(crate) use postgres::installed as installed_postgres;
 
 use self::lock::Lock;
@@ -121,6 +121,7 @@ async fn serve(
         compress: plan.compress,
         lease: LEASE,
         heartbeat: HEARTBEAT,
+        tls: bt_coordinator::TlsOptions::default(),
         asking: plan.asking.clone(),
         keeping: plan.keeping,
         telling: plan.telling.clone(),
@@ -180,6 +181,7 @@ async fn agent(plan: &UpPlan, coordinator: SocketAddr, shutdown: Shutdown) -> Re
     };
     let place = bt_agent::Place {
         coordinators: vec![format!("http://{}", reachable(coordinator))],
+        trust: bt_trust::ClientTrust::default(),
         token: TokenSource::None,
         state_dir: plan.state_dir.agent_dir(),
         store: StoreChoice::Auto,

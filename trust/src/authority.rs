@@ -1,0 +1,189 @@
+//! The cluster's certificate authority, and what it signs.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::SystemTime;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use time::{Duration, OffsetDateTime};
+
+use crate::files::{
+    self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, SERVER_CERTIFICATE, SERVER_KEY, write_private, write_public,
+};
+use crate::server::AGENT_URI;
+use crate::{Error, Pin};
+
+/// How long certificates are valid.
+const AUTHORITY_DAYS: i64 = 3650;
+const SERVER_DAYS: i64 = 365;
+const AGENT_DAYS: i64 = 7;
+/// How far clocks of machines may be apart.
+const SKEW: Duration = Duration::hours(1);
+/// Names in one certificate.
+const MOST_NAMES: usize = 100;
+
+/// The one that signs. Holds its key.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pem: String,
+}
+
+/// A coordinator's certificate with its chain, and its key, both as PEM.
+pub struct ServerCertificate {
+    pub chain: String,
+    pub key: String,
+}
+
+/// What an agent gets.
+pub struct IssuedCertificate {
+    /// As PEM, the authority's with it.
+    pub chain: String,
+    pub serial: Vec<u8>,
+    pub expires: SystemTime,
+}
+
+/// A new key, and the request to certify it.
+pub struct KeyAndRequest {
+    /// As PEM.
+    pub key: String,
+    /// As DER.
+    pub request: Vec<u8>,
+}
+
+impl Authority {
+    /// Makes a new one. Its key is written first, so that there is never a certificate without one.
+    pub fn make(dir: &Path) -> Result<Self, Error> {
+        let key = KeyPair::generate()?;
+        let mut params = lasting(CertificateParams::default(), AUTHORITY_DAYS);
+        params.distinguished_name = named("btctl cluster");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key)?;
+        write_private(&dir.join(AUTHORITY_KEY), &key.serialize_pem())?;
+        write_public(&dir.join(AUTHORITY_CERTIFICATE), &certificate.pem())?;
+        Self::of(certificate.der().clone(), certificate.pem(), key)
+    }
+
+    /// Reads the one that [`make`](Self::make) wrote.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let (path, key_path) = (dir.join(AUTHORITY_CERTIFICATE), dir.join(AUTHORITY_KEY));
+        let certificate = files::certificates(&path)?.swap_remove(0);
+        let pem = fs::read_to_string(&path).map_err(|error| Error::File { path, error })?;
+        let key = KeyPair::from_pem(&files::key_text(&key_path)?)
+            .map_err(|error| Error::Unreadable { path: key_path, why: error.to_string() })?;
+        Self::of(certificate, pem, key)
+    }
+
+    fn of(certificate: CertificateDer<'static>, pem: String, key: KeyPair) -> Result<Self, Error> {
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
+        Ok(Self { issuer, certificate, pem })
+    }
+
+    pub fn pin(&self) -> Pin {
+        Pin::of(&self.certificate)
+    }
+
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for a coordinator that is reached by these names and addresses.
+    pub fn certify_server(&self, names: &[String]) -> Result<ServerCertificate, Error> {
+        if names.is_empty() || names.len() > MOST_NAMES {
+            return Err(Error::Invalid(format!(
+                "{} names; a certificate has 1 to {MOST_NAMES}",
+                names.len()
+            )));
+        }
+        let mut params = lasting(CertificateParams::default(), SERVER_DAYS);
+        params.distinguished_name = named("btctl coordinator");
+        params.subject_alt_names = names.iter().map(|name| alternative(name)).collect::<Result<_, _>>()?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(ServerCertificate { chain: certificate.pem() + &self.pem, key: key.serialize_pem() })
+    }
+
+    /// A certificate for an agent. Of its request only the key counts: what it is called is for us to say.
+    pub fn certify_agent(&self, agent: &str, request: &[u8]) -> Result<IssuedCertificate, Error> {
+        let request = CertificateSigningRequestDer::from(request);
+        let request = CertificateSigningRequestParams::from_der(&request).map_err(|error| {
+            Error::Invalid(format!("the request for a certificate can't be read: {error}"))
+        })?;
+        let serial = random_serial()?;
+        let mut params = lasting(CertificateParams::default(), AGENT_DAYS);
+        let expires = params.not_after.into();
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.distinguished_name = named("btctl agent");
+        let uri = format!("{AGENT_URI}{agent}").try_into()?;
+        params.subject_alt_names = vec![SanType::URI(uri)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&request.public_key, &self.issuer)?;
+        Ok(IssuedCertificate { chain: certificate.pem() + &self.pem, serial, expires })
+    }
+}
+
+/// Makes a coordinator's key and certificate, and writes both into a directory. The key first: a certificate without its key
+/// is of no use, and whoever reads both in between keeps what it had.
+pub fn renew_server(dir: &Path, authority: &Authority, names: &[String]) -> Result<(), Error> {
+    let server = authority.certify_server(names)?;
+    write_private(&dir.join(SERVER_KEY), &server.key)?;
+    write_public(&dir.join(SERVER_CERTIFICATE), &server.chain)
+}
+
+/// Makes a key and the request that its holder sends to an authority.
+pub fn request_certificate() -> Result<KeyAndRequest, Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named("btctl agent");
+    let request = params.serialize_request(&key)?.der().to_vec();
+    Ok(KeyAndRequest { key: key.serialize_pem(), request })
+}
+
+fn lasting(mut params: CertificateParams, days: i64) -> CertificateParams {
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - SKEW;
+    params.not_after = now + Duration::days(days);
+    params
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    names
+}
+
+fn alternative(name: &str) -> Result<SanType, Error> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let is_host = !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|part| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '*';
+            !part.is_empty() && part.len() <= 63 && part.chars().all(fits)
+        });
+    if !is_host {
+        return Err(Error::Invalid(format!(
+            "{name:?} is neither a host's name nor an address; write db1.example, 10.0.0.5 or fd00::5, without a port"
+        )));
+    }
+    Ok(SanType::DnsName(name.try_into()?))
+}
+
+/// 16 bytes, of which the first is neither zero nor has its highest bit set: DER would change them.
+fn random_serial() -> Result<Vec<u8>, Error> {
+    let mut serial = vec![0; 16];
+    let random = crate::provider().secure_random;
+    random.fill(&mut serial).map_err(|_| Error::Invalid("no random numbers can be had".to_owned()))?;
+    serial[0] = serial[0] & 0x7f | 0x40;
+    Ok(serial)
+}
