@@ -255,7 +255,7 @@ impl Settings {
                     .map_err(|error| Error::Usage(format!("ca_pin ({}): {error}", self.ca_pin.source)))?,
             ),
         };
-        Ok(ClientTrust { pin, own: None })
+        Ok(ClientTrust { pin })
     }
 }
 

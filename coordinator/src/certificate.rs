@@ -24,16 +24,13 @@ const WARN_EVERY: u32 = 24 * 3600 / LOOK.as_secs() as u32;
 pub(crate) fn open(options: &TlsOptions) -> anyhow::Result<Option<Certificate>> {
     let TlsOptions { tls_dir, tls_cert, tls_key } = options;
     let files = match (tls_cert, tls_key) {
-        (Some(certificate), Some(key)) => {
-            let authority = tls_dir.as_deref().and_then(|dir| ServerFiles::in_dir(dir).authority);
-            ServerFiles { certificate: certificate.clone(), key: key.clone(), authority }
-        }
+        (Some(certificate), Some(key)) => ServerFiles { certificate: certificate.clone(), key: key.clone() },
         _ => match tls_dir {
             Some(dir) => ServerFiles::in_dir(dir),
             None => return Ok(None),
         },
     };
-    let own = tls_dir.clone().filter(|_| tls_cert.is_none());
+    let own = tls_dir.clone();
     let tls = ServerTls::open(files)
         .context("read the coordinator's certificate; `btctl coordinator init` makes one")?;
     Ok(Some(Certificate { tls, own }))
@@ -50,17 +47,24 @@ impl Certificate {
     pub(crate) async fn keep(self, shutdown: CancellationToken) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Once for each cause.
+        let mut told = String::new();
         for number in 0_u32.. {
             tokio::select! {
                 _ = looks.tick() => {}
                 () = shutdown.cancelled() => return,
             }
             match self.tls.reload() {
-                Ok(true) => info!("the certificate has changed; new connections are shown the new one"),
-                Ok(false) => {}
-                Err(error) => {
-                    warn!(error = %error, "the changed certificate can't be used; the one before is shown")
+                Ok(true) => {
+                    info!("the certificate has changed; new connections are shown the new one");
+                    told.clear();
                 }
+                Ok(false) => {}
+                Err(error) if told != error.to_string() => {
+                    warn!(error = %error, "the changed certificate can't be used; the one before is shown");
+                    told = error.to_string();
+                }
+                Err(_) => {}
             }
             let left = self.tls.valid_for();
             match &self.own {

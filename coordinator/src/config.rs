@@ -52,7 +52,13 @@ pub struct TlsOptions {
     #[arg(long, env = "BTCTL_TLS_DIR", value_name = "DIR")]
     pub tls_dir: Option<PathBuf>,
     /// Certificate to show instead, with its chain, as PEM. It is read again when the file changes.
-    #[arg(long, env = "BTCTL_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(
+        long,
+        env = "BTCTL_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key",
+        conflicts_with = "tls_dir"
+    )]
     pub tls_cert: Option<PathBuf>,
     /// Key of that certificate, as PEM, which others must not be able to read.
     #[arg(long, env = "BTCTL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]

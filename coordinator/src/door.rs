@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bt_trust::{AgentCertificate, ServerTls};
+use bt_trust::ServerTls;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -135,7 +135,7 @@ impl House {
         guests.all.insert(id, Guest { peer, leave: leave.clone() });
         guests.silent.insert(id);
         *guests.by_peer.entry(peer).or_default() += 1;
-        let pass = Pass { id, house: self.clone(), peer, certificate: None };
+        let pass = Pass { id, house: self.clone(), peer };
         Some(Visitor {
             socket,
             pass,
@@ -183,7 +183,6 @@ pub(crate) struct Pass {
     id: u64,
     peer: IpAddr,
     house: House,
-    certificate: Option<Arc<AgentCertificate>>,
 }
 
 impl Pass {
@@ -195,11 +194,6 @@ impl Pass {
     /// Says that a call came: whoever makes calls stays.
     pub(crate) fn made_a_call(&self) {
         self.house.lock().silent.remove(&self.id);
-    }
-
-    /// The agent that the other end has proved to be.
-    pub(crate) fn certificate(&self) -> Option<&AgentCertificate> {
-        self.certificate.as_deref()
     }
 
     fn has_made_a_call(&self) -> bool {

@@ -3,25 +3,22 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::SystemTime;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
 use crate::files::{
     self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, SERVER_CERTIFICATE, SERVER_KEY, write_private, write_public,
 };
-use crate::server::AGENT_URI;
 use crate::{Error, Pin};
 
 /// How long certificates are valid.
 const AUTHORITY_DAYS: i64 = 3650;
 const SERVER_DAYS: i64 = 365;
-const AGENT_DAYS: i64 = 7;
 /// How far clocks of machines may be apart.
 const SKEW: Duration = Duration::hours(1);
 /// Names in one certificate.
@@ -38,22 +35,6 @@ pub struct Authority {
 pub struct ServerCertificate {
     pub chain: String,
     pub key: String,
-}
-
-/// What an agent gets.
-pub struct IssuedCertificate {
-    /// As PEM, the authority's with it.
-    pub chain: String,
-    pub serial: Vec<u8>,
-    pub expires: SystemTime,
-}
-
-/// A new key, and the request to certify it.
-pub struct KeyAndRequest {
-    /// As PEM.
-    pub key: String,
-    /// As DER.
-    pub request: Vec<u8>,
 }
 
 impl Authority {
@@ -110,25 +91,6 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(ServerCertificate { chain: certificate.pem() + &self.pem, key: key.serialize_pem() })
     }
-
-    /// A certificate for an agent. Of its request only the key counts: what it is called is for us to say.
-    pub fn certify_agent(&self, agent: &str, request: &[u8]) -> Result<IssuedCertificate, Error> {
-        let request = CertificateSigningRequestDer::from(request);
-        let request = CertificateSigningRequestParams::from_der(&request).map_err(|error| {
-            Error::Invalid(format!("the request for a certificate can't be read: {error}"))
-        })?;
-        let serial = random_serial()?;
-        let mut params = lasting(CertificateParams::default(), AGENT_DAYS);
-        let expires = params.not_after.into();
-        params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.distinguished_name = named("btctl agent");
-        let uri = format!("{AGENT_URI}{agent}").try_into()?;
-        params.subject_alt_names = vec![SanType::URI(uri)];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let certificate = params.signed_by(&request.public_key, &self.issuer)?;
-        Ok(IssuedCertificate { chain: certificate.pem() + &self.pem, serial, expires })
-    }
 }
 
 /// Makes a coordinator's key and certificate, and writes both into a directory. The key first: a certificate without its key
@@ -137,15 +99,6 @@ pub fn renew_server(dir: &Path, authority: &Authority, names: &[String]) -> Resu
     let server = authority.certify_server(names)?;
     write_private(&dir.join(SERVER_KEY), &server.key)?;
     write_public(&dir.join(SERVER_CERTIFICATE), &server.chain)
-}
-
-/// Makes a key and the request that its holder sends to an authority.
-pub fn request_certificate() -> Result<KeyAndRequest, Error> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = named("btctl agent");
-    let request = params.serialize_request(&key)?.der().to_vec();
-    Ok(KeyAndRequest { key: key.serialize_pem(), request })
 }
 
 fn lasting(mut params: CertificateParams, days: i64) -> CertificateParams {
@@ -177,13 +130,4 @@ fn alternative(name: &str) -> Result<SanType, Error> {
         )));
     }
     Ok(SanType::DnsName(name.try_into()?))
-}
-
-/// 16 bytes, of which the first is neither zero nor has its highest bit set: DER would change them.
-fn random_serial() -> Result<Vec<u8>, Error> {
-    let mut serial = vec![0; 16];
-    let random = crate::provider().secure_random;
-    random.fill(&mut serial).map_err(|_| Error::Invalid("no random numbers can be had".to_owned()))?;
-    serial[0] = serial[0] & 0x7f | 0x40;
-    Ok(serial)
 }

@@ -9,8 +9,7 @@ use hyper_util::rt::TokioIo;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -23,26 +22,11 @@ use crate::{Error, Pin, provider};
 
 const H2: &[u8] = b"h2";
 
-/// Whom a caller believes, and who it is itself.
+/// Whom a caller believes.
 #[derive(Clone, Debug, Default)]
 pub struct ClientTrust {
     /// The certificate that the server's chain must lead to. Without one, what the machine itself trusts.
     pub pin: Option<Pin>,
-    /// Shown to the server.
-    pub own: Option<Arc<OwnCertificate>>,
-}
-
-/// A certificate and its key, both as PEM.
-#[derive(Clone)]
-pub struct OwnCertificate {
-    pub chain: String,
-    pub key: String,
-}
-
-impl std::fmt::Debug for OwnCertificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OwnCertificate")
-    }
 }
 
 /// Why there is no line.
@@ -85,18 +69,7 @@ impl ClientTrust {
             }
             None => builder.with_root_certificates(roots_of_machine()?),
         };
-        let mut config = match &self.own {
-            Some(own) => {
-                let unreadable = |what: &str| Error::Invalid(format!("the own {what} can't be read"));
-                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(own.chain.as_bytes()).collect();
-                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes());
-                builder.with_client_auth_cert(
-                    chain.map_err(|_| unreadable("certificate"))?,
-                    key.map_err(|_| unreadable("key"))?,
-                )?
-            }
-            None => builder.with_no_client_auth(),
-        };
+        let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![H2.to_vec()];
         Ok(config)
     }

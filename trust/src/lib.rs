@@ -1,4 +1,4 @@
-//! Who is at the other end of a line: the cluster's own certificate authority, the certificates of coordinators and agents,
+//! Who is at the other end of a line: the cluster's own certificate authority, the certificates of coordinators,
 //! and lines that are encrypted and checked by them. Knows nothing of queues and messages.
 //!
 //! A cluster has one authority, made by `btctl coordinator init`. Its certificate is named by its pin, the SHA-256 of its DER,
@@ -11,15 +11,13 @@ mod files;
 mod pin;
 mod server;
 
-pub use authority::{
-    Authority, IssuedCertificate, KeyAndRequest, ServerCertificate, renew_server, request_certificate,
-};
-pub use client::{ClientTrust, ConnectError, OwnCertificate, connect, connect_lazy};
+pub use authority::{Authority, ServerCertificate, renew_server};
+pub use client::{ClientTrust, ConnectError, connect, connect_lazy};
 pub use files::{
     AUTHORITY_CERTIFICATE, AUTHORITY_KEY, SERVER_CERTIFICATE, SERVER_KEY, write_private, write_public,
 };
 pub use pin::Pin;
-pub use server::{AgentCertificate, ServerFiles, ServerTls};
+pub use server::{ServerFiles, ServerTls};
 
 /// What went wrong with a certificate or a key.
 #[derive(Debug, thiserror::Error)]

@@ -1,24 +1,20 @@
-//! The coordinator's end of a line: its own certificate, read again when its files change, and agents' certificates.
+//! The coordinator's end of a line: its certificate, read again when its files change.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::files::{self, AUTHORITY_CERTIFICATE, SERVER_CERTIFICATE, SERVER_KEY};
+use crate::files::{self, SERVER_CERTIFICATE, SERVER_KEY};
 use crate::{Error, Pin, provider};
-
-/// What stands before an agent's id in its certificate.
-pub(crate) const AGENT_URI: &str = "btctl:agent:";
 
 /// Where a coordinator's certificate is.
 #[derive(Clone, Debug)]
@@ -26,18 +22,12 @@ pub struct ServerFiles {
     /// The certificate with its chain.
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// The authority of agents; none: agents have no certificates here.
-    pub authority: Option<PathBuf>,
 }
 
 impl ServerFiles {
     /// Those that `btctl coordinator init` makes.
     pub fn in_dir(dir: &Path) -> Self {
-        Self {
-            certificate: dir.join(SERVER_CERTIFICATE),
-            key: dir.join(SERVER_KEY),
-            authority: Some(dir.join(AUTHORITY_CERTIFICATE)),
-        }
+        Self { certificate: dir.join(SERVER_CERTIFICATE), key: dir.join(SERVER_KEY) }
     }
 }
 
@@ -74,23 +64,10 @@ impl Current {
 impl ServerTls {
     pub fn open(files: ServerFiles) -> Result<Self, Error> {
         let current = Arc::new(Current(RwLock::new(load(&files)?)));
-        let provider = provider();
-        let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])?;
-        let mut config = match &files.authority {
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for certificate in files::certificates(path)? {
-                    roots.add(certificate)?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let verifier = verifier.allow_unauthenticated().build();
-                builder
-                    .with_client_cert_verifier(verifier.map_err(|error| Error::Invalid(error.to_string()))?)
-            }
-            None => builder.with_no_client_auth(),
-        }
-        .with_cert_resolver(current.clone());
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_cert_resolver(current.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { files, current, config: Arc::new(config) })
     }
@@ -164,33 +141,6 @@ fn load(files: &ServerFiles) -> Result<Loaded, Error> {
     Ok(Loaded { key: Arc::new(key), contents })
 }
 
-/// Who an agent's certificate says that it is. The certificate was checked against the authority when the line began.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentCertificate {
-    /// A UUID, as text.
-    pub agent: String,
-    pub serial: Vec<u8>,
-    pub expires: SystemTime,
-}
-
-impl AgentCertificate {
-    /// None where it is no agent's.
-    pub fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-        let names = certificate.subject_alternative_name().ok()??;
-        let agent = names.value.general_names.iter().find_map(|name| match name {
-            GeneralName::URI(uri) => uri.strip_prefix(AGENT_URI),
-            _ => None,
-        })?;
-        let expires = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
-        Some(Self {
-            agent: agent.to_owned(),
-            serial: certificate.raw_serial().to_vec(),
-            expires: SystemTime::UNIX_EPOCH + Duration::from_secs(expires),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -198,30 +148,21 @@ mod tests {
     use tokio_rustls::TlsConnector;
 
     use super::*;
-    use crate::{
-        Authority, ClientTrust, OwnCertificate, renew_server, request_certificate, write_private,
-        write_public,
-    };
+    use crate::{Authority, ClientTrust, renew_server, write_public};
 
     fn certify(dir: &Path, authority: &Authority) {
         renew_server(dir, authority, &["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     }
 
-    /// What the server sees of one caller, or why one of them does not take the other.
-    async fn meet(
-        tls: &ServerTls,
-        trust: &ClientTrust,
-        name: &str,
-    ) -> Result<Option<AgentCertificate>, String> {
+    /// Why one of them does not take the other.
+    async fn meet(tls: &ServerTls, trust: &ClientTrust, name: &str) -> Result<(), String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = tls.acceptor();
         let serving = tokio::spawn(async move {
             let (socket, _) = listener.accept().await.unwrap();
             let mut stream = acceptor.accept(socket).await.map_err(|error| error.to_string())?;
-            stream.write_all(b"x").await.map_err(|error| error.to_string())?;
-            let (_, session) = stream.get_ref();
-            Ok(session.peer_certificates().and_then(|chain| AgentCertificate::read(&chain[0])))
+            stream.write_all(b"x").await.map_err(|error| error.to_string())
         });
         let config = trust.config().map_err(|error| error.to_string())?;
         let calling = async {
@@ -230,13 +171,13 @@ mod tests {
             TlsConnector::from(Arc::new(config)).connect(name, socket).await?.read_u8().await
         };
         let called: std::io::Result<u8> = calling.await;
-        let served: Result<_, String> = serving.await.unwrap();
+        let served: Result<(), String> = serving.await.unwrap();
         called.map_err(|error| error.to_string())?;
         served
     }
 
     #[tokio::test]
-    async fn only_the_pinned_authority_and_its_agents_are_believed() {
+    async fn only_the_pinned_authority_is_believed() {
         let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (authority, foreign) =
             (Authority::make(ours.path()).unwrap(), Authority::make(theirs.path()).unwrap());
@@ -247,43 +188,14 @@ mod tests {
         assert_eq!(tls.names(), ["localhost", "127.0.0.1"]);
         assert!(tls.valid_for() > Duration::from_secs(360 * 86400));
 
-        let pinned = ClientTrust { pin: Some(authority.pin()), own: None };
-        assert_eq!(meet(&tls, &pinned, "localhost").await, Ok(None));
-        assert_eq!(meet(&tls, &pinned, "127.0.0.1").await, Ok(None));
+        let pinned = ClientTrust { pin: Some(authority.pin()) };
+        assert_eq!(meet(&tls, &pinned, "localhost").await, Ok(()));
+        assert_eq!(meet(&tls, &pinned, "127.0.0.1").await, Ok(()));
         let error = meet(&tls, &pinned, "db.example").await.unwrap_err();
         assert!(error.contains("db.example") && error.contains("localhost"), "{error}");
-        let error = meet(&tls, &ClientTrust { pin: Some(foreign.pin()), own: None }, "localhost").await;
+        let error = meet(&tls, &ClientTrust { pin: Some(foreign.pin()) }, "localhost").await;
         let error = error.unwrap_err();
         assert!(error.contains(&authority.pin().to_string()) && error.contains("was asked for"), "{error}");
-
-        let agent = "0f8fad5b-d9cb-469f-a165-70867728950e";
-        let asked = request_certificate().unwrap();
-        let issued = authority.certify_agent(agent, &asked.request).unwrap();
-        let with = |chain: &str| {
-            let own = OwnCertificate { chain: chain.to_owned(), key: asked.key.clone() };
-            ClientTrust { own: Some(Arc::new(own)), ..pinned.clone() }
-        };
-        let seen = meet(&tls, &with(&issued.chain), "localhost").await.unwrap().unwrap();
-        assert_eq!((seen.agent.as_str(), &seen.serial), (agent, &issued.serial));
-        let of_foreigner = foreign.certify_agent(agent, &asked.request).unwrap();
-        assert!(meet(&tls, &with(&of_foreigner.chain), "localhost").await.is_err());
-        // A certificate without its key is worth nothing.
-        let other = OwnCertificate { chain: issued.chain, key: request_certificate().unwrap().key };
-        let stolen = ClientTrust { own: Some(Arc::new(other)), ..pinned.clone() };
-        assert!(meet(&tls, &stolen, "localhost").await.is_err());
-    }
-
-    #[tokio::test]
-    async fn an_agent_cannot_pass_for_a_coordinator() {
-        let dir = tempfile::tempdir().unwrap();
-        let authority = Authority::make(dir.path()).unwrap();
-        let asked = request_certificate().unwrap();
-        let issued = authority.certify_agent("localhost", &asked.request).unwrap();
-        write_private(&dir.path().join(SERVER_KEY), &asked.key).unwrap();
-        write_public(&dir.path().join(SERVER_CERTIFICATE), &issued.chain).unwrap();
-        let tls = ServerTls::open(ServerFiles::in_dir(dir.path())).unwrap();
-        let pinned = ClientTrust { pin: Some(authority.pin()), own: None };
-        assert!(meet(&tls, &pinned, "localhost").await.is_err());
     }
 
     #[tokio::test]
@@ -300,8 +212,8 @@ mod tests {
         write_public(&dir.path().join(SERVER_CERTIFICATE), "nothing").unwrap();
         let error = tls.reload().unwrap_err().to_string();
         assert!(error.contains("server.pem") && error.contains("-----BEGIN CERTIFICATE"), "{error}");
-        let pinned = ClientTrust { pin: Some(authority.pin()), own: None };
-        assert_eq!(meet(&tls, &pinned, "localhost").await, Ok(None));
+        let pinned = ClientTrust { pin: Some(authority.pin()) };
+        assert_eq!(meet(&tls, &pinned, "localhost").await, Ok(()));
     }
 
     #[test]

@@ -2,10 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bt_trust::AgentCertificate;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -57,10 +55,7 @@ pub(super) async fn handshake(acceptor: TlsAcceptor, mut visitor: Visitor) -> Op
     let peer = visitor.pass.peer;
     match acceptor.accept(visitor).await {
         Ok(stream) => {
-            let (visitor, session) = stream.get_ref();
-            let own = session.peer_certificates().and_then(|chain| chain.first());
-            let certificate = own.and_then(AgentCertificate::read).map(Arc::new);
-            let pass = Pass { certificate, ..visitor.pass.clone() };
+            let pass = stream.get_ref().0.pass.clone();
             Some(Arrival { line: Line::Tls(Box::new(stream)), pass })
         }
         Err(error) => {
