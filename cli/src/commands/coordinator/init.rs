@@ -99,7 +99,8 @@ fn told(made: &MadeCertificate, host: &str) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     format!(
         "{tls_dir}: {authority}\ncertificate for {}\npin {pin}\n\nstart the coordinator:\n  \
-         btctl coordinator --tls-dir {tls_dir} --listen 0.0.0.0:{PORT} --database-url postgres://... --store ...\n\
+         btctl coordinator --tls-dir {tls_dir} --listen 0.0.0.0:{PORT} --auth tokens --admin-token-file {tls_dir}/admin.token \\\n    \
+         --database-url postgres://... --store ...\n\
          on other machines:\n  export BTCTL_COORDINATOR=https://{host}:{PORT} BTCTL_CA_PIN={pin}",
         names.join(", ")
     )

@@ -3,6 +3,7 @@
 mod init;
 
 use bt_coordinator::Auth;
+use clap::ArgMatches;
 use init::Init;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -20,35 +21,54 @@ Examples:
   BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl coordinator --listen 10.0.0.5:7600 --store /srv/results \
       --tls-dir /etc/btctl/tls --auth tokens --admin-token-file /etc/btctl/admin.token";
 
-/// Run a coordinator: it keeps the queue in Postgres and hands jobs to agents.
-#[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(crate) struct Coordinator {
-    #[command(subcommand)]
-    command: Option<CoordinatorCommand>,
-    #[command(flatten)]
-    server: Option<Server>,
-}
-
-#[derive(Clone, Debug, clap::Subcommand)]
-enum CoordinatorCommand {
+/// Run a coordinator, or make its certificate.
+#[derive(Clone, Debug)]
+pub(crate) enum Coordinator {
+    Serve(Box<Server>),
     Init(Init),
 }
 
+/// Run a coordinator: it keeps the queue in Postgres and hands jobs to agents.
 #[derive(Clone, Debug, clap::Args)]
-struct Server {
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Server {
     #[command(flatten)]
     options: bt_coordinator::Options,
     #[command(flatten)]
     log: LogFormat,
 }
 
+// By hand: what the derived code makes of required arguments beside a subcommand is that both are needed.
+impl clap::FromArgMatches for Coordinator {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some((_, matches)) => Init::from_arg_matches(matches).map(Self::Init),
+            None => Server::from_arg_matches(matches).map(|server| Self::Serve(Box::new(server))),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for Coordinator {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let init = Init::augment_args(clap::Command::new("init"));
+        Server::augment_args(command).subcommand(init).subcommand_negates_reqs(true)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
 impl Coordinator {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        match (self.command, self.server) {
-            (Some(CoordinatorCommand::Init(init)), _) => init.run(),
-            (None, Some(server)) => server.run().await,
-            (None, None) => Err(Error::Usage("--database-url and --store are needed".to_owned())),
+        match self {
+            Self::Serve(server) => server.run().await,
+            Self::Init(init) => init.run(),
         }
     }
 }
