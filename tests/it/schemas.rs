@@ -195,6 +195,7 @@ fn what_commands_print_is_what_their_schemas_say() {
     list(&checker.valid("limits-ls", &["limits", "ls", "-o", "json"]), 1);
     list(&checker.valid("config-show", &["config", "show", "-o", "json"]), 2);
     checker.valid("doctor", &["doctor", "-o", "json"]);
+    checker.valid("coordinator-init", &["coordinator", "init", "--tls-dir", "tls", "-o", "json"]);
     checker.valid("whoami", &["whoami", "-o", "json"]);
     checker.valid("token-create", &["token", "create", "ann", "--role", "viewer", "-o", "json"]);
     list(&checker.valid("token-ls", &["token", "ls", "-o", "json"]), 1);

@@ -79,16 +79,16 @@ fn only_the_authority_with_the_pin_is_believed() {
     let (_, host_and_port) = address.split_once("://").unwrap();
     // An address without a scheme means TLS where there is a pin.
     told(&["--coordinator", host_and_port], 0, &[]);
-    told(&["--coordinator", &format!("http://{host_and_port}")], 3, &["no coordinator answers"]);
+    told(&["--coordinator", &format!("http://{host_and_port}")], 5, &["no coordinator answers"]);
     // Whoever says http where TLS is spoken is told so, as far as he listens.
     let plain = curl_plain(host_and_port);
     assert!(plain.contains("400") && plain.contains("https://"), "{plain}");
     let (_, port) = host_and_port.split_once(':').unwrap();
-    told(&["--coordinator", &format!("https://127.0.0.2:{port}")], 3, &["127.0.0.2"]);
+    told(&["--coordinator", &format!("https://127.0.0.2:{port}")], 5, &["127.0.0.2"]);
     // A server that speaks no TLS.
     let plain = Cluster::without_agent(Options::default());
     let address = plain.address().replace("http://", "https://");
-    told(&["--coordinator", &address], 3, &["speaks no TLS"]);
+    told(&["--coordinator", &address], 5, &["speaks no TLS"]);
 }
 
 /// What an address answers that is asked in clear.
@@ -100,12 +100,12 @@ fn curl_plain(address: &str) -> String {
 
 #[test]
 fn a_certificate_is_renewed_while_it_serves() {
-    let cluster = Cluster::without_agent(Options { tls: true, ..Options::default() });
+    let mut cluster = Cluster::without_agent(Options { tls: true, ..Options::default() });
     let tls = cluster.dir().join("tls");
     let ca = tls.join("ca.pem").display().to_string();
     let shown = || fs::read_to_string(tls.join("server.pem")).unwrap();
+    let address = cluster.address();
     let page = |name: &str, answers: bool| {
-        let address = cluster.address();
         let (_, port) = address.rsplit_once(':').unwrap();
         let told = Command::new("curl")
             .args([
@@ -130,7 +130,9 @@ fn a_certificate_is_renewed_while_it_serves() {
     wait_until("it has the new name, without a restart", || page("btctl.example", true));
     // A broken one changes nothing.
     fs::write(tls.join("server.pem"), "nothing").unwrap();
-    std::thread::sleep(Duration::from_secs(6));
+    wait_until("the broken one is told of", || {
+        cluster.coordinator().log().contains("can't be used; the one before is shown").then_some(())
+    });
     assert!(page("btctl.example", true).is_some());
     assert!(cluster.run(&["ls"]).code == 0);
     let answer = curl(&cluster, "/healthz", &["--cacert", &ca]);

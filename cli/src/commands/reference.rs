@@ -184,8 +184,10 @@ fn command_section(command: &clap::Command, above: &str, page: &mut String) -> R
         return Ok(());
     }
     let path = format!("{above} {}", command.get_name());
-    if command.has_subcommands() {
-        return command.get_subcommands().try_for_each(|inner| command_section(inner, &path, page));
+    let inner = || command.get_subcommands().filter(|inner| inner.get_name() != "help");
+    // A command that can't be called by itself is named with those below it.
+    if command.has_subcommands() && !command.is_subcommand_negates_reqs_set() {
+        return inner().try_for_each(|inner| command_section(inner, &path, page));
     }
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     write!(page, "\n## {path}\n\n{about}.\n").map_err(formatted)?;
@@ -196,7 +198,8 @@ fn command_section(command: &clap::Command, above: &str, page: &mut String) -> R
     if args.peek().is_some() {
         page.push_str("\n| flag | variable | default | meaning |\n| --- | --- | --- | --- |\n");
     }
-    args.try_for_each(|arg| page.write_str(&row(arg))).map_err(formatted)
+    args.try_for_each(|arg| page.write_str(&row(arg))).map_err(formatted)?;
+    inner().try_for_each(|inner| command_section(inner, &path, page))
 }
 
 fn row(arg: &Arg) -> String {

@@ -19,6 +19,7 @@ mod progress;
 mod queue;
 mod ranking;
 mod report;
+mod standing;
 mod sweep;
 mod sweeps;
 mod tail;

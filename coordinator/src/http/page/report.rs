@@ -9,7 +9,8 @@ use bt_documents::ShownSweep;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::sweep::{Failure, Wanted, best, facts, failures, manifest, sentence, waiting};
+use super::standing::sentence;
+use super::sweep::{Failure, Wanted, best, facts, failures, manifest, waiting};
 use super::{Fact, LATER, Progress, assess, tail, text};
 use crate::clients::Clients;
 use crate::http::reply::Refused;
