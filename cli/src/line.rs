@@ -178,11 +178,24 @@ impl Coordinators {
                 asked_in_turn = 0;
                 match pauses.next().filter(|_| began.elapsed() < RETRYING) {
                     Some(pause) => sleep(pause).await,
-                    None => return Err(status.into()),
+                    None => return Err(self.hinted(number, status).into()),
                 }
             }
         };
         self.told_if_slow(asking).await
+    }
+
+    /// What hangs up without a word may be waiting for TLS.
+    fn hinted(&self, number: usize, status: Status) -> Status {
+        let address = &self.coordinators[number].0;
+        let said_why = status.code() == Code::Unavailable && std::error::Error::source(&status).is_none();
+        match address.starts_with("http://") && !said_why {
+            true => Status::unavailable(format!(
+                "the coordinator at {address} hangs up ({}); if it speaks TLS, its address begins with https://",
+                status.message()
+            )),
+            false => status,
+        }
     }
 
     /// Says what is waited for if it takes long, once.

@@ -65,13 +65,13 @@ fn only_the_authority_with_the_pin_is_believed() {
         let told = cluster.run(&[flags, &["ls"]].concat());
         assert_eq!(told.code, code, "{flags:?}: {told:?}");
         assert!(parts.iter().all(|part| told.stderr.contains(part)), "{flags:?}: {}", told.stderr);
-        assert!(began.elapsed() < Duration::from_secs(30), "{flags:?} took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(60), "{flags:?} took {:?}", began.elapsed());
     };
     told(&[], 0, &[]);
     told(&["--ca-pin", &pin.to_uppercase().replace("SHA256", "sha256")], 0, &[]);
     told(
         &["--ca-pin", foreign["pin"].as_str().unwrap()],
-        3,
+        5,
         &[pin, "another cluster, or someone in between"],
     );
     told(&["--ca-pin", "sha256:12"], 2, &["ca_pin (--ca-pin)", "64 hexadecimal digits"]);
@@ -79,7 +79,7 @@ fn only_the_authority_with_the_pin_is_believed() {
     let (_, host_and_port) = address.split_once("://").unwrap();
     // An address without a scheme means TLS where there is a pin.
     told(&["--coordinator", host_and_port], 0, &[]);
-    told(&["--coordinator", &format!("http://{host_and_port}")], 5, &["no coordinator answers"]);
+    told(&["--coordinator", &format!("http://{host_and_port}")], 5, &["hangs up", "begins with https://"]);
     // Whoever says http where TLS is spoken is told so, as far as he listens.
     let plain = curl_plain(host_and_port);
     assert!(plain.contains("400") && plain.contains("https://"), "{plain}");

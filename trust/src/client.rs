@@ -187,16 +187,15 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A server that speaks no TLS answers with what is no TLS.
+/// Says what a caller can do something about: a server without TLS answers with what is no TLS, and what is
+/// refused here has words of its own.
 fn explained(error: io::Error) -> io::Error {
-    let is_plain = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        .is_some_and(|error| matches!(error, rustls::Error::InvalidMessage(_)));
-    match is_plain {
-        true => {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidMessage(_)) => {
             io::Error::new(error.kind(), "the server at this address speaks no TLS; is its address http://?")
         }
-        false => error,
+        Some(rustls::Error::General(why)) => io::Error::new(error.kind(), why.clone()),
+        _ => error,
     }
 }
