@@ -13,11 +13,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bt_trust::ServerTls;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::warn;
@@ -82,10 +82,10 @@ impl Door {
 
     /// The connections as they come. Those that take their time over a handshake hold up nobody.
     pub(crate) fn incoming(self) -> impl Stream<Item = io::Result<Arrival>> {
-        stream::unfold((self, FuturesUnordered::new()), |(door, mut handshakes)| async move {
+        stream::unfold((self, JoinSet::new()), |(door, mut handshakes)| async move {
             loop {
                 let accepted = tokio::select! {
-                    Some(met) = handshakes.next(), if !handshakes.is_empty() => match met {
+                    Some(met) = handshakes.join_next(), if !handshakes.is_empty() => match met {
                         Ok(Some(arrival)) => return Some((Ok(arrival), (door, handshakes))),
                         Ok(None) | Err(_) => continue,
                     },
@@ -95,7 +95,7 @@ impl Door {
                     Ok((socket, from)) => {
                         let Some(visitor) = door.house.let_in(socket, from.ip()) else { continue };
                         match &door.tls {
-                            Some(tls) => handshakes.push(tokio::spawn(handshake(tls.acceptor(), visitor))),
+                            Some(tls) => drop(handshakes.spawn(handshake(tls.acceptor(), visitor))),
                             None => return Some((Ok(Arrival::plain(visitor)), (door, handshakes))),
                         }
                     }

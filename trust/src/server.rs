@@ -159,19 +159,18 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = tls.acceptor();
-        let serving = tokio::spawn(async move {
+        let serving = async move {
             let (socket, _) = listener.accept().await.unwrap();
             let mut stream = acceptor.accept(socket).await.map_err(|error| error.to_string())?;
             stream.write_all(b"x").await.map_err(|error| error.to_string())
-        });
+        };
         let config = trust.config().map_err(|error| error.to_string())?;
         let calling = async {
             let socket = TcpStream::connect(address).await?;
             let name = name.to_owned().try_into().unwrap();
             TlsConnector::from(Arc::new(config)).connect(name, socket).await?.read_u8().await
         };
-        let called: std::io::Result<u8> = calling.await;
-        let served: Result<(), String> = serving.await.unwrap();
+        let (served, called): (Result<(), String>, std::io::Result<u8>) = tokio::join!(serving, calling);
         called.map_err(|error| error.to_string())?;
         served
     }

@@ -56,7 +56,7 @@ pub(super) fn is_meant(node: &TextNode) -> bool {
     entries.iter().any(|entry| entry.name == "from_volume" || entry.name == "glob")
 }
 
-/// Reads `{from_volume: prices, glob: "*.csv"}`, and what [`write`] wrote.
+/// Reads `{from_volume: prices, glob: "*.csv"}`, and what [`write()`] wrote.
 pub(super) fn read(name: &str, node: &TextNode) -> Result<(VolumeFiles, Vec<Value>), Error> {
     let (mut volume, mut glob, mut value, mut values) = (None, None, FileValue::default(), Vec::new());
     for entry in map(node, &format!("the axis `{name}`"))? {
