@@ -135,7 +135,7 @@ impl House {
         guests.all.insert(id, Guest { peer, leave: leave.clone() });
         guests.silent.insert(id);
         *guests.by_peer.entry(peer).or_default() += 1;
-        let pass = Pass { id, house: self.clone(), peer };
+        let pass = Pass { id, peer, is_encrypted: false, house: self.clone() };
         Some(Visitor {
             socket,
             pass,
@@ -182,6 +182,7 @@ impl Guests {
 pub(crate) struct Pass {
     id: u64,
     peer: IpAddr,
+    is_encrypted: bool,
     house: House,
 }
 
@@ -189,6 +190,11 @@ impl Pass {
     /// Where the connection comes from.
     pub(crate) fn peer(&self) -> IpAddr {
         self.peer
+    }
+
+    /// Whether nobody on the way can read what is said.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// Says that a call came: whoever makes calls stays.

@@ -37,6 +37,14 @@ fn a_sweep_runs_with_nothing_in_clear() {
     cluster.wait_ended(&sweep);
     assert_eq!(cluster.count(&sweep, "succeeded"), 2);
     assert!(cluster.ok(&["logs", &format!("{sweep}/0")]).contains("xylophone-7"));
+    // What the page keeps in the browser is never sent in clear either.
+    let ca = cluster.dir().join("tls/ca.pem").display().to_string();
+    let token = format!("token@{}", cluster.dir().join("admin.token").display());
+    let own = "Sec-Fetch-Site: same-origin";
+    let logged_in = curl(&cluster, "/login", &["--cacert", &ca, "-H", own, "--data-urlencode", &token]);
+    let cookie = logged_in.header("set-cookie");
+    assert!(cookie.contains("btctl_session=") && cookie.contains("; secure"), "{}", logged_in.headers);
+
     let passed = line.what_passed();
     let holds = |word: &str| passed.windows(word.len()).any(|part| part == word.as_bytes());
     assert!(passed.len() > 5_000, "{} bytes went by", passed.len());

@@ -55,7 +55,7 @@ pub(super) async fn handshake(acceptor: TlsAcceptor, mut visitor: Visitor) -> Op
     let peer = visitor.pass.peer;
     match acceptor.accept(visitor).await {
         Ok(stream) => {
-            let pass = stream.get_ref().0.pass.clone();
+            let pass = Pass { is_encrypted: true, ..stream.get_ref().0.pass.clone() };
             Some(Arrival { line: Line::Tls(Box::new(stream)), pass })
         }
         Err(error) => {

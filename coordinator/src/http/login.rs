@@ -4,6 +4,7 @@
 use askama::Template;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use url::form_urlencoded;
@@ -13,6 +14,7 @@ use super::page::{Frame, is_sent_by_own_page, rendered, up};
 use super::reply::Refused;
 use crate::access::rights::Right;
 use crate::access::{Access, PAGE_SESSION, Unknown};
+use crate::door::Pass;
 
 const COOKIE: &str = "btctl_session";
 /// Bytes of the form.
@@ -110,12 +112,7 @@ async fn log_in(State(access): State<Access>, request: Request) -> Response {
     match logged_in.await {
         Ok(cookie) => {
             let target = if is_own(&next) { format!("./{next}") } else { "./".to_owned() };
-            with_cookie(
-                Redirect::to(&target).into_response(),
-                &parts.headers,
-                &cookie,
-                PAGE_SESSION.as_secs(),
-            )
+            with_cookie(Redirect::to(&target).into_response(), &parts, &cookie, PAGE_SESSION.as_secs())
         }
         Err(Unknown::Refused { why, .. }) => page("", &why, &next),
         Err(Unknown::NotNow(why)) => {
@@ -124,11 +121,12 @@ async fn log_in(State(access): State<Access>, request: Request) -> Response {
     }
 }
 
-async fn log_out(State(access): State<Access>, headers: HeaderMap) -> Response {
-    if let Err(refused) = is_sent_by_own_page(&headers) {
+async fn log_out(State(access): State<Access>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if let Err(refused) = is_sent_by_own_page(&parts.headers) {
         return super::page::refused("/logout", &refused);
     }
-    if let Some(cookie) = cookie(&headers)
+    if let Some(cookie) = cookie(&parts.headers)
         && let Err(error) = access.log_out(cookie).await
     {
         return super::page::refused(
@@ -136,15 +134,15 @@ async fn log_out(State(access): State<Access>, headers: HeaderMap) -> Response {
             &Refused::from(tonic::Status::unavailable(error.to_string())),
         );
     }
-    with_cookie(Redirect::to("login").into_response(), &headers, "", 0)
+    with_cookie(Redirect::to("login").into_response(), &parts, "", 0)
 }
 
 /// The cookie is for the addresses below the one that set it, so that it stays below a proxy's path.
-fn with_cookie(mut response: Response, headers: &HeaderMap, cookie: &str, seconds: u64) -> Response {
+fn with_cookie(mut response: Response, parts: &Parts, cookie: &str, seconds: u64) -> Response {
     let forwarded =
-        headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_secret =
-        forwarded.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
+        parts.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_secret = parts.extensions.get::<Pass>().is_some_and(Pass::is_encrypted)
+        || forwarded.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
     let secure = if is_secret { "; Secure" } else { "" };
     let text = format!("{COOKIE}={cookie}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     match HeaderValue::from_str(&text) {
