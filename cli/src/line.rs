@@ -98,12 +98,12 @@ impl Coordinators {
             ))
         })?;
         let (current, channel) = found;
-        let channels = endpoints.iter().map(|endpoint| bt_trust::connect_lazy(endpoint, &trust));
-        let mut channels: Vec<_> =
+        let channels = endpoints.iter().enumerate().map(|(number, endpoint)| match number == current {
+            true => Ok(channel.clone()),
+            false => bt_trust::connect_lazy(endpoint, &trust),
+        });
+        let channels: Vec<_> =
             channels.collect::<Result<_, _>>().map_err(|error| Error::Failed(error.to_string()))?;
-        if let Some(place) = channels.get_mut(current) {
-            *place = channel;
-        }
         Ok(Self {
             coordinators: Arc::new(addresses.into_iter().zip(channels).collect()),
             bearer,

@@ -61,18 +61,9 @@ impl ReasonKind {
     ];
 
     /// Those of failures.
-    pub const OF_FAILURES: [Self; 10] = [
-        Self::Exit,
-        Self::Signal,
-        Self::Oom,
-        Self::Timeout,
-        Self::Nproc,
-        Self::Manifest,
-        Self::Image,
-        Self::Volume,
-        Self::Outputs,
-        Self::Agent,
-    ];
+    pub fn of_failures() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|kind| *kind != Self::Pruned)
+    }
 
     /// A job's own that another try may not have. Others are its machine's, but for `Manifest`, which no try changes.
     pub const OF_JOBS: [Self; 7] =

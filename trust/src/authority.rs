@@ -32,9 +32,9 @@ pub struct Authority {
 }
 
 /// A coordinator's certificate with its chain, and its key, both as PEM.
-pub struct ServerCertificate {
-    pub chain: String,
-    pub key: String,
+pub(crate) struct ServerCertificate {
+    chain: String,
+    key: String,
 }
 
 impl Authority {
@@ -70,12 +70,8 @@ impl Authority {
         Pin::of(&self.certificate)
     }
 
-    pub fn pem(&self) -> &str {
-        &self.pem
-    }
-
     /// A certificate for a coordinator that is reached by these names and addresses.
-    pub fn certify_server(&self, names: &[String]) -> Result<ServerCertificate, Error> {
+    pub(crate) fn certify_server(&self, names: &[String]) -> Result<ServerCertificate, Error> {
         if names.is_empty() || names.len() > MOST_NAMES {
             return Err(Error::Invalid(format!(
                 "{} names; a certificate has 1 to {MOST_NAMES}",

@@ -14,15 +14,15 @@ use crate::Error;
 pub const AUTHORITY_CERTIFICATE: &str = "ca.pem";
 pub const AUTHORITY_KEY: &str = "ca.key";
 pub const SERVER_CERTIFICATE: &str = "server.pem";
-pub const SERVER_KEY: &str = "server.key";
+pub(crate) const SERVER_KEY: &str = "server.key";
 
 /// Writes what others may read.
-pub fn write_public(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), Error> {
     write(path, text, 0o644)
 }
 
 /// Writes what only this user may read.
-pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     write(path, text, 0o600)
 }
 

@@ -11,11 +11,9 @@ mod files;
 mod pin;
 mod server;
 
-pub use authority::{Authority, ServerCertificate, renew_server};
+pub use authority::{Authority, renew_server};
 pub use client::{ClientTrust, ConnectError, connect, connect_lazy};
-pub use files::{
-    AUTHORITY_CERTIFICATE, AUTHORITY_KEY, SERVER_CERTIFICATE, SERVER_KEY, write_private, write_public,
-};
+pub use files::{AUTHORITY_CERTIFICATE, AUTHORITY_KEY, SERVER_CERTIFICATE};
 pub use pin::Pin;
 pub use server::{ServerFiles, ServerTls};
 

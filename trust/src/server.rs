@@ -148,7 +148,8 @@ mod tests {
     use tokio_rustls::TlsConnector;
 
     use super::*;
-    use crate::{Authority, ClientTrust, renew_server, write_public};
+    use crate::files::write_public;
+    use crate::{Authority, ClientTrust, renew_server};
 
     fn certify(dir: &Path, authority: &Authority) {
         renew_server(dir, authority, &["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();

@@ -18,7 +18,7 @@ pub(crate) fn begin() {
     for outcome in OUTCOMES {
         ATTEMPTS.add([outcome, ""], 0);
     }
-    for kind in ReasonKind::OF_FAILURES {
+    for kind in ReasonKind::of_failures() {
         ATTEMPTS.add(["failed", kind.name()], 0);
     }
     CLAIMED.add([], 0);

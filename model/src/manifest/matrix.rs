@@ -33,32 +33,14 @@ pub enum Axis {
 impl Axis {
     /// A list of values.
     pub fn values(name: &str, values: Vec<Value>) -> Result<Self, Error> {
-        if values.is_empty() {
-            return Err(Error::new(format!("the axis `{name}` is empty; a list needs a value at least")));
-        }
-        if values.len() > MAX_VALUES {
-            return Err(Error::new(format!(
-                "the axis `{name}` has {} values; {MAX_VALUES} are the most",
-                values.len()
-            )));
-        }
-        let mut seen = std::collections::HashSet::new();
-        for value in &values {
-            parameters::check_value(name, value).map_err(|error| Error::new(error.to_string()))?;
-            // 5 and 5.0 are two values: their jobs receive different bytes.
-            if !seen.insert(value.to_string()) {
-                return Err(Error::new(format!(
-                    "the axis `{name}` has the value {value} twice; its jobs would be the same"
-                )));
-            }
-        }
+        check_values(name, &values)?;
         Ok(Self::Values(values))
     }
 
     /// The files of a volume, as they were found there; none before that.
     pub(super) fn files(name: &str, from: VolumeFiles, found: Vec<Value>) -> Result<Self, Error> {
         if !found.is_empty() {
-            Self::values(name, found.clone())?;
+            check_values(name, &found)?;
         }
         Ok(Self::Files(from, found))
     }
@@ -102,6 +84,30 @@ impl Axis {
             Self::Range(range) => range.index_of(value),
         }
     }
+}
+
+/// Checks the written-out values of an axis.
+fn check_values(name: &str, values: &[Value]) -> Result<(), Error> {
+    if values.is_empty() {
+        return Err(Error::new(format!("the axis `{name}` is empty; a list needs a value at least")));
+    }
+    if values.len() > MAX_VALUES {
+        return Err(Error::new(format!(
+            "the axis `{name}` has {} values; {MAX_VALUES} are the most",
+            values.len()
+        )));
+    }
+    let mut seen = std::collections::HashSet::new();
+    for value in values {
+        parameters::check_value(name, value).map_err(|error| Error::new(error.to_string()))?;
+        // 5 and 5.0 are two values: their jobs receive different bytes.
+        if !seen.insert(value.to_string()) {
+            return Err(Error::new(format!(
+                "the axis `{name}` has the value {value} twice; its jobs would be the same"
+            )));
+        }
+    }
+    Ok(())
 }
 
 impl Matrix {

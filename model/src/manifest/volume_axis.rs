@@ -13,7 +13,6 @@ use super::volume::check_name;
 
 /// Characters of the longest pattern.
 const MAX_GLOB: usize = 1000;
-/// Two values of an axis that are the same are named with the files that they are of, so many at most.
 const KEYS: [&str; 4] = ["from_volume", "glob", "value", "values"];
 
 /// Which files' names are the values of an axis.
