@@ -178,37 +178,29 @@ impl Settings {
                 Some(SourcedSetting { value, source: SettingSource::File(path.clone()) })
             })
         };
-        let flag = flags.coordinator.clone();
-        let coordinator =
-            flag.map(|value| SourcedSetting { value, source: SettingSource::Flag("--coordinator") });
-        let flag = flags.ca_pin.clone();
-        let ca_pin = flag.map(|value| SourcedSetting { value, source: SettingSource::Flag("--ca-pin") });
-        let nothing = || SourcedSetting { value: String::new(), source: SettingSource::Default };
-        let user = || {
-            let value = whoami::username().unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
-            SourcedSetting { value, source: SettingSource::Default }
+        let flag = |name: &'static str, value: &Option<String>| {
+            value.clone().map(|value| SourcedSetting { value, source: SettingSource::Flag(name) })
         };
+        let otherwise = |value: String| SourcedSetting { value, source: SettingSource::Default };
+        let user = || whoami::username().unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
         Ok(Self {
-            coordinator: coordinator
+            coordinator: flag("--coordinator", &flags.coordinator)
                 .or_else(|| variable(KEYS[0].variable))
                 .or_else(|| of_files(|file| file.coordinator.as_ref()))
-                .unwrap_or(SourcedSetting {
-                    value: DEFAULT_COORDINATOR.to_owned(),
-                    source: SettingSource::Default,
-                }),
+                .unwrap_or_else(|| otherwise(DEFAULT_COORDINATOR.to_owned())),
             owner: variable(KEYS[1].variable)
                 .or_else(|| of_files(|file| file.owner.as_ref()))
-                .unwrap_or_else(user),
+                .unwrap_or_else(|| otherwise(user())),
             notify: variable(KEYS[2].variable)
                 .or_else(|| of_files(|file| file.notify.as_ref()))
-                .unwrap_or_else(nothing),
-            ca_pin: ca_pin
-                .or_else(|| variable(KEYS[4].variable))
-                .or_else(|| of_files(|file| file.ca_pin.as_ref()))
-                .unwrap_or_else(nothing),
+                .unwrap_or_else(|| otherwise(String::new())),
             token_file: token_file(flags)
                 .or_else(|| of_files(|file| file.token_file.as_ref()))
-                .unwrap_or_else(nothing),
+                .unwrap_or_else(|| otherwise(String::new())),
+            ca_pin: flag("--ca-pin", &flags.ca_pin)
+                .or_else(|| variable(KEYS[4].variable))
+                .or_else(|| of_files(|file| file.ca_pin.as_ref()))
+                .unwrap_or_else(|| otherwise(String::new())),
         })
     }
 

@@ -48,8 +48,9 @@ const DISK_PART: u64 = 4;
 const SETTLES: Duration = Duration::from_secs(2);
 /// How often a copy is begun anew because the volume has changed meanwhile.
 const TRIES: u32 = 5;
-/// Volumes that can't be cut, and of which that is remembered.
+/// How many volumes that can't be cut are remembered.
 const MOST_FAULTS: usize = 256;
+
 /// Why a job can't have its data cut.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
