@@ -140,8 +140,10 @@ pub struct Place {
     pub coordinators: Vec<String>,
     /// Whom to believe on the way to them.
     pub trust: ClientTrust,
-    /// What says to coordinators who the agent is.
+    /// What says to coordinators who the agent is; where it joins, only until it has a certificate of its own.
     pub token: TokenSource,
+    /// True: the agent gets a certificate of its own, and shows that.
+    pub joins: bool,
     /// Directory of the agent's id, logs, and the outputs not yet published.
     pub state_dir: PathBuf,
     /// How outputs get into the store.

@@ -30,9 +30,10 @@ mod warm;
 use std::sync::Arc;
 
 use agent::Agent;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bt_engine::machine;
-use line::dial::Dialer;
+use session::dial::Dialer;
+use session::joining::Joining;
 use site::Site;
 use site::identity::Identity;
 use site::offer::Offer;
@@ -83,7 +84,7 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
     let Site { offer, engine_version, .. } = &*site;
     info!("agent {} offers {} on {engine_version}", offer.name, offer.capacity);
     site.look_at_disk_and_state();
-    let agent = Arc::new(Agent::new(site, place.store, shutdown.drain.clone()));
+    let agent = Arc::new(Agent::new(site, place.store.clone(), shutdown.drain.clone()));
     reconcile::take_back(&agent).context("take back the attempts of an earlier run")?;
     let end = CancellationToken::new();
     let tasks = &agent.site.tasks;
@@ -101,7 +102,12 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
         );
     };
     tasks.spawn(beside.in_current_span());
-    let dialer = Dialer { trust: place.trust, tokens: place.token };
+    let joining = joining(&place, &agent)?;
+    if let Some(joining) = &joining {
+        let (joining, agent, end) = (joining.clone(), agent.clone(), end.clone());
+        tasks.spawn(async move { joining.renew(&agent.line.link, end).await }.in_current_span());
+    }
+    let dialer = Dialer { trust: place.trust, tokens: place.token, joining };
     let talking = session::run(agent.clone(), place.coordinators, dialer, end.clone());
     let served = tokio::select! {
         served = talking => served,
@@ -117,4 +123,21 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
         warn!(attempts = left, "attempts are left; the next start of this agent takes them back");
     }
     served
+}
+
+/// The agent's certificate, or what it gets one with, if it is to have one.
+fn joining(place: &Place, agent: &Agent) -> anyhow::Result<Option<Arc<Joining>>> {
+    if !place.joins {
+        return Ok(None);
+    }
+    let joining = Joining::open(&place.state_dir, agent.site.identity.agent, &agent.site.offer.name)?;
+    if joining.certificate().is_none() {
+        ensure!(
+            place.token.is_some(),
+            "this agent has no certificate yet: to join it needs a token (--token-file FILE); `btctl token create NAME --role \
+             agent` makes one"
+        );
+        place.token.read().map_err(anyhow::Error::msg)?;
+    }
+    Ok(Some(Arc::new(joining)))
 }

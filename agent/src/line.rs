@@ -1,6 +1,5 @@
 //! What goes between the agent and coordinators or the store: the connection, reports, outputs and logs.
 
-pub(crate) mod dial;
 pub(crate) mod fetched;
 pub(crate) mod link;
 pub(crate) mod outbox;

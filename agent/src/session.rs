@@ -1,6 +1,8 @@
 //! The agent's session with a coordinator: one stream, opened again for as long as it takes. Nothing that the agent
 //! runs depends on it: without a coordinator containers go on, and reports and outputs wait.
 
+pub(crate) mod dial;
+pub(crate) mod joining;
 mod obey;
 
 use std::collections::VecDeque;
@@ -25,9 +27,9 @@ use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::line::dial::{Dialer, endpoints};
 use crate::line::link::Connection;
 use crate::line::outbox::STEP_WAIT;
+use dial::{Dialer, endpoints};
 
 /// How long a connection, and the answer to a Hello, may take; less where leases are short.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -63,6 +65,7 @@ pub(crate) async fn run(
         was_here |= agent.line.link.down();
         let error = match outcome {
             Ok(ended) => ended,
+            Err(status) if may_join_again(&status, &dialer) => status.message().to_owned(),
             Err(status) if is_final(&status, was_here) => bail!("{}", status.message()),
             Err(status) => status.message().to_owned(),
         };
@@ -88,8 +91,19 @@ pub(crate) async fn run(
 /// A coordinator that says so will say so again. An agent that was known before waits for a token that holds: it has
 /// containers to look after.
 fn is_final(status: &Status, was_here: bool) -> bool {
-    let is_unknown = status.code() == Code::Unauthenticated && !was_here;
-    is_unknown || matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied)
+    let is_unwanted = matches!(status.code(), Code::Unauthenticated | Code::Unimplemented) && !was_here;
+    is_unwanted || matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied)
+}
+
+/// Whether a certificate was not taken; then the agent joins with its token the next time.
+fn may_join_again(status: &Status, dialer: &Dialer) -> bool {
+    let Some(joining) = &dialer.joining else { return false };
+    let may =
+        status.code() == Code::Unauthenticated && joining.certificate().is_some() && dialer.tokens.is_some();
+    if may {
+        joining.distrust();
+    }
+    may
 }
 
 /// The waits between tries to connect. None is longer than `connect_within`, the random part included: who waits longer
@@ -107,8 +121,7 @@ fn waits(lease: Duration) -> impl Iterator<Item = Duration> {
 /// One session, from Hello to its end. Returns why it ended.
 async fn session(agent: &Arc<Agent>, endpoint: &Endpoint, dialer: &Dialer) -> Result<String, Status> {
     let patience = connect_within(agent.line.link.lease());
-    let channel = dialer.dial(endpoint, patience).await;
-    let channel = channel.map_err(|error| Status::unavailable(format!("{error:#}")))?;
+    let channel = dialer.dial(endpoint, patience).await?;
     let number = agent.site.state.next_session();
     let number = number.map_err(|error| Status::unavailable(format!("{error:#}")))?;
     let (outgoing, receiver) = mpsc::channel(OUTGOING);

@@ -247,7 +247,7 @@ impl Settings {
                     .map_err(|error| Error::Usage(format!("ca_pin ({}): {error}", self.ca_pin.source)))?,
             ),
         };
-        Ok(ClientTrust { pin })
+        Ok(ClientTrust::pinned(pin))
     }
 }
 

@@ -22,9 +22,11 @@ const WARN_EVERY: u32 = 24 * 3600 / LOOK.as_secs() as u32;
 
 /// The certificate, if lines are to be encrypted.
 pub(crate) fn open(options: &TlsOptions) -> anyhow::Result<Option<Certificate>> {
-    let TlsOptions { tls_dir, tls_cert, tls_key } = options;
+    let TlsOptions { tls_dir, tls_cert, tls_key, .. } = options;
     let files = match (tls_cert, tls_key) {
-        (Some(certificate), Some(key)) => ServerFiles { certificate: certificate.clone(), key: key.clone() },
+        (Some(certificate), Some(key)) => {
+            ServerFiles { certificate: certificate.clone(), key: key.clone(), authority: None }
+        }
         _ => match tls_dir {
             Some(dir) => ServerFiles::in_dir(dir),
             None => return Ok(None),

@@ -45,8 +45,12 @@ pub struct Options {
     pub telling: Telling,
 }
 
-/// How the coordinator shows who it is.
-#[derive(Clone, Debug, Default, clap::Args)]
+/// Bounds of how long an agent's certificate is valid.
+const SHORTEST_CERTIFICATE: Duration = Duration::from_secs(10);
+const LONGEST_CERTIFICATE: Duration = Duration::from_secs(90 * 86_400);
+
+/// How the coordinator shows who it is, and how agents do.
+#[derive(Clone, Debug, clap::Args)]
 pub struct TlsOptions {
     /// Speak TLS alone, with the certificate that `btctl coordinator init` made in this directory.
     #[arg(long, env = "BTCTL_TLS_DIR", value_name = "DIR")]
@@ -63,6 +67,25 @@ pub struct TlsOptions {
     /// Key of that certificate, as PEM, which others must not be able to read.
     #[arg(long, env = "BTCTL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// How long the certificates of agents that join are valid, 10s to 90d. Agents renew them after two thirds of it; one that
+    /// was away for longer joins again with a token.
+    #[arg(long, env = "BTCTL_AGENT_CERT_TTL", default_value = "7d", value_parser = certificate_ttl, value_name = "TIME")]
+    pub agent_cert_ttl: Duration,
+}
+
+fn certificate_ttl(text: &str) -> Result<Duration, String> {
+    let holds = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match (SHORTEST_CERTIFICATE..=LONGEST_CERTIFICATE).contains(&holds) {
+        true => Ok(holds),
+        false => Err("it must be 10s to 90d, such as 7d".to_owned()),
+    }
+}
+
+impl Default for TlsOptions {
+    /// No certificate, and none for agents.
+    fn default() -> Self {
+        Self { tls_dir: None, tls_cert: None, tls_key: None, agent_cert_ttl: Duration::from_secs(7 * 86_400) }
+    }
 }
 
 impl TlsOptions {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bt_trust::ServerTls;
+use bt_trust::{ServerTls, ShownAgent};
 use futures_util::{Stream, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -135,7 +135,7 @@ impl House {
         guests.all.insert(id, Guest { peer, leave: leave.clone() });
         guests.silent.insert(id);
         *guests.by_peer.entry(peer).or_default() += 1;
-        let pass = Pass { id, peer, is_encrypted: false, house: self.clone() };
+        let pass = Pass { id, peer, is_encrypted: false, agent: None, house: self.clone() };
         Some(Visitor {
             socket,
             pass,
@@ -183,6 +183,8 @@ pub(crate) struct Pass {
     id: u64,
     peer: IpAddr,
     is_encrypted: bool,
+    /// Whose certificate was shown.
+    agent: Option<ShownAgent>,
     house: House,
 }
 
@@ -195,6 +197,11 @@ impl Pass {
     /// Whether nobody on the way can read what is said.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.is_encrypted
+    }
+
+    /// The agent that showed a certificate of the cluster's authority.
+    pub(crate) fn agent(&self) -> Option<ShownAgent> {
+        self.agent
     }
 
     /// Says that a call came: whoever makes calls stays.

@@ -138,9 +138,10 @@ impl Guard {
             return Ok((Arc::new(Identity::anybody()), None));
         }
         let refused = |who, status| Refusal { status, who, name: None };
-        let known = self.find(asked, &parts.headers).await?;
+        let known = self.find(asked, parts).await?;
         let who = known.identity.clone();
-        let is_by_cookie = !parts.headers.contains_key(header::AUTHORIZATION);
+        let is_by_cookie =
+            http::cookie(&parts.headers).is_some() && !parts.headers.contains_key(header::AUTHORIZATION);
         if is_by_cookie && !matches!(parts.method, Method::GET | Method::HEAD) {
             http::is_sent_by_own_page(&parts.headers).map_err(|status| refused(Some(who.clone()), status))?;
         }
@@ -157,7 +158,9 @@ impl Guard {
         Ok((who, Some(known)))
     }
 
-    async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Arc<Known>, Refusal> {
+    async fn find(&self, asked: &Asked, parts: &Parts) -> Result<Arc<Known>, Refusal> {
+        let headers = &parts.headers;
+        let agent = parts.extensions.get::<Pass>().and_then(Pass::agent);
         let found = match headers.get(header::AUTHORIZATION) {
             Some(value) => match bearer(value) {
                 Some(token) => self.access.of_token(token).await,
@@ -165,6 +168,7 @@ impl Guard {
             },
             None => match http::cookie(headers).filter(|_| !asked.is_grpc) {
                 Some(cookie) => self.access.of_cookie(cookie).await,
+                None if let Some(agent) = agent => self.access.of_certificate(agent).await,
                 None => {
                     return Err(Refusal::unknown(
                         "this coordinator asks who calls: give a token, by BTCTL_TOKEN or --token-file; over HTTP by the \

@@ -64,7 +64,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use access::{Access, AccessCalls, Root};
-use agents::{Agents, Terms, Uploads};
+use agents::{Agents, Certifier, Terms, Uploads};
 use answers::Answers;
 use assess::Assessor;
 use bell::Bell;
@@ -155,7 +155,8 @@ pub async fn run(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("read the descriptions of the services")?;
-    let access_calls = AccessCalls { access: access.clone(), tasks: tasks.clone() };
+    let silence = options.heartbeat * SILENT_BEATS;
+    let access_calls = AccessCalls { access: access.clone(), tasks: tasks.clone(), silence };
     let (pages, rights) = http::router(clients.clone(), access.clone());
     let guard = Guard { access, record, rights: rights.into() };
     let services = Routes::from(pages)
@@ -253,6 +254,7 @@ fn services(
         bell: bell.clone(),
         tasks: tasks.clone(),
         terms,
+        certifier: Certifier { authority: options.tls.tls_dir.clone(), holds: options.tls.agent_cert_ttl },
     };
     let calculations = Calculations::default();
     let events = Events::new(queue.clone(), shutdown.clone());

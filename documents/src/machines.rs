@@ -51,6 +51,10 @@ pub struct Agent {
     pub volume_fingerprints: HashMap<String, String>,
     /// Where another agent with this one's id was refused; null if there was none.
     pub contested_by: Option<String>,
+    /// When its own certificate ends, which it renews before; null where it has none.
+    pub certificate_expires: Option<Timestamp>,
+    /// True where its certificates were revoked.
+    pub revoked: bool,
     /// True where other machines reach the coordinator, and it asks nobody who they are.
     pub insecure: bool,
 }
@@ -75,6 +79,8 @@ impl TryFrom<&v1::Agent> for Agent {
             about: agent.about.clone(),
             volume_fingerprints: agent.volume_fingerprints.clone(),
             contested_by: agent.contested_by.clone(),
+            certificate_expires: instant(agent.certificate_expires.as_ref())?,
+            revoked: agent.revoked,
             insecure: agent.insecure,
         })
     }

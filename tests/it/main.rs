@@ -36,6 +36,7 @@ mod images;
 mod inside;
 mod inspect;
 mod job_page;
+mod joining;
 mod keep;
 mod late;
 mod lists;

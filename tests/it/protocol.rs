@@ -279,6 +279,10 @@ impl Agents for Recorded {
         Err(Status::unimplemented("not on record"))
     }
 
+    async fn certify(&self, _: Request<v1::CertifyRequest>) -> Result<Response<v1::CertifyReply>, Status> {
+        Err(Status::unimplemented("certify"))
+    }
+
     async fn answer_files(
         &self,
         _: Request<v1::AnswerFilesRequest>,

@@ -132,6 +132,7 @@ fn libraries_stay_behind_their_doors() {
             "coordinator/src/rpc",
             "coordinator/src/sessions.rs",
             "agent/src/session.rs",
+            "agent/src/session",
             "agent/src/upload.rs",
             "agent/src/upload",
             "cli/src",

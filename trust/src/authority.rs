@@ -20,7 +20,7 @@ use crate::{Error, Pin};
 const AUTHORITY_DAYS: i64 = 3650;
 const SERVER_DAYS: i64 = 365;
 /// How far clocks of machines may be apart.
-const SKEW: Duration = Duration::hours(1);
+pub(crate) const SKEW: Duration = Duration::hours(1);
 /// Names in one certificate.
 const MOST_NAMES: usize = 100;
 
@@ -66,6 +66,10 @@ impl Authority {
         Ok(Self { issuer, certificate, pem })
     }
 
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     pub fn pin(&self) -> Pin {
         Pin::of(&self.certificate)
     }
@@ -104,7 +108,7 @@ fn lasting(mut params: CertificateParams, days: i64) -> CertificateParams {
     params
 }
 
-fn named(name: &str) -> DistinguishedName {
+pub(crate) fn named(name: &str) -> DistinguishedName {
     let mut names = DistinguishedName::new();
     names.push(DnType::CommonName, name);
     names

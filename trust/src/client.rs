@@ -18,7 +18,7 @@ use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-use crate::{Error, Pin, provider};
+use crate::{Error, OwnCertificate, Pin, provider};
 
 const H2: &[u8] = b"h2";
 
@@ -27,6 +27,15 @@ const H2: &[u8] = b"h2";
 pub struct ClientTrust {
     /// The certificate that the server's chain must lead to. Without one, what the machine itself trusts.
     pub pin: Option<Pin>,
+    /// What the caller shows itself, if anything.
+    pub own: Option<OwnCertificate>,
+}
+
+impl ClientTrust {
+    /// Believes a server whose chain leads to the certificate with this pin.
+    pub fn pinned(pin: Option<Pin>) -> Self {
+        Self { pin, own: None }
+    }
 }
 
 /// Why there is no line.
@@ -69,7 +78,13 @@ impl ClientTrust {
             }
             None => builder.with_root_certificates(roots_of_machine()?),
         };
-        let mut config = builder.with_no_client_auth();
+        let mut config = match &self.own {
+            Some(own) => {
+                let (chain, key) = own.chain();
+                builder.with_client_auth_cert(chain, key)?
+            }
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = vec![H2.to_vec()];
         Ok(config)
     }

@@ -5,17 +5,19 @@
 //! which clients and agents are given beforehand: whoever holds the pin needs no other authority and no first use on trust.
 //! Keys never leave the machine that made them. Lines speak TLS 1.3.
 
+mod agent;
 mod authority;
 mod client;
 mod files;
 mod pin;
 mod server;
 
+pub use agent::{AgentKey, KeyHash, OwnCertificate, ShownAgent, SignedAgent};
 pub use authority::{Authority, renew_server};
 pub use client::{ClientTrust, ConnectError, connect, connect_lazy};
 pub use files::{AUTHORITY_CERTIFICATE, AUTHORITY_KEY, SERVER_CERTIFICATE};
 pub use pin::Pin;
-pub use server::{ServerFiles, ServerTls};
+pub use server::{ServerFiles, ServerTls, agent_of};
 
 /// What went wrong with a certificate or a key.
 #[derive(Debug, thiserror::Error)]

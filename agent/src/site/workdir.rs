@@ -3,6 +3,7 @@
 //! ```text
 //! agent-id             made once
 //! session              the number of the latest connection
+//! agent.key, agent.pem the agent's key and certificate, where it has joined
 //! agent.lock           held by the agent that runs; says which process that is
 //! machine.json         which machine the directory is used on
 //! pulled.json          the images that the agent has got, and when each was used last
@@ -302,6 +303,9 @@ fn leave_to_the_original(root: &Path) -> anyhow::Result<()> {
     }
     remove_if_there(&root.join(JOURNAL))?;
     remove_if_there(&root.join("session"))?;
+    // The original's key says that one is the original.
+    remove_if_there(&root.join("agent.pem"))?;
+    remove_if_there(&root.join("agent.key"))?;
     remove_if_there(&path)?;
     let id = agent_id(root)?;
     tracing::warn!(

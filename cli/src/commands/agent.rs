@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use bt_agent::{EngineKind, Place, Shutdown, StoreChoice};
+use bt_model::address::{self, Scheme};
 use bt_proto::bearer;
 use tokio::task::JoinSet;
 
@@ -17,8 +18,9 @@ use crate::signals::Signals;
 use crate::state_dir::UpDir;
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   btctl agent --coordinator http://10.0.0.5:7600 --volume prices=/srv/prices:ro --label pool=spot
+  btctl agent --join btctl.example:7600 --token-file /etc/btctl/join.token --ca-pin sha256:...
 
 After a first SIGTERM or Ctrl-C, running jobs have the drain timeout to finish, and are then handed back; a second one \
 hands them back at once. SIGUSR1 upgrades the agent: it restarts as the program that is installed now, and keeps its \
@@ -30,6 +32,11 @@ containers.";
 pub(crate) struct Agent {
     #[command(flatten)]
     options: bt_agent::Options,
+    /// Join the cluster of this coordinator, e.g. btctl.example:7600: the agent trades a token (--token-file), once, for a
+    /// certificate of its own, which it renews by itself. Needs --ca-pin, and takes the place of --coordinator. Several
+    /// addresses, separated by commas, are tried in turn.
+    #[arg(long, env = "BTCTL_AGENT_JOIN", value_name = "HOST:PORT")]
+    join: Option<String>,
     /// Directory for the agent's id, logs, and outputs that are not published yet [default:
     /// $XDG_STATE_HOME/btctl/agent, as root /var/lib/btctl/agent].
     #[arg(long, env = "BTCTL_AGENT_STATE_DIR", value_name = "DIR", value_parser = files::directory)]
@@ -64,9 +71,15 @@ impl Agent {
         if self.count > 1 && self.options.engine != EngineKind::Simulated {
             return Err(Error::Usage("--count is for the simulated engine only".to_owned()));
         }
-        // What is wrong with it is said at once; later it is read again for each connection.
-        settings.token().read().map_err(Error::Usage)?;
-        warn_of_clear_text(settings)?;
+        let coordinators = match &self.join {
+            Some(addresses) => to_join(addresses, settings)?,
+            None => {
+                // What is wrong with it is said at once; later it is read again for each connection.
+                settings.token().read().map_err(Error::Usage)?;
+                settings.coordinators()?
+            }
+        };
+        warn_of_clear_text(&coordinators, settings);
         let mut beside = JoinSet::new();
         if let Some(address) = self.metrics_address {
             measures::serve(address, &mut beside).await?;
@@ -76,9 +89,10 @@ impl Agent {
         for number in 1..=self.count {
             let mut options = self.options.clone();
             let mut place = Place {
-                coordinators: settings.coordinators()?,
+                coordinators: coordinators.clone(),
                 trust: settings.trust()?,
                 token: settings.token(),
+                joins: self.join.is_some(),
                 state_dir: state_dir.clone(),
                 store: self.store.clone(),
             };
@@ -109,17 +123,32 @@ impl Agent {
     }
 }
 
+/// The coordinators to join, whose certificate must be known beforehand.
+fn to_join(addresses: &str, settings: &Settings) -> Result<Vec<String>, Error> {
+    let coordinators = address::coordinators(addresses, Scheme::Https)
+        .map_err(|error| Error::Usage(format!("--join: {error}")))?;
+    if let Some(plain) = coordinators.iter().find(|address| address.starts_with("http://")) {
+        return Err(Error::Usage(format!("--join {plain}: an agent joins by TLS alone; write HOST:PORT")));
+    }
+    match settings.trust()?.pin {
+        Some(_) => Ok(coordinators),
+        None => Err(Error::Usage(
+            "--join needs the pin of the coordinator's authority: give --ca-pin sha256:..., as `btctl coordinator init` \
+             prints it"
+                .to_owned(),
+        )),
+    }
+}
+
 /// Says so where the token can be read on its way.
-fn warn_of_clear_text(settings: &Settings) -> Result<(), Error> {
-    let addresses = settings.coordinators()?;
-    let in_clear = bearer::in_clear(&addresses);
+fn warn_of_clear_text(coordinators: &[String], settings: &Settings) {
+    let in_clear = bearer::in_clear(coordinators);
     if settings.token().is_some() && !in_clear.is_empty() {
         tracing::warn!(
             "the token is sent without encryption to {}: whoever is on the way can read and use it",
             in_clear.join(", ")
         );
     }
-    Ok(())
 }
 
 /// Goes on as the program that is installed now, in the same process: containers run on, and the new program takes them

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bt_documents::{self as documents, ShownAgent};
+use bt_proto::bearer::Line;
+use bt_proto::v1::access_client::AccessClient;
 use bt_proto::{convert, v1};
 use jiff::Timestamp;
 
@@ -25,6 +27,20 @@ pub(crate) enum Agents {
     Drain(Drain),
     /// Give agents jobs again.
     Undrain(Undrain),
+    /// Refuse agents that have joined, from now on: their calls end, and their jobs run elsewhere.
+    #[command(after_help = "\
+Example:
+  btctl agents revoke node7
+
+The machine joins again only as a new agent: with another key, and a token that holds.")]
+    Revoke(Revoke),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Revoke {
+    /// Names, ids or beginnings of ids.
+    #[arg(required = true, value_name = "AGENT")]
+    agents: Vec<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -68,6 +84,7 @@ impl Agents {
             Self::Show(show) => show.run(settings).await,
             Self::Drain(drain) => drain.run(settings).await,
             Self::Undrain(undrain) => undrain.run(settings).await,
+            Self::Revoke(revoke) => revoke.run(settings).await,
         }
     }
 }
@@ -152,6 +169,25 @@ impl Undrain {
     }
 }
 
+impl Revoke {
+    async fn run(self, settings: &Settings) -> Result<(), Error> {
+        let client = Client::connect(settings).await?;
+        let mut batch = BatchOutcome::of_named(self.agents.len());
+        for name in &self.agents {
+            let ask = |mut access: AccessClient<Line>| {
+                let request = v1::RevokeAgentRequest { agent: name.clone() };
+                async move { Ok(access.revoke_agent(request).await?.into_inner()) }
+            };
+            let Some(reply) = batch.note(name, client.line.ask_access(ask).await)? else { continue };
+            match reply.changed {
+                true => say(&format!("agent {} ({}): its certificates are revoked", reply.name, reply.id)),
+                false => say(&format!("agent {} ({}): it was revoked before", reply.name, reply.id)),
+            }
+        }
+        batch.finish()
+    }
+}
+
 impl Ls {
     async fn run(self, settings: &Settings) -> Result<(), Error> {
         let mut agents = Client::connect(settings).await?.agents().await?;
@@ -213,6 +249,7 @@ fn columns() -> Vec<Column> {
     columns.extend([
         Column::wide("disk_bytes").headed("disk"),
         Column::wide("free_disk_bytes").headed("free_disk"),
+        Column::wide("certificate"),
     ]);
     columns
 }
@@ -221,7 +258,13 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
     let (capacity, free) = (agent.capacity.unwrap_or_default(), agent.free.unwrap_or_default());
     let mut labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     labels.sort_unstable();
-    let json = Json::of(&documents::Agent::try_from(&agent)?)?;
+    let document = documents::Agent::try_from(&agent)?;
+    let certificate = match (document.revoked, document.certificate_expires) {
+        (true, _) => Cell::Remark("revoked"),
+        (false, Some(expires)) => Cell::Time(expires),
+        (false, None) => Cell::None,
+    };
+    let json = Json::of(&document)?;
     let cells = vec![
         Cell::text(&agent.name),
         Cell::text(agent.state_text),
@@ -240,6 +283,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         Cell::number(capacity.jobs),
         Cell::Bytes(capacity.disk_bytes),
         Cell::Bytes(free.disk_bytes),
+        certificate,
     ];
     Ok(Row { cells, json, name: agent.name })
 }

@@ -77,7 +77,7 @@ impl Token {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
         match self {
-            Self::Create(create) => create.run(&client).await,
+            Self::Create(create) => create.run(&client, settings).await,
             Self::Ls(ls) => ls.run(&client).await,
             Self::Revoke(revoke) => revoke.run(&client).await,
         }
@@ -86,7 +86,7 @@ impl Token {
 
 impl Create {
     /// Asked once: the second time it would make another one.
-    async fn run(self, client: &Client) -> Result<(), Error> {
+    async fn run(self, client: &Client, settings: &Settings) -> Result<(), Error> {
         let request = v1::CreateTokenRequest {
             name: self.name,
             role: v1::Role::from(self.role).into(),
@@ -111,10 +111,26 @@ impl Create {
                     "token {} of {} ({}) holds {until}; it is shown this once",
                     created.id, created.name, created.role
                 ));
+                if self.role == Role::Agent {
+                    say(&how_to_join(settings)?);
+                }
                 print(&reply.token)
             }
         }
     }
+}
+
+/// What comes next on the machines that a token is for, ready to paste.
+fn how_to_join(settings: &Settings) -> Result<String, Error> {
+    let addresses = settings.coordinators()?;
+    let hosts: Vec<_> = addresses.iter().filter_map(|address| address.strip_prefix("https://")).collect();
+    let command = match settings.trust()?.pin {
+        Some(pin) if !hosts.is_empty() => {
+            format!("btctl agent --join {} --token-file FILE --ca-pin {pin}", hosts.join(","))
+        }
+        _ => format!("btctl agent --coordinator {} --token-file FILE", addresses.join(",")),
+    };
+    Ok(format!("on each machine, with the token in a file that its user alone can read:\n  {command}"))
 }
 
 impl Ls {

@@ -183,6 +183,7 @@ async fn agent(plan: &UpPlan, coordinator: SocketAddr, shutdown: Shutdown) -> Re
         coordinators: vec![format!("http://{}", reachable(coordinator))],
         trust: bt_trust::ClientTrust::default(),
         token: TokenSource::None,
+        joins: false,
         state_dir: plan.state_dir.agent_dir(),
         store: StoreChoice::Auto,
     };

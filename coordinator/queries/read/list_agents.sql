@@ -4,6 +4,8 @@ select
     g.drained_at is not null as "drained!", g.last_seen_at,
     g.last_seen_at < now() - $1::interval as "offline!",
     extract(epoch from now() - g.disconnected_at)::bigint as disconnected_seconds,
-    case when g.contested_at > now() - interval '5 minutes' then g.contested_by end as contested_by
+    case when g.contested_at > now() - interval '5 minutes' then g.contested_by end as contested_by,
+    j.expires_at as "certificate_expires?", j.revoked_at is not null as "revoked!"
 from agents g
+left join joined_agents j on j.agent_id = g.id
 order by g.name, g.id

@@ -1,4 +1,4 @@
--- Counts an agent that comes with a token, the first time that it does. Not admitted where the token's uses are used up.
+-- Counts an agent that comes with a token, the first time that it does. No row where the token's uses are used up.
 with known as (
     select 1 from token_agents where token_id = $1 and agent_id = $2
 ), used as (
@@ -10,4 +10,4 @@ with known as (
     select $1, $2 where exists (select 1 from used)
     on conflict do nothing
 )
-select exists (select 1 from known) or exists (select 1 from used) as "admitted!"
+select labels from tokens where id = $1 and (exists (select 1 from known) or exists (select 1 from used))

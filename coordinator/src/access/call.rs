@@ -5,6 +5,8 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bt_model::id::AgentId;
+
 use super::identity::Identity;
 use super::rights::Right;
 use crate::queue::Sphere;
@@ -82,6 +84,16 @@ pub(crate) fn owner(asked: &str, otherwise: &str) -> Result<String, String> {
     match identity() {
         Some(identity) => identity.owner(asked, otherwise),
         None => Err("nobody submits".to_owned()),
+    }
+}
+
+/// Fails where the caller has a certificate of its own, and it is another agent's.
+pub(crate) fn is_agent(agent: AgentId) -> Result<(), String> {
+    match identity().and_then(|identity| identity.agent) {
+        Some(own) if own != agent => {
+            Err(format!("the certificate is agent {own}'s, and the call is made as agent {agent}"))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who makes a call.
 
+use bt_model::id::AgentId;
 use bt_model::role::Role;
 use jiff::Timestamp;
 
@@ -16,6 +17,8 @@ pub(crate) struct Identity {
     pub(crate) owners: Vec<String>,
     /// The token's id.
     pub(crate) token: Option<String>,
+    /// The agent whose own certificate was shown.
+    pub(crate) agent: Option<AgentId>,
     pub(crate) expires: Option<Timestamp>,
     /// False where the coordinator asks nobody who they are.
     pub(crate) is_known: bool,
@@ -29,6 +32,7 @@ impl Identity {
             role: Role::Admin,
             owners: Vec::new(),
             token: None,
+            agent: None,
             expires: None,
             is_known: false,
         }

@@ -1,21 +1,23 @@
-//! Who calls: tokens and cookies that were shown are looked up once, remembered by their SHA-256, and looked at again every
-//! few seconds, so that a revoked one is refused, and its open calls end, within a heartbeat.
+//! Who calls: tokens, cookies and certificates that were shown are looked up once, remembered (secrets by their SHA-256), and
+//! looked at again every few seconds, so that a revoked one is refused, and its open calls end, within a heartbeat.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use bt_model::id::AgentId;
+use bt_trust::ShownAgent;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::caller::{self, Basis, Known, Proof, Seen, Unknown};
 use super::identity::Identity;
 use super::root::Root;
 use super::secret::{self, ROOT, Shown};
-use crate::queue::{self, Key, LoggedInWith, Proof, Queue};
+use crate::queue::{self, Key, LoggedInWith, Queue};
 
 /// How long what was looked up holds at most without being looked at again.
 const FRESH: Duration = Duration::from_secs(10);
@@ -43,61 +45,8 @@ struct Inner {
     asks: bool,
     root: Option<Root>,
     fresh: Duration,
-    known: Mutex<HashMap<Key, Arc<Known>>>,
+    known: Mutex<HashMap<Proof, Arc<Known>>>,
     comparing: Semaphore,
-}
-
-/// A caller that is known. Open calls hold it.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) identity: Arc<Identity>,
-    basis: Basis,
-    /// Cancelled when the token or the cookie holds no more.
-    pub(crate) ended: CancellationToken,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Clone, Debug)]
-enum Basis {
-    Root,
-    Token(String),
-    Cookie(Key, LoggedInWith),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    /// When it was known to hold.
-    held: Instant,
-    used: Instant,
-}
-
-/// Why a caller is not known.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unknown {
-    #[error("{why}")]
-    Refused {
-        why: String,
-        /// Of whose token it is, if it is one that held once.
-        name: Option<String>,
-    },
-    /// It may be known in a moment.
-    #[error("{0}")]
-    NotNow(String),
-}
-
-impl Unknown {
-    fn refused(why: impl Into<String>) -> Self {
-        Self::Refused { why: why.into(), name: None }
-    }
-}
-
-impl From<queue::Error> for Unknown {
-    fn from(error: queue::Error) -> Self {
-        if !error.is_transient() {
-            tracing::error!(error = %error, "a caller could not be looked up");
-        }
-        Self::NotNow(format!("who calls can't be found out now: {error}"))
-    }
 }
 
 impl Access {
@@ -124,7 +73,7 @@ impl Access {
     /// Whose token this is.
     pub(crate) async fn of_token(&self, text: &str) -> Result<Arc<Known>, Unknown> {
         let key = secret::key(text);
-        if let Some(known) = self.remembered(&key).await? {
+        if let Some(known) = self.remembered(&Proof::Token(key)).await? {
             return Ok(known);
         }
         let began = Instant::now();
@@ -133,27 +82,37 @@ impl Access {
             sleep_until(began + REFUSAL).await;
         }
         let (identity, basis) = found?;
-        Ok(self.remember(key, identity, basis))
+        Ok(self.remember(Proof::Token(key), identity, basis))
     }
 
     /// Whose browser has this cookie.
     pub(crate) async fn of_cookie(&self, cookie: &str) -> Result<Arc<Known>, Unknown> {
         let key = secret::key(cookie);
-        if let Some(known) = self.remembered(&key).await? {
+        if let Some(known) = self.remembered(&Proof::Cookie(key)).await? {
             return Ok(known);
         }
         let ended = || Unknown::refused("the session on this page has ended; log in again");
         let with = self.0.queue.page_session(&key).await?.ok_or_else(ended)?;
         let identity = match &with {
-            LoggedInWith::Root(own) if self.0.root.is_some_and(|root| root.is(own)) => root_identity(),
+            LoggedInWith::Root(own) if self.0.root.is_some_and(|root| root.is(own)) => caller::root(),
             LoggedInWith::Root(_) => return Err(ended()),
             LoggedInWith::Token(id) => {
                 let proof = self.0.queue.token_to_prove(id).await?.ok_or_else(ended)?;
-                holds(&proof)?;
-                identity(id, proof)
+                caller::of_token(id, proof)?
             }
         };
-        Ok(self.remember(key, identity, Basis::Cookie(key, with)))
+        Ok(self.remember(Proof::Cookie(key), identity, Basis::Cookie(key, with)))
+    }
+
+    /// Which agent showed this certificate.
+    pub(crate) async fn of_certificate(&self, shown: ShownAgent) -> Result<Arc<Known>, Unknown> {
+        let proof = Proof::Certificate(shown);
+        if let Some(known) = self.remembered(&proof).await? {
+            return Ok(known);
+        }
+        let joined = self.0.queue.joined_agent(AgentId::from_uuid(shown.agent)).await?;
+        let identity = caller::of_certificate(&shown, joined)?;
+        Ok(self.remember(proof, identity, Basis::Certificate(AgentId::from_uuid(shown.agent))))
     }
 
     /// Logs a browser in, and gives its cookie.
@@ -161,6 +120,7 @@ impl Access {
         let with = match &known.basis {
             Basis::Token(id) => LoggedInWith::Token(id.clone()),
             Basis::Cookie(_, with) => with.clone(),
+            Basis::Certificate(_) => return Err(Unknown::refused("agents do not log in to the page")),
             Basis::Root => {
                 let root =
                     self.0.root.ok_or_else(|| Unknown::refused("there is no administrator's token"))?;
@@ -176,7 +136,7 @@ impl Access {
     pub(crate) async fn log_out(&self, cookie: &str) -> Result<(), Unknown> {
         let key = secret::key(cookie);
         self.0.queue.close_page_session(&key).await?;
-        if let Some(known) = self.lock().remove(&key) {
+        if let Some(known) = self.lock().remove(&Proof::Cookie(key)) {
             known.ended.cancel();
         }
         Ok(())
@@ -184,15 +144,21 @@ impl Access {
 
     /// Forgets a token that was revoked: its open calls end at once.
     pub(crate) fn forget(&self, token: &str) {
+        self.forget_those(|basis| basis.token() == Some(token));
+    }
+
+    /// Forgets an agent whose certificates were revoked.
+    pub(crate) fn forget_agent(&self, agent: AgentId) {
+        self.forget_those(|basis| basis.agent() == Some(agent));
+    }
+
+    fn forget_those(&self, are: impl Fn(&Basis) -> bool) {
         self.lock().retain(|_, known| {
-            let is_its = match &known.basis {
-                Basis::Token(id) | Basis::Cookie(_, LoggedInWith::Token(id)) => id == token,
-                Basis::Root | Basis::Cookie(_, LoggedInWith::Root(_)) => false,
-            };
-            if is_its {
+            let is_one = are(&known.basis);
+            if is_one {
                 known.ended.cancel();
             }
-            !is_its
+            !is_one
         });
     }
 
@@ -203,7 +169,7 @@ impl Access {
         let unknown = || Unknown::refused("this token is not known here");
         if shown.id == ROOT {
             return match self.0.root {
-                Some(root) if root.is(key) => Ok((root_identity(), Basis::Root)),
+                Some(root) if root.is(key) => Ok((caller::root(), Basis::Root)),
                 _ => Err(unknown()),
             };
         }
@@ -212,8 +178,7 @@ impl Access {
         if !self.is_it(text.to_owned(), proof.hash.clone()).await? {
             return Err(unknown());
         }
-        holds(&proof)?;
-        Ok((identity(&id, proof), Basis::Token(id)))
+        Ok((caller::of_token(&id, proof)?, Basis::Token(id)))
     }
 
     /// Whether a token's hash is this, on one of few threads.
@@ -226,7 +191,7 @@ impl Access {
         comparing.await.map_err(|error| Unknown::NotNow(format!("a token could not be compared: {error}")))
     }
 
-    fn remember(&self, key: Key, identity: Identity, basis: Basis) -> Arc<Known> {
+    fn remember(&self, proof: Proof, identity: Identity, basis: Basis) -> Arc<Known> {
         let now = Instant::now();
         let mut all = self.lock();
         if all.len() >= MOST {
@@ -238,13 +203,13 @@ impl Access {
             ended: CancellationToken::new(),
             seen: Mutex::new(Seen { held: now, used: now }),
         });
-        all.insert(key, known.clone());
+        all.insert(proof, known.clone());
         known
     }
 
     /// What was looked up before, if it still holds.
-    async fn remembered(&self, key: &Key) -> Result<Option<Arc<Known>>, Unknown> {
-        let Some(known) = self.lock().get(key).cloned() else { return Ok(None) };
+    async fn remembered(&self, proof: &Proof) -> Result<Option<Arc<Known>>, Unknown> {
+        let Some(known) = self.lock().get(proof).cloned() else { return Ok(None) };
         let now = Instant::now();
         let held = {
             let mut seen = known.seen();
@@ -252,7 +217,7 @@ impl Access {
             seen.held
         };
         if known.has_expired() {
-            self.end(key, &known);
+            self.end(proof, &known);
             return Ok(None);
         }
         if now - held <= self.0.fresh {
@@ -261,7 +226,7 @@ impl Access {
         match self.still_hold(std::slice::from_ref(&known)).await {
             Ok(hold) if hold[0] => Ok(Some(known)),
             Ok(_) => {
-                self.end(key, &known);
+                self.end(proof, &known);
                 Ok(None)
             }
             Err(error) if error.is_transient() && now - held <= WITHOUT_POSTGRES => Ok(Some(known)),
@@ -269,9 +234,9 @@ impl Access {
         }
     }
 
-    fn end(&self, key: &Key, known: &Known) {
+    fn end(&self, proof: &Proof, known: &Known) {
         known.ended.cancel();
-        self.lock().remove(key);
+        self.lock().remove(proof);
     }
 
     /// Which of these still hold, and notes that they do.
@@ -287,10 +252,16 @@ impl Access {
         } else {
             self.0.queue.page_sessions_that_hold(&cookies).await?
         };
+        let agents: Vec<_> = known.iter().filter_map(|known| known.basis.agent()).collect();
+        let agents = match agents.is_empty() {
+            true => agents,
+            false => self.0.queue.joined_agents_that_hold(&agents).await?,
+        };
         let holds = |known: &Arc<Known>| {
             let token = known.basis.token().is_none_or(|id| tokens.iter().any(|held| held == id));
             let cookie = known.basis.cookie().is_none_or(|key| cookies.contains(key));
-            let holds = token && cookie && !known.has_expired();
+            let agent = known.basis.agent().is_none_or(|agent| agents.contains(&agent));
+            let holds = token && cookie && agent && !known.has_expired();
             if holds {
                 known.seen().held = now;
             }
@@ -318,10 +289,10 @@ impl Access {
 
     async fn look_again(&self) -> Result<(), queue::Error> {
         let now = Instant::now();
-        let (keys, known): (Vec<_>, Vec<_>) = {
+        let (proofs, known): (Vec<_>, Vec<_>) = {
             let mut all = self.lock();
             all.retain(|_, known| Arc::strong_count(known) > 1 || now - known.seen().used < REMEMBERED);
-            all.iter().map(|(key, known)| (*key, known.clone())).unzip()
+            all.iter().map(|(proof, known)| (*proof, known.clone())).unzip()
         };
         if known.is_empty() {
             return Ok(());
@@ -332,64 +303,16 @@ impl Access {
             self.0.queue.note_use(&used).await?;
         }
         let hold = self.still_hold(&known).await?;
-        for ((key, known), holds) in keys.iter().zip(&known).zip(hold) {
+        for ((proof, known), holds) in proofs.iter().zip(&known).zip(hold) {
             if !holds {
-                info!("the token of {} holds no more; its calls end", known.identity.name);
-                self.end(key, known);
+                info!("what {} has shown holds no more; its calls end", known.identity.name);
+                self.end(proof, known);
             }
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Known>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Proof, Arc<Known>>> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Known {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has_expired(&self) -> bool {
-        self.identity.expires.is_some_and(|expires| expires <= Timestamp::now())
-    }
-}
-
-impl Basis {
-    fn token(&self) -> Option<&str> {
-        match self {
-            Self::Token(id) | Self::Cookie(_, LoggedInWith::Token(id)) => Some(id),
-            Self::Root | Self::Cookie(_, LoggedInWith::Root(_)) => None,
-        }
-    }
-
-    fn cookie(&self) -> Option<&Key> {
-        match self {
-            Self::Cookie(key, _) => Some(key),
-            Self::Root | Self::Token(_) => None,
-        }
-    }
-}
-
-fn holds(proof: &Proof) -> Result<(), Unknown> {
-    let name = &proof.name;
-    let why = match (proof.revoked, proof.expired, proof.expires) {
-        (true, ..) => format!("this token of {name} was revoked"),
-        (_, true, Some(expired)) => {
-            format!("this token of {name} expired at {expired}; an administrator makes a new one")
-        }
-        _ => return Ok(()),
-    };
-    Err(Unknown::Refused { why, name: Some(name.clone()) })
-}
-
-fn identity(id: &str, proof: Proof) -> Identity {
-    let Proof { name, role, owners, expires, .. } = proof;
-    Identity { name, role, owners, token: Some(id.to_owned()), expires, is_known: true }
-}
-
-fn root_identity() -> Identity {
-    let name = ROOT.to_owned();
-    Identity { owners: vec![name.clone()], name, is_known: true, ..Identity::anybody() }
 }

@@ -1,9 +1,11 @@
 //! Who may do what. Every call, over gRPC and HTTP alike, passes the guard (`guard.rs`), which asks here who calls
-//! ([`Access::of_token`], [`Access::of_cookie`]), looks up what the call needs ([`rights`], the one table) and whether the
+//! ([`Access::of_token`], [`Access::of_cookie`],
+//! [`Access::of_certificate`]), looks up what the call needs ([`rights`], the one table) and whether the
 //! caller's role has it, and says while the call runs who makes it ([`call`]). What was changed or refused is written down
 //! ([`record`]).
 
 pub(crate) mod call;
+mod caller;
 mod identity;
 mod known;
 pub(crate) mod record;
@@ -12,7 +14,8 @@ mod root;
 mod secret;
 mod service;
 
+pub(crate) use caller::{Known, Unknown};
 pub(crate) use identity::Identity;
-pub(crate) use known::{Access, Known, PAGE_SESSION, Unknown};
+pub(crate) use known::{Access, PAGE_SESSION};
 pub(crate) use root::Root;
 pub(crate) use service::AccessCalls;

@@ -88,7 +88,8 @@ pub(crate) fn of(method: Method) -> Right {
         Method::AccessWhoAmI => Right::Known,
         Method::AccessListTokens | Method::AccessListAudit | Method::AccessVerifyAudit => Right::Oversee,
         Method::AccessCreateToken | Method::AccessRevokeToken => Right::Administer,
-        Method::AgentsSession
+        Method::AgentsCertify
+        | Method::AgentsSession
         | Method::AgentsUpload
         | Method::AgentsPinImage
         | Method::AgentsNoteSharing
@@ -135,7 +136,8 @@ pub(crate) fn of(method: Method) -> Right {
         | Method::SweepsResume
         | Method::SweepsDebug
         | Method::SweepsImportMetrics => Right::Change,
-        Method::SweepsRemoveImage
+        Method::AccessRevokeAgent
+        | Method::SweepsRemoveImage
         | Method::SweepsDrainAgent
         | Method::SweepsSetLimit
         | Method::SweepsRemoveLimit
@@ -143,9 +145,14 @@ pub(crate) fn of(method: Method) -> Right {
     }
 }
 
-/// Whether a call changes something; that an image's layers are asked for does not.
+/// Whether a call changes something that is written down: that an image's layers are asked for changes nothing, and of what
+/// agents do, that one joins or renews its certificate.
 pub(crate) fn is_change(method: Method) -> bool {
-    of(method).is_to_change() && method != Method::SweepsMissingLayers
+    match method {
+        Method::SweepsMissingLayers => false,
+        Method::AgentsCertify => true,
+        method => of(method).is_to_change(),
+    }
 }
 
 /// What asks the coordinator what it speaks, and whether it is alive.

@@ -32,6 +32,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3_600);
 pub(crate) struct AccessCalls {
     pub(crate) access: Access,
     pub(crate) tasks: TaskTracker,
+    /// An agent that was silent for this long is offline.
+    pub(crate) silence: Duration,
 }
 
 #[tonic::async_trait]
@@ -89,6 +91,26 @@ impl v1::access_server::Access for AccessCalls {
         let token = self.token(&id).await?;
         info!("the token {id} of {} is revoked", token.name);
         Ok(Response::new(v1::RevokeTokenReply { token: Some(token.into()), changed }))
+    }
+
+    async fn revoke_agent(
+        &self,
+        request: Request<v1::RevokeAgentRequest>,
+    ) -> Result<Response<v1::RevokeAgentReply>, Status> {
+        let asked = request.into_inner().agent;
+        let agent = self.access.queue().find_agent(&asked, self.silence).await.map_err(status::queue)?;
+        let joined = self.access.queue().joined_agent(agent).await.map_err(status::queue)?;
+        let Some(joined) = joined else {
+            return Err(Status::failed_precondition(format!(
+                "agent {asked} has no certificate of its own; if it comes with a token, revoke that (btctl token revoke)"
+            )));
+        };
+        call::about(&joined.name, &agent.to_string());
+        let changed = self.access.queue().revoke_agent(agent).await.map_err(status::queue)?.is_some();
+        call::changed(&json!({ "revoked": joined.revoked }), &json!({ "revoked": true }));
+        self.access.forget_agent(agent);
+        info!("the certificates of agent {} ({agent}) are revoked", joined.name);
+        Ok(Response::new(v1::RevokeAgentReply { name: joined.name, id: agent.to_string(), changed }))
     }
 
     type ListAuditStream = Answers<v1::AuditEntry>;

@@ -4,7 +4,7 @@ use bt_proto::convert::{self, present};
 use bt_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Agents, agent_id, attempt_id};
+use super::{Agents, attempt_id, caller};
 use crate::queue::Sharing;
 use crate::rpc::{Answers, status};
 
@@ -15,6 +15,13 @@ const MOST_LEFT_OUT: usize = 100;
 #[tonic::async_trait]
 impl v1::agents_server::Agents for Agents {
     type SessionStream = Answers<v1::CoordinatorMessage>;
+
+    async fn certify(
+        &self,
+        request: Request<v1::CertifyRequest>,
+    ) -> Result<Response<v1::CertifyReply>, Status> {
+        self.certifier.certify(&self.queue, request.into_inner()).await.map(Response::new)
+    }
 
     async fn session(
         &self,
@@ -35,7 +42,7 @@ impl v1::agents_server::Agents for Agents {
         request: Request<v1::PinImageRequest>,
     ) -> Result<Response<v1::PinImageReply>, Status> {
         let v1::PinImageRequest { agent_id, session, attempt, image, sweep, failed } = request.into_inner();
-        let agent = super::agent_id(&agent_id).map_err(status::malformed)?;
+        let agent = caller(&agent_id)?;
         let (sweep, failed) = (present(sweep), present(failed));
         let image = image.unwrap_or_default();
         if failed.is_none() && !bt_model::image::is_pin(&image) {
@@ -59,7 +66,7 @@ impl v1::agents_server::Agents for Agents {
         request: Request<v1::NoteSharingRequest>,
     ) -> Result<Response<v1::NoteSharingReply>, Status> {
         let v1::NoteSharingRequest { agent_id, session, attempt, sharing } = request.into_inner();
-        let agent = super::agent_id(&agent_id).map_err(status::malformed)?;
+        let agent = caller(&agent_id)?;
         let attempt = attempt_id(&attempt).map_err(status::malformed)?;
         let sharing = sharing_of(sharing.unwrap_or_default());
         self.queue.note_sharing(agent, session, attempt, &sharing).await.map_err(status::queue)?;
@@ -91,7 +98,7 @@ impl v1::agents_server::Agents for Agents {
         request: Request<v1::FetchResultRequest>,
     ) -> Result<Response<Self::FetchResultStream>, Status> {
         let request = request.into_inner();
-        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        let agent = caller(&request.agent_id)?;
         self.send_result(agent, request).await.map(Response::new)
     }
 
@@ -100,7 +107,7 @@ impl v1::agents_server::Agents for Agents {
         request: Request<v1::DescribeImageRequest>,
     ) -> Result<Response<v1::DescribeImageReply>, Status> {
         let request = request.into_inner();
-        let agent = agent_id(&request.agent_id).map_err(status::malformed)?;
+        let agent = caller(&request.agent_id)?;
         let known =
             self.describe(agent, request.session, &request.image_id, present(request.software)).await?;
         Ok(Response::new(v1::DescribeImageReply { known }))

@@ -2,6 +2,7 @@
 
 mod attached;
 mod calls;
+mod certify;
 mod heartbeat;
 mod images;
 mod listen;
@@ -20,16 +21,20 @@ use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1;
 use bt_store::Store;
 use tokio_util::task::TaskTracker;
+use tonic::Status;
 use uuid::Uuid;
 
+use crate::access::call;
 use crate::bell::Bell;
 use crate::ledger::Ledger;
 use crate::progress::Hearing;
 use crate::queue::{Fingerprints, Queue};
 use crate::relay::Relay;
 use crate::reuse::Reuse;
+use crate::rpc::status;
 use crate::sessions::Sessions;
 
+pub(crate) use certify::Certifier;
 pub(crate) use uploads::Uploads;
 
 /// The agents' service. Cheap to clone.
@@ -46,6 +51,7 @@ pub(crate) struct Agents {
     pub(crate) bell: Bell,
     pub(crate) tasks: TaskTracker,
     pub(crate) terms: Terms,
+    pub(crate) certifier: Certifier,
 }
 
 /// What holds for every session of an agent.
@@ -63,6 +69,13 @@ pub(crate) struct Terms {
 
 fn agent_id(text: &str) -> Result<AgentId, Malformed> {
     parse("agent_id", "a UUID", text)
+}
+
+/// The agent that calls, as it says. One with a certificate of its own is that agent alone.
+fn caller(text: &str) -> Result<AgentId, Status> {
+    let agent = agent_id(text).map_err(status::malformed)?;
+    call::is_agent(agent).map_err(Status::permission_denied)?;
+    Ok(agent)
 }
 
 fn attempt_id(text: &str) -> Result<AttemptId, Malformed> {

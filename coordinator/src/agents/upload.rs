@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
-use bt_model::id::{AgentId, AttemptId};
+use bt_model::id::AttemptId;
 use bt_model::layout::AttemptPlace;
 use bt_model::state::AttemptState;
 use bt_proto::convert::{Malformed, parse, present};
@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::Agents;
 use super::uploads::give_up;
+use super::{Agents, caller};
 use crate::rpc::status;
 
 /// How long a sender may be silent before it has to begin another call, and to begin its first one.
@@ -50,7 +50,7 @@ impl Agents {
     ) -> Result<v1::UploadReply, Status> {
         let closed = |_| Status::unavailable("the coordinator stops");
         // First the agent's own share: an agent that waits for it takes no room from others.
-        let share = self.uploads.share(agent_of(header)?);
+        let share = self.uploads.share(caller(&header.agent_id)?);
         let _share = share.acquire().await.map_err(closed)?;
         let _room = self.uploads.room.acquire().await.map_err(closed)?;
         self.uploads.let_go(path).await?;
@@ -118,7 +118,7 @@ impl Agents {
     /// Where a file belongs. Outputs are taken while the attempt is live, and how they are stored is noted then. Its log is
     /// taken until it has said itself how it ended: before that it hands in the log.
     async fn upload_path(&self, header: &v1::UploadHeader) -> Result<Target, Status> {
-        let agent = agent_of(header)?;
+        let agent = caller(&header.agent_id)?;
         let attempt: AttemptId = parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
         let place = self.queue.attempt_place(agent, header.session, attempt).await;
         let (place, state, known) = place.map_err(status::queue)?;
@@ -184,10 +184,6 @@ async fn copy(
         };
         upload.write(piece).await.map_err(|error| Broken::Off(status::store(error)))?;
     }
-}
-
-fn agent_of(header: &v1::UploadHeader) -> Result<AgentId, Status> {
-    parse("agent_id", "a UUID", &header.agent_id).map_err(status::malformed)
 }
 
 /// What is there of the file is kept; its sender may go on.

@@ -16,10 +16,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
+use super::certify::used_up;
 use super::{Agents, agent_id, attempt_ids, fingerprints};
 use crate::access::call;
 use crate::bell::Event;
-use crate::queue::{Fence, Greeting, Pulse, Settlement};
+use crate::queue::{Fence, GivenLabels, Greeting, Pulse, Settlement};
 use crate::rpc::{Answers, status};
 use crate::sessions::Outgoing;
 
@@ -43,7 +44,7 @@ impl Agents {
         let named = attempt_ids(&hello.attempts).map_err(status::malformed)?;
         let greeting = greeting(hello, protocol).map_err(status::malformed)?;
         let (agent, session) = (greeting.agent, greeting.session);
-        self.admit(agent).await?;
+        let greeting = Greeting { labels: self.admit(agent, greeting.labels).await?, ..greeting };
         let agents = self.clone();
         let (welcomed, outgoing) = oneshot::channel();
         // A task of its own: an agent that hangs up now is not left behind as one that is connected.
@@ -67,15 +68,28 @@ impl Agents {
         Ok(Box::pin(ReceiverStream::new(outgoing)))
     }
 
-    /// Counts the agent to the token that it comes with, if it comes with one.
-    async fn admit(&self, agent: AgentId) -> Result<(), Status> {
-        let Some(token) = call::identity().and_then(|identity| identity.token.clone()) else { return Ok(()) };
-        match self.queue.admit_agent(&token, agent).await.map_err(status::queue)? {
-            true => Ok(()),
-            false => Err(Status::permission_denied(format!(
-                "the token {token} lets no more agents in (--uses); an administrator makes another one"
-            ))),
-        }
+    /// Lets the agent in by what it shows, if it has to show anything, and gives its labels: those that its token is for
+    /// stand above what it says itself.
+    async fn admit(&self, agent: AgentId, own: GivenLabels) -> Result<GivenLabels, Status> {
+        call::is_agent(agent).map_err(Status::permission_denied)?;
+        let Some(identity) = call::identity().filter(|identity| identity.is_known) else { return Ok(own) };
+        let joined = self.queue.joined_agent(agent).await.map_err(status::queue)?;
+        let given = match (identity.agent, joined, &identity.token) {
+            (Some(_), Some(joined), _) => joined.labels,
+            (None, Some(_), _) => {
+                return Err(Status::permission_denied(format!(
+                    "agent {agent} has a certificate of its own, and is known by nothing else; start it with --join"
+                )));
+            }
+            (None, None, Some(token)) => {
+                let admitted = self.queue.admit_agent(token, agent).await.map_err(status::queue)?;
+                admitted.ok_or_else(|| used_up(token))?
+            }
+            (Some(_), None, _) | (None, None, None) => {
+                return Err(Status::unauthenticated(format!("agent {agent} is not known here")));
+            }
+        };
+        Ok(own.into_iter().chain(given).collect())
     }
 
     /// Opens the session and rules on every attempt that the agent holds. Attempts that were leased to it and that it

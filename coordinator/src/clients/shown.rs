@@ -158,6 +158,8 @@ pub(super) fn agent(row: AgentRow, used: Usage, insecure: bool) -> v1::Agent {
         about: row.about.into_iter().collect(),
         volume_fingerprints: row.fingerprints.into_iter().collect(),
         contested_by: row.contested_by,
+        certificate_expires: row.certificate_expires.map(timestamp),
+        revoked: row.revoked,
         insecure,
     }
 }

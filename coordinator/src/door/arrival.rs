@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bt_trust::agent_of;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -55,7 +56,8 @@ pub(super) async fn handshake(acceptor: TlsAcceptor, mut visitor: Visitor) -> Op
     let peer = visitor.pass.peer;
     match acceptor.accept(visitor).await {
         Ok(stream) => {
-            let pass = Pass { is_encrypted: true, ..stream.get_ref().0.pass.clone() };
+            let (visitor, line) = stream.get_ref();
+            let pass = Pass { is_encrypted: true, agent: agent_of(line), ..visitor.pass.clone() };
             Some(Arrival { line: Line::Tls(Box::new(stream)), pass })
         }
         Err(error) => {

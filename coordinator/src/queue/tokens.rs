@@ -11,7 +11,7 @@ use sqlx::query_file;
 
 use super::claim::interval;
 use super::row::{Pg, from_json, sha256, signed, time, unsigned};
-use super::{Error, Queue};
+use super::{Error, GivenLabels, Queue};
 
 /// The SHA-256 of a secret.
 pub(crate) type Key = [u8; 32];
@@ -49,7 +49,7 @@ pub(crate) struct TokenRow {
 
 /// What a token that somebody shows is compared with.
 #[derive(Clone, Debug)]
-pub(crate) struct Proof {
+pub(crate) struct TokenProof {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) owners: Vec<String>,
@@ -117,10 +117,10 @@ impl Queue {
         row.map(|row| token!(row)).transpose()
     }
 
-    pub(crate) async fn token_to_prove(&self, id: &str) -> Result<Option<Proof>, Error> {
+    pub(crate) async fn token_to_prove(&self, id: &str) -> Result<Option<TokenProof>, Error> {
         let row = query_file!("queries/tokens/token_to_prove.sql", id).fetch_optional(&self.by_key).await?;
         row.map(|row| {
-            Ok(Proof {
+            Ok(TokenProof {
                 name: row.name,
                 role: row.role.0,
                 owners: row.owners,
@@ -150,10 +150,15 @@ impl Queue {
         Ok(revoked.rows_affected() > 0)
     }
 
-    /// Counts an agent that comes with a token. False if the token lets no more agents in.
-    pub(crate) async fn admit_agent(&self, token: &str, agent: AgentId) -> Result<bool, Error> {
+    /// Counts an agent that comes with a token, and gives the labels of the token. None if the token lets no more agents in.
+    pub(crate) async fn admit_agent(
+        &self,
+        token: &str,
+        agent: AgentId,
+    ) -> Result<Option<GivenLabels>, Error> {
         let row = query_file!("queries/tokens/admit_agent.sql", token, agent.uuid());
-        Ok(row.fetch_one(&self.by_key).await?.admitted)
+        let row = row.fetch_optional(&self.by_key).await?;
+        row.map(|row| from_json("the labels of a token", row.labels)).transpose()
     }
 
     pub(crate) async fn open_page_session(

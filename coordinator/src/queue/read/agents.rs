@@ -39,6 +39,9 @@ pub(crate) struct AgentRow {
     pub(crate) disconnected: Option<Duration>,
     /// Where another agent is that claimed the same id a short time ago.
     pub(crate) contested_by: Option<String>,
+    /// When its own certificate ends, if it has one.
+    pub(crate) certificate_expires: Option<Timestamp>,
+    pub(crate) revoked: bool,
     pub(crate) last_seen: Timestamp,
 }
 
@@ -92,6 +95,8 @@ impl Queue {
                         .transpose()?
                         .map(Duration::from_secs),
                     contested_by: row.contested_by,
+                    certificate_expires: row.certificate_expires.map(time).transpose()?,
+                    revoked: row.revoked,
                 })
             })
             .collect()

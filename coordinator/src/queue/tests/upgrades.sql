@@ -172,3 +172,7 @@ insert into token_agents (token_id, agent_id) values ('abcdefghijkl', 'aaaaaaaa-
 insert into page_sessions (key, token_id, expires_at) values (decode(repeat('07', 32), 'hex'), 'abcdefghijkl', now() + interval '1 hour');
 insert into audit (number, at, who, from_address, what, target, before, after, outcome, hash)
 values (1, now(), 'ann', '127.0.0.1', 'Sweeps/Submit', 'done', '', '', 'done', decode(repeat('07', 32), 'hex'));
+
+-- version 39
+insert into joined_agents (agent_id, name, key_hash, token_id, labels, expires_at) values
+('aaaaaaaa-0000-4000-8000-000000000001', 'node1', decode(repeat('07', 32), 'hex'), 'abcdefghijkl', '{}', now() + interval '7 days');
