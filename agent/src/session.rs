@@ -101,6 +101,7 @@ fn may_join_again(status: &Status, dialer: &Dialer) -> bool {
     let may =
         status.code() == Code::Unauthenticated && joining.certificate().is_some() && dialer.tokens.is_some();
     if may {
+        warn!("{}; the agent joins again, if its token lets it", status.message());
         joining.distrust();
     }
     may

@@ -272,7 +272,7 @@ fn variable(name: &'static str) -> Option<SourcedSetting> {
 fn files() -> Result<Vec<(PathBuf, ClientFile)>, Error> {
     if let Some(named) = variable("BTCTL_CONFIG") {
         let path = PathBuf::from(&named.value);
-        let file = read(&path)?.ok_or_else(|| {
+        let file = ClientFile::read(&path)?.ok_or_else(|| {
             Error::Usage(format!("{} does not exist; BTCTL_CONFIG names it", path.display()))
         })?;
         return Ok(vec![(path, file)]);
@@ -281,20 +281,23 @@ fn files() -> Result<Vec<(PathBuf, ClientFile)>, Error> {
     let of_up = UpDir::default_dir().map(|dir| UpDir::new(dir).client_file()).ok();
     let mut found = Vec::new();
     for path in own.into_iter().chain(of_up) {
-        if let Some(file) = read(&path)? {
+        if let Some(file) = ClientFile::read(&path)? {
             found.push((path, file));
         }
     }
     Ok(found)
 }
 
-fn read(path: &Path) -> Result<Option<ClientFile>, Error> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::Usage(format!("{} can't be read: {error}", path.display()))),
-    };
-    let file = toml::from_str(&text)
-        .map_err(|error| Error::Usage(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
-    Ok(Some(file))
+impl ClientFile {
+    /// Reads one; nothing where there is none.
+    pub(crate) fn read(path: &Path) -> Result<Option<ClientFile>, Error> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::Usage(format!("{} can't be read: {error}", path.display()))),
+        };
+        let file = toml::from_str(&text)
+            .map_err(|error| Error::Usage(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
+        Ok(Some(file))
+    }
 }

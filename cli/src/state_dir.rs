@@ -1,7 +1,8 @@
 //! The directory of a `btctl up`, and what lies where in it.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -10,6 +11,9 @@ use crate::error::Error;
 
 /// Holds the settings that make clients find the coordinator.
 pub(crate) const CLIENT_FILE: &str = "client.toml";
+
+/// Holds the token that clients of the same user call with.
+pub(crate) const TOKEN_FILE: &str = "up.token";
 
 /// Where a `btctl up` keeps everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +71,21 @@ impl UpDir {
         self.dir.join(CLIENT_FILE)
     }
 
+    /// The token of whoever runs this.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.dir.join(TOKEN_FILE)
+    }
+
+    /// The token of the agent that runs beside.
+    pub(crate) fn agent_token_file(&self) -> PathBuf {
+        self.dir.join("agent.token")
+    }
+
+    /// Certificates, where other machines are let in.
+    pub(crate) fn tls_dir(&self) -> PathBuf {
+        self.dir.join("tls")
+    }
+
     pub(crate) fn log_file(&self) -> PathBuf {
         self.dir.join("up.log")
     }
@@ -92,6 +111,17 @@ impl UpDir {
         }
         fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.dir).map_err(failed)?;
         fs::set_permissions(&self.dir, fs::Permissions::from_mode(mode)).map_err(failed)
+    }
+
+    /// Writes a secret for this user alone, whole or not at all.
+    pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
+        let failed = |error| Error::Failed(format!("{}: {error}", path.display()));
+        let new = path.with_extension("new");
+        fs::remove_file(&new).ok();
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        fs::rename(&new, path).map_err(failed)
     }
 
     /// Writes a file of settings, whole or not at all.

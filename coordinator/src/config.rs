@@ -97,15 +97,16 @@ impl TlsOptions {
 /// Whether callers are asked who they are.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Asking {
-    /// Whether callers need a token (tokens), or may do everything (none). Without tokens, or without TLS, only on addresses
-    /// that this machine alone reaches.
-    #[arg(long, env = "BTCTL_AUTH", value_enum, default_value = "none", value_name = "tokens|none")]
+    /// Whether callers need a token (tokens); all but those that the coordinator's own user runs on this machine (local); or
+    /// nobody does, and all may do everything (none). Without tokens, or without TLS, only on addresses that this machine
+    /// alone reaches.
+    #[arg(long, env = "BTCTL_AUTH", value_enum, default_value = "none", value_name = "tokens|local|none")]
     pub auth: Auth,
     /// Listen without tokens or TLS on an address that other machines reach: whoever reaches it may do everything, or read
     /// all that is said there.
     #[arg(long, env = "BTCTL_INSECURE")]
     pub insecure: bool,
-    /// File with the token of the first administrator, `root`; made with a new token if it is not there.
+    /// File with the token of the first administrator, `root` (with --auth local the coordinator's user); made with a new token if it is not there.
     #[arg(long, env = "BTCTL_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
     /// File to which the audit log is appended too, as JSON lines.
@@ -117,6 +118,8 @@ pub struct Asking {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Auth {
     Tokens,
+    /// What the user that the coordinator runs as calls from this machine needs no token; all else does.
+    Local,
     #[default]
     None,
 }

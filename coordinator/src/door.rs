@@ -3,10 +3,11 @@
 //! users always get in.
 
 mod arrival;
+mod peer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -17,12 +18,14 @@ use futures_util::{Stream, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::warn;
 
 use arrival::{Arrival, handshake};
+use peer::Ends;
 
 /// How long a new connection may take until its first call.
 const FIRST_CALL: Duration = Duration::from_secs(10);
@@ -93,7 +96,7 @@ impl Door {
                 };
                 match accepted {
                     Ok((socket, from)) => {
-                        let Some(visitor) = door.house.let_in(socket, from.ip()) else { continue };
+                        let Some(visitor) = door.house.let_in(socket, from) else { continue };
                         match &door.tls {
                             Some(tls) => drop(handshakes.spawn(handshake(tls.acceptor(), visitor))),
                             None => return Some((Ok(Arrival::plain(visitor)), (door, handshakes))),
@@ -112,7 +115,9 @@ impl Door {
 
 impl House {
     /// None where there is no room, and every other connection has made a call.
-    fn let_in(&self, socket: TcpStream, peer: IpAddr) -> Option<Visitor> {
+    fn let_in(&self, socket: TcpStream, from: SocketAddr) -> Option<Visitor> {
+        let peer = from.ip();
+        let ends = socket.local_addr().ok().map(|to| Ends { from, to });
         if let Err(error) = socket.set_nodelay(true) {
             // It has gone already.
             warn!(error = %error, "a connection was lost as it came");
@@ -135,7 +140,15 @@ impl House {
         guests.all.insert(id, Guest { peer, leave: leave.clone() });
         guests.silent.insert(id);
         *guests.by_peer.entry(peer).or_default() += 1;
-        let pass = Pass { id, peer, is_encrypted: false, agent: None, house: self.clone() };
+        let pass = Pass {
+            id,
+            peer,
+            is_encrypted: false,
+            agent: None,
+            is_of_own_user: Arc::default(),
+            ends,
+            house: self.clone(),
+        };
         Some(Visitor {
             socket,
             pass,
@@ -185,6 +198,9 @@ pub(crate) struct Pass {
     is_encrypted: bool,
     /// Whose certificate was shown.
     agent: Option<ShownAgent>,
+    ends: Option<Ends>,
+    /// Found out when it is asked for.
+    is_of_own_user: Arc<OnceCell<bool>>,
     house: House,
 }
 
@@ -202,6 +218,12 @@ impl Pass {
     /// The agent that showed a certificate of the cluster's authority.
     pub(crate) fn agent(&self) -> Option<ShownAgent> {
         self.agent
+    }
+
+    /// Whether a process of the user that this one runs as is at the other end, on this machine.
+    pub(crate) async fn is_of_own_user(&self) -> bool {
+        let Some(ends) = self.ends else { return false };
+        *self.is_of_own_user.get_or_init(|| ends.are_of_one_user()).await
     }
 
     /// Says that a call came: whoever makes calls stays.
@@ -301,11 +323,11 @@ mod tests {
 
     use super::*;
 
-    async fn pair(listener: &TcpListener) -> (TcpStream, TcpStream, IpAddr) {
+    async fn pair(listener: &TcpListener) -> (TcpStream, TcpStream, SocketAddr) {
         let (ours, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (socket, from) = accepted.unwrap();
-        (ours.unwrap(), socket, from.ip())
+        (ours.unwrap(), socket, from)
     }
 
     #[tokio::test]

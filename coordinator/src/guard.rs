@@ -169,6 +169,7 @@ impl Guard {
             None => match http::cookie(headers).filter(|_| !asked.is_grpc) {
                 Some(cookie) => self.access.of_cookie(cookie).await,
                 None if let Some(agent) = agent => self.access.of_certificate(agent).await,
+                None if let Some(own) = self.own_user(parts).await? => return Ok(own),
                 None => {
                     return Err(Refusal::unknown(
                         "this coordinator asks who calls: give a token, by BTCTL_TOKEN or --token-file; over HTTP by the \
@@ -181,6 +182,27 @@ impl Guard {
             Unknown::Refused { why, name } => Refusal { name, ..Refusal::unknown(why) },
             Unknown::NotNow(why) => Refusal { status: Status::unavailable(why), who: None, name: None },
         })
+    }
+
+    /// The coordinator's own user, where that needs no token and is who calls. A browser calls for its user whatever page is
+    /// open in it: a form of another site's page is refused, and so is a page that came by a name of somebody's choice.
+    async fn own_user(&self, parts: &Parts) -> Result<Option<Arc<Known>>, Refusal> {
+        let (Some(own), Some(pass)) = (self.access.own_user(), parts.extensions.get::<Pass>()) else {
+            return Ok(None);
+        };
+        if !http::is_called_locally(parts) || !pass.is_of_own_user().await {
+            return Ok(None);
+        }
+        let headers = &parts.headers;
+        let is_by_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+        if is_by_browser && !matches!(parts.method, Method::GET | Method::HEAD) {
+            http::is_sent_by_own_page(headers).map_err(|status| Refusal {
+                status,
+                who: Some(own.identity.clone()),
+                name: None,
+            })?;
+        }
+        Ok(Some(own.clone()))
     }
 
     fn refuse(&self, asked: &Asked, parts: &Parts, refusal: Refusal) -> Response {

@@ -137,8 +137,7 @@ pub async fn run(
     };
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
-    let asks = options.asking.auth == Auth::Tokens;
-    let access = Access::new(queue.clone(), asks, root, options.heartbeat);
+    let access = Access::new(queue.clone(), options.asking.auth, root, options.heartbeat);
     let (record, writer) = access::record::open(queue.clone(), options.asking.audit_file.as_deref()).await?;
     let (agents, clients) = services(&options, log, queue, store, store_id, ways, &shutdown);
     if let Some(certificate) = certificate {
@@ -184,7 +183,7 @@ pub async fn run(
     info!("listening on {address}");
     if options.asking.is_insecure(address, &options.tls) {
         let open = match options.asking.auth {
-            Auth::Tokens => "what is said there can be read on the way",
+            Auth::Tokens | Auth::Local => "what is said there can be read on the way",
             Auth::None => "nobody is asked who they are",
         };
         warn!("{address} is open to other machines, and {open} (--insecure)");

@@ -49,6 +49,7 @@ mod modules;
 mod monitoring;
 mod mounts;
 mod naming;
+mod network;
 mod notify;
 mod offers;
 mod one_bad;

@@ -93,3 +93,17 @@ fn every_page_of_docs_is_in_the_index_once() {
     there.sort();
     assert_eq!(named, there);
 }
+
+#[test]
+fn what_is_said_to_hold_names_the_tests_that_show_it() {
+    let text = fs::read_to_string(root().join("docs/THREATS.md")).unwrap();
+    let (_, holds) = text.split_once("## What holds\n").unwrap();
+    let (holds, _) = holds.split_once("\n## ").unwrap();
+    let named = holds.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::"));
+    for (file, test) in named {
+        let source = fs::read_to_string(root().join(format!("tests/it/{file}.rs"))).unwrap_or_default();
+        assert!(source.contains(&format!("#[test]\nfn {test}(")), "there is no test {file}::{test}");
+    }
+    let lines: Vec<_> = holds.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(lines.len() > 20 && lines.iter().all(|line| line.contains("::")), "{lines:?}");
+}

@@ -2,11 +2,11 @@
 //! is gone, as on a real machine: the file system is shut down as xfstests' `godown` does it, so that nothing of what waits
 //! in memory is ever written.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use crate::root::{as_root, run_as_root};
 use crate::wait_until;
 
 /// Bytes of the disk; the file takes what is written.
@@ -106,28 +106,5 @@ impl Drop for CutDisk {
             eprintln!("{} is left mounted: {error}", self.at());
         }
         self.detach();
-    }
-}
-
-#[track_caller]
-fn as_root(command: &[&str], remedy: &str) -> String {
-    run_as_root(command).unwrap_or_else(|error| panic!("{}: {error}; {remedy}", command.join(" ")))
-}
-
-/// What it printed, or why it failed.
-fn run_as_root(command: &[&str]) -> Result<String, String> {
-    let is_root = rustix::process::geteuid().is_root();
-    let sudo: &[&str] = if is_root { &[] } else { &["sudo", "-n"] };
-    let words = [sudo, command].concat();
-    let path = std::env::var("PATH").unwrap_or_default();
-    // Where users have no path to what root runs.
-    let path = format!("{path}:/usr/sbin:/sbin");
-    let program = std::env::split_paths(&path).map(|dir| dir.join(words[0])).find(|file| file.is_file());
-    let program = program.unwrap_or_else(|| Path::new(words[0]).to_owned());
-    let output = Command::new(program).args(&words[1..]).env("PATH", path).output();
-    let output = output.map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
     }
 }

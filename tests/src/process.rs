@@ -57,11 +57,18 @@ pub(crate) fn run_client_as(
     command.args(args).env("BTCTL_COORDINATOR", coordinators).current_dir(home);
     isolate(&mut command, home);
     command.envs(env.iter().copied());
-    let output = command.output().expect("run btctl");
-    Finished {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    Finished::of(&mut command)
+}
+
+impl Finished {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("run btctl");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use bt_coordinator::Asking;
 use bt_model::encoding::Encoding;
 use bt_store::Location;
 
@@ -18,7 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   btctl up --volume prices=/srv/prices:ro
   btctl up --detach --state-dir /data/btctl
-  btctl up --listen 0.0.0.0:7600 --insecure   # lets agents on other machines join, and anyone do anything
+  btctl up --listen 0.0.0.0:7600   # lets agents on other machines join, by TLS and tokens
 
 After a first Ctrl-C or SIGTERM, running jobs have the drain timeout to finish, and then go back to the queue; after a \
 second, they go back at once. The queue and the results are kept.";
@@ -60,7 +59,8 @@ pub(crate) struct Up {
     /// Address that clients and agents connect to [default: 127.0.0.1:7600, or a free port].
     #[arg(long, env = "BTCTL_LISTEN", value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Listen on an address that other machines reach: whoever reaches it may do everything.
+    /// Ask nobody who they are, and speak no TLS: whoever reaches the address may do everything, other users of this machine
+    /// too.
     #[arg(long, env = "BTCTL_INSECURE")]
     insecure: bool,
     #[command(flatten)]
@@ -75,10 +75,6 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let asking = Asking { insecure: self.insecure, ..Asking::default() };
-        if let Some(listen) = self.listen {
-            asking.check(listen, &bt_coordinator::TlsOptions::default()).map_err(Error::Usage)?;
-        }
         let state_dir = UpDir::of(self.state_dir)?;
         if up::is_background() {
             up::leave_terminal()?;
@@ -97,7 +93,7 @@ impl Up {
             forget: self.forget,
             compress: self.compress,
             listen: self.listen,
-            asking,
+            insecure: self.insecure,
             keeping: self.keeping,
             telling: self.telling,
         };

@@ -9,11 +9,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
+use super::access::for_others;
 use super::lock::{Holder, holder};
 use crate::error::Error;
 use crate::output::say;
+use crate::settings::ClientFile;
 use crate::state_dir::UpDir;
-use crate::up::exposure_warning;
 
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a start may take: a first one makes a Postgres cluster.
@@ -83,8 +84,9 @@ pub(crate) async fn detach(state_dir: &UpDir, listen: Option<SocketAddr>) -> Res
             // What it listens on, with the port that it got.
             let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
             let listens = listen.map(|listen| SocketAddr::new(listen.ip(), port.unwrap_or(listen.port())));
-            if let Some(warning) = listens.and_then(exposure_warning) {
-                say(&warning);
+            let pin = ClientFile::read(&state_dir.client_file()).ok().flatten().and_then(|file| file.ca_pin);
+            if let Some(told) = listens.and_then(|listens| for_others(pin.as_deref(), listens)) {
+                say(&told);
             }
             return Ok(());
         }

@@ -4,6 +4,8 @@
 //! At most one `btctl up` works in a directory, by a lock that ends with the process. What a killed one left behind
 //! (its Postgres, its containers) the next one takes over.
 
+mod access;
+mod certificate;
 mod detach;
 mod exposed;
 mod lock;
@@ -14,7 +16,6 @@ use std::net::SocketAddr;
 
 use bt_agent::{Shutdown, StoreChoice};
 use bt_model::encoding::Encoding;
-use bt_proto::bearer::TokenSource;
 use bt_store::Location;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -24,14 +25,15 @@ use tracing::{info, warn};
 use crate::error::Error;
 use crate::logging;
 use crate::output::say;
-use crate::settings::ClientFile;
 use crate::signals::Signals;
 use crate::state_dir::{CLIENT_FILE, UpDir};
 
+pub(crate) use certificate::{found_names, with_local};
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
 pub(crate) use exposed::{for_others as address_for_others, warning as exposure_warning};
 pub(crate) use postgres::installed as installed_postgres;
 
+use self::access::Entry;
 use self::lock::Lock;
 use self::postgres::{Postgres, Server};
 use self::remembered::{RememberedArguments, UpArguments};
@@ -52,7 +54,8 @@ pub(crate) struct UpPlan {
     pub(crate) forget: bool,
     pub(crate) compress: Encoding,
     pub(crate) listen: Option<SocketAddr>,
-    pub(crate) asking: bt_coordinator::Asking,
+    /// Ask nobody, and speak no TLS.
+    pub(crate) insecure: bool,
     pub(crate) keeping: bt_coordinator::Keeping,
     pub(crate) telling: bt_coordinator::Telling,
 }
@@ -113,16 +116,18 @@ async fn serve(
     postgres: Option<&mut Postgres>,
 ) -> Result<(), Error> {
     let store = plan.store.clone().unwrap_or_else(|| Location::Directory(plan.state_dir.store_dir()));
+    let listen = listen_address(plan.listen).await?;
+    let entry = Entry::new(&plan.state_dir, listen, plan.insecure)?;
     let options = bt_coordinator::Options {
         database_url,
-        listen: listen_address(plan.listen).await?,
+        listen,
         store: store.clone(),
         adopt_store: plan.adopt_store,
         compress: plan.compress,
         lease: LEASE,
         heartbeat: HEARTBEAT,
-        tls: bt_coordinator::TlsOptions::default(),
-        asking: plan.asking.clone(),
+        tls: entry.tls.clone(),
+        asking: entry.asking.clone(),
         keeping: plan.keeping,
         telling: plan.telling.clone(),
     };
@@ -150,9 +155,9 @@ async fn serve(
         }
     };
     remembered.write(&plan.state_dir)?;
-    announce(plan, address, &store, lock)?;
+    announce(plan, &entry, address, &store, lock)?;
     let shutdown = Shutdown::default();
-    let agent = agent(plan, address, shutdown.clone());
+    let agent = agent(plan, &entry, address, shutdown.clone());
     tokio::pin!(agent);
     loop {
         tokio::select! {
@@ -174,15 +179,16 @@ async fn serve(
 }
 
 /// Runs the agent, or where there is to be none waits for the end.
-async fn agent(plan: &UpPlan, coordinator: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
+async fn agent(plan: &UpPlan, entry: &Entry, address: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
     let Some(options) = plan.agent.clone() else {
         shutdown.drain.cancelled().await;
         return Ok(());
     };
+    let coordinator = entry.client_file(address).coordinator.unwrap_or_default();
     let place = bt_agent::Place {
-        coordinators: vec![format!("http://{}", reachable(coordinator))],
-        trust: bt_trust::ClientTrust::default(),
-        token: TokenSource::None,
+        token: entry.agent_token(&plan.state_dir, &coordinator).await?,
+        coordinators: vec![coordinator],
+        trust: entry.trust(),
         joins: false,
         state_dir: plan.state_dir.agent_dir(),
         store: StoreChoice::Auto,
@@ -216,9 +222,15 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Writes down where things are, and says it.
-fn announce(plan: &UpPlan, address: SocketAddr, store: &Location, lock: &mut Lock) -> Result<(), Error> {
-    let coordinator = format!("http://{}", reachable(address));
-    let file = ClientFile { coordinator: Some(coordinator.clone()), ..ClientFile::default() };
+fn announce(
+    plan: &UpPlan,
+    entry: &Entry,
+    address: SocketAddr,
+    store: &Location,
+    lock: &mut Lock,
+) -> Result<(), Error> {
+    let file = entry.client_file(address);
+    let coordinator = file.coordinator.clone().unwrap_or_default();
     plan.state_dir.write_toml(CLIENT_FILE, &file)?;
     lock.announce(&coordinator)?;
     let mut told = format!(
@@ -236,8 +248,8 @@ fn announce(plan: &UpPlan, address: SocketAddr, store: &Location, lock: &mut Loc
         }
     }
     say(&told);
-    if let Some(warning) = exposure_warning(address) {
-        say(&warning);
+    if let Some(others) = entry.for_others(address) {
+        say(&others);
     }
     Ok(())
 }

@@ -76,6 +76,16 @@ impl From<queue::Error> for Unknown {
 }
 
 impl Known {
+    pub(super) fn new(identity: Identity, basis: Basis) -> Self {
+        let now = Instant::now();
+        Self {
+            identity: Arc::new(identity),
+            basis,
+            ended: CancellationToken::new(),
+            seen: Mutex::new(Seen { held: now, used: now }),
+        }
+    }
+
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,7 +128,15 @@ pub(super) fn of_token(id: &str, proof: TokenProof) -> Result<Identity, Unknown>
         }
         _ => {
             let token = Some(id.to_owned());
-            return Ok(Identity { name, role, owners, token, agent: None, expires, is_known: true });
+            return Ok(Identity {
+                name,
+                role,
+                owners,
+                token,
+                expires,
+                is_known: true,
+                ..Identity::anybody()
+            });
         }
     };
     Err(Unknown::Refused { why, name: Some(name) })
@@ -154,4 +172,10 @@ pub(super) fn of_certificate(shown: &ShownAgent, joined: Option<JoinedRow>) -> R
 pub(super) fn root() -> Identity {
     let name = ROOT.to_owned();
     Identity { owners: vec![name.clone()], name, is_known: true, ..Identity::anybody() }
+}
+
+/// The coordinator's own user, who may submit in any name.
+pub(super) fn own_user() -> Identity {
+    let name = whoami::username().unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
+    Identity { name, is_known: true, ..Identity::anybody() }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Identity {
     /// Empty where nobody is asked.
     pub(crate) name: String,
     pub(crate) role: Role,
-    /// In whose name it may submit; the first is meant if none is named.
+    /// In whose name it may submit; the first is meant if none is named. Empty: in any, its own if none is named.
     pub(crate) owners: Vec<String>,
     /// The token's id.
     pub(crate) token: Option<String>,
@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) expires: Option<Timestamp>,
     /// False where the coordinator asks nobody who they are.
     pub(crate) is_known: bool,
+    /// It showed nothing: it is the coordinator's own user on the coordinator's machine.
+    pub(crate) is_local: bool,
 }
 
 impl Identity {
@@ -35,6 +37,7 @@ impl Identity {
             agent: None,
             expires: None,
             is_known: false,
+            is_local: false,
         }
     }
 
@@ -59,7 +62,9 @@ impl Identity {
         let own = self.owners.iter().find(|owner| **owner == self.name).or(self.owners.first());
         match asked {
             "" => Ok(own.unwrap_or(&self.name).clone()),
-            asked if self.owners.iter().any(|owner| owner == asked) => Ok(asked.to_owned()),
+            asked if self.owners.is_empty() || self.owners.iter().any(|owner| owner == asked) => {
+                Ok(asked.to_owned())
+            }
             asked => Err(format!(
                 "{} may not submit as {asked:?}; its token is for {}",
                 self.name,
@@ -86,6 +91,11 @@ mod tests {
         let refused = ann.owner("bob", "x").unwrap_err();
         assert!(refused.contains("\"bob\"") && refused.contains("desk, ann"), "{refused}");
         assert_eq!(Identity { owners: vec!["desk".into()], ..ann }.owner("", "x").unwrap(), "desk");
+        let local = Identity { name: "ann".to_owned(), is_known: true, ..Identity::anybody() };
+        assert_eq!(
+            (local.owner("", "x").unwrap(), local.owner("bob", "x").unwrap()),
+            ("ann".into(), "bob".into())
+        );
         assert_eq!(Identity::anybody().owner("bob", "x").unwrap(), "bob");
         assert_eq!(Identity::anybody().owner("", "x").unwrap(), "x");
     }

@@ -13,10 +13,11 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::caller::{self, Basis, Known, Proof, Seen, Unknown};
+use super::caller::{self, Basis, Known, Proof, Unknown};
 use super::identity::Identity;
 use super::root::Root;
 use super::secret::{self, ROOT, Shown};
+use crate::config::Auth;
 use crate::queue::{self, Key, LoggedInWith, Queue};
 
 /// How long what was looked up holds at most without being looked at again.
@@ -41,20 +42,32 @@ pub(crate) struct Access(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     queue: Queue,
-    /// False: nobody is asked.
-    asks: bool,
+    auth: Auth,
     root: Option<Root>,
+    administrator: Arc<Identity>,
+    /// Whoever calls as the coordinator's own user, where that needs no token.
+    own_user: Option<Arc<Known>>,
     fresh: Duration,
     known: Mutex<HashMap<Proof, Arc<Known>>>,
     comparing: Semaphore,
 }
 
 impl Access {
-    pub(crate) fn new(queue: Queue, asks: bool, root: Option<Root>, heartbeat: Duration) -> Self {
+    pub(crate) fn new(queue: Queue, auth: Auth, root: Option<Root>, heartbeat: Duration) -> Self {
+        let (administrator, own_user) = match auth {
+            Auth::Local => {
+                let own = caller::own_user();
+                let local = Identity { is_local: true, ..own.clone() };
+                (own, Some(Arc::new(Known::new(local, Basis::Root))))
+            }
+            Auth::Tokens | Auth::None => (caller::root(), None),
+        };
         Self(Arc::new(Inner {
             queue,
-            asks,
+            auth,
             root,
+            administrator: Arc::new(administrator),
+            own_user,
             fresh: FRESH.min(heartbeat),
             known: Mutex::default(),
             comparing: Semaphore::new(COMPARED),
@@ -63,7 +76,12 @@ impl Access {
 
     /// False where nobody is asked who they are.
     pub(crate) fn asks(&self) -> bool {
-        self.0.asks
+        self.0.auth != Auth::None
+    }
+
+    /// Whoever calls as the coordinator's own user, where that needs no token.
+    pub(crate) fn own_user(&self) -> Option<&Arc<Known>> {
+        self.0.own_user.as_ref()
     }
 
     pub(crate) fn queue(&self) -> &Queue {
@@ -94,7 +112,7 @@ impl Access {
         let ended = || Unknown::refused("the session on this page has ended; log in again");
         let with = self.0.queue.page_session(&key).await?.ok_or_else(ended)?;
         let identity = match &with {
-            LoggedInWith::Root(own) if self.0.root.is_some_and(|root| root.is(own)) => caller::root(),
+            LoggedInWith::Root(own) if self.0.root.is_some_and(|root| root.is(own)) => self.administrator(),
             LoggedInWith::Root(_) => return Err(ended()),
             LoggedInWith::Token(id) => {
                 let proof = self.0.queue.token_to_prove(id).await?.ok_or_else(ended)?;
@@ -162,6 +180,10 @@ impl Access {
         });
     }
 
+    fn administrator(&self) -> Identity {
+        Identity::clone(&self.0.administrator)
+    }
+
     async fn look_up(&self, text: &str, key: &Key) -> Result<(Identity, Basis), Unknown> {
         let shown = Shown::read(text).ok_or_else(|| {
             Unknown::refused("what was given is not a token: one looks like btctl_ID_SECRET; is it cut off?")
@@ -169,7 +191,7 @@ impl Access {
         let unknown = || Unknown::refused("this token is not known here");
         if shown.id == ROOT {
             return match self.0.root {
-                Some(root) if root.is(key) => Ok((caller::root(), Basis::Root)),
+                Some(root) if root.is(key) => Ok((self.administrator(), Basis::Root)),
                 _ => Err(unknown()),
             };
         }
@@ -192,17 +214,11 @@ impl Access {
     }
 
     fn remember(&self, proof: Proof, identity: Identity, basis: Basis) -> Arc<Known> {
-        let now = Instant::now();
         let mut all = self.lock();
         if all.len() >= MOST {
             all.retain(|_, known| Arc::strong_count(known) > 1);
         }
-        let known = Arc::new(Known {
-            identity: Arc::new(identity),
-            basis,
-            ended: CancellationToken::new(),
-            seen: Mutex::new(Seen { held: now, used: now }),
-        });
+        let known = Arc::new(Known::new(identity, basis));
         all.insert(proof, known.clone());
         known
     }

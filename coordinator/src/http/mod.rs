@@ -27,7 +27,10 @@ mod submit;
 mod sweeps;
 mod table;
 
+use std::net::IpAddr;
+
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
@@ -43,6 +46,9 @@ pub(crate) use guarded::Rights;
 use health::Health;
 pub(crate) use login::cookie;
 use reply::Refused;
+
+/// With these a proxy says whom it calls for.
+const FORWARDED: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
 /// All that is served over HTTP.
 pub(crate) fn router(clients: Clients, access: Access) -> (Router, Rights) {
@@ -106,6 +112,18 @@ pub(crate) fn refused(parts: &Parts, status: Status) -> Response {
 /// Whether a form was sent by a page of this coordinator.
 pub(crate) fn is_sent_by_own_page(headers: &HeaderMap) -> Result<(), Status> {
     page::is_sent_by_own_page(headers).map_err(Status::from)
+}
+
+/// Whether a call came straight to this machine's own name, by no proxy.
+pub(crate) fn is_called_locally(parts: &Parts) -> bool {
+    let host = parts.uri.authority().map(|authority| authority.as_str());
+    let host = host.or_else(|| parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()));
+    let name = host.and_then(|host| host.parse::<Authority>().ok());
+    let is_own = name.is_some_and(|name| {
+        let name = name.host().trim_start_matches('[').trim_end_matches(']');
+        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    });
+    is_own && !FORWARDED.iter().any(|name| parts.headers.contains_key(*name))
 }
 
 /// A sweep's page as one file.

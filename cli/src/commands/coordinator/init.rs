@@ -1,7 +1,5 @@
 //! `btctl coordinator init`: the cluster's certificate authority, and this coordinator's certificate.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -11,7 +9,7 @@ use bt_trust::{AUTHORITY_CERTIFICATE, AUTHORITY_KEY, Authority, SERVER_CERTIFICA
 use crate::error::Error;
 use crate::files;
 use crate::output::{Cell, Json, OutputArgs, print, print_facts};
-use crate::up::address_for_others;
+use crate::up::{found_names, with_local};
 
 /// The port that a coordinator has if nothing says otherwise.
 const PORT: u16 = 7600;
@@ -64,13 +62,7 @@ impl Init {
                 )));
             }
         };
-        let mut names = self.names.clone();
-        if names.is_empty() {
-            names = found_names();
-        }
-        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
-        let mut seen = BTreeSet::new();
-        names.retain(|name| seen.insert(name.to_lowercase()));
+        let names = with_local(if self.names.is_empty() { found_names() } else { self.names.clone() });
         renew_server(dir, &authority, &names).map_err(fails)?;
         let made = MadeCertificate {
             tls_dir: dir.display().to_string(),
@@ -104,12 +96,4 @@ fn told(made: &MadeCertificate, host: &str) -> String {
          on other machines:\n  export BTCTL_COORDINATOR=https://{host}:{PORT} BTCTL_CA_PIN={pin}",
         names.join(", ")
     )
-}
-
-/// By what others may call this machine.
-fn found_names() -> Vec<String> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let outward = address_for_others(SocketAddr::from(([0, 0, 0, 0], PORT)));
-    let outward = outward.parse::<SocketAddr>().ok().map(|address| address.ip().to_string());
-    outward.into_iter().chain((!host.is_empty()).then_some(host)).collect()
 }

@@ -122,13 +122,13 @@ pub(super) struct Frame {
     pub(super) style: &'static str,
     pub(super) script: &'static str,
     pub(super) icon: &'static str,
-    /// The name and the role of who looks at it; nobody where nobody is asked.
+    /// The name and the role of who has logged in.
     pub(super) who: Option<String>,
 }
 
 impl Frame {
     pub(super) fn new(root: &'static str, here: &'static str) -> Self {
-        let who = call::identity().filter(|identity| identity.is_known);
+        let who = call::identity().filter(|identity| identity.is_known && !identity.is_local);
         let who = who.map(|identity| format!("{} ({})", identity.name, identity.role));
         Self { root, here, style: &STYLE_AT, script: &SCRIPT_AT, icon: &ICON_AT, who }
     }
