@@ -44,6 +44,11 @@ impl v1::agents_server::Agents for Agents {
                 "{name:?} does not name one fixed image; a digest or an id does"
             )));
         }
+        // An image that a machine has under another name too may be pinned by that.
+        let is_named = failed.is_none() && !bt_model::image::is_id(&image);
+        if let Some(why) = self.images.allowed.refusal(&image).filter(|_| is_named) {
+            return Err(Status::failed_precondition(format!("{why} (--allow-image of the coordinator)")));
+        }
         if let Some(sweep) = sweep {
             let image = failed.map_or(Ok(image), Err);
             return self.take_image(agent, session, &sweep, image).await.map(Response::new);

@@ -12,10 +12,12 @@ mod upload;
 mod uploads;
 mod welcome;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
+use bt_model::image_policy::ImagePolicy;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1;
 use bt_store::Store;
@@ -46,6 +48,8 @@ pub(crate) struct Agents {
     pub(crate) bell: Bell,
     pub(crate) tasks: TaskTracker,
     pub(crate) terms: Terms,
+    /// Which images may run.
+    pub(crate) images: Arc<ImagePolicy>,
 }
 
 /// What holds for every session of an agent.

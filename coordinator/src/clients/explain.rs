@@ -194,7 +194,15 @@ impl Clients {
             true => Vec::new(),
             false => self.queue.limits().await.map_err(status::queue)?,
         };
-        Ok(holds(details, counts, &limits))
+        let mut reasons = holds(details, counts, &limits);
+        reasons.extend(self.image_refusal(sweep).await?);
+        Ok(reasons)
+    }
+
+    /// Why the sweep's image may not run.
+    pub(super) async fn image_refusal(&self, sweep: &Candidate) -> Result<Option<String>, Status> {
+        let known = self.manifests.get(sweep.sweep).await.map_err(status::manifest)?;
+        Ok(self.images.refusal_of_queued(&known.manifest.image, sweep.image_pin.as_deref()))
     }
 
     /// Sweeps whose jobs are started before this one's.

@@ -44,6 +44,7 @@ impl Clients {
             // One that was removed meanwhile.
             let Some(QueuedSweep { details, attached, seconds }) = known.get(&row.id) else { continue };
             let mut why = holds(details, row.counts, &limits);
+            why.extend(self.image_refusal(&details.candidate).await?);
             if *attached > 0 && *attached == row.counts[0] {
                 why.push("all that are queued wait for identical jobs".to_owned());
             }

@@ -2,10 +2,12 @@
 //! get lost, every now and then without; what is ready is asked of Postgres each time.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bt_measures::SWEEPS_WITHOUT_AGENT;
 use bt_model::id::{AgentId, BatchId, SweepId};
+use bt_model::image_policy::ImagePolicy;
 use bt_model::layout::AttemptPlace;
 use bt_proto::convert;
 use bt_proto::v1::{self, coordinator_message};
@@ -37,6 +39,8 @@ pub(crate) struct Dispatcher {
     pub(crate) bell: Bell,
     pub(crate) lease: Duration,
     pub(crate) memory: Memory,
+    /// Which images may run.
+    pub(crate) images: Arc<ImagePolicy>,
     /// Sweeps that this coordinator can't read.
     pub(crate) put_off: PutOff<SweepId>,
 }
@@ -86,7 +90,7 @@ impl Dispatcher {
             }
             match candidate {
                 // Before anything is leased that could not be sent.
-                Ok(sweep) if self.is_readable(id).await? => sweeps.push(sweep),
+                Ok(sweep) if self.is_readable(id).await? && self.may_run(&sweep).await? => sweeps.push(sweep),
                 Ok(_) => {}
                 Err(error) => drop(self.put_off.note(&id, Err::<(), _>(error))),
             }
@@ -194,6 +198,13 @@ impl Dispatcher {
             Ok(()) => Ok(true),
             Err(error) => Ok(self.put_off.note(&sweep, Err::<(), _>(error)).is_some()),
         }
+    }
+
+    /// True if the sweep's image may run here.
+    async fn may_run(&self, sweep: &Candidate) -> Result<bool, manifests::Error> {
+        let known = self.manifests.get(sweep.sweep).await?;
+        let pin = sweep.image_pin.as_deref();
+        Ok(self.images.refusal_of_queued(&known.manifest.image, pin).is_none())
     }
 
     /// What is left of the limits, if any sweep asks for one.
