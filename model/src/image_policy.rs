@@ -217,7 +217,7 @@ impl AllowedImages {
 
     /// Why an image may not run under this name; nothing if it may.
     pub fn refusal(&self, image: &str) -> Option<String> {
-        if self.allow_id(image) {
+        if self.are_all() || is_id(image) && self.allow_id(image) {
             return None;
         }
         if is_id(image) {

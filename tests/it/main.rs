@@ -32,6 +32,7 @@ mod history;
 mod holdout;
 mod hostile;
 mod identity;
+mod image_policy;
 mod images;
 mod inside;
 mod inspect;
