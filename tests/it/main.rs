@@ -65,6 +65,7 @@ mod protocol;
 mod provenance;
 mod pruned;
 mod python;
+mod quotas;
 mod remarks;
 mod report;
 mod rerun;

@@ -6,6 +6,7 @@
 pub(crate) mod call;
 mod identity;
 mod known;
+pub(crate) mod quotas;
 pub(crate) mod record;
 pub(crate) mod rights;
 mod root;

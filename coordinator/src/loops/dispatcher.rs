@@ -100,8 +100,14 @@ impl Dispatcher {
             self.memory.waiting.clear();
             return Ok(0);
         }
+        let owners = self.queue.owners_running().await?;
+        for sweep in &mut sweeps {
+            sweep.has_quota = owners.get(&sweep.owner).is_some_and(|(_, room)| room.is_some());
+        }
+        let quotas = owners.iter().filter_map(|(owner, (_, room))| Some((owner.clone(), (*room)?))).collect();
         let mut state = State {
-            owners: self.queue.owners_running().await?,
+            owners: owners.into_iter().map(|(owner, (running, _))| (owner, running)).collect(),
+            quotas,
             limits: self.limits_left(&sweeps).await?,
             starved: self.memory.starved(),
         };
@@ -135,7 +141,9 @@ impl Dispatcher {
                     dry.insert(sweep.sweep);
                 }
                 sent += claimed.len() as u32;
-                *state.owners.entry(sweep.owner.clone()).or_default() += places(claimed.iter()) as u64;
+                let taken = places(claimed.iter()) as u64;
+                *state.owners.entry(sweep.owner.clone()).or_default() += taken;
+                state.take_quota(&sweep.owner, claimed.len() as u32, taken * sweep.needs.cpu_millis);
                 // Only those that were to get some can have got some.
                 for agent in wants.keys() {
                     let agent = &mut agents[*agent];

@@ -172,3 +172,8 @@ insert into token_agents (token_id, agent_id) values ('abcdefghijkl', 'aaaaaaaa-
 insert into page_sessions (key, token_id, expires_at) values (decode(repeat('07', 32), 'hex'), 'abcdefghijkl', now() + interval '1 hour');
 insert into audit (number, at, who, from_address, what, target, before, after, outcome, hash)
 values (1, now(), 'ann', '127.0.0.1', 'Sweeps/Submit', 'done', '', '', 'done', decode(repeat('07', 32), 'hex'));
+
+-- version 41
+insert into quotas (owner, queued, running, cpu_millis, submits_per_minute, bytes) values ('ann', 100, 10, 4000, 5, 1048576);
+insert into result_sizes (sweep_id, bytes, ended_at)
+values ('22222222-0000-4000-8000-000000000002', 1, '2026-01-01T00:00:00Z');
