@@ -141,27 +141,44 @@ fn cpus(millis: u64) -> String {
 impl Queue {
     /// What holds for these owners, or for all, and how much of it is used.
     pub(crate) async fn quotas(&self, owners: Option<&[String]>) -> Result<Vec<OwnerRow>, Error> {
-        let mut tx = self.pool.begin().await?;
-        let rows = query_file!("queries/quotas/list_quotas.sql", owners).fetch_all(&mut *tx).await?;
+        let rows = query_file!("queries/quotas/list_quotas.sql", owners).fetch_all(&self.pool).await?;
         let mut known = Vec::with_capacity(rows.len());
         for row in rows {
             let quota = quota!(row);
             let used = match row.owner.as_str() {
                 EVERYBODY => OwnerUse::default(),
-                owner => {
-                    let submits = query_file!("queries/quotas/submits_of_owner.sql", owner, 0_i64);
-                    let submits = unsigned(submits.fetch_one(&mut *tx).await?.submits)?;
-                    let bytes = match quota.bytes {
-                        Some(_) => Some(bytes_of(&mut tx, owner).await?),
-                        None => None,
-                    };
-                    OwnerUse { submits, bytes, ..used_by(&mut tx, owner).await? }
-                }
+                owner => self.used_of(owner, &quota).await?,
             };
             known.push(OwnerRow { owner: row.owner, set: row.set, quota, used });
         }
-        tx.commit().await?;
         Ok(known)
+    }
+
+    async fn used_of(&self, owner: &str, quota: &Quota) -> Result<OwnerUse, Error> {
+        if quota.bytes.is_some() {
+            self.count_results(owner).await?;
+        }
+        let mut tx = self.pool.begin().await?;
+        let submits = query_file!("queries/quotas/submits_of_owner.sql", owner, 0_i64);
+        let submits = unsigned(submits.fetch_one(&mut *tx).await?.submits)?;
+        let bytes = match quota.bytes {
+            Some(_) => Some(bytes_of(&mut tx, owner).await?),
+            None => None,
+        };
+        let used = OwnerUse { submits, bytes, ..used_by(&mut tx, owner).await? };
+        tx.commit().await?;
+        Ok(used)
+    }
+
+    /// Counts what the owner's ended sweeps keep, if there is a quota of it: by itself, so that a long submit holds up nobody who
+    /// counts too.
+    pub(super) async fn count_results(&self, owner: &str) -> Result<(), Error> {
+        let mut tx = self.pool.patient().begin().await?;
+        if quota_in(&mut tx, owner).await?.bytes.is_some() {
+            query_file!("queries/quotas/size_ended.sql", owner).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// What holds for one owner's jobs that are to start, and what runs.
@@ -216,7 +233,6 @@ async fn used_by(connection: &mut Connection, owner: &str) -> Result<OwnerUse, E
 }
 
 async fn bytes_of(connection: &mut Connection, owner: &str) -> Result<u64, Error> {
-    query_file!("queries/quotas/size_ended.sql", owner).execute(&mut *connection).await?;
     unsigned(query_file!("queries/quotas/bytes_of_owner.sql", owner).fetch_one(connection).await?.bytes)
 }
 
@@ -228,7 +244,8 @@ pub(super) async fn room_of_owner(tx: &mut Connection, sweep: &Candidate) -> Res
     Ok(Room::left(&quota, used.running, used.cpu_millis))
 }
 
-/// Refuses a submit early: before its jobs are written, of which there will be so many at least. Its own row counts.
+/// Refuses a submit early: before its jobs are written, of which there will be so many at least. Its own row counts; the
+/// results of ended sweeps are counted already.
 pub(super) async fn admit_submit(tx: &mut Connection, owner: &str, jobs: u64) -> Result<(), Error> {
     let quota = quota_in(tx, owner).await?;
     if let Some(most) = quota.submits_per_minute {

@@ -126,6 +126,7 @@ impl Queue {
         &self,
         sweep: &'s Submission,
     ) -> Result<Option<OpenSubmit<'s>>, Error> {
+        self.count_results(&sweep.owner).await?;
         let mut tx = self.by_key.patient().begin().await?;
         let id = insert_sweep(&mut tx, sweep).await?;
         if id.is_some() {
