@@ -167,8 +167,19 @@ impl Ls {
             Ok(access.list_quotas(v1::ListQuotasRequest {}).await?.into_inner())
         };
         let quotas = client.line.ask_access(ask).await?.quotas;
-        let columns =
-            ["owner", "queued", "of", "running", "of", "cpus", "of", "submits", "of", "bytes", "of"];
+        let columns = [
+            "owner",
+            "queued",
+            "most_queued",
+            "running",
+            "most_running",
+            "cpus",
+            "most_cpus",
+            "submits",
+            "most_submits",
+            "bytes",
+            "most_bytes",
+        ];
         let columns = columns.map(Column::always).into();
         let rows = quotas.into_iter().map(row).collect::<Result<_, _>>()?;
         View { columns, rows }.print(&self.output)
@@ -192,7 +203,7 @@ fn row(quota: v1::OwnerQuota) -> Result<Row, Error> {
         used(Cell::number(quota.used.submits)),
         most(quota.submits_per_minute.map(Cell::number)),
         used(Cell::bytes(quota.used.bytes)),
-        most(quota.bytes.map(|bytes| Cell::bytes(bytes))),
+        most(quota.bytes.map(Cell::bytes)),
     ];
     Ok(Row { cells, json: Json::of(&quota)?, name })
 }
