@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_engine::Engine;
+use bt_model::image_policy::ImagePattern;
 use bt_model::manifest::parse_size;
 use bt_proto::bearer::TokenSource;
 use bt_trust::ClientTrust;
@@ -52,6 +53,16 @@ pub struct Options {
     /// Give jobs a network if they ask for one (`network: bridge`).
     #[arg(long, env = "BTCTL_AGENT_ALLOW_NETWORK")]
     pub allow_network: bool,
+    /// Images that this machine runs, whatever a coordinator says, by registry and repository, e.g.
+    /// registry.firm.example/quant/*, or by id, sha256:*; may be repeated, in the variable separated by commas. All if not
+    /// given.
+    #[arg(
+        long = "allow-image",
+        env = "BTCTL_AGENT_ALLOW_IMAGE",
+        value_delimiter = ',',
+        value_name = "PATTERN"
+    )]
+    pub allow_images: Vec<ImagePattern>,
     /// OCI runtime that the container engine runs jobs with, e.g. runsc; the engine's default if not given.
     #[arg(long, env = "BTCTL_AGENT_OCI_RUNTIME", value_name = "NAME")]
     pub oci_runtime: Option<String>,

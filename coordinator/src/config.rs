@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
+use bt_model::image_policy::{AllowedImages, ImagePattern, ImagePolicy};
 use bt_store::Location;
 
 use crate::telling::Telling;
@@ -43,6 +44,33 @@ pub struct Options {
     pub keeping: Keeping,
     #[command(flatten)]
     pub telling: Telling,
+    #[command(flatten)]
+    pub images: ImageRules,
+    /// Images that may run, by registry and repository, e.g. registry.firm.example/quant/*, or by id, sha256:*; may be
+    /// repeated, in the variable separated by commas. All if not given.
+    #[arg(long = "allow-image", env = "BTCTL_ALLOW_IMAGE", value_delimiter = ',', value_name = "PATTERN")]
+    pub allow_images: Vec<ImagePattern>,
+}
+
+impl Options {
+    pub(crate) fn image_policy(&self) -> ImagePolicy {
+        ImagePolicy {
+            require_digest: self.images.require_digest,
+            refuse_latest: self.images.refuse_latest,
+            allowed: AllowedImages::new(self.allow_images.clone()),
+        }
+    }
+}
+
+/// How sweeps must name their images.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct ImageRules {
+    /// Refuse sweeps whose image is not named by its digest (NAME@sha256:...) or its id.
+    #[arg(long, env = "BTCTL_REQUIRE_DIGEST")]
+    pub require_digest: bool,
+    /// Refuse sweeps whose image has the tag latest, or no tag, which means the same.
+    #[arg(long, env = "BTCTL_REFUSE_LATEST")]
+    pub refuse_latest: bool,
 }
 
 /// Bounds of how long an agent's certificate is valid.

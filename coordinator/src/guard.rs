@@ -240,6 +240,9 @@ impl Guard {
             Code::PermissionDenied | Code::Unauthenticated => {
                 self.record.refused(deed(call, &asked.what, format!("refused: {why}")));
             }
+            Code::ResourceExhausted if call.note().is_dry => {
+                self.record.refused(deed(call, &asked.what, format!("refused: {why}")));
+            }
             Code::NotFound
             | Code::InvalidArgument
             | Code::OutOfRange
@@ -315,6 +318,7 @@ fn outcome(response: &Response) -> (Code, String) {
     let code = match response.status() {
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
         status if status.is_client_error() => Code::InvalidArgument,
         status if status.is_server_error() => Code::Internal,
         _ => Code::Ok,

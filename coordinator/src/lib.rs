@@ -45,9 +45,11 @@ mod trials;
 mod verify;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use bt_model::image_policy::ImagePolicy;
 use bt_proto::v1::access_server::AccessServer;
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
@@ -87,7 +89,7 @@ use teller::Teller;
 use telling::Ways;
 use trials::Trials;
 
-pub use config::{Asking, Auth, Keeping, Options, TlsOptions};
+pub use config::{Asking, Auth, ImageRules, Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use log_filter::LogFilter;
 pub use role_table::role_table;
@@ -226,6 +228,7 @@ fn services(
     shutdown: &CancellationToken,
 ) -> (Agents, Clients) {
     let bell = Bell::default();
+    let policy = Arc::new(options.image_policy());
     let tasks = TaskTracker::new();
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
     let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone(), bell.clone());
@@ -254,6 +257,7 @@ fn services(
         tasks: tasks.clone(),
         terms,
         certifier: Certifier { authority: options.tls.tls_dir.clone(), holds: options.tls.agent_cert_ttl },
+        images: policy.clone(),
     };
     let calculations = Calculations::default();
     let events = Events::new(queue.clone(), shutdown.clone());
@@ -278,6 +282,7 @@ fn services(
         is_insecure: options.asking.is_insecure(options.listen, &options.tls),
         garbage_age: options.keeping.keep_unpublished,
         ways: ways.clone(),
+        images: policy.clone(),
         log,
     };
     tasks.spawn(Teller::new(queue.clone(), clients.clone(), ways).run(shutdown.clone()));
@@ -285,7 +290,7 @@ fn services(
     tasks.spawn(writer.run());
     tasks.spawn(noting.run());
     tasks.spawn(publisher.run(shutdown.clone()));
-    start_loops(&agents, manifests, shutdown);
+    start_loops(&agents, manifests, policy, shutdown);
     let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());
     tasks.spawn(telling);
     let collector = Collector { queue, store };
@@ -330,7 +335,12 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
     }
 }
 
-fn start_loops(agents: &Agents, manifests: Manifests, shutdown: &CancellationToken) {
+fn start_loops(
+    agents: &Agents,
+    manifests: Manifests,
+    images: Arc<ImagePolicy>,
+    shutdown: &CancellationToken,
+) {
     let Agents { queue, sessions, bell, tasks, terms, .. } = agents;
     tasks.spawn(agents.reuse.clone().run_settling(shutdown.clone()));
     tasks.spawn(agents.reuse.clone().run_following(shutdown.clone()));
@@ -343,6 +353,7 @@ fn start_loops(agents: &Agents, manifests: Manifests, shutdown: &CancellationTok
         sessions: sessions.clone(),
         bell: bell.clone(),
         lease: terms.lease,
+        images,
     };
     tasks.spawn(dispatcher.run(shutdown.clone()));
     let chooser = Chooser { queue: queue.clone(), manifests: manifests.clone(), bell: bell.clone() };

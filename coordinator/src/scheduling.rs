@@ -11,7 +11,7 @@ use bt_model::id::SweepId;
 use bt_model::placement::{Misfit, Offer};
 use bt_model::resources::Resources;
 
-use crate::queue::Candidate;
+use crate::queue::{Candidate, Room};
 
 /// An agent that jobs can be planned for.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub(crate) fn misfit(offer: &Offer, free: &Resources, sweep: &Candidate) -> Opti
 pub(crate) struct State {
     /// Running jobs of each owner.
     pub(crate) owners: HashMap<String, u64>,
+    /// How much more each owner may start that has a quota.
+    pub(crate) quotas: HashMap<String, Room>,
     /// What is left of each limit that is set.
     pub(crate) limits: HashMap<String, u32>,
     /// Sweeps that have waited too long for an agent to become free enough.
@@ -98,7 +100,7 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
         };
         let lane = &mut lanes[best];
         let sweep = lane.sweep;
-        if lane.room == 0 || !state.allows(sweep) {
+        if lane.room == 0 || !state.allows(sweep) || !state.has_quota_for(sweep) {
             lanes.remove(best);
             continue;
         }
@@ -128,10 +130,13 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
         seats[seat].take(sweep);
         // A batch takes the place of one job, and is planned whole.
         let mut jobs = 0;
-        while jobs < sweep.batch.unwrap_or(1).min(lane.room) && state.allows(sweep) {
+        let most = state.quotas.get(&sweep.owner).map_or(u64::MAX, |room| room.jobs);
+        while jobs < sweep.batch.unwrap_or(1).min(lane.room) && u64::from(jobs) < most && state.allows(sweep)
+        {
             state.take_limits(sweep);
             jobs += 1;
         }
+        state.take_quota(&sweep.owner, jobs, sweep.needs.cpu_millis);
         *state.owners.entry(sweep.owner.clone()).or_default() += 1;
         lane.running += 1;
         lane.room -= jobs;
@@ -154,6 +159,20 @@ impl State {
     /// True if the limits leave room for one more job of this sweep.
     fn allows(&self, sweep: &Candidate) -> bool {
         sweep.limits.iter().all(|(name, amount)| self.limits.get(name).is_some_and(|left| left >= amount))
+    }
+
+    /// True if the owner's quota leaves room for one more job, and for its cpus.
+    fn has_quota_for(&self, sweep: &Candidate) -> bool {
+        let room = self.quotas.get(&sweep.owner);
+        room.is_none_or(|room| room.jobs > 0 && room.cpu_millis >= sweep.needs.cpu_millis)
+    }
+
+    /// Counts so many jobs in containers with so many cpus as running.
+    pub(crate) fn take_quota(&mut self, owner: &str, jobs: u32, cpu_millis: u64) {
+        if let Some(room) = self.quotas.get_mut(owner) {
+            room.jobs = room.jobs.saturating_sub(jobs.into());
+            room.cpu_millis = room.cpu_millis.saturating_sub(cpu_millis);
+        }
     }
 
     fn take_limits(&mut self, sweep: &Candidate) {

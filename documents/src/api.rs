@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Agent, Attempt, Family, Job, Limit, Output, RunningJob, Sweep};
+use super::{Agent, Attempt, Family, Job, Limit, Output, Quota, RunningJob, Sweep};
 
 /// Sweeps, the newest first.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -51,6 +51,12 @@ pub struct Agents {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Limits {
     pub limits: Vec<Limit>,
+}
+
+/// What owners may have and do.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Quotas {
+    pub quotas: Vec<Quota>,
 }
 
 /// What was cancelled.

@@ -109,6 +109,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Vec<Agent>>("agents-ls", &["agents ls"], ""),
         one::<ShownAgent>("agents-show", &["agents show"], ""),
         one::<Vec<Limit>>("limits-ls", &["limits ls"], ""),
+        one::<Vec<Quota>>("quota-ls", &["quota ls"], ""),
         one::<Vec<Image>>("image-ls", &["image ls"], ""),
         one::<InspectedImage>("image-inspect", &["image inspect"], ""),
         one::<Vec<Setting>>("config-show", &["config show"], ""),

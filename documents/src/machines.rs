@@ -144,6 +144,61 @@ pub struct Limit {
     pub used: u32,
 }
 
+/// What an owner may have and do, and how much of it it uses. What is null does not bind.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Quota {
+    /// Null: what holds for owners who have no quota of their own.
+    pub owner: Option<String>,
+    /// It has a quota of its own.
+    pub set: bool,
+    /// Queued jobs.
+    pub queued: Option<u64>,
+    /// Running jobs.
+    pub running: Option<u64>,
+    /// Cpus of running jobs.
+    pub cpus: Option<f64>,
+    pub submits_per_minute: Option<u64>,
+    /// Of results in the store.
+    pub bytes: Option<u64>,
+    pub used: QuotaUse,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct QuotaUse {
+    pub queued: u64,
+    pub running: u64,
+    pub cpus: f64,
+    /// Sweeps that were submitted in the last minute.
+    pub submits: u64,
+    /// Null where there is no quota of it.
+    pub bytes: Option<u64>,
+}
+
+impl From<v1::OwnerQuota> for Quota {
+    fn from(quota: v1::OwnerQuota) -> Self {
+        let v1::Quota { queued, running, cpu_millis, submits_per_minute, bytes } =
+            quota.quota.unwrap_or_default();
+        let cpus = |millis: u64| millis as f64 / 1000.0;
+        let used = quota.used.unwrap_or_default();
+        Self {
+            owner: quota.owner,
+            set: quota.set,
+            queued,
+            running,
+            cpus: cpu_millis.map(cpus),
+            submits_per_minute,
+            bytes,
+            used: QuotaUse {
+                queued: used.queued,
+                running: used.running,
+                cpus: cpus(used.cpu_millis),
+                submits: used.submits,
+                bytes: used.bytes,
+            },
+        }
+    }
+}
+
 /// An image that was pushed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Image {

@@ -74,7 +74,7 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 /// As Docker decides it: what has a dot, a port or capitals, and localhost.
-fn is_domain(first: &str) -> bool {
+pub(crate) fn is_domain(first: &str) -> bool {
     first.contains(['.', ':']) && first.chars().any(|c| c.is_ascii_alphanumeric())
         || first == "localhost"
         || first.chars().any(|c| c.is_ascii_uppercase())

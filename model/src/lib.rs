@@ -11,6 +11,7 @@ mod expression;
 pub mod hex;
 pub mod id;
 pub mod image;
+pub mod image_policy;
 mod json_object;
 pub mod landscape;
 pub mod layout;

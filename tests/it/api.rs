@@ -23,6 +23,7 @@ fn every_call_answers_as_it_is_described() {
     let runs = sweep(&cluster, 2, &["-e", "BT_SIM_MS=600000"]);
     cluster.wait_count(&runs, "running", 2);
     cluster.ok(&["limits", "set", "feed", "3"]);
+    cluster.ok(&["quota", "set", "--default", "--running", "90"]);
     let described = get(&cluster, "/api/openapi.json").json();
     let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json")).unwrap();
     assert_eq!(described, serde_json::from_str::<Value>(&file).unwrap(), "run `make docs`");
@@ -106,6 +107,7 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(running["jobs"].as_array().unwrap().len(), 2, "{running}");
     assert_eq!(check("get", "/api/agents/{agent}", "", &none)["running_jobs"].as_array().unwrap().len(), 2);
     assert_eq!(check("get", "/api/limits", "", &none)["limits"][0]["name"], "feed");
+    assert_eq!(check("get", "/api/quotas", "", &none)["quotas"][0]["running"], 90);
     assert_eq!(check("get", "/api/agents", "", &none)["agents"][0]["name"], "agent");
     assert!(check("get", "/api/fleet", "", &none)["samples"].is_array());
     assert_eq!(check("get", "/api/sweeps", "", &none)["hidden"], 2);

@@ -120,6 +120,7 @@ fn what_commands_print_is_what_their_schemas_say() {
     let endless = cluster.submit(&["--name", "endless"], "exec sleep 1000");
     cluster.wait_count(&endless, "running", 1);
     cluster.ok(&["limits", "set", "nas", "4"]);
+    cluster.ok(&["quota", "set", "ann", "--bytes", "1GiB"]);
     let image = ["--image", "btctl-test:1", "--cpus", "0.25", "-m", "64m", "-o", "json"];
     let with = |first: &[&'static str], last: &[&'static str]| [first, &image[..], last].concat();
     let mut checker = Checker { cluster: &cluster, used: BTreeSet::new() };
@@ -193,6 +194,7 @@ fn what_commands_print_is_what_their_schemas_say() {
     let agent = checker.valid("agents-show", &["agents", "show", "agent", "-o", "json"]);
     list(&agent["running_jobs"], 1);
     list(&checker.valid("limits-ls", &["limits", "ls", "-o", "json"]), 1);
+    list(&checker.valid("quota-ls", &["quota", "ls", "-o", "json"]), 2);
     list(&checker.valid("config-show", &["config", "show", "-o", "json"]), 2);
     checker.valid("doctor", &["doctor", "-o", "json"]);
     checker.valid("coordinator-init", &["coordinator", "init", "--tls-dir", "tls", "-o", "json"]);

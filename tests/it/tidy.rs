@@ -123,6 +123,7 @@ fn libraries_stay_behind_their_doors() {
         "Status",
         &[
             "coordinator/src/access/service.rs",
+            "coordinator/src/access/quotas.rs",
             "coordinator/src/agents",
             "coordinator/src/clients",
             "coordinator/src/guard.rs",

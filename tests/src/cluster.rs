@@ -170,6 +170,11 @@ impl Cluster {
         });
     }
 
+    /// What coordinators that start from now on are told besides.
+    pub fn tell_coordinators(&mut self, flags: &[&str]) {
+        self.options.coordinator = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     /// The first coordinator.
     pub fn coordinator(&mut self) -> &mut Process {
         self.coordinator_number(0)

@@ -8,6 +8,7 @@ use bt_model::reason::Reason;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, report};
 use tokio::time::sleep;
+use tonic::Code;
 
 use super::start::start_noted;
 use super::state::Stop;
@@ -59,12 +60,17 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
     note(format!("getting the image {image}"));
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
+    allow(agent, image, held.assignment.image_pin.as_deref()).await?;
     let pin = match &held.assignment.image_pin {
         Some(pin) => pin.clone(),
         None => {
             // As long as nobody has ever got it, it is as likely that it does not exist.
             let resolved = agent.stock.images.resolve(image, &wanted, &note).await;
-            pin_image(agent, held, resolved.map_err(|error| Stop::Failed(error.reason()))?).await
+            let found = resolved.map_err(|error| Stop::Failed(error.reason()))?;
+            let pin = pin_image(agent, held, found).await?;
+            // Another agent may have found something else.
+            allow(agent, image, Some(&pin)).await?;
+            pin
         }
     };
     let facts = agent.stock.images.ensure(&pin, &wanted, &note).await.map_err(|error| match error {
@@ -113,6 +119,7 @@ pub(crate) async fn prepare_debug(
     let volumes = volumes(agent, job, &|_| {}).await.map_err(told)?;
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
+    allow(agent, &job.manifest.image, assignment.image_pin.as_deref()).await.map_err(told)?;
     let image = assignment.image_pin.as_ref().unwrap_or(&job.manifest.image);
     let facts = agent.stock.images.ensure(image, &wanted, &|_| {}).await?;
     let pin = facts.id.clone();
@@ -176,8 +183,16 @@ async fn assemble(
     })
 }
 
+/// Refuses an image that the machine's owner does not allow, whatever a coordinator says.
+async fn allow(agent: &Agent, image: &str, pin: Option<&str>) -> Result<(), Stop> {
+    match agent.stock.images.refusal(image, pin).await? {
+        None => Ok(()),
+        Some(why) => Err(Stop::Refused(why)),
+    }
+}
+
 /// Asks until a coordinator has answered which image the sweep runs. An attempt that was taken away is halted meanwhile.
-async fn pin_image(agent: &Agent, held: &Held, image: String) -> String {
+async fn pin_image(agent: &Agent, held: &Held, image: String) -> Result<String, Stop> {
     loop {
         let connection = agent.line.link.connection().await;
         let request = v1::PinImageRequest {
@@ -188,7 +203,13 @@ async fn pin_image(agent: &Agent, held: &Held, image: String) -> String {
             ..v1::PinImageRequest::default()
         };
         match AgentsClient::new(connection.channel).pin_image(request).await {
-            Ok(reply) => return reply.into_inner().image,
+            Ok(reply) => return Ok(reply.into_inner().image),
+            Err(error) if error.code() == Code::FailedPrecondition => {
+                return Err(Stop::Refused(format!(
+                    "has an image that the coordinator refuses: {}",
+                    error.message()
+                )));
+            }
             Err(error) => {
                 held.note(format!("asking which image the sweep runs: {}", error.message()));
                 sleep(Duration::from_secs(1)).await;

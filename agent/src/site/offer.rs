@@ -7,6 +7,7 @@ use bt_engine::machine::{ARCHITECTURE, Machine, cgroup_version};
 use bt_engine::sizing::Sizing;
 use bt_engine::volumes::{MountSource, Volumes};
 use bt_engine::{Abilities, Engine};
+use bt_model::image_policy::AllowedImages;
 use bt_model::manifest::{LEAST_MEMORY, parse_size};
 use bt_model::resources::{ByteSize, Resources};
 use tracing::warn;
@@ -26,6 +27,8 @@ pub(crate) struct Offer {
     pub(crate) sizing: Sizing,
     /// Jobs may ask for a network.
     pub(crate) network: bool,
+    /// Images that run here.
+    pub(crate) images: AllowedImages,
 }
 
 impl Offer {
@@ -92,6 +95,7 @@ impl Offer {
             volumes: Volumes::read(&options.volumes, &options.host_paths)?,
             sizing,
             network: options.allow_network,
+            images: AllowedImages::new(options.allow_images.clone()),
         })
     }
 }
@@ -105,6 +109,7 @@ impl Offer {
             ("default_shm", ByteSize(self.sizing.shm_bytes).to_string()),
             ("cgroup", cgroup_version().to_owned()),
             ("network", if self.network { "bridge" } else { "none" }.to_owned()),
+            ("images", if self.images.are_all() { "all".to_owned() } else { self.images.to_string() }),
         ];
         facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
@@ -205,6 +210,7 @@ mod tests {
             volumes: Volumes::default(),
             sizing: Sizing::of(4 << 30, 2),
             network: false,
+            images: AllowedImages::default(),
         };
         change(&mut offer);
         offer

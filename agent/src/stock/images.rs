@@ -110,6 +110,29 @@ impl Images {
         Ok(facts)
     }
 
+    /// Why this machine does not run an image; nothing if it does. `pin` is what a coordinator says that the name stands for,
+    /// which is believed only as far as the machine itself knows it: by a digest of an allowed repository, by an id that is
+    /// allowed, or by the id that an allowed name has here.
+    pub(crate) async fn refusal(&self, name: &str, pin: Option<&str>) -> Result<Option<String>, Error> {
+        let allowed = &self.line.site.offer.images;
+        let refusal = match pin {
+            _ if allowed.are_all() => None,
+            None => allowed.refusal(name),
+            Some(id) if is_id(id) && !allowed.allow_id(id) => match allowed.refusal(name) {
+                Some(why) => Some(why),
+                None => {
+                    let here = self.line.site.engine.image(name).await?;
+                    let is_it = here.is_some_and(|facts| facts.id == id);
+                    (!is_it).then(|| {
+                        format!("the image {name} is to be {id}, which it is not here, and only these are allowed: {allowed}")
+                    })
+                }
+            },
+            Some(pin) => allowed.refusal(pin),
+        };
+        Ok(refusal.map(|why| format!("runs only some images (--allow-image): {why}")))
+    }
+
     /// Gets images before any job asks for them. What can't be had is told, and got when a job needs it.
     pub(crate) async fn prefetch(&self) {
         for image in &self.line.site.options.prefetch {
@@ -237,6 +260,10 @@ impl Images {
         let Some(v1::fetch_image_reply::Kind::Image(head)) = head.and_then(|head| head.kind) else {
             return Err(unreachable(format!("the coordinator sent image {image} without its head")));
         };
+        if !self.line.site.offer.images.allow_id(&head.id) {
+            // Whoever handed it in could call it anything.
+            return Ok(None);
+        }
         info!(image, image.id = head.id, "loading an image that was handed in");
         let sizes = bt_model::resources::ByteSize;
         let (mut seen, mut told) = (0, 0);

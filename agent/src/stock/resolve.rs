@@ -23,9 +23,14 @@ pub(crate) async fn answer(images: &Images, line: &Line, request: v1::ResolveIma
     let platform = present(platform);
     let pull = pull.parse().unwrap_or(Pull::Missing);
     let wanted = ImageRequest { platform: platform.as_deref(), pull };
-    let (pin, failed) = match images.resolve(&image, &wanted, &|_| {}).await {
+    let found = match images.refusal(&image, None).await {
+        Ok(None) => images.resolve(&image, &wanted, &|_| {}).await.map_err(|error| error.to_string()),
+        Ok(Some(why)) => Err(format!("the agent {why}")),
+        Err(error) => Err(error.to_string()),
+    };
+    let (pin, failed) = match found {
         Ok(pin) => (Some(pin), None),
-        Err(error) => (None, Some(error.to_string())),
+        Err(why) => (None, Some(why)),
     };
     for _ in 0..TRIES {
         let connection = line.link.connection().await;

@@ -26,6 +26,7 @@ mod ls;
 mod metrics;
 mod pause;
 mod ps;
+mod quota;
 mod reference;
 mod report;
 mod rerun;
@@ -116,6 +117,8 @@ enum Command {
     #[command(subcommand)]
     Limits(limits::Limits),
     #[command(subcommand)]
+    Quota(quota::Quota),
+    #[command(subcommand)]
     Agents(agents::Agents),
     #[command(subcommand)]
     Image(image::Image),
@@ -184,6 +187,7 @@ impl Cli {
             Command::Note(command) => command.run(&settings()?).await,
             Command::Rm(command) => command.run(&settings()?).await,
             Command::Explain(command) => command.run(&settings()?).await,
+            Command::Quota(command) => command.run(&settings()?).await,
             Command::Limits(command) => command.run(&settings()?).await,
             Command::Agents(command) => command.run(&settings()?).await,
             Command::Image(command) => command.run(&settings()?).await,

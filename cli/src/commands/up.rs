@@ -68,6 +68,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     telling: bt_coordinator::Telling,
     #[command(flatten)]
+    images: bt_coordinator::ImageRules,
+    #[command(flatten)]
     agent: bt_agent::Options,
     #[command(flatten)]
     log: LogFormat,
@@ -85,6 +87,8 @@ impl Up {
         measures::record();
         let plan = UpPlan {
             state_dir,
+            images: self.images,
+            allow_images: self.agent.allow_images.clone(),
             agent: (!self.no_agent).then_some(self.agent),
             database_url: self.database_url,
             postgres_bin: self.postgres_bin,

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 
 use bt_agent::{Shutdown, StoreChoice};
 use bt_model::encoding::Encoding;
+use bt_model::image_policy::ImagePattern;
 use bt_store::Location;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -58,6 +59,8 @@ pub(crate) struct UpPlan {
     pub(crate) insecure: bool,
     pub(crate) keeping: bt_coordinator::Keeping,
     pub(crate) telling: bt_coordinator::Telling,
+    pub(crate) images: bt_coordinator::ImageRules,
+    pub(crate) allow_images: Vec<ImagePattern>,
 }
 
 /// The address if none is asked for; another port if this one is taken.
@@ -130,6 +133,8 @@ async fn serve(
         asking: entry.asking.clone(),
         keeping: plan.keeping,
         telling: plan.telling.clone(),
+        images: plan.images,
+        allow_images: plan.allow_images.clone(),
     };
     let stop = CancellationToken::new();
     let (ready, mut is_ready) = oneshot::channel();

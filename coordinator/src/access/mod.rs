@@ -8,6 +8,7 @@ pub(crate) mod call;
 mod caller;
 mod identity;
 mod known;
+pub(crate) mod quotas;
 pub(crate) mod record;
 pub(crate) mod rights;
 mod root;

@@ -86,6 +86,8 @@ impl Right {
 pub(crate) fn of(method: Method) -> Right {
     match method {
         Method::AccessWhoAmI => Right::Known,
+        Method::AccessListQuotas => Right::Read,
+        Method::AccessSetQuota | Method::AccessRemoveQuota => Right::Operate,
         Method::AccessListTokens | Method::AccessListAudit | Method::AccessVerifyAudit => Right::Oversee,
         Method::AccessCreateToken | Method::AccessRevokeToken => Right::Administer,
         Method::AgentsCertify

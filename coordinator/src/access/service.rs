@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::call;
 use super::known::Access;
+use super::quotas;
 use super::secret::{Made, ROOT};
 use crate::queue::{AuditRow, NewToken, TokenRow};
 use crate::rpc::{ANSWERS, Answers, answer, status};
@@ -111,6 +112,30 @@ impl v1::access_server::Access for AccessCalls {
         self.access.forget_agent(agent);
         info!("the certificates of agent {} ({agent}) are revoked", joined.name);
         Ok(Response::new(v1::RevokeAgentReply { name: joined.name, id: agent.to_string(), changed }))
+    }
+
+    async fn list_quotas(
+        &self,
+        _: Request<v1::ListQuotasRequest>,
+    ) -> Result<Response<v1::ListQuotasReply>, Status> {
+        let quotas = quotas::seen(self.access.queue()).await?;
+        Ok(Response::new(v1::ListQuotasReply { quotas }))
+    }
+
+    async fn set_quota(
+        &self,
+        request: Request<v1::SetQuotaRequest>,
+    ) -> Result<Response<v1::SetQuotaReply>, Status> {
+        let quota = quotas::set(self.access.queue(), request.into_inner()).await?;
+        Ok(Response::new(v1::SetQuotaReply { quota: Some(quota) }))
+    }
+
+    async fn remove_quota(
+        &self,
+        request: Request<v1::RemoveQuotaRequest>,
+    ) -> Result<Response<v1::RemoveQuotaReply>, Status> {
+        quotas::remove(self.access.queue(), request.into_inner().owner).await?;
+        Ok(Response::new(v1::RemoveQuotaReply {}))
     }
 
     type ListAuditStream = Answers<v1::AuditEntry>;

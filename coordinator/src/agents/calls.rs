@@ -51,9 +51,16 @@ impl v1::agents_server::Agents for Agents {
                 "{name:?} does not name one fixed image; a digest or an id does"
             )));
         }
+        // An image that a machine has under another name too may be pinned by that.
+        let is_named = failed.is_none() && !bt_model::image::is_id(&image);
+        let refusal = self.images.allowed.refusal(&image).filter(|_| is_named);
+        let refusal = refusal.map(|why| format!("{why} (--allow-image of the coordinator)"));
         if let Some(sweep) = sweep {
-            let image = failed.map_or(Ok(image), Err);
+            let image = failed.or(refusal).map_or(Ok(image), Err);
             return self.take_image(agent, session, &sweep, image).await.map(Response::new);
+        }
+        if let Some(why) = refusal {
+            return Err(Status::failed_precondition(why));
         }
         let attempt = attempt_id(&attempt.unwrap_or_default()).map_err(status::malformed)?;
         let pinned = self.queue.pin_image(agent, session, attempt, &image).await;

@@ -21,6 +21,13 @@ impl Agents {
     pub(super) async fn send_image(&self, image: &str) -> Result<Answers<v1::FetchImageReply>, Status> {
         let found = self.queue.image(image).await.map_err(status::queue)?;
         let row = found.ok_or_else(|| Status::not_found(format!("the image {image} was not pushed")))?;
+        // One that was pushed before the setting came.
+        if !self.images.allowed.allow_id(&row.id) {
+            return Err(Status::not_found(format!(
+                "the image {image} was pushed, and only these are allowed: {} (--allow-image)",
+                self.images.allowed
+            )));
+        }
         let mut data = match self.queue.parts(&row.id).await.map_err(status::queue)? {
             Some(parts) => assembled(self.store.clone(), parts).boxed(),
             None => {

@@ -13,10 +13,12 @@ mod upload;
 mod uploads;
 mod welcome;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId};
+use bt_model::image_policy::ImagePolicy;
 use bt_proto::convert::{Malformed, parse};
 use bt_proto::v1;
 use bt_store::Store;
@@ -52,6 +54,8 @@ pub(crate) struct Agents {
     pub(crate) tasks: TaskTracker,
     pub(crate) terms: Terms,
     pub(crate) certifier: Certifier,
+    /// Which images may run.
+    pub(crate) images: Arc<ImagePolicy>,
 }
 
 /// What holds for every session of an agent.

@@ -55,6 +55,7 @@ impl Clients {
         let (found, changeable) = self.find_to_change(&request.sweep).await?;
         let reasons = reasons(&request)?;
         let jobs = chosen(&found, request.jobs)?;
+        self.allow_image_of(found.id).await?;
         let failed_only = request.failed_only || !reasons.is_empty();
         let ended: &[_] = match (request.pruned, failed_only) {
             (true, true) => {

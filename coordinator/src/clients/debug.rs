@@ -20,6 +20,7 @@ impl Clients {
             return Err(status::out_of_order("a DebugStart"));
         };
         let (sweep, changeable) = self.find_to_change(&start.sweep).await?;
+        self.allow_image_of(sweep.id).await?;
         if start.with_results {
             self.results().has_result(&sweep, start.job).await?;
         }

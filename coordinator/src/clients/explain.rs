@@ -194,7 +194,22 @@ impl Clients {
             true => Vec::new(),
             false => self.queue.limits().await.map_err(status::queue)?,
         };
-        Ok(holds(details, counts, &limits))
+        let mut reasons = holds(details, counts, &limits);
+        reasons.extend(self.image_refusal(sweep).await?);
+        reasons.extend(self.quota_refusal(sweep).await?);
+        Ok(reasons)
+    }
+
+    /// Why the sweep's image may not run.
+    pub(super) async fn image_refusal(&self, sweep: &Candidate) -> Result<Option<String>, Status> {
+        let known = self.manifests.get(sweep.sweep).await.map_err(status::manifest)?;
+        Ok(self.images.refusal_of_queued(&known.manifest.image, sweep.image_pin.as_deref()))
+    }
+
+    /// Why the quota of the sweep's owner lets no more of its jobs start.
+    pub(super) async fn quota_refusal(&self, sweep: &Candidate) -> Result<Option<String>, Status> {
+        let (quota, used) = self.queue.quota_of(&sweep.owner).await.map_err(status::queue)?;
+        Ok(quota.holds_back(&sweep.owner, &used, sweep.needs.cpu_millis))
     }
 
     /// Sweeps whose jobs are started before this one's.

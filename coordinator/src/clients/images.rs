@@ -32,6 +32,14 @@ impl Clients {
                 image.name
             )));
         }
+        let allowed = &self.images.allowed;
+        if !allowed.allow_id(&image.id) {
+            return Err(Status::permission_denied(format!(
+                "a pushed image comes from no registry, and only these are allowed: {allowed}; an operator allows this one by \
+                 its id (--allow-image {}), or all of them (--allow-image 'sha256:*')",
+                image.id
+            )));
+        }
         let name = tagged(&image.name);
         if let Some(known) = self.queue.image(&image.id).await.map_err(status::queue)? {
             // The data is the same by its id; only the name may be new.

@@ -32,9 +32,11 @@ mod trials;
 mod walk;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, SweepId};
+use bt_model::image_policy::ImagePolicy;
 use bt_store::Store;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -85,6 +87,8 @@ pub(crate) struct Clients {
     pub(crate) garbage_age: Duration,
     /// How those are told whom a manifest names.
     pub(crate) ways: Ways,
+    /// Which images may run.
+    pub(crate) images: Arc<ImagePolicy>,
     pub(crate) log: LogFilter,
 }
 
@@ -99,6 +103,18 @@ impl Clients {
         call::about(&found.name, &found.id.to_string());
         let changeable = call::sphere(|sphere| found.changeable(sphere)).map_err(status::queue)?;
         Ok((found, changeable))
+    }
+
+    /// Refuses an image that may not run here; `pin` is what it stands for, where that is known.
+    pub(crate) fn allow_image(&self, image: &str, pin: Option<&str>) -> Result<(), Status> {
+        self.images.refusal(image, pin).map_or(Ok(()), |why| Err(Status::permission_denied(why)))
+    }
+
+    /// Refuses to start jobs of a sweep whose image may not run here any more.
+    pub(super) async fn allow_image_of(&self, sweep: SweepId) -> Result<(), Status> {
+        let sweep = self.queue.sweep_details(sweep).await.map_err(status::queue)?.candidate;
+        let refusal = self.image_refusal(&sweep).await?;
+        refusal.map_or(Ok(()), |why| Err(Status::permission_denied(why)))
     }
 
     async fn find_agent(&self, agent: &str) -> Result<AgentId, Status> {

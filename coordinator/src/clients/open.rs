@@ -56,6 +56,7 @@ impl Clients {
             ));
         }
         let (found, changeable) = self.find_to_change(sweep).await?;
+        self.allow_image_of(found.id).await?;
         let read = rows.iter().map(|row| Parameters::from_json(row)).collect::<Result<Vec<_>, _>>();
         let read = read.map_err(|error| Status::invalid_argument(error.to_string()))?;
         // Their spelling and their spaces do not matter.

@@ -1,6 +1,7 @@
 //! The sweeps whose jobs wait and why, all at once: a page asks for it every few seconds, so that the number of statements
 //! does not grow with the number of sweeps.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use bt_documents::Sweep;
@@ -11,7 +12,7 @@ use tonic::Status;
 use super::Clients;
 use super::explain::{answers, holds};
 use super::shown::sweep;
-use crate::queue::{QueuedSweep, SweepFilter};
+use crate::queue::{Candidate, QueuedSweep, SweepFilter};
 use crate::rpc::status;
 
 /// A sweep with jobs that wait.
@@ -40,10 +41,18 @@ impl Clients {
         let limits = self.queue.limits().await.map_err(status::queue)?;
         let agents = self.agents().await?;
         let mut waiting = Vec::new();
+        let mut quotas = HashMap::new();
         for row in rows {
             // One that was removed meanwhile.
             let Some(QueuedSweep { details, attached, seconds }) = known.get(&row.id) else { continue };
             let mut why = holds(details, row.counts, &limits);
+            why.extend(self.image_refusal(&details.candidate).await?);
+            let Candidate { owner, needs, .. } = &details.candidate;
+            let (quota, used) = match quotas.entry(owner.clone()) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(self.queue.quota_of(owner).await.map_err(status::queue)?),
+            };
+            why.extend(quota.holds_back(owner, &used, needs.cpu_millis));
             if *attached > 0 && *attached == row.counts[0] {
                 why.push("all that are queued wait for identical jobs".to_owned());
             }

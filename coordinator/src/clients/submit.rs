@@ -43,6 +43,10 @@ impl Clients {
             },
         };
         order.held_out = held_out;
+        if let Err(refused) = self.allow_image(&manifest.image, order.header.image_pin.as_deref()) {
+            // What was queued before stays so, whatever is allowed since.
+            return self.queued_before(&mut order).await?.ok_or(refused);
+        }
         self.ways.check(manifest.policy.receivers()).map_err(Status::invalid_argument)?;
         if order.header.open && (order.header.reuse || manifest.sample.is_some()) {
             let what = if order.header.reuse { "results of identical jobs" } else { "a `sample`" };

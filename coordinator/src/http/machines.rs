@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use bt_documents::{
-    Agent, Agents, Fleet, FleetLoad, FleetSample, Limit, Limits, RunningJob, RunningJobs, ShownAgent,
+    Agent, Agents, Fleet, FleetLoad, FleetSample, Limit, Limits, Quota, Quotas, RunningJob, RunningJobs,
+    ShownAgent,
 };
 use bt_model::resources::Resources;
 use bt_proto::v1;
@@ -11,6 +12,7 @@ use bt_proto::v1::sweeps_server::Sweeps as _;
 use tonic::{Request, Status};
 
 use super::reply::{Refused, Reply};
+use crate::access::quotas;
 use crate::clients::Clients;
 use crate::rpc::status;
 
@@ -67,6 +69,11 @@ pub(super) async fn load(clients: &Clients) -> Result<Fleet, Refused> {
         used: load(sample.used),
     });
     Ok(Fleet { samples: samples.collect() })
+}
+
+pub(super) async fn quotas(State(clients): State<Clients>) -> Reply<Quotas> {
+    let quotas = quotas::seen(&clients.queue).await?;
+    Ok(Json(Quotas { quotas: quotas.into_iter().map(Quota::from).collect() }))
 }
 
 pub(super) async fn limits(State(clients): State<Clients>) -> Reply<Limits> {

@@ -10,6 +10,8 @@ use bt_documents::{Refusal, Unreadable};
 use serde::de::DeserializeOwned;
 use tonic::{Code, Status};
 
+use crate::rpc::status::RETRY_AFTER;
+
 /// What a call answers with.
 pub(super) type Reply<T> = Result<Json<T>, Refused>;
 
@@ -19,27 +21,29 @@ pub(super) struct Refused {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// In how many seconds the same may be asked again, where that is known.
+    after: Option<u64>,
 }
 
 impl Refused {
     pub(super) fn no_such_path(path: &str) -> Self {
         let message = format!("there is nothing at {path}; /api/openapi.json describes what there is");
-        Self { status: StatusCode::NOT_FOUND, code: "not_found", message }
+        Self { status: StatusCode::NOT_FOUND, code: "not_found", message, after: None }
     }
 
     /// The same for a person.
     pub(super) fn no_such_page(path: &str) -> Self {
         let message = format!("There is no page {path}. A link may be old, or an address mistyped.");
-        Self { status: StatusCode::NOT_FOUND, code: "not_found", message }
+        Self { status: StatusCode::NOT_FOUND, code: "not_found", message, after: None }
     }
 
     pub(super) fn other_method(path: &str) -> Self {
         let message = format!("{path} takes another method; /api/openapi.json describes which");
-        Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "unimplemented", message }
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "unimplemented", message, after: None }
     }
 
     pub(super) fn internal(message: String) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", message }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", message, after: None }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -56,7 +60,7 @@ impl Refused {
     }
 
     fn invalid(status: StatusCode, message: String) -> Self {
-        Self { status, code: "invalid_argument", message }
+        Self { status, code: "invalid_argument", message, after: None }
     }
 }
 
@@ -78,7 +82,11 @@ impl From<Status> for Refused {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal")
             }
         };
-        Self { status: http, code, message: status.message().to_owned() }
+        // What an owner may have, as opposed to a store that is full.
+        let after = status.metadata().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+        let http = if after.is_some() { StatusCode::TOO_MANY_REQUESTS } else { http };
+        let after = after.and_then(|after| after.parse().ok());
+        Self { status: http, code, message: status.message().to_owned(), after }
     }
 }
 
@@ -112,9 +120,13 @@ impl From<Unreadable> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let error = Refusal { code: self.code, message: self.message };
+        let after = self
+            .after
+            .map(HeaderValue::from)
+            .or((self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(HeaderValue::from_static("1")));
         let mut response = (self.status, Json(bt_documents::Refused { error })).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(after) = after {
+            response.headers_mut().insert(header::RETRY_AFTER, after);
         }
         response
     }

@@ -2,10 +2,12 @@
 //! get lost, every now and then without; what is ready is asked of Postgres each time.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bt_measures::SWEEPS_WITHOUT_AGENT;
 use bt_model::id::{AgentId, BatchId, SweepId};
+use bt_model::image_policy::ImagePolicy;
 use bt_model::layout::AttemptPlace;
 use bt_proto::convert;
 use bt_proto::v1::{self, coordinator_message};
@@ -37,6 +39,8 @@ pub(crate) struct Dispatcher {
     pub(crate) bell: Bell,
     pub(crate) lease: Duration,
     pub(crate) memory: Memory,
+    /// Which images may run.
+    pub(crate) images: Arc<ImagePolicy>,
     /// Sweeps that this coordinator can't read.
     pub(crate) put_off: PutOff<SweepId>,
 }
@@ -86,7 +90,7 @@ impl Dispatcher {
             }
             match candidate {
                 // Before anything is leased that could not be sent.
-                Ok(sweep) if self.is_readable(id).await? => sweeps.push(sweep),
+                Ok(sweep) if self.is_readable(id).await? && self.may_run(&sweep).await? => sweeps.push(sweep),
                 Ok(_) => {}
                 Err(error) => drop(self.put_off.note(&id, Err::<(), _>(error))),
             }
@@ -96,8 +100,14 @@ impl Dispatcher {
             self.memory.waiting.clear();
             return Ok(0);
         }
+        let owners = self.queue.owners_running().await?;
+        for sweep in &mut sweeps {
+            sweep.has_quota = owners.get(&sweep.owner).is_some_and(|(_, room)| room.is_some());
+        }
+        let quotas = owners.iter().filter_map(|(owner, (_, room))| Some((owner.clone(), (*room)?))).collect();
         let mut state = State {
-            owners: self.queue.owners_running().await?,
+            owners: owners.into_iter().map(|(owner, (running, _))| (owner, running)).collect(),
+            quotas,
             limits: self.limits_left(&sweeps).await?,
             starved: self.memory.starved(),
         };
@@ -131,7 +141,9 @@ impl Dispatcher {
                     dry.insert(sweep.sweep);
                 }
                 sent += claimed.len() as u32;
-                *state.owners.entry(sweep.owner.clone()).or_default() += places(claimed.iter()) as u64;
+                let taken = places(claimed.iter()) as u64;
+                *state.owners.entry(sweep.owner.clone()).or_default() += taken;
+                state.take_quota(&sweep.owner, claimed.len() as u32, taken * sweep.needs.cpu_millis);
                 // Only those that were to get some can have got some.
                 for agent in wants.keys() {
                     let agent = &mut agents[*agent];
@@ -194,6 +206,13 @@ impl Dispatcher {
             Ok(()) => Ok(true),
             Err(error) => Ok(self.put_off.note(&sweep, Err::<(), _>(error)).is_some()),
         }
+    }
+
+    /// True if the sweep's image may run here.
+    async fn may_run(&self, sweep: &Candidate) -> Result<bool, manifests::Error> {
+        let known = self.manifests.get(sweep.sweep).await?;
+        let pin = sweep.image_pin.as_deref();
+        Ok(self.images.refusal_of_queued(&known.manifest.image, pin).is_none())
     }
 
     /// What is left of the limits, if any sweep asks for one.

@@ -9,7 +9,7 @@ use sqlx::query_file;
 
 use super::row::{Pg, signed, unsigned};
 use super::settle::{Fence, Settled, Settlement, settle_in};
-use super::{Changeable, Error, Queue, READY, measured, notify};
+use super::{Changeable, Error, Queue, READY, measured, notify, quotas};
 
 /// The jobs of a sweep that a user means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Queue {
         if held.expired {
             return Err(Error::Expired { name: held.name, sweep });
         }
-        let mut left_over = 0;
+        let mut left_over = 0_u64;
         if held.cancelled && *jobs == Chosen::All && ended.contains(&JobState::Cancelled) {
             // These were never taken out of the queue.
             let counted =
@@ -145,8 +145,9 @@ impl Queue {
         .execute(&mut *tx)
         .await?
         .rows_affected();
+        quotas::admit_in_sweep(&mut tx, sweep.uuid(), left_over + queued).await?;
         notify(&mut tx, READY).await?;
         tx.commit().await?;
-        Ok(left_over + queued as u32)
+        Ok((left_over + queued) as u32)
     }
 }

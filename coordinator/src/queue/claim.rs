@@ -14,6 +14,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::query_file;
 
 use super::connections::Connection;
+use super::quotas::{Quota, Room, room_of_owner};
 use super::row::{resources, signed, unsigned};
 use super::{Error, OneByOne, Queue};
 
@@ -48,6 +49,8 @@ pub(crate) struct Candidate {
     pub(crate) batch: Option<u32>,
     /// Its jobs see a copy of their data that is cut before a day.
     pub(crate) is_cut: bool,
+    /// Its owner has a quota of what runs.
+    pub(crate) has_quota: bool,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -65,7 +68,7 @@ impl Candidate {
 
     /// True when a claim must look at what runs elsewhere.
     fn is_limited(&self) -> bool {
-        self.max_parallel.is_some() || !self.limits.is_empty()
+        self.max_parallel.is_some() || !self.limits.is_empty() || self.has_quota
     }
 }
 
@@ -143,6 +146,7 @@ macro_rules! candidate_row {
             containers: $crate::queue::sharing::containers($row.containers),
             batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
             is_cut: $row.is_cut,
+            has_quota: false,
             running: $running,
             queued: $queued,
         }
@@ -162,10 +166,19 @@ impl Queue {
         Ok(candidates.collect())
     }
 
-    /// Running jobs of each owner that may have any.
-    pub(crate) async fn owners_running(&self) -> Result<HashMap<String, u64>, Error> {
+    /// What each owner has running that may have any, as containers, and how much more it may start if there is a quota.
+    pub(crate) async fn owners_running(&self) -> Result<HashMap<String, (u64, Option<Room>)>, Error> {
         let rows = query_file!("queries/claim/owners_running.sql").fetch_all(&self.by_key).await?;
-        rows.into_iter().map(|row| Ok((row.owner, unsigned(row.running)?))).collect()
+        rows.into_iter()
+            .map(|row| {
+                let most = |most: Option<i64>| most.map(unsigned).transpose();
+                let (running, cpu_millis) = (most(row.most_running)?, most(row.most_cpu_millis)?);
+                let quota = Quota { running, cpu_millis, ..Quota::default() };
+                let room = Room::left(&quota, unsigned(row.running)?, unsigned(row.cpu_millis)?);
+                let is_bound = running.or(cpu_millis).is_some();
+                Ok((row.owner, (unsigned(row.containers)?, is_bound.then_some(room))))
+            })
+            .collect()
     }
 
     /// What the live attempts of these agents take; agents without any are not in the answer.
@@ -219,11 +232,14 @@ impl Queue {
         let mut allowed = wants.to_vec();
         if sweep.is_limited() {
             query_file!("queries/claim/hurry.sql", HURRY).fetch_one(&mut *tx).await?;
-            let mut room = room(&mut tx, sweep).await?;
-            for want in &mut allowed {
-                want.jobs = want.jobs.min(room);
-                room -= want.jobs;
-            }
+            // The owner before limits and sweep, in each claim.
+            let owners = if sweep.has_quota { room_of_owner(&mut tx, sweep).await? } else { Room::ALL };
+            let room = room(&mut tx, sweep).await?;
+            keep_to(
+                &mut allowed,
+                u64::from(room).min(owners.jobs),
+                owners.containers(sweep.needs.cpu_millis),
+            );
         }
         let claimed = match sweep.batch {
             None => claim_in(&mut tx, sweep.sweep, &allowed, from, term).await?,
@@ -236,6 +252,28 @@ impl Queue {
             JOB_WAIT.record([], claimed.waited);
         }
         Ok(claimed)
+    }
+}
+
+/// Takes out what is more than so many jobs and containers. A batch has one container.
+fn keep_to(wants: &mut [Want], mut jobs: u64, mut containers: u64) {
+    for want in wants {
+        let most = match want.batch {
+            None => jobs.min(containers),
+            Some(_) => {
+                if containers > 0 {
+                    jobs
+                } else {
+                    0
+                }
+            }
+        };
+        want.jobs = u64::from(want.jobs).min(most) as u32;
+        jobs -= u64::from(want.jobs);
+        containers -= match want.batch {
+            None => u64::from(want.jobs),
+            Some(_) => u64::from(want.jobs > 0),
+        };
     }
 }
 

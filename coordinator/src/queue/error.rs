@@ -22,6 +22,9 @@ pub(crate) enum Error {
     /// A sentence: why a change can't be made now, and what would help.
     #[error("{0}")]
     Refused(String),
+    /// A sentence: what the owner may have, has, and what would be right; and in how many seconds the same may be done.
+    #[error("{why}")]
+    OverQuota { why: String, wait: Option<u64> },
     #[error("sweep {sweep} has no job {job}; {}", jobs_to(*highest))]
     NoJob { sweep: String, job: u32, highest: Option<u32> },
     #[error("sweep {sweep} belongs to {owner}; you may change sweeps of {owners} only")]

@@ -26,6 +26,7 @@ mod open;
 mod outbox;
 mod progress;
 mod prune;
+mod quotas;
 mod rank;
 mod read;
 mod record;
@@ -72,6 +73,7 @@ pub(crate) use open::AddedJobs;
 pub(crate) use outbox::{Due, ToldRow};
 pub(crate) use progress::{ProgressAt, Said};
 pub(crate) use prune::{Pruning, ToJudge};
+pub(crate) use quotas::{EVERYBODY, OwnerRow, OwnerUse, Quota, Room, UNLIMITED};
 pub(crate) use rank::{MetricOfJob, Reported};
 pub(crate) use read::{
     AgentRow, AttemptRow, BestJob, InQueue, JobFilter, JobRow, OutputRow, QueuedSweep, SweepDetails,

@@ -5,7 +5,7 @@ use sqlx::query_file;
 
 use super::row::{signed, unsigned};
 use super::submit::{BATCH, count_queued, insert_written};
-use super::{Changeable, Error, Queue, READY, notify};
+use super::{Changeable, Error, Queue, READY, notify, quotas};
 
 /// Jobs that were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl Queue {
             next += signed::<i32>(batch.len() as u64)?;
         }
         count_queued(&mut tx, sweep, count).await?;
+        quotas::admit_in_sweep(&mut tx, id, rows.len() as u64).await?;
         query_file!("queries/open/grow_sweep.sql", id, all).execute(&mut *tx).await?;
         query_file!("queries/open/note_addition.sql", id, key, fingerprint, first, count)
             .execute(&mut *tx)

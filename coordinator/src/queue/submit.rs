@@ -17,7 +17,7 @@ use super::connections::{Connection, Transaction};
 use super::describe::{Description, describe};
 use super::holdouts::{self, HeldOut, SpentLook};
 use super::row::{Named, signed, unsigned};
-use super::{Error, Queue, READY, notify};
+use super::{Error, Queue, READY, notify, quotas};
 
 /// Jobs that one statement inserts; bounds the memory of a submit.
 pub(crate) const BATCH: usize = 5_000;
@@ -126,8 +126,13 @@ impl Queue {
         &self,
         sweep: &'s Submission,
     ) -> Result<Option<OpenSubmit<'s>>, Error> {
+        self.count_results(&sweep.owner).await?;
         let mut tx = self.by_key.patient().begin().await?;
         let id = insert_sweep(&mut tx, sweep).await?;
+        if id.is_some() {
+            let jobs = if sweep.open { 0 } else { sweep.jobs };
+            quotas::admit_submit(&mut tx, &sweep.owner, jobs.into()).await?;
+        }
         Ok(id.map(|id| OpenSubmit { tx, id, sweep, jobs: 0 }))
     }
 
@@ -209,6 +214,7 @@ impl OpenSubmit<'_> {
             .execute(&mut **tx)
             .await?;
         count_queued(tx, *id, *jobs).await?;
+        quotas::admit_submitted(tx, &sweep.owner, unsigned(*jobs)?).await?;
         notify(tx, READY).await?;
         let look = holdouts::settle(tx, *id, sweep).await?;
         self.tx.commit().await?;

@@ -25,6 +25,7 @@ mod order;
 mod plans;
 mod progress;
 mod prune;
+mod quotas;
 mod returns;
 mod sessions;
 mod upgrades;

@@ -4,6 +4,7 @@ use bt_proto::convert::Malformed;
 use tonic::{Code, Status};
 use tracing::{error, warn};
 
+use crate::access::call;
 use crate::calculations::Refused;
 use crate::{assess, collector, decoded, document, events, landscapes, manifests, queue};
 
@@ -19,6 +20,7 @@ pub(crate) fn shared(error: &queue::Error) -> Status {
         Error::Ambiguous(_) => Code::InvalidArgument,
         Error::NotYours { .. } => Code::PermissionDenied,
         Error::Expired { .. } | Error::Refused(_) | Error::Contested { .. } => Code::FailedPrecondition,
+        Error::OverQuota { .. } => Code::ResourceExhausted,
         Error::KeyReused(_) | Error::Superseded(_) => Code::AlreadyExists,
         Error::Unreachable(_) | Error::ReadOnly(_) | Error::Busy(_) => Code::Unavailable,
         Error::NoStart(_) | Error::Corrupt(_) | Error::Database(_) => Code::Internal,
@@ -28,7 +30,25 @@ pub(crate) fn shared(error: &queue::Error) -> Status {
         Code::Unavailable => warn!(error = %error, "a call could not use Postgres"),
         _ => {}
     }
-    Status::new(code, error.to_string())
+    match error {
+        Error::OverQuota { wait, .. } => over_quota(error, *wait),
+        _ => Status::new(code, error.to_string()),
+    }
+}
+
+/// The name of what says in how many seconds the same may be asked again: of HTTP, and of gRPC's metadata. `never`: time alone
+/// does not help.
+pub(crate) const RETRY_AFTER: &str = "retry-after";
+
+fn over_quota(error: &queue::Error, wait: Option<u64>) -> Status {
+    // It is written down as a refusal: nothing was changed.
+    call::changes_nothing();
+    let mut status = Status::resource_exhausted(error.to_string());
+    let after = wait.map_or("never".to_owned(), |seconds| seconds.to_string());
+    if let Ok(after) = after.parse() {
+        status.metadata_mut().insert(RETRY_AFTER, after);
+    }
+    status
 }
 
 pub(crate) fn manifest(error: manifests::Error) -> Status {

@@ -1,7 +1,7 @@
 //! Calls about what happens, agents, limits, and this coordinator.
 
 use axum::routing::{get, post};
-use bt_documents::{Agent, Agents, Event, Fleet, Limits, LogFilter, RunningJobs, ShownAgent};
+use bt_documents::{Agent, Agents, Event, Fleet, Limits, LogFilter, Quotas, RunningJobs, ShownAgent};
 
 use super::super::route::{Answer, Route, Sent, json, schema};
 use super::super::{actions, events, filter, machines};
@@ -84,6 +84,17 @@ pub(super) static CLUSTER: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<Limits>(),
         handler: || get(machines::limits),
+    },
+    Route {
+        name: "list_quotas",
+        method: "get",
+        path: "/api/quotas",
+        right: Right::Read,
+        summary: "What owners may have and do, and how much of it they use; of all for operators, else of one's own",
+        query: None,
+        sent: Sent::Nothing,
+        answer: json::<Quotas>(),
+        handler: || get(machines::quotas),
     },
     Route {
         name: "read_log_filter",

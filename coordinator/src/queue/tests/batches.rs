@@ -51,7 +51,7 @@ async fn a_batch_takes_the_place_of_one_job_until_its_last_attempt_has_ended(poo
         async || bench.queue.used(&[bench.agent]).await.unwrap().remove(&bench.agent).unwrap_or_default();
     let usage = used().await;
     assert_eq!((usage.running, usage.resources.cpu_millis, usage.resources.jobs), (12, 2_000, 2));
-    assert_eq!(bench.queue.owners_running().await.unwrap(), [("ann".to_owned(), 2)].into());
+    assert_eq!(bench.queue.owners_running().await.unwrap(), [("ann".to_owned(), (2, None))].into());
     let attempts: Vec<_> = batches[1].iter().map(|claimed| claimed.attempt).collect();
     let taken = bench.queue.taken_by(&attempts).await.unwrap();
     assert!(taken.values().all(|(_, _, batch)| *batch == batches[1][0].batch));

@@ -110,7 +110,7 @@ async fn what_live_attempts_take_is_counted_by_agent(pool: PgPool) {
     let taken = bench.queue.taken_by(&[claimed[1].attempt, AttemptId::random()]).await.unwrap();
     let (place, resources, _) = taken.get(&claimed[1].attempt).unwrap();
     assert_eq!((taken.len(), place.job, place.attempt, resources.cpu_millis), (1, 1, 1, 1_000));
-    assert_eq!(bench.queue.owners_running().await.unwrap(), [("ann".to_owned(), 2)].into());
+    assert_eq!(bench.queue.owners_running().await.unwrap(), [("ann".to_owned(), (2, None))].into());
 }
 
 /// The first agent to resolve an image pins it for the sweep; only the session that holds the attempt may.

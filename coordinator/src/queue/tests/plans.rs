@@ -26,7 +26,9 @@ const HOT: &[Hot] = &[
     Hot { statement: "claim/claim_batches", given: "{sweep}, {agents}, {sessions}, '60s', 0, {agents}, array_fill(3, array[{many}])", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "claim/candidates", given: "1000", by: &["sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
     Hot { statement: "walk/due_tests", given: "1000", by: &["attempts_one_live(sweep_id, job)", "jobs_awaiting()", "jobs_queued(sweep_id, number)", "jobs_waiting(sweep_id, number)", "sweeps_pkey(id)", "window_tests_pkey(sweep_id, job)"] },
-    Hot { statement: "claim/owners_running", given: "", by: &["sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
+    Hot { statement: "claim/owners_running", given: "", by: &["attempts_one_live(sweep_id)", "quotas_of_cpus()", "quotas_pkey(owner)", "sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
+    Hot { statement: "quotas/quota_of_owner", given: "'ann'", by: &["quotas_pkey(owner)"] },
+    Hot { statement: "quotas/used_by_owner", given: "'ann'", by: &["attempts_one_live(sweep_id)", "sweep_counts_by_sweep(sweep_id)", "sweeps_open_by_owner(owner)"] },
     Hot { statement: "claim/used_by_agents", given: "{agents}", by: &["agents_pkey(id)", "attempts_live_by_agent(agent_id)", "sweeps_pkey(id)"] },
     Hot { statement: "claim/taken_by_attempts", given: "{attempts}", by: &["agents_pkey(id)", "attempts_pkey(id)", "sweeps_pkey(id)"] },
     Hot { statement: "claim/hold_limits", given: "'{a,b}'", by: &["limits_pkey(name)"] },
@@ -92,6 +94,7 @@ const HOT: &[Hot] = &[
 const ALIKE: &[(&str, &str)] = &[
     ("attempts_one_live()", "the live attempts"),
     ("attempts_live_by_agent()", "the live attempts"),
+    ("sweeps_open_by_owner()", "sweeps_open()"),
     ("sweeps_by_directory(name)", "sweeps_by_name(name)"),
 ];
 

@@ -176,3 +176,8 @@ values (1, now(), 'ann', '127.0.0.1', 'Sweeps/Submit', 'done', '', '', 'done', d
 -- version 39
 insert into joined_agents (agent_id, name, key_hash, token_id, labels, expires_at) values
 ('aaaaaaaa-0000-4000-8000-000000000001', 'node1', decode(repeat('07', 32), 'hex'), 'abcdefghijkl', '{}', now() + interval '7 days');
+
+-- version 41
+insert into quotas (owner, queued, running, cpu_millis, submits_per_minute, bytes) values ('ann', 100, 10, 4000, 5, 1048576);
+insert into result_sizes (sweep_id, bytes, ended_at)
+values ('22222222-0000-4000-8000-000000000002', 1, '2026-01-01T00:00:00Z');

@@ -1,0 +1,1 @@
+select owner from sweeps where id = $1

@@ -1,0 +1,1 @@
+delete from quotas where owner = $1
