@@ -7,6 +7,7 @@ use std::time::Duration;
 use bt_model::encoding::Encoding;
 use bt_store::Location;
 
+use crate::secrets::SecretKeys;
 use crate::telling::Telling;
 
 /// All that a coordinator must be told.
@@ -39,6 +40,8 @@ pub struct Options {
     pub tls: TlsOptions,
     #[command(flatten)]
     pub asking: Asking,
+    #[command(flatten)]
+    pub secrets: SecretKeys,
     #[command(flatten)]
     pub keeping: Keeping,
     #[command(flatten)]

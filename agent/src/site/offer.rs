@@ -12,6 +12,7 @@ use bt_model::resources::{ByteSize, Resources};
 use tracing::warn;
 
 use crate::config::Options;
+use crate::site::secrets::HeldSecrets;
 
 /// The part of the free disk that is not offered: a tenth.
 const DISK_RESERVE_PART: u64 = 10;
@@ -26,6 +27,7 @@ pub(crate) struct Offer {
     pub(crate) sizing: Sizing,
     /// Jobs may ask for a network.
     pub(crate) network: bool,
+    pub(crate) secrets: HeldSecrets,
 }
 
 impl Offer {
@@ -92,6 +94,7 @@ impl Offer {
             volumes: Volumes::read(&options.volumes, &options.host_paths)?,
             sizing,
             network: options.allow_network,
+            secrets: HeldSecrets::read(&options.secrets)?,
         })
     }
 }
@@ -205,6 +208,7 @@ mod tests {
             volumes: Volumes::default(),
             sizing: Sizing::of(4 << 30, 2),
             network: false,
+            secrets: HeldSecrets::default(),
         };
         change(&mut offer);
         offer

@@ -53,6 +53,7 @@ pub(crate) struct UpPlan {
     pub(crate) compress: Encoding,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) asking: bt_coordinator::Asking,
+    pub(crate) secrets: bt_coordinator::SecretKeys,
     pub(crate) keeping: bt_coordinator::Keeping,
     pub(crate) telling: bt_coordinator::Telling,
 }
@@ -123,6 +124,7 @@ async fn serve(
         heartbeat: HEARTBEAT,
         tls: bt_coordinator::TlsOptions::default(),
         asking: plan.asking.clone(),
+        secrets: secret_keys(plan)?,
         keeping: plan.keeping,
         telling: plan.telling.clone(),
     };
@@ -174,6 +176,18 @@ async fn serve(
 }
 
 /// Runs the agent, or where there is to be none waits for the end.
+/// The keys of secrets: what was given, or a key of the state directory's own, outside of the database.
+fn secret_keys(plan: &UpPlan) -> Result<bt_coordinator::SecretKeys, Error> {
+    let mut keys = plan.secrets.clone();
+    if !keys.is_given() {
+        let path = plan.state_dir.secrets_key();
+        bt_coordinator::make_key_file(&path)
+            .map_err(|error| Error::Failed(format!("{} can't be made: {error}", path.display())))?;
+        keys.secrets_key_file = Some(path);
+    }
+    Ok(keys)
+}
+
 async fn agent(plan: &UpPlan, coordinator: SocketAddr, shutdown: Shutdown) -> Result<(), Error> {
     let Some(options) = plan.agent.clone() else {
         shutdown.drain.cancelled().await;

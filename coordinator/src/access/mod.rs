@@ -15,4 +15,4 @@ mod service;
 pub(crate) use identity::Identity;
 pub(crate) use known::{Access, Known, PAGE_SESSION, Unknown};
 pub(crate) use root::Root;
-pub(crate) use service::AccessCalls;
+pub(crate) use service::{AccessCalls, check_name};

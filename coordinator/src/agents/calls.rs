@@ -54,6 +54,16 @@ impl v1::agents_server::Agents for Agents {
         Ok(Response::new(v1::PinImageReply { image }))
     }
 
+    async fn fetch_secrets(
+        &self,
+        request: Request<v1::FetchSecretsRequest>,
+    ) -> Result<Response<v1::FetchSecretsReply>, Status> {
+        let v1::FetchSecretsRequest { agent_id, session, attempt } = request.into_inner();
+        let agent = super::agent_id(&agent_id).map_err(status::malformed)?;
+        let attempt = attempt_id(&attempt).map_err(status::malformed)?;
+        self.vault.give(agent, session, attempt).await.map(Response::new)
+    }
+
     async fn note_sharing(
         &self,
         request: Request<v1::NoteSharingRequest>,

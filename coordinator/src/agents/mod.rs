@@ -28,6 +28,7 @@ use crate::progress::Hearing;
 use crate::queue::{Fingerprints, Queue};
 use crate::relay::Relay;
 use crate::reuse::Reuse;
+use crate::secrets::Vault;
 use crate::sessions::Sessions;
 
 pub(crate) use uploads::Uploads;
@@ -41,6 +42,7 @@ pub(crate) struct Agents {
     pub(crate) ledger: Ledger,
     pub(crate) hearing: Hearing,
     pub(crate) reuse: Reuse,
+    pub(crate) vault: Vault,
     pub(crate) uploads: Uploads,
     pub(crate) relay: Relay,
     pub(crate) bell: Bell,

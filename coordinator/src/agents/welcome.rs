@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId};
-use bt_model::placement::{Offer, labels};
+use bt_model::placement::{Offer, SecretOffer, labels};
 use bt_model::retry::Ending;
 use bt_model::state::AttemptState;
 use bt_proto::convert::Malformed;
@@ -147,6 +147,7 @@ impl Agents {
             job_memory_bytes: greeting.job_memory_bytes,
             images: images.into_iter().collect(),
             protocol: greeting.protocol,
+            secrets: greeting.secrets.clone(),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
         for (attempt, (place, needs, batch)) in taken {
@@ -176,6 +177,10 @@ fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
         fingerprints,
         place: hello.place,
         protocol,
+        secrets: SecretOffer {
+            held: hello.secrets.map(|held| held.names.into_iter().collect()),
+            line_is_private: call::line_is_private(),
+        },
     })
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Candidate {
     pub(crate) batch: Option<u32>,
     /// Its jobs see a copy of their data that is cut before a day.
     pub(crate) is_cut: bool,
+    /// Name of each secret that its jobs ask for, and whether the coordinator has it.
+    pub(crate) secrets: BTreeMap<String, bool>,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -60,7 +62,13 @@ impl Candidate {
             (_, true) => protocol::HOLDOUTS,
             (None, false) => 0,
         };
-        Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes, protocol }
+        Need {
+            resources: self.needs,
+            labels: &self.labels,
+            volumes: &self.volumes,
+            protocol,
+            secrets: &self.secrets,
+        }
     }
 
     /// True when a claim must look at what runs elsewhere.
@@ -109,6 +117,12 @@ pub(crate) enum Written {
     Point(u64),
 }
 
+/// Which of these secrets the coordinator has.
+pub(super) fn stored(named: Vec<String>, stored: Option<&[String]>) -> BTreeMap<String, bool> {
+    let is_stored = |name: &String| stored.is_some_and(|stored| stored.contains(name));
+    named.into_iter().map(|name| (name.clone(), is_stored(&name))).collect()
+}
+
 impl Written {
     pub(super) fn of(parameters: Option<String>, point: Option<i64>, job: i32) -> Result<Self, Error> {
         Ok(match parameters {
@@ -143,6 +157,7 @@ macro_rules! candidate_row {
             containers: $crate::queue::sharing::containers($row.containers),
             batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
             is_cut: $row.is_cut,
+            secrets: $crate::queue::claim::stored($row.secrets, $row.stored_secrets.as_deref()),
             running: $running,
             queued: $queued,
         }

@@ -26,6 +26,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         containers: None,
         batch: None,
         is_cut: false,
+        secrets: BTreeMap::new(),
         running,
         queued: 1_000_000,
     }

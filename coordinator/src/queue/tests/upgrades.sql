@@ -172,3 +172,9 @@ insert into token_agents (token_id, agent_id) values ('abcdefghijkl', 'aaaaaaaa-
 insert into page_sessions (key, token_id, expires_at) values (decode(repeat('07', 32), 'hex'), 'abcdefghijkl', now() + interval '1 hour');
 insert into audit (number, at, who, from_address, what, target, before, after, outcome, hash)
 values (1, now(), 'ann', '127.0.0.1', 'Sweeps/Submit', 'done', '', '', 'done', decode(repeat('07', 32), 'hex'));
+
+-- version 40
+insert into secrets (name, owners, key_id, nonce, sealed, set_by)
+values ('BROKER_KEY', '{ann}', '0123456789abcdef', decode(repeat('07', 12), 'hex'), decode(repeat('07', 20), 'hex'), 'root');
+update sweeps set secrets = '{BROKER_KEY}', any_secret = true where name = 'grid';
+update agents set secrets = '{HOST_KEY}', line_is_private = true where name = 'old';
