@@ -421,6 +421,8 @@ impl Drop for Cluster {
         self.agents.clear();
         let ids = self.database.query("select id from agents");
         for id in ids {
+            // Where an agent that was killed had its jobs' secrets.
+            std::fs::remove_dir_all(format!("/dev/shm/btctl-secrets-{id}")).ok();
             let filter = format!("label=btctl.agent={id}");
             let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
             let Ok(listed) = listed else { continue };
