@@ -3,13 +3,16 @@
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["types", "agents", "sweeps", "access"].map(|name| format!("proto/btctl/v1/{name}.proto"));
+    let files =
+        ["types", "agents", "sweeps", "access", "secrets"].map(|name| format!("proto/btctl/v1/{name}.proto"));
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     std::fs::write(out.join("btctl.bin"), descriptors.encode_to_vec())?;
     std::fs::write(out.join("methods.rs"), methods(&descriptors))?;
     tonic_prost_build::configure()
+        // `src/secret.rs` has one that shows no value.
+        .skip_debug([".btctl.v1.SecretValue"])
         .bytes(".btctl.v1.UploadRequest")
         .bytes(".btctl.v1.DownloadReply")
         .bytes(".btctl.v1.SmallOutput")

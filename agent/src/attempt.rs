@@ -15,6 +15,7 @@ mod publish;
 mod report;
 mod returns;
 mod run;
+mod secrets;
 mod shared;
 mod start;
 mod state;
@@ -251,6 +252,7 @@ impl Life {
                     _ = &mut shipping => unreachable!("shipping ends after the job"),
                 };
                 ended.cancel();
+                agent.site.secrets.remove(held.id());
                 work.shipped = Some(shipping);
                 finished
             }

@@ -50,6 +50,14 @@ pub struct Options {
     /// Directory from which jobs may mount any path by its absolute name, e.g. /srv/data:ro; may be repeated.
     #[arg(long = "allow-host-path", value_name = "DIR[:ro]")]
     pub host_paths: Vec<String>,
+    /// Secret of this machine that jobs get by naming it, and the file that holds its value, e.g.
+    /// BROKER_KEY=/etc/broker.key; may be repeated. The file is read at each start of a job. Where the coordinator has a
+    /// secret of the same name, that one counts.
+    #[arg(long = "secret", value_name = "NAME=FILE")]
+    pub secrets: Vec<String>,
+    /// Directory in memory (a tmpfs) in which jobs get their secrets; /run or /dev/shm if not given.
+    #[arg(long, env = "BTCTL_AGENT_SECRETS_DIR", value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
     /// Give jobs a network if they ask for one (`network: bridge`).
     #[arg(long, env = "BTCTL_AGENT_ALLOW_NETWORK")]
     pub allow_network: bool,

@@ -88,6 +88,9 @@ async fn serve(
     let dir = agent.site.state.guest(id);
     let shell = async {
         dir.make()?;
+        if !job.manifest.sandbox.secrets.is_empty() {
+            say(output, debug_output::Kind::Note("the shell has none of the job's secrets".to_owned())).await;
+        }
         say(output, debug_output::Kind::Note(format!("getting the image {}", job.manifest.image))).await;
         let (mut spec, assembly) = prepare_debug(agent, &assignment, &job, &dir, share.gpus()).await?;
         let program: Vec<_> = match request.command.is_empty() {

@@ -6,3 +6,4 @@ pub(crate) mod container;
 pub(crate) mod holdings;
 pub(crate) mod inside;
 pub(crate) mod mountpoints;
+pub(crate) mod secrets;

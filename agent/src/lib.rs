@@ -118,6 +118,7 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
     agent.stock.cuts.stop();
     end.cancel();
     tasks.close();
+    agent.site.secrets.close();
     let left = agent.holdings.all().len();
     if left > 0 {
         warn!(attempts = left, "attempts are left; the next start of this agent takes them back");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use backon::Retryable;
 use bt_engine::volumes::Volumes;
-use bt_engine::{Engine, Error, ImageFacts, Sample, collect, machine};
+use bt_engine::{ContainerSpec, Engine, Error, ImageFacts, Sample, collect, machine};
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::log::LogLine;
 use bt_model::manifest::{Manifest, Network, Pull, VolumeFiles, VolumeMount};
@@ -26,8 +26,10 @@ use crate::batch;
 use crate::config::Options;
 use crate::job::container::Job;
 use crate::job::mountpoints;
+use crate::job::secrets::{self, NoSecrets};
 use crate::record::assignment::{Assignment, Manifests};
 use crate::record::ending::{Halt, Outcome, outcome};
+use crate::record::masks::Masks;
 use crate::record::usage::Usage;
 use crate::runner::{Finished, Meter, Running, keep_lines};
 use crate::site::Site;
@@ -142,11 +144,17 @@ pub async fn run_local(
     let image = (image_id.clone(), facts);
     let assembly = Assembly::new(&site, &Looks::default(), &job, image, (volumes, copies), cache).await?;
     let gpus: Vec<u32> = (0..job.manifest.resources().gpus).collect();
-    let spec = assembly.spec(&site, &assignment, &job, &dir, &gpus).map_err(failed)?;
-    engine.create(&spec).await?;
-    let ran = run(&site, id, &job, &dir.results(), stop, &tell).await;
+    let mut spec = assembly.spec(&site, &assignment, &job, &dir, &gpus).map_err(failed)?;
+    let ran = async {
+        let masks = give_secrets(&site, &job, &assembly, &mut spec)?;
+        engine.create(&spec).await?;
+        run(&site, id, &job, &dir.results(), masks, stop, &tell).await
+    };
+    let ran = ran.await;
     // Whatever became of it, nothing is left.
     let removed = engine.remove(id).await;
+    site.secrets.remove(id);
+    site.secrets.close();
     let (Finished { exit, halt }, usage, words) = ran?;
     removed?;
     let mut skipped = Vec::new();
@@ -232,11 +240,39 @@ async fn image(
     Ok(facts)
 }
 
+/// Gives the job the secrets that were named with it. Says what is to be masked in its log.
+fn give_secrets(
+    site: &Site,
+    job: &Job,
+    assembly: &Assembly,
+    spec: &mut ContainerSpec,
+) -> anyhow::Result<Masks> {
+    let asked = &job.manifest.sandbox.secrets;
+    if asked.is_empty() {
+        return Ok(Masks::default());
+    }
+    if let Some(missing) = asked.iter().find(|secret| site.offer.secrets.value(&secret.name).is_none()) {
+        bail!(
+            "the job asks for the secret {0}; say where its value is with --secret-file {0}=FILE",
+            missing.name
+        );
+    }
+    let told = |none: NoSecrets| match none {
+        NoSecrets::Here(why) => anyhow!("this machine {why}"),
+        NoSecrets::Anywhere(reason) => failed(reason),
+    };
+    let values = secrets::choose(site, job, Vec::new()).map_err(told)?;
+    let image = (&assembly.inside, &assembly.facts);
+    secrets::give(site, job, image, spec, &values).map_err(told)?;
+    Ok(site.secrets.masks(spec.attempt))
+}
+
 async fn run(
     site: &Site,
     attempt: AttemptId,
     job: &Job,
     results: &Path,
+    masks: Masks,
     stop: impl Future<Output = ()>,
     tell: &(impl Fn(LocalEvent) + Sync),
 ) -> anyhow::Result<(Finished, Usage, String)> {
@@ -245,7 +281,7 @@ async fn run(
     let usage = RefCell::new(Usage::default());
     let mut words = VecDeque::new();
     let keeping = async {
-        let kept = keep_lines(engine.logs(attempt, None), |line| {
+        let kept = keep_lines(masks.mask(engine.logs(attempt, None)), |line| {
             words.extend(line.text.iter().copied());
             words.drain(..words.len().saturating_sub(LAST_WORDS));
             tell(LocalEvent::Line(line));

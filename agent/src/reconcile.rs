@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bt_model::id::AttemptId;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,6 +28,9 @@ pub(crate) fn take_back(agent: &Arc<Agent>) -> anyhow::Result<()> {
     }
     let batches: Vec<_> = taken_back.iter().filter_map(|held| held.assignment.batch).collect();
     agent.site.state.remove_batches_but(&batches);
+    let containers = batches.iter().map(|batch| AttemptId::from_uuid(batch.uuid()));
+    let containers: Vec<_> = containers.chain(taken_back.iter().map(|held| held.id())).collect();
+    agent.site.secrets.remove_all_but(&containers);
     attempt::begin(agent, taken_back);
     Ok(())
 }

@@ -4,6 +4,7 @@
 pub(crate) mod assignment;
 pub(crate) mod ending;
 pub(crate) mod hints;
+pub(crate) mod masks;
 pub(crate) mod threads;
 pub(crate) mod upload;
 pub(crate) mod usage;

@@ -5,7 +5,7 @@ pub(crate) mod dial;
 pub(crate) mod joining;
 mod obey;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,10 +193,29 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
         attempts: held_ids(agent),
         images,
         job_memory_bytes: sizing.memory_bytes,
-        about: offer.about().into_iter().collect(),
+        about: about(agent),
         place: agent.site.state.place().to_owned(),
         protocols: Some(protocol::OURS),
+        secrets: agent
+            .site
+            .secrets
+            .trouble()
+            .is_none()
+            .then(|| v1::HeldSecrets { names: offer.secrets.names().cloned().collect() }),
     }
+}
+
+/// What only people want to know.
+fn about(agent: &Agent) -> HashMap<String, String> {
+    let mut about: HashMap<_, _> = agent.site.offer.about().into_iter().collect();
+    let secrets = match agent.site.secrets.trouble() {
+        Some(why) => format!("none: {why}"),
+        None => agent.site.offer.secrets.names().cloned().collect::<Vec<_>>().join(", "),
+    };
+    if !secrets.is_empty() {
+        about.insert("secrets".to_owned(), secrets);
+    }
+    about
 }
 
 /// What the owner of the volumes wants known.

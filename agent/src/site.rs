@@ -4,6 +4,7 @@ pub(crate) mod guests;
 pub(crate) mod health;
 pub(crate) mod identity;
 pub(crate) mod offer;
+pub(crate) mod secrets;
 mod tenancy;
 pub(crate) mod workdir;
 
@@ -18,6 +19,7 @@ use guests::Guests;
 use health::Health;
 use identity::Identity;
 use offer::Offer;
+use secrets::SecretsRoom;
 use tokio_util::task::TaskTracker;
 use workdir::StateDir;
 
@@ -35,6 +37,7 @@ pub(crate) struct Site {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) engine_version: String,
     pub(crate) state: StateDir,
+    pub(crate) secrets: SecretsRoom,
     pub(crate) capacity: Capacity,
     /// Containers that are no attempt's.
     pub(crate) guests: Guests,
@@ -56,6 +59,7 @@ impl Site {
             Some(text) => parse_size(text).context("read --disk-reserve")?,
         };
         Ok(Self {
+            secrets: SecretsRoom::find(options.secrets_dir.as_deref(), identity.agent)?,
             capacity: Capacity::new(offer.capacity),
             guests: Guests::default(),
             health: Health::new(disk_reserve),

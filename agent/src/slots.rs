@@ -122,6 +122,7 @@ impl Slots {
         if let Err(error) = self.site.engine.remove(slot.id).await {
             warn!(container = %slot.id, error = %error, "a shared container is left to a later pass");
         }
+        self.site.secrets.remove(slot.id);
         slot.dir.remove();
         self.site.guests.remove(slot.id);
     }

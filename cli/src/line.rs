@@ -8,6 +8,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use bt_proto::bearer::{self, Bearer, Line};
 use bt_proto::v1::access_client::AccessClient;
+use bt_proto::v1::secrets_client::SecretsClient;
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_trust::ClientTrust;
 use futures_util::StreamExt;
@@ -135,6 +136,14 @@ impl Coordinators {
         F: Future<Output = Result<T, Status>>,
     {
         self.ask_line(|line| call(AccessClient::new(line).max_decoding_message_size(LARGEST_MESSAGE))).await
+    }
+
+    /// As [`ask`](Self::ask), about secrets.
+    pub(crate) async fn ask_secrets<T, F>(&self, call: impl Fn(SecretsClient<Line>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.ask_line(|line| call(SecretsClient::new(line))).await
     }
 
     /// A call that is asked once.

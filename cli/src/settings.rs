@@ -87,7 +87,7 @@ pub(crate) const KEYS: [SettingKey; 5] = [
 ];
 
 /// Variables that no flag and no key stands for.
-pub(crate) const VARIABLES: [(&str, &str); 7] = [
+pub(crate) const VARIABLES: [(&str, &str); 8] = [
     ("BTCTL_CONFIG", "The client's file, instead of those in their usual places"),
     (
         "BTCTL_METADATA_URL",
@@ -100,6 +100,10 @@ pub(crate) const VARIABLES: [(&str, &str); 7] = [
     (
         "BTCTL_OTLP_ENDPOINT",
         "Where traces of jobs are sent, as `--otlp-endpoint URL` of every command: http://HOST:4317",
+    ),
+    (
+        "BTCTL_SECRETS_KEY",
+        "Of coordinators: the key that secrets are encrypted by, instead of `--secrets-key-file FILE`; no flag holds it",
     ),
     ("BTCTL_TOKEN", "The token to call the coordinator with"),
     ("COLUMNS", "Width of tables in characters where standard output is not a terminal"),

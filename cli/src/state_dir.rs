@@ -90,6 +90,11 @@ impl UpDir {
         self.dir.join("up.log")
     }
 
+    /// The key of secrets, if no other is given.
+    pub(crate) fn secrets_key(&self) -> PathBuf {
+        self.dir.join("secrets.key")
+    }
+
     pub(crate) fn store_dir(&self) -> PathBuf {
         self.dir.join("store")
     }

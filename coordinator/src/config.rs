@@ -8,6 +8,7 @@ use bt_model::encoding::Encoding;
 use bt_model::image_policy::{AllowedImages, ImagePattern, ImagePolicy};
 use bt_store::Location;
 
+use crate::secrets::SecretKeys;
 use crate::telling::Telling;
 
 /// All that a coordinator must be told.
@@ -40,6 +41,8 @@ pub struct Options {
     pub tls: TlsOptions,
     #[command(flatten)]
     pub asking: Asking,
+    #[command(flatten)]
+    pub secrets: SecretKeys,
     #[command(flatten)]
     pub keeping: Keeping,
     #[command(flatten)]

@@ -226,6 +226,11 @@ impl Pass {
         *self.is_of_own_user.get_or_init(|| ends.are_of_one_user()).await
     }
 
+    /// Whether nobody on the way can read what is said: it is encrypted, or does not leave the machine.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_encrypted || self.peer.to_canonical().is_loopback()
+    }
+
     /// Says that a call came: whoever makes calls stays.
     pub(crate) fn made_a_call(&self) {
         self.house.lock().silent.remove(&self.id);

@@ -47,6 +47,8 @@ struct Asked {
     /// As the audit log has it.
     what: String,
     from: Option<IpAddr>,
+    /// Nobody on the way can read what is said.
+    is_private: bool,
 }
 
 /// Why a call goes no further.
@@ -80,7 +82,7 @@ impl Guard {
             body = Body::new(Held::new(body, known.clone(), End::Request));
         }
         let request = Request::from_parts(parts, body);
-        let call = Call::new(identity, asked.from);
+        let call = Call::new(identity, asked.from, asked.is_private);
         let mut unfinished = asked.is_change.then(|| Unfinished {
             record: self.record.clone(),
             call: call.clone(),
@@ -105,13 +107,15 @@ impl Guard {
     fn look_at(&self, parts: &Parts) -> Asked {
         let (method, path) = (&parts.method, parts.uri.path());
         let matched = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-        let from = parts.extensions.get::<Pass>().map(Pass::peer);
+        let pass = parts.extensions.get::<Pass>();
+        let from = pass.map(Pass::peer);
+        let is_private = pass.is_some_and(Pass::is_private);
         let is_grpc = is_grpc(&parts.headers);
         let route = matched.filter(|route| self.rights.knows(route));
         let is_change = !matches!(*method, Method::GET | Method::HEAD);
         let asked = |right: Right, what| {
             let is_change = is_change && right.is_to_change();
-            Asked { is_grpc, right, is_other_method: false, is_change, what, from }
+            Asked { is_grpc, right, is_other_method: false, is_change, what, from, is_private }
         };
         match route {
             Some(route) => match self.rights.of(method, route) {
@@ -214,8 +218,8 @@ impl Guard {
             true => warn!(from, "{}: {}", asked.what, status.message()),
             false => {
                 info!(from, "refused: {name}: {}: {}", asked.what, status.message());
-                let call =
-                    Call::new(who.clone().unwrap_or_else(|| Arc::new(Identity::anybody())), asked.from);
+                let caller = who.clone().unwrap_or_else(|| Arc::new(Identity::anybody()));
+                let call = Call::new(caller, asked.from, asked.is_private);
                 let mut deed = deed(&call, &asked.what, format!("refused: {}", status.message()));
                 deed.who = name;
                 self.record.refused(deed);

@@ -36,6 +36,7 @@ mod reuse;
 mod role_table;
 mod rpc;
 mod scheduling;
+mod secrets;
 mod sessions;
 mod storage;
 mod teller;
@@ -52,6 +53,7 @@ use anyhow::{Context, bail, ensure};
 use bt_model::image_policy::ImagePolicy;
 use bt_proto::v1::access_server::AccessServer;
 use bt_proto::v1::agents_server::AgentsServer;
+use bt_proto::v1::secrets_server::SecretsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
 use bt_store::Store;
 use tokio::net::TcpListener;
@@ -84,6 +86,7 @@ use publisher::Publisher;
 use queue::Queue;
 use relay::Relay;
 use reuse::Reuse;
+use secrets::{Keyring, Vault};
 use sessions::Sessions;
 use teller::Teller;
 use telling::Ways;
@@ -93,6 +96,7 @@ pub use config::{Asking, Auth, ImageRules, Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use log_filter::LogFilter;
 pub use role_table::role_table;
+pub use secrets::{SecretKeys, make_key_file};
 pub use telling::{AllowedHost, Telling};
 
 /// Heartbeats that an offline agent has left out.
@@ -129,6 +133,8 @@ pub async fn run(
     options.asking.check(options.listen, &options.tls).map_err(anyhow::Error::msg)?;
     let root = options.asking.admin_token_file.as_deref().map(Root::of).transpose()?;
     let ways = Ways::new(&options.telling)?;
+    let keys = Keyring::new(&options.secrets)?;
+    keys.check().await?;
     let certificate = certificate::open(&options.tls)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls.clone());
     let socket = TcpListener::bind(options.listen).await;
@@ -140,8 +146,10 @@ pub async fn run(
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
     let access = Access::new(queue.clone(), options.asking.auth, root, options.heartbeat);
+    let vault = Vault::new(queue.clone(), keys);
+    vault.look().await;
     let (record, writer) = access::record::open(queue.clone(), options.asking.audit_file.as_deref()).await?;
-    let (agents, clients) = services(&options, log, queue, store, store_id, ways, &shutdown);
+    let (agents, clients) = services(&options, log, queue, vault.clone(), (store, store_id), ways, &shutdown);
     if let Some(certificate) = certificate {
         agents.tasks.spawn(certificate.keep(shutdown.clone()));
     }
@@ -162,6 +170,7 @@ pub async fn run(
     let guard = Guard { access, record, rights: rights.into() };
     let services = Routes::from(pages)
         .add_service(AccessServer::new(access_calls))
+        .add_service(SecretsServer::new(vault))
         .add_service(AgentsServer::new(agents).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(health_service)
@@ -222,8 +231,8 @@ fn services(
     options: &Options,
     log: LogFilter,
     queue: Queue,
-    store: Store,
-    store_id: Uuid,
+    vault: Vault,
+    (store, store_id): (Store, Uuid),
     ways: Ways,
     shutdown: &CancellationToken,
 ) -> (Agents, Clients) {
@@ -251,6 +260,7 @@ fn services(
         ledger,
         hearing,
         reuse,
+        vault,
         uploads: Uploads::default(),
         relay: relay.clone(),
         bell: bell.clone(),

@@ -51,6 +51,20 @@ pub struct Token {
     pub revoked: Option<Timestamp>,
 }
 
+/// A secret, without its value.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Secret {
+    pub name: String,
+    /// Whose sweeps may name it; `*`: everybody's; none: those that operators submit.
+    pub owners: Vec<String>,
+    pub set_by: String,
+    pub set: Option<Timestamp>,
+    /// To the minute; null if no job has had it.
+    pub last_used: Option<Timestamp>,
+    /// The id of the key that it is encrypted by.
+    pub key: String,
+}
+
 /// A token that was made now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CreatedToken {
@@ -115,6 +129,21 @@ impl TryFrom<&v1::WhoAmIReply> for Whoami {
             expires: instant(reply.expires.as_ref())?,
             token: reply.token.clone(),
             authenticated: reply.authenticated,
+        })
+    }
+}
+
+impl TryFrom<&v1::Secret> for Secret {
+    type Error = Unreadable;
+
+    fn try_from(secret: &v1::Secret) -> Result<Self, Unreadable> {
+        Ok(Self {
+            name: secret.name.clone(),
+            owners: secret.owners.clone(),
+            set_by: secret.set_by.clone(),
+            set: instant(secret.set.as_ref())?,
+            last_used: instant(secret.last_used.as_ref())?,
+            key: secret.key.clone(),
         })
     }
 }

@@ -117,6 +117,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Whoami>("whoami", &["whoami"], ""),
         one::<CreatedToken>("token-create", &["token create"], ""),
         one::<Vec<Token>>("token-ls", &["token ls"], ""),
+        one::<Vec<Secret>>("secrets-ls", &["secrets ls"], ""),
         one::<Vec<AuditEntry>>("audit", &["audit"], ""),
         one::<AuditChain>("audit-verify", &["audit"], "with --verify"),
         one::<Notification>("notification", &[], ""),

@@ -13,6 +13,8 @@ const HOME: &str = "/tmp";
 pub struct Login {
     /// Absent where the image names a user that it does not know; the engine refuses that.
     pub name: Option<String>,
+    /// Its uid and gid; absent as its name is.
+    pub ids: Option<(u32, u32)>,
     /// `/etc/passwd` with an entry for the user, if the image has none.
     pub passwd: Option<String>,
     /// `/etc/group` with entries for its groups, if the image lacks one.
@@ -39,7 +41,7 @@ impl Login {
                     Ok(uid) => (uid, group.parse().ok()),
                     Err(_) => {
                         let name = by_name(image.passwd, user).then(|| user.to_owned());
-                        return Self { name, ..Self::default() };
+                        return Self { name, ids: ids_of(&image, user, group), ..Self::default() };
                     }
                 }
             }
@@ -69,8 +71,28 @@ impl Login {
             })
             .collect();
         let group = image.group.text().filter(|_| !entries.is_empty()).map(|text| with(text, &entries));
-        Self { name: Some(name), passwd, group }
+        let own = gid.or_else(|| main_group(image.passwd, |_, known| known == uid));
+        Self { name: Some(name), ids: Some((uid, own.unwrap_or(0))), passwd, group }
     }
+}
+
+/// The ids of a user that the image names by name.
+fn ids_of(image: &ImageUsers<'_>, user: &str, group: &str) -> Option<(u32, u32)> {
+    let (_, uid) = fields(image.passwd).find(|(name, _)| *name == user)?;
+    let gid = match group {
+        "" => main_group(image.passwd, |name, _| name == user),
+        group => group.parse().ok().or_else(|| fields(image.group).find(|(name, _)| *name == group)?.1),
+    };
+    Some((uid?, gid?))
+}
+
+/// The group that `/etc/passwd` gives a user.
+fn main_group(passwd: &ImageFile, is_user: impl Fn(&str, u32) -> bool) -> Option<u32> {
+    passwd.text().unwrap_or_default().lines().find_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        let [name, _, uid, gid, ..] = fields[..] else { return None };
+        is_user(name, uid.parse().ok()?).then(|| gid.parse().ok())?
+    })
 }
 
 fn with(text: &str, entries: &str) -> String {
@@ -118,7 +140,7 @@ mod tests {
             text("root:x:0:\napp:x:7:\n"),
         );
         let known = login(&passwd, &group, "", Some((7, 7)), &[]);
-        assert_eq!(known, Login { name: Some("app".to_owned()), passwd: None, group: None });
+        assert_eq!(known, Login { name: Some("app".to_owned()), ids: Some((7, 7)), ..Login::default() });
         let unknown = login(&passwd, &group, "", Some((12345, 54321)), &[7, 99]);
         assert_eq!(unknown.name.as_deref(), Some("btctl"));
         let expected = "root:x:0:0::/root:/bin/sh\napp:x:7:7::/app:/bin/sh\nbtctl:x:12345:54321:btctl job:/tmp:/bin/sh\n";
@@ -132,7 +154,10 @@ mod tests {
         let taken = login(&text("btctl:x:1:1::/:\n"), &none, "", Some((2, 2)), &[]);
         assert_eq!(taken.name.as_deref(), Some("btctl-2"));
         let unreadable = login(&ImageFile::Unreadable, &ImageFile::Unreadable, "", Some((2, 2)), &[]);
-        assert_eq!(unreadable, Login { name: Some("btctl".to_owned()), passwd: None, group: None });
+        assert_eq!(
+            unreadable,
+            Login { name: Some("btctl".to_owned()), ids: Some((2, 2)), ..Login::default() }
+        );
     }
 
     #[test]
@@ -144,6 +169,11 @@ mod tests {
         assert_eq!(name("app:users").as_deref(), Some("app"));
         assert_eq!(name("7").as_deref(), Some("app"));
         assert_eq!(name("nosuch"), None);
+        let ids =
+            |user: &str| login(&passwd, &ImageFile::Text("users:x:100:\n".to_owned()), user, None, &[]).ids;
+        let found = ["", "7", "7:9", "9", "app", "app:users", "app:5"].map(ids);
+        assert_eq!(found, [(0, 0), (7, 7), (7, 9), (9, 0), (7, 7), (7, 100), (7, 5)].map(Some));
+        assert_eq!((ids("nosuch"), ids("app:nosuch")), (None, None));
         let unknown = login(&passwd, &none, "1000:1000", None, &[]);
         assert!(unknown.passwd.unwrap().ends_with("btctl:x:1000:1000:btctl job:/tmp:/bin/sh\n"));
     }

@@ -31,6 +31,7 @@ pub mod rfc4180;
 pub mod role;
 mod scalar;
 pub mod secret;
+pub mod secret_value;
 pub mod selection;
 pub mod software;
 pub mod span;

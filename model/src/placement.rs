@@ -1,7 +1,7 @@
 //! Whether an agent's offer suits a job: the one rule that the scheduler, `explain`, `rerun`, reuse and the agent itself
 //! go by, with the words for what does not suit.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use crate::id::AgentId;
@@ -25,6 +25,16 @@ pub struct Offer {
     pub images: HashSet<String>,
     /// The version of the agents' protocol that is spoken with it.
     pub protocol: u32,
+    pub secrets: SecretOffer,
+}
+
+/// Which secrets jobs can have on an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretOffer {
+    /// Those that the machine's owner holds there. None: it can give jobs no secrets at all.
+    pub held: Option<BTreeSet<String>>,
+    /// Nobody on the way can read what the coordinator sends.
+    pub line_is_private: bool,
 }
 
 /// What a job needs of an agent.
@@ -36,6 +46,8 @@ pub struct Need<'n> {
     pub volumes: &'n BTreeMap<String, bool>,
     /// The first version of the agents' protocol in which it can be asked for; 0: any.
     pub protocol: u32,
+    /// Name of each secret, and whether the coordinator has it: then that value is the one that counts.
+    pub secrets: &'n BTreeMap<String, bool>,
 }
 
 /// All labels of an agent: its own, and its id.
@@ -96,8 +108,23 @@ impl Offer {
                 return Some(Misfit::ReadOnly { wanted: wanted.clone() });
             }
         }
+        if let Some(misfit) = self.secrets.misfit(need.secrets) {
+            return Some(misfit);
+        }
         let (need, capacity) = (self.needs(&need.resources), self.capacity);
         (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
+    }
+}
+
+impl SecretOffer {
+    fn misfit(&self, wanted: &BTreeMap<String, bool>) -> Option<Misfit> {
+        let Some(held) = self.held.as_ref().filter(|_| !wanted.is_empty()) else {
+            return (!wanted.is_empty()).then_some(Misfit::NoSecrets);
+        };
+        wanted.iter().find_map(|(name, is_stored)| match is_stored {
+            true => (!self.line_is_private).then_some(Misfit::OpenLine),
+            false => (!held.contains(name)).then(|| Misfit::Secret { wanted: name.clone() }),
+        })
     }
 }
 
@@ -115,6 +142,12 @@ pub enum Misfit {
     },
     /// It offers the volume read-only, and the job wants to write.
     ReadOnly { wanted: String },
+    /// It can give jobs no secrets.
+    NoSecrets,
+    /// Neither it nor the coordinator has this one.
+    Secret { wanted: String },
+    /// What the coordinator would send it could be read on the way.
+    OpenLine,
     /// It is smaller than the job.
     TooSmall { need: Resources, capacity: Resources },
     /// It is large enough but busy.
@@ -142,6 +175,18 @@ impl fmt::Display for Misfit {
             Self::ReadOnly { wanted } => {
                 write!(f, "it offers volume {wanted} read-only, and the job wants to write to it")
             }
+            Self::NoSecrets => f.write_str(
+                "it can give jobs no secrets: its release is too old, or it has no directory in memory for them (`btctl agents \
+                 show` says which)",
+            ),
+            Self::Secret { wanted } => write!(
+                f,
+                "it holds no secret {wanted} (btctl agent --secret {wanted}=FILE), and neither does the coordinator (btctl \
+                 secrets set {wanted})"
+            ),
+            Self::OpenLine => f.write_str(
+                "its line to the coordinator is not encrypted, and no secret is sent over it; use TLS (btctl coordinator init)",
+            ),
             Self::Busy { need, free } if free.jobs < need.jobs => {
                 f.write_str("it is busy: it runs as many jobs at once as it takes")
             }
@@ -185,6 +230,7 @@ mod tests {
                 labels: &BTreeMap::new(),
                 volumes: &volumes,
                 protocol: 0,
+                secrets: &BTreeMap::new(),
             };
             offer.lasting_misfit(&need)
         };
@@ -193,5 +239,28 @@ mod tests {
         assert_eq!(fits("/srv/x", false), None);
         let wrong = fits("/srw", true).unwrap().to_string();
         assert_eq!(wrong, "it offers no volume /srw; did you mean /srv?");
+    }
+
+    #[test]
+    fn a_secret_is_the_coordinators_or_the_machines() {
+        let told = |held: Option<&[&str]>, line_is_private, wanted: &[(&str, bool)]| {
+            let held = held.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            let offer = Offer { secrets: SecretOffer { held, line_is_private }, ..Offer::default() };
+            let secrets = wanted.iter().map(|(name, stored)| ((*name).to_owned(), *stored)).collect();
+            let need = Need {
+                resources: Resources::default(),
+                labels: &BTreeMap::new(),
+                volumes: &BTreeMap::new(),
+                protocol: 0,
+                secrets: &secrets,
+            };
+            offer.lasting_misfit(&need)
+        };
+        assert_eq!(told(None, false, &[]), None);
+        assert_eq!(told(None, true, &[("A", true)]), Some(Misfit::NoSecrets));
+        assert_eq!(told(Some(&[]), true, &[("A", true)]), None);
+        assert_eq!(told(Some(&["A"]), false, &[("A", true)]), Some(Misfit::OpenLine));
+        assert_eq!(told(Some(&["A"]), false, &[("A", false)]), None);
+        assert_eq!(told(Some(&["A"]), true, &[("B", false)]), Some(Misfit::Secret { wanted: "B".into() }));
     }
 }

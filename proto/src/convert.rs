@@ -160,6 +160,7 @@ impl From<&Misfit> for v1::Obstacle {
             Misfit::Label { .. } => Self::Label,
             Misfit::Volume { .. } => Self::Volume,
             Misfit::ReadOnly { .. } => Self::ReadOnly,
+            Misfit::NoSecrets | Misfit::Secret { .. } | Misfit::OpenLine => Self::Secret,
             Misfit::TooSmall { .. } => Self::TooSmall,
             Misfit::Busy { .. } => Self::Busy,
         }

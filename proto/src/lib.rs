@@ -4,6 +4,7 @@ pub mod bearer;
 pub mod convert;
 mod methods;
 pub mod protocol;
+mod secret;
 pub mod submit;
 
 pub use methods::Method;

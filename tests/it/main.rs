@@ -77,6 +77,7 @@ mod reuse_twins;
 mod roles;
 mod schemas;
 mod searching;
+mod secrets;
 mod select;
 mod server_logs;
 mod setup;

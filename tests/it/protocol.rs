@@ -238,6 +238,13 @@ impl Agents for Recorded {
         Ok(Response::new(reply.unwrap()))
     }
 
+    async fn fetch_secrets(
+        &self,
+        _: Request<v1::FetchSecretsRequest>,
+    ) -> Result<Response<v1::FetchSecretsReply>, Status> {
+        Err(Status::unimplemented("not on record"))
+    }
+
     async fn note_sharing(
         &self,
         _: Request<v1::NoteSharingRequest>,

@@ -201,6 +201,7 @@ fn what_commands_print_is_what_their_schemas_say() {
     checker.valid("whoami", &["whoami", "-o", "json"]);
     checker.valid("token-create", &["token", "create", "ann", "--role", "viewer", "-o", "json"]);
     list(&checker.valid("token-ls", &["token", "ls", "-o", "json"]), 1);
+    list(&checker.valid("secrets-ls", &["secrets", "ls", "-o", "json"]), 0);
     list(&checker.valid("audit", &["audit", "-o", "json"]), 1);
     checker.valid("audit-verify", &["audit", "--verify", "-o", "json"]);
     docker(&["image", "inspect", "btctl-test:1"]);

@@ -131,6 +131,7 @@ fn libraries_stay_behind_their_doors() {
             "coordinator/src/relay",
             "coordinator/src/results.rs",
             "coordinator/src/rpc",
+            "coordinator/src/secrets",
             "coordinator/src/sessions.rs",
             "agent/src/session.rs",
             "agent/src/session",

@@ -393,8 +393,7 @@ impl Cluster {
         Proxy::start(vec![SocketAddr::from(([127, 0, 0, 1], self.coordinators[0].0))])
     }
 
-    /// The directory of a job's attempt in the store, of a sweep that [`submit`](Self::submit) made with fewer than ten
-    /// jobs.
+    /// The directory of a job's attempt in the store, of a sweep of [`submit`](Self::submit) with fewer than ten jobs.
     pub fn stored(&self, sweep: &str, job: u32, attempt: u32) -> PathBuf {
         self.store().join(format!("btctl-test-{}/{job}/{attempt}", &sweep[..8]))
     }
@@ -426,12 +425,13 @@ impl Drop for Cluster {
         self.agents.clear();
         let ids = self.database.query("select id from agents");
         for id in ids {
-            let filter = format!("label=btctl.agent={id}");
-            let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
+            // Where an agent that was killed had its jobs' secrets.
+            std::fs::remove_dir_all(format!("/dev/shm/btctl-secrets-{id}")).ok();
+            let agents = format!("label=btctl.agent={id}");
+            let listed = Command::new("docker").args(["ps", "-aq", "--filter", &agents]).output();
             let Ok(listed) = listed else { continue };
             for container in String::from_utf8_lossy(&listed.stdout).lines() {
-                let removed = Command::new("docker").args(["rm", "-fv", container]).output();
-                if let Err(error) = removed {
+                if let Err(error) = Command::new("docker").args(["rm", "-fv", container]).output() {
                     eprintln!("the container {container} is left behind: {error}");
                 }
             }

@@ -10,6 +10,7 @@ use bt_proto::v1::{self, report};
 use tokio::time::sleep;
 use tonic::Code;
 
+use super::secrets;
 use super::start::start_noted;
 use super::state::Stop;
 use crate::agent::Agent;
@@ -93,10 +94,11 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
     if !gpus.is_empty() {
         held.dir.note_gpus(gpus).map_err(agents_fault)?;
     }
-    let spec = assembly.spec(&agent.site, &held.assignment, job, &held.dir, gpus)?;
+    let mut spec = assembly.spec(&agent.site, &held.assignment, job, &held.dir, gpus)?;
+    secrets::give(agent, held, job, &assembly, &mut spec).await?;
     // A later run of the agent must not start it again.
     let noted = async { held.dir.write_starting().await.map_err(agents_fault) };
-    start_noted(agent, &spec, noted).await?;
+    start_noted(agent, &spec, noted).await.map_err(|stop| secrets::without_shell(job, stop))?;
     held.dir.note_started();
     report_running(agent, held, assembly.facts.id);
     Ok(())

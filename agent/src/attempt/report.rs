@@ -144,6 +144,7 @@ pub(super) async fn remove_container(agent: &Agent, held: &Held) {
     if held.is_shared() {
         return;
     }
+    agent.site.secrets.remove(held.id());
     if let Err(error) = agent.site.engine.remove(held.id()).await {
         warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
     }

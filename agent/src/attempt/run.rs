@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use super::limits::must_stop;
+use super::secrets;
 use super::state::Stop;
 use crate::agent::Agent;
 use crate::job::container::Job;
@@ -58,12 +59,13 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<Finishe
 /// many jobs print nothing.
 async fn keep_all(agent: &Agent, held: &Held, job: &Job) -> io::Result<()> {
     let limit = job.manifest.sandbox.log_limit();
+    let masks = secrets::masks(agent, job, held.id());
     if held.dir.log().exists() {
         let (file, since) = held.dir.open_log(limit)?;
-        keep_log(held, file, agent.site.engine.logs(held.id(), since)).await;
+        keep_log(held, file, masks.mask(agent.site.engine.logs(held.id(), since))).await;
         return Ok(());
     }
-    let mut lines = pin!(agent.site.engine.logs(held.id(), None).peekable());
+    let mut lines = pin!(masks.mask(agent.site.engine.logs(held.id(), None)).peekable());
     if lines.as_mut().peek().await.is_some() {
         let (file, _) = held.dir.open_log(limit)?;
         keep_log(held, file, lines).await;

@@ -16,12 +16,14 @@ use tokio::time::Instant;
 
 use super::start::start;
 use super::state::Stop;
-use super::{Work, prepare, run, unless_halted, warm};
+use super::{Work, prepare, run, secrets, unless_halted, warm};
 use crate::agent::Agent;
 use crate::assembly::{Assembly, agents_fault, host};
-use crate::job::container::Job;
+use crate::job::container::{Job, words_of};
 use crate::job::holdings::Held;
+use crate::job::secrets::has_variables;
 use crate::runner::{Finished, Running};
+use crate::site::secrets::wrapped;
 use crate::site::workdir::write_input;
 use crate::slots::Slot;
 
@@ -132,6 +134,7 @@ fn spec(
     // The sweep's cache is mounted in the directory of the inputs, which is read-only in the container.
     let cache = slot.dir.inputs().join("cache");
     fs::create_dir_all(cache).map_err(|error| agents_fault(error.into()))?;
+    secrets::make_room(agent, job, &assembly.inside, &mut spec)?;
     slot.inside = assembly.inside.clone();
     slot.entrypoint = assembly.facts.entrypoint.clone();
     slot.default_command = assembly.facts.command.clone();
@@ -168,7 +171,11 @@ pub(super) async fn must_see_kills(agent: &Agent, id: AttemptId) -> Result<(), S
 /// One job, from its input to its end.
 async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<Finished, Stop> {
     make_ready(agent, job, slot).map_err(agents_fault)?;
-    let task = task(agent, held, job, slot)?;
+    secrets::renew(agent, held, job, &slot.inside, slot.id).await?;
+    let mut task = task(agent, held, job, slot)?;
+    if has_variables(job) {
+        task.command = wrapped(task.command);
+    }
     held.dir.write_starting().await.map_err(agents_fault)?;
     held.dir.note_started();
     // What the jobs before it have used is not its own.
@@ -179,7 +186,7 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<F
     let (log, _) =
         held.dir.open_log(job.manifest.sandbox.log_limit()).map_err(|error| agents_fault(error.into()))?;
     let running = Running::Command { container: slot.id, id: exec.id };
-    let keeping = run::keep_log(held, log, exec.lines);
+    let keeping = run::keep_log(held, log, secrets::masks(agent, job, slot.id).mask(exec.lines));
     let finished = run::to_its_end(agent, held, job, &running, keeping, &slot.dir.results(), before).await?;
     held.ran(began.elapsed());
     if let Finished { exit: Exit { code: 126 | 127, .. }, halt: None } = &finished {
@@ -206,19 +213,7 @@ pub(super) fn task(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result
 
 /// The words that a container of this spec would run.
 pub(super) fn command_of(spec: &ContainerSpec, slot: &Slot) -> Result<Vec<String>, Stop> {
-    // Another entrypoint takes the image's command out as well, as with `docker run`.
-    let (entrypoint, default) = match &spec.entrypoint {
-        Some(entrypoint) => (entrypoint, &Vec::new()),
-        None => (&slot.entrypoint, &slot.default_command),
-    };
-    let command = if spec.command.is_empty() { default } else { &spec.command };
-    let words: Vec<_> = entrypoint.iter().chain(command).cloned().collect();
-    match words.is_empty() {
-        false => Ok(words),
-        true => Err(Stop::Failed(Reason::Image(
-            "the image has no command, and neither has the manifest".to_owned(),
-        ))),
-    }
+    Ok(words_of(spec, &slot.entrypoint, &slot.default_command)?)
 }
 
 /// Gives a job of a shared container what it finds: its input, and a results directory that it may write to, whatever the

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::publish::{read_metrics, say_in_log, sha256};
 use super::start::start;
 use super::state::Stop;
-use super::{limits, prepare, unless_halted, warm};
+use super::{limits, prepare, secrets, unless_halted, warm};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::job::container::Job;
@@ -100,7 +100,8 @@ pub(super) async fn reference(agent: &Agent, held: &Held, job: &Job) -> Result<R
         let assembly = prepare::assemble_for(agent, held, job).await?;
         let mut spec = assembly.spec(&agent.site, &held.assignment, job, &dir, &[])?;
         spec.attempt = id;
-        start(agent, &spec).await?;
+        secrets::give(agent, held, job, &assembly, &mut spec).await?;
+        start(agent, &spec).await.map_err(|stop| secrets::without_shell(job, stop))?;
         let exit = end(agent, held, job, id, &dir).await?;
         let (root, manifest, ended) = (dir.results(), job.manifest.clone(), exit.clone());
         let looking = tokio::task::spawn_blocking(move || Left::look(&root, &ended, &manifest));
@@ -111,6 +112,7 @@ pub(super) async fn reference(agent: &Agent, held: &Held, job: &Job) -> Result<R
     if let Err(error) = agent.site.engine.remove(id).await {
         warn!(container = %id, error = %error, "a container that was run to compare is left to a later pass");
     }
+    agent.site.secrets.remove(id);
     held.note("");
     match ran {
         Ok((left, exit)) => Ok(Reference { left, exit, id, dir }),

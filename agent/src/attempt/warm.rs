@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::shared::{command_of, make_ready, must_see_kills, task, write_inputs};
 use super::start::start;
 use super::state::Stop;
-use super::{prepare, run};
+use super::{prepare, run, secrets};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::config::EngineKind;
@@ -169,7 +169,10 @@ pub(super) async fn one_job(
     runner: &Arc<Runner>,
 ) -> Result<(Finished, bool), Stop> {
     make_ready(agent, job, slot).map_err(agents_fault)?;
-    let Task { command: words, env, working_dir, .. } = task(agent, held, job, slot)?;
+    let variables = secrets::renew(agent, held, job, &slot.inside, slot.id).await?;
+    let Task { command: words, mut env, working_dir, .. } = task(agent, held, job, slot)?;
+    // They go to the interpreter alone, and from there to the job's own process.
+    env.extend(variables);
     let command = command::parse(&words).ok();
     let to_run = JobToRun::new(words, command.clone(), working_dir, env);
     held.dir.write_starting().await.map_err(agents_fault)?;
@@ -189,7 +192,7 @@ pub(super) async fn one_job(
         held.dir.open_log(job.manifest.sandbox.log_limit()).map_err(|error| agents_fault(error.into()))?;
     let fork = Fork::new(slot.id, runner.clone(), stop_signal(job));
     let running = Running::Fork(fork.clone());
-    let keeping = run::keep_log(held, log, lines);
+    let keeping = run::keep_log(held, log, secrets::masks(agent, job, slot.id).mask(lines));
     let finished = run::to_its_end(agent, held, job, &running, keeping, &slot.dir.results(), before).await;
     held.ran(began.elapsed());
     let mut finished = match finished {

@@ -290,6 +290,25 @@ impl Job {
     }
 }
 
+/// The words that a container of this spec runs of an image with this entrypoint and command.
+pub(crate) fn words_of(
+    spec: &ContainerSpec,
+    entrypoint: &[String],
+    default_command: &[String],
+) -> Result<Vec<String>, Reason> {
+    // Another entrypoint takes the image's command out as well, as with `docker run`.
+    let (entrypoint, default) = match &spec.entrypoint {
+        Some(own) => (own.as_slice(), &[][..]),
+        None => (entrypoint, default_command),
+    };
+    let command = if spec.command.is_empty() { default } else { &spec.command };
+    let words: Vec<_> = entrypoint.iter().chain(command).cloned().collect();
+    match words.is_empty() {
+        false => Ok(words),
+        true => Err(Reason::Image("the image has no command, and neither has the manifest".to_owned())),
+    }
+}
+
 /// `BT_VOLUME_PRICES` for `prices`: where the job finds it.
 fn volume_variable(name: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };

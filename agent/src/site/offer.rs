@@ -13,6 +13,7 @@ use bt_model::resources::{ByteSize, Resources};
 use tracing::warn;
 
 use crate::config::Options;
+use crate::site::secrets::HeldSecrets;
 
 /// The part of the free disk that is not offered: a tenth.
 const DISK_RESERVE_PART: u64 = 10;
@@ -29,6 +30,7 @@ pub(crate) struct Offer {
     pub(crate) network: bool,
     /// Images that run here.
     pub(crate) images: AllowedImages,
+    pub(crate) secrets: HeldSecrets,
 }
 
 impl Offer {
@@ -96,6 +98,7 @@ impl Offer {
             sizing,
             network: options.allow_network,
             images: AllowedImages::new(options.allow_images.clone()),
+            secrets: HeldSecrets::read(&options.secrets)?,
         })
     }
 }
@@ -211,6 +214,7 @@ mod tests {
             sizing: Sizing::of(4 << 30, 2),
             network: false,
             images: AllowedImages::default(),
+            secrets: HeldSecrets::default(),
         };
         change(&mut offer);
         offer

@@ -24,7 +24,7 @@ const LAST_WORD: Duration = Duration::from_secs(15);
 const KILL: i32 = 9;
 
 /// What an interpreter is told when it has connected.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Hello {
     /// The words that start it.
     pub(crate) python: Vec<String>,
@@ -38,8 +38,8 @@ pub(crate) struct Hello {
     pub(crate) job: JobToRun,
 }
 
-/// A job, as an interpreter is told of it.
-#[derive(Clone, Debug, Serialize)]
+/// A job, as an interpreter is told of it. It may hold secrets, and is never printed.
+#[derive(Clone, Serialize)]
 pub(crate) struct JobToRun {
     python: Vec<String>,
     command: Vec<String>,

@@ -35,6 +35,7 @@ mod retry;
 mod rm;
 mod run;
 mod search;
+mod secrets;
 mod show;
 mod stats;
 mod submit;
@@ -125,6 +126,8 @@ enum Command {
     Gc(gc::Gc),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
     Whoami(whoami::Whoami),
     Audit(audit::Audit),
     Up(Box<up::Up>),
@@ -193,6 +196,7 @@ impl Cli {
             Command::Image(command) => command.run(&settings()?).await,
             Command::Gc(command) => command.run(&settings()?).await,
             Command::Token(command) => command.run(&settings()?).await,
+            Command::Secrets(command) => command.run(&settings()?).await,
             Command::Whoami(command) => command.run(&settings()?).await,
             Command::Audit(command) => command.run(&settings()?).await,
             Command::Up(command) => command.run().await,

@@ -47,6 +47,9 @@ pub(crate) struct Run {
     /// Path of one of the manifest's volumes on this machine; may be repeated.
     #[arg(long, value_name = "NAME=SOURCE[:ro]")]
     offer: Vec<String>,
+    /// File on this machine with the value of one of the manifest's secrets; may be repeated.
+    #[arg(long, value_name = "NAME=FILE")]
+    secret_file: Vec<String>,
     /// Directory to keep the outputs in; shown and thrown away if not given.
     #[arg(short, long, value_name = "DIR", value_parser = files::directory)]
     directory: Option<PathBuf>,
@@ -62,6 +65,7 @@ impl Run {
         let mut draft = self.sweep.draft()?;
         let mut options = bt_agent::Options::unset();
         options.volumes.extend(self.offer.iter().cloned());
+        options.secrets.extend(self.secret_file.iter().cloned());
         // Who runs it here has these rights already.
         options.allow_network = true;
         let unread = draft.unread_axes();

@@ -64,6 +64,8 @@ pub(crate) struct Up {
     #[arg(long, env = "BTCTL_INSECURE")]
     insecure: bool,
     #[command(flatten)]
+    secrets: bt_coordinator::SecretKeys,
+    #[command(flatten)]
     keeping: bt_coordinator::Keeping,
     #[command(flatten)]
     telling: bt_coordinator::Telling,
@@ -98,6 +100,7 @@ impl Up {
             compress: self.compress,
             listen: self.listen,
             insecure: self.insecure,
+            secrets: self.secrets,
             keeping: self.keeping,
             telling: self.telling,
         };

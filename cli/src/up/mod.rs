@@ -57,6 +57,7 @@ pub(crate) struct UpPlan {
     pub(crate) listen: Option<SocketAddr>,
     /// Ask nobody, and speak no TLS.
     pub(crate) insecure: bool,
+    pub(crate) secrets: bt_coordinator::SecretKeys,
     pub(crate) keeping: bt_coordinator::Keeping,
     pub(crate) telling: bt_coordinator::Telling,
     pub(crate) images: bt_coordinator::ImageRules,
@@ -131,6 +132,7 @@ async fn serve(
         heartbeat: HEARTBEAT,
         tls: entry.tls.clone(),
         asking: entry.asking.clone(),
+        secrets: secret_keys(plan)?,
         keeping: plan.keeping,
         telling: plan.telling.clone(),
         images: plan.images,
@@ -181,6 +183,18 @@ async fn serve(
             },
         }
     }
+}
+
+/// The keys of secrets: what was given, or a key of the state directory's own, outside of the database.
+fn secret_keys(plan: &UpPlan) -> Result<bt_coordinator::SecretKeys, Error> {
+    let mut keys = plan.secrets.clone();
+    if !keys.is_given() {
+        let path = plan.state_dir.secrets_key();
+        bt_coordinator::make_key_file(&path)
+            .map_err(|error| Error::Failed(format!("{} can't be made: {error}", path.display())))?;
+        keys.secrets_key_file = Some(path);
+    }
+    Ok(keys)
 }
 
 /// Runs the agent, or where there is to be none waits for the end.

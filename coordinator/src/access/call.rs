@@ -21,6 +21,8 @@ pub(crate) struct Call {
     pub(crate) identity: Arc<Identity>,
     /// Where it came from.
     pub(crate) from: Option<IpAddr>,
+    /// Nobody on the way can read what is said: the line is encrypted, or does not leave the machine.
+    is_private: bool,
     note: Mutex<Note>,
 }
 
@@ -35,8 +37,8 @@ pub(crate) struct Note {
 }
 
 impl Call {
-    pub(crate) fn new(identity: Arc<Identity>, from: Option<IpAddr>) -> Arc<Self> {
-        Arc::new(Self { identity, from, note: Mutex::default() })
+    pub(crate) fn new(identity: Arc<Identity>, from: Option<IpAddr>, is_private: bool) -> Arc<Self> {
+        Arc::new(Self { identity, from, is_private, note: Mutex::default() })
     }
 
     pub(crate) fn note(&self) -> Note {
@@ -52,6 +54,11 @@ pub(crate) async fn answering<F: Future>(call: Arc<Call>, answer: F) -> F::Outpu
 /// Who makes the call that is answered now; nobody where none is.
 pub(crate) fn identity() -> Option<Arc<Identity>> {
     CALL.try_with(|call| call.identity.clone()).ok()
+}
+
+/// Whether nobody on the way can read what is said in the call that is answered now.
+pub(crate) fn line_is_private() -> bool {
+    CALL.try_with(|call| call.is_private).unwrap_or(false)
 }
 
 /// Does something with whose sweeps the caller may change: nobody's where no call is answered.

@@ -19,4 +19,4 @@ pub(crate) use caller::{Known, Unknown};
 pub(crate) use identity::Identity;
 pub(crate) use known::{Access, PAGE_SESSION};
 pub(crate) use root::Root;
-pub(crate) use service::AccessCalls;
+pub(crate) use service::{AccessCalls, check_name};

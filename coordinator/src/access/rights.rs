@@ -19,6 +19,8 @@ pub(crate) enum Right {
     Change,
     /// To change what all sweeps share.
     Operate,
+    /// To name any secret in a manifest.
+    UseSecrets,
     /// To see tokens and the audit log.
     Oversee,
     /// To make and revoke tokens.
@@ -28,13 +30,14 @@ pub(crate) enum Right {
 }
 
 impl Right {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::None,
         Self::Known,
         Self::Read,
         Self::Submit,
         Self::Change,
         Self::Operate,
+        Self::UseSecrets,
         Self::Oversee,
         Self::Administer,
         Self::Work,
@@ -46,7 +49,7 @@ impl Right {
             Self::None | Self::Known => true,
             Self::Read => matches!(role, Role::Viewer | Role::Submitter | Role::Operator | Role::Admin),
             Self::Submit | Self::Change => matches!(role, Role::Submitter | Role::Operator | Role::Admin),
-            Self::Operate => matches!(role, Role::Operator | Role::Admin),
+            Self::Operate | Self::UseSecrets => matches!(role, Role::Operator | Role::Admin),
             Self::Oversee | Self::Administer => role == Role::Admin,
             Self::Work => role == Role::Agent,
         }
@@ -62,7 +65,7 @@ impl Right {
     pub(crate) fn is_to_change(self) -> bool {
         match self {
             Self::Submit | Self::Change | Self::Operate | Self::Administer => true,
-            Self::None | Self::Known | Self::Read | Self::Oversee | Self::Work => false,
+            Self::None | Self::Known | Self::Read | Self::UseSecrets | Self::Oversee | Self::Work => false,
         }
     }
 
@@ -75,6 +78,9 @@ impl Right {
             Self::Submit => "submit sweeps and push images",
             Self::Change => "change a sweep; submitters only those of their owners",
             Self::Operate => "change what all sweeps share",
+            Self::UseSecrets => {
+                "name any secret in a manifest; submitters only those that are for their owners (`btctl secrets set --for`)"
+            }
             Self::Oversee => "see tokens and the audit log",
             Self::Administer => "make and revoke tokens",
             Self::Work => "work as an agent",
@@ -88,12 +94,16 @@ pub(crate) fn of(method: Method) -> Right {
         Method::AccessWhoAmI => Right::Known,
         Method::AccessListQuotas => Right::Read,
         Method::AccessSetQuota | Method::AccessRemoveQuota => Right::Operate,
+        // Each is shown those that it may name.
+        Method::SecretsListSecrets => Right::Read,
+        Method::SecretsSetSecret | Method::SecretsRemoveSecret | Method::SecretsRotateSecrets => Right::Operate,
         Method::AccessListTokens | Method::AccessListAudit | Method::AccessVerifyAudit => Right::Oversee,
         Method::AccessCreateToken | Method::AccessRevokeToken => Right::Administer,
         Method::AgentsCertify
         | Method::AgentsSession
         | Method::AgentsUpload
         | Method::AgentsPinImage
+        | Method::AgentsFetchSecrets
         | Method::AgentsNoteSharing
         | Method::AgentsFetchImage
         | Method::AgentsFetchResult

@@ -234,7 +234,7 @@ fn wanted(request: v1::CreateTokenRequest, role: Role) -> Result<NewToken, Strin
     })
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), String> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
     let fits = !name.trim().is_empty()
         && name.trim() == name
         && name.chars().count() <= LONGEST_NAME

@@ -4,7 +4,7 @@ use bt_proto::convert::{self, present};
 use bt_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Agents, attempt_id, caller};
+use super::{Agents, attempt_id};
 use crate::queue::Sharing;
 use crate::rpc::{Answers, status};
 
@@ -42,7 +42,7 @@ impl v1::agents_server::Agents for Agents {
         request: Request<v1::PinImageRequest>,
     ) -> Result<Response<v1::PinImageReply>, Status> {
         let v1::PinImageRequest { agent_id, session, attempt, image, sweep, failed } = request.into_inner();
-        let agent = caller(&agent_id)?;
+        let agent = self.caller(&agent_id).await?;
         let (sweep, failed) = (present(sweep), present(failed));
         let image = image.unwrap_or_default();
         if failed.is_none() && !bt_model::image::is_pin(&image) {
@@ -68,12 +68,22 @@ impl v1::agents_server::Agents for Agents {
         Ok(Response::new(v1::PinImageReply { image }))
     }
 
+    async fn fetch_secrets(
+        &self,
+        request: Request<v1::FetchSecretsRequest>,
+    ) -> Result<Response<v1::FetchSecretsReply>, Status> {
+        let v1::FetchSecretsRequest { agent_id, session, attempt } = request.into_inner();
+        let agent = self.caller(&agent_id).await?;
+        let attempt = attempt_id(&attempt).map_err(status::malformed)?;
+        self.vault.give(agent, session, attempt).await.map(Response::new)
+    }
+
     async fn note_sharing(
         &self,
         request: Request<v1::NoteSharingRequest>,
     ) -> Result<Response<v1::NoteSharingReply>, Status> {
         let v1::NoteSharingRequest { agent_id, session, attempt, sharing } = request.into_inner();
-        let agent = caller(&agent_id)?;
+        let agent = self.caller(&agent_id).await?;
         let attempt = attempt_id(&attempt).map_err(status::malformed)?;
         let sharing = sharing_of(sharing.unwrap_or_default());
         self.queue.note_sharing(agent, session, attempt, &sharing).await.map_err(status::queue)?;
@@ -105,7 +115,7 @@ impl v1::agents_server::Agents for Agents {
         request: Request<v1::FetchResultRequest>,
     ) -> Result<Response<Self::FetchResultStream>, Status> {
         let request = request.into_inner();
-        let agent = caller(&request.agent_id)?;
+        let agent = self.caller(&request.agent_id).await?;
         self.send_result(agent, request).await.map(Response::new)
     }
 
@@ -114,7 +124,7 @@ impl v1::agents_server::Agents for Agents {
         request: Request<v1::DescribeImageRequest>,
     ) -> Result<Response<v1::DescribeImageReply>, Status> {
         let request = request.into_inner();
-        let agent = caller(&request.agent_id)?;
+        let agent = self.caller(&request.agent_id).await?;
         let known =
             self.describe(agent, request.session, &request.image_id, present(request.software)).await?;
         Ok(Response::new(v1::DescribeImageReply { known }))

@@ -34,6 +34,7 @@ use crate::queue::{Fingerprints, Queue};
 use crate::relay::Relay;
 use crate::reuse::Reuse;
 use crate::rpc::status;
+use crate::secrets::Vault;
 use crate::sessions::Sessions;
 
 pub(crate) use certify::Certifier;
@@ -48,6 +49,7 @@ pub(crate) struct Agents {
     pub(crate) ledger: Ledger,
     pub(crate) hearing: Hearing,
     pub(crate) reuse: Reuse,
+    pub(crate) vault: Vault,
     pub(crate) uploads: Uploads,
     pub(crate) relay: Relay,
     pub(crate) bell: Bell,
@@ -75,7 +77,19 @@ fn agent_id(text: &str) -> Result<AgentId, Malformed> {
     parse("agent_id", "a UUID", text)
 }
 
-/// The agent that calls, as it says. One with a certificate of its own is that agent alone.
+impl Agents {
+    /// The agent that calls, as it says. One that has joined is known by its certificate alone.
+    async fn caller(&self, text: &str) -> Result<AgentId, Status> {
+        let agent = caller(text)?;
+        let by_token = call::identity().is_some_and(|identity| identity.is_known && identity.agent.is_none());
+        match by_token && self.queue.joined_agent(agent).await.map_err(status::queue)?.is_some() {
+            true => Err(welcome::has_joined(agent)),
+            false => Ok(agent),
+        }
+    }
+}
+
+/// As it says; one with a certificate of its own is that agent alone.
 fn caller(text: &str) -> Result<AgentId, Status> {
     let agent = agent_id(text).map_err(status::malformed)?;
     call::is_agent(agent).map_err(Status::permission_denied)?;

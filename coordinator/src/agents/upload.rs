@@ -118,7 +118,7 @@ impl Agents {
     /// Where a file belongs. Outputs are taken while the attempt is live, and how they are stored is noted then. Its log is
     /// taken until it has said itself how it ended: before that it hands in the log.
     async fn upload_path(&self, header: &v1::UploadHeader) -> Result<Target, Status> {
-        let agent = caller(&header.agent_id)?;
+        let agent = self.caller(&header.agent_id).await?;
         let attempt: AttemptId = parse("attempt", "a UUID", &header.attempt).map_err(status::malformed)?;
         let place = self.queue.attempt_place(agent, header.session, attempt).await;
         let (place, state, known) = place.map_err(status::queue)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId};
-use bt_model::placement::{Offer, labels};
+use bt_model::placement::{Offer, SecretOffer, labels};
 use bt_model::retry::Ending;
 use bt_model::state::AttemptState;
 use bt_proto::convert::Malformed;
@@ -77,9 +77,7 @@ impl Agents {
         let given = match (identity.agent, joined, &identity.token) {
             (Some(_), Some(joined), _) => joined.labels,
             (None, Some(_), _) => {
-                return Err(Status::permission_denied(format!(
-                    "agent {agent} has a certificate of its own, and is known by nothing else; start it with --join"
-                )));
+                return Err(has_joined(agent));
             }
             (None, None, Some(token)) => {
                 let admitted = self.queue.admit_agent(token, agent).await.map_err(status::queue)?;
@@ -161,6 +159,7 @@ impl Agents {
             job_memory_bytes: greeting.job_memory_bytes,
             images: images.into_iter().collect(),
             protocol: greeting.protocol,
+            secrets: greeting.secrets.clone(),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
         for (attempt, (place, needs, batch)) in taken {
@@ -171,6 +170,12 @@ impl Agents {
         self.bell.ring(Event::AgentConnected);
         Ok(outgoing)
     }
+}
+
+pub(super) fn has_joined(agent: AgentId) -> Status {
+    Status::permission_denied(format!(
+        "agent {agent} has a certificate of its own, and is known by nothing else; start it with --join"
+    ))
 }
 
 fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
@@ -190,6 +195,10 @@ fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
         fingerprints,
         place: hello.place,
         protocol,
+        secrets: SecretOffer {
+            held: hello.secrets.map(|held| held.names.into_iter().collect()),
+            line_is_private: call::line_is_private(),
+        },
     })
 }
 

@@ -19,6 +19,7 @@ use crate::bell::Event;
 use crate::queue::{BATCH, Description, HeldOut, Jobs, Submission, Submitted};
 use crate::rpc::incoming::{self, Incoming};
 use crate::rpc::status;
+use crate::secrets::naming;
 
 /// Bytes of parameter lists that are kept where some of their rows are to be chosen.
 pub(super) const LARGEST_LIST: usize = 256 << 20;
@@ -47,6 +48,14 @@ impl Clients {
             // What was queued before stays so, whatever is allowed since.
             return self.queued_before(&mut order).await?.ok_or(refused);
         }
+        (order.secrets, order.any_secret) =
+            match naming::check(&self.queue, &manifest, &order.header.owner).await {
+                Ok(named) => named,
+                Err(refused) => match self.queued_before(&mut order).await? {
+                    Some(submitted) => return Ok(submitted),
+                    None => return Err(refused),
+                },
+            };
         self.ways.check(manifest.policy.receivers()).map_err(Status::invalid_argument)?;
         if order.header.open && (order.header.reuse || manifest.sample.is_some()) {
             let what = if order.header.reuse { "results of identical jobs" } else { "a `sample`" };
@@ -216,6 +225,9 @@ struct Order {
     /// Rows that were looked at already.
     first: Option<Vec<String>>,
     held_out: HeldOut,
+    /// The secrets that its jobs ask for, and whether it may name any.
+    secrets: Vec<String>,
+    any_secret: bool,
 }
 
 impl Order {
@@ -250,7 +262,8 @@ impl Order {
             hash.update(b"look");
             hash.update(why.as_bytes());
         }
-        Ok(Self { header, incoming, hash, first: None, held_out: HeldOut::default() })
+        let held_out = HeldOut::default();
+        Ok(Self { header, incoming, hash, first: None, held_out, secrets: Vec::new(), any_secret: false })
     }
 
     /// The manifest; its jobs are the rows that follow, if any do.
@@ -305,6 +318,8 @@ impl Order {
             needs: manifest.resources(),
             labels: manifest.labels(),
             volumes: manifest.volumes_needed(),
+            secrets: self.secrets.clone(),
+            any_secret: self.any_secret,
             image: manifest.image.clone(),
             image_pin: self.header.image_pin.clone(),
             recipe: Sha256::digest(manifest.recipe()).into(),

@@ -51,6 +51,8 @@ pub(crate) struct Candidate {
     pub(crate) is_cut: bool,
     /// Its owner has a quota of what runs.
     pub(crate) has_quota: bool,
+    /// Name of each secret that its jobs ask for, and whether the coordinator has it.
+    pub(crate) secrets: BTreeMap<String, bool>,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -63,7 +65,13 @@ impl Candidate {
             (_, true) => protocol::HOLDOUTS,
             (None, false) => 0,
         };
-        Need { resources: self.needs, labels: &self.labels, volumes: &self.volumes, protocol }
+        Need {
+            resources: self.needs,
+            labels: &self.labels,
+            volumes: &self.volumes,
+            protocol,
+            secrets: &self.secrets,
+        }
     }
 
     /// True when a claim must look at what runs elsewhere.
@@ -112,6 +120,12 @@ pub(crate) enum Written {
     Point(u64),
 }
 
+/// Which of these secrets the coordinator has.
+pub(super) fn stored(named: Vec<String>, stored: Option<&[String]>) -> BTreeMap<String, bool> {
+    let is_stored = |name: &String| stored.is_some_and(|stored| stored.contains(name));
+    named.into_iter().map(|name| (name.clone(), is_stored(&name))).collect()
+}
+
 impl Written {
     pub(super) fn of(parameters: Option<String>, point: Option<i64>, job: i32) -> Result<Self, Error> {
         Ok(match parameters {
@@ -147,6 +161,7 @@ macro_rules! candidate_row {
             batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
             is_cut: $row.is_cut,
             has_quota: false,
+            secrets: $crate::queue::claim::stored($row.secrets, $row.stored_secrets.as_deref()),
             running: $running,
             queued: $queued,
         }

@@ -33,6 +33,7 @@ mod record;
 mod returns;
 mod reuse;
 mod row;
+mod secrets;
 mod session;
 mod settle;
 mod sharing;
@@ -82,6 +83,7 @@ pub(crate) use read::{
 pub(crate) use record::{News, Recorded, Report};
 pub(crate) use returns::{Calendar, CalendarId, JobReturns};
 pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
+pub(crate) use secrets::{KnownSecret, Sealed, SealedSecret, SecretRow, SecretsOfAttempt};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
 pub(crate) use sharing::Sharing;

@@ -7,6 +7,7 @@ use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::Containers;
+use bt_model::placement::SecretOffer;
 use bt_model::resources::Resources;
 use bt_model::state::AttemptState;
 use serde_json::json;
@@ -38,6 +39,7 @@ pub(crate) struct Greeting {
     pub(crate) place: String,
     /// The version of the protocol that is spoken with it.
     pub(crate) protocol: u32,
+    pub(crate) secrets: SecretOffer,
 }
 
 /// A session that was opened.
@@ -88,6 +90,7 @@ impl Queue {
     /// heard of within `silence`, another holder of the same id is refused.
     pub(crate) async fn say_hello(&self, greeting: &Greeting, silence: Duration) -> Result<Opened, Error> {
         let silence = interval(silence)?;
+        let held = greeting.secrets.held.as_ref().map(|held| held.iter().cloned().collect::<Vec<_>>());
         let opened = query_file!(
             "queries/session/say_hello.sql",
             greeting.agent.uuid(),
@@ -109,6 +112,8 @@ impl Queue {
             silence,
             TAKEOVERS,
             signed::<i32>(greeting.protocol)?,
+            held.as_deref(),
+            greeting.secrets.line_is_private,
         )
         .fetch_optional(&self.by_key)
         .await?;

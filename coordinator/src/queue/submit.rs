@@ -40,6 +40,9 @@ pub(crate) struct Submission {
     pub(crate) labels: BTreeMap<String, String>,
     /// Name of each volume, and whether read-only is enough.
     pub(crate) volumes: BTreeMap<String, bool>,
+    /// The secrets that its jobs ask for, and whether it may name any.
+    pub(crate) secrets: Vec<String>,
+    pub(crate) any_secret: bool,
     pub(crate) image: String,
     /// What the image stands for, where that is known.
     pub(crate) image_pin: Option<String>,
@@ -256,6 +259,8 @@ struct SweepColumns<'s> {
     disk_bytes: i64,
     labels: &'s BTreeMap<String, String>,
     volumes: &'s BTreeMap<String, bool>,
+    secrets: &'s [String],
+    any_secret: bool,
     image: &'s str,
     retries: i32,
     oom_retries: i32,
@@ -294,6 +299,8 @@ impl<'s> SweepColumns<'s> {
             disk_bytes: signed(sweep.needs.disk_bytes)?,
             labels: &sweep.labels,
             volumes: &sweep.volumes,
+            secrets: &sweep.secrets,
+            any_secret: sweep.any_secret,
             image: &sweep.image,
             retries: signed(policy.failure_retries())?,
             oom_retries: signed(policy.oom_retries())?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bt_model::encoding::Encoding;
 use bt_model::id::{AgentId, AttemptId, SweepId};
 use bt_model::manifest::Policy;
+use bt_model::placement::SecretOffer;
 use bt_model::reason::Reason;
 use bt_model::resources::Resources;
 use bt_model::retry::Ending;
@@ -47,6 +48,8 @@ fn submission(key: &str, jobs: u32) -> Submission {
         needs: SIZE,
         labels: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        secrets: Vec::new(),
+        any_secret: false,
         image: "i:1".into(),
         image_pin: None,
         recipe: [9; 32],
@@ -119,6 +122,7 @@ impl Bench {
             fingerprints: BTreeMap::default(),
             place: String::new(),
             protocol: 2,
+            secrets: SecretOffer::default(),
         };
         self.queue.say_hello(&greeting, Duration::from_secs(45)).await.map(drop)
     }

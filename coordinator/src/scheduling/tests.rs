@@ -27,6 +27,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         batch: None,
         is_cut: false,
         has_quota: false,
+        secrets: BTreeMap::new(),
         running,
         queued: 1_000_000,
     }

@@ -80,11 +80,12 @@ impl Resume {
     }
 }
 
-/// Whether a text at this place is what a stream begins with, if that is known.
+/// Whether a text at this place is what a stream begins with, if that is known. An asterisk may stand for a byte that was not
+/// to be kept.
 fn matches_head(known: &Taken, at: u64, text: &[u8]) -> bool {
     let head = usize::try_from(at).ok().and_then(|at| known.head.get(at..)).unwrap_or_default();
     let both = head.len().min(text.len());
-    head[..both] == text[..both]
+    head[..both].iter().zip(text).all(|(kept, byte)| kept == byte || *kept == b'*')
 }
 
 #[cfg(test)]
@@ -123,6 +124,7 @@ mod tests {
         let engine = || vec![out(1, "abc\n"), err("e\n"), out(1, "def\n"), out(1, "ghi\n")];
         assert_eq!(rest(&[], engine()), "abc\ne\ndef\nghi\n");
         assert_eq!(rest(&[out(9, "abc\nd")], engine()), "e\nef\nghi\n");
+        assert_eq!(rest(&[out(9, "a**\nd")], engine()), "e\nef\nghi\n");
         assert_eq!(rest(&[out(9, "ab"), err("e\n"), out(9, "c\n")], engine()), "def\nghi\n");
         assert_eq!(rest(&[out(9, "abc\ndef\nghi\n"), err("e\n")], engine()), "");
     }

@@ -4,6 +4,7 @@
 
 use super::definition::Manifest;
 use super::error::Error;
+use super::secrets::SECRETS_DIR;
 use super::volume::{is_within, overlaps};
 
 /// Holds the job's input file, and what else btctl shows to a job.
@@ -54,7 +55,7 @@ const TAKEN: &[ReservedPath] = &[
     // Podman's.
     file("/run/podman-init", INIT),
     file("/run/.containerenv", ENGINES),
-    dir("/run/secrets", ENGINES),
+    dir(SECRETS_DIR, "holds the job's secrets"),
     file("/var/run/podman-init", INIT),
     file("/var/run/.containerenv", ENGINES),
     dir("/var/run/secrets", ENGINES),
@@ -247,7 +248,7 @@ mod tests {
             ("/usr", "/usr/sbin/docker-init"),
             ("/sbin/docker-init", "init"),
             ("/run", "/run/"),
-            ("/run/secrets", "mounts"),
+            ("/run/secrets", "the job's secrets"),
             ("/run/secrets/token", "/run/secrets"),
             ("/var/run", "/var/run/"),
         ] {

@@ -58,6 +58,8 @@ mod tests {
             "containers: reuse",
             "batch: 1",
             "network: bridge",
+            "secrets: [KEY]",
+            "secrets: [{ name: KEY, as: env }]",
             "user: image",
             "user: '7:7'",
             "results: /out",

@@ -9,6 +9,7 @@ use super::check;
 use super::choice::{Containers, Pull};
 use super::error::{Error, suggestion};
 use super::platform::Platform;
+use super::secrets::{MAX_SECRETS, SecretUse};
 use super::size::parse_size;
 use super::volume::absolute_path;
 use super::warm::Warm;
@@ -76,6 +77,7 @@ pub struct Sandbox {
     pub warm: Option<Warm>,
     /// Points that one container gets at most; absent: a job is not called so.
     pub batch: Option<u32>,
+    pub secrets: Vec<SecretUse>,
 }
 
 /// A directory in memory.
@@ -169,7 +171,11 @@ impl Sandbox {
     /// The bounds of each value.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         self.check_values()?;
-        let counts = [("tmpfs", self.tmpfs.len(), MAX_TMPFS), ("groups", self.groups.len(), MAX_GROUPS)];
+        let counts = [
+            ("tmpfs", self.tmpfs.len(), MAX_TMPFS),
+            ("groups", self.groups.len(), MAX_GROUPS),
+            ("secrets", self.secrets.len(), MAX_SECRETS),
+        ];
         for (key, count, most) in counts {
             if count > most {
                 return Err((key, format!("`{key}` has {count}; {most} is the limit")));

@@ -153,7 +153,8 @@ mod tests {
 "log_limit": 4096
 "containers": "reuse"
 "containers": "warm", "warm": {"preload": ["pandas"], "exclude": ["polars"], "verify": 2}
-"batch": 50"#;
+"batch": 50
+"secrets": ["BROKER_KEY", {"name": "TOKEN", "as": "env"}]"#;
 
     const WRONG: &str = r#""name": "a b"
 "command": "run"
@@ -204,5 +205,7 @@ mod tests {
 "containers": "warm", "warm": {"preloads": []}
 "batch": 0
 "batch": 10001
+"secrets": ["3KEY"]
+"secrets": [{"name": "KEY", "as": "variable"}]
 "colour": "red""#;
 }

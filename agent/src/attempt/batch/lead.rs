@@ -16,7 +16,7 @@ use super::{Batch, Phase};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::attempt::state::Stop;
-use crate::attempt::{limits, prepare, run, start, volumes};
+use crate::attempt::{limits, prepare, run, secrets, start, volumes};
 use crate::batch::{self, Point, PointReport, Reports};
 use crate::config::EngineKind;
 use crate::job::container::Job;
@@ -48,6 +48,7 @@ pub(super) async fn lead(agent: Arc<Agent>, batch: Arc<Batch>) {
         Ok(end) => Phase::Ended(Arc::new(end)),
         Err(stop) => Phase::Stopped(stop),
     };
+    agent.site.secrets.remove(batch.id);
     let needs_stop = matches!(last, Phase::Stopped(_));
     batch.phase.send_replace(last);
     if needs_stop && let Err(error) = agent.site.engine.remove(batch.id).await {
@@ -163,9 +164,10 @@ async fn begin(agent: &Agent, batch: &Batch, job: &Job, gpus: &[u32]) -> Result<
     }
     let mut spec = assembly.spec(&agent.site, &speaker.assignment, job, &batch.dir, gpus)?;
     spec.attempt = batch.id;
+    secrets::give(agent, speaker, job, &assembly, &mut spec).await?;
     // A later run of the agent must not start it again.
     let noted = async { batch.dir.write_starting().await.map_err(agents_fault) };
-    start::start_noted(agent, &spec, noted).await?;
+    start::start_noted(agent, &spec, noted).await.map_err(|stop| secrets::without_shell(job, stop))?;
     batch.dir.note_started();
     Ok(assembly.facts.id)
 }
@@ -207,8 +209,11 @@ async fn to_its_end(agent: &Agent, batch: &Batch, job: &Job, used: &Mutex<Usage>
     let began = batch.dir.started().unwrap_or_else(Timestamp::now);
     let speaker = batch.speaker().clone();
     let keeping = async {
+        let masks = secrets::masks(agent, job, batch.id);
         match batch.dir.open_log(job.manifest.sandbox.log_limit()) {
-            Ok((file, since)) => run::keep_log(&speaker, file, engine.logs(batch.id, since)).await,
+            Ok((file, since)) => {
+                run::keep_log(&speaker, file, masks.mask(engine.logs(batch.id, since))).await
+            }
             Err(error) => warn!(container = %batch.id, %error, "the log can't be kept"),
         }
     };

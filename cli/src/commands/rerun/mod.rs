@@ -3,6 +3,8 @@
 mod compare;
 mod wait;
 
+use std::collections::BTreeMap;
+
 use bt_model::manifest::{Containers, JobSource, Manifest};
 use bt_model::parameters::Parameters;
 use bt_model::placement::{AGENT_LABEL, Misfit, Need};
@@ -240,6 +242,7 @@ impl Again {
             volumes: &self.manifest.volumes_needed(),
             // Clients are not told what agents speak; the coordinator looks at it.
             protocol: 0,
+            secrets: &BTreeMap::new(),
         };
         let misfit = convert::offer(agent).lasting_misfit(&need)?;
         let mount = match &misfit {

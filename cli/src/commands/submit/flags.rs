@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use bt_model::manifest::{
     ALL_GPUS, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
-    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, Tmpfs, VolumeMount, parse_axis_flag,
-    parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
+    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
+    parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
     parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
@@ -181,6 +181,9 @@ pub(super) struct ManifestFlags {
     /// [default: a container for each].
     #[arg(long, value_name = "N")]
     batch: Option<u32>,
+    /// Secret that a job finds as the file /run/secrets/NAME, or with :env as a variable; may be repeated.
+    #[arg(long, value_name = "NAME[:file|:env]")]
+    secret: Vec<String>,
     /// Command and its arguments, after --; the image's own if not given. {{ name }} stands for a parameter.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -268,7 +271,15 @@ impl ManifestFlags {
             containers: parsed::<Containers>("--containers", self.containers.as_ref())?,
             warm: None,
             batch: self.batch,
+            secrets: self.secrets()?,
         })
+    }
+
+    fn secrets(&self) -> Result<Vec<SecretUse>, Error> {
+        let secrets = self.secret.iter().map(|flag| flag.parse::<SecretUse>().map_err(at("--secret")));
+        let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
+        once("--secret", secrets.iter().map(|secret| (secret.name.clone(), ())))?;
+        Ok(secrets)
     }
 
     fn sample(&self) -> Result<Option<Sample>, Error> {

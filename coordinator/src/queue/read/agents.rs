@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bt_model::id::AgentId;
-use bt_model::placement::{Offer, labels};
+use bt_model::placement::{Offer, SecretOffer, labels};
 use bt_model::resources::Resources;
 use jiff::Timestamp;
 use sqlx::query_file;
@@ -30,6 +30,7 @@ pub(crate) struct AgentRow {
     pub(crate) about: BTreeMap<String, String>,
     pub(crate) fingerprints: Fingerprints,
     pub(crate) protocol: u32,
+    pub(crate) secrets: SecretOffer,
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     /// An operator has taken it out of service.
@@ -55,6 +56,7 @@ impl AgentRow {
             job_memory_bytes: self.job_memory_bytes,
             images: HashSet::new(),
             protocol: self.protocol,
+            secrets: self.secrets.clone(),
         }
     }
 }
@@ -79,6 +81,10 @@ impl Queue {
                     about: from_json("what an agent says of itself", row.about)?,
                     fingerprints: from_json("an agent's fingerprints", row.volume_fingerprints)?,
                     protocol: unsigned(row.protocol)?,
+                    secrets: SecretOffer {
+                        held: row.secrets.map(|held| held.into_iter().collect()),
+                        line_is_private: row.line_is_private,
+                    },
                     drained: row.drained,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,

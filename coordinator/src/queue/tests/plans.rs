@@ -24,7 +24,7 @@ struct Hot {
 const HOT: &[Hot] = &[
     Hot { statement: "claim/claim_jobs", given: "{sweep}, {agents}, {sessions}, '60s', 0", by: &["agents_pkey(id)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "claim/claim_batches", given: "{sweep}, {agents}, {sessions}, '60s', 0, {agents}, array_fill(3, array[{many}])", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
-    Hot { statement: "claim/candidates", given: "1000", by: &["sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
+    Hot { statement: "claim/candidates", given: "1000", by: &["secrets_pkey(name)", "sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
     Hot { statement: "walk/due_tests", given: "1000", by: &["attempts_one_live(sweep_id, job)", "jobs_awaiting()", "jobs_queued(sweep_id, number)", "jobs_waiting(sweep_id, number)", "sweeps_pkey(id)", "window_tests_pkey(sweep_id, job)"] },
     Hot { statement: "claim/owners_running", given: "", by: &["attempts_one_live(sweep_id)", "quotas_of_cpus()", "quotas_pkey(owner)", "sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
     Hot { statement: "quotas/quota_of_owner", given: "'ann'", by: &["quotas_pkey(owner)"] },
@@ -77,7 +77,7 @@ const HOT: &[Hot] = &[
     Hot { statement: "submit/sweep_by_key", given: "'k'", by: &["sweeps_idempotency_key_key(idempotency_key)"] },
     Hot { statement: "find/resolve_sweep", given: "'sweep-1', '00000000-0000-0000-0000-000000000000', '0000ffff-ffff-ffff-ffff-ffffffffffff'", by: &["sweeps_by_name(name)", "sweeps_pkey(id)"] },
     Hot { statement: "find/find_agents", given: "'agent-1', '00000000-0000-0000-0000-000000000000', '0000ffff-ffff-ffff-ffff-ffffffffffff', '45s'", by: &["agents_by_name(name)", "agents_pkey(id)"] },
-    Hot { statement: "read/sweep_details", given: "{sweep}", by: &["sweeps_pkey(id)"] },
+    Hot { statement: "read/sweep_details", given: "{sweep}", by: &["secrets_pkey(name)", "sweeps_pkey(id)"] },
     Hot { statement: "read/list_jobs", given: "{sweep}, -1, '{}', 2147483647, 100", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job, number)", "jobs_pkey(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "maintain/fold_counts_of_sweep", given: "{sweep}", by: &["sweep_counts_by_sweep(sweep_id)"] },
     Hot { statement: "rank/jobs_by_number", given: "{sweep}, {numbers}", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job, number)", "jobs_pkey(sweep_id, number)"] },

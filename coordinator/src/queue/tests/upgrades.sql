@@ -177,6 +177,12 @@ values (1, now(), 'ann', '127.0.0.1', 'Sweeps/Submit', 'done', '', '', 'done', d
 insert into joined_agents (agent_id, name, key_hash, token_id, labels, expires_at) values
 ('aaaaaaaa-0000-4000-8000-000000000001', 'node1', decode(repeat('07', 32), 'hex'), 'abcdefghijkl', '{}', now() + interval '7 days');
 
+-- version 40
+insert into secrets (name, owners, key_id, nonce, sealed, set_by)
+values ('BROKER_KEY', '{ann}', '0123456789abcdef', decode(repeat('07', 12), 'hex'), decode(repeat('07', 20), 'hex'), 'root');
+update sweeps set secrets = '{BROKER_KEY}', any_secret = true where name = 'grid';
+update agents set secrets = '{HOST_KEY}', line_is_private = true where name = 'old';
+
 -- version 41
 insert into quotas (owner, queued, running, cpu_millis, submits_per_minute, bytes) values ('ann', 100, 10, 4000, 5, 1048576);
 insert into result_sizes (sweep_id, bytes, ended_at)

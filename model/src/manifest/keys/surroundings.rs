@@ -10,7 +10,7 @@ use crate::manifest::definition::DEFAULT_PROGRESS;
 use crate::manifest::document::TextNode;
 use crate::manifest::error::Error;
 use crate::manifest::values::{checked, map, parsed, scalar_text, text};
-use crate::manifest::{check, goals, reported};
+use crate::manifest::{check, goals, reported, secrets};
 
 pub(super) const KEYS: &[ManifestKey] = &[
     ManifestKey {
@@ -25,6 +25,36 @@ pub(super) const KEYS: &[ManifestKey] = &[
         merge: |file, flags| replace(&mut file.network, flags.network.take()),
         write: |manifest| Some(manifest.network.name().into()),
         recipe: Recipe::Contains(|manifest, parts| parts.put("network", manifest.network.name())),
+    },
+    ManifestKey {
+        name: "secrets",
+        alias: None,
+        flags: &["secret"],
+        schema: secrets::schema,
+        read: |draft, node| {
+            draft.sandbox.secrets = secrets::read(node)?;
+            Ok(())
+        },
+        merge: |file, flags| {
+            let (file, flags) = (&mut file.sandbox.secrets, &mut flags.sandbox.secrets);
+            let is_set = !flags.is_empty();
+            file.retain(|known| flags.iter().all(|more| more.name != known.name));
+            file.append(flags);
+            is_set
+        },
+        // Agents of earlier releases do not know the key.
+        write: |manifest| {
+            let secrets = &manifest.sandbox.secrets;
+            (!secrets.is_empty()).then(|| secrets::write(secrets))
+        },
+        // Their names and ways: whoever changes a value says whether that changes results, by another name.
+        recipe: Recipe::Contains(|manifest, parts| {
+            let mut secrets: Vec<_> = manifest.sandbox.secrets.iter().map(ToString::to_string).collect();
+            secrets.sort_unstable();
+            if !secrets.is_empty() {
+                parts.put("secrets", secrets);
+            }
+        }),
     },
     ManifestKey {
         name: "user",

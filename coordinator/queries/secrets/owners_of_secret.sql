@@ -1,0 +1,1 @@
+select owners from secrets where name = $1

@@ -1,0 +1,1 @@
+delete from secrets where name = $1

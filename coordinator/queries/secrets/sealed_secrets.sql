@@ -1,0 +1,1 @@
+select name, owners, key_id, nonce, sealed from secrets order by name

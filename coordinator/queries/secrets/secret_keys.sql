@@ -1,0 +1,1 @@
+select key_id, count(*) as "secrets!" from secrets group by key_id order by key_id
