@@ -62,10 +62,11 @@ pub(crate) async fn run(
             () = end.cancelled() => return Ok(()),
             outcome = session(&agent, endpoint, &dialer) => outcome,
         };
-        was_here |= agent.line.link.down();
+        let was_up = agent.line.link.down();
+        was_here |= was_up;
         let error = match outcome {
             Ok(ended) => ended,
-            Err(status) if may_join_again(&status, &dialer) => status.message().to_owned(),
+            Err(status) if !was_up && may_join_again(&status, &dialer) => status.message().to_owned(),
             Err(status) if is_final(&status, was_here) => bail!("{}", status.message()),
             Err(status) => status.message().to_owned(),
         };
@@ -95,7 +96,7 @@ fn is_final(status: &Status, was_here: bool) -> bool {
     is_unwanted || matches!(status.code(), Code::AlreadyExists | Code::PermissionDenied)
 }
 
-/// Whether a certificate was not taken; then the agent joins with its token the next time.
+/// Whether a certificate was not taken by a new session; then the agent joins with its token the next time.
 fn may_join_again(status: &Status, dialer: &Dialer) -> bool {
     let Some(joining) = &dialer.joining else { return false };
     let may =
