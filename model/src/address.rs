@@ -1,6 +1,11 @@
 //! Addresses of coordinators, as people write them. What can't be meant, or can't be had, is refused: an address that is
 //! taken for another one would send secrets to the wrong place.
 
+use crate::text::remark;
+
+/// Bytes of an address at most: more than a host's name of 253 bytes, a scheme and a port.
+const LONGEST: usize = 300;
+
 /// Whether what is said there is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -21,16 +26,20 @@ impl Scheme {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     #[error(
-        "{address:?}: {scheme}: is no way to a coordinator; write https://host:port, or http://host:port on this machine"
+        "{address:?}: {}: is no way to a coordinator; write https://host:port, or http://host:port on this machine",
+        remark(.scheme)
     )]
     Scheme { address: String, scheme: String },
-    #[error("{address:?}: a coordinator's address ends with its port, and {rest:?} follows; write {right}")]
+    #[error(
+        "{address:?}: a coordinator's address ends with its port, and {rest:?} follows; write {}",
+        remark(.right)
+    )]
     Rest { address: String, rest: String, right: String },
     #[error("{0:?}: an address holds no user and no password; write http://host:port")]
     User(String),
     #[error("{address:?}: {port:?} is not a port; write http://host:port with a port from 1 to 65535")]
     Port { address: String, port: String },
-    #[error("{address:?} has no port; write http://{host}:7600")]
+    #[error("{address:?} has no port; write http://{}:7600", remark(.host))]
     NoPort { address: String, host: String },
     #[error("{0:?} is not an address of a coordinator; write http://host:port")]
     Host(String),
@@ -47,6 +56,9 @@ pub fn coordinators(text: &str, scheme: Scheme) -> Result<Vec<String>, BadAddres
 }
 
 fn coordinator(address: &str, unsaid: Scheme) -> Result<String, BadAddress> {
+    if address.len() > LONGEST {
+        return Err(BadAddress::Host(address.chars().take(80).collect()));
+    }
     let whole = || address.to_owned();
     let (scheme, rest) = match address.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
