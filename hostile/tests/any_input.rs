@@ -21,9 +21,9 @@ fn fuzz() -> PathBuf {
 fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
     let dir = fuzz().join("corpus").join(target.name);
     let entries = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
     paths.sort();
-    paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    paths.into_iter().map(|path| (path.clone(), fs::read(path).expect("it can be read"))).collect()
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn found(target: &Target, ended: Result<(), TestError<Vec<u8>>>) -> Option<Strin
     match ended.err()? {
         TestError::Fail(why, input) => {
             let dir = fuzz().join("artifacts").join(target.name);
-            fs::create_dir_all(&dir).unwrap();
+            fs::create_dir_all(&dir).expect("it can be made");
             let file = dir.join("test");
-            fs::write(&file, &input).unwrap();
+            fs::write(&file, &input).expect("it can be written");
             let shown = String::from_utf8_lossy(&input).into_owned();
             Some(format!("{}: {why} for {shown:?}, kept in {}", target.name, file.display()))
         }
