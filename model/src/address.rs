@@ -56,8 +56,12 @@ pub fn coordinators(text: &str, scheme: Scheme) -> Result<Vec<String>, BadAddres
 }
 
 fn coordinator(address: &str, unsaid: Scheme) -> Result<String, BadAddress> {
-    if address.len() > LONGEST {
-        return Err(BadAddress::Host(address.chars().take(80).collect()));
+    if address.len() > LONGEST || address.contains(char::is_control) {
+        // What stands before an @ may hold a password.
+        return Err(match address.rsplit_once('@') {
+            Some((_, host)) => BadAddress::User(format!("...@{}", host.chars().take(80).collect::<String>())),
+            None => BadAddress::Host(address.chars().take(80).collect()),
+        });
     }
     let whole = || address.to_owned();
     let (scheme, rest) = match address.split_once("://") {
@@ -125,6 +129,18 @@ fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_long_or_holds_control_characters_is_refused_in_few_words() {
+        let long = format!("http://u:hunter2@{}:1", "a".repeat(400));
+        for address in
+            [&long, "http://u:hunter2\u{7}@h:1", "B:\0\u{19}", "[::1%\u{1b}[2J]:7600", &"x".repeat(400)]
+        {
+            let said = coordinators(address, Scheme::Http).unwrap_err().to_string();
+            assert!(said.len() < 600 && !said.contains("hunter2"), "{said}");
+            assert!(!said.contains(char::is_control), "{said:?}");
+        }
+    }
 
     #[test]
     fn addresses_are_read_as_they_are_meant() {
