@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo demo-research build install test soak fresh bench check fmt docs pictures sqlx advisories clean
+.PHONY: help setup demo demo-research build install test soak fuzz fresh bench check fmt docs pictures sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ soak: ## Random loads and faults for SECONDS (600) from a SEED, and the proof th
 	cargo build --locked --workspace
 	BTCTL_SOAK_SECONDS=$(or $(SECONDS),600) BTCTL_SOAK_SEED=$(SEED) scripts/with-postgres \
 		cargo test --locked -q -p bt-tests --test it history -- --nocapture
+
+fuzz: ## Give hostile input to all that reads some, each TARGET (all) for SECONDS (60), and keep what fails
+	@scripts/fuzz $(or $(SECONDS),60) $(TARGET)
 
 fresh: ## Run demo and tests on new Debian and Ubuntu machines, as root and as a user (hours; see scripts/fresh-machine)
 	@scripts/setup

@@ -1,6 +1,11 @@
 //! Addresses of coordinators, as people write them. What can't be meant, or can't be had, is refused: an address that is
 //! taken for another one would send secrets to the wrong place.
 
+use crate::text::remark;
+
+/// Bytes of an address at most: more than a host's name of 253 bytes, a scheme and a port.
+const LONGEST: usize = 300;
+
 /// Whether what is said there is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -21,16 +26,20 @@ impl Scheme {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     #[error(
-        "{address:?}: {scheme}: is no way to a coordinator; write https://host:port, or http://host:port on this machine"
+        "{address:?}: {}: is no way to a coordinator; write https://host:port, or http://host:port on this machine",
+        remark(.scheme)
     )]
     Scheme { address: String, scheme: String },
-    #[error("{address:?}: a coordinator's address ends with its port, and {rest:?} follows; write {right}")]
+    #[error(
+        "{address:?}: a coordinator's address ends with its port, and {rest:?} follows; write {}",
+        remark(.right)
+    )]
     Rest { address: String, rest: String, right: String },
     #[error("{0:?}: an address holds no user and no password; write http://host:port")]
     User(String),
     #[error("{address:?}: {port:?} is not a port; write http://host:port with a port from 1 to 65535")]
     Port { address: String, port: String },
-    #[error("{address:?} has no port; write http://{host}:7600")]
+    #[error("{address:?} has no port; write http://{}:7600", remark(.host))]
     NoPort { address: String, host: String },
     #[error("{0:?} is not an address of a coordinator; write http://host:port")]
     Host(String),
@@ -47,6 +56,13 @@ pub fn coordinators(text: &str, scheme: Scheme) -> Result<Vec<String>, BadAddres
 }
 
 fn coordinator(address: &str, unsaid: Scheme) -> Result<String, BadAddress> {
+    if address.len() > LONGEST || address.contains(char::is_control) {
+        // What stands before an @ may hold a password.
+        return Err(match address.rsplit_once('@') {
+            Some((_, host)) => BadAddress::User(format!("...@{}", host.chars().take(80).collect::<String>())),
+            None => BadAddress::Host(address.chars().take(80).collect()),
+        });
+    }
     let whole = || address.to_owned();
     let (scheme, rest) = match address.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
@@ -113,6 +129,18 @@ fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_long_or_holds_control_characters_is_refused_in_few_words() {
+        let long = format!("http://u:hunter2@{}:1", "a".repeat(400));
+        for address in
+            [&long, "http://u:hunter2\u{7}@h:1", "B:\0\u{19}", "[::1%\u{1b}[2J]:7600", &"x".repeat(400)]
+        {
+            let said = coordinators(address, Scheme::Http).unwrap_err().to_string();
+            assert!(said.len() < 600 && !said.contains("hunter2"), "{said}");
+            assert!(!said.contains(char::is_control), "{said:?}");
+        }
+    }
 
     #[test]
     fn addresses_are_read_as_they_are_meant() {

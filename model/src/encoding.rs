@@ -24,7 +24,8 @@ pub enum Encoding {
 /// A name that leaves no room, and whose own ending stands for another file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{path} can't be kept beside compressed files: its name ends in .zst and is too long to be given another"
+    "{} can't be kept beside compressed files: its name ends in .zst and is too long to be given another",
+    crate::text::remark(.path)
 )]
 pub struct NoName {
     pub path: String,

@@ -1,5 +1,7 @@
 //! Names of images: `registry:5000/team/backtest:1.2`, `backtest@sha256:...`.
 
+use crate::text::remark;
+
 /// Bytes of a name without tag and digest, as Docker bounds it.
 const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
@@ -7,10 +9,15 @@ const MAX_TAG: usize = 128;
 /// Checks a name by the [grammar](https://pkg.go.dev/github.com/distribution/reference) that engines and registries
 /// share, since a name becomes part of their URLs. The error says what is wrong and what would be right.
 pub fn check(image: &str) -> Result<(), String> {
+    check_whole(image).map_err(|why| remark(&why).into_owned())
+}
+
+fn check_whole(image: &str) -> Result<(), String> {
     if let Some((scheme, rest)) = image.split_once("://") {
         return Err(format!("has no scheme; write {rest:?} without {scheme}://"));
     }
-    if image.starts_with("sha256:") {
+    // Without its digits, it would get a tag and be a wrong digest then.
+    if image == "sha256" || image.starts_with("sha256:") {
         return check_digest(image);
     }
     if let Some(c) = image.chars().find(|c| !c.is_ascii_graphic()) {

@@ -35,7 +35,7 @@ const LISTED: usize = 20;
 
 /// Why a file holds no metrics.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", crate::text::remark(.0))]
 pub struct MetricsError(String);
 
 /// What a metrics file holds.

@@ -24,7 +24,7 @@ pub struct Parameters(Map<String, Value>);
 
 /// What is wrong with a job's parameters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", crate::text::remark(.0))]
 pub struct NotParameters(String);
 
 impl Parameters {

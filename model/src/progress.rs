@@ -43,7 +43,7 @@ pub enum ProgressError {
     /// It ends too early: it may be being written.
     #[error("it is no whole JSON")]
     NotWhole,
-    #[error("{0}")]
+    #[error("{}", text::remark(.0))]
     Wrong(String),
 }
 

@@ -23,7 +23,7 @@ const LAST_DIGITS: i64 = 99_991_231;
 
 /// Why numbers are no series of returns.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", crate::text::remark(.0))]
 pub struct NotReturns(String);
 
 /// Returns by their times.

@@ -2,6 +2,8 @@
 //!
 //! A cell keeps its text byte for byte, and whether it stood in quotes.
 
+use std::borrow::Cow;
+
 /// The cells of one line (of several, where a quoted cell has line breaks).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -133,6 +135,17 @@ fn breaks(text: &str) -> u32 {
     u32::try_from(text.matches('\n').count()).unwrap_or(u32::MAX)
 }
 
+/// A text as a cell of a table that may be opened in a spreadsheet: what a spreadsheet would compute, and what could call
+/// other programs, begins with a quote there, as [OWASP advises](https://owasp.org/www-community/attacks/CSV_Injection).
+/// Numbers stay as they are.
+pub fn without_formula(text: &str) -> Cow<'_, str> {
+    let begins = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    match text.starts_with(begins) && text.parse::<f64>().is_err() {
+        true => Cow::Owned(format!("'{text}")),
+        false => Cow::Borrowed(text),
+    }
+}
+
 /// Another separator than the comma, if the header of one cell is full of it.
 pub fn other_separator(header: &str) -> Option<&'static str> {
     [(';', "`;`"), ('\t', "tabs"), ('|', "`|`")]
@@ -170,6 +183,18 @@ mod tests {
         let cells = read("\"\",,x").unwrap().remove(0).cells;
         let missing: Vec<bool> = cells.iter().map(CsvCell::is_missing).collect();
         assert_eq!(missing, [false, true, false]);
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for text in
+            ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "-", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\u{ff1d}1"]
+        {
+            assert_eq!(without_formula(text), format!("'{text}"));
+        }
+        for text in ["", "a=1", "-5", "+1.5e3", "-inf", "'=1", " =1", "2020-01-01"] {
+            assert_eq!(without_formula(text), text);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::manifest::Error;
 use crate::selection::{Fault, Selection};
+use crate::text::remark;
 
 pub const KEY: &str = "stop_when";
 /// What metrics are taken for to find out whether the expression can be true or false.
@@ -46,10 +47,11 @@ impl StopWhen {
         let named = named.iter().take(MOST_NAMED).map(|(name, value)| format!("{name} is {value}"));
         let named = named.collect::<Vec<_>>().join(", ");
         let source: String = self.source.chars().take(LONGEST).collect();
-        match named.is_empty() {
+        let why = match named.is_empty() {
             true => source,
             false => format!("{source}: {named}"),
-        }
+        };
+        remark(&why).into_owned()
     }
 
     /// The metrics that it names, of those that were reported.
@@ -60,6 +62,15 @@ impl StopWhen {
 
     /// How a job stands that has reported this and goes on, in words; what it lacks is named with what was meant.
     pub fn outlook(
+        &mut self,
+        job: u32,
+        parameters: &Map<String, Value>,
+        metrics: &BTreeMap<String, f64>,
+    ) -> String {
+        remark(&self.standing(job, parameters, metrics)).into_owned()
+    }
+
+    fn standing(
         &mut self,
         job: u32,
         parameters: &Map<String, Value>,

@@ -11,9 +11,12 @@ const LONGEST_NOTE: usize = 2_000;
 pub fn check_tag(tag: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_alphanumeric() || "_.-:=/+".contains(c);
     match tag.is_empty() || tag.len() > LONGEST_TAG || !tag.chars().all(allowed) {
-        true => Err(format!(
-            "{tag:?} can't be a tag; a tag has 1 to {LONGEST_TAG} letters, digits and _ . - : = / +, such as nightly"
-        )),
+        true => {
+            let short: String = tag.chars().take(LONGEST_TAG + 1).collect();
+            Err(format!(
+                "{short:?} can't be a tag; a tag has 1 to {LONGEST_TAG} letters, digits and _ . - : = / +, such as nightly"
+            ))
+        }
         false => Ok(()),
     }
 }

@@ -23,6 +23,41 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, NotText> {
     }
 }
 
+/// Characters of what is said of a mistake; what is quoted in it may have more.
+const LONGEST_REMARK: usize = 1_000;
+/// Of these, those that are kept of its end, where it says what would be right.
+const KEPT_END: usize = 300;
+
+/// What is said of a mistake, as it may be shown to people and written to logs: on one line, without control characters,
+/// and with its middle left out if it quotes too much.
+pub fn remark(text: &str) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= LONGEST_REMARK && !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    // Each control character becomes the escape that Rust has for it, `\n` or `\u{1b}`.
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().collect::<String>(),
+        false => c.to_string(),
+    };
+    let shown: String = text.chars().map(escaped).collect();
+    let length = shown.chars().count();
+    if length <= LONGEST_REMARK {
+        return Cow::Owned(shown);
+    }
+    let (begin, left_out) = (LONGEST_REMARK - KEPT_END - " ... ".len(), length - KEPT_END);
+    let shown = shown.chars().enumerate();
+    let parts = shown.filter(|(at, _)| *at < begin || *at >= left_out);
+    let mut kept = String::new();
+    for (at, c) in parts {
+        if at == left_out {
+            kept.push_str(" ... ");
+        }
+        kept.push(c);
+    }
+    Cow::Owned(kept)
+}
+
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, NotText> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     if !rest.is_empty() {
@@ -35,6 +70,21 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, NotText> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remark_is_one_short_line_that_keeps_its_end() {
+        assert!(matches!(remark("`a` is a list"), Cow::Borrowed("`a` is a list")));
+        assert_eq!(
+            remark("a\n\u{1b}[2J\u{9b}b\u{e9}"),
+            r"a\n\u{1b}[2J\u{9b}b\u{e9}".replace(r"\u{e9}", "\u{e9}")
+        );
+        let long = remark(&format!("`x` is {}; write y", "\n".repeat(5_000))).into_owned();
+        assert_eq!(long.chars().count(), LONGEST_REMARK);
+        assert!(
+            long.starts_with(r"`x` is \n\n") && long.ends_with("; write y") && long.contains(" ... "),
+            "{long}"
+        );
+    }
 
     #[test]
     fn text_is_read_in_the_encoding_that_its_mark_tells() {

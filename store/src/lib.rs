@@ -300,7 +300,7 @@ impl Store {
     /// Names are kept as they are or refused: `Path::parse` changes nothing.
     fn parse(&self, path: &str) -> Result<object_store::path::Path, Error> {
         let refused = |why: String| Error::Name { path: path.to_owned(), why };
-        if path.starts_with('/') || path.ends_with('/') {
+        if path.is_empty() || path.starts_with('/') || path.ends_with('/') {
             return Err(refused("it must be relative and name a file".into()));
         }
         if let Location::Bucket { prefix, .. } = &self.location

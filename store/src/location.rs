@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use bt_model::text::remark;
+
 /// A store's place, as people write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -31,19 +33,20 @@ pub enum Cloud {
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     #[error(
-        "{scheme}:// is not a store; give a directory, file:///srv/results, s3://bucket/prefix, gs://bucket/prefix or \
-         az://container/prefix"
+        "{}:// is not a store; give a directory, file:///srv/results, s3://bucket/prefix, gs://bucket/prefix or \
+         az://container/prefix",
+        remark(.scheme)
     )]
     Scheme { scheme: String },
     #[error("a store's location holds no credentials; they come from the environment ({variables})")]
     Credentials { variables: &'static str },
-    #[error("{bucket:?} is not a bucket's name; a store looks like {scheme}://bucket/prefix")]
+    #[error("{}", remark(&format!("{:?} is not a bucket's name; a store looks like {}://bucket/prefix", .bucket, .scheme)))]
     Bucket { bucket: String, scheme: &'static str },
-    #[error("{prefix:?} can't be the prefix of stored files: {why}")]
+    #[error("{}", remark(&format!("{:?} can't be the prefix of stored files: {}", .prefix, .why)))]
     Prefix { prefix: String, why: String },
-    #[error("{given:?} is not a directory: {why}")]
+    #[error("{}", remark(&format!("{:?} is not a directory: {}", .given, .why)))]
     Directory { given: String, why: String },
-    #[error("{given:?} begins like a URL, and is none of a store: {remedy}")]
+    #[error("{}", remark(&format!("{:?} begins like a URL, and is none of a store: {}", .given, .remedy)))]
     LikeUrl { given: String, remedy: String },
 }
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -165,4 +167,21 @@ async fn a_directory_goes_with_its_last_file() {
     store.remove("s/0/2/b").await.unwrap();
     store.remove("s/0/2/b").await.unwrap();
     assert!(!dir.path().join("store/s").exists() && dir.path().join("store").exists());
+}
+
+proptest! {
+    #[test]
+    fn a_name_is_kept_as_it_is_within_the_store_or_refused(name in "[a./~#0-9%\\\\ \\n]{0,12}|\\PC{0,40}|(a/){0,600}x") {
+        let (_dir, store) = store();
+        match store.parse(&name) {
+            Ok(path) => {
+                prop_assert_eq!(path.as_ref(), name.as_str());
+                prop_assert!(name.split('/').all(|part| !["", ".", ".."].contains(&part)), "{:?}", name);
+            }
+            Err(refused) => {
+                let said = refused.to_string();
+                prop_assert!(!said.is_empty() && !said.contains(char::is_control), "{:?}", said);
+            }
+        }
+    }
 }

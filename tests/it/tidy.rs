@@ -193,6 +193,7 @@ fn no_more_than_two_files_name_each_other_in_a_circle() {
         "statistics",
         "pickles",
         "trust",
+        "hostile",
         "store",
         "traces",
     ] {

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use bt_documents::{ExportedJob, Job, Unreadable};
+use bt_model::rfc4180::without_formula;
 use bt_proto::v1;
 
 use self::columns::{Columns, ExportedTable};
@@ -143,10 +144,39 @@ impl<W: Write + Send> Export<W> {
 
 fn write_csv(table: &ExportedTable, spool: JobSpool, out: &mut impl Write) -> Result<(), Error> {
     let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(table.columns.iter().map(|column| &column.title)).map_err(Error::output)?;
+    let titles = table.columns.iter().map(|column| without_formula(&column.title).into_owned());
+    csv.write_record(titles).map_err(Error::output)?;
     for job in spool.jobs()? {
         let row = table.row(job?)?;
-        csv.write_record(row.iter().map(ToString::to_string)).map_err(Error::output)?;
+        csv.write_record(row.iter().map(|cell| without_formula(&cell.to_string()).into_owned()))
+            .map_err(Error::output)?;
     }
     csv.flush().map_err(Error::output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_of_a_csv_is_a_formula() {
+        let job = v1::Job {
+            state: v1::JobState::Succeeded.into(),
+            parameters: r#"{"kind": "=HYPERLINK(\"http://a.example\")", "fast": -5}"#.to_owned(),
+            metrics: Some(r#"{"=1+1": 0.5, "@SUM": -0.25}"#.to_owned()),
+            ..v1::Job::default()
+        };
+        let sweep = v1::Sweep { name: "s".to_owned(), ..v1::Sweep::default() };
+        let mut export = Export::begin(Form::Csv, sweep, &std::env::temp_dir(), Vec::new()).unwrap();
+        export.take(&job).unwrap();
+        let (_, written) = export.finish().unwrap();
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&written[..]);
+        let cells: Vec<String> = reader
+            .records()
+            .flat_map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        for expected in ["'=1+1", "'@SUM", "'=HYPERLINK(\"http://a.example\")", "-5", "-0.25"] {
+            assert!(cells.iter().any(|cell| cell == expected), "{expected}: {cells:?}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use bt_model::rfc4180::without_formula;
+
 use super::form::{Form, OutputFormat};
 use super::out::{self, Out};
 use super::table::{self, Extent};
@@ -35,8 +37,8 @@ impl Printer {
             OutputFormat::Name => PrinterSink::Name(Out::stdout()),
             OutputFormat::Csv => {
                 let mut csv = csv::Writer::from_writer(Out::stdout());
-                let titles = shown.iter().map(|index| &view.columns[*index].name);
-                csv.write_record(titles).map_err(Error::output)?;
+                let titles = shown.iter().map(|index| without_formula(&view.columns[*index].name));
+                csv.write_record(titles.map(|title| title.into_owned())).map_err(Error::output)?;
                 PrinterSink::Csv(Box::new(csv), shown)
             }
         };
@@ -53,7 +55,8 @@ impl Printer {
             }
             PrinterSink::Csv(csv, shown) => {
                 let cells = shown.iter().map(|index| row.cells[*index].machine());
-                csv.write_record(cells.map(|cell| cell.into_owned())).map_err(Error::output)?;
+                csv.write_record(cells.map(|cell| without_formula(&cell).into_owned()))
+                    .map_err(Error::output)?;
             }
             PrinterSink::Name(out) => writeln!(out, "{}", row.name).map_err(Error::output)?,
         }

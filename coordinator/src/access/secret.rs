@@ -110,7 +110,19 @@ fn argon() -> &'static Argon2<'static> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_token_or_none(text in "btctl_(root|[a-z0-9_]{11,13})_[0-9a-fA-F]{63,65}\\n?|\\PC{0,300}") {
+            if let Some(shown) = Shown::read(&text) {
+                prop_assert_eq!(format!("{PREFIX}{}_{}", shown.id, shown.secret), text.as_str());
+                prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+            }
+        }
+    }
 
     #[test]
     fn a_token_is_known_by_its_hash_alone() {

@@ -130,6 +130,8 @@ pub(super) fn attachment(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -155,6 +157,18 @@ mod tests {
         }
         assert_eq!(Asked::of("bytes=0-", 0), Asked::Outside);
         assert_eq!(Asked::of("bytes=-1", 0), Asked::Outside);
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_and_no_range_breaks_a_header(name in any::<String>(), range in "bytes=[0-9]{0,25}-[0-9]{0,25}|\\PC*") {
+            let header = attachment(&name);
+            prop_assert!(header.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{}", header);
+            prop_assert!(!header.contains(['"', ';']) || header.matches(';').count() == 1);
+            if let Asked::Range(from, to) = Asked::of(&range, 10) {
+                prop_assert!(from <= to && to < 10);
+            }
+        }
     }
 
     #[test]

@@ -64,14 +64,14 @@ fn page(root: &'static str, message: &str, next: &str) -> Response {
     }
 }
 
-/// Whether an address leads to a page of this coordinator: below the first page's directory.
+/// Whether an address leads to a page of this coordinator: below the first page's directory. To browsers `%2e` is a dot.
 fn is_own(next: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~%/?=&+,".contains(c);
     let (path, _) = next.split_once('?').unwrap_or((next, ""));
     next.len() <= LONGEST
         && next.chars().all(fits)
         && !next.starts_with('/')
-        && !path.split('/').any(|part| part == "..")
+        && !path.to_ascii_lowercase().replace("%2e", ".").split('/').any(|part| part == "..")
 }
 
 async fn show(State(access): State<Access>, headers: HeaderMap) -> Response {
@@ -165,9 +165,17 @@ mod tests {
         for own in ["", "sweeps/sma-cross", "sweeps/a%2Fb/jobs/3?tail=5", "queue"] {
             assert!(is_own(own), "{own}");
         }
-        for other in
-            ["/evil", "//evil.example", "https://evil.example", "\\evil", "a/../../b", "javascript:x", "a b"]
-        {
+        for other in [
+            "/evil",
+            "//evil.example",
+            "https://evil.example",
+            "\\evil",
+            "a/../../b",
+            "a/%2e%2E/b",
+            ".%2e",
+            "javascript:x",
+            "a b",
+        ] {
             assert!(!is_own(other), "{other}");
         }
     }

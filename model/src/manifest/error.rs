@@ -1,7 +1,9 @@
 //! What is wrong with a manifest, and where.
 
-use crate::nearest::nearest;
 use std::fmt;
+
+use crate::nearest::nearest;
+use crate::text::remark;
 
 /// One mistake: the first that was found. Its text names the thing, what is wrong, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +51,7 @@ impl fmt::Display for Error {
             }
             f.write_str(" ")?;
         }
-        f.write_str(&self.message)
+        f.write_str(&remark(&self.message))
     }
 }
 
