@@ -28,7 +28,7 @@ pub enum Error {
     #[error("the store {location} can't be reached: {why}")]
     Unreachable { location: String, why: String },
     /// The name can't be stored as it is; no retry helps.
-    #[error("{path:?} can't be the name of a stored file: {why}")]
+    #[error("{path:?} can't be the name of a stored file: {}", bt_model::text::remark(.why))]
     Name { path: String, why: String },
     /// Another file got the name while this one was being written. Another try gives it another name.
     #[error("{path} can't be written: {why}")]

@@ -25,18 +25,18 @@ pub(crate) struct Arrival {
 }
 
 enum Line {
-    Plain(Visitor),
+    Plain(Box<Visitor>),
     Tls(Box<TlsStream<Visitor>>),
 }
 
 impl Arrival {
     pub(super) fn plain(visitor: Visitor) -> Self {
-        Self { pass: visitor.pass.clone(), line: Line::Plain(visitor) }
+        Self { pass: visitor.pass.clone(), line: Line::Plain(Box::new(visitor)) }
     }
 
     fn line(&mut self) -> Pin<&mut (dyn ReadWrite + Send)> {
         match &mut self.line {
-            Line::Plain(visitor) => Pin::new(visitor),
+            Line::Plain(visitor) => Pin::new(&mut **visitor),
             Line::Tls(stream) => Pin::new(&mut **stream),
         }
     }
