@@ -1,12 +1,15 @@
 //! The coordinator's settings.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use bt_model::encoding::Encoding;
 use bt_model::image_policy::{AllowedImages, ImagePattern, ImagePolicy};
+use bt_model::role::Role;
 use bt_store::Location;
+use ipnet::IpNet;
 
 use crate::secrets::SecretKeys;
 use crate::telling::Telling;
@@ -143,6 +146,43 @@ pub struct Asking {
     /// File to which the audit log is appended too, as JSON lines.
     #[arg(long, env = "BTCTL_AUDIT_FILE", value_name = "FILE")]
     pub audit_file: Option<PathBuf>,
+    /// Socket of the system's log to which the audit log is sent too, as JSON, e.g. /dev/log.
+    #[arg(long, env = "BTCTL_AUDIT_SYSLOG", value_name = "SOCKET")]
+    pub audit_syslog: Option<PathBuf>,
+    /// Header in which a reverse proxy says which user it calls for, e.g. X-Forwarded-User. The proxy must let nobody else set
+    /// it.
+    #[arg(long, env = "BTCTL_PROXY_USER_HEADER", value_name = "HEADER", requires = "proxy_from")]
+    pub proxy_user_header: Option<HeaderName>,
+    /// Address or network of that proxy, e.g. 10.0.0.7 or 10.0.1.0/24; several, separated by commas.
+    #[arg(
+        long,
+        env = "BTCTL_PROXY_FROM",
+        value_name = "ADDR,...",
+        value_delimiter = ',',
+        value_parser = network,
+        requires = "proxy_user_header"
+    )]
+    pub proxy_from: Vec<IpNet>,
+    /// Role of the users that the proxy names: viewer, submitter, operator or admin; viewer if not given.
+    #[arg(long, env = "BTCTL_PROXY_ROLE", value_name = "ROLE", requires = "proxy_user_header", value_parser = proxy_role)]
+    pub proxy_role: Option<Role>,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address
+        .or_else(|_| text.parse())
+        .map_err(|_| format!("{text:?} is no address or network; write 10.0.0.7 or 10.0.1.0/24"))
+}
+
+fn proxy_role(text: &str) -> Result<Role, String> {
+    match text.parse::<Role>() {
+        Ok(Role::Agent) => {
+            Err("agents come with tokens; write viewer, submitter, operator or admin".to_owned())
+        }
+        Ok(role) => Ok(role),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// How callers are asked who they are.
@@ -158,6 +198,11 @@ pub enum Auth {
 impl Asking {
     /// Refuses to let other machines in without asking them who they are, and to talk to them in clear.
     pub fn check(&self, listen: SocketAddr, tls: &TlsOptions) -> Result<(), String> {
+        if self.proxy_user_header.is_some() && self.auth == Auth::None {
+            return Err(
+                "--proxy-user-header is for a coordinator that asks who calls: add --auth tokens".to_owned()
+            );
+        }
         if self.insecure || !self.is_insecure(listen, tls) {
             return Ok(());
         }

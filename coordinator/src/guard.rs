@@ -10,11 +10,13 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use bt_model::role::Role;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use ipnet::IpNet;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status};
 use tracing::{info, warn};
@@ -34,6 +36,15 @@ pub(crate) struct Guard {
     pub(crate) record: Record,
     /// What each route of HTTP needs.
     pub(crate) rights: Arc<Rights>,
+    pub(crate) proxy: Option<Arc<Proxy>>,
+}
+
+/// A reverse proxy that is believed when it says whom it calls for.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) header: HeaderName,
+    pub(crate) from: Vec<IpNet>,
+    pub(crate) role: Role,
 }
 
 /// A call, as far as the guard looks at it.
@@ -170,6 +181,7 @@ impl Guard {
                 Some(token) => self.access.of_token(token).await,
                 None => return Err(Refusal::unknown("the header `Authorization` is to be `Bearer TOKEN`")),
             },
+            None if let Some((name, role)) = self.named_by_proxy(parts)? => self.access.of_proxy(name, role),
             None => match http::cookie(headers).filter(|_| !asked.is_grpc) {
                 Some(cookie) => self.access.of_cookie(cookie).await,
                 None if let Some(agent) = agent => self.access.of_certificate(agent).await,
@@ -188,8 +200,8 @@ impl Guard {
         })
     }
 
-    /// The coordinator's own user, where that needs no token and is who calls. A browser calls for its user whatever page is
-    /// open in it: a form of another site's page is refused, and so is a page that came by a name of somebody's choice.
+    /// The coordinator's own user, where that needs no token and is who calls: not by a name of somebody's choice, nor for another
+    /// site's page.
     async fn own_user(&self, parts: &Parts) -> Result<Option<Arc<Known>>, Refusal> {
         let (Some(own), Some(pass)) = (self.access.own_user(), parts.extensions.get::<Pass>()) else {
             return Ok(None);
@@ -197,16 +209,29 @@ impl Guard {
         if !http::is_called_locally(parts) || !pass.is_of_own_user().await {
             return Ok(None);
         }
-        let headers = &parts.headers;
-        let is_by_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
-        if is_by_browser && !matches!(parts.method, Method::GET | Method::HEAD) {
-            http::is_sent_by_own_page(headers).map_err(|status| Refusal {
-                status,
-                who: Some(own.identity.clone()),
-                name: None,
-            })?;
-        }
+        check_site(parts).map_err(|status| Refusal {
+            status,
+            who: Some(own.identity.clone()),
+            name: None,
+        })?;
         Ok(Some(own.clone()))
+    }
+
+    /// The user that the proxy calls for, and the role of its users.
+    fn named_by_proxy<'p>(&self, parts: &'p Parts) -> Result<Option<(&'p str, Role)>, Refusal> {
+        let (Some(proxy), Some(pass)) = (&self.proxy, parts.extensions.get::<Pass>()) else {
+            return Ok(None);
+        };
+        let peer = pass.peer().to_canonical();
+        let mut values = parts.headers.get_all(&proxy.header).iter();
+        let (Some(value), true) = (values.next(), proxy.from.iter().any(|net| net.contains(&peer))) else {
+            return Ok(None);
+        };
+        let name = value.to_str().ok().filter(|_| values.next().is_none()).ok_or_else(|| {
+            Refusal::unknown(format!("the proxy's header `{}` is to name one user", proxy.header))
+        })?;
+        check_site(parts).map_err(|status| Refusal { status, who: None, name: Some(name.to_owned()) })?;
+        Ok(Some((name.trim(), proxy.role)))
     }
 
     fn refuse(&self, asked: &Asked, parts: &Parts, refusal: Refusal) -> Response {
@@ -262,6 +287,16 @@ impl Guard {
             | Code::Unavailable
             | Code::DataLoss => self.record.perhaps(deed(call, &asked.what, format!("failed: {code:?}"))),
         }
+    }
+}
+
+/// A browser calls for its user whatever page is open in it: a change that another site's page asks for is refused.
+fn check_site(parts: &Parts) -> Result<(), Status> {
+    let headers = &parts.headers;
+    let is_by_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    match is_by_browser && !matches!(parts.method, Method::GET | Method::HEAD) {
+        true => http::is_sent_by_own_page(headers),
+        false => Ok(()),
     }
 }
 

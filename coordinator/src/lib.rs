@@ -51,6 +51,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bt_model::image_policy::ImagePolicy;
+use bt_model::role::Role;
 use bt_proto::v1::access_server::AccessServer;
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::secrets_server::SecretsServer;
@@ -78,7 +79,7 @@ use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
 use events::Events;
-use guard::Guard;
+use guard::{Guard, Proxy};
 use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
 use manifests::Manifests;
@@ -148,7 +149,7 @@ pub async fn run(
     let access = Access::new(queue.clone(), options.asking.auth, root, options.heartbeat);
     let vault = Vault::new(queue.clone(), keys);
     vault.look().await;
-    let (record, writer) = access::record::open(queue.clone(), options.asking.audit_file.as_deref()).await?;
+    let (record, writer) = access::record::open(queue.clone(), &options.asking).await?;
     let (agents, clients) = services(&options, log, queue, vault.clone(), (store, store_id), ways, &shutdown);
     if let Some(certificate) = certificate {
         agents.tasks.spawn(certificate.keep(shutdown.clone()));
@@ -167,7 +168,11 @@ pub async fn run(
     let silence = options.heartbeat * SILENT_BEATS;
     let access_calls = AccessCalls { access: access.clone(), tasks: tasks.clone(), silence };
     let (pages, rights) = http::router(clients.clone(), access.clone());
-    let guard = Guard { access, record, rights: rights.into() };
+    let proxy = options.asking.proxy_user_header.clone().map(|header| {
+        let role = options.asking.proxy_role.unwrap_or(Role::Viewer);
+        Arc::new(Proxy { header, from: options.asking.proxy_from.clone(), role })
+    });
+    let guard = Guard { access, record, rights: rights.into(), proxy };
     let services = Routes::from(pages)
         .add_service(AccessServer::new(access_calls))
         .add_service(SecretsServer::new(vault))

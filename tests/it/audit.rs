@@ -1,6 +1,8 @@
 //! The audit log: what was changed and refused, by whom, in a chain that breaks where somebody touches it.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use bt_tests::http::curl;
 use bt_tests::{Cluster, Options, wait_until};
@@ -141,4 +143,34 @@ fn many_writers_make_one_chain() {
     let done = all.iter().filter(|entry| entry["outcome"] == "done");
     assert_eq!(done.count(), 20, "{all:#?}");
     assert_eq!(all.len(), 20, "{all:#?}");
+}
+
+#[test]
+fn each_entry_is_sent_to_the_systems_log_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = UnixDatagram::bind(&path).unwrap();
+    log.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let cluster = cluster(&["--audit-syslog", path.to_str().unwrap()]);
+    let read = |log: &UnixDatagram| {
+        let mut message = vec![0; 65_536];
+        let length = log.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    cluster.ok(&["limits", "set", "nas", "4"]);
+    let message = read(&log);
+    let (head, json) = message.split_once(": audit ").unwrap();
+    assert!(head.starts_with("<85>btctl["), "{message}");
+    let entry: Value = serde_json::from_str(json).unwrap();
+    assert_eq!(entry["hash"], entries(&cluster, &[])[0]["hash"], "{message}");
+    // A log that is started anew gets the next ones; one that is away holds up nobody.
+    drop(log);
+    fs::remove_file(&path).unwrap();
+    cluster.ok(&["limits", "set", "nas", "5"]);
+    let log = UnixDatagram::bind(&path).unwrap();
+    log.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    cluster.ok(&["limits", "set", "nas", "6"]);
+    let message = read(&log);
+    assert!(message.contains("6"), "{message}");
+    assert_eq!(entries(&cluster, &[]).len(), 3);
 }

@@ -65,6 +65,7 @@ mod power;
 mod progress;
 mod protocol;
 mod provenance;
+mod proxied;
 mod pruned;
 mod python;
 mod quotas;

@@ -1,6 +1,9 @@
 //! A cluster of three machines on a network, with TLS and tokens, through what happens to one in its life: while a sweep runs,
 //! a line is cut, certificates change, a coordinator dies, and agents are drained and revoked.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use bt_tests::{Database, Finished, Network, Process, free_port, wait_until};
@@ -8,6 +11,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const JOBS: u64 = 60;
+const SECRET: &str = "xylophone-and-zither-7";
+
+/// Writes what its user alone may read.
+fn write_private(path: &str, text: &str) {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).unwrap();
+}
 
 struct Firm {
     network: Network,
@@ -45,9 +56,17 @@ impl Firm {
         made["pin"].as_str().unwrap().to_owned()
     }
 
+    /// Another key for secrets; the one before is kept behind it.
+    fn change_key(&self) {
+        std::fs::rename(self.path("secrets.key"), self.path("secrets.old")).ok();
+        let key = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|half| half.simple().to_string()).concat();
+        write_private(&self.path("secrets.key"), &key);
+    }
+
     fn coordinator(&self, number: usize) -> Process {
         let listen = format!("0.0.0.0:{}", self.ports[number]);
         let (store, tls, token) = (self.path("store"), self.path("tls"), self.path("admin.token"));
+        let (key, old) = (self.path("secrets.key"), self.path("secrets.old"));
         let args = [
             "coordinator",
             "--listen",
@@ -66,6 +85,10 @@ impl Firm {
             "500ms",
             "--agent-cert-ttl",
             "10s",
+            "--secrets-key-file",
+            &key,
+            "--secrets-old-key-file",
+            &old,
         ];
         let env = [("BTCTL_DATABASE_URL", &*self.database.url())];
         let process = self.network.start(&format!("coordinator{number}"), None, self.dir.path(), &args, &env);
@@ -137,6 +160,7 @@ impl Firm {
 #[test]
 fn three_machines_lose_nothing_whatever_happens_to_them() {
     let firm = Firm::new();
+    firm.change_key();
     let mut first = firm.coordinator(0);
     let _second = firm.coordinator(1);
     let made = firm.run(&["token", "create", "pool", "--role", "agent", "--uses", "3", "--ttl", "1h"]);
@@ -148,17 +172,38 @@ fn three_machines_lose_nothing_whatever_happens_to_them() {
     // Nobody comes with it any more.
     std::fs::remove_file(&token).unwrap();
 
+    write_private(&firm.path("value"), SECRET);
+    let told = firm.run(&["secrets", "set", "BROKER_KEY", "--file", &firm.path("value")]);
+    assert_eq!(told.code, 0, "{told:?}");
+
     let matrix = format!("n=1:{JOBS}");
-    let flags = ["submit", "--image", "btctl-test:1", "-m", "64m", "--cpus", "0.5", "--retries", "5"];
-    let command = ["--", "sh", "-c", "sleep 1; echo $BT_PARAM_N > /results/n"];
+    let flags = [
+        "submit",
+        "--image",
+        "btctl-test:1",
+        "-m",
+        "64m",
+        "--cpus",
+        "0.5",
+        "--retries",
+        "5",
+        "--secret",
+        "BROKER_KEY",
+    ];
+    let script =
+        format!("sleep 1; grep -qx {SECRET} /run/secrets/BROKER_KEY && echo $BT_PARAM_N > /results/n");
+    let command = ["--", "sh", "-c", &script];
     let submitted = firm.json(&[&flags[..], &["--matrix", &matrix], &command].concat());
     let sweep = submitted["id"].as_str().unwrap();
     firm.wait_succeeded(sweep, 5);
 
     firm.network.cut(0);
     wait_until("the node that is cut off is missed", || (firm.ready() == 2).then_some(()));
-    // Another certificate, while jobs run.
+    // Another certificate and another key for secrets, while jobs run.
     assert_eq!(firm.certify(), firm.pin);
+    firm.change_key();
+    let told = firm.run(&["secrets", "rotate"]);
+    assert_eq!(told.code, 0, "{told:?}");
     firm.wait_succeeded(sweep, 15);
     firm.network.mend(0);
     wait_until("it is back", || (firm.ready() == 3).then_some(()));

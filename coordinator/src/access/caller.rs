@@ -13,6 +13,9 @@ use super::identity::Identity;
 use super::secret::ROOT;
 use crate::queue::{self, JoinedRow, Key, LoggedInWith, TokenProof};
 
+/// Letters of a name that a proxy may give.
+const LONGEST_NAME: usize = 100;
+
 /// What a caller shows; secrets by their SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Proof {
@@ -37,6 +40,8 @@ pub(super) enum Basis {
     Token(String),
     Cookie(Key, LoggedInWith),
     Certificate(AgentId),
+    /// A proxy's word.
+    Proxy,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,21 +104,21 @@ impl Basis {
     pub(super) fn token(&self) -> Option<&str> {
         match self {
             Self::Token(id) | Self::Cookie(_, LoggedInWith::Token(id)) => Some(id),
-            Self::Root | Self::Cookie(_, LoggedInWith::Root(_)) | Self::Certificate(_) => None,
+            Self::Root | Self::Cookie(_, LoggedInWith::Root(_)) | Self::Certificate(_) | Self::Proxy => None,
         }
     }
 
     pub(super) fn cookie(&self) -> Option<&Key> {
         match self {
             Self::Cookie(key, _) => Some(key),
-            Self::Root | Self::Token(_) | Self::Certificate(_) => None,
+            Self::Root | Self::Token(_) | Self::Certificate(_) | Self::Proxy => None,
         }
     }
 
     pub(super) fn agent(&self) -> Option<AgentId> {
         match self {
             Self::Certificate(agent) => Some(*agent),
-            Self::Root | Self::Token(_) | Self::Cookie(..) => None,
+            Self::Root | Self::Token(_) | Self::Cookie(..) | Self::Proxy => None,
         }
     }
 }
@@ -166,6 +171,26 @@ pub(super) fn of_certificate(shown: &ShownAgent, joined: Option<JoinedRow>) -> R
         }
     };
     Err(Unknown::Refused { why, name: Some(name) })
+}
+
+/// Whom a proxy calls for.
+pub(super) fn of_proxy(name: &str, role: Role) -> Result<Known, Unknown> {
+    let fits = !name.is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(|c| c.is_control() || c == ',');
+    if name == ROOT {
+        return Err(Unknown::refused(
+            "`root` is who holds the administrator's token of the coordinator's file",
+        ));
+    }
+    if !fits {
+        return Err(Unknown::refused(format!(
+            "the proxy's header is to name one user, in 1 to {LONGEST_NAME} letters without commas"
+        )));
+    }
+    let (name, owners) = (name.to_owned(), vec![name.to_owned()]);
+    let identity = Identity { name, role, owners, is_known: true, is_vouched: true, ..Identity::anybody() };
+    Ok(Known::new(identity, Basis::Proxy))
 }
 
 /// Who holds the administrator's token of the coordinator's file.

@@ -22,8 +22,8 @@ pub(crate) struct Identity {
     pub(crate) expires: Option<Timestamp>,
     /// False where the coordinator asks nobody who they are.
     pub(crate) is_known: bool,
-    /// It showed nothing: it is the coordinator's own user on the coordinator's machine.
-    pub(crate) is_local: bool,
+    /// It showed nothing itself: the kernel says who it is, or a proxy.
+    pub(crate) is_vouched: bool,
 }
 
 impl Identity {
@@ -37,7 +37,7 @@ impl Identity {
             agent: None,
             expires: None,
             is_known: false,
-            is_local: false,
+            is_vouched: false,
         }
     }
 

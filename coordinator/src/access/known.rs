@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bt_model::id::AgentId;
+use bt_model::role::Role;
 use bt_trust::ShownAgent;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -57,7 +58,7 @@ impl Access {
         let (administrator, own_user) = match auth {
             Auth::Local => {
                 let own = caller::own_user();
-                let local = Identity { is_local: true, ..own.clone() };
+                let local = Identity { is_vouched: true, ..own.clone() };
                 (own, Some(Arc::new(Known::new(local, Basis::Root))))
             }
             Auth::Tokens | Auth::None => (caller::root(), None),
@@ -133,12 +134,19 @@ impl Access {
         Ok(self.remember(proof, identity, Basis::Certificate(AgentId::from_uuid(shown.agent))))
     }
 
+    /// Whom a proxy calls for.
+    pub(crate) fn of_proxy(&self, name: &str, role: Role) -> Result<Arc<Known>, Unknown> {
+        caller::of_proxy(name, role).map(Arc::new)
+    }
+
     /// Logs a browser in, and gives its cookie.
     pub(crate) async fn log_in(&self, known: &Known) -> Result<String, Unknown> {
         let with = match &known.basis {
             Basis::Token(id) => LoggedInWith::Token(id.clone()),
             Basis::Cookie(_, with) => with.clone(),
-            Basis::Certificate(_) => return Err(Unknown::refused("agents do not log in to the page")),
+            Basis::Certificate(_) | Basis::Proxy => {
+                return Err(Unknown::refused("there is no token to log in with"));
+            }
             Basis::Root => {
                 let root =
                     self.0.root.ok_or_else(|| Unknown::refused("there is no administrator's token"))?;

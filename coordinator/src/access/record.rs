@@ -2,7 +2,7 @@
 //! something is answered when its entry is in Postgres.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use tokio::net::UnixDatagram;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use tracing::{error, warn};
 
 use bt_model::hex::hex;
 
+use crate::config::Asking;
 use crate::queue::{AuditRow, Deed, Queue};
 
 /// Entries that are written at once, and that may wait for it.
@@ -29,6 +31,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Refusals that are written down in a second, and how many may come at once.
 const RATE: f64 = 10.0;
 const BURST: f64 = 200.0;
+/// What syslog calls authpriv (10) and notice (5).
+const PRIORITY: u8 = 10 * 8 + 5;
 /// How long the same refusal is written down once only.
 const SAME: Duration = Duration::from_secs(60);
 
@@ -58,21 +62,37 @@ pub(crate) struct Writer {
     queue: Queue,
     waiting: mpsc::Receiver<Waiting>,
     file: Option<File>,
+    syslog: Option<Syslog>,
 }
 
-/// What takes entries, and what writes them: into Postgres, and as JSON lines into a file too if there is one.
-pub(crate) async fn open(queue: Queue, file: Option<&Path>) -> anyhow::Result<(Record, Writer)> {
-    let file = match file {
+/// The system's log, by the socket that it listens on.
+struct Syslog {
+    path: PathBuf,
+    /// None: it is to be connected again.
+    socket: Option<UnixDatagram>,
+}
+
+/// What takes entries, and what writes them: into Postgres, and as JSON to a file and the system's log too if asked for.
+pub(crate) async fn open(queue: Queue, asking: &Asking) -> anyhow::Result<(Record, Writer)> {
+    let file = match &asking.audit_file {
         None => None,
         Some(path) => {
             let opened = tokio::fs::OpenOptions::new().create(true).append(true).mode(0o640).open(path).await;
             Some(opened.with_context(|| format!("--audit-file {}", path.display()))?)
         }
     };
+    let syslog = match &asking.audit_syslog {
+        None => None,
+        Some(path) => {
+            let mut syslog = Syslog { path: path.clone(), socket: None };
+            syslog.connected().with_context(|| format!("--audit-syslog {}", path.display()))?;
+            Some(syslog)
+        }
+    };
     let (writer, waiting) = mpsc::channel(WAITING);
     let refusals = Refusals { room: BURST, looked: Instant::now(), left_out: 0, told: HashMap::new() };
     let record = Record { writer, refusals: Arc::new(Mutex::new(refusals)) };
-    Ok((record, Writer { queue, waiting, file }))
+    Ok((record, Writer { queue, waiting, file, syslog }))
 }
 
 impl Record {
@@ -145,6 +165,11 @@ impl Writer {
             {
                 error!(error = %error, "the audit file can't be written; Postgres has the entries");
             }
+            if let Some(syslog) = &mut self.syslog
+                && let Err(error) = syslog.send(&rows).await
+            {
+                error!(error = %error, "the system's log takes no audit entries; Postgres has them");
+            }
             for waiting in batch.drain(..) {
                 if let Some(written) = waiting.written {
                     written.send(()).ok();
@@ -163,24 +188,51 @@ impl Writer {
 }
 
 async fn append(file: &mut File, rows: &[AuditRow]) -> std::io::Result<()> {
-    let mut lines = Vec::new();
-    for AuditRow { number, at, deed, hash } in rows {
-        let line = json!({
-            "number": number,
-            "at": at,
-            "who": deed.who,
-            "role": deed.role.map(bt_model::role::Role::name),
-            "from": deed.from,
-            "what": deed.what,
-            "target": deed.target,
-            "before": deed.before,
-            "after": deed.after,
-            "outcome": deed.outcome,
-            "hash": hex(hash),
-        });
-        serde_json::to_writer(&mut lines, &line)?;
-        lines.push(b'\n');
-    }
-    file.write_all(&lines).await?;
+    let lines: String = rows.iter().map(|row| format!("{}\n", line(row))).collect();
+    file.write_all(lines.as_bytes()).await?;
     file.flush().await
+}
+
+fn line(row: &AuditRow) -> serde_json::Value {
+    let AuditRow { number, at, deed, hash } = row;
+    json!({
+        "number": number,
+        "at": at,
+        "who": deed.who,
+        "role": deed.role.map(bt_model::role::Role::name),
+        "from": deed.from,
+        "what": deed.what,
+        "target": deed.target,
+        "before": deed.before,
+        "after": deed.after,
+        "outcome": deed.outcome,
+        "hash": hex(hash),
+    })
+}
+
+impl Syslog {
+    fn connected(&mut self) -> std::io::Result<&UnixDatagram> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => {
+                let socket = UnixDatagram::unbound()?;
+                socket.connect(&self.path)?;
+                socket
+            }
+        };
+        Ok(self.socket.insert(socket))
+    }
+
+    /// An entry is one message, as programs of the machine itself send them. A log that was started anew is found again.
+    async fn send(&mut self, rows: &[AuditRow]) -> std::io::Result<()> {
+        for row in rows {
+            let message = format!("<{PRIORITY}>btctl[{}]: audit {}", std::process::id(), line(row));
+            let first = self.connected()?.send(message.as_bytes()).await;
+            if first.is_err() {
+                self.socket = None;
+                self.connected()?.send(message.as_bytes()).await?;
+            }
+        }
+        Ok(())
+    }
 }

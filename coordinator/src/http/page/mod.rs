@@ -128,7 +128,7 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn new(root: &'static str, here: &'static str) -> Self {
-        let who = call::identity().filter(|identity| identity.is_known && !identity.is_local);
+        let who = call::identity().filter(|identity| identity.is_known && !identity.is_vouched);
         let who = who.map(|identity| format!("{} ({})", identity.name, identity.role));
         Self { root, here, style: &STYLE_AT, script: &SCRIPT_AT, icon: &ICON_AT, who }
     }
