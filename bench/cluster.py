@@ -87,9 +87,12 @@ def postmaster():
 
 
 class Cluster:
-    """A coordinator on a database of its own, and agents; store and state directories are in memory unless a place is named."""
+    """A coordinator on a database of its own, and agents; store and state directories are in memory unless a place is named.
 
-    def __init__(self, *agents, store=None, env=None, coordinator=(), place="in memory"):
+    A guarded one speaks TLS, and asks who calls; its agents join.
+    """
+
+    def __init__(self, *agents, store=None, env=None, coordinator=(), place="in memory", guarded=False):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="btctl-bench-", dir=PLACES[place]))
         # A job's user passes through it to what is mounted.
         self.dir.chmod(0o711)
@@ -104,17 +107,36 @@ class Cluster:
             "BTCTL_SIM_LOG": str(self.dir / "runs"),
         } | (env or {})
         self.env.pop("BTCTL_CONFIG", None)
+        self.join = ()
+        if guarded:
+            coordinator = (*coordinator, *self.guard(port))
         self.processes = []
         store = store or self.dir / "store"
         self.coordinator = self.start("coordinator", "--listen", f"127.0.0.1:{port}", "--store", store, *coordinator)
         self.wait(lambda: self.btctl("ls", check=False).returncode == 0)
+        if guarded:
+            token = self.dir / "agent.token"
+            token.write_text(self.btctl("token", "create", "bench", "--role", "agent").stdout)
+            self.join = ("--join", f"127.0.0.1:{port}", "--token-file", token)
         self.agents = 0
         if agents:
             self.add_agents(*agents)
 
+    def guard(self, port):
+        """Makes a certificate, and has clients show the administrator's token. Returns what the coordinator is told."""
+        tls, token = self.dir / "tls", self.dir / "admin.token"
+        made = json.loads(sh(BTCTL, "coordinator", "init", "--tls-dir", tls, "-o", "json", env=self.env).stdout)
+        self.env |= {
+            "BTCTL_COORDINATOR": f"https://127.0.0.1:{port}",
+            "BTCTL_CA_PIN": made["pin"],
+            "BTCTL_TOKEN_FILE": str(token),
+        }
+        return "--tls-dir", tls, "--auth", "tokens", "--admin-token-file", token
+
     def add_agents(self, count, *flags):
         state = self.dir / "agents"
-        self.agent = self.start("agent", "--state-dir", state, "--name", "bench", *(["--count", count] if count > 1 else []), *flags)
+        several = ["--count", count] if count > 1 else []
+        self.agent = self.start("agent", "--state-dir", state, "--name", "bench", *self.join, *several, *flags)
         self.agents = count
         ready = lambda: sum(a["state"] == "ready" for a in self.json("agents", "ls")) >= count
         self.wait(ready)

@@ -78,6 +78,23 @@ def noop():
         note("  of the agents", agents, None, "ms", True)
 
 
+def guarded():
+    """What TLS, tokens and the audit log cost a job, against the same without them."""
+    def rate(guarded):
+        with Cluster(50, *SIMULATED, "--cpus", 16, guarded=guarded) as cluster:
+            flags = ("--image", "x", "--", "x")
+            cluster.run(1_000, *flags)
+            return cluster.run(NOOP_JOBS, *flags)
+
+    rates = {True: [], False: []}
+    # In turn, so that what the machine does besides is the same for both.
+    for _ in range(RUNS):
+        for kind, figures in rates.items():
+            figures.append(rate(kind))
+    note("no-op jobs with TLS, tokens and agents that joined", statistics.median(rates[True]),
+         ("without", statistics.median(rates[False])), "job/s")
+
+
 def claims():
     """What a claim of 100 jobs takes with so many queued, against the barest claim that Postgres can make."""
     query = (ROOT / "coordinator/queries/claim/claim_jobs.sql").read_text()
@@ -294,7 +311,7 @@ def outputs():
             server.wait()
 
 
-PARTS = {"submit": submit, "noop": noop, "claims": claims, "latency": latency, "containers": containers, "attached": attached,
+PARTS = {"submit": submit, "noop": noop, "guarded": guarded, "claims": claims, "latency": latency, "containers": containers, "attached": attached,
          "outputs": outputs, "backtests": backtests, "judgements": judgements}
 
 

@@ -263,6 +263,14 @@ fn an_agent_is_itself_alone() {
         };
         let header = v1::UploadRequest { kind: Some(upload_request::Kind::Header(header)) };
         refused(client.upload(iter([header])).await, Code::PermissionDenied, &words);
+        let session = 1;
+        let secrets =
+            || v1::FetchSecretsRequest { agent_id: victim.clone(), session, attempt: attempt.clone() };
+        refused(client.fetch_secrets(secrets()).await, Code::PermissionDenied, &words);
+        let mut by_token = tonic::Request::new(secrets());
+        by_token.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let answer = stranger.connect(None).await.fetch_secrets(by_token).await;
+        refused(answer, Code::PermissionDenied, "has a certificate of its own");
         let pin = v1::PinImageRequest { agent_id: victim.clone(), ..v1::PinImageRequest::default() };
         refused(client.pin_image(pin).await, Code::PermissionDenied, &words);
         // It is an agent, and no more.
