@@ -1,6 +1,7 @@
 //! `btctl token`: what people, services and agents show to say who they are.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bt_documents as documents;
@@ -15,6 +16,7 @@ use crate::output::{
     Cell, Column, Json, ListArgs, OutputArgs, OutputFormat, Row, View, print, print_json, say,
 };
 use crate::settings::Settings;
+use crate::up::address_for_others;
 
 /// Make, list and revoke tokens, by which people, services and agents say who they are.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -123,7 +125,8 @@ impl Create {
 /// What comes next on the machines that a token is for, ready to paste.
 fn how_to_join(settings: &Settings) -> Result<String, Error> {
     let addresses = settings.coordinators()?;
-    let hosts: Vec<_> = addresses.iter().filter_map(|address| address.strip_prefix("https://")).collect();
+    let hosts: Vec<_> =
+        addresses.iter().filter_map(|address| address.strip_prefix("https://")).map(for_others).collect();
     let command = match settings.trust()?.pin {
         Some(pin) if !hosts.is_empty() => {
             format!("btctl agent --join {} --token-file FILE --ca-pin {pin}", hosts.join(","))
@@ -131,6 +134,16 @@ fn how_to_join(settings: &Settings) -> Result<String, Error> {
         _ => format!("btctl agent --coordinator {} --token-file FILE", addresses.join(",")),
     };
     Ok(format!("on each machine, with the token in a file that its user alone can read:\n  {command}"))
+}
+
+/// Where other machines reach a coordinator of this one.
+fn for_others(host: &str) -> String {
+    match host.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => {
+            address_for_others(SocketAddr::from(([0, 0, 0, 0], address.port())))
+        }
+        _ => host.to_owned(),
+    }
 }
 
 impl Ls {

@@ -144,7 +144,7 @@ pub(super) fn agent(row: AgentRow, used: Usage, insecure: bool) -> v1::Agent {
     v1::Agent {
         id: row.id.to_string(),
         name: row.name,
-        state_text: state.to_string(),
+        state_text: if row.revoked { "revoked".to_owned() } else { state.to_string() },
         state: state.wire().into(),
         capacity: Some(row.capacity.into()),
         free: Some(free.into()),
