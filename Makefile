@@ -24,6 +24,10 @@ demo-research: setup ## Take trend-following rules from a sweep over a walk-forw
 	cargo build --locked -p btctl
 	@scripts/demo-research target/debug/btctl
 
+# What `btctl version` says of a release; nothing where this is no clone.
+build: export BTCTL_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+build: export BTCTL_COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
+
 build: ## Build the release program, target/release/btctl
 	cargo build --release --locked -p btctl
 
