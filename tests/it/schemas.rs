@@ -31,8 +31,9 @@ fn the_pages_that_are_made_from_the_code_are_up_to_date() {
 #[test]
 fn every_variable_is_on_the_page_of_settings() {
     let page = fs::read_to_string(docs().join("SETTINGS.md")).unwrap();
-    // A mark between two processes of `btctl up`, and the simulated engine's log for tests.
-    let internal = ["BTCTL_UP_IN_BACKGROUND", "BTCTL_SIM_LOG", "BTCTL_COMPLETE"];
+    // A mark between two processes of `btctl up`, the simulated engine's log for tests, and what a release is built with.
+    let internal =
+        ["BTCTL_UP_IN_BACKGROUND", "BTCTL_SIM_LOG", "BTCTL_COMPLETE", "BTCTL_COMMIT", "BTCTL_COMMIT_DATE"];
     let mut found = BTreeSet::new();
     let mut dirs: Vec<PathBuf> =
         ["cli", "agent", "coordinator", "store"].map(|name| docs().with_file_name(name).join("src")).into();
