@@ -256,6 +256,11 @@ pub struct ImagePolicy {
 }
 
 impl ImagePolicy {
+    /// Whether any image may run.
+    pub fn allows_all(&self) -> bool {
+        !self.require_digest && !self.refuse_latest && self.allowed.are_all()
+    }
+
     /// Why a sweep of this image may not run, and what would be right. `pin` is what it runs, where that is known: an image
     /// that is fixed by it can't move, but it must be allowed too, since it is what runs.
     pub fn refusal(&self, image: &str, pin: Option<&str>) -> Option<String> {
