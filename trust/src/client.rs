@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use hyper_util::rt::TokioIo;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
@@ -18,6 +17,7 @@ use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
+use crate::signatures::Signatures;
 use crate::{Error, OwnCertificate, Pin, provider};
 
 const H2: &[u8] = b"h2";
@@ -69,13 +69,12 @@ fn encrypts(endpoint: &Endpoint) -> bool {
 
 impl ClientTrust {
     pub(crate) fn config(&self) -> Result<ClientConfig, Error> {
-        let provider = provider();
-        let builder = ClientConfig::builder_with_provider(provider.clone())
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?;
         let builder = match self.pin {
-            Some(pin) => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned { pin, provider }))
-            }
+            Some(pin) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Pinned { pin, signatures: Signatures::new() })),
             None => builder.with_root_certificates(roots_of_machine()?),
         };
         let mut config = match &self.own {
@@ -106,7 +105,7 @@ fn roots_of_machine() -> Result<RootCertStore, Error> {
 #[derive(Debug)]
 struct Pinned {
     pin: Pin,
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
 }
 
 impl ServerCertVerifier for Pinned {
@@ -133,7 +132,8 @@ impl ServerCertVerifier for Pinned {
         };
         let mut roots = RootCertStore::empty();
         roots.add(anchor.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.signatures.0.clone());
         let verifier = verifier.build().map_err(|error| rustls::Error::General(error.to_string()))?;
         verifier.verify_server_cert(own, chain, name, ocsp, now)
     }
@@ -144,7 +144,7 @@ impl ServerCertVerifier for Pinned {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
+        Signatures::refuse_older()
     }
 
     fn verify_tls13_signature(
@@ -153,16 +153,11 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        self.signatures.verify(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }
 

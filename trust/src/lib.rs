@@ -11,6 +11,7 @@ mod client;
 mod files;
 mod pin;
 mod server;
+mod signatures;
 
 pub use agent::{AgentKey, KeyHash, OwnCertificate, ShownAgent, SignedAgent};
 pub use authority::{Authority, renew_server};

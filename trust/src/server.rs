@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
@@ -19,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::agent::{ShownAgent, shown};
 use crate::files::{self, AUTHORITY_CERTIFICATE, SERVER_CERTIFICATE, SERVER_KEY};
+use crate::signatures::Signatures;
 use crate::{Error, Pin, provider};
 
 /// Where a coordinator's certificate is.
@@ -147,7 +147,7 @@ pub fn agent_of(line: &rustls::ServerConnection) -> Option<ShownAgent> {
 #[derive(Debug)]
 struct AgentVerifier {
     current: Arc<Current>,
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
     /// The authority's name: browsers offer no certificate of another one.
     names: [DistinguishedName; 1],
 }
@@ -158,7 +158,7 @@ impl AgentVerifier {
         let (_, parsed) =
             parsed.map_err(|error| Error::Invalid(format!("the authority's certificate: {error}")))?;
         let names = [DistinguishedName::from(parsed.subject().as_raw().to_vec())];
-        Ok(Self { current, provider: provider(), names })
+        Ok(Self { current, signatures: Signatures::new(), names })
     }
 }
 
@@ -181,7 +181,8 @@ impl ClientCertVerifier for AgentVerifier {
         let mut roots = RootCertStore::empty();
         let authority = self.current.get().authority;
         roots.add(authority.ok_or_else(|| unfit("there is no authority".to_owned()))?)?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), self.provider.clone());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), self.signatures.0.clone());
         let verifier = verifier.build().map_err(|error| unfit(error.to_string()))?;
         verifier.verify_client_cert(own, chain, now)
     }
@@ -192,7 +193,7 @@ impl ClientCertVerifier for AgentVerifier {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
+        Signatures::refuse_older()
     }
 
     fn verify_tls13_signature(
@@ -201,16 +202,11 @@ impl ClientCertVerifier for AgentVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        self.signatures.verify(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }
 
