@@ -83,8 +83,9 @@ impl Firm {
             "6s",
             "--heartbeat",
             "500ms",
+            // Longer than a line is cut for: whoever is away for longer joins again by a token.
             "--agent-cert-ttl",
-            "10s",
+            "60s",
             "--secrets-key-file",
             &key,
             "--secrets-old-key-file",
