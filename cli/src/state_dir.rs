@@ -1,8 +1,7 @@
 //! The directory of a `btctl up`, and what lies where in it.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -116,17 +115,6 @@ impl UpDir {
         }
         fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.dir).map_err(failed)?;
         fs::set_permissions(&self.dir, fs::Permissions::from_mode(mode)).map_err(failed)
-    }
-
-    /// Writes a secret for this user alone, whole or not at all.
-    pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
-        let failed = |error| Error::Failed(format!("{}: {error}", path.display()));
-        let new = path.with_extension("new");
-        fs::remove_file(&new).ok();
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs::rename(&new, path).map_err(failed)
     }
 
     /// Writes a file of settings, whole or not at all.

@@ -38,6 +38,22 @@ pub(crate) struct ServerCertificate {
 }
 
 impl Authority {
+    /// The one in this directory, or a new one where there is none; and whether it is new. Half of one is neither.
+    pub fn open_or_make(dir: &Path) -> Result<(Self, bool), Error> {
+        let (there, missing) =
+            match (dir.join(AUTHORITY_CERTIFICATE).exists(), dir.join(AUTHORITY_KEY).exists()) {
+                (false, false) => return Ok((Self::make(dir)?, true)),
+                (true, true) => return Ok((Self::open(dir)?, false)),
+                (true, false) => (AUTHORITY_CERTIFICATE, AUTHORITY_KEY),
+                (false, true) => (AUTHORITY_KEY, AUTHORITY_CERTIFICATE),
+            };
+        Err(Error::Invalid(format!(
+            "{} holds {there} without {missing}; copy both from where the authority was made, or take another directory for a \
+             new one",
+            dir.display()
+        )))
+    }
+
     /// Makes a new one. Its key is written first, so that there is never a certificate without one.
     pub fn make(dir: &Path) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
@@ -130,4 +146,30 @@ fn alternative(name: &str) -> Result<SanType, Error> {
         )));
     }
     Ok(SanType::DnsName(name.try_into()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_an_authority_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (made, is_new) = Authority::open_or_make(dir.path()).unwrap();
+        assert!(is_new);
+        let (opened, is_new) = Authority::open_or_make(dir.path()).unwrap();
+        assert!(!is_new && opened.pin() == made.pin());
+        for (gone, stays) in [(AUTHORITY_KEY, AUTHORITY_CERTIFICATE), (AUTHORITY_CERTIFICATE, AUTHORITY_KEY)]
+        {
+            let (gone_text, stays_text) =
+                (fs::read(dir.path().join(gone)).unwrap(), fs::read(dir.path().join(stays)).unwrap());
+            fs::remove_file(dir.path().join(gone)).unwrap();
+            let error = Authority::open_or_make(dir.path()).err().unwrap().to_string();
+            assert!(error.contains(&format!("{stays} without {gone}")), "{error}");
+            assert!(
+                !dir.path().join(gone).exists() && fs::read(dir.path().join(stays)).unwrap() == stays_text
+            );
+            fs::write(dir.path().join(gone), gone_text).unwrap();
+        }
+    }
 }

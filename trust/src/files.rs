@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::Error;
 
 /// Files of the directory that `btctl coordinator init` makes.
-pub const AUTHORITY_CERTIFICATE: &str = "ca.pem";
-pub const AUTHORITY_KEY: &str = "ca.key";
+pub(crate) const AUTHORITY_CERTIFICATE: &str = "ca.pem";
+pub(crate) const AUTHORITY_KEY: &str = "ca.key";
 pub const SERVER_CERTIFICATE: &str = "server.pem";
 pub(crate) const SERVER_KEY: &str = "server.key";
 
@@ -22,7 +22,7 @@ pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// Writes what only this user may read.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     write(path, text, 0o600)
 }
 

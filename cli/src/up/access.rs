@@ -87,7 +87,8 @@ impl Entry {
             ..v1::CreateTokenRequest::default()
         };
         let made = access.create_token(request).await?.into_inner();
-        UpDir::write_secret(&file, &format!("{}\n", made.token))?;
+        bt_trust::write_private(&file, &format!("{}\n", made.token))
+            .map_err(|error| Error::Failed(error.to_string()))?;
         Ok(own)
     }
 
@@ -101,7 +102,7 @@ impl Entry {
     }
 }
 
-/// How others come in, given the pin of what they are shown.
+/// What people and agents on other machines type to get in; `pin` is that of the coordinator's authority.
 pub(super) fn for_others(pin: Option<&str>, address: SocketAddr) -> Option<String> {
     let Some(pin) = pin else { return super::exposure_warning(address) };
     let others = super::address_for_others(address);

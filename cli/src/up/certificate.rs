@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use bt_trust::{AUTHORITY_KEY, Authority, Pin, SERVER_CERTIFICATE, renew_server};
+use bt_trust::{Authority, Pin, SERVER_CERTIFICATE, renew_server};
 
 use crate::error::Error;
 
@@ -17,11 +17,7 @@ pub(super) fn make_if_missing(dir: &Path) -> Result<Pin, Error> {
     }
     let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     make.map_err(|error| Error::Failed(format!("{} can't be made: {error}", dir.display())))?;
-    let authority = match dir.join(AUTHORITY_KEY).exists() {
-        true => Authority::open(dir),
-        false => Authority::make(dir),
-    };
-    let authority = authority.map_err(fails)?;
+    let (authority, _) = Authority::open_or_make(dir).map_err(fails)?;
     renew_server(dir, &authority, &with_local(found_names())).map_err(fails)?;
     Ok(authority.pin())
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use bt_documents::MadeCertificate;
-use bt_trust::{AUTHORITY_CERTIFICATE, AUTHORITY_KEY, Authority, SERVER_CERTIFICATE, renew_server};
+use bt_trust::{Authority, SERVER_CERTIFICATE, renew_server};
 
 use crate::error::Error;
 use crate::files;
@@ -45,23 +45,7 @@ impl Init {
         let fails = |error: bt_trust::Error| Error::Failed(error.to_string());
         let make = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir);
         make.map_err(|error| Error::Failed(format!("{} can't be made: {error}", dir.display())))?;
-        let (has_certificate, has_key) =
-            (dir.join(AUTHORITY_CERTIFICATE).exists(), dir.join(AUTHORITY_KEY).exists());
-        let authority = match (has_certificate, has_key) {
-            (false, false) => Authority::make(dir).map_err(fails)?,
-            (true, true) => Authority::open(dir).map_err(fails)?,
-            (has_certificate, _) => {
-                let (there, missing) = match has_certificate {
-                    true => (AUTHORITY_CERTIFICATE, AUTHORITY_KEY),
-                    false => (AUTHORITY_KEY, AUTHORITY_CERTIFICATE),
-                };
-                return Err(Error::Failed(format!(
-                    "{} holds {there} without {missing}; copy both from where the authority was made, or take another directory \
-                     for a new one",
-                    dir.display()
-                )));
-            }
-        };
+        let (authority, is_new_authority) = Authority::open_or_make(dir).map_err(fails)?;
         let names = with_local(if self.names.is_empty() { found_names() } else { self.names.clone() });
         renew_server(dir, &authority, &names).map_err(fails)?;
         let made = MadeCertificate {
@@ -69,7 +53,7 @@ impl Init {
             pin: authority.pin().to_string(),
             certificate: dir.join(SERVER_CERTIFICATE).display().to_string(),
             names: names.clone(),
-            is_new_authority: !has_certificate,
+            is_new_authority,
         };
         if !self.output.output.is_for_people() {
             let facts = [("pin", Cell::text(&made.pin)), ("names", Cell::text(names.join(" ")))];
