@@ -9,12 +9,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::identity::Identity;
+use super::identity::{Identity, check_name};
 use super::secret::ROOT;
 use crate::queue::{self, JoinedRow, Key, LoggedInWith, TokenProof};
-
-/// Letters of a name that a proxy may give.
-const LONGEST_NAME: usize = 100;
 
 /// What a caller shows; secrets by their SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,18 +172,11 @@ pub(super) fn of_certificate(shown: &ShownAgent, joined: Option<JoinedRow>) -> R
 
 /// Whom a proxy calls for.
 pub(super) fn of_proxy(name: &str, role: Role) -> Result<Known, Unknown> {
-    let fits = !name.is_empty()
-        && name.chars().count() <= LONGEST_NAME
-        && !name.chars().any(|c| c.is_control() || c == ',');
+    check_name("the user's name in the proxy's header", name).map_err(Unknown::refused)?;
     if name == ROOT {
         return Err(Unknown::refused(
             "`root` is who holds the administrator's token of the coordinator's file",
         ));
-    }
-    if !fits {
-        return Err(Unknown::refused(format!(
-            "the proxy's header is to name one user, in 1 to {LONGEST_NAME} letters without commas"
-        )));
     }
     let (name, owners) = (name.to_owned(), vec![name.to_owned()]);
     let identity = Identity { name, role, owners, is_known: true, is_vouched: true, ..Identity::anybody() };

@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use super::rights::Right;
 use crate::queue::Sphere;
 
+/// Letters of a name.
+const LONGEST_NAME: usize = 100;
+
 /// Who makes a call, as the coordinator knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -71,6 +74,20 @@ impl Identity {
                 self.owners.join(", ")
             )),
         }
+    }
+}
+
+/// Refuses what can't be the name of a caller or an owner.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let fits = !name.trim().is_empty()
+        && name.trim() == name
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(|c| c.is_control() || c == ',');
+    match fits {
+        true => Ok(()),
+        false => Err(format!(
+            "{what} has 1 to {LONGEST_NAME} letters, no commas or control characters, and no space at its ends"
+        )),
     }
 }
 

@@ -16,7 +16,7 @@ mod secret;
 mod service;
 
 pub(crate) use caller::{Known, Unknown};
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, check_name};
 pub(crate) use known::{Access, PAGE_SESSION};
 pub(crate) use root::Root;
-pub(crate) use service::{AccessCalls, check_name};
+pub(crate) use service::AccessCalls;

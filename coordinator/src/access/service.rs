@@ -14,14 +14,14 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::call;
+use super::identity::check_name;
 use super::known::Access;
 use super::quotas;
 use super::secret::{Made, ROOT};
 use crate::queue::{AuditRow, NewToken, TokenRow};
 use crate::rpc::{ANSWERS, Answers, answer, status};
 
-/// Letters of a name, and how many owners and labels a token has at most.
-const LONGEST_NAME: usize = 100;
+/// How many owners and labels a token has at most.
 const MOST_OWNERS: usize = 100;
 const MOST_LABELS: usize = 50;
 const MOST_USES: u32 = 1_000_000;
@@ -232,19 +232,6 @@ fn wanted(request: v1::CreateTokenRequest, role: Role) -> Result<NewToken, Strin
         holds,
         created_by: String::new(),
     })
-}
-
-pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
-    let fits = !name.trim().is_empty()
-        && name.trim() == name
-        && name.chars().count() <= LONGEST_NAME
-        && !name.chars().any(|c| c.is_control() || c == ',');
-    match fits {
-        true => Ok(()),
-        false => Err(format!(
-            "{what} has 1 to {LONGEST_NAME} letters, no commas or control characters, and no space at its ends"
-        )),
-    }
 }
 
 impl From<TokenRow> for v1::Token {
