@@ -45,7 +45,8 @@ struct Inner {
     queue: Queue,
     auth: Auth,
     root: Option<Root>,
-    administrator: Arc<Identity>,
+    /// Who holds the administrator's token.
+    administrator: Identity,
     /// Whoever calls as the coordinator's own user, where that needs no token.
     own_user: Option<Arc<Known>>,
     fresh: Duration,
@@ -67,7 +68,7 @@ impl Access {
             queue,
             auth,
             root,
-            administrator: Arc::new(administrator),
+            administrator,
             own_user,
             fresh: FRESH.min(heartbeat),
             known: Mutex::default(),
@@ -113,7 +114,9 @@ impl Access {
         let ended = || Unknown::refused("the session on this page has ended; log in again");
         let with = self.0.queue.page_session(&key).await?.ok_or_else(ended)?;
         let identity = match &with {
-            LoggedInWith::Root(own) if self.0.root.is_some_and(|root| root.is(own)) => self.administrator(),
+            LoggedInWith::Root(own) if self.0.root.is_some_and(|root| root.is(own)) => {
+                self.0.administrator.clone()
+            }
             LoggedInWith::Root(_) => return Err(ended()),
             LoggedInWith::Token(id) => {
                 let proof = self.0.queue.token_to_prove(id).await?.ok_or_else(ended)?;
@@ -129,9 +132,10 @@ impl Access {
         if let Some(known) = self.remembered(&proof).await? {
             return Ok(known);
         }
-        let joined = self.0.queue.joined_agent(AgentId::from_uuid(shown.agent)).await?;
+        let agent = AgentId::from_uuid(shown.agent);
+        let joined = self.0.queue.joined_agent(agent).await?;
         let identity = caller::of_certificate(&shown, joined)?;
-        Ok(self.remember(proof, identity, Basis::Certificate(AgentId::from_uuid(shown.agent))))
+        Ok(self.remember(proof, identity, Basis::Certificate(agent)))
     }
 
     /// Whom a proxy calls for.
@@ -188,10 +192,6 @@ impl Access {
         });
     }
 
-    fn administrator(&self) -> Identity {
-        Identity::clone(&self.0.administrator)
-    }
-
     async fn look_up(&self, text: &str, key: &Key) -> Result<(Identity, Basis), Unknown> {
         let shown = Shown::read(text).ok_or_else(|| {
             Unknown::refused("what was given is not a token: one looks like btctl_ID_SECRET; is it cut off?")
@@ -199,7 +199,7 @@ impl Access {
         let unknown = || Unknown::refused("this token is not known here");
         if shown.id == ROOT {
             return match self.0.root {
-                Some(root) if root.is(key) => Ok((self.administrator(), Basis::Root)),
+                Some(root) if root.is(key) => Ok((self.0.administrator.clone(), Basis::Root)),
                 _ => Err(unknown()),
             };
         }
