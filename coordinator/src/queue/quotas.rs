@@ -173,23 +173,21 @@ impl Queue {
     /// Counts what the owner's ended sweeps keep, if there is a quota of it: by itself, so that a long submit holds up nobody who
     /// counts too.
     pub(super) async fn count_results(&self, owner: &str) -> Result<(), Error> {
-        let mut tx = self.pool.patient().begin().await?;
-        if quota_in(&mut tx, owner).await?.bytes.is_some() {
-            query_file!("queries/quotas/size_ended.sql", owner).execute(&mut *tx).await?;
+        let mut connection = self.pool.patient().acquire().await?;
+        if quota_in(&mut connection, owner).await?.bytes.is_some() {
+            query_file!("queries/quotas/size_ended.sql", owner).execute(&mut connection).await?;
         }
-        tx.commit().await?;
         Ok(())
     }
 
     /// What holds for one owner's jobs that are to start, and what runs.
     pub(crate) async fn quota_of(&self, owner: &str) -> Result<(Quota, OwnerUse), Error> {
-        let mut tx = self.by_key.begin().await?;
-        let quota = quota_in(&mut tx, owner).await?;
+        let mut connection = self.by_key.acquire().await?;
+        let quota = quota_in(&mut connection, owner).await?;
         let used = match quota.running.or(quota.cpu_millis) {
             None => OwnerUse::default(),
-            Some(_) => used_by(&mut tx, owner).await?,
+            Some(_) => used_by(&mut connection, owner).await?,
         };
-        tx.commit().await?;
         Ok((quota, used))
     }
 
@@ -290,6 +288,10 @@ async fn rate(tx: &mut Connection, owner: &str, most: u64) -> Result<(), Error> 
 /// Refuses jobs that were queued in this transaction if they are too many, with all that others have queued meanwhile.
 pub(super) async fn admit_queued(tx: &mut Connection, owner: &str, jobs: u64) -> Result<(), Error> {
     let quota = quota_in(tx, owner).await?;
+    admit_by(tx, owner, &quota, jobs).await
+}
+
+async fn admit_by(tx: &mut Connection, owner: &str, quota: &Quota, jobs: u64) -> Result<(), Error> {
     if quota.queued.is_none() && quota.submits_per_minute.is_none() {
         return Ok(());
     }
@@ -304,8 +306,9 @@ pub(super) async fn admit_queued(tx: &mut Connection, owner: &str, jobs: u64) ->
 
 /// As [`admit_queued`], of a submit: the sweep's own row counts.
 pub(super) async fn admit_submitted(tx: &mut Connection, owner: &str, jobs: u64) -> Result<(), Error> {
-    admit_queued(tx, owner, jobs).await?;
-    match quota_in(tx, owner).await?.submits_per_minute {
+    let quota = quota_in(tx, owner).await?;
+    admit_by(tx, owner, &quota, jobs).await?;
+    match quota.submits_per_minute {
         Some(most) => rate(tx, owner, most).await,
         None => Ok(()),
     }
