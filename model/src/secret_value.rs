@@ -1,6 +1,7 @@
 //! The value of a secret in memory: never printed, and overwritten when it is given up.
 
 use std::fmt;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -46,6 +47,18 @@ impl SecretBytes {
     }
 }
 
+/// Refuses a file that holds a secret or a key, by its mode, where everyone on the machine can read or write it.
+pub fn check_mode(path: &Path, mode: u32) -> Result<(), String> {
+    match mode & 0o007 {
+        0 => Ok(()),
+        _ => Err(format!(
+            "everyone on this machine can use it (mode {:03o}); run `chmod o= {}`",
+            mode & 0o777,
+            path.display()
+        )),
+    }
+}
+
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(REDACTED)
@@ -67,6 +80,21 @@ mod tests {
             ("\n\n", "\n\n"),
         ] {
             assert_eq!(SecretBytes::of_text(text.into()).bytes(), value.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_not_for_everyone() {
+        let path = Path::new("/etc/k");
+        for mode in [0o600, 0o100_640, 0o660] {
+            assert_eq!(check_mode(path, mode), Ok(()));
+        }
+        for mode in [0o604, 0o100_602, 0o601] {
+            let told = check_mode(path, mode).unwrap_err();
+            assert!(
+                told.contains(&format!("mode {:03o}", mode & 0o777)) && told.contains("chmod o= /etc/k"),
+                "{told}"
+            );
         }
     }
 

@@ -16,7 +16,7 @@ use bt_engine::collect;
 use bt_engine::volumes::MountSource;
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::manifest::{SECRETS_DIR, SecretArrival, SecretUse, check_secret_name};
-use bt_model::secret_value::{LARGEST_SECRET, SecretBytes};
+use bt_model::secret_value::{LARGEST_SECRET, SecretBytes, check_mode};
 use tracing::warn;
 
 use crate::record::masks::Masks;
@@ -70,13 +70,7 @@ fn read_held(path: &Path) -> Result<SecretBytes, String> {
     if !about.is_file() {
         return Err(told("it is not a file".to_owned()));
     }
-    if about.mode() & 0o007 != 0 {
-        let mode = about.mode() & 0o777;
-        return Err(told(format!(
-            "everyone on this machine can use it (mode {mode:03o}); run `chmod o= {}`",
-            path.display()
-        )));
-    }
+    check_mode(path, about.mode()).map_err(told)?;
     let mut value = Vec::new();
     let read = file.take(LARGEST_SECRET as u64 + 2).read_to_end(&mut value);
     read.map_err(|error| told(error.to_string()))?;

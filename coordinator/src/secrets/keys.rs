@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bt_model::hex::hex;
+use bt_model::secret_value::check_mode;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
@@ -235,13 +236,7 @@ impl Keyring {
 async fn read_file(path: &Path) -> Result<Key, KeyError> {
     let told = |why: String| KeyError::Unreadable(format!("the key file {}: {why}", path.display()));
     let about = tokio::fs::metadata(path).await.map_err(|error| told(error.to_string()))?;
-    if about.mode() & 0o007 != 0 {
-        let mode = about.mode() & 0o777;
-        return Err(told(format!(
-            "everyone on this machine can use it (mode {mode:03o}); run `chmod o= {}`",
-            path.display()
-        )));
-    }
+    check_mode(path, about.mode()).map_err(told)?;
     if about.len() > LARGEST {
         return Err(told(format!("it has {} bytes; a key has 64 digits", about.len())));
     }
