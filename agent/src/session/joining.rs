@@ -2,7 +2,7 @@
 //! the key, which never leaves it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bt_model::id::AgentId;
@@ -16,10 +16,8 @@ use tonic::Status;
 use tracing::{info, warn};
 
 use crate::line::link::Link;
+use crate::site::workdir::{CERTIFICATE, KEY};
 
-/// Files of the state directory.
-const KEY: &str = "agent.key";
-const CERTIFICATE: &str = "agent.pem";
 /// Bounds of how often it is looked whether the certificate is to be renewed; between them a part of the time that is left.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 const PART: u32 = 10;
@@ -83,8 +81,10 @@ impl Joining {
     /// Renews the certificate again and again, until the end.
     pub(crate) async fn renew(&self, link: &Link, end: CancellationToken) {
         loop {
-            let due = self.lock().as_ref().map(OwnCertificate::renew_at);
-            let left = due.map(|due| due.duration_since(SystemTime::now()).unwrap_or_default());
+            let (due, ends) = self.lock().as_ref().map(|own| (own.renew_at(), own.expires())).unzip();
+            // Until it is due, and then until it ends: a coordinator that can't renew it is not asked all the time.
+            let left =
+                [due, ends].into_iter().flatten().find_map(|at| at.duration_since(SystemTime::now()).ok());
             let wait = left.map_or(LOOKS.0, |left| (left / PART).clamp(LOOKS.0, LOOKS.1));
             tokio::select! {
                 () = end.cancelled() => return,
@@ -108,7 +108,7 @@ impl Joining {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<OwnCertificate>> {
+    fn lock(&self) -> MutexGuard<'_, Option<OwnCertificate>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -77,6 +77,9 @@ const AGENT_ID: &str = "agent-id";
 const ATTEMPTS: &str = "attempts";
 const BATCHES: &str = "batches";
 const JOURNAL: &str = "journal";
+/// What the agent says who it is with, where it has joined.
+pub(crate) const KEY: &str = "agent.key";
+pub(crate) const CERTIFICATE: &str = "agent.pem";
 /// Tells one start of the machine from another.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -304,8 +307,8 @@ fn leave_to_the_original(root: &Path) -> anyhow::Result<()> {
     remove_if_there(&root.join(JOURNAL))?;
     remove_if_there(&root.join("session"))?;
     // The original's key says that one is the original.
-    remove_if_there(&root.join("agent.pem"))?;
-    remove_if_there(&root.join("agent.key"))?;
+    remove_if_there(&root.join(CERTIFICATE))?;
+    remove_if_there(&root.join(KEY))?;
     remove_if_there(&path)?;
     let id = agent_id(root)?;
     tracing::warn!(
