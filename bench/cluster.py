@@ -123,7 +123,7 @@ class Cluster:
             self.add_agents(*agents)
 
     def guard(self, port):
-        """Makes a certificate, and has clients show the administrator's token. Returns what the coordinator is told."""
+        """Makes a certificate, and has clients show the administrator's token. Returns the flags of the coordinator."""
         tls, token = self.dir / "tls", self.dir / "admin.token"
         made = json.loads(sh(BTCTL, "coordinator", "init", "--tls-dir", tls, "-o", "json", env=self.env).stdout)
         self.env |= {

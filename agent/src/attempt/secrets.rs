@@ -92,7 +92,7 @@ pub(super) fn without_shell(job: &Job, stop: Stop) -> Stop {
     }
 }
 
-/// Where containers are only simulated there is nobody to give them to.
+/// Never of a simulated engine, which has no containers to give them to.
 fn asks(agent: &Agent, job: &Job) -> bool {
     !job.manifest.sandbox.secrets.is_empty() && agent.site.engine.mounts_files()
 }

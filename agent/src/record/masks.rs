@@ -32,7 +32,7 @@ impl Masks {
         lines: impl Stream<Item = Result<LogLine, E>>,
     ) -> impl Stream<Item = Result<LogLine, E>> {
         let mut masker = Masker { patterns: self.patterns, stdout: Held::default(), stderr: Held::default() };
-        // The end is told apart, so that what was held back follows.
+        // The end is an item too: what was held back follows it.
         lines.map(Some).chain(stream::once(future::ready(None))).flat_map(move |line| {
             stream::iter(match line {
                 Some(Ok(line)) => masker.take(line).into_iter().map(Ok).collect::<Vec<_>>(),

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 /// Store, list, remove and rotate secrets: values that jobs get by naming them (`secrets: [NAME]`).
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Secrets {
-    /// Store a secret, or another value in the place of the one before. The value comes from a file or through a pipe.
+    /// Store a secret, or replace its value. The value comes from a file or through a pipe.
     #[command(after_help = "\
 Examples:
   btctl secrets set BROKER_KEY --file broker.key --for ann,desk

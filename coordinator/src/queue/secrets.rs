@@ -153,7 +153,7 @@ impl SecretsChange {
         Ok(row.fetch_optional(&mut *self.tx).await?.map(|row| row.owners))
     }
 
-    /// Stores one, in the place of another of its name.
+    /// Stores one, instead of another of its name.
     pub(crate) async fn put(&mut self, secret: &SealedSecret, set_by: &str) -> Result<(), Error> {
         let SealedSecret { name, owners, sealed: Sealed { key, nonce, bytes } } = secret;
         query_file!("queries/secrets/put_secret.sql", name, owners, key, nonce, bytes, set_by)
