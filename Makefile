@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo demo-research build install test soak fuzz fresh bench check fmt docs pictures sqlx advisories clean
+.PHONY: help setup demo demo-research build release install test soak fuzz fresh bench check fmt docs pictures sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ build: ## Build the release program, target/release/btctl
 
 install: build ## Install the release program to $(PREFIX)/bin
 	install -D -m 0755 target/release/btctl $(DESTDIR)$(PREFIX)/bin/btctl
+
+release: ## Build static programs, packages and checksums of the last commit, target/dist
+	@scripts/release
 
 test: ## Run every check and test, on a real Postgres and real containers
 	@scripts/setup tests

@@ -73,6 +73,8 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let engine = options.find_engine().await?;
     let engine_version = engine.version().await?;
     offer.check_at(&*engine, &options).await?;
+    let state_dir = std::path::absolute(&place.state_dir)?;
+    offer.shared.check("the state directory (--state-dir)", &state_dir).map_err(anyhow::Error::msg)?;
     let identity = Identity::of(state.agent_id());
     // Several agents may share a process and its log.
     let span = info_span!("agent", agent.id = %identity.agent, agent.name = offer.name);

@@ -59,7 +59,7 @@ impl Site {
             Some(text) => parse_size(text).context("read --disk-reserve")?,
         };
         Ok(Self {
-            secrets: SecretsRoom::find(options.secrets_dir.as_deref(), identity.agent)?,
+            secrets: SecretsRoom::find(options.secrets_dir.as_deref(), identity.agent, &offer.shared)?,
             capacity: Capacity::new(offer.capacity),
             guests: Guests::default(),
             health: Health::new(disk_reserve),

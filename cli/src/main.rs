@@ -9,6 +9,7 @@ mod docker_flags;
 mod document_target;
 mod error;
 mod files;
+mod flag_text;
 mod line;
 mod logging;
 mod measures;

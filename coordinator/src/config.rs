@@ -11,6 +11,7 @@ use bt_model::role::Role;
 use bt_store::Location;
 use ipnet::IpNet;
 
+use crate::access::KnownToken;
 use crate::secrets::SecretKeys;
 use crate::telling::Telling;
 
@@ -143,6 +144,15 @@ pub struct Asking {
     /// File with the token of the first administrator, `root` (with --auth local the coordinator's user); made with a new token if it is not there.
     #[arg(long, env = "BTCTL_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// File with a token that lets NAME in with a role, e.g. pool:agent=/etc/btctl/pool.token; made with a new token if it
+    /// is not there. May be repeated, in the variable separated by commas. A token that was revoked stays so.
+    #[arg(
+        long = "known-token",
+        env = "BTCTL_KNOWN_TOKEN",
+        value_delimiter = ',',
+        value_name = "NAME:ROLE=FILE"
+    )]
+    pub known_tokens: Vec<KnownToken>,
     /// File to which the audit log is appended too, as JSON lines.
     #[arg(long, env = "BTCTL_AUDIT_FILE", value_name = "FILE")]
     pub audit_file: Option<PathBuf>,

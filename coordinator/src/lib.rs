@@ -93,6 +93,7 @@ use teller::Teller;
 use telling::Ways;
 use trials::Trials;
 
+pub use access::{KnownToken, make_admin_token_file, make_token_file};
 pub use config::{Asking, Auth, ImageRules, Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use log_filter::LogFilter;
@@ -147,6 +148,9 @@ pub async fn run(
     let opened = storage::open(&options.store, options.adopt_store, &queue, &shutdown).await?;
     let Some((store, store_id)) = opened else { return Ok(()) };
     let access = Access::new(queue.clone(), options.asking.auth, root, options.heartbeat);
+    for token in &options.asking.known_tokens {
+        token.let_in(&queue).await?;
+    }
     let vault = Vault::new(queue.clone(), keys);
     vault.look().await;
     let (record, writer) = access::record::open(queue.clone(), &options.asking).await?;

@@ -105,6 +105,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<InspectedPickle>("results-inspect", &["results inspect"], ""),
         one::<Vec<Damage>>("results-verify", &["results verify"], ""),
         one::<Vec<Garbage>>("gc", &["gc"], ""),
+        one::<InitialisedCluster>("init", &["init"], ""),
         one::<MadeCertificate>("coordinator-init", &["coordinator init"], ""),
         one::<Vec<Agent>>("agents-ls", &["agents ls"], ""),
         one::<ShownAgent>("agents-show", &["agents show"], ""),

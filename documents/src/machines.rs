@@ -26,6 +26,20 @@ pub struct MadeCertificate {
     pub is_new_authority: bool,
 }
 
+/// A directory with what a cluster needs to start.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct InitialisedCluster {
+    pub dir: String,
+    /// By which clients reach the coordinator.
+    pub coordinator: String,
+    /// Names the cluster's authority to clients and agents: `sha256:` and 64 hexadecimal digits.
+    pub pin: String,
+    /// The file with the administrator's token.
+    pub token_file: String,
+    /// False where the settings were there before; they were kept.
+    pub is_new: bool,
+}
+
 /// An agent.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Agent {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::machine::ARCHITECTURE;
+use crate::shared_paths::SharedPaths;
 
 /// What an engine says that it can do. What it does not say is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Abilities {
     pub has_bridge: bool,
     /// It can give gpus to containers.
     pub has_gpus: bool,
+    /// What it can mount of this process's files.
+    pub shared: SharedPaths,
 }
 
 /// An image that is on this machine.

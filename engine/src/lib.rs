@@ -22,6 +22,7 @@ pub mod login;
 pub mod machine;
 mod measured;
 mod place;
+mod shared_paths;
 mod simulated;
 pub mod sizing;
 mod spec;
@@ -45,6 +46,7 @@ pub use facts::{Abilities, ImageDetails, ImageFacts, ImageFile, Peek};
 pub use found::{FoundContainer, FoundState, Sample};
 use measured::Measured;
 pub use place::LogPlace;
+pub use shared_paths::SharedPaths;
 pub use spec::{Bind, ContainerSpec, Network, Stop};
 
 /// Finds the container engine of this machine. Of its containers `starts_at_once` are made or started at once, and each

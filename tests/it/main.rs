@@ -16,6 +16,7 @@ mod bounds;
 mod browser;
 mod browser_live;
 mod completion;
+mod compose;
 mod container;
 mod cuts;
 mod dash;

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use bt_engine::machine::{ARCHITECTURE, Machine, cgroup_version};
 use bt_engine::sizing::Sizing;
 use bt_engine::volumes::{MountSource, Volumes};
-use bt_engine::{Abilities, Engine};
+use bt_engine::{Abilities, Engine, SharedPaths};
 use bt_model::image_policy::AllowedImages;
 use bt_model::manifest::{LEAST_MEMORY, parse_size};
 use bt_model::resources::{ByteSize, Resources};
@@ -31,6 +31,8 @@ pub(crate) struct Offer {
     /// Images that run here.
     pub(crate) images: AllowedImages,
     pub(crate) secrets: HeldSecrets,
+    /// What the engine can mount; known once it has been asked.
+    pub(crate) shared: SharedPaths,
 }
 
 impl Offer {
@@ -99,6 +101,7 @@ impl Offer {
             network: options.allow_network,
             images: AllowedImages::new(options.allow_images.clone()),
             secrets: HeldSecrets::read(&options.secrets)?,
+            shared: SharedPaths::default(),
         })
     }
 }
@@ -128,8 +131,12 @@ impl Offer {
                 self.capacity.gpus = 0;
             }
             self.check_against(&abilities, options.oci_runtime.as_deref())?;
+            self.shared = abilities.shared;
         }
         for (name, volume) in self.volumes.iter() {
+            if let MountSource::Path(path) = &volume.source {
+                self.shared.check(&format!("the volume {name}"), path).map_err(anyhow::Error::msg)?;
+            }
             if let MountSource::Engine(source) = &volume.source {
                 let found = engine.volume(source).await?;
                 ensure!(
@@ -215,6 +222,7 @@ mod tests {
             network: false,
             images: AllowedImages::default(),
             secrets: HeldSecrets::default(),
+            shared: SharedPaths::default(),
         };
         change(&mut offer);
         offer
@@ -223,6 +231,7 @@ mod tests {
     #[test]
     fn what_the_engine_can_not_do_is_not_offered() {
         let engine = Abilities {
+            shared: SharedPaths::default(),
             cpus: Some(2),
             memory_bytes: Some(4 << 30),
             runtimes: vec!["runc".to_owned(), "crun".to_owned()],

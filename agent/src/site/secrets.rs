@@ -11,9 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use bt_engine::Bind;
 use bt_engine::collect;
 use bt_engine::volumes::MountSource;
+use bt_engine::{Bind, SharedPaths};
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::manifest::{SECRETS_DIR, SecretArrival, SecretUse, check_secret_name};
 use bt_model::secret_value::{LARGEST_SECRET, SecretBytes, check_mode};
@@ -88,16 +88,16 @@ pub(crate) struct SecretsRoom {
 
 impl SecretsRoom {
     /// Fails if a directory was named that is of no use.
-    pub(crate) fn find(named: Option<&Path>, agent: AgentId) -> anyhow::Result<Self> {
+    pub(crate) fn find(named: Option<&Path>, agent: AgentId, shared: &SharedPaths) -> anyhow::Result<Self> {
         let name = format!("btctl-secrets-{agent}");
         if let Some(parent) = named {
-            let usable = is_usable(parent).map_err(anyhow::Error::msg);
+            let usable = is_usable(parent, shared).map_err(anyhow::Error::msg);
             usable.with_context(|| format!("--secrets-dir {}", parent.display()))?;
             return Ok(Self { root: Ok(std::path::absolute(parent)?.join(name)) });
         }
         let mut why = Vec::new();
         for parent in MEMORY.map(Path::new) {
-            match is_usable(parent) {
+            match is_usable(parent, shared) {
                 Ok(()) => return Ok(Self { root: Ok(parent.join(name)) }),
                 Err(told) => why.push(format!("{}: {told}", parent.display())),
             }
@@ -208,7 +208,8 @@ fn own_ids() -> (u32, u32) {
     (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }
 
-fn is_usable(parent: &Path) -> Result<(), String> {
+fn is_usable(parent: &Path, shared: &SharedPaths) -> Result<(), String> {
+    shared.check("the directory for secrets", parent)?;
     let found = rustix::fs::statfs(parent).map_err(|error| io::Error::from(error).to_string())?;
     if !IN_MEMORY.contains(&(found.f_type as u32)) {
         return Err("it is not in memory (a tmpfs)".to_owned());
@@ -299,14 +300,17 @@ mod tests {
 
     fn room() -> (tempfile::TempDir, SecretsRoom) {
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-        let room = SecretsRoom::find(Some(dir.path()), AgentId::random()).unwrap();
+        let room = SecretsRoom::find(Some(dir.path()), AgentId::random(), &SharedPaths::default()).unwrap();
         (dir, room)
     }
 
     #[test]
     fn a_directory_on_a_disk_is_refused() {
         let disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let told = format!("{:#}", SecretsRoom::find(Some(disk.path()), AgentId::random()).unwrap_err());
+        let told = format!(
+            "{:#}",
+            SecretsRoom::find(Some(disk.path()), AgentId::random(), &SharedPaths::default()).unwrap_err()
+        );
         assert!(told.contains("not in memory"), "{told}");
     }
 

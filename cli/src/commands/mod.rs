@@ -19,6 +19,7 @@ mod explain;
 mod export;
 mod gc;
 mod image;
+mod init;
 mod jobs;
 mod limits;
 mod logs;
@@ -130,6 +131,7 @@ enum Command {
     Secrets(secrets::Secrets),
     Whoami(whoami::Whoami),
     Audit(audit::Audit),
+    Init(init::Init),
     Up(Box<up::Up>),
     Down(down::Down),
     Coordinator(coordinator::Coordinator),
@@ -178,6 +180,7 @@ impl Cli {
             Command::Export(command) => command.run(&settings()?).await,
             Command::Metrics(command) => command.run(&settings()?).await,
             Command::Stats(command) => command.run(),
+            Command::Init(command) => command.run(),
             Command::Run(command) => command.run().await,
             Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,

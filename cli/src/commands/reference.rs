@@ -1,15 +1,19 @@
 //! `btctl reference`: writes the pages of docs/ that are made from the code, so that they can't differ from it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use bt_documents::described;
 use clap::{Arg, CommandFactory};
+use clap_complete::Shell;
 use serde_json::Value;
 
-use super::Cli;
+use super::{Cli, init};
+use crate::completion;
 use crate::error::Error;
 use crate::files;
+use crate::flag_text::{DefaultText, FlagText};
 use crate::output::say;
 use crate::settings;
 
@@ -21,10 +25,17 @@ pub(crate) struct Reference {
     /// Directory that holds SETTINGS.md, METRICS.md, ROLES.md, openapi.json and schemas/.
     #[arg(short, long, value_name = "DIR", default_value = "docs", value_parser = files::directory)]
     dir: PathBuf,
+    /// Instead of them, write into this directory what packages hold beside the program: man pages, completions, and files of
+    /// settings.
+    #[arg(long, value_name = "DIR", value_parser = files::directory, conflicts_with = "dir")]
+    package: Option<PathBuf>,
 }
 
 impl Reference {
     pub(crate) fn run(self) -> Result<(), Error> {
+        if let Some(dir) = &self.package {
+            return package(dir);
+        }
         let schemas = self.dir.join("schemas");
         std::fs::create_dir_all(&schemas).map_err(|error| failed(&schemas, &error))?;
         write(&self.dir.join("SETTINGS.md"), &settings_page()?)?;
@@ -55,6 +66,31 @@ fn manifest_schema() -> Value {
         let arg = submit?.get_arguments().find(|arg| arg.get_long() == Some(flag))?;
         arg.get_long_help().or(arg.get_help()).map(ToString::to_string)
     })
+}
+
+/// What packages hold beside the program, at the places that it has below their root.
+fn package(root: &Path) -> Result<(), Error> {
+    let made = |path: &str| {
+        let dir = root.join(path);
+        std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, &error)).map(|()| dir)
+    };
+    let man = made("usr/share/man/man1")?;
+    clap_mangen::generate_to(Cli::command(), &man).map_err(|error| failed(&man, &error))?;
+    let completions = [
+        (Shell::Bash, "usr/share/bash-completion/completions", "btctl"),
+        (Shell::Zsh, "usr/share/zsh/site-functions", "_btctl"),
+        (Shell::Fish, "usr/share/fish/vendor_completions.d", "btctl.fish"),
+    ];
+    for (shell, dir, name) in completions {
+        write(&made(dir)?.join(name), &completion::script(shell)?)?;
+    }
+    let settings = made("etc/btctl")?;
+    for service in ["coordinator", "agent"] {
+        let about = format!("# What btctl-{service}.service is told. Take the `# ` off what you set.\n");
+        let text = init::env_file(&Cli::command(), &[service], &BTreeSet::new());
+        write(&settings.join(format!("{service}.env")), &format!("{about}{text}"))?;
+    }
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
@@ -203,47 +239,19 @@ fn command_section(command: &clap::Command, above: &str, page: &mut String) -> R
 }
 
 fn row(arg: &Arg) -> String {
-    let values = arg.get_value_names().unwrap_or_default().iter().map(|name| name.to_string());
-    let value = match arg.get_action().takes_values() {
-        true => values.collect::<Vec<_>>().join(" "),
-        false => String::new(),
+    let flag = FlagText::of(arg);
+    let variable = flag.variable.map(|name| format!("`{name}`")).unwrap_or_default();
+    let default = match flag.default {
+        DefaultText::None => String::new(),
+        DefaultText::Value(value) => format!("`{}`", cell(&value)),
+        DefaultText::Words(words) => cell(&words),
     };
-    let names =
-        [arg.get_short().map(|short| format!("-{short}")), arg.get_long().map(|long| format!("--{long}"))];
-    let names: Vec<String> = names.into_iter().flatten().collect();
-    let name = match names.is_empty() {
-        true => value,
-        false => format!("{} {value}", names.join(", ")),
-    };
-    let variable = arg.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
-    let default = match arg.get_action().takes_values() {
-        true => {
-            arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" ")
-        }
-        false => String::new(),
-    };
-    let default = if default.is_empty() { default } else { format!("`{}`", cell(&default)) };
-    let choices: Vec<String> = arg
-        .get_possible_values()
-        .iter()
-        .filter(|value| !value.is_hide_set())
-        .map(|value| value.get_name().to_owned())
-        .collect();
-    let choices = match choices.as_slice() {
-        [] => String::new(),
-        [yes, no] if yes == "true" && no == "false" => String::new(),
-        choices => format!(" ({})", choices.join(", ")),
-    };
-    let meaning = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    // A default that depends on something stands in the help's words.
-    let (meaning, default) = match meaning.split_once("[default: ").and_then(|(meaning, rest)| {
-        let (said, after) = rest.split_once(']')?;
-        Some((format!("{meaning}{after}"), cell(said)))
-    }) {
-        Some(split) => split,
-        None => (meaning, default),
-    };
-    format!("| `{}` | {variable} | {default} | {}{choices} |\n", cell(name.trim()), cell(&meaning))
+    format!(
+        "| `{}` | {variable} | {default} | {}{} |\n",
+        cell(flag.name.trim()),
+        cell(&flag.meaning),
+        flag.choices
+    )
 }
 
 /// The text as it stands in a cell of a table.

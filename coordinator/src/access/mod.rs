@@ -6,6 +6,7 @@
 
 pub(crate) mod call;
 mod caller;
+mod given;
 mod identity;
 mod known;
 pub(crate) mod quotas;
@@ -14,9 +15,12 @@ pub(crate) mod rights;
 mod root;
 mod secret;
 mod service;
+mod token_file;
 
 pub(crate) use caller::{Known, Unknown};
+pub use given::KnownToken;
 pub(crate) use identity::{Identity, check_name};
 pub(crate) use known::{Access, PAGE_SESSION};
 pub(crate) use root::Root;
 pub(crate) use service::AccessCalls;
+pub use token_file::{make_admin_token_file, make_token_file};

@@ -68,16 +68,16 @@ impl Made {
         let text = format!("{PREFIX}{id}_{}", hex(&random));
         Ok(Self { id, text })
     }
+}
 
-    /// What is kept of it. Takes a while.
-    pub(super) fn hash(&self) -> Result<String, String> {
-        let shown = Shown::read(&self.text).ok_or("the token that was made is none")?;
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|error| error.to_string())?;
-        let salt = SaltString::encode_b64(&salt).map_err(|error| error.to_string())?;
-        let hash = argon().hash_password(shown.secret.as_bytes(), &salt);
-        Ok(hash.map_err(|error| error.to_string())?.to_string())
-    }
+/// What is kept of a token. Takes a while.
+pub(super) fn hash(token: &str) -> Result<String, String> {
+    let shown = Shown::read(token).ok_or("what was to be a token is none")?;
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|error| error.to_string())?;
+    let salt = SaltString::encode_b64(&salt).map_err(|error| error.to_string())?;
+    let hash = argon().hash_password(shown.secret.as_bytes(), &salt);
+    Ok(hash.map_err(|error| error.to_string())?.to_string())
 }
 
 fn new_id() -> Result<String, getrandom::Error> {
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_token_is_known_by_its_hash_alone() {
         let (made, other) = (Made::new(None).unwrap(), Made::new(None).unwrap());
-        let hash = made.hash().unwrap();
+        let hash = hash(&made.text).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=256,t=1,p=1$"), "{hash}");
         let shown = Shown::read(&made.text).unwrap();
         assert_eq!(shown.id, made.id);

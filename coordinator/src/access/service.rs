@@ -17,7 +17,7 @@ use super::call;
 use super::identity::check_name;
 use super::known::Access;
 use super::quotas;
-use super::secret::{Made, ROOT};
+use super::secret::{self, Made, ROOT};
 use crate::queue::{AuditRow, NewToken, TokenRow};
 use crate::rpc::{ANSWERS, Answers, answer, status};
 
@@ -59,7 +59,7 @@ impl v1::access_server::Access for AccessCalls {
         let role = Role::try_from(request.role()).map_err(status::malformed)?;
         let new = wanted(request, role).map_err(Status::invalid_argument)?;
         let made = Made::new(None).map_err(|error| Status::internal(error.to_string()))?;
-        let hashing = spawn_blocking(move || made.hash().map(|hash| (made, hash)));
+        let hashing = spawn_blocking(move || secret::hash(&made.text).map(|hash| (made, hash)));
         let hashed = hashing.await.map_err(|error| Status::internal(error.to_string()))?;
         let (made, hash) = hashed.map_err(Status::internal)?;
         let created_by = call::identity().map(|identity| identity.name.clone()).unwrap_or_default();

@@ -1,12 +1,13 @@
 //! What the Engine says that it can do, to be held against what a machine's owner offers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use bollard::query_parameters::InspectNetworkOptions;
+use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
 
 use crate::docker::fault::within;
 use crate::docker::{Docker, READ_DEADLINE};
-use crate::{Abilities, Error};
+use crate::shared_paths::own_container;
+use crate::{Abilities, Error, SharedPaths};
 
 /// The network that jobs get which ask for one.
 const BRIDGE: &str = "bridge";
@@ -36,7 +37,24 @@ impl Docker {
             has_gpus: has_cdi || runtimes.iter().any(|name| name == "nvidia") || has_program(&GPU_HOOKS),
             has_bridge,
             runtimes,
+            shared: self.shared_paths().await?,
         })
+    }
+
+    /// If this process runs in a container of another engine, both see the same files as this one does.
+    async fn shared_paths(&self) -> Result<SharedPaths, Error> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let Some(own) = own_container(&mounts) else { return Ok(SharedPaths::default()) };
+        let options = None::<InspectContainerOptions>;
+        let found =
+            match within("inspect", READ_DEADLINE, None, self.client.inspect_container(own, options)).await {
+                Ok(found) => found,
+                Err(Error::Engine { status: Some(404), .. }) => return Ok(SharedPaths::default()),
+                Err(error) => return Err(error),
+            };
+        let mounts = found.mounts.unwrap_or_default().into_iter();
+        let same = mounts.filter(|mount| mount.source == mount.destination).filter_map(|mount| mount.source);
+        Ok(SharedPaths::only(same.map(PathBuf::from).collect()))
     }
 }
 
