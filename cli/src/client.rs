@@ -227,6 +227,10 @@ impl Client {
         ask!(self, report, request)
     }
 
+    pub(crate) async fn demand(&self, request: v1::GetDemandRequest) -> Result<v1::GetDemandReply, Error> {
+        ask!(self, get_demand, request)
+    }
+
     pub(crate) async fn limits(&self) -> Result<Vec<v1::Limit>, Error> {
         let request = v1::ListLimitsRequest {};
         Ok(ask!(self, list_limits, request)?.limits)

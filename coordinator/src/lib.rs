@@ -75,7 +75,7 @@ use assess::Assessor;
 use bell::Bell;
 use calculations::Calculations;
 use chooser::Chooser;
-use clients::Clients;
+use clients::{Clients, RecentDemand};
 use collector::Collector;
 use door::{Door, Pass};
 use events::Events;
@@ -302,8 +302,10 @@ fn services(
         garbage_age: options.keeping.keep_unpublished,
         ways: ways.clone(),
         images: policy.clone(),
+        recent_demand: RecentDemand::default(),
         log,
     };
+    tasks.spawn(clients.clone().measure_demand(shutdown.clone()));
     tasks.spawn(Teller::new(queue.clone(), clients.clone(), ways).run(shutdown.clone()));
     // It ends when nothing can hand reports in any more.
     tasks.spawn(writer.run());

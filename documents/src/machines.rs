@@ -40,6 +40,80 @@ pub struct InitialisedCluster {
     pub is_new: bool,
 }
 
+/// How many agents the queue wants.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Demand {
+    /// The kind that was asked for, or those of the agents that are connected.
+    pub kinds: Vec<KindDemand>,
+    /// In what time the queue is to be done.
+    pub within_seconds: u64,
+    /// For how long more agents than are wanted now count.
+    pub hold_seconds: u64,
+    /// Since the oldest sweep was submitted whose jobs wait for room.
+    pub waiting_seconds: f64,
+    /// True if there are more sweeps than were looked at.
+    pub cut: bool,
+}
+
+/// How many agents of a kind the queue wants.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KindDemand {
+    pub cpus: f64,
+    pub memory_bytes: u64,
+    pub gpus: u32,
+    pub labels: BTreeMap<String, String>,
+    /// That are connected, without those that drain; where a kind was asked for, those with its labels.
+    pub agents: u32,
+    /// Of these, without a job.
+    pub idle: u32,
+    /// The most that was wanted within `hold_seconds`, as far as this coordinator was asked.
+    pub wanted: u32,
+    pub wanted_now: u32,
+    /// Jobs that could run there.
+    pub queued: u64,
+    pub running: u64,
+    /// What queued jobs take one after the other, of sweeps that tell.
+    pub work_seconds: f64,
+    /// Sweeps none of whose jobs has succeeded yet: one agent's worth of their jobs is wanted.
+    pub unknown: Vec<String>,
+    /// Sweeps whose jobs don't fit on such an agent.
+    pub too_large: Vec<String>,
+}
+
+impl From<v1::GetDemandReply> for Demand {
+    fn from(reply: v1::GetDemandReply) -> Self {
+        let v1::GetDemandReply { kinds, within_seconds, hold_seconds, waiting_seconds, cut } = reply;
+        Self {
+            kinds: kinds.into_iter().map(KindDemand::from).collect(),
+            within_seconds,
+            hold_seconds,
+            waiting_seconds,
+            cut,
+        }
+    }
+}
+
+impl From<v1::KindDemand> for KindDemand {
+    fn from(kind: v1::KindDemand) -> Self {
+        let size = kind.size.unwrap_or_default();
+        Self {
+            cpus: size.cpu_millis as f64 / 1_000.0,
+            memory_bytes: size.memory_bytes,
+            gpus: size.gpus,
+            labels: kind.labels.into_iter().collect(),
+            agents: kind.agents,
+            idle: kind.idle,
+            wanted: kind.wanted,
+            wanted_now: kind.wanted_now,
+            queued: kind.queued,
+            running: kind.running,
+            work_seconds: kind.work_seconds,
+            unknown: kind.unknown,
+            too_large: kind.too_large,
+        }
+    }
+}
+
 /// An agent.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Agent {

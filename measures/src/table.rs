@@ -63,6 +63,14 @@ measures! {
     /// Jobs at once of the agents that are connected to this coordinator: offered, and used.
     coordinator Gauge CAPACITY_SLOTS = "btctl_capacity_slots" ["use"];
 
+    /// Jobs that are to run side by side for the queue to be done in 15 minutes. Every coordinator tells the same: take the maximum.
+    coordinator Gauge DEMAND_JOBS = "btctl_demand_jobs" [];
+    /// Cpus that these jobs ask for.
+    coordinator Gauge DEMAND_CPUS = "btctl_demand_cpus" [];
+    /// Memory that these jobs ask for; of those that ask for none, nothing.
+    coordinator Gauge DEMAND_MEMORY = "btctl_demand_memory_bytes" [];
+    /// Gpus that these jobs ask for.
+    coordinator Gauge DEMAND_GPUS = "btctl_demand_gpus" [];
     /// Jobs that this coordinator has leased to agents.
     coordinator Counter CLAIMED = "btctl_jobs_claimed_total" [];
     /// How long one claim of jobs took in Postgres.

@@ -5,6 +5,7 @@
 pub mod address;
 mod braces;
 mod condition;
+pub mod demand;
 pub mod encoding;
 pub mod expansion;
 mod expression;

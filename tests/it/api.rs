@@ -109,6 +109,7 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("get", "/api/limits", "", &none)["limits"][0]["name"], "feed");
     assert_eq!(check("get", "/api/quotas", "", &none)["quotas"][0]["running"], 90);
     assert_eq!(check("get", "/api/agents", "", &none)["agents"][0]["name"], "agent");
+    assert_eq!(check("get", "/api/demand", "", &none)["kinds"][0]["agents"], 1);
     assert!(check("get", "/api/fleet", "", &none)["samples"].is_array());
     assert_eq!(check("get", "/api/sweeps", "", &none)["hidden"], 2);
     assert_eq!(check("post", "/api/sweeps/{sweep}/pause", &runs, &none)["changed"], true);

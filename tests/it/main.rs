@@ -77,6 +77,7 @@ mod results;
 mod reuse_results;
 mod reuse_twins;
 mod roles;
+mod scaler;
 mod schemas;
 mod searching;
 mod secrets;

@@ -35,6 +35,7 @@ mod results;
 mod retry;
 mod rm;
 mod run;
+mod scaler;
 mod search;
 mod secrets;
 mod show;
@@ -125,6 +126,7 @@ enum Command {
     #[command(subcommand)]
     Image(image::Image),
     Gc(gc::Gc),
+    Scaler(scaler::Scaler),
     #[command(subcommand)]
     Token(token::Token),
     #[command(subcommand)]
@@ -198,6 +200,7 @@ impl Cli {
             Command::Agents(command) => command.run(&settings()?).await,
             Command::Image(command) => command.run(&settings()?).await,
             Command::Gc(command) => command.run(&settings()?).await,
+            Command::Scaler(command) => command.run(&settings()?).await,
             Command::Token(command) => command.run(&settings()?).await,
             Command::Secrets(command) => command.run(&settings()?).await,
             Command::Whoami(command) => command.run(&settings()?).await,

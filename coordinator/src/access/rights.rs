@@ -131,6 +131,7 @@ pub(crate) fn of(method: Method) -> Right {
         | Method::SweepsShowSoftware
         | Method::SweepsListImages
         | Method::SweepsListLimits
+        | Method::SweepsGetDemand
         // To repair is to change the sweep, which is asked when it is found.
         | Method::SweepsVerifyResults
         | Method::SweepsAssessSweep

@@ -349,6 +349,13 @@ impl v1::sweeps_server::Sweeps for Clients {
         self.drain_or_undrain(request.into_inner()).await.map(Response::new)
     }
 
+    async fn get_demand(
+        &self,
+        request: Request<v1::GetDemandRequest>,
+    ) -> Result<Response<v1::GetDemandReply>, Status> {
+        self.demand(request.into_inner()).await.map(Response::new)
+    }
+
     async fn list_limits(
         &self,
         _request: Request<v1::ListLimitsRequest>,

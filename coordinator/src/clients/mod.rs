@@ -5,6 +5,7 @@ mod attempts;
 mod calls;
 mod chosen;
 mod debug;
+mod demand;
 mod describe;
 mod explain;
 mod figures;
@@ -60,6 +61,7 @@ use crate::sessions::Sessions;
 use crate::telling::Ways;
 use crate::trials::Trials;
 
+pub(crate) use demand::RecentDemand;
 pub(crate) use queued::WaitingSweep;
 
 /// The clients' service. Cheap to clone.
@@ -87,6 +89,7 @@ pub(crate) struct Clients {
     pub(crate) garbage_age: Duration,
     /// How those are told whom a manifest names.
     pub(crate) ways: Ways,
+    pub(crate) recent_demand: RecentDemand,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
     pub(crate) log: LogFilter,

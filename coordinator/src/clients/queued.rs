@@ -22,6 +22,12 @@ pub(crate) struct WaitingSweep {
     pub(crate) need: Resources,
     /// How long one of its jobs takes; none before one has succeeded.
     pub(crate) seconds: Option<f64>,
+    /// Labels that an agent must have for them.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Most of its jobs that may run at once.
+    pub(crate) at_once: Option<u32>,
+    /// They wait for something else than room: more agents would not help.
+    pub(crate) held: bool,
     pub(crate) why: Vec<String>,
 }
 
@@ -56,13 +62,14 @@ impl Clients {
             if *attached > 0 && *attached == row.counts[0] {
                 why.push("all that are queued wait for identical jobs".to_owned());
             }
-            if why.is_empty() {
+            let held = !why.is_empty();
+            if !held {
                 let wanted = &details.candidate;
                 why = grouped(answers(&agents, &self.sessions.refusals(row.id), wanted));
             }
             let shown = Sweep::try_from(&sweep(row)).map_err(|error| Status::internal(error.to_string()))?;
-            let need = details.candidate.needs;
-            waiting.push(WaitingSweep { sweep: shown, need, seconds: *seconds, why });
+            let Candidate { needs: need, labels, max_parallel: at_once, .. } = details.candidate.clone();
+            waiting.push(WaitingSweep { sweep: shown, need, seconds: *seconds, labels, at_once, held, why });
         }
         Ok((waiting, cut))
     }

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use bt_documents::Agent;
+use bt_model::demand::jobs_at_once;
 use bt_model::resources::{ByteSize, Resources};
 use bt_model::span;
 
@@ -101,16 +102,6 @@ impl Row {
     }
 }
 
-/// How many jobs with this need an agent of this size runs at once.
-fn at_once(need: &Resources, size: &Resources) -> f64 {
-    let parts = |of: u64, one: u64| of.checked_div(one).map_or(f64::INFINITY, |jobs| jobs as f64);
-    let gpus = parts(size.gpus.into(), need.gpus.into());
-    parts(size.cpu_millis, need.cpu_millis)
-        .min(parts(size.memory_bytes, need.memory_bytes))
-        .min(gpus)
-        .min(f64::from(size.jobs))
-}
-
 /// Of each size of agents that there are.
 fn shapes(sweeps: &[WaitingSweep], agents: &[Agent]) -> Vec<Shape> {
     let mut alike: BTreeMap<String, Vec<&Agent>> = BTreeMap::new();
@@ -143,29 +134,11 @@ fn needed(sweeps: &[WaitingSweep], size: &Resources) -> String {
         let Some(seconds) = work(one) else {
             return format!("not known before a job of {name} has finished");
         };
-        let jobs = at_once(&one.need, size);
-        if jobs < 1.0 {
+        let jobs = jobs_at_once(&one.need, size);
+        if jobs == 0 {
             return format!("too small for {name}");
         }
-        hours += seconds / HOUR / jobs;
+        hours += seconds / HOUR / jobs as f64;
     }
     format!("{:.0}", hours.ceil())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_agent_runs_as_many_as_its_scarcest_resource_allows() {
-        let size = Resources { cpu_millis: 8_000, memory_bytes: 8 << 30, gpus: 2, disk_bytes: 0, jobs: 100 };
-        let of = |cpu_millis: u64, memory_bytes: u64, gpus: u32| {
-            at_once(&Resources { cpu_millis, memory_bytes, gpus, disk_bytes: 0, jobs: 1 }, &size)
-        };
-        assert_eq!(of(1_500, 0, 0), 5.0);
-        assert_eq!(of(1_000, 4 << 30, 0), 2.0);
-        assert_eq!(of(1_000, 0, 1), 2.0);
-        assert_eq!(of(10, 0, 0), 100.0);
-        assert_eq!(of(16_000, 0, 0), 0.0);
-    }
 }

@@ -1,7 +1,7 @@
 //! Calls about what happens, agents, limits, and this coordinator.
 
 use axum::routing::{get, post};
-use bt_documents::{Agent, Agents, Event, Fleet, Limits, LogFilter, Quotas, RunningJobs, ShownAgent};
+use bt_documents::{Agent, Agents, Demand, Event, Fleet, Limits, LogFilter, Quotas, RunningJobs, ShownAgent};
 
 use super::super::route::{Answer, Route, Sent, json, schema};
 use super::super::{actions, events, filter, machines};
@@ -40,6 +40,17 @@ pub(super) static CLUSTER: &[Route] = &[
         sent: Sent::Nothing,
         answer: json::<Fleet>(),
         handler: || get(machines::fleet),
+    },
+    Route {
+        name: "show_demand",
+        method: "get",
+        path: "/api/demand",
+        right: Right::Read,
+        summary: "How many agents the queue wants, of each kind that is connected, or of one of this size",
+        query: Some(schema::<machines::AskDemand>),
+        sent: Sent::Nothing,
+        answer: json::<Demand>(),
+        handler: || get(machines::demand),
     },
     Route {
         name: "list_agents",

@@ -1,0 +1,181 @@
+//! How many agents the queue wants, of each kind that there is or of one that is asked for: what groups of machines are sized by.
+//! What was wanted lately counts too, as this coordinator was asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bt_measures::{DEMAND_CPUS, DEMAND_GPUS, DEMAND_JOBS, DEMAND_MEMORY};
+use bt_model::demand::{AgentKind, Recent, Wants};
+use bt_model::resources::Resources;
+use bt_proto::v1;
+use bt_proto::v1::sweeps_server::Sweeps as _;
+use jiff::Timestamp;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+
+use super::{Clients, WaitingSweep};
+
+/// Sweeps that are looked at, the newest that have not finished.
+const MOST: u32 = 1_000;
+/// In what time the queue is to be done, and for how long more agents than are wanted now are wanted, if nothing is said.
+const WITHIN: Duration = Duration::from_secs(15 * 60);
+const HOLD: Duration = Duration::from_secs(5 * 60);
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Kinds whose recent demand is remembered.
+const KINDS: usize = 256;
+/// How often the figures for Prometheus are made.
+const EVERY: Duration = Duration::from_secs(15);
+/// Labels that each agent makes for itself.
+const OWN_LABELS: [&str; 3] = ["os", "arch", "network"];
+
+/// What was wanted lately, by kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecentDemand(Arc<Mutex<BTreeMap<String, Recent>>>);
+
+impl RecentDemand {
+    fn settle(&self, kind: String, wanted: u32, hold: Duration) -> u32 {
+        static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
+            kinds.clear();
+        }
+        kinds.entry(kind).or_default().settle(BEGAN.elapsed().as_secs_f64(), wanted, hold)
+    }
+}
+
+impl Clients {
+    /// How many agents are wanted.
+    pub(crate) async fn demand(&self, request: v1::GetDemandRequest) -> Result<v1::GetDemandReply, Status> {
+        let within = span("within", request.within_seconds, WITHIN)?;
+        let hold = span("hold", request.hold_seconds, HOLD)?;
+        let (sweeps, cut) = self.queue_now(MOST).await?;
+        let wants: Vec<Wants> = sweeps.iter().map(wants).collect();
+        let waits = sweeps.iter().filter(|one| !one.held).filter_map(|one| one.sweep.created).min();
+        let waiting_seconds =
+            waits.map_or(0.0, |since| Timestamp::now().duration_since(since).as_secs_f64().max(0.0));
+        let listed = self.list_agents(Request::new(v1::ListAgentsRequest { agent: None })).await?;
+        let mut agents = listed.into_inner().agents;
+        agents.retain(counts);
+        let kinds = match request.size {
+            Some(size) => {
+                let size = Resources::from(size);
+                if size.cpu_millis == 0 || size.memory_bytes == 0 || size.jobs == 0 {
+                    return Err(Status::invalid_argument("an agent has cpus, memory, and room for jobs"));
+                }
+                vec![AgentKind { size, labels: request.labels.into_iter().collect() }]
+            }
+            None if request.labels.is_empty() => kinds_of(&agents),
+            None => {
+                return Err(Status::invalid_argument(
+                    "labels are those of an agent of some size: name its cpus and memory",
+                ));
+            }
+        };
+        let asked = request.size.is_some();
+        let told = |kind: AgentKind| {
+            let demand = kind.demand(&wants, within);
+            let key = format!("{kind:?} {within:?} {hold:?}");
+            let alike = agents.iter().filter(|agent| match asked {
+                true => kind.labels.iter().all(|(key, value)| agent.labels.get(key) == Some(value)),
+                false => kind_of(agent) == kind,
+            });
+            let (there, idle) =
+                alike.fold((0, 0), |(there, idle), agent| (there + 1, idle + u32::from(agent.running == 0)));
+            // One that works is wanted, whatever else could be.
+            let wanted = demand.agents.max(there - idle);
+            v1::KindDemand {
+                size: Some(kind.size.into()),
+                labels: kind.labels.into_iter().collect(),
+                agents: there,
+                idle,
+                wanted: self.recent_demand.settle(key, wanted, hold),
+                wanted_now: wanted,
+                queued: demand.queued,
+                running: demand.running,
+                work_seconds: demand.work_seconds,
+                unknown: demand.unknown,
+                too_large: demand.too_large,
+            }
+        };
+        let kinds = kinds.into_iter().map(told).collect();
+        Ok(v1::GetDemandReply {
+            kinds,
+            within_seconds: within.as_secs(),
+            hold_seconds: hold.as_secs(),
+            waiting_seconds,
+            cut,
+        })
+    }
+
+    /// Tells Prometheus what is wanted, until `shutdown`.
+    pub(crate) async fn measure_demand(self, shutdown: CancellationToken) {
+        loop {
+            // While Postgres is away the last figures stand; `btctl_postgres_up` tells.
+            if let Ok((sweeps, _)) = self.queue_now(MOST).await {
+                let (mut jobs, mut all) = (0, Resources::default());
+                for want in sweeps.iter().map(wants) {
+                    let side_by_side = want.side_by_side(WITHIN);
+                    jobs += side_by_side;
+                    all.cpu_millis += side_by_side * want.need.cpu_millis;
+                    all.memory_bytes += side_by_side * want.need.memory_bytes;
+                    all.gpus +=
+                        u32::try_from(side_by_side).unwrap_or(u32::MAX).saturating_mul(want.need.gpus);
+                }
+                DEMAND_JOBS.set([], jobs as f64);
+                DEMAND_CPUS.set([], all.cpu_millis as f64 / 1_000.0);
+                DEMAND_MEMORY.set([], all.memory_bytes as f64);
+                DEMAND_GPUS.set([], all.gpus.into());
+            }
+            if timeout(EVERY, shutdown.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// One that drains has left the group as far as its size goes.
+fn counts(agent: &v1::Agent) -> bool {
+    matches!(agent.state(), v1::AgentState::Ready | v1::AgentState::Unhealthy)
+}
+
+fn span(what: &str, seconds: u64, default: Duration) -> Result<Duration, Status> {
+    match Duration::from_secs(seconds) {
+        Duration::ZERO => Ok(default),
+        span if span <= LONGEST => Ok(span),
+        _ => Err(Status::invalid_argument(format!("`{what}` is at most 7 days"))),
+    }
+}
+
+/// Jobs that wait for something else than room are not counted.
+fn wants(waits: &WaitingSweep) -> Wants {
+    Wants {
+        sweep: waits.sweep.name.clone(),
+        need: waits.need,
+        labels: waits.labels.clone(),
+        queued: if waits.held { 0 } else { waits.sweep.counts.queued.into() },
+        running: waits.sweep.counts.running.into(),
+        seconds: waits.seconds,
+        at_once: waits.at_once.map(u64::from),
+    }
+}
+
+/// The kinds of the agents that are connected.
+fn kinds_of(agents: &[v1::Agent]) -> Vec<AgentKind> {
+    let mut kinds: Vec<AgentKind> = Vec::new();
+    for kind in agents.iter().map(kind_of) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// Agents of one kind have the same size, but for what is free on their disks, and the same labels.
+fn kind_of(agent: &v1::Agent) -> AgentKind {
+    let size = Resources::from(agent.capacity.unwrap_or_default());
+    let labels = agent.labels.iter().filter(|(key, _)| !OWN_LABELS.contains(&key.as_str()));
+    let labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+    AgentKind { size: Resources { disk_bytes: u64::MAX, ..size }, labels }
+}
