@@ -1,10 +1,12 @@
 //! btctl: fans backtests out over machines. One binary: the client's commands, the coordinator, the agent, and all of
 //! them on one machine.
 
+mod backup;
 mod batch;
 mod client;
 mod commands;
 mod completion;
+mod database;
 mod docker_flags;
 mod document_target;
 mod error;

@@ -5,6 +5,7 @@ mod agent;
 mod agents;
 mod assess;
 mod audit;
+mod backup;
 mod cancel;
 mod compare;
 mod completions;
@@ -24,12 +25,14 @@ mod limits;
 mod logs;
 mod ls;
 mod metrics;
+mod migrate;
 mod pause;
 mod ps;
 mod quota;
 mod reference;
 mod report;
 mod rerun;
+mod restore;
 mod results;
 mod retry;
 mod rm;
@@ -130,6 +133,9 @@ enum Command {
     Secrets(secrets::Secrets),
     Whoami(whoami::Whoami),
     Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Migrate(migrate::Migrate),
     Up(Box<up::Up>),
     Down(down::Down),
     Coordinator(coordinator::Coordinator),
@@ -199,6 +205,9 @@ impl Cli {
             Command::Secrets(command) => command.run(&settings()?).await,
             Command::Whoami(command) => command.run(&settings()?).await,
             Command::Audit(command) => command.run(&settings()?).await,
+            Command::Backup(command) => command.run().await,
+            Command::Restore(command) => command.run().await,
+            Command::Migrate(command) => command.run().await,
             Command::Up(command) => command.run().await,
             Command::Down(command) => command.run().await,
             Command::Coordinator(command) => command.run().await,

@@ -42,7 +42,8 @@ impl Root {
         }
     }
 
-    fn read(path: &Path) -> anyhow::Result<Self> {
+    /// Reads the file that [`of`](Self::of) made.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let about = std::fs::metadata(path)?;
         ensure!(about.is_file(), "it is not a file");
         if about.mode() & 0o077 != 0 {
