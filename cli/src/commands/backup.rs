@@ -179,7 +179,7 @@ fn show(dir: &std::path::Path, record: &BackupRecord, format: OutputFormat) -> R
         ("results", Cell::number(counts.results)),
         ("store", record.store.as_ref().map_or(Cell::None, |store| Cell::text(&store.location))),
         ("store_files", Cell::number(counts.files)),
-        ("store_files_bytes", Cell::Bytes(counts.bytes)),
+        ("store_size_bytes", Cell::Bytes(counts.bytes)),
     ];
     print_facts(facts.into_iter(), &Json::of(record)?, format)
 }

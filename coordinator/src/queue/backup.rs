@@ -177,11 +177,12 @@ impl RestoreSession {
             let live = live_coordinators(&mut own).await?;
             let running = match live {
                 0 => String::new(),
-                live => format!(" and {live} coordinators run on it; stop them, and"),
+                1 => ", and a coordinator runs on it".to_owned(),
+                live => format!(", and {live} coordinators run on it"),
             };
             return Err(Error::NoStart(format!(
-                "the database is not empty: it holds {} things, such as the {} {}{running}; a backup is restored into an \
-                 empty database: make one with `createdb`, and name it in --database-url",
+                "the database is not empty: it holds {} tables, types and functions, such as the {} {}{running}. A backup is \
+                 restored into an empty database: make one with `createdb`, and name it in --database-url",
                 first.all, first.kind, first.name
             )));
         }
