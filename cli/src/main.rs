@@ -10,6 +10,7 @@ mod database;
 mod docker_flags;
 mod document_target;
 mod error;
+mod examination;
 mod files;
 mod line;
 mod logging;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bt_documents::{Finding, Level};
 use bt_store::Location;
+use bt_trust::ServerTls;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -89,30 +90,38 @@ fn certificate(tls: &TlsOptions, options: &Options) -> Vec<Finding> {
         Ok(Some(certificate)) => certificate.tls,
         Err(error) => return vec![Finding::error(about, format!("{error:#}"), None)],
     };
-    let renew = || match &tls.tls_dir {
-        Some(dir) => format!("run `btctl coordinator init --tls-dir {}`", dir.display()),
-        None => "renew it and put it in the same place; it is read again by itself".to_owned(),
-    };
-    let days = certificate.valid_for().as_secs() / DAY;
     let names = certificate.names();
-    let told = format!("valid for {days} days, for {}", names.join(", "));
-    let mut found = vec![if certificate.valid_for().is_zero() {
-        Finding::error(about, "it has run out, or does not hold yet", Some(renew()))
-    } else if days < SOON {
-        Finding::warning(about, told, renew())
-    } else {
-        Finding::ok(about, told)
-    }];
+    let mut found = vec![valid_certificate(&certificate, tls.tls_dir.as_deref(), false)];
     let address = options.listen.ip();
     let is_named = address.is_unspecified() || names.iter().any(|name| *name == address.to_string());
     if !is_named {
         found.push(Finding::warning(
             about,
             format!("it is not for the address {address}"),
-            format!("if clients use the address and not a name: {} --name {address}", renew()),
+            format!(
+                "if clients use the address and not a name, name it: btctl coordinator init --tls-dir DIR --name {address}"
+            ),
         ));
     }
     found
+}
+
+/// Whether a certificate holds, and for how long. `renews`: the coordinator renews it by itself.
+pub(crate) fn valid_certificate(tls: &ServerTls, dir: Option<&Path>, renews: bool) -> Finding {
+    let about = "certificate";
+    let renew = match dir {
+        Some(dir) => format!("run `btctl coordinator init --tls-dir {}`", dir.display()),
+        None => "renew it and put it in the same place; it is read again by itself".to_owned(),
+    };
+    let days = tls.valid_for().as_secs() / DAY;
+    let told = format!("valid for {days} days, for {}", tls.names().join(", "));
+    if tls.valid_for().is_zero() {
+        Finding::error(about, "it has run out, or does not hold yet", Some(renew))
+    } else if days < SOON && !renews {
+        Finding::warning(about, told, renew)
+    } else {
+        Finding::ok(about, told)
+    }
 }
 
 fn token(path: Option<&Path>) -> Option<Finding> {

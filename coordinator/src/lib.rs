@@ -20,6 +20,7 @@ mod decoded;
 mod document;
 mod door;
 mod events;
+mod examiner;
 mod guard;
 mod http;
 mod kept_log;
@@ -82,6 +83,7 @@ use clients::Clients;
 use collector::Collector;
 use door::{Door, Pass};
 use events::Events;
+use examiner::Examiner;
 use guard::{Guard, Proxy};
 use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
@@ -149,7 +151,9 @@ pub async fn run(
     let vault = Vault::new(queue.clone(), keys);
     vault.look().await;
     let (record, writer) = access::record::open(queue.clone(), &options.asking).await?;
-    let (agents, clients) = services(&options, log, queue, vault.clone(), (store, store_id), ways, &shutdown);
+    let examiner = Arc::new(Examiner::new(&options, tls.clone()));
+    let (agents, clients) =
+        services(&options, log, queue, vault.clone(), (store, store_id), (ways, examiner), &shutdown);
     if let Some(certificate) = certificate {
         agents.tasks.spawn(certificate.keep(shutdown.clone()));
     }
@@ -237,7 +241,7 @@ fn services(
     queue: Queue,
     vault: Vault,
     (store, store_id): (Store, Uuid),
-    ways: Ways,
+    (ways, examiner): (Ways, Arc<Examiner>),
     shutdown: &CancellationToken,
 ) -> (Agents, Clients) {
     let bell = Bell::default();
@@ -296,6 +300,7 @@ fn services(
         is_insecure: options.asking.is_insecure(options.listen, &options.tls),
         garbage_age: options.keeping.keep_unpublished,
         ways: ways.clone(),
+        examiner,
         images: policy.clone(),
         log,
     };

@@ -22,6 +22,7 @@ mod container;
 mod cuts;
 mod dash;
 mod dashboards;
+mod doctor;
 mod engine;
 mod events;
 mod example;

@@ -30,7 +30,7 @@ fn two_migrate_one_database_at_once_and_each_migration_is_applied_once() {
     let planned = json(&btctl(&["migrate", "--dry-run", "-o", "json"], &database).output().unwrap());
     assert_eq!((&planned["from"], &planned["dry_run"]), (&Value::Null, &true.into()), "{planned}");
     let all = applied(&planned);
-    assert!(all > 40, "{planned}");
+    assert!(all > 30, "{planned}");
     assert_eq!(database.query("select count(*) from pg_tables where schemaname = 'public'"), ["0"]);
     // A coordinator that may not do it says who does.
     let store = tempfile::tempdir().unwrap();
@@ -89,7 +89,10 @@ fn a_check_names_all_that_is_wrong_and_changes_nothing() {
         all.iter().map(|finding| finding.to_string()).collect::<String>()
     };
     let good = check(&["--store", &at("store"), "--admin-token-file", &at("admin.token")]);
-    assert!(good.iter().all(|finding| finding["level"] == "ok"), "{good:?}");
+    // The tests' server keeps nothing.
+    let unsafe_server = of(&good, "postgres").contains("fsync is off");
+    let wrong = good.iter().filter(|finding| finding["level"] != "ok").count();
+    assert_eq!(wrong, usize::from(unsafe_server), "{good:?}");
     assert!(of(&good, "schema").contains("a start applies"), "{good:?}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it made something");
     assert_eq!(database.query("select count(*) from pg_tables where schemaname = 'public'"), ["0"]);

@@ -49,6 +49,7 @@ use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
 use crate::events::Events;
+use crate::examiner::Examiner;
 use crate::landscapes::Landscapes;
 use crate::log_filter::LogFilter;
 use crate::manifests::Manifests;
@@ -87,6 +88,8 @@ pub(crate) struct Clients {
     pub(crate) garbage_age: Duration,
     /// How those are told whom a manifest names.
     pub(crate) ways: Ways,
+    /// Looks for what is wrong.
+    pub(crate) examiner: Arc<Examiner>,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
     pub(crate) log: LogFilter,
