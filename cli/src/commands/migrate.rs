@@ -12,8 +12,8 @@ Examples:
   BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl migrate --dry-run
   BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl migrate
 
-A coordinator does the same when it starts, unless it has --no-migrate. Coordinators of this version and the one before work \
-on the migrated database side by side.";
+A coordinator does the same when it starts, unless it has --no-migrate. Coordinators of the version before that run already go \
+on; one that is started again must be of this version.";
 
 /// Bring a database up to this version of btctl.
 ///
