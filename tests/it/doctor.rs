@@ -29,7 +29,7 @@ fn the_doctor_names_what_is_wrong_with_a_cluster() {
         ("schema", "up to date"),
         ("coordinators", "1 were there"),
         ("store", "GiB are free"),
-        ("certificate", "for localhost"),
+        ("certificate", "valid for 36"),
         ("agents", "1 of 1 take jobs"),
     ] {
         let all: String = found.iter().filter(|each| each["about"] == about).map(Value::to_string).collect();

@@ -61,11 +61,11 @@ impl Restore {
         stored.check()?;
         let mut signals = Signals::listen()?;
         match (self.database.named(), self.database.state_dir()) {
-            (Some(url), _) => self.into_database(&stored, url, &mut signals).await,
+            (Some(url), _) => self.restore_and_show(&stored, url, &mut signals).await,
             (None, Some(dir)) => {
                 let state_dir = UpDir::of(Some(dir))?;
                 let held = HeldPostgres::start(&state_dir, self.postgres_bin.as_deref()).await?;
-                let restored = self.into_database(&stored, &held.url(), &mut signals).await;
+                let restored = self.restore_and_show(&stored, &held.url(), &mut signals).await;
                 held.stop().await;
                 restored
             }
@@ -77,7 +77,7 @@ impl Restore {
         }
     }
 
-    async fn into_database(
+    async fn restore_and_show(
         &self,
         stored: &StoredBackup,
         url: &str,
