@@ -25,14 +25,4 @@ impl DatabaseArgs {
             None => up::running_database(&UpDir::of(self.state_dir.clone())?),
         }
     }
-
-    /// The database that was named; none if a directory was.
-    pub(crate) fn named(&self) -> Option<&str> {
-        self.database_url.as_deref()
-    }
-
-    /// The directory that was named.
-    pub(crate) fn state_dir(&self) -> Option<PathBuf> {
-        self.state_dir.clone()
-    }
 }

@@ -11,7 +11,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::migrate::listed;
 use crate::backup::{Program, StoredBackup};
-use crate::database::DatabaseArgs;
 use crate::error::Error;
 use crate::files;
 use crate::output::{Cell, Json, OutputArgs, print_facts, say};
@@ -40,8 +39,12 @@ pub(crate) struct Restore {
     /// Directory that `btctl backup` wrote.
     #[arg(value_name = "DIR", value_parser = files::directory)]
     dir: PathBuf,
-    #[command(flatten)]
-    database: DatabaseArgs,
+    /// Empty database to restore into.
+    #[arg(long, env = "BTCTL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Directory of a new `btctl up`, whose own Postgres is made, restored into and stopped. Not used with --database-url.
+    #[arg(long, env = "BTCTL_STATE_DIR", value_name = "DIR", value_parser = files::directory)]
+    state_dir: Option<PathBuf>,
     /// Where the results are [default: where they were when the backup was made].
     #[arg(long, env = "BTCTL_STORE", value_name = "DIR|URL")]
     store: Option<Location>,
@@ -60,7 +63,7 @@ impl Restore {
         let stored = StoredBackup::open(&self.dir)?;
         stored.check()?;
         let mut signals = Signals::listen()?;
-        match (self.database.named(), self.database.state_dir()) {
+        match (&self.database_url, self.state_dir.clone()) {
             (Some(url), _) => self.restore_and_show(&stored, url, &mut signals).await,
             (None, Some(dir)) => {
                 let state_dir = UpDir::of(Some(dir))?;
