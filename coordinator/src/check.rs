@@ -40,26 +40,23 @@ pub async fn check_config(options: &Options) -> Vec<Finding> {
     found.extend(certificate(&options.tls, options));
     found.extend(token(options.asking.admin_token_file.as_deref()));
     found.extend(audit(options));
-    found.push(secrets_key(options).await);
     if let Err(error) = Ways::new(&options.telling) {
         found.push(Finding::error("notifications", format!("{error:#}"), None));
     }
-    let known = match timeout(PATIENCE, Queue::inspect(&options.database_url)).await {
+    let (mut known, mut secret_keys) = (None, Vec::new());
+    match timeout(PATIENCE, Queue::inspect(&options.database_url)).await {
         Ok(Ok(inspected)) => {
             let may_migrate = !options.no_migrate;
             found.extend(postgres(&inspected, may_migrate));
-            inspected.store
+            (known, secret_keys) = (inspected.store, inspected.secret_keys);
         }
-        Ok(Err(error)) => {
-            found.push(Finding::error("postgres", error.to_string(), None));
-            None
-        }
+        Ok(Err(error)) => found.push(Finding::error("postgres", error.to_string(), None)),
         Err(_) => {
             let found_nothing = format!("it does not answer within {} s", PATIENCE.as_secs());
             found.push(Finding::error("postgres", found_nothing, Some("look whether it runs".to_owned())));
-            None
         }
-    };
+    }
+    found.extend(secrets_key(options, &secret_keys).await);
     let known = known.filter(|_| !options.adopt_store);
     found.extend(store(&options.store, known.as_ref()).await);
     found
@@ -180,17 +177,26 @@ fn audit(options: &Options) -> Vec<Finding> {
     found
 }
 
-async fn secrets_key(options: &Options) -> Finding {
+/// Whether the key of secrets can be read, and is the one that they are encrypted by.
+async fn secrets_key(options: &Options, used: &[(String, u32)]) -> Vec<Finding> {
     let about = "secrets' key";
     let keys = match Keyring::new(&options.secrets) {
         Ok(keys) => keys,
-        Err(error) => return Finding::error(about, format!("{error:#}"), None),
+        Err(error) => return vec![Finding::error(about, format!("{error:#}"), None)],
     };
-    match keys.check().await {
+    let mut found = vec![match keys.check().await {
         Ok(()) if options.secrets.is_given() => Finding::ok(about, "it can be read"),
         Ok(()) => Finding::ok(about, "none: jobs can't have secrets"),
         Err(error) => Finding::error(about, error.to_string(), None),
+    }];
+    for (id, secrets) in used {
+        if let Err(error) = keys.of_id(id).await {
+            let what =
+                format!("{secrets} secrets can't be read, and jobs that name them would wait: {error}");
+            found.push(Finding::warning(about, what, format!("give the file with the key {id}")));
+        }
     }
+    found
 }
 
 /// What was found of a Postgres server.

@@ -129,6 +129,11 @@ fn a_check_names_all_that_is_wrong_and_changes_nothing() {
     }
 
     let cluster = Cluster::without_agent(Options::default());
+    // Of a key that this coordinator does not have.
+    cluster.database.query(
+        "insert into secrets (name, owners, key_id, nonce, sealed, set_by) values ('X', '{ann}', '0123456789abcdef', \
+         decode(repeat('07', 12), 'hex'), decode(repeat('07', 20), 'hex'), 'root')",
+    );
     let beside = cluster.run(&[
         "coordinator",
         "--check-config",
@@ -140,7 +145,9 @@ fn a_check_names_all_that_is_wrong_and_changes_nothing() {
         &cluster.store().display().to_string(),
     ]);
     assert!(beside.code == 0 && beside.stdout.contains("is in use"), "{beside:?}");
-    assert!(beside.stdout.contains("can be written to"), "{beside:?}");
+    for words in ["can be written to", "1 secrets can't be read", "the file with the key 0123456789abcdef"] {
+        assert!(beside.stdout.contains(words), "{words}: {beside:?}");
+    }
     let files = std::fs::read_dir(cluster.store()).unwrap();
     let left: Vec<_> = files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(left.iter().all(|name| !name.contains("probe")), "{left:?}");

@@ -43,6 +43,8 @@ pub(crate) struct Inspected {
     pub(crate) live_coordinators: u32,
     /// The queue's store, where the schema is up to date.
     pub(crate) store: Option<KnownStore>,
+    /// By which keys secrets are encrypted, and how many, where the schema is up to date.
+    pub(crate) secret_keys: Vec<(String, u32)>,
 }
 
 impl Queue {
@@ -82,11 +84,13 @@ impl Queue {
         }
         connections::close(own).await;
         let is_current = change.from.is_some() && change.steps.is_empty() && not_writable == 0;
-        let store = match is_current {
-            true => Self::over(pool).known_store().await?,
-            false => None,
-        };
-        Ok(Inspected { facts, change, not_owned, not_writable, live_coordinators, store })
+        let (mut store, mut secret_keys) = (None, Vec::new());
+        if is_current {
+            let queue = Self::over(pool);
+            store = queue.known_store().await?;
+            secret_keys = queue.secret_keys().await?;
+        }
+        Ok(Inspected { facts, change, not_owned, not_writable, live_coordinators, store, secret_keys })
     }
 
     /// What is known of the store of a queue whose schema is up to date.
