@@ -2,7 +2,7 @@
 //! a directory.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -364,6 +364,8 @@ pub struct Diagnosis {
     pub default_memory_bytes: u64,
     pub default_shm_bytes: u64,
     pub max_jobs: u32,
+    /// Containers of agents, by the agent's id.
+    pub containers: BTreeMap<String, u32>,
     pub troubles: Vec<String>,
 }
 
@@ -374,9 +376,11 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
     let sizing = offer.sizing;
     let mut troubles = Vec::new();
     let mut version = None;
+    let mut containers = BTreeMap::new();
     match options.find_engine().await {
         Ok(engine) => {
             version = Some(engine.version().await?);
+            containers = engine.owners().await?;
             if let Err(error) = offer.check_at(&*engine, options).await {
                 troubles.push(format!("{error:#}"));
             }
@@ -396,6 +400,7 @@ pub async fn diagnose(options: &Options) -> anyhow::Result<Diagnosis> {
         default_memory_bytes: sizing.memory_bytes,
         default_shm_bytes: sizing.shm_bytes,
         max_jobs: sizing.max_jobs,
+        containers,
         troubles,
     })
 }

@@ -371,6 +371,10 @@ impl Client {
         Ok(ask!(self, drain_agent, request)?.agent.unwrap_or_default())
     }
 
+    pub(crate) async fn examine(&self) -> Result<v1::ExamineReply, Error> {
+        ask!(self, examine, v1::ExamineRequest {})
+    }
+
     pub(crate) async fn agents(&self) -> Result<Vec<v1::Agent>, Error> {
         let request = v1::ListAgentsRequest::default();
         Ok(ask!(self, list_agents, request)?.agents)

@@ -1,13 +1,16 @@
 //! btctl: fans backtests out over machines. One binary: the client's commands, the coordinator, the agent, and all of
 //! them on one machine.
 
+mod backup;
 mod batch;
 mod client;
 mod commands;
 mod completion;
+mod database;
 mod docker_flags;
 mod document_target;
 mod error;
+mod examination;
 mod files;
 mod flag_text;
 mod line;

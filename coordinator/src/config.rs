@@ -21,6 +21,10 @@ pub struct Options {
     /// Postgres to keep the queue in, e.g. postgres://user@host/btctl.
     #[arg(long, env = "BTCTL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
+    /// Refuse to start on a database whose schema is older than this version, instead of bringing it up to date: `btctl
+    /// migrate` does that.
+    #[arg(long, env = "BTCTL_NO_MIGRATE")]
+    pub no_migrate: bool,
     /// Address that clients and agents connect to.
     #[arg(long, env = "BTCTL_LISTEN", default_value = "127.0.0.1:7600", value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
@@ -60,6 +64,17 @@ pub struct Options {
 }
 
 impl Options {
+    /// Refuses settings that contradict each other.
+    pub fn check(&self) -> Result<(), String> {
+        if self.heartbeat < Duration::from_millis(100) || self.heartbeat * 3 > self.lease {
+            return Err(format!(
+                "the heartbeat ({:?}) must be at least 100ms and at most a third of the lease ({:?})",
+                self.heartbeat, self.lease
+            ));
+        }
+        self.asking.check(self.listen, &self.tls)
+    }
+
     pub(crate) fn image_policy(&self) -> ImagePolicy {
         ImagePolicy {
             require_digest: self.images.require_digest,

@@ -7,9 +7,11 @@ mod access;
 mod agents;
 mod answers;
 mod assess;
+pub mod backup;
 mod bell;
 mod calculations;
 mod certificate;
+mod check;
 mod chooser;
 mod clients;
 mod collector;
@@ -18,11 +20,13 @@ mod decoded;
 mod document;
 mod door;
 mod events;
+mod examiner;
 mod guard;
 mod http;
 mod kept_log;
 mod landscapes;
 mod ledger;
+mod libpq;
 mod log_filter;
 mod loops;
 mod manifests;
@@ -49,7 +53,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use bt_model::image_policy::ImagePolicy;
 use bt_model::role::Role;
 use bt_proto::v1::access_server::AccessServer;
@@ -79,12 +83,13 @@ use clients::{Clients, RecentDemand};
 use collector::Collector;
 use door::{Door, Pass};
 use events::Events;
+use examiner::Examiner;
 use guard::{Guard, Proxy};
 use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
 use manifests::Manifests;
 use publisher::Publisher;
-use queue::Queue;
+use queue::{Queue, SchemaRule};
 use relay::Relay;
 use reuse::Reuse;
 use secrets::{Keyring, Vault};
@@ -94,8 +99,10 @@ use telling::Ways;
 use trials::Trials;
 
 pub use access::{KnownToken, make_admin_token_file, make_token_file};
+pub use check::check_config;
 pub use config::{Asking, Auth, ImageRules, Keeping, Options, TlsOptions};
 pub use http::openapi;
+pub use libpq::LibpqTarget;
 pub use log_filter::LogFilter;
 pub use role_table::role_table;
 pub use secrets::{SecretKeys, make_key_file};
@@ -126,13 +133,7 @@ pub async fn run(
     ready: oneshot::Sender<SocketAddr>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    ensure!(
-        options.heartbeat >= Duration::from_millis(100) && options.heartbeat * 3 <= options.lease,
-        "the heartbeat ({:?}) must be at least 100ms and at most a third of the lease ({:?})",
-        options.heartbeat,
-        options.lease
-    );
-    options.asking.check(options.listen, &options.tls).map_err(anyhow::Error::msg)?;
+    options.check().map_err(anyhow::Error::msg)?;
     let root = options.asking.admin_token_file.as_deref().map(Root::of).transpose()?;
     let ways = Ways::new(&options.telling)?;
     let keys = Keyring::new(&options.secrets)?;
@@ -154,7 +155,9 @@ pub async fn run(
     let vault = Vault::new(queue.clone(), keys);
     vault.look().await;
     let (record, writer) = access::record::open(queue.clone(), &options.asking).await?;
-    let (agents, clients) = services(&options, log, queue, vault.clone(), (store, store_id), ways, &shutdown);
+    let examiner = Arc::new(Examiner::new(&options, tls.clone()));
+    let (agents, clients) =
+        services(&options, log, queue, vault.clone(), (store, store_id), (ways, examiner), &shutdown);
     if let Some(certificate) = certificate {
         agents.tasks.spawn(certificate.keep(shutdown.clone()));
     }
@@ -242,7 +245,7 @@ fn services(
     queue: Queue,
     vault: Vault,
     (store, store_id): (Store, Uuid),
-    ways: Ways,
+    (ways, examiner): (Ways, Arc<Examiner>),
     shutdown: &CancellationToken,
 ) -> (Agents, Clients) {
     let bell = Bell::default();
@@ -301,6 +304,7 @@ fn services(
         is_insecure: options.asking.is_insecure(options.listen, &options.tls),
         garbage_age: options.keeping.keep_unpublished,
         ways: ways.clone(),
+        examiner,
         images: policy.clone(),
         recent_demand: RecentDemand::default(),
         log,
@@ -328,11 +332,12 @@ fn services(
 /// Connects to Postgres, and waits for a while if it may be there soon. What only a person can put right ends the start
 /// at once. None if it is time to stop.
 async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Option<Queue>> {
+    let rule = if options.no_migrate { SchemaRule::MustBeCurrent } else { SchemaRule::BringUpToDate };
     let began = Instant::now();
     let mut told = String::new();
     loop {
         let connected = tokio::select! {
-            connected = Queue::connect(&options.database_url, options.lease) => connected,
+            connected = Queue::connect(&options.database_url, options.lease, rule) => connected,
             () = shutdown.cancelled() => return Ok(None),
         };
         match connected {

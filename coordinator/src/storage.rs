@@ -24,7 +24,7 @@ const TELL: Duration = Duration::from_secs(600);
 const TELLING: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(crate) enum Error {
     #[error(transparent)]
     Store(#[from] bt_store::Error),
     #[error(transparent)]
@@ -54,6 +54,17 @@ enum Error {
 }
 
 impl Error {
+    /// True where a start with `--adopt-store` would go on.
+    pub(crate) fn can_adopt(&self) -> bool {
+        matches!(
+            self,
+            Self::AnotherStore { .. }
+                | Self::AnotherQueue { .. }
+                | Self::OldDatabase { .. }
+                | Self::OldStore { .. }
+        )
+    }
+
     /// True where waiting may help.
     fn may_pass(&self) -> bool {
         match self {
@@ -150,6 +161,36 @@ async fn claim(location: &Location, adopt: bool, queue: &Queue) -> Result<(Store
     }
     tell(queue, &store, id).await?;
     Ok((store, id))
+}
+
+/// Looks whether a store can be used for a queue, as [`open`] would, and makes nothing. What stands in the way is an error.
+/// Returns whether there is a store yet.
+pub(crate) async fn look(location: &Location, known: Option<&KnownStore>) -> Result<bool, Error> {
+    let given = location.to_string();
+    let mut store = match (Store::open_existing(location), known) {
+        (Err(bt_store::Error::Root { why, .. }), Some(known)) => {
+            return Err(another(known, given, format!("no directory that can be read ({why})")));
+        }
+        (opened, _) => opened?,
+    };
+    store.find().await?;
+    let id = store.id().await?;
+    match (known, id) {
+        (Some(known), Some(id)) if id != known.store => {
+            return Err(another(known, given, "another store".to_owned()));
+        }
+        (Some(known), None) => {
+            let what = "none that was used before; is it mounted?".to_owned();
+            return Err(another(known, given, what));
+        }
+        _ => {}
+    }
+    store.prove_writable().await?;
+    let there = store.generation().await?;
+    if let (Some(known), Some(id)) = (known, id) {
+        compare(known, id, given, there)?;
+    }
+    Ok(id.is_some())
 }
 
 fn another(known: &KnownStore, given: String, what: String) -> Error {

@@ -13,6 +13,7 @@ mod from_wire;
 mod holdout;
 mod landscape;
 mod machines;
+mod operations;
 mod pickle;
 mod progress;
 mod queue;
@@ -34,6 +35,7 @@ pub use from_wire::*;
 pub use holdout::*;
 pub use landscape::*;
 pub use machines::*;
+pub use operations::*;
 pub use pickle::*;
 pub use progress::*;
 pub use queue::*;
@@ -107,6 +109,10 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Vec<Garbage>>("gc", &["gc"], ""),
         one::<InitialisedCluster>("init", &["init"], ""),
         one::<MadeCertificate>("coordinator-init", &["coordinator init"], ""),
+        one::<Vec<Finding>>("coordinator-check", &["coordinator"], "with --check-config"),
+        one::<MigratedSchema>("migrate", &["migrate"], ""),
+        one::<BackupRecord>("backup", &["backup", "backup verify"], ""),
+        one::<RestoredBackup>("restore", &["restore"], ""),
         one::<Vec<Agent>>("agents-ls", &["agents ls"], ""),
         one::<ShownAgent>("agents-show", &["agents show"], ""),
         one::<Vec<Limit>>("limits-ls", &["limits ls"], ""),

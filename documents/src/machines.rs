@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Finding;
 use super::from_wire::instant;
 use super::{RunningJob, Unreadable};
 
@@ -344,6 +345,8 @@ pub struct Machine {
     pub coordinator_agents: Option<usize>,
     /// What stands in the way of an agent here.
     pub troubles: Vec<String>,
+    /// What was looked at of the cluster: the coordinator, Postgres, the store, clocks, agents, containers that are left here.
+    pub findings: Vec<Finding>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -26,7 +26,7 @@ mod tests;
 mod usage;
 mod wait;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -245,6 +245,20 @@ impl Docker {
             }
             other => other,
         }
+    }
+
+    /// How many containers carry each agent's label, running or not.
+    pub(crate) async fn owners(&self) -> Result<BTreeMap<String, u32>, Error> {
+        let filters = HashMap::from([("label", vec![LABEL_AGENT.to_owned()])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let call = async { podman::in_dockers_words(self.client.list_containers(Some(options)).await) };
+        let mut owners = BTreeMap::new();
+        for container in within("list", READ_DEADLINE, None, call).await? {
+            if let Some(agent) = container.labels.and_then(|mut labels| labels.remove(LABEL_AGENT)) {
+                *owners.entry(agent).or_default() += 1;
+            }
+        }
+        Ok(owners)
     }
 
     /// All containers that carry this agent's label, running or not.

@@ -28,6 +28,7 @@ pub mod sizing;
 mod spec;
 pub mod volumes;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -141,6 +142,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Removes the container, killing it first if it runs. Fine if it is gone.
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error>;
+
+    /// How many containers there are of each agent, by its id as their label has it.
+    async fn owners(&self) -> Result<BTreeMap<String, u32>, Error>;
 
     /// All containers that carry this agent's label, running or not.
     async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error>;

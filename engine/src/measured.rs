@@ -1,5 +1,6 @@
 //! An engine whose calls are counted and timed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -148,6 +149,10 @@ impl<E: Engine> Engine for Measured<E> {
 
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
         timed("remove", self.0.remove(attempt)).await
+    }
+
+    async fn owners(&self) -> Result<BTreeMap<String, u32>, Error> {
+        timed("owners", self.0.owners()).await
     }
 
     async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error> {

@@ -7,7 +7,7 @@
 //! starts. Its containers die with the agent, as if with their machine.
 //! When the agent's own `BTCTL_SIM_LOG` names a file, each start and each end of a container is a line of JSON in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -237,6 +237,14 @@ impl Engine for Simulated {
         self.end(attempt);
         self.lock().remove(&attempt);
         Ok(())
+    }
+
+    async fn owners(&self) -> Result<BTreeMap<String, u32>, Error> {
+        let mut owners = BTreeMap::new();
+        for container in self.lock().values() {
+            *owners.entry(container.agent.to_string()).or_default() += 1;
+        }
+        Ok(owners)
     }
 
     async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error> {

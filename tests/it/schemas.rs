@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bt_tests::{Cluster, Options, docker};
+use bt_tests::{Cluster, Database, Options, docker};
 use serde_json::Value;
 
 fn docs() -> PathBuf {
@@ -212,6 +212,15 @@ fn what_commands_print_is_what_their_schemas_say() {
     list(&checker.valid("config-show", &["config", "show", "-o", "json"]), 2);
     checker.valid("doctor", &["doctor", "-o", "json"]);
     checker.valid("init", &["init", "cluster", "-o", "json"]);
+    let url = cluster.database.url();
+    let check =
+        ["coordinator", "--check-config", "--database-url", &url, "--listen", "127.0.0.1:0", "-o", "json"];
+    checker
+        .valid("coordinator-check", &[&check[..], &["--store", cluster.store().to_str().unwrap()]].concat());
+    checker.valid("migrate", &["migrate", "--database-url", &url, "-o", "json"]);
+    checker.valid("backup", &["backup", "saved", "--database-url", &url, "-o", "json"]);
+    let empty = Database::new();
+    checker.valid("restore", &["restore", "saved", "--database-url", &empty.url(), "-o", "json"]);
     checker.valid("coordinator-init", &["coordinator", "init", "--tls-dir", "tls", "-o", "json"]);
     checker.valid("whoami", &["whoami", "-o", "json"]);
     checker.valid("token-create", &["token", "create", "ann", "--role", "viewer", "-o", "json"]);

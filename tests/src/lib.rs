@@ -26,6 +26,7 @@ mod proxy;
 mod registry;
 mod root;
 mod scripted;
+mod small_disk;
 mod spans;
 mod terminal;
 
@@ -48,6 +49,7 @@ pub use proxy::Proxy;
 pub use registry::Registry;
 pub use root::as_nobody;
 pub use scripted::ScriptedAgent;
+pub use small_disk::SmallDisk;
 pub use spans::{SentSpan, SpanCollector};
 pub use terminal::Terminal;
 

@@ -12,7 +12,7 @@ use crate::Error;
 
 /// Files of the directory that `btctl coordinator init` makes.
 pub(crate) const AUTHORITY_CERTIFICATE: &str = "ca.pem";
-pub(crate) const AUTHORITY_KEY: &str = "ca.key";
+pub const AUTHORITY_KEY: &str = "ca.key";
 pub const SERVER_CERTIFICATE: &str = "server.pem";
 pub(crate) const SERVER_KEY: &str = "server.key";
 

@@ -16,7 +16,7 @@ mod signatures;
 pub use agent::{AgentKey, KeyHash, OwnCertificate, ShownAgent, SignedAgent};
 pub use authority::{Authority, renew_server};
 pub use client::{ClientTrust, ConnectError, connect, connect_lazy};
-pub use files::{SERVER_CERTIFICATE, write_private};
+pub use files::{AUTHORITY_KEY, SERVER_CERTIFICATE, write_private};
 pub use pin::Pin;
 pub use server::{ServerFiles, ServerTls, agent_of};
 

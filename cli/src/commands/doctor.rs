@@ -1,14 +1,17 @@
-//! `btctl doctor`: what an agent would make of this machine, and what stands in the way.
+//! `btctl doctor`: what an agent would make of this machine, what stands in the way, and what is wrong with the cluster.
 
 use bt_documents::{Machine, Sizing};
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Cell, Json, OutputArgs, print_facts};
+use crate::examination::examine;
+use crate::output::{Cell, Json, OutputArgs, print, print_facts, print_findings, worst};
 use crate::settings::Settings;
 use crate::up;
 
-/// Check this machine as an agent would: its size and what jobs get of it, its container engine, the coordinator.
+/// Check this machine as an agent would, and the cluster: coordinator, Postgres, store, certificate, clocks, agents.
+///
+/// Each finding comes with what to do about it. It exits with 1 if an agent could not work here, or something does not work.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
@@ -21,10 +24,12 @@ impl Doctor {
         // Only `btctl up` needs it here.
         let postgres = up::installed_postgres().map(|place| place.display().to_string());
         let address = settings.coordinator.value.clone();
-        let agents = match Client::connect(settings).await {
-            Ok(client) => Some(client.agents().await?.len()),
-            Err(_) => None,
-        };
+        let (mut agents, mut findings) = (None, Vec::new());
+        if let Ok(client) = Client::connect(settings).await {
+            let known = client.agents().await?;
+            findings = examine(&client, &known, &found.containers).await;
+            agents = Some(known.len());
+        }
         let coordinator = match agents {
             Some(agents) => format!("{address} ({agents} agents)"),
             None => format!("no coordinator answers at {address}"),
@@ -48,6 +53,7 @@ impl Doctor {
             coordinator: coordinator.clone(),
             coordinator_agents: agents,
             troubles: found.troubles.clone(),
+            findings: findings.clone(),
         })?;
         let facts = [
             ("host", Cell::text(found.host)),
@@ -67,8 +73,12 @@ impl Doctor {
         ];
         let troubles = found.troubles.iter().map(|trouble| ("trouble", Cell::text(trouble)));
         print_facts(facts.into_iter().chain(troubles), &json, self.output.output)?;
+        if self.output.output.is_for_people() && !findings.is_empty() {
+            print("")?;
+            print_findings(&findings, self.output.output)?;
+        }
         match found.troubles.into_iter().next() {
-            None => Ok(()),
+            None => worst(&findings),
             Some(first) => Err(Error::Failed(first)),
         }
     }

@@ -5,6 +5,7 @@ mod agent;
 mod agents;
 mod assess;
 mod audit;
+mod backup;
 mod cancel;
 mod compare;
 mod completions;
@@ -25,12 +26,14 @@ mod limits;
 mod logs;
 mod ls;
 mod metrics;
+mod migrate;
 mod pause;
 mod ps;
 mod quota;
 mod reference;
 mod report;
 mod rerun;
+mod restore;
 mod results;
 mod retry;
 mod rm;
@@ -134,6 +137,9 @@ enum Command {
     Whoami(whoami::Whoami),
     Audit(audit::Audit),
     Init(init::Init),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Migrate(migrate::Migrate),
     Up(Box<up::Up>),
     Down(down::Down),
     Coordinator(coordinator::Coordinator),
@@ -205,6 +211,9 @@ impl Cli {
             Command::Secrets(command) => command.run(&settings()?).await,
             Command::Whoami(command) => command.run(&settings()?).await,
             Command::Audit(command) => command.run(&settings()?).await,
+            Command::Backup(command) => command.run().await,
+            Command::Restore(command) => command.run().await,
+            Command::Migrate(command) => command.run().await,
             Command::Up(command) => command.run().await,
             Command::Down(command) => command.run().await,
             Command::Coordinator(command) => command.run().await,

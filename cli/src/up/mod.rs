@@ -6,6 +6,7 @@
 
 mod access;
 mod certificate;
+mod database;
 mod detach;
 mod exposed;
 mod lock;
@@ -30,6 +31,7 @@ use crate::signals::Signals;
 use crate::state_dir::{CLIENT_FILE, UpDir};
 
 pub(crate) use certificate::{found_names, with_local};
+pub(crate) use database::{HeldPostgres, running_database};
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
 pub(crate) use exposed::{for_others as address_for_others, warning as exposure_warning};
 pub(crate) use postgres::installed as installed_postgres;
@@ -124,6 +126,7 @@ async fn serve(
     let entry = Entry::new(&plan.state_dir, listen, plan.insecure)?;
     let options = bt_coordinator::Options {
         database_url,
+        no_migrate: false,
         listen,
         store: store.clone(),
         adopt_store: plan.adopt_store,

@@ -20,6 +20,7 @@ use crate::error::Error;
 
 pub(super) use self::server::Server;
 pub(crate) use self::server::installed;
+use self::server::socket_dir_of;
 
 /// The superuser of the cluster and the database in it.
 const ROLE: &str = "btctl";
@@ -54,7 +55,7 @@ impl Postgres {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("postgres://{ROLE}@localhost/{DATABASE}?host={}", encode(self.server.socket_dir()))
+        url(self.server.socket_dir())
     }
 
     /// Starts it again whenever it ends.
@@ -117,6 +118,15 @@ impl Postgres {
             false => Err(Error::Failed(format!("the database can't be made: {}", said.trim()))),
         }
     }
+}
+
+/// The URL of the server in a directory that may be run by another process.
+pub(super) fn url_in(dir: &Path) -> String {
+    url(&socket_dir_of(dir))
+}
+
+fn url(socket_dir: &Path) -> String {
+    format!("postgres://{ROLE}@localhost/{DATABASE}?host={}", encode(socket_dir))
 }
 
 /// Makes the cluster. It gets its name when it is whole, so that a killed start leaves nothing half.

@@ -69,7 +69,12 @@ impl RememberedArguments {
         Ok(Self { store: given.store.as_ref().map(ToString::to_string), database, volumes })
     }
 
-    fn read(state_dir: &UpDir) -> Result<Self, Error> {
+    /// The server that is used instead of a private one.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    pub(super) fn read(state_dir: &UpDir) -> Result<Self, Error> {
         let path = state_dir.dir().join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,

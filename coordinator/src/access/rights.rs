@@ -154,15 +154,16 @@ pub(crate) fn of(method: Method) -> Right {
         | Method::SweepsDrainAgent
         | Method::SweepsSetLimit
         | Method::SweepsRemoveLimit
+        | Method::SweepsExamine
         | Method::SweepsCollectGarbage => Right::Operate,
     }
 }
 
-/// Whether a call changes something that is written down: that an image's layers are asked for changes nothing, and of what
-/// agents do, that one joins or renews its certificate.
+/// Whether a call changes something that is written down: that an image's layers are asked for, or how the
+/// coordinator is, changes nothing, and of what agents do, that one joins or renews its certificate.
 pub(crate) fn is_change(method: Method) -> bool {
     match method {
-        Method::SweepsMissingLayers => false,
+        Method::SweepsMissingLayers | Method::SweepsExamine => false,
         Method::AgentsCertify => true,
         method => of(method).is_to_change(),
     }

@@ -24,13 +24,15 @@ impl Root {
     /// Reads the file, or makes it with a new token.
     pub(crate) fn of(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("--admin-token-file {}", path.display());
-        let text = token_file::read_or_make(path, Some(ROOT)).with_context(named)?;
+        token_file::read_or_make(path, Some(ROOT)).with_context(named)?;
+        Self::read(path).with_context(named)
+    }
+
+    /// Reads the file that [`of`](Self::of) made.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = token_file::read(path)?;
         let is_root = Shown::read(&text).is_some_and(|shown| shown.id == ROOT);
-        ensure!(
-            is_root,
-            "{}: it holds a token, and not an administrator's; remove it, and a new one is made",
-            named()
-        );
+        ensure!(is_root, "it holds a token, and not an administrator's; remove it, and a new one is made");
         Ok(Self(secret::key(&text)))
     }
 

@@ -35,7 +35,8 @@ pub(super) fn read_or_make(path: &Path, id: Option<&str>) -> anyhow::Result<Stri
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+/// The token of a file that is there.
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     let about = std::fs::metadata(path)?;
     ensure!(about.is_file(), "it is not a file");
     if about.mode() & 0o077 != 0 {

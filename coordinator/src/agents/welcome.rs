@@ -1,7 +1,7 @@
 //! How a session begins: an agent says Hello, and hears what becomes of each attempt that it holds.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime};
 
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::placement::{Offer, SecretOffer, labels};
@@ -172,6 +172,9 @@ impl Agents {
     }
 }
 
+/// What people are shown of an agent's clock: seconds by which it is ahead of this coordinator's.
+const CLOCK_AHEAD: &str = "clock_ahead_seconds";
+
 pub(super) fn has_joined(agent: AgentId) -> Status {
     Status::permission_denied(format!(
         "agent {agent} has a certificate of its own, and is known by nothing else; start it with --join"
@@ -191,7 +194,7 @@ fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
         version: hello.version,
         engine: hello.engine,
         job_memory_bytes: hello.job_memory_bytes,
-        about: hello.about.into_iter().collect(),
+        about: with_clock(hello.about),
         fingerprints,
         place: hello.place,
         protocol,
@@ -200,6 +203,17 @@ fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
             line_is_private: call::line_is_private(),
         },
     })
+}
+
+/// What an agent says of itself, with how far its clock is ahead instead of what it shows.
+fn with_clock(about: HashMap<String, String>) -> BTreeMap<String, String> {
+    let mut about: BTreeMap<_, _> = about.into_iter().collect();
+    let shown = about.remove("clock").and_then(|shown| shown.parse::<f64>().ok());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if let Some(shown) = shown.filter(|shown| shown.is_finite()) {
+        about.insert(CLOCK_AHEAD.to_owned(), format!("{:.1}", shown - now.as_secs_f64()));
+    }
+    about
 }
 
 fn millis(duration: Duration) -> u32 {

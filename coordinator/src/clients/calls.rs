@@ -398,6 +398,10 @@ impl v1::sweeps_server::Sweeps for Clients {
         self.list_files(request.into_inner()).await.map(Response::new)
     }
 
+    async fn examine(&self, _: Request<v1::ExamineRequest>) -> Result<Response<v1::ExamineReply>, Status> {
+        Ok(Response::new(self.examiner.examine().await))
+    }
+
     type CollectGarbageStream = Answers<v1::Garbage>;
 
     async fn collect_garbage(

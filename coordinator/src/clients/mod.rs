@@ -50,6 +50,7 @@ use crate::bell::Bell;
 use crate::calculations::Calculations;
 use crate::collector::Collector;
 use crate::events::Events;
+use crate::examiner::Examiner;
 use crate::landscapes::Landscapes;
 use crate::log_filter::LogFilter;
 use crate::manifests::Manifests;
@@ -90,6 +91,8 @@ pub(crate) struct Clients {
     /// How those are told whom a manifest names.
     pub(crate) ways: Ways,
     pub(crate) recent_demand: RecentDemand,
+    /// Looks for what is wrong.
+    pub(crate) examiner: Arc<Examiner>,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
     pub(crate) log: LogFilter,

@@ -22,11 +22,11 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 pub(super) use connection::{Connection, Planning, Transaction};
-pub(super) use start::read_url;
+pub(super) use start::{NAME, close, read_url};
 pub(super) use words::{Trouble, is_about_session, reason};
 
 /// Sessions that a coordinator has at most, besides the one that listens.
-const SESSIONS: u32 = 16;
+pub(super) const SESSIONS: u32 = 16;
 /// How long a caller may wait for a session.
 const ACQUIRE: Duration = Duration::from_secs(10);
 /// How long a lock is waited for, and how long a transaction may stand still: a sixth of the lease, within these.
@@ -67,7 +67,7 @@ enum Look {
 impl Connections {
     /// Opens nothing yet. Leases of this length must not run out because somebody does not move.
     pub(super) fn new(options: PgConnectOptions, lease: Duration) -> Self {
-        let options = options.application_name("btctl");
+        let options = options.application_name(NAME);
         let pool = |sessions| {
             PgPoolOptions::new()
                 .max_connections(sessions)

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod audit;
+mod backup;
 mod cancel;
 mod claim;
 mod connections;
@@ -16,6 +17,7 @@ mod find;
 mod holdouts;
 mod images;
 mod import;
+mod inspect;
 mod joined;
 mod keep;
 mod limits;
@@ -33,6 +35,7 @@ mod record;
 mod returns;
 mod reuse;
 mod row;
+mod schema;
 mod secrets;
 mod session;
 mod settle;
@@ -55,6 +58,8 @@ use connections::{Connection, Connections};
 
 pub(crate) use attempts::{LastFailure, LiveAttempt, PastAttempt};
 pub(crate) use audit::{AuditRow, Deed};
+pub(crate) use backup::{BackupSession, RestoreSession};
+pub use backup::{Counts, SnapshotFacts};
 pub(crate) use cancel::Chosen;
 pub(crate) use claim::{Candidate, Claimed, Usage, Want, Written};
 pub(crate) use describe::Description;
@@ -65,6 +70,7 @@ pub(crate) use find::{Changeable, Found, Sphere};
 pub(crate) use holdouts::{HeldOut, HoldoutRow, SpentLook};
 pub(crate) use images::{Added, Archive, ImageRow, LayerId, Part};
 pub(crate) use import::{Change, Import, JobMetrics};
+pub(crate) use inspect::Inspected;
 pub(crate) use joined::{GivenLabels, JoinedRow, Joining};
 pub(crate) use keep::{Collectable, Fate, ResultRow};
 pub(crate) use limits::Limit;
@@ -83,6 +89,8 @@ pub(crate) use read::{
 pub(crate) use record::{News, Recorded, Report};
 pub(crate) use returns::{Calendar, CalendarId, JobReturns};
 pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
+pub use schema::{SchemaChange, SchemaStep};
+pub(crate) use schema::{SchemaRule, migrate, newest as newest_migration};
 pub(crate) use secrets::{KnownSecret, Sealed, SealedSecret, SecretRow, SecretsOfAttempt};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};
@@ -120,11 +128,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Connects, refuses what it can't work with, and brings the schema up to date under an advisory lock.
-    pub(crate) async fn connect(url: &str, lease: Duration) -> Result<Self, Error> {
+    /// Connects, refuses what it can't work with, and brings the schema up to date under an advisory lock, if it may.
+    pub(crate) async fn connect(url: &str, lease: Duration, rule: SchemaRule) -> Result<Self, Error> {
         let options = connections::read_url(url).map_err(Error::NoStart)?;
         let pool = Connections::new(options, lease);
-        pool.prepare(&MIGRATOR).await?;
+        pool.prepare(&MIGRATOR, rule).await?;
         Ok(Self::over(pool))
     }
 

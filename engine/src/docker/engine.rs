@@ -1,5 +1,6 @@
 //! All that an engine does, in one list; how Docker does it is in the files beside this one.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,6 +109,10 @@ impl Engine for Docker {
 
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
         self.remove(attempt).await
+    }
+
+    async fn owners(&self) -> Result<BTreeMap<String, u32>, Error> {
+        self.owners().await
     }
 
     async fn list(&self, agent: AgentId) -> Result<Vec<FoundContainer>, Error> {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::logging::{self, LogFormat};
 use crate::measures;
-use crate::output::say;
+use crate::output::{OutputArgs, print_findings, say, worst};
 use crate::signals::Signals;
 use crate::up::exposure_warning;
 
@@ -19,7 +19,8 @@ const EXAMPLES: &str = "\
 Examples:
   btctl coordinator init --tls-dir /etc/btctl/tls
   BTCTL_DATABASE_URL=postgres://btctl@db/btctl btctl coordinator --listen 10.0.0.5:7600 --store /srv/results \
-      --tls-dir /etc/btctl/tls --auth tokens --admin-token-file /etc/btctl/admin.token";
+      --tls-dir /etc/btctl/tls --auth tokens --admin-token-file /etc/btctl/admin.token
+  btctl coordinator --check-config ...   # with the same flags and variables";
 
 /// Run a coordinator, or make its certificate.
 #[derive(Clone, Debug)]
@@ -34,8 +35,14 @@ pub(crate) enum Coordinator {
 pub(crate) struct Server {
     #[command(flatten)]
     options: bt_coordinator::Options,
+    /// Only check what a start would need: settings, files, certificates, Postgres, the store. Says what is wrong and what
+    /// to do, changes nothing, and exits with 1 if a start would fail.
+    #[arg(long)]
+    check_config: bool,
     #[command(flatten)]
     log: LogFormat,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 // By hand: what the derived code makes of required arguments beside a subcommand is that both are needed.
@@ -75,6 +82,11 @@ impl Coordinator {
 
 impl Server {
     async fn run(self) -> Result<(), Error> {
+        if self.check_config {
+            let found = bt_coordinator::check_config(&self.options).await;
+            print_findings(&found, self.output.output)?;
+            return worst(&found);
+        }
         let _log = logging::start(&self.log)?;
         measures::record();
         let bt_coordinator::Options { listen, asking, tls, .. } = &self.options;

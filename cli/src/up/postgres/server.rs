@@ -48,11 +48,7 @@ impl Server {
         let dir = state_dir.postgres_dir();
         let owner = user::unprivileged()?;
         make_dir(&dir, owner)?;
-        let own_sockets = dir.join("socket");
-        let socket_dir = match own_sockets.as_os_str().len() + SOCKET_NAME.len() < LONGEST_SOCKET {
-            true => own_sockets,
-            false => short_socket_dir(&dir),
-        };
+        let socket_dir = socket_dir_of(&dir);
         make_dir(&socket_dir, owner)?;
         let run_as = user::run_as(owner, &dir)?;
         Ok(Self { bin, dir, socket_dir, run_as })
@@ -151,6 +147,15 @@ fn make_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), Error> {
         std::os::unix::fs::chown(dir, Some(uid), Some(gid)).map_err(failed)?;
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(failed)
+}
+
+/// Where the server of a directory has its socket.
+pub(in crate::up) fn socket_dir_of(dir: &Path) -> PathBuf {
+    let own_sockets = dir.join("socket");
+    match own_sockets.as_os_str().len() + SOCKET_NAME.len() < LONGEST_SOCKET {
+        true => own_sockets,
+        false => short_socket_dir(dir),
+    }
 }
 
 /// A directory for the socket where the state directory's path is too long for one.

@@ -4,13 +4,19 @@
 use std::io::ErrorKind;
 
 use sqlx::error::DatabaseError;
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection as _, query_file};
 use tokio::time::timeout;
 
 use super::{ACQUIRE, Connections, reason};
 use crate::queue::Error;
+use crate::queue::schema::{SchemaChange, SchemaRule, SchemaStep};
+
+/// What sessions of coordinators are called in Postgres.
+pub(in crate::queue) const NAME: &str = "btctl";
+/// Where it is noted which migrations were applied.
+const MIGRATIONS: &str = "_sqlx_migrations";
 
 const FORM: &str = "it must look like postgres://user:password@host:5432/database";
 const ESCAPING: &str =
@@ -37,12 +43,35 @@ pub(in crate::queue) fn read_url(url: &str) -> Result<PgConnectOptions, String> 
 }
 
 impl Connections {
-    /// Finds out whether this server can be worked with, and brings the schema up to date.
-    pub(in crate::queue) async fn prepare(&self, migrator: &Migrator) -> Result<(), Error> {
+    /// Finds out whether this server can be worked with, and what its schema needs.
+    pub(in crate::queue) async fn prepare(&self, migrator: &Migrator, rule: SchemaRule) -> Result<(), Error> {
+        let mut own = self.open(NAME).await?;
+        match rule {
+            SchemaRule::BringUpToDate => drop(self.migrate(&mut own, migrator).await?),
+            SchemaRule::MustBeCurrent => {
+                let change = self.pending(&mut own, migrator).await?;
+                if let Some(newest) = change.steps.last() {
+                    return Err(Error::NoStart(format!(
+                        "the schema of database {} is {}, this btctl needs migration {}, and --no-migrate forbids to \
+                         change it: run `btctl migrate` with the same database URL first",
+                        database(self.options()),
+                        change.from.map_or_else(|| "empty".to_owned(), |from| format!("at migration {from}")),
+                        newest.version
+                    )));
+                }
+            }
+        }
+        close(own).await;
+        Ok(())
+    }
+
+    /// A session that is nobody else's, set up for work that takes long and waits for others. Says why this server can't be
+    /// worked with.
+    pub(in crate::queue) async fn open(&self, name: &str) -> Result<PgConnection, Error> {
         let unusable = |error| explain(error, self.options());
         // First on a session of its own: its error is the cause, where a pool would try on.
-        let opened = timeout(ACQUIRE, self.options().connect()).await;
-        let mut own = match opened {
+        let options = self.options().clone().application_name(name);
+        let mut own = match timeout(ACQUIRE, options.connect()).await {
             Ok(opened) => opened.map_err(unusable)?,
             Err(_) => return Err(Error::Unreachable(format!("{} does not answer", server(self.options())))),
         };
@@ -54,34 +83,92 @@ impl Connections {
                 server(self.options())
             )));
         }
-        query_file!("queries/connections/set_up_session.sql", self.hold_millis())
-            .fetch_all(&mut own)
-            .await
-            .map_err(unusable)?;
-        query_file!("queries/connections/set_up_migration.sql")
-            .fetch_all(&mut own)
-            .await
-            .map_err(unusable)?;
-        match migrator.run(&mut own).await {
-            Ok(()) => {}
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                return Err(unusable(error));
-            }
-            Err(MigrateError::VersionMissing(version)) => {
-                return Err(Error::NoStart(format!(
-                    "the database {} was brought up to date by a newer btctl (migration {version}); start that \
-                     version, or a newer one",
-                    database(self.options())
-                )));
-            }
-            Err(error) => {
-                return Err(Error::NoStart(format!("the schema can't be brought up to date: {error}")));
-            }
-        }
-        if let Err(error) = own.close().await {
-            tracing::debug!(error = %error, "the session of the start is not closed in an orderly way");
-        }
+        self.set_up_again(&mut own).await?;
+        Ok(own)
+    }
+
+    /// Sets such a session up, also for tables that are there by now.
+    pub(in crate::queue) async fn set_up_again(&self, own: &mut PgConnection) -> Result<(), Error> {
+        let unusable = |error| explain(error, self.options());
+        let session = query_file!("queries/connections/set_up_session.sql", self.hold_millis());
+        session.fetch_all(&mut *own).await.map_err(unusable)?;
+        let migration = query_file!("queries/connections/set_up_migration.sql");
+        migration.fetch_all(&mut *own).await.map_err(unusable)?;
         Ok(())
+    }
+
+    /// Brings the schema up to date, and returns what that took. Whoever else does so at once waits.
+    pub(in crate::queue) async fn migrate(
+        &self,
+        own: &mut PgConnection,
+        migrator: &Migrator,
+    ) -> Result<SchemaChange, Error> {
+        let failed = |error| self.no_migration(error);
+        // Postgres counts how often a session takes the lock; the migrator takes and returns it once more.
+        own.lock().await.map_err(failed)?;
+        let change = self.pending(own, migrator).await?;
+        migrator.run(&mut *own).await.map_err(failed)?;
+        own.unlock().await.map_err(failed)?;
+        Ok(change)
+    }
+
+    /// What would bring the schema up to date. Changes nothing.
+    pub(in crate::queue) async fn pending(
+        &self,
+        own: &mut PgConnection,
+        migrator: &Migrator,
+    ) -> Result<SchemaChange, Error> {
+        let there = query_file!("queries/schema/has_migrations.sql").fetch_one(&mut *own).await;
+        let applied = match there.map_err(|error| explain(error, self.options()))?.there {
+            false => Vec::new(),
+            true => {
+                let failed = |error| self.no_migration(error);
+                if let Some(version) = own.dirty_version(MIGRATIONS).await.map_err(failed)? {
+                    return Err(self.no_migration(MigrateError::Dirty(version)));
+                }
+                own.list_applied_migrations(MIGRATIONS).await.map_err(failed)?
+            }
+        };
+        for done in &applied {
+            match migrator.iter().find(|known| known.version == done.version) {
+                None => return Err(self.no_migration(MigrateError::VersionMissing(done.version))),
+                Some(known) if known.checksum != done.checksum => {
+                    return Err(self.no_migration(MigrateError::VersionMismatch(done.version)));
+                }
+                Some(_) => {}
+            }
+        }
+        let is_done = |version| applied.iter().any(|done| done.version == version);
+        let steps = migrator.iter().filter(|known| !is_done(known.version));
+        let steps =
+            steps.map(|known| SchemaStep { version: known.version, name: known.description.to_string() });
+        Ok(SchemaChange { from: applied.iter().map(|done| done.version).max(), steps: steps.collect() })
+    }
+
+    fn no_migration(&self, error: MigrateError) -> Error {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                explain(error, self.options())
+            }
+            MigrateError::VersionMissing(version) => Error::NoStart(format!(
+                "the database {} was brought up to date by a newer btctl (migration {version}); use that version, or a \
+                 newer one",
+                database(self.options())
+            )),
+            MigrateError::VersionMismatch(version) => Error::NoStart(format!(
+                "migration {version} of the database {} is another than this btctl's, so that another program made it, or a \
+                 build that was never released; use the btctl that made it, or another database",
+                database(self.options())
+            )),
+            error => Error::NoStart(format!("the schema can't be brought up to date: {error}")),
+        }
+    }
+}
+
+/// Ends a session in an orderly way.
+pub(in crate::queue) async fn close(own: PgConnection) {
+    if let Err(error) = own.close().await {
+        tracing::debug!(error = %error, "a session is not closed in an orderly way");
     }
 }
 

@@ -43,7 +43,7 @@ async fn a_database_of_each_earlier_version_is_brought_up_to_date(pool: PgPool) 
     for version in versions {
         leave(&pool, version).await;
         let queue = queue(&pool);
-        queue.pool.prepare(&MIGRATOR).await.unwrap();
+        queue.pool.prepare(&MIGRATOR, SchemaRule::BringUpToDate).await.unwrap();
         nothing_is_lost(&queue, version).await;
         the_queue_goes_on(queue, version).await;
     }
