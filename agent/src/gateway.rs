@@ -29,6 +29,9 @@ use crate::site::workdir::AttemptDir;
 
 pub(crate) use gate::shut;
 
+/// What is said when an image can't be run in which a shell is to hold a program back.
+pub(crate) const NEEDS_SHELL: &str = "`network.allow` needs the program /bin/sh in the image, which holds the job back until the address can be reached";
+
 /// What is to be relayed for a container.
 pub(crate) struct Way<'w> {
     pub(crate) container: AttemptId,
@@ -90,10 +93,7 @@ pub(crate) async fn open(site: &Site, way: Way<'_>) -> Result<(), String> {
 /// What is wrong when a container does not start whose program a shell holds back.
 pub(crate) fn without_shell(reach: &[HostPort], reason: Reason) -> Reason {
     match reason {
-        Reason::Image(message) if !reach.is_empty() => Reason::Image(format!(
-            "`network.allow` needs the program /bin/sh in the image, which holds the job back until the address can be reached: \
-             {message}"
-        )),
+        Reason::Image(message) if !reach.is_empty() => Reason::Image(format!("{NEEDS_SHELL}: {message}")),
         reason => reason,
     }
 }

@@ -18,6 +18,7 @@ use super::limits::must_stop;
 use super::secrets;
 use super::state::Stop;
 use crate::agent::Agent;
+use crate::gateway;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::record::ending::{Ending, disk_is_short};
@@ -133,6 +134,9 @@ pub(super) fn explained(held: &Held, manifest: &Manifest, ending: Ending) -> End
     let words = logfile::last_words(&held.dir.log(), LAST_WORDS);
     if is_out_of_processes(&reason, &words) {
         return Ending::failed(&Reason::Nproc);
+    }
+    if matches!(reason, Reason::Image(_)) && !manifest.network.addresses().is_empty() {
+        held.remark(gateway::NEEDS_SHELL.to_owned());
     }
     if let Some(hint) = hints::hint(&reason, &words, manifest) {
         held.remark(hint);
