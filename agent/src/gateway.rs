@@ -19,7 +19,6 @@ use bt_engine::ContainerSpec;
 use bt_engine::volumes::MountSource;
 use bt_model::id::AttemptId;
 use bt_model::manifest::{HostPort, Network};
-use bt_model::reason::Reason;
 
 use crate::job::container::Job;
 use crate::job::holdings::Held;
@@ -28,9 +27,6 @@ use crate::site::offer::Offer;
 use crate::site::workdir::AttemptDir;
 
 pub(crate) use gate::shut;
-
-/// What is said when an image can't be run in which a shell is to hold a program back.
-pub(crate) const NEEDS_SHELL: &str = "`network.allow` needs the program /bin/sh in the image, which holds the job back until the address can be reached";
 
 /// What is to be relayed for a container.
 pub(crate) struct Way<'w> {
@@ -88,12 +84,4 @@ pub(crate) async fn open(site: &Site, way: Way<'_>) -> Result<(), String> {
     let gate = gate.filter(|gate| gate.exists()).map(|gate| gate::open(&gate)).transpose();
     let gate = gate.map_err(|error| told(&error))?;
     relay::begin(site, (container, held), entered, gate).map_err(|error| told(&error))
-}
-
-/// What is wrong when a container does not start whose program a shell holds back.
-pub(crate) fn without_shell(reach: &[HostPort], reason: Reason) -> Reason {
-    match reason {
-        Reason::Image(message) if !reach.is_empty() => Reason::Image(format!("{NEEDS_SHELL}: {message}")),
-        reason => reason,
-    }
 }

@@ -16,9 +16,9 @@ use tracing::warn;
 
 use super::limits::must_stop;
 use super::secrets;
+use super::start::without_shell;
 use super::state::Stop;
 use crate::agent::Agent;
-use crate::gateway;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::record::ending::{Ending, disk_is_short};
@@ -53,7 +53,8 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<Finishe
             warn!(attempt.id = %held.id(), error = %error, "the log can't be kept");
         }
     };
-    Ok(to_its_end(agent, held, job, &running, keeping, &results, Sample::default()).await?)
+    let ran = to_its_end(agent, held, job, &running, keeping, &results, Sample::default()).await;
+    ran.map_err(|error| without_shell(job, error.into()))
 }
 
 /// Keeps all that the container prints. There is no log before the first line, unless an earlier run of the agent began it:
@@ -134,9 +135,6 @@ pub(super) fn explained(held: &Held, manifest: &Manifest, ending: Ending) -> End
     let words = logfile::last_words(&held.dir.log(), LAST_WORDS);
     if is_out_of_processes(&reason, &words) {
         return Ending::failed(&Reason::Nproc);
-    }
-    if matches!(reason, Reason::Image(_)) && !manifest.network.addresses().is_empty() {
-        held.remark(gateway::NEEDS_SHELL.to_owned());
     }
     if let Some(hint) = hints::hint(&reason, &words, manifest) {
         held.remark(hint);

@@ -9,6 +9,7 @@ use super::state::Stop;
 use crate::agent::Agent;
 use crate::gateway::{self, Way};
 use crate::job::blame::{self, Blame, Plain};
+use crate::job::container::Job;
 
 /// Makes and starts a container that is no attempt's own. If the engine does not, it says who is to blame.
 pub(super) async fn start(agent: &Agent, spec: &ContainerSpec) -> Result<(), Stop> {
@@ -42,10 +43,23 @@ pub(super) async fn start_noted(
         false => None,
     };
     Err(match blame::of(&error, plain, others_start) {
-        Blame::Job(reason) => Stop::Failed(gateway::without_shell(&spec.reach, reason)),
+        Blame::Job(reason) => Stop::Failed(reason),
         Blame::Agent(why) => Stop::Refused(why),
         Blame::Now(reason) => Stop::Hindered(reason),
     })
+}
+
+/// A program that a shell holds back does not start where the image has none.
+pub(super) fn without_shell(job: &Job, stop: Stop) -> Stop {
+    match stop {
+        Stop::Failed(Reason::Image(message)) if !job.manifest.network.addresses().is_empty() => {
+            Stop::Failed(Reason::Image(format!(
+                "`network.allow` needs the program /bin/sh in the image, which holds the job back until the address can be \
+                 reached: {message}"
+            )))
+        }
+        stop => stop,
+    }
 }
 
 /// Makes the way out of a container again that an earlier run of the agent has started.

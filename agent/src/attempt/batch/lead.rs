@@ -238,7 +238,8 @@ async fn to_its_end(agent: &Agent, batch: &Batch, job: &Job, used: &Mutex<Usage>
         }
     };
     let grace = job.stop_grace(agent.site.options.stop_grace);
-    Ok(Running::Container(batch.id).to_its_end(engine, keeping, measuring, halt, grace).await?)
+    let ran = Running::Container(batch.id).to_its_end(engine, keeping, measuring, halt, grace).await;
+    ran.map_err(|error| start::without_shell(job, error.into()))
 }
 
 async fn reports(agent: &Agent, batch: &Batch, exit: &Exit, points: &[u32]) -> Reports {
