@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::agent::Agent;
+use crate::gateway::Way;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::line::shipping::{self, Journal};
@@ -207,7 +208,7 @@ impl Life {
             return shared::get_slot(agent, held, work).await;
         }
         if prepare::runs_already(agent, held).await? {
-            return Ok(());
+            return start::open_again(agent, Way::again(held.id(), &work.job, &held.dir)).await;
         }
         let gpus = work.share.as_ref().map_or(&[][..], Share::gpus);
         let prepared = unless_halted(held, prepare::prepare(agent, held, &work.job, gpus)).await;

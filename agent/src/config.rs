@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bt_engine::Engine;
 use bt_model::image_policy::ImagePattern;
-use bt_model::manifest::parse_size;
+use bt_model::manifest::{HostPort, parse_size};
 use bt_proto::bearer::TokenSource;
 use bt_trust::ClientTrust;
 
@@ -61,6 +61,15 @@ pub struct Options {
     /// Give jobs a network if they ask for one (`network: bridge`).
     #[arg(long, env = "BTCTL_AGENT_ALLOW_NETWORK")]
     pub allow_network: bool,
+    /// Address that jobs reach if they name it (`network: {allow: [HOST:PORT]}`), such as a broker's gateway at
+    /// 127.0.0.1:4001, and nothing else; may be repeated, in the variable separated by commas. Takes root.
+    #[arg(
+        long = "allow-address",
+        env = "BTCTL_AGENT_ALLOW_ADDRESS",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
+    pub allow_addresses: Vec<HostPort>,
     /// Images that this machine runs, whatever a coordinator says, by registry and repository, e.g.
     /// registry.firm.example/quant/*, or by id, sha256:*; may be repeated, in the variable separated by commas. All if not
     /// given.

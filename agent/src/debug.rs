@@ -98,6 +98,10 @@ async fn serve(
             true if request.with_results => PYTHON.map(str::to_owned).into(),
             true => vec!["sh".to_owned()],
         };
+        if !std::mem::take(&mut spec.reach).is_empty() {
+            let told = "the shell reaches none of the addresses that the job may reach";
+            say(output, debug_output::Kind::Note(told.to_owned())).await;
+        }
         spec.entrypoint = program.get(..1).map(<[String]>::to_vec);
         spec.command = program[1..].to_vec();
         if request.with_results {

@@ -10,6 +10,7 @@ mod attempt;
 mod batch;
 mod config;
 mod debug;
+mod gateway;
 mod job;
 mod journal;
 mod leave;

@@ -24,6 +24,7 @@ use crate::assembly::Assembly;
 use crate::attempt;
 use crate::batch;
 use crate::config::Options;
+use crate::gateway::{self, Way};
 use crate::job::container::Job;
 use crate::job::mountpoints;
 use crate::job::secrets::{self, NoSecrets};
@@ -107,6 +108,13 @@ pub async fn run_local(
     let version = engine.version().await?;
     // The machine is the user's own: a network is theirs to give.
     offer.network = manifest.network == Network::Bridge;
+    if let Some(missing) =
+        manifest.network.addresses().iter().find(|address| !offer.addresses.contains(address))
+    {
+        bail!(
+            "the job asks for the network address {missing}; let it reach that with --allow-address {missing}"
+        );
+    }
     offer.check_at(&*engine, &options).await?;
     let place = tempfile::Builder::new().prefix("btctl-run-").tempdir().context("make a directory")?;
     // The container's user must get through to the results.
@@ -147,8 +155,9 @@ pub async fn run_local(
     let mut spec = assembly.spec(&site, &assignment, &job, &dir, &gpus).map_err(failed)?;
     let ran = async {
         let masks = give_secrets(&site, &job, &assembly, &mut spec)?;
+        gateway::shut(&site, &dir, &assembly.facts, &mut spec).map_err(failed)?;
         engine.create(&spec).await?;
-        run(&site, id, &job, &dir.results(), masks, stop, &tell).await
+        run(&site, &spec, &job, &dir.results(), masks, stop, &tell).await
     };
     let ran = ran.await;
     // Whatever became of it, nothing is left.
@@ -269,7 +278,7 @@ fn give_secrets(
 
 async fn run(
     site: &Site,
-    attempt: AttemptId,
+    spec: &ContainerSpec,
     job: &Job,
     results: &Path,
     masks: Masks,
@@ -277,7 +286,9 @@ async fn run(
     tell: &(impl Fn(LocalEvent) + Sync),
 ) -> anyhow::Result<(Finished, Usage, String)> {
     let engine = &*site.engine;
+    let attempt = spec.attempt;
     engine.start(attempt).await?;
+    gateway::open(site, Way::of(spec)).await.map_err(|why| anyhow!("this machine {why}"))?;
     let usage = RefCell::new(Usage::default());
     let mut words = VecDeque::new();
     let keeping = async {

@@ -4,6 +4,7 @@ pub(crate) mod guests;
 pub(crate) mod health;
 pub(crate) mod identity;
 pub(crate) mod offer;
+mod rights;
 pub(crate) mod secrets;
 mod tenancy;
 pub(crate) mod workdir;

@@ -14,7 +14,7 @@ const HINTS: [(&[&str], &str); 17] = [
     (&["--read-only"], "the root is always read-only; /results, /tmp and --tmpfs are writable"),
     (&["--mount"], "write -v NAME:/path or -v NAME:/path:ro"),
     (&["--label", "-l", "--label-file"], "--agent-label chooses agents; --name names the sweep"),
-    (&["--net"], "write --network none or --network bridge"),
+    (&["--net"], "write --network none, --network bridge or --network HOST:PORT"),
     (&["--publish", "-p", "--publish-all", "-P", "--expose"], "jobs take no connections; leave it out"),
     (&["--restart"], "write --retries N"),
     (
@@ -38,7 +38,7 @@ const HINTS: [(&[&str], &str); 17] = [
     (&["--runtime"], "the agent's owner chooses it: btctl agent --oci-runtime"),
     (
         &["--hostname", "-h", "--dns", "--add-host", "--link", "--ip", "--mac-address"],
-        "the network is none or bridge, and has no further settings",
+        "the network is none, bridge or HOST:PORT, and has no further settings",
     ),
     (&["--log-driver", "--log-opt"], "logs are kept by btctl; write --log-limit SIZE"),
     (

@@ -47,7 +47,7 @@ use tokio::sync::Semaphore;
 use crate::docker::cgroup::{Group, GroupLook};
 use crate::docker::fault::{HEAD_DEADLINE, within};
 use crate::docker::memory::Memory;
-use crate::{ContainerSpec, Error, FoundContainer, FoundState};
+use crate::{ContainerProcess, ContainerSpec, Error, FoundContainer, FoundState};
 
 /// How long a call that only reads may take.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
@@ -320,6 +320,13 @@ impl Docker {
             self.groups().insert(attempt, group.clone());
         }
         Ok(seen)
+    }
+
+    async fn process(&self, attempt: AttemptId) -> Result<Option<ContainerProcess>, Error> {
+        let found = self.inspect(attempt).await?;
+        let pid = found.state.and_then(|state| state.pid).and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.filter(|pid| *pid > 0);
+        Ok(pid.zip(found.id).map(|(pid, id)| ContainerProcess { pid, id }))
     }
 
     fn groups(&self) -> MutexGuard<'_, HashMap<AttemptId, Group>> {

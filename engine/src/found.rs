@@ -34,3 +34,12 @@ pub enum FoundState {
     Running,
     Exited,
 }
+
+/// The first process of a container that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerProcess {
+    /// As the engine's machine counts.
+    pub pid: i32,
+    /// The engine's id of the container. The process's control groups bear it.
+    pub id: String,
+}

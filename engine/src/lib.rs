@@ -44,7 +44,7 @@ pub use command::{RunningCommand, Shell, ShellOutput, Task};
 pub use error::Error;
 pub use exit::{Exit, classify};
 pub use facts::{Abilities, ImageDetails, ImageFacts, ImageFile, Peek};
-pub use found::{FoundContainer, FoundState, Sample};
+pub use found::{ContainerProcess, FoundContainer, FoundState, Sample};
 use measured::Measured;
 pub use place::LogPlace;
 pub use shared_paths::SharedPaths;
@@ -157,6 +157,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Processes of a running container that the kernel has killed for memory; nothing if that can't be told here.
     async fn oom_kills(&self, container: AttemptId) -> Result<Option<u64>, Error>;
+
+    /// The first process of a container; nothing if it does not run.
+    async fn process(&self, container: AttemptId) -> Result<Option<ContainerProcess>, Error>;
 
     /// True if nothing but what keeps it alive runs in a container.
     async fn is_at_rest(&self, container: AttemptId) -> Result<bool, Error>;

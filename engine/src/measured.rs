@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::{
-    Abilities, ContainerSpec, Engine, Error, Exit, FoundContainer, ImageDetails, ImageFacts, LogPlace, Peek,
-    RunningCommand, Sample, Shell, Task,
+    Abilities, ContainerProcess, ContainerSpec, Engine, Error, Exit, FoundContainer, ImageDetails,
+    ImageFacts, LogPlace, Peek, RunningCommand, Sample, Shell, Task,
 };
 
 /// What is asked of it goes to the engine within.
@@ -169,6 +169,10 @@ impl<E: Engine> Engine for Measured<E> {
 
     async fn oom_kills(&self, container: AttemptId) -> Result<Option<u64>, Error> {
         timed("oom_kills", self.0.oom_kills(container)).await
+    }
+
+    async fn process(&self, container: AttemptId) -> Result<Option<ContainerProcess>, Error> {
+        timed("process", self.0.process(container)).await
     }
 
     async fn is_at_rest(&self, container: AttemptId) -> Result<bool, Error> {

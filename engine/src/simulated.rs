@@ -26,8 +26,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::volumes::MountSource;
 use crate::{
-    Abilities, ContainerSpec, Engine, Error, Exit, FoundContainer, FoundState, ImageDetails, ImageFacts,
-    ImageFile, LogPlace, Peek, RunningCommand, Sample, Shell, Task,
+    Abilities, ContainerProcess, ContainerSpec, Engine, Error, Exit, FoundContainer, FoundState,
+    ImageDetails, ImageFacts, ImageFile, LogPlace, Peek, RunningCommand, Sample, Shell, Task,
 };
 
 /// How often it is looked whether a gate is open.
@@ -274,6 +274,10 @@ impl Engine for Simulated {
 
     async fn oom_kills(&self, _: AttemptId) -> Result<Option<u64>, Error> {
         Err(no_commands())
+    }
+
+    async fn process(&self, _: AttemptId) -> Result<Option<ContainerProcess>, Error> {
+        Ok(None)
     }
 
     async fn is_at_rest(&self, _: AttemptId) -> Result<bool, Error> {

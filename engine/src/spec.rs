@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::manifest::HostPort;
 
 use crate::volumes::MountSource;
 
@@ -45,6 +46,8 @@ pub struct ContainerSpec {
     pub tmpfs: Vec<(String, u64)>,
     pub binds: Vec<Bind>,
     pub network: Network,
+    /// Addresses that something on the machine lets the container reach: their names are known in it.
+    pub reach: Vec<HostPort>,
     /// Such as `linux/amd64`; any when absent.
     pub platform: Option<String>,
     /// The engine's default when absent.
@@ -89,6 +92,7 @@ impl ContainerSpec {
             tmpfs: Vec::new(),
             binds: Vec::new(),
             network: Network::None,
+            reach: Vec::new(),
             platform: None,
             runtime: None,
             stop: Stop { signal: "SIGKILL".to_owned(), grace: Duration::ZERO },

@@ -10,6 +10,13 @@ use crate::resources::Resources;
 
 /// By this label a sweep can ask for one agent.
 pub const AGENT_LABEL: &str = "btctl.agent";
+/// What the labels begin with by which an agent offers its jobs addresses; the address follows.
+pub const ADDRESS_LABEL: &str = "network:";
+
+/// The label of an agent that offers its jobs this address.
+pub fn address_label(address: &str) -> (String, String) {
+    (format!("{ADDRESS_LABEL}{address}"), "offered".to_owned())
+}
 
 /// What an agent has to give, for as long as it is connected.
 #[derive(Clone, Debug, Default)]
@@ -162,9 +169,12 @@ impl fmt::Display for Misfit {
                 "it is too old: it speaks version {speaks} of the agents' protocol, and these jobs need version {needs}; \
                  upgrade it"
             ),
-            Self::Label { wanted, value, has: None } => {
-                write!(f, "it has no label {wanted}={value}")
-            }
+            Self::Label { wanted, value, has: None } => match wanted.strip_prefix(ADDRESS_LABEL) {
+                Some(address) => {
+                    write!(f, "it offers jobs no network address {address} (btctl agent --allow-address {address})")
+                }
+                None => write!(f, "it has no label {wanted}={value}"),
+            },
             Self::Label { wanted, value, has: Some(has) } => {
                 write!(f, "its label {wanted} is {has}, not {value}")
             }

@@ -31,6 +31,7 @@ mod faults;
 mod fetch;
 mod followers;
 mod frozen;
+mod gateway;
 mod growing;
 mod history;
 mod holdout;

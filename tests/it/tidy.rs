@@ -153,7 +153,7 @@ const RANKS: [(&str, &[&[&str]]); 1] = [(
         &["config"],
         &["site"],
         &["job"],
-        &["line", "runner"],
+        &["gateway", "line", "runner"],
         &["progress", "slots", "stock"],
         &["assembly"],
         &["agent"],

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bt_engine::{ContainerSpec, Error, FoundState, ImageFacts};
-use bt_model::manifest::{Network, Pull};
+use bt_model::manifest::Pull;
 use bt_model::reason::Reason;
 use bt_proto::v1::agents_client::AgentsClient;
 use bt_proto::v1::{self, report};
@@ -15,6 +15,7 @@ use super::start::start_noted;
 use super::state::Stop;
 use crate::agent::Agent;
 use crate::assembly::{Assembly, agents_fault};
+use crate::gateway;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::job::mountpoints::{self, Misplaced, Mounted};
@@ -96,6 +97,7 @@ pub(super) async fn prepare(agent: &Agent, held: &Held, job: &Job, gpus: &[u32])
     }
     let mut spec = assembly.spec(&agent.site, &held.assignment, job, &held.dir, gpus)?;
     secrets::give(agent, held, job, &assembly, &mut spec).await?;
+    gateway::shut(&agent.site, &held.dir, &assembly.facts, &mut spec)?;
     // A later run of the agent must not start it again.
     let noted = async { held.dir.write_starting().await.map_err(agents_fault) };
     start_noted(agent, &spec, noted).await.map_err(|stop| secrets::without_shell(job, stop))?;
@@ -144,8 +146,8 @@ async fn volumes(
     job: &Job,
     note: &(dyn Fn(String) + Sync),
 ) -> Result<(Vec<Mounted>, Vec<CutCopy>), Stop> {
-    if job.manifest.network != Network::None && !agent.site.offer.network {
-        return Err(Stop::Refused("offers no network (--allow-network)".to_owned()));
+    if let Some(why) = gateway::refusal(&agent.site.offer, &job.manifest.network) {
+        return Err(Stop::Refused(why));
     }
     let found = mountpoints::find(&*agent.site.engine, &agent.site.offer, job, agent.site.identity).await;
     let mut found = found.map_err(|error| match error {

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use super::limits::must_stop;
 use super::secrets;
+use super::start::without_shell;
 use super::state::Stop;
 use crate::agent::Agent;
 use crate::job::container::Job;
@@ -52,7 +53,8 @@ pub(super) async fn run(agent: &Agent, held: &Held, job: &Job) -> Result<Finishe
             warn!(attempt.id = %held.id(), error = %error, "the log can't be kept");
         }
     };
-    Ok(to_its_end(agent, held, job, &running, keeping, &results, Sample::default()).await?)
+    let ran = to_its_end(agent, held, job, &running, keeping, &results, Sample::default()).await;
+    ran.map_err(|error| without_shell(job, error.into()))
 }
 
 /// Keeps all that the container prints. There is no log before the first line, unless an earlier run of the agent began it:

@@ -7,7 +7,9 @@ use tracing::warn;
 
 use super::state::Stop;
 use crate::agent::Agent;
+use crate::gateway::{self, Way};
 use crate::job::blame::{self, Blame, Plain};
+use crate::job::container::Job;
 
 /// Makes and starts a container that is no attempt's own. If the engine does not, it says who is to blame.
 pub(super) async fn start(agent: &Agent, spec: &ContainerSpec) -> Result<(), Stop> {
@@ -31,7 +33,9 @@ pub(super) async fn start_noted(
     agent.site.health.note_start(&started);
     let Err(error) = started else {
         agent.starts.started(spec.sweep, Instant::now());
-        return Ok(());
+        return gateway::open(&agent.site, Way { held: agent.holdings.find(spec.attempt), ..Way::of(spec) })
+            .await
+            .map_err(Stop::Refused);
     };
     let others_start = agent.starts.refused(spec.sweep, Instant::now());
     let plain = match blame::is_open(&error) {
@@ -43,6 +47,26 @@ pub(super) async fn start_noted(
         Blame::Agent(why) => Stop::Refused(why),
         Blame::Now(reason) => Stop::Hindered(reason),
     })
+}
+
+/// A program that a shell holds back does not start where the image has none.
+pub(super) fn without_shell(job: &Job, stop: Stop) -> Stop {
+    match stop {
+        Stop::Failed(Reason::Image(message)) if !job.manifest.network.addresses().is_empty() => {
+            Stop::Failed(Reason::Image(format!(
+                "`network.allow` needs the program /bin/sh in the image, which holds the job back until the address can be \
+                 reached: {message}"
+            )))
+        }
+        stop => stop,
+    }
+}
+
+/// Makes the way out of a container again that an earlier run of the agent has started.
+pub(super) async fn open_again(agent: &Agent, way: Way<'_>) -> Result<(), Stop> {
+    let way = Way { held: agent.holdings.find(way.container), ..way };
+    let opened = gateway::open(&agent.site, way).await;
+    opened.map_err(|why| Stop::Hindered(Reason::Agent(format!("after its restart the agent {why}"))))
 }
 
 /// Whether a plain container of the image starts; nothing if the engine does not answer.

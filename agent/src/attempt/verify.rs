@@ -20,6 +20,7 @@ use super::state::Stop;
 use super::{limits, prepare, secrets, unless_halted, warm};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
+use crate::gateway;
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::record::ending::Halt;
@@ -101,6 +102,7 @@ pub(super) async fn reference(agent: &Agent, held: &Held, job: &Job) -> Result<R
         let mut spec = assembly.spec(&agent.site, &held.assignment, job, &dir, &[])?;
         spec.attempt = id;
         secrets::give(agent, held, job, &assembly, &mut spec).await?;
+        gateway::shut(&agent.site, &dir, &assembly.facts, &mut spec)?;
         start(agent, &spec).await.map_err(|stop| secrets::without_shell(job, stop))?;
         let exit = end(agent, held, job, id, &dir).await?;
         let (root, manifest, ended) = (dir.results(), job.manifest.clone(), exit.clone());

@@ -147,9 +147,11 @@ impl Job {
                 .collect(),
             binds: self.binds(dir, mounts),
             network: match self.manifest.network {
-                Network::None => bt_engine::Network::None,
+                // What is allowed is relayed into a container that has no network.
+                Network::None | Network::Allow(_) => bt_engine::Network::None,
                 Network::Bridge => bt_engine::Network::Bridge,
             },
+            reach: self.manifest.network.addresses().to_vec(),
             platform: sandbox.platform.as_ref().map(ToString::to_string),
             runtime: runtime.map(str::to_owned),
             stop: Stop {

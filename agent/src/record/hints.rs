@@ -80,10 +80,16 @@ const HINTS: &[Hint] = &[
             "eai_again",
         ],
         when: When::NoNetwork,
-        means: |_| {
-            "jobs have no network unless the manifest asks for one (`network: bridge`) and an agent offers it \
-             (--allow-network)"
-                .to_owned()
+        means: |manifest| {
+            match manifest.network.addresses() {
+            [] => "jobs have no network unless the manifest asks for one (`network: bridge`) and an agent offers it \
+                   (--allow-network)"
+                .to_owned(),
+            addresses => {
+                let named: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                format!("the job reaches {} and nothing else, no name server either (`network.allow`)", named.join(", "))
+            }
+        }
         },
     },
     Hint {
@@ -154,7 +160,7 @@ pub(crate) fn hint(reason: &Reason, last_words: &str, manifest: &Manifest) -> Op
     let words = last_words.to_ascii_lowercase();
     let said = HINTS.iter().filter(|hint| match hint.when {
         When::Always => true,
-        When::NoNetwork => manifest.network == Network::None,
+        When::NoNetwork => manifest.network != Network::Bridge,
     });
     // What was said last is nearest to the end. Of words that stand in one line the first in the table explain most.
     let line_of = |at: usize| words[..at].matches('\n').count();
@@ -212,6 +218,11 @@ mod tests {
         assert!(hint(Reason::Exit(127)).unwrap().contains("was not found"));
         assert!(hint(Reason::Exit(126)).unwrap().contains("can't be executed"));
         assert_eq!(hint(Reason::Oom), None);
+        let manifest_of =
+            r#"{"image": "x", "command": ["x"], "results": "/out", "network": {"allow": ["127.0.0.1:1"]}}"#;
+        let named = Manifest::from_json(manifest_of).unwrap();
+        let hint = super::hint(&Reason::Exit(1), "Network is unreachable", &named).unwrap();
+        assert!(hint.contains("127.0.0.1:1 and nothing else"), "{hint}");
         let bridged = manifest("bridge");
         assert_eq!(super::hint(&Reason::Exit(1), "Network is unreachable", &bridged), None);
     }

@@ -1,18 +1,20 @@
 //! What this machine offers to jobs, read from the settings and checked before anything starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use bt_engine::machine::{ARCHITECTURE, Machine, cgroup_version};
 use bt_engine::sizing::Sizing;
 use bt_engine::volumes::{MountSource, Volumes};
 use bt_engine::{Abilities, Engine, SharedPaths};
 use bt_model::image_policy::AllowedImages;
-use bt_model::manifest::{LEAST_MEMORY, parse_size};
+use bt_model::manifest::{HostPort, LEAST_MEMORY, parse_size};
+use bt_model::placement::{ADDRESS_LABEL, address_label};
 use bt_model::resources::{ByteSize, Resources};
 use tracing::warn;
 
 use crate::config::Options;
+use crate::site::rights;
 use crate::site::secrets::HeldSecrets;
 
 /// The part of the free disk that is not offered: a tenth.
@@ -28,6 +30,8 @@ pub(crate) struct Offer {
     pub(crate) sizing: Sizing,
     /// Jobs may ask for a network.
     pub(crate) network: bool,
+    /// Addresses that jobs reach if they ask for them.
+    pub(crate) addresses: BTreeSet<HostPort>,
     /// Images that run here.
     pub(crate) images: AllowedImages,
     pub(crate) secrets: HeldSecrets,
@@ -76,6 +80,11 @@ impl Offer {
         let network = if options.allow_network { "bridge" } else { "none" };
         let named = labels.insert("network".to_owned(), network.to_owned());
         ensure!(named.is_none(), "the label network is the agent's own: --allow-network sets it to bridge");
+        ensure!(
+            !labels.keys().any(|label| label.starts_with(ADDRESS_LABEL)),
+            "labels that begin with {ADDRESS_LABEL} are the agent's own: --allow-address sets them"
+        );
+        labels.extend(options.allow_addresses.iter().map(|address| address_label(&address.to_string())));
         let offered = u32::try_from(cpu_millis.div_ceil(1000)).unwrap_or(u32::MAX);
         let mut sizing = Sizing::of(machine.total_bytes, offered);
         if let Some(text) = &options.job_memory {
@@ -99,6 +108,7 @@ impl Offer {
             volumes: Volumes::read(&options.volumes, &options.host_paths)?,
             sizing,
             network: options.allow_network,
+            addresses: options.allow_addresses.iter().cloned().collect(),
             images: AllowedImages::new(options.allow_images.clone()),
             secrets: HeldSecrets::read(&options.secrets)?,
             shared: SharedPaths::default(),
@@ -115,6 +125,7 @@ impl Offer {
             ("default_shm", ByteSize(self.sizing.shm_bytes).to_string()),
             ("cgroup", cgroup_version().to_owned()),
             ("network", if self.network { "bridge" } else { "none" }.to_owned()),
+            ("addresses", shown(&self.addresses)),
             ("images", if self.images.are_all() { "all".to_owned() } else { self.images.to_string() }),
         ];
         facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -132,6 +143,15 @@ impl Offer {
             }
             self.check_against(&abilities, options.oci_runtime.as_deref())?;
             self.shared = abilities.shared;
+            if !self.addresses.is_empty() {
+                rights::check().map_err(|why| {
+                    anyhow!(
+                        "jobs may reach {} (--allow-address), and {why}: run the agent as root, or give it these rights (systemd: \
+                         AmbientCapabilities), or leave --allow-address out",
+                        shown(&self.addresses)
+                    )
+                })?;
+            }
         }
         for (name, volume) in self.volumes.iter() {
             if let MountSource::Path(path) = &volume.source {
@@ -201,6 +221,11 @@ impl Offer {
     }
 }
 
+fn shown(addresses: &BTreeSet<HostPort>) -> String {
+    let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}
+
 fn label(text: &str) -> anyhow::Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -220,6 +245,7 @@ mod tests {
             volumes: Volumes::default(),
             sizing: Sizing::of(4 << 30, 2),
             network: false,
+            addresses: BTreeSet::new(),
             images: AllowedImages::default(),
             secrets: HeldSecrets::default(),
             shared: SharedPaths::default(),

@@ -15,6 +15,7 @@
 //! journal                          what must outlast the agent of each attempt that it holds
 //! attempts/<id>/input.json         what ALGORITHM_INPUT_PATH names in the container
 //!              /passwd, /group    the image's, with entries for the job's user, where the image does not know it
+//!              /gate               what its program waits at, where it may reach an address
 //!              /results/           the container's results directory
 //!              /log                what the container printed
 //!              /stored.jsonl       the outputs that are in the store already

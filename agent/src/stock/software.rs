@@ -225,6 +225,7 @@ async fn ask_python(
         tmpfs: Vec::new(),
         binds: Vec::new(),
         network: Network::None,
+        reach: Vec::new(),
         platform: None,
         runtime: line.site.options.oci_runtime.clone(),
         stop: Stop { signal: "SIGKILL".to_owned(), grace: Duration::ZERO },

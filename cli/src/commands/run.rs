@@ -7,6 +7,7 @@ use std::time::Instant;
 use bt_agent::{LocalEvent, LocalJob};
 use bt_documents::{LocalOutput, LocalRun};
 use bt_model::log::Stream;
+use bt_model::manifest::HostPort;
 use serde_json::Value;
 
 use super::submit::ManifestArgs;
@@ -50,6 +51,9 @@ pub(crate) struct Run {
     /// File on this machine with the value of one of the manifest's secrets; may be repeated.
     #[arg(long, value_name = "NAME=FILE")]
     secret_file: Vec<String>,
+    /// Address that the job reaches if its manifest names it, e.g. 127.0.0.1:4001; may be repeated.
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_address: Vec<HostPort>,
     /// Directory to keep the outputs in; shown and thrown away if not given.
     #[arg(short, long, value_name = "DIR", value_parser = files::directory)]
     directory: Option<PathBuf>,
@@ -66,6 +70,7 @@ impl Run {
         let mut options = bt_agent::Options::unset();
         options.volumes.extend(self.offer.iter().cloned());
         options.secrets.extend(self.secret_file.iter().cloned());
+        options.allow_addresses.extend(self.allow_address.iter().cloned());
         // Who runs it here has these rights already.
         options.allow_network = true;
         let unread = draft.unread_axes();

@@ -3,12 +3,13 @@
 //! Every container is hardened here, and nowhere can a spec soften it: no capabilities, no new privileges, a read-only
 //! root, and nothing of the machine but the spec's binds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
     MountVolumeOptions, ResourcesUlimits,
 };
+use bt_model::manifest::{Host, HostPort};
 
 use crate::docker::{LABEL_AGENT, LABEL_ATTEMPT, LABEL_JOB, LABEL_SWEEP};
 use crate::volumes::MountSource;
@@ -69,8 +70,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
             }]
         }),
         mounts: Some(spec.binds.iter().map(mount).collect()),
-        // Where there is a network, the engine gives the name an address of it.
-        extra_hosts: (spec.network == Network::None).then(|| vec![format!("{}:127.0.0.1", spec.hostname)]),
+        extra_hosts: extra_hosts(spec),
         network_mode: Some(
             match spec.network {
                 Network::None => "none",
@@ -102,6 +102,21 @@ fn tmpfs(spec: &ContainerSpec) -> HashMap<String, String> {
     let tmp = ("/tmp".to_owned(), (spec.memory_bytes / 2).min(TMP_BYTES_MAX));
     let options = |size| format!("rw,exec,nosuid,nodev,mode=1777,size={size}");
     [tmp].into_iter().chain(spec.tmpfs.iter().cloned()).map(|(path, size)| (path, options(size))).collect()
+}
+
+/// Names that the container knows. Where there is a network, the engine gives the container's own an address of it.
+fn extra_hosts(spec: &ContainerSpec) -> Option<Vec<String>> {
+    if spec.network != Network::None {
+        return None;
+    }
+    let own = format!("{}:127.0.0.1", spec.hostname);
+    let reached = spec.reach.iter().zip(HostPort::inside(&spec.reach));
+    let names = reached.filter_map(|(reached, inside)| match &reached.host {
+        Host::Name(name) => Some(format!("{name}:{inside}")),
+        Host::Address(_) => None,
+    });
+    let names: BTreeSet<_> = names.collect();
+    Some(std::iter::once(own).chain(names).collect())
 }
 
 fn ulimit((name, soft, hard): &(String, i64, i64)) -> ResourcesUlimits {
@@ -166,6 +181,7 @@ mod tests {
                 read_only: true,
             }],
             network: Network::None,
+            reach: Vec::new(),
             platform: None,
             runtime: Some("runsc".to_owned()),
             stop: Stop { signal: "SIGINT".to_owned(), grace: Duration::from_secs(9) },

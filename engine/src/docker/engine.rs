@@ -14,8 +14,8 @@ use futures_util::stream::BoxStream;
 
 use super::Docker;
 use crate::{
-    Abilities, ContainerSpec, Engine, Error, Exit, FoundContainer, ImageDetails, ImageFacts, LogPlace, Peek,
-    RunningCommand, Sample, Shell, Task,
+    Abilities, ContainerProcess, ContainerSpec, Engine, Error, Exit, FoundContainer, ImageDetails,
+    ImageFacts, LogPlace, Peek, RunningCommand, Sample, Shell, Task,
 };
 
 #[async_trait]
@@ -129,6 +129,10 @@ impl Engine for Docker {
 
     async fn oom_kills(&self, container: AttemptId) -> Result<Option<u64>, Error> {
         self.oom_kills(container).await
+    }
+
+    async fn process(&self, container: AttemptId) -> Result<Option<ContainerProcess>, Error> {
+        self.process(container).await
     }
 
     async fn is_at_rest(&self, container: AttemptId) -> Result<bool, Error> {

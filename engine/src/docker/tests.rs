@@ -85,6 +85,7 @@ fn spec(command: &[&str]) -> ContainerSpec {
         tmpfs: Vec::new(),
         binds: Vec::new(),
         network: Network::None,
+        reach: Vec::new(),
         platform: None,
         runtime: None,
         stop: Stop { signal: "SIGTERM".to_owned(), grace: Duration::from_secs(10) },

@@ -1,16 +1,9 @@
-//! The keys with few answers: network, on_disconnect, pull, containers, user.
+//! The keys with few answers: on_disconnect, pull, containers, user.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::error::{Error, suggestion};
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    #[default]
-    None,
-    Bridge,
-}
 
 /// What an agent that can't reach a coordinator does with the job's container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,7 +106,6 @@ macro_rules! words {
 
 pub(super) use words;
 
-words!(Network, "network", "networks": None => "none", Bridge => "bridge");
 words!(OnDisconnect, "on_disconnect", "choices": Keep => "keep", Stop => "stop");
 words!(SampleMethod, "sample.method", "methods": Random => "random", Sobol => "sobol", Halton => "halton", Lhs => "lhs");
 words!(Goal, "goals", "goals": Maximize => "maximize", Minimize => "minimize");
@@ -163,8 +155,6 @@ mod tests {
         for text in ["root", "1000", "1000:", ":1", "+1:2", "4294967296:1"] {
             assert!(text.parse::<JobUser>().is_err(), "{text}");
         }
-        let error = "brige".parse::<Network>().unwrap_err().to_string();
-        assert_eq!(error, "`network` has \"brige\"; did you mean `bridge`?");
         let error = "wait".parse::<OnDisconnect>().unwrap_err().to_string();
         assert_eq!(error, "`on_disconnect` has \"wait\"; the choices are keep, stop");
     }

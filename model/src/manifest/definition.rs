@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::choice::{Containers, Goal, JobUser, Network, OnDisconnect, SampleMethod};
+use super::choice::{Containers, Goal, JobUser, OnDisconnect, SampleMethod};
 use super::error::Places;
 use super::judged::{Judged, default_family};
 use super::matrix::Matrix;
+use super::network::Network;
 use super::policy::Policy;
 use super::sandbox::Sandbox;
 use super::volume::VolumeMount;
 use crate::parameters::Parameters;
+use crate::placement::address_label;
 use crate::resources::Resources;
 use crate::windows::Windows;
 
@@ -169,8 +171,9 @@ impl Manifest {
             labels.insert("arch".to_owned(), platform.arch.clone());
         }
         if self.network == Network::Bridge {
-            labels.insert("network".to_owned(), self.network.name().to_owned());
+            labels.insert("network".to_owned(), "bridge".to_owned());
         }
+        labels.extend(self.network.addresses().iter().map(|address| address_label(&address.to_string())));
         labels
     }
 }

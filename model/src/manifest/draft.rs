@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::choice::{Goal, JobUser, Network, OnDisconnect};
+use super::choice::{Goal, JobUser, OnDisconnect};
 use super::definition::{
     DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample, Select,
 };
 use super::error::{Error, Places};
 use super::judged::{Judged, check_family};
 use super::matrix::Matrix;
+use super::network::Network;
 use super::policy::Policy;
 use super::sandbox::Sandbox;
 use super::volume::VolumeMount;

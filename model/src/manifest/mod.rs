@@ -25,6 +25,7 @@ mod look_alike;
 mod matrix;
 mod merge;
 mod mounts;
+mod network;
 mod notify;
 mod platform;
 mod policy;
@@ -49,7 +50,7 @@ mod zone;
 pub use axis_flag::parse_axis_flag;
 pub use batch::STATUS_FILE;
 pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
-pub use choice::{Containers, Goal, JobUser, Network, OnDisconnect, Pull, SampleMethod};
+pub use choice::{Containers, Goal, JobUser, OnDisconnect, Pull, SampleMethod};
 pub use definition::{
     DEFAULT_CPU_MILLIS, DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest,
     Needs, Sample, Select,
@@ -63,6 +64,7 @@ pub use judged::{Judged, ReturnsFile};
 pub use keys::ALL_GPUS;
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
 pub use mounts::{INPUT_DIR, SHARED_CACHE, ZONES_DIR};
+pub use network::{Host, HostPort, Network};
 pub use notify::{Channel, Receiver, literal_host, mask_address, parse_receivers};
 pub use platform::Platform;
 pub use policy::{

@@ -58,6 +58,8 @@ mod tests {
             "containers: reuse",
             "batch: 1",
             "network: bridge",
+            "network: { allow: ['127.0.0.1:4001'] }",
+            "network: { allow: ['127.0.0.1:4001', 'gw:1'] }",
             "secrets: [KEY]",
             "secrets: [{ name: KEY, as: env }]",
             "user: image",

@@ -126,6 +126,7 @@ mod tests {
 "priority": -1000
 "agents": {"pool": "spot"}
 "network": "bridge"
+"network": {"allow": ["127.0.0.1:4001", "gw.lan:7497"]}
 "on_disconnect": "stop"
 "user": "1000:1000"
 "results": "/out"
@@ -182,6 +183,9 @@ mod tests {
 "limits": {"nas": 0}
 "priority": 1001
 "network": "host"
+"network": {"allow": ["127.0.0.1"]}
+"network": {"allow": []}
+"network": {"allow": ["http://a:1"]}
 "user": "root"
 "results": "out"
 "metrics": {"file": "m.json"}

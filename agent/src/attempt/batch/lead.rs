@@ -19,6 +19,7 @@ use crate::attempt::state::Stop;
 use crate::attempt::{limits, prepare, run, secrets, start, volumes};
 use crate::batch::{self, Point, PointReport, Reports};
 use crate::config::EngineKind;
+use crate::gateway::{self, Way};
 use crate::job::container::Job;
 use crate::job::holdings::Held;
 use crate::record::ending::Halt;
@@ -80,7 +81,10 @@ async fn run_container(agent: &Agent, batch: &Batch) -> Result<End, Stop> {
     batch.note("");
     batch.phase.send_replace(Phase::Preparing);
     let image_id = match running {
-        Some(image_id) => image_id,
+        Some(image_id) => {
+            start::open_again(agent, Way::again(batch.id, &job, &batch.dir)).await?;
+            image_id
+        }
         None => tokio::select! {
             halt = batch.halted() => return Err(Stop::Halted(halt)),
             started = begin(agent, batch, &job, share.gpus()) => started?,
@@ -165,6 +169,7 @@ async fn begin(agent: &Agent, batch: &Batch, job: &Job, gpus: &[u32]) -> Result<
     let mut spec = assembly.spec(&agent.site, &speaker.assignment, job, &batch.dir, gpus)?;
     spec.attempt = batch.id;
     secrets::give(agent, speaker, job, &assembly, &mut spec).await?;
+    gateway::shut(&agent.site, &batch.dir, &assembly.facts, &mut spec)?;
     // A later run of the agent must not start it again.
     let noted = async { batch.dir.write_starting().await.map_err(agents_fault) };
     start::start_noted(agent, &spec, noted).await.map_err(|stop| secrets::without_shell(job, stop))?;
@@ -233,7 +238,8 @@ async fn to_its_end(agent: &Agent, batch: &Batch, job: &Job, used: &Mutex<Usage>
         }
     };
     let grace = job.stop_grace(agent.site.options.stop_grace);
-    Ok(Running::Container(batch.id).to_its_end(engine, keeping, measuring, halt, grace).await?)
+    let ran = Running::Container(batch.id).to_its_end(engine, keeping, measuring, halt, grace).await;
+    ran.map_err(|error| start::without_shell(job, error.into()))
 }
 
 async fn reports(agent: &Agent, batch: &Batch, exit: &Exit, points: &[u32]) -> Reports {

@@ -172,6 +172,11 @@ impl AttemptDir {
         Ok(path)
     }
 
+    /// What the container's program waits at until an address can be reached, if it is to reach one.
+    pub(crate) fn gate(&self) -> PathBuf {
+        self.path.join("gate")
+    }
+
     pub(crate) fn results(&self) -> PathBuf {
         self.path.join("results")
     }

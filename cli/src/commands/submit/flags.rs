@@ -101,7 +101,8 @@ pub(super) struct ManifestFlags {
     /// Label that an agent must have, e.g. pool=spot; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     agent_label: Vec<String>,
-    /// Network of the jobs: none, or bridge, which runs only on agents that allow it [default: none].
+    /// Network of the jobs: none, bridge, or addresses separated by commas, e.g. 127.0.0.1:4001, which are then all that
+    /// they reach; bridge and addresses only on agents that offer them [default: none].
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
     /// What to do with a container while its agent can't reach the coordinator: keep or stop [default: keep].

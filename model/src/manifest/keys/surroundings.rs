@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
-use crate::manifest::choice::{Goal, Network, OnDisconnect};
+use crate::manifest::choice::{Goal, OnDisconnect};
 use crate::manifest::definition::DEFAULT_PROGRESS;
 use crate::manifest::document::TextNode;
 use crate::manifest::error::Error;
 use crate::manifest::values::{checked, map, parsed, scalar_text, text};
-use crate::manifest::{check, goals, reported, secrets};
+use crate::manifest::{check, goals, network, reported, secrets};
 
 pub(super) const KEYS: &[ManifestKey] = &[
     ManifestKey {
         name: "network",
         alias: None,
         flags: &["network"],
-        schema: || json!({"enum": Network::NAMES}),
+        schema: network::schema,
         read: |draft, node| {
-            draft.network = Some(parsed(node, &text(node, "network")?, str::parse)?);
+            draft.network = Some(network::read(node)?);
             Ok(())
         },
         merge: |file, flags| replace(&mut file.network, flags.network.take()),
-        write: |manifest| Some(manifest.network.name().into()),
-        recipe: Recipe::Contains(|manifest, parts| parts.put("network", manifest.network.name())),
+        write: |manifest| Some(manifest.network.written()),
+        recipe: Recipe::Contains(|manifest, parts| parts.put("network", manifest.network.recipe())),
     },
     ManifestKey {
         name: "secrets",
