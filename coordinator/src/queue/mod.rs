@@ -33,6 +33,7 @@ mod record;
 mod returns;
 mod reuse;
 mod row;
+mod schedules;
 mod secrets;
 mod session;
 mod settle;
@@ -83,6 +84,7 @@ pub(crate) use read::{
 pub(crate) use record::{News, Recorded, Report};
 pub(crate) use returns::{Calendar, CalendarId, JobReturns};
 pub(crate) use reuse::{Followed, Pending, Place, Settling, Twin, TwinRow};
+pub(crate) use schedules::{NewSchedule, RunRow, ScheduleRow, TakenRun};
 pub(crate) use secrets::{KnownSecret, Sealed, SealedSecret, SecretRow, SecretsOfAttempt};
 pub(crate) use session::{Beat, Fingerprints, Greeting, Pulse};
 pub(crate) use settle::{Fence, Given, Measured, Publication, Settlement};

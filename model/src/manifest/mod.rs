@@ -26,6 +26,7 @@ mod matrix;
 mod merge;
 mod mounts;
 mod notify;
+mod plain;
 mod platform;
 mod policy;
 mod range;
@@ -64,6 +65,7 @@ pub use keys::ALL_GPUS;
 pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
 pub use mounts::{INPUT_DIR, SHARED_CACHE, ZONES_DIR};
 pub use notify::{Channel, Receiver, literal_host, mask_address, parse_receivers};
+pub(crate) use plain::plain_value;
 pub use platform::Platform;
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
@@ -77,3 +79,4 @@ pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
 pub use volume_axis::{FileValue, VolumeFiles};
 pub use warm::Warm;
+pub(crate) use zone::check_zone;
