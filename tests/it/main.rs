@@ -76,6 +76,7 @@ mod results;
 mod reuse_results;
 mod reuse_twins;
 mod roles;
+mod schedules;
 mod schemas;
 mod searching;
 mod secrets;

@@ -34,6 +34,7 @@ mod results;
 mod retry;
 mod rm;
 mod run;
+mod schedule;
 mod search;
 mod secrets;
 mod show;
@@ -118,6 +119,8 @@ enum Command {
     #[command(subcommand)]
     Limits(limits::Limits),
     #[command(subcommand)]
+    Schedule(Box<schedule::Schedule>),
+    #[command(subcommand)]
     Quota(quota::Quota),
     #[command(subcommand)]
     Agents(agents::Agents),
@@ -192,6 +195,7 @@ impl Cli {
             Command::Explain(command) => command.run(&settings()?).await,
             Command::Quota(command) => command.run(&settings()?).await,
             Command::Limits(command) => command.run(&settings()?).await,
+            Command::Schedule(command) => command.run(&settings()?).await,
             Command::Agents(command) => command.run(&settings()?).await,
             Command::Image(command) => command.run(&settings()?).await,
             Command::Gc(command) => command.run(&settings()?).await,

@@ -1,9 +1,12 @@
--- Takes the first run that waits of some schedule, or of the schedule $1: nobody else takes it, nor a later one of that schedule,
--- until $2 has passed.
+-- Takes the first run that waits of some schedule, or that of the schedule $1 for $4, if it is the first: nobody else takes it,
+-- nor a later one of that schedule, until $2 has passed.
 with first as (
     select r.schedule_id, r.at_time
     from schedule_runs r
-    where r.outcome = 'waiting' and r.due_at <= now() and ($1::uuid is null or r.schedule_id = $1) and not exists (
+    where r.outcome = 'waiting' and case
+        when $1::uuid is null then r.due_at <= now()
+        else r.schedule_id = $1 and r.at_time = $4::timestamptz
+    end and not exists (
         select from schedule_runs e
         where e.schedule_id = r.schedule_id and e.outcome = 'waiting' and e.at_time < r.at_time
     )

@@ -24,6 +24,7 @@ mod queued;
 mod record;
 mod report;
 mod reuse;
+mod schedules;
 mod shown;
 mod spool;
 mod submit;
@@ -61,6 +62,7 @@ use crate::telling::Ways;
 use crate::trials::Trials;
 
 pub(crate) use queued::WaitingSweep;
+pub(crate) use schedules::Fired;
 
 /// The clients' service. Cheap to clone.
 #[derive(Clone)]

@@ -175,24 +175,33 @@ impl Queue {
     }
 
     /// Its manifest and rows.
-    pub(crate) async fn schedule_manifest(&self, schedule: Uuid) -> Result<Option<(String, Vec<String>)>, Error> {
+    pub(crate) async fn schedule_manifest(
+        &self,
+        schedule: Uuid,
+    ) -> Result<Option<(String, Vec<String>)>, Error> {
         let row = query_file!("queries/schedules/schedule_manifest.sql", schedule);
         Ok(row.fetch_optional(&self.by_key).await?.map(|row| (row.manifest, row.rows)))
     }
 
     pub(crate) async fn remove_schedule(&self, schedule: Uuid) -> Result<bool, Error> {
-        let removed = query_file!("queries/schedules/remove_schedule.sql", schedule).execute(&self.pool).await?;
+        let removed =
+            query_file!("queries/schedules/remove_schedule.sql", schedule).execute(&self.pool).await?;
         Ok(removed.rows_affected() == 1)
     }
 
     /// True if it was not paused.
     pub(crate) async fn pause_schedule(&self, schedule: Uuid) -> Result<bool, Error> {
-        let paused = query_file!("queries/schedules/pause_schedule.sql", schedule).execute(&self.by_key).await?;
+        let paused =
+            query_file!("queries/schedules/pause_schedule.sql", schedule).execute(&self.by_key).await?;
         Ok(paused.rows_affected() == 1)
     }
 
     /// Has it go on with this time. True if it was paused.
-    pub(crate) async fn resume_schedule(&self, schedule: Uuid, next: Option<Timestamp>) -> Result<bool, Error> {
+    pub(crate) async fn resume_schedule(
+        &self,
+        schedule: Uuid,
+        next: Option<Timestamp>,
+    ) -> Result<bool, Error> {
         let next = next.as_ref().map(offset).transpose()?;
         let resumed = query_file!("queries/schedules/resume_schedule.sql", schedule, next);
         Ok(resumed.execute(&self.by_key).await?.rows_affected() == 1)
@@ -214,25 +223,41 @@ impl Queue {
         }))
     }
 
-    /// Has a schedule run for a time that is not of its rule. False if there is a run for it.
-    pub(crate) async fn ask_run(&self, schedule: Uuid, at: Timestamp, asked_by: &str) -> Result<bool, Error> {
+    /// Has a schedule run for a time because somebody asks; the caller takes the run, before `lease` has passed. False if there is
+    /// a run for it.
+    pub(crate) async fn ask_run(
+        &self,
+        schedule: Uuid,
+        at: Timestamp,
+        asked_by: &str,
+        lease: Duration,
+    ) -> Result<bool, Error> {
         let waiting = Pg(RunOutcome::Waiting);
         let at = [offset(&at)?];
-        let none = None::<&str>;
-        let inserted =
-            query_file!("queries/schedules/insert_runs.sql", schedule, &at, waiting as _, none, asked_by);
+        let (none, lease) = (None::<&str>, interval(lease)?);
+        let inserted = query_file!(
+            "queries/schedules/insert_runs.sql",
+            schedule,
+            &at,
+            waiting as _,
+            none,
+            asked_by,
+            lease
+        );
         Ok(inserted.execute(&self.by_key).await?.rows_affected() == 1)
     }
 
-    /// Takes a run that waits, for as long as `lease`.
+    /// Takes a run that waits, or this one, for as long as `lease`. None if there is none, or an earlier one of its schedule waits.
     pub(crate) async fn take_run(
         &self,
-        only: Option<Uuid>,
+        only: Option<(Uuid, Timestamp)>,
         lease: Duration,
         longest: Duration,
     ) -> Result<Option<TakenRun>, Error> {
         let (lease, longest) = (interval(lease)?, interval(longest)?);
-        let row = query_file!("queries/schedules/take_run.sql", only, lease, longest);
+        let at = only.as_ref().map(|(_, at)| offset(at)).transpose()?;
+        let only = only.map(|(schedule, _)| schedule);
+        let row = query_file!("queries/schedules/take_run.sql", only, lease, longest, at);
         let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
         Ok(Some(TakenRun {
             schedule: row.id,
@@ -274,9 +299,16 @@ impl Queue {
     }
 
     /// Has a run wait for so long, and says why.
-    pub(crate) async fn put_off_run(&self, run: &TakenRun, pause: Duration, why: &str) -> Result<(), Error> {
-        let (at, pause) = (offset(&run.time)?, interval(pause)?);
-        query_file!("queries/schedules/put_off_run.sql", run.schedule, at, pause, why).execute(&self.by_key).await?;
+    pub(crate) async fn put_off_run(
+        &self,
+        (schedule, at): (Uuid, Timestamp),
+        pause: Duration,
+        why: &str,
+    ) -> Result<(), Error> {
+        let (at, pause) = (offset(&at)?, interval(pause)?);
+        query_file!("queries/schedules/put_off_run.sql", schedule, at, pause, why)
+            .execute(&self.by_key)
+            .await?;
         Ok(())
     }
 }
@@ -288,14 +320,23 @@ impl DueSchedule {
         let parts = [(run, RunOutcome::Waiting, None), (skipped, RunOutcome::Skipped, Some(why_skipped))];
         for (times, outcome, why) in parts {
             let times = times.iter().map(offset).collect::<Result<Vec<_>, _>>()?;
-            let (outcome, by_rule) = (Pg(outcome), None::<&str>);
-            query_file!("queries/schedules/insert_runs.sql", self.id, &times, outcome as _, why, by_rule)
-                .execute(&mut *self.tx)
-                .await?;
+            let (outcome, by_rule, at_once) = (Pg(outcome), None::<&str>, interval(Duration::ZERO)?);
+            query_file!(
+                "queries/schedules/insert_runs.sql",
+                self.id,
+                &times,
+                outcome as _,
+                why,
+                by_rule,
+                at_once
+            )
+            .execute(&mut *self.tx)
+            .await?;
         }
         let next = sorted.next.as_ref().map(offset).transpose()?;
         query_file!("queries/schedules/move_on.sql", self.id, next).execute(&mut *self.tx).await?;
         query_file!("queries/schedules/prune_runs.sql", self.id, KEPT).execute(&mut *self.tx).await?;
-        self.tx.commit().await
+        self.tx.commit().await?;
+        Ok(())
     }
 }

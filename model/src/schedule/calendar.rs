@@ -90,7 +90,9 @@ impl Calendar {
         }
         let length = from.until(*to).map(|span| span.get_days()).unwrap_or(i32::MAX);
         if !(0..=MOST_DAYS).contains(&length) {
-            return wrong(format!("it goes from {from} to {to}; it ends after it begins, and within 100 years"));
+            return wrong(format!(
+                "it goes from {from} to {to}; it ends after it begins, and within 100 years"
+            ));
         }
         if let Some(day) = days.iter().find(|day| !DAYS.iter().any(|(name, _)| name == day)) {
             return wrong(format!("`days` has {day:?}; write mon, tue, wed, thu, fri, sat, sun"));
@@ -100,10 +102,13 @@ impl Calendar {
         }
         if let Some(session) = sessions.iter().find(|session| session.open >= session.close) {
             let CalendarSession { open, close } = session;
-            return wrong(format!("a session opens at {open} and closes at {close}; it closes later, on the same day"));
+            return wrong(format!(
+                "a session opens at {open} and closes at {close}; it closes later, on the same day"
+            ));
         }
         if let Some(pair) = sessions.windows(2).find(|pair| pair[0].close > pair[1].open) {
-            let ([first, second], why) = ([pair[0], pair[1]], "list sessions by their times; each opens after the one before it");
+            let ([first, second], why) =
+                ([pair[0], pair[1]], "list sessions by their times; each opens after the one before it");
             return wrong(format!(
                 "the session from {} to {} is followed by that from {} to {}: {why} has closed",
                 first.open, first.close, second.open, second.close
@@ -123,7 +128,9 @@ impl Calendar {
         }
         let (open, close) = self.whole_day();
         if let Some((day, time)) = half_days.iter().find(|(_, time)| **time <= open || **time >= close) {
-            return wrong(format!("it closes at {time} on the half day {day}, which is not between {open} and {close}"));
+            return wrong(format!(
+                "it closes at {time} on the half day {day}, which is not between {open} and {close}"
+            ));
         }
         Ok(())
     }
@@ -134,7 +141,8 @@ impl Calendar {
     }
 
     fn has_weekday(&self, date: Date) -> bool {
-        DAYS.iter().any(|(name, weekday)| *weekday == date.weekday() && self.days.iter().any(|day| day == name))
+        DAYS.iter()
+            .any(|(name, weekday)| *weekday == date.weekday() && self.days.iter().any(|day| day == name))
     }
 
     /// When it opens first and closes last on a day; none where it is closed, or the day is not known.
@@ -173,7 +181,9 @@ impl FromStr for SessionTime {
     fn from_str(text: &str) -> Result<Self, String> {
         let short: String = text.chars().take(40).collect();
         let wrong = || {
-            format!("{short:?} is no time of a session; write open, close, open+30m, close-5m or close+1h30m, within 24 hours of it")
+            format!(
+                "{short:?} is no time of a session; write open, close, open+30m, close-5m or close+1h30m, within 24 hours of it"
+            )
         };
         let (is_open, rest) = match (text.strip_prefix("open"), text.strip_prefix("close")) {
             (Some(rest), _) => (true, rest),
@@ -184,8 +194,10 @@ impl FromStr for SessionTime {
             return Ok(Self { is_open, shift: SignedDuration::ZERO });
         }
         let (sign, length) = rest.split_at_checked(1).ok_or_else(wrong)?;
-        let length = humantime::parse_duration(length).ok().and_then(|length| SignedDuration::try_from(length).ok());
-        let length = length.filter(|length| *length <= FARTHEST && length.subsec_nanos() == 0).ok_or_else(wrong)?;
+        let length =
+            humantime::parse_duration(length).ok().and_then(|length| SignedDuration::try_from(length).ok());
+        let length =
+            length.filter(|length| *length <= FARTHEST && length.subsec_nanos() == 0).ok_or_else(wrong)?;
         match sign {
             "+" => Ok(Self { is_open, shift: length }),
             "-" => Ok(Self { is_open, shift: -length }),

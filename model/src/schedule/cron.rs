@@ -118,8 +118,12 @@ impl Cron {
     }
 
     pub(super) fn why_never(&self) -> String {
-        let months: Vec<_> =
-            MONTHS.iter().zip(1..).filter(|(_, number)| has(self.months, *number)).map(|(name, _)| *name).collect();
+        let months: Vec<_> = MONTHS
+            .iter()
+            .zip(1..)
+            .filter(|(_, number)| has(self.months, *number))
+            .map(|(name, _)| *name)
+            .collect();
         let day = self.days.trailing_zeros();
         format!("no month of {} has a day {day}", months.join(", "))
     }
@@ -138,11 +142,16 @@ impl Field {
                 None => (part, None),
             };
             let (from, to) = match range.split_once('-') {
-                _ if range == "*" => (self.from, self.to.min(if self.words.len() == 7 { 6 } else { self.to })),
+                _ if range == "*" => {
+                    (self.from, self.to.min(if self.words.len() == 7 { 6 } else { self.to }))
+                }
                 Some((from, to)) => (self.value(from, part)?, self.value(to, part)?),
                 None if step.is_some() => {
                     let to = self.to;
-                    return Err(self.wrong(part, &format!("a step follows `*` or a range, such as */5 or {range}-{to}/5")));
+                    return Err(self.wrong(
+                        part,
+                        &format!("a step follows `*` or a range, such as */5 or {range}-{to}/5"),
+                    ));
                 }
                 None => (self.value(range, part)?, self.value(range, part)?),
             };
@@ -151,9 +160,11 @@ impl Field {
             }
             let step = match step {
                 None => 1,
-                Some(step) => step.parse::<u8>().ok().filter(|step| (1..=self.to).contains(step)).ok_or_else(|| {
-                    self.wrong(part, &format!("its step is not a number from 1 to {}", self.to))
-                })?,
+                Some(step) => {
+                    step.parse::<u8>().ok().filter(|step| (1..=self.to).contains(step)).ok_or_else(|| {
+                        self.wrong(part, &format!("its step is not a number from 1 to {}", self.to))
+                    })?
+                }
             };
             (from..=to).step_by(step.into()).for_each(|value| bits |= 1_u64 << value);
         }
@@ -172,7 +183,10 @@ impl Field {
                 (Some(first), Some(last)) => format!(", or {first} to {last}"),
                 _ => String::new(),
             };
-            self.wrong(part, &format!("write {} to {}{words}, `*`, or a list or range of them", self.from, self.to))
+            self.wrong(
+                part,
+                &format!("write {} to {}{words}, `*`, or a list or range of them", self.from, self.to),
+            )
         })
     }
 

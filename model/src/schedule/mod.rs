@@ -75,7 +75,9 @@ impl Rule {
                     ));
                 }
                 let Some(at) = at else {
-                    return Err("a calendar needs the time of its sessions, such as open+30m or close+15m".to_owned());
+                    return Err(
+                        "a calendar needs the time of its sessions, such as open+30m or close+15m".to_owned()
+                    );
                 };
                 Self::of(Some(&calendar.zone), Kind::Calendar(calendar.clone(), at.parse()?))
             }
@@ -106,7 +108,9 @@ impl Rule {
     pub fn never(&self, now: Timestamp) -> Option<String> {
         match &self.kind {
             _ if self.after(now).is_some() => None,
-            Kind::Cron(cron) => Some(format!("the cron expression {:?} never fires: {}", cron.text(), cron.why_never())),
+            Kind::Cron(cron) => {
+                Some(format!("the cron expression {:?} never fires: {}", cron.text(), cron.why_never()))
+            }
             Kind::Calendar(calendar, at) => Some(format!(
                 "the calendar {} ends on {}, and {at} of no session before that is still to come; give one that goes on",
                 calendar.name, calendar.to

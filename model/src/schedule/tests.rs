@@ -28,15 +28,20 @@ fn shown(rule: &Rule, after: &str, most: usize) -> Vec<String> {
 fn a_time_in_a_skipped_hour_fires_once_when_the_hour_is_over() {
     // On 29 March 2026, 01:00 is followed by 02:00 in London.
     let nightly = rule("30 1 * * *", "Europe/London");
-    let expected =
-        ["2026-03-28T01:30:00+00:00", "2026-03-29T02:00:00+01:00", "2026-03-30T01:30:00+01:00"];
+    let expected = ["2026-03-28T01:30:00+00:00", "2026-03-29T02:00:00+01:00", "2026-03-30T01:30:00+01:00"];
     assert_eq!(shown(&nightly, "2026-03-28T00:00:00Z", 3), expected);
     let often = rule("*/20 * * * *", "Europe/London");
     let expected = ["2026-03-29T00:40:00+00:00", "2026-03-29T02:00:00+01:00", "2026-03-29T02:20:00+01:00"];
     assert_eq!(shown(&often, "2026-03-29T00:20:00Z", 3), expected);
     // Half an hour, at Lord Howe; and a whole day, in Samoa in 2011.
-    assert_eq!(shown(&rule("15 2 4 10 *", "Australia/Lord_Howe"), "2026-10-03T00:00:00Z", 1), ["2026-10-04T02:30:00+11:00"]);
-    assert_eq!(shown(&rule("0 12 30 12 *", "Pacific/Apia"), "2011-12-29T00:00:00Z", 1), ["2011-12-31T00:00:00+14:00"]);
+    assert_eq!(
+        shown(&rule("15 2 4 10 *", "Australia/Lord_Howe"), "2026-10-03T00:00:00Z", 1),
+        ["2026-10-04T02:30:00+11:00"]
+    );
+    assert_eq!(
+        shown(&rule("0 12 30 12 *", "Pacific/Apia"), "2011-12-29T00:00:00Z", 1),
+        ["2011-12-31T00:00:00+14:00"]
+    );
 }
 
 #[test]
@@ -62,7 +67,10 @@ fn fields_are_read_as_cron_reads_them() {
     assert_eq!(utc("5-10/5,59 3 * * *", "2026-01-01T00:00:00Z", 3).len(), 3);
     // Either day where both are given.
     let either = utc("0 0 13 * fri", "2026-01-01T00:00:00Z", 3);
-    assert_eq!(either, ["2026-01-02T00:00:00+00:00", "2026-01-09T00:00:00+00:00", "2026-01-13T00:00:00+00:00"]);
+    assert_eq!(
+        either,
+        ["2026-01-02T00:00:00+00:00", "2026-01-09T00:00:00+00:00", "2026-01-13T00:00:00+00:00"]
+    );
 }
 
 #[test]
@@ -86,7 +94,8 @@ fn mistakes_in_cron_expressions_name_the_field() {
     let never = rule("0 0 31 2,4 *", "UTC").never(at("2026-01-01T00:00:00Z")).unwrap();
     assert!(never.contains("never fires: no month of feb, apr has a day 31"), "{never}");
     assert_eq!(rule("0 0 31 2 1", "UTC").never(at("2026-01-01T00:00:00Z")), None);
-    let told = Rule::new(&RuleText { zone: Some("Europe/Lodnon".into()), ..RuleText::default() }).unwrap_err();
+    let told =
+        Rule::new(&RuleText { zone: Some("Europe/Lodnon".into()), ..RuleText::default() }).unwrap_err();
     assert!(told.contains("did you mean Europe/London?"), "{told}");
 }
 
@@ -120,7 +129,8 @@ impl SignedMinutes {
 }
 
 fn cron() -> impl Strategy<Value = String> {
-    let minute = prop_oneof![Just("*/7".to_owned()), Just("*".to_owned()), (0..60_u8).prop_map(|n| n.to_string())];
+    let minute =
+        prop_oneof![Just("*/7".to_owned()), Just("*".to_owned()), (0..60_u8).prop_map(|n| n.to_string())];
     let hour = prop_oneof![
         Just("*".to_owned()),
         (0..4_u8).prop_map(|n| n.to_string()),
@@ -128,7 +138,8 @@ fn cron() -> impl Strategy<Value = String> {
     ];
     let day = prop_oneof![3 => Just("*".to_owned()), 1 => (1..32_u8).prop_map(|n| n.to_string())];
     let weekday = prop_oneof![3 => Just("*".to_owned()), 1 => (0..8_u8).prop_map(|n| n.to_string())];
-    (minute, hour, day, weekday).prop_map(|(minute, hour, day, weekday)| format!("{minute} {hour} {day} * {weekday}"))
+    (minute, hour, day, weekday)
+        .prop_map(|(minute, hour, day, weekday)| format!("{minute} {hour} {day} * {weekday}"))
 }
 
 proptest! {
@@ -157,7 +168,11 @@ proptest! {
 #[test]
 fn sessions_of_the_example_are_those_of_the_exchange() {
     let calendar = nyse();
-    let text = |at: &str| RuleText { calendar: Some(calendar.clone()), at: Some(at.to_owned()), ..RuleText::default() };
+    let text = |at: &str| RuleText {
+        calendar: Some(calendar.clone()),
+        at: Some(at.to_owned()),
+        ..RuleText::default()
+    };
     let opens = Rule::new(&text("open+30m")).unwrap();
     // A weekend, and Martin Luther King's day.
     assert_eq!(shown(&opens, "2026-01-16T15:00:00Z", 1), ["2026-01-20T10:00:00-05:00"]);
@@ -206,7 +221,11 @@ fn calendars_that_contradict_themselves_are_refused() {
         assert!(at.parse::<SessionTime>().unwrap_err().contains("no time of a session"), "{at}");
     }
     assert_eq!("close-1h30m".parse::<SessionTime>().unwrap().to_string(), "close-1h30m");
-    assert!(Rule::new(&RuleText { at: Some("open".into()), ..RuleText::default() }).unwrap_err().contains("no calendar"));
+    assert!(
+        Rule::new(&RuleText { at: Some("open".into()), ..RuleText::default() })
+            .unwrap_err()
+            .contains("no calendar")
+    );
     let both = RuleText { calendar: Some(nyse()), cron: Some("* * * * *".into()), ..RuleText::default() };
     assert!(Rule::new(&both).unwrap_err().contains("one of them"));
 }
@@ -216,9 +235,14 @@ fn what_was_missed_is_made_up_as_asked() {
     let hourly = rule("0 * * * *", "UTC");
     let (first, now) = (at("2026-01-01T01:00:00Z"), at("2026-01-01T04:10:00Z"));
     let sorted = |catch_up| sort(&hourly, first, now, catch_up);
-    let hours = |times: &[Timestamp]| times.iter().map(|time| time.to_string()[11..13].to_owned()).collect::<Vec<_>>();
+    let hours = |times: &[Timestamp]| {
+        times.iter().map(|time| time.to_string()[11..13].to_owned()).collect::<Vec<_>>()
+    };
     let none = sorted(CatchUp::None);
-    assert_eq!((hours(&none.run), hours(&none.skipped)), (vec![], vec!["01".into(), "02".into(), "03".into(), "04".to_owned()]));
+    assert_eq!(
+        (hours(&none.run), hours(&none.skipped)),
+        (vec![], vec!["01".into(), "02".into(), "03".into(), "04".to_owned()])
+    );
     let last = sorted(CatchUp::Last);
     assert_eq!((hours(&last.run), last.skipped.len()), (vec!["04".to_owned()], 3));
     let all = sorted(CatchUp::All);
@@ -228,6 +252,9 @@ fn what_was_missed_is_made_up_as_asked() {
     assert_eq!((hours(&on_time.run), on_time.skipped.len()), (vec!["04".to_owned()], 3));
     // However long nobody was there.
     let long = sort(&rule("* * * * *", "UTC"), at("2020-01-01T00:00:00Z"), now, CatchUp::All);
-    assert_eq!((long.run.len(), long.skipped.len(), long.run.last()), (100, 100, Some(&at("2026-01-01T04:10:00Z"))));
+    assert_eq!(
+        (long.run.len(), long.skipped.len(), long.run.last()),
+        (100, 100, Some(&at("2026-01-01T04:10:00Z")))
+    );
     assert_eq!(long.more, 31 * 24 * 60 - 200);
 }
