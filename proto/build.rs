@@ -3,8 +3,8 @@
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files =
-        ["types", "agents", "sweeps", "access", "secrets"].map(|name| format!("proto/btctl/v1/{name}.proto"));
+    let files = ["types", "agents", "sweeps", "access", "secrets", "schedules"]
+        .map(|name| format!("proto/btctl/v1/{name}.proto"));
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);

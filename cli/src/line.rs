@@ -8,6 +8,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use bt_proto::bearer::{self, Bearer, Line};
 use bt_proto::v1::access_client::AccessClient;
+use bt_proto::v1::schedules_client::SchedulesClient;
 use bt_proto::v1::secrets_client::SecretsClient;
 use bt_proto::v1::sweeps_client::SweepsClient;
 use bt_trust::ClientTrust;
@@ -144,6 +145,23 @@ impl Coordinators {
         F: Future<Output = Result<T, Status>>,
     {
         self.ask_line(|line| call(SecretsClient::new(line))).await
+    }
+
+    /// As [`ask`](Self::ask), about schedules.
+    pub(crate) async fn ask_schedules<T, F>(
+        &self,
+        call: impl Fn(SchedulesClient<Line>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let client = |line| SchedulesClient::new(line).max_decoding_message_size(LARGEST_MESSAGE);
+        self.ask_line(|line| call(client(line))).await
+    }
+
+    /// About schedules, for a call that is asked once.
+    pub(crate) fn schedules(&self) -> SchedulesClient<Line> {
+        SchedulesClient::new(self.line().1).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     /// A call that is asked once.

@@ -45,6 +45,7 @@ mod sessions;
 mod storage;
 mod teller;
 mod telling;
+mod timer;
 mod traced;
 mod trials;
 mod verify;
@@ -58,6 +59,7 @@ use bt_model::image_policy::ImagePolicy;
 use bt_model::role::Role;
 use bt_proto::v1::access_server::AccessServer;
 use bt_proto::v1::agents_server::AgentsServer;
+use bt_proto::v1::schedules_server::SchedulesServer;
 use bt_proto::v1::secrets_server::SecretsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
 use bt_store::Store;
@@ -96,6 +98,7 @@ use secrets::{Keyring, Vault};
 use sessions::Sessions;
 use teller::Teller;
 use telling::Ways;
+use timer::Timer;
 use trials::Trials;
 
 pub use access::{KnownToken, make_admin_token_file, make_token_file};
@@ -164,6 +167,8 @@ pub async fn run(
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     tasks.spawn(access.clone().run(shutdown.clone()));
     tasks.spawn(writer.run(shutdown.clone()));
+    let timer = Timer { clients: clients.clone(), record: record.clone() };
+    tasks.spawn(timer.run(shutdown.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<Agents>>().await;
     health.set_serving::<SweepsServer<Clients>>().await;
@@ -183,6 +188,7 @@ pub async fn run(
     let services = Routes::from(pages)
         .add_service(AccessServer::new(access_calls))
         .add_service(SecretsServer::new(vault))
+        .add_service(SchedulesServer::new(clients.clone()).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(AgentsServer::new(agents).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(health_service)

@@ -18,6 +18,7 @@ mod pickle;
 mod progress;
 mod queue;
 mod results;
+mod schedules;
 mod statistics;
 mod sweeps;
 mod told;
@@ -40,6 +41,7 @@ pub use pickle::*;
 pub use progress::*;
 pub use queue::*;
 pub use results::*;
+pub use schedules::*;
 pub use statistics::*;
 pub use sweeps::*;
 pub use told::*;
@@ -125,6 +127,10 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<CreatedToken>("token-create", &["token create"], ""),
         one::<Vec<Token>>("token-ls", &["token ls"], ""),
         one::<Vec<Secret>>("secrets-ls", &["secrets ls"], ""),
+        one::<Schedule>("schedule-add", &["schedule add"], ""),
+        one::<Vec<Schedule>>("schedule-ls", &["schedule ls"], ""),
+        one::<ShownSchedule>("schedule-show", &["schedule show"], ""),
+        one::<AskedRun>("schedule-run", &["schedule run"], ""),
         one::<Vec<AuditEntry>>("audit", &["audit"], ""),
         one::<AuditChain>("audit-verify", &["audit"], "with --verify"),
         one::<Notification>("notification", &[], ""),

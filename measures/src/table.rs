@@ -90,6 +90,9 @@ measures! {
     /// Files of the results that were published.
     coordinator Counter PUBLISHED_FILES = "btctl_published_files_total" [];
 
+    /// Times of schedules that something was done about, by what: submitted, skipped, failed.
+    coordinator Counter SCHEDULE_RUNS = "btctl_schedule_runs_total" ["outcome"];
+
     /// 1 if Postgres answered the last time that it was asked, else 0.
     coordinator Gauge POSTGRES_UP = "btctl_postgres_up" [];
     /// Sessions with Postgres, by what they do.

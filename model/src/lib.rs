@@ -31,6 +31,7 @@ pub mod returns;
 pub mod rfc4180;
 pub mod role;
 mod scalar;
+pub mod schedule;
 pub mod secret;
 pub mod secret_value;
 pub mod selection;

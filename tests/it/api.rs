@@ -39,7 +39,7 @@ fn every_call_answers_as_it_is_described() {
             path => path.to_owned(),
         };
         let filled = asked_of.replace("{sweep}", sweep).replace("{job}", "0").replace("{agent}", "agent");
-        let filled = filled.replace("{path}", "simulated.json");
+        let filled = filled.replace("{path}", "simulated.json").replace("{schedule}", "nightly");
         let answer = match method {
             "get" => get(&cluster, &filled),
             _ => post(&cluster, &filled, body),
@@ -130,6 +130,19 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("post", "/api/sweeps", "", &manifest)["jobs"], 4);
     let walked = check("get", "/api/sweeps/{sweep}/walk", "walked", &none);
     assert_eq!(walked["windows"][1]["test_job"], 3, "{walked}");
+    let schedule =
+        json!({"name": "nightly", "manifest": {"image": "x:1"}, "cron": "30 22 * * 1-5", "overlap": "allow"});
+    assert_eq!(check("post", "/api/schedules", "", &schedule)["zone"], "UTC");
+    assert_eq!(check("post", "/api/schedules/{schedule}/run", "", &none)["outcome"], "submitted");
+    for (call, changed) in [("pause", true), ("resume", true), ("resume", false)] {
+        assert_eq!(
+            check("post", &format!("/api/schedules/{{schedule}}/{call}"), "", &none)["changed"],
+            changed
+        );
+    }
+    assert_eq!(check("get", "/api/schedules/{schedule}", "", &none)["runs"][0]["outcome"], "submitted");
+    assert_eq!(check("get", "/api/schedules", "", &none)["schedules"][0]["name"], "nightly");
+    assert_eq!(check("post", "/api/schedules/{schedule}/remove", "", &none)["changed"], true);
     // It has no end: tests/it/events.rs asks it.
     asked.insert("watch_events".to_owned());
     let all: BTreeSet<String> = described["paths"]

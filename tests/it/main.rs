@@ -83,6 +83,7 @@ mod reuse_results;
 mod reuse_twins;
 mod roles;
 mod scaler;
+mod schedules;
 mod schemas;
 mod searching;
 mod secrets;

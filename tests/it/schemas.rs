@@ -226,6 +226,13 @@ fn what_commands_print_is_what_their_schemas_say() {
     checker.valid("token-create", &["token", "create", "ann", "--role", "viewer", "-o", "json"]);
     list(&checker.valid("token-ls", &["token", "ls", "-o", "json"]), 1);
     list(&checker.valid("secrets-ls", &["secrets", "ls", "-o", "json"]), 0);
+    let rule = ["--image", "x", "-m", "64m", "--cron", "30 22 * * 1-5", "--overlap", "allow", "-o", "json"];
+    checker.valid("schedule-add", &[&["schedule", "add", "nightly"], &rule[..]].concat());
+    let run = ["schedule", "run", "nightly", "--time", "2026-01-05T22:30:00Z", "-o", "json"];
+    assert_eq!(checker.valid("schedule-run", &run)["outcome"], "submitted");
+    list(&checker.valid("schedule-ls", &["schedule", "ls", "-o", "json"]), 1);
+    list(&checker.valid("schedule-show", &["schedule", "show", "nightly", "-o", "json"])["runs"], 1);
+    cluster.ok(&["cancel", "x"]);
     list(&checker.valid("audit", &["audit", "-o", "json"]), 1);
     checker.valid("audit-verify", &["audit", "--verify", "-o", "json"]);
     docker(&["image", "inspect", "btctl-test:1"]);

@@ -39,6 +39,7 @@ mod retry;
 mod rm;
 mod run;
 mod scaler;
+mod schedule;
 mod search;
 mod secrets;
 mod show;
@@ -123,6 +124,8 @@ enum Command {
     #[command(subcommand)]
     Limits(limits::Limits),
     #[command(subcommand)]
+    Schedule(Box<schedule::Schedule>),
+    #[command(subcommand)]
     Quota(quota::Quota),
     #[command(subcommand)]
     Agents(agents::Agents),
@@ -203,6 +206,7 @@ impl Cli {
             Command::Explain(command) => command.run(&settings()?).await,
             Command::Quota(command) => command.run(&settings()?).await,
             Command::Limits(command) => command.run(&settings()?).await,
+            Command::Schedule(command) => command.run(&settings()?).await,
             Command::Agents(command) => command.run(&settings()?).await,
             Command::Image(command) => command.run(&settings()?).await,
             Command::Gc(command) => command.run(&settings()?).await,

@@ -97,6 +97,12 @@ pub(crate) fn of(method: Method) -> Right {
         // Each is shown those that it may name.
         Method::SecretsListSecrets => Right::Read,
         Method::SecretsSetSecret | Method::SecretsRemoveSecret | Method::SecretsRotateSecrets => Right::Operate,
+        Method::SchedulesListSchedules | Method::SchedulesShowSchedule => Right::Read,
+        Method::SchedulesAddSchedule => Right::Submit,
+        // Whose it is, is asked when it is found.
+        Method::SchedulesRemoveSchedule | Method::SchedulesPauseSchedule | Method::SchedulesRunSchedule => {
+            Right::Change
+        }
         Method::AccessListTokens | Method::AccessListAudit | Method::AccessVerifyAudit => Right::Oversee,
         Method::AccessCreateToken | Method::AccessRevokeToken => Right::Administer,
         Method::AgentsCertify

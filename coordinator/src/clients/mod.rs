@@ -25,6 +25,7 @@ mod queued;
 mod record;
 mod report;
 mod reuse;
+mod schedules;
 mod shown;
 mod spool;
 mod submit;
@@ -64,6 +65,7 @@ use crate::trials::Trials;
 
 pub(crate) use demand::RecentDemand;
 pub(crate) use queued::WaitingSweep;
+pub(crate) use schedules::Fired;
 
 /// The clients' service. Cheap to clone.
 #[derive(Clone)]

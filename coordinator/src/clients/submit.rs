@@ -35,27 +35,11 @@ impl Clients {
     ) -> Result<Submitted, Status> {
         let mut order = Order::open(incoming).await?;
         let manifest = order.manifest().await?;
-        let (manifest, held_out) = match self.held_out(&order.header, manifest).await {
-            Ok(found) => found,
-            // What was queued before stays so, whatever has become of its family.
-            Err(refused) => match self.queued_before(&mut order).await? {
-                Some(submitted) => return Ok(submitted),
-                None => return Err(refused),
-            },
+        let manifest = match self.admitted(&mut order, manifest).await {
+            Ok(manifest) => manifest,
+            // What was queued before stays so, whatever has become of its family, and whatever is allowed since.
+            Err(refused) => return self.queued_before(&mut order).await?.ok_or(refused),
         };
-        order.held_out = held_out;
-        if let Err(refused) = self.allow_image(&manifest.image, order.header.image_pin.as_deref()) {
-            // What was queued before stays so, whatever is allowed since.
-            return self.queued_before(&mut order).await?.ok_or(refused);
-        }
-        (order.secrets, order.any_secret) =
-            match naming::check(&self.queue, &manifest, &order.header.owner).await {
-                Ok(named) => named,
-                Err(refused) => match self.queued_before(&mut order).await? {
-                    Some(submitted) => return Ok(submitted),
-                    None => return Err(refused),
-                },
-            };
         self.ways.check(manifest.policy.receivers()).map_err(Status::invalid_argument)?;
         if order.header.open && (order.header.reuse || manifest.sample.is_some()) {
             let what = if order.header.reuse { "results of identical jobs" } else { "a `sample`" };
@@ -87,6 +71,28 @@ impl Clients {
         }
         self.bell.ring(Event::SweepQueued { reuses: order.header.reuse });
         Ok(submitted)
+    }
+
+    /// The manifest as its jobs are to be run, if its owner may run it.
+    async fn admitted(&self, order: &mut Order, manifest: Manifest) -> Result<Manifest, Status> {
+        let (manifest, held_out) = self.held_out(&order.header, manifest).await?;
+        order.held_out = held_out;
+        self.allow_image(&manifest.image, order.header.image_pin.as_deref())?;
+        (order.secrets, order.any_secret) =
+            naming::check(&self.queue, &manifest, &order.header.owner).await?;
+        Ok(manifest)
+    }
+
+    /// Checks what would be submitted, and queues nothing. How many jobs it has.
+    pub(super) async fn check_submit(&self, incoming: Incoming<v1::SubmitRequest>) -> Result<u32, Status> {
+        let mut order = Order::open(incoming).await?;
+        let manifest = order.manifest().await?;
+        let mut manifest = self.admitted(&mut order, manifest).await?;
+        self.ways.check(manifest.policy.receivers()).map_err(Status::invalid_argument)?;
+        if matches!(&manifest.jobs, JobSource::Rows(rows) if rows.is_empty()) {
+            manifest = manifest.with_rows(self.listed_rows(&mut order).await?);
+        }
+        Ok(self.expand(&order.header.owner, &manifest).await?.len())
     }
 
     /// What an earlier submit with the same key has queued, if there was one.
@@ -179,11 +185,8 @@ impl Clients {
         search.map(Search::finish).ok_or_else(|| Status::internal("the search for the jobs has not begun"))
     }
 
-    async fn queue_when_all_are_there(
-        &self,
-        order: &mut Order,
-        mut manifest: Manifest,
-    ) -> Result<Submitted, Status> {
+    /// All rows that come.
+    async fn listed_rows(&self, order: &mut Order) -> Result<Vec<Parameters>, Status> {
         let (mut rows, mut size) = (Vec::new(), 0);
         while let Some(piece) = order.rows().await? {
             for row in piece {
@@ -198,6 +201,15 @@ impl Clients {
                 rows.push(parameters.map_err(|error| Status::invalid_argument(error.to_string()))?);
             }
         }
+        Ok(rows)
+    }
+
+    async fn queue_when_all_are_there(
+        &self,
+        order: &mut Order,
+        mut manifest: Manifest,
+    ) -> Result<Submitted, Status> {
+        let rows = self.listed_rows(order).await?;
         if matches!(&manifest.jobs, JobSource::Rows(listed) if listed.is_empty()) {
             manifest = manifest.with_rows(rows);
         }

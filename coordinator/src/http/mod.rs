@@ -23,6 +23,7 @@ mod page;
 mod reply;
 mod reported;
 mod route;
+mod schedules;
 mod submit;
 mod sweeps;
 mod table;

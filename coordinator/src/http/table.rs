@@ -1,6 +1,7 @@
 //! Every call of the API: its address, what it takes and answers, in words and as types, and what answers it.
 
 mod cluster;
+mod schedules;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
@@ -17,7 +18,7 @@ use crate::access::rights::Right;
 
 /// All of them.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    SWEEPS.iter().chain(cluster::CLUSTER)
+    SWEEPS.iter().chain(cluster::CLUSTER).chain(schedules::SCHEDULES)
 }
 
 /// Those about sweeps, their jobs and results.

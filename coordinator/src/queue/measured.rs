@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bt_measures::{
-    ATTEMPTS, CLAIMED, JOB_RUN, LEASES_LOST, LEASES_RENEWED, PUBLISHED_BYTES, PUBLISHED_FILES,
+    ATTEMPTS, CLAIMED, JOB_RUN, LEASES_LOST, LEASES_RENEWED, PUBLISHED_BYTES, PUBLISHED_FILES, SCHEDULE_RUNS,
 };
 use bt_model::reason::ReasonKind;
 use bt_model::retry::Ending;
+use bt_model::schedule::RunOutcome;
 
 use super::settle::{Settled, Settlement};
 
@@ -22,6 +23,9 @@ pub(crate) fn begin() {
         ATTEMPTS.add(["failed", kind.name()], 0);
     }
     CLAIMED.add([], 0);
+    for outcome in [RunOutcome::Submitted, RunOutcome::Skipped, RunOutcome::Failed] {
+        SCHEDULE_RUNS.add([outcome.name()], 0);
+    }
     LEASES_LOST.add([], 0);
     LEASES_RENEWED.add([], 0);
     PUBLISHED_BYTES.add([], 0);

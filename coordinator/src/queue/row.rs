@@ -3,6 +3,7 @@
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
 use bt_model::role::Role;
+use bt_model::schedule::{CatchUp, Overlap, RunOutcome};
 use bt_model::state::{AttemptState, JobState, ReuseState, SweepEvent};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -66,6 +67,30 @@ impl Named for ReasonKind {
 impl Named for Role {
     const TYPE: &'static str = "token_role";
     const ALL: &'static [Self] = &Role::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for CatchUp {
+    const TYPE: &'static str = "schedule_catch_up";
+    const ALL: &'static [Self] = &CatchUp::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for Overlap {
+    const TYPE: &'static str = "schedule_overlap";
+    const ALL: &'static [Self] = &Overlap::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for RunOutcome {
+    const TYPE: &'static str = "schedule_outcome";
+    const ALL: &'static [Self] = &RunOutcome::ALL;
     fn label(self) -> &'static str {
         self.name()
     }

@@ -27,6 +27,7 @@ mod merge;
 mod mounts;
 mod network;
 mod notify;
+mod plain;
 mod platform;
 mod policy;
 mod range;
@@ -66,6 +67,7 @@ pub use matrix::{Axis, MAX_AXES, MAX_ENTRIES, MAX_VALUES, Matrix};
 pub use mounts::{INPUT_DIR, SHARED_CACHE, ZONES_DIR};
 pub use network::{Host, HostPort, Network};
 pub use notify::{Channel, Receiver, literal_host, mask_address, parse_receivers};
+pub(crate) use plain::plain_value;
 pub use platform::Platform;
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
@@ -79,3 +81,4 @@ pub use size::{LEAST_MEMORY, parse_cpus, parse_size, parse_timeout};
 pub use volume::VolumeMount;
 pub use volume_axis::{FileValue, VolumeFiles};
 pub use warm::Warm;
+pub(crate) use zone::check_zone;

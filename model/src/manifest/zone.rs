@@ -8,12 +8,21 @@ const TYPO_PART: usize = 3;
 
 /// Checks that there is such a zone.
 pub(super) fn check(name: &str) -> Result<(), Error> {
+    refusal(name).map_or(Ok(()), |why| Err(Error::new(format!("`timezone` is {why}"))))
+}
+
+/// The same for a zone that no manifest names.
+pub(crate) fn check_zone(name: &str) -> Result<(), String> {
+    refusal(name).map_or(Ok(()), |why| Err(format!("the zone is {why}")))
+}
+
+fn refusal(name: &str) -> Option<String> {
     if names().any(|known| known == name) {
-        return Ok(());
+        return None;
     }
     let short: String = name.chars().take(80).collect();
     let hint = hint(name);
-    Err(Error::new(format!("`timezone` is {short:?}, which is not a time zone of the IANA database{hint}")))
+    Some(format!("{short:?}, which is not a time zone of the IANA database{hint}"))
 }
 
 fn names() -> impl Iterator<Item = &'static str> {

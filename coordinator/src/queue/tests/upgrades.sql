@@ -187,3 +187,10 @@ update agents set secrets = '{HOST_KEY}', line_is_private = true where name = 'o
 insert into quotas (owner, queued, running, cpu_millis, submits_per_minute, bytes) values ('ann', 100, 10, 4000, 5, 1048576);
 insert into result_sizes (sweep_id, bytes, ended_at)
 values ('22222222-0000-4000-8000-000000000002', 1, '2026-01-01T00:00:00Z');
+
+-- version 46
+insert into schedules (id, name, owner, rule, manifest, sweep_name, jobs, catch_up, overlap, next_at, created_by)
+values ('55555555-0000-4000-8000-000000000001', 'nightly', 'ann', '{"cron": "30 22 * * 1-5", "zone": "Europe/London"}', '{"name": "x"}',
+    'x', 1, 'last', 'skip', now() + interval '1 day', 'ann');
+insert into schedule_runs (schedule_id, at_time, outcome, why)
+values ('55555555-0000-4000-8000-000000000001', now() - interval '1 day', 'skipped', 'sweep x has not finished');

@@ -1,0 +1,1 @@
+select manifest, rows from schedules where id = $1

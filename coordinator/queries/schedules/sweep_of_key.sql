@@ -1,0 +1,1 @@
+select id, name from sweeps where idempotency_key = $1
