@@ -11,6 +11,7 @@ use bt_model::role::Role;
 use bt_store::Location;
 use ipnet::IpNet;
 
+use crate::oidc::SignIn;
 use crate::secrets::SecretKeys;
 use crate::telling::Telling;
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub tls: TlsOptions,
     #[command(flatten)]
     pub asking: Asking,
+    #[command(flatten)]
+    pub sign_in: SignIn,
     #[command(flatten)]
     pub secrets: SecretKeys,
     #[command(flatten)]

@@ -26,6 +26,7 @@ mod ledger;
 mod log_filter;
 mod loops;
 mod manifests;
+mod oidc;
 mod progress;
 mod publisher;
 mod pushed_images;
@@ -83,6 +84,7 @@ use guard::{Guard, Proxy};
 use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
 use manifests::Manifests;
+use oidc::Oidc;
 use publisher::Publisher;
 use queue::Queue;
 use relay::Relay;
@@ -96,6 +98,7 @@ use trials::Trials;
 pub use config::{Asking, Auth, ImageRules, Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use log_filter::LogFilter;
+pub use oidc::{RoleRule, SignIn};
 pub use role_table::role_table;
 pub use secrets::{SecretKeys, make_key_file};
 pub use telling::{AllowedHost, Telling};
@@ -132,6 +135,11 @@ pub async fn run(
         options.lease
     );
     options.asking.check(options.listen, &options.tls).map_err(anyhow::Error::msg)?;
+    options
+        .sign_in
+        .check(&options.asking, options.telling.public_url.as_ref())
+        .map_err(anyhow::Error::msg)?;
+    let oidc = Oidc::new(&options.sign_in, options.telling.public_url.as_ref())?;
     let root = options.asking.admin_token_file.as_deref().map(Root::of).transpose()?;
     let ways = Ways::new(&options.telling)?;
     let keys = Keyring::new(&options.secrets)?;
@@ -156,6 +164,9 @@ pub async fn run(
     }
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     tasks.spawn(access.clone().run(shutdown.clone()));
+    if let Some(oidc) = oidc.clone() {
+        tasks.spawn(oidc.run(shutdown.clone()));
+    }
     tasks.spawn(writer.run(shutdown.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<Agents>>().await;
@@ -166,13 +177,14 @@ pub async fn run(
         .build_v1()
         .context("read the descriptions of the services")?;
     let silence = options.heartbeat * SILENT_BEATS;
-    let access_calls = AccessCalls { access: access.clone(), tasks: tasks.clone(), silence };
-    let (pages, rights) = http::router(clients.clone(), access.clone());
+    let access_calls =
+        AccessCalls { access: access.clone(), oidc: oidc.clone(), tasks: tasks.clone(), silence };
+    let (pages, rights) = http::router(clients.clone(), access.clone(), oidc.clone());
     let proxy = options.asking.proxy_user_header.clone().map(|header| {
         let role = options.asking.proxy_role.unwrap_or(Role::Viewer);
         Arc::new(Proxy { header, from: options.asking.proxy_from.clone(), role })
     });
-    let guard = Guard { access, record, rights: rights.into(), proxy };
+    let guard = Guard { access, record, rights: rights.into(), proxy, oidc };
     let services = Routes::from(pages)
         .add_service(AccessServer::new(access_calls))
         .add_service(SecretsServer::new(vault))

@@ -21,6 +21,7 @@ mod gc;
 mod image;
 mod jobs;
 mod limits;
+mod login;
 mod logs;
 mod ls;
 mod metrics;
@@ -128,6 +129,8 @@ enum Command {
     Token(token::Token),
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    Login(login::Login),
+    Logout(login::Logout),
     Whoami(whoami::Whoami),
     Audit(audit::Audit),
     Up(Box<up::Up>),
@@ -197,6 +200,8 @@ impl Cli {
             Command::Gc(command) => command.run(&settings()?).await,
             Command::Token(command) => command.run(&settings()?).await,
             Command::Secrets(command) => command.run(&settings()?).await,
+            Command::Login(command) => command.run(&settings()?).await,
+            Command::Logout(command) => command.run(&settings()?).await,
             Command::Whoami(command) => command.run(&settings()?).await,
             Command::Audit(command) => command.run(&settings()?).await,
             Command::Up(command) => command.run().await,

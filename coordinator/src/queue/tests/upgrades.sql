@@ -187,3 +187,7 @@ update agents set secrets = '{HOST_KEY}', line_is_private = true where name = 'o
 insert into quotas (owner, queued, running, cpu_millis, submits_per_minute, bytes) values ('ann', 100, 10, 4000, 5, 1048576);
 insert into result_sizes (sweep_id, bytes, ended_at)
 values ('22222222-0000-4000-8000-000000000002', 1, '2026-01-01T00:00:00Z');
+
+-- version 44
+insert into tokens (id, name, role, owners, hash, created_by, issuer, of_page)
+values ('signedinaaaa', 'ann@firm.example', 'viewer', '{ann@firm.example}', 'x', 'login.firm.example', 'https://login.firm.example', true);
