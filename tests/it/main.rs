@@ -84,6 +84,7 @@ mod server_logs;
 mod setup;
 mod several;
 mod shipping;
+mod sign_in;
 mod stats;
 mod stores;
 mod submit;
