@@ -77,7 +77,7 @@ pub(crate) const KEYS: [SettingKey; 5] = [
         flag: Some("--token-file"),
         variable: "BTCTL_TOKEN_FILE",
         default: "none",
-        meaning: "File that holds the token to call the coordinator with; `BTCTL_TOKEN` wins over all but the flag",
+        meaning: "File that holds the token to call the coordinator with; `BTCTL_TOKEN` wins over all but the flag, and what `btctl login` keeps wins over this file",
     },
     SettingKey {
         name: "ca_pin",

@@ -7,7 +7,6 @@
 //   secret             of the client `btctl`; without one it is a public client
 //   code, device       seconds that a code and a device code hold
 //   thin               claims are not in the ID token, but where they are asked for with the access token
-//   flows              the grants that the client may use
 //   noDevice           there is no device flow
 //
 // POST /test with {"forge": HOW} has ID tokens replaced with what a thief or another issuer would make.
@@ -24,7 +23,7 @@ const jose = await import(`${tools}/node_modules/jose/dist/webapi/index.js`);
 const given = JSON.parse(process.argv[2]);
 const scheme = given.key ? 'https' : 'http';
 const issuer = `${scheme}://127.0.0.1:${given.port}`;
-const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
+const grants = ['authorization_code', ...(given.noDevice ? [] : ['urn:ietf:params:oauth:grant-type:device_code'])];
 
 // People, by what they enter as their name.
 const PEOPLE = {
@@ -50,10 +49,10 @@ const provider = new Provider(issuer, {
         client_id: 'btctl',
         client_secret: given.secret,
         token_endpoint_auth_method: given.secret ? 'client_secret_basic' : 'none',
-        grant_types: given.flows ?? ['authorization_code', DEVICE],
-        response_types: (given.flows ?? ['authorization_code']).includes('authorization_code') ? ['code'] : [],
+        grant_types: grants,
+        response_types: ['code'],
         redirect_uris: given.redirects,
-        application_type: 'native',
+        application_type: given.redirects.every(address => address.startsWith('https:')) ? 'web' : 'native',
     }],
     cookies: { keys: ['for the tests alone'] },
     claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups'] },

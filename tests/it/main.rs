@@ -85,6 +85,7 @@ mod setup;
 mod several;
 mod shipping;
 mod sign_in;
+mod sign_in_refused;
 mod stats;
 mod stores;
 mod submit;

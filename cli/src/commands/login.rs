@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bt_documents as documents;
-use bt_proto::bearer::Line;
+use bt_proto::bearer::{self, Line};
 use bt_proto::v1;
 use bt_proto::v1::access_client::AccessClient;
 use tokio::time::{Instant, sleep};
@@ -40,6 +40,14 @@ impl Login {
         let kept = kept(settings)?;
         // Whoever calls now is of no matter, and what is kept may have ended.
         let client = Client::connect(&settings.without_login()).await?;
+        let in_clear = settings.coordinators()?;
+        let in_clear = bearer::in_clear(&in_clear);
+        if !in_clear.is_empty() {
+            say(&format!(
+                "warning: the token comes without encryption from {}: whoever is on the way can read and use it",
+                in_clear.join(", ")
+            ));
+        }
         let begin = |mut access: AccessClient<Line>| async move {
             Ok(access.begin_sign_in(v1::BeginSignInRequest {}).await?.into_inner())
         };

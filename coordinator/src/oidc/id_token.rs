@@ -117,3 +117,70 @@ fn check(claims: &Claims, expected: Expected<'_>) -> Result<(), Error> {
         false => Err(refused("it was made for another sign-in")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ::ring::rand::SystemRandom;
+    use ::ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    use serde_json::json;
+
+    use super::*;
+
+    const EXPECTED: Expected<'_> = Expected { issuer: "https://i", client_id: "btctl", nonce: Some("n") };
+
+    fn token(header: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+        let now = Timestamp::now().as_second();
+        let claims = json!({
+            "iss": "https://i", "aud": "btctl", "sub": "ann", "iat": now, "exp": now + 60, "nonce": "n",
+        });
+        let part = |value: &Value| BASE64.encode(value.to_string());
+        let text = format!("{}.{}", part(header), part(&claims));
+        format!("{text}.{}", BASE64.encode(sign(text.as_bytes())))
+    }
+
+    fn read(token: &str, keys: &JwkSet) -> Result<Claims, Error> {
+        let header = header(token)?;
+        let key = key(keys, &header).ok_or_else(|| refused("there is no key"))?;
+        claims(token, &header, key, EXPECTED)
+    }
+
+    #[test]
+    fn keys_on_curves_are_known_and_told_apart() {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
+        let ed = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let point = ec.public_key().as_ref();
+        let keys = json!({ "keys": [
+            { "kty": "EC", "crv": "P-256", "kid": "e", "use": "sig", "x": BASE64.encode(&point[1..33]), "y": BASE64.encode(&point[33..]) },
+            { "kty": "OKP", "crv": "Ed25519", "kid": "d", "alg": "EdDSA", "x": BASE64.encode(ed.public_key()) },
+            { "kty": "EC", "crv": "P-256", "kid": "o", "use": "enc", "x": BASE64.encode(&point[1..33]), "y": BASE64.encode(&point[33..]) },
+            { "kty": "unheard-of", "kid": "x" },
+        ]});
+        let keys: JwkSet = serde_json::from_value(keys).unwrap();
+        let by_ec = |text: &[u8]| ec.sign(&random, text).unwrap().as_ref().to_vec();
+        let by_ed = |text: &[u8]| ed.sign(text).as_ref().to_vec();
+        for header in [json!({ "alg": "ES256", "kid": "e" }), json!({ "alg": "ES256" })] {
+            assert_eq!(read(&token(&header, by_ec), &keys).unwrap()["sub"], "ann", "{header}");
+        }
+        assert!(read(&token(&json!({ "alg": "EdDSA", "kid": "d" }), by_ed), &keys).is_ok());
+        for (header, why) in [
+            (json!({ "alg": "ES256", "kid": "d" }), "there is no key"),
+            (json!({ "alg": "ES256", "kid": "o" }), "there is no key"),
+            (json!({ "alg": "ES256", "kid": "x" }), "there is no key"),
+            (json!({ "alg": "RS256", "kid": "e" }), "there is no key"),
+            (json!({ "alg": "ES384", "kid": "e" }), "signature"),
+            (json!({ "alg": "HS256", "kid": "e" }), "not signed in a way"),
+            (json!({ "alg": "none" }), "not signed in a way"),
+        ] {
+            let told = read(&token(&header, by_ec), &keys).unwrap_err().to_string();
+            assert!(told.contains(why), "{header}: {told}");
+        }
+        let told =
+            read(&token(&json!({ "alg": "ES256", "kid": "e" }), by_ed), &keys).unwrap_err().to_string();
+        assert!(told.contains("signature"), "{told}");
+    }
+}

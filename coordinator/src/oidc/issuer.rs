@@ -27,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const LARGEST: usize = 1 << 20;
 /// How long what the issuer says of itself is believed, and its keys.
 const FRESH: Duration = Duration::from_secs(3_600);
+/// Who waited while it could not be reached hears the same.
+const FAILED: Duration = Duration::from_millis(500);
 /// How often its keys are read again for a token with a key that is not known.
 const KEYS_AGAIN: Duration = Duration::from_secs(10);
 /// Letters of an explanation that are logged.
@@ -72,7 +74,7 @@ pub(super) struct Issuer {
     client_id: String,
     secret: Option<SecretBytes>,
     http: Client,
-    found: Mutex<Option<(Arc<Found>, Instant)>>,
+    found: Mutex<Option<(Result<Arc<Found>, Error>, Instant)>>,
     keys: Mutex<Option<(Arc<JwkSet>, Instant)>>,
 }
 
@@ -100,15 +102,19 @@ impl Issuer {
     pub(super) async fn found(&self) -> Result<Arc<Found>, Error> {
         let mut known = self.found.lock().await;
         if let Some((found, read)) = &*known
-            && read.elapsed() < FRESH
+            && read.elapsed() < if found.is_ok() { FRESH } else { FAILED }
         {
-            return Ok(found.clone());
+            return found.clone();
         }
+        let found = self.find().await.map(Arc::new);
+        *known = Some((found.clone(), Instant::now()));
+        found
+    }
+
+    async fn find(&self) -> Result<Found, Error> {
         let address = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let found: Found = self.read(self.http.get(address), "what it says of itself").await?;
         self.check(&found)?;
-        let found = Arc::new(found);
-        *known = Some((found.clone(), Instant::now()));
         Ok(found)
     }
 
