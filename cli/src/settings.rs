@@ -4,11 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use bt_model::address::{Scheme, coordinators};
+use bt_model::hex::hex;
 use bt_model::manifest::{Receiver, parse_receivers};
 use bt_proto::bearer::{self, TokenSource};
 use bt_trust::ClientTrust;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::state_dir::UpDir;
@@ -75,7 +77,7 @@ pub(crate) const KEYS: [SettingKey; 5] = [
         flag: Some("--token-file"),
         variable: "BTCTL_TOKEN_FILE",
         default: "none",
-        meaning: "File that holds the token to call the coordinator with; `BTCTL_TOKEN` wins over all but the flag",
+        meaning: "File that holds the token to call the coordinator with; `BTCTL_TOKEN` wins over all but the flag, and what `btctl login` keeps wins over this file",
     },
     SettingKey {
         name: "ca_pin",
@@ -140,6 +142,8 @@ pub(crate) enum SettingSource {
     Flag(&'static str),
     Variable(&'static str),
     File(PathBuf),
+    /// What `btctl login` keeps for these coordinators.
+    Login,
     Default,
 }
 
@@ -149,6 +153,7 @@ impl fmt::Display for SettingSource {
             Self::Flag(flag) => f.write_str(flag),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Login => f.write_str("btctl login"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -187,7 +192,7 @@ impl Settings {
         };
         let otherwise = |value: String| SourcedSetting { value, source: SettingSource::Default };
         let user = || whoami::username().unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
-        Ok(Self {
+        let mut settings = Self {
             coordinator: flag("--coordinator", &flags.coordinator)
                 .or_else(|| variable(KEYS[0].variable))
                 .or_else(|| of_files(|file| file.coordinator.as_ref()))
@@ -205,7 +210,44 @@ impl Settings {
                 .or_else(|| variable(KEYS[4].variable))
                 .or_else(|| of_files(|file| file.ca_pin.as_ref()))
                 .unwrap_or_else(|| otherwise(String::new())),
-        })
+        };
+        // Whoever signed in wants to be known so, until they sign out.
+        let is_named =
+            matches!(settings.token_file.source, SettingSource::Flag(_) | SettingSource::Variable(_));
+        if !is_named && let Some(kept) = settings.login_file().filter(|path| path.exists()) {
+            let value = kept.display().to_string();
+            settings.token_file = SourcedSetting { value, source: SettingSource::Login };
+        }
+        Ok(settings)
+    }
+
+    /// Where `btctl login` keeps its token for these coordinators: beside the client's file, and for no other coordinator.
+    pub(crate) fn login_file(&self) -> Option<PathBuf> {
+        let mut coordinators = self.coordinators().ok()?;
+        coordinators.sort();
+        let key = Sha256::digest(coordinators.join(",").as_bytes());
+        let name = format!("logins/{}.token", hex(&key[..8]));
+        match variable("BTCTL_CONFIG") {
+            Some(named) => Some(PathBuf::from(named.value).parent().unwrap_or(Path::new("")).join(name)),
+            None => Some(choose_base_strategy().ok()?.config_dir().join("btctl").join(name)),
+        }
+    }
+
+    /// The same without what `btctl login` keeps.
+    pub(crate) fn without_login(&self) -> Self {
+        match self.token_file.source {
+            SettingSource::Login => {
+                let none = SourcedSetting { value: String::new(), source: SettingSource::Default };
+                Self { token_file: none, ..self.clone() }
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// The same with what `btctl login` keeps, and no other token.
+    pub(crate) fn with_login(&self, kept: &Path) -> Self {
+        let kept = SourcedSetting { value: kept.display().to_string(), source: SettingSource::Login };
+        Self { token_file: kept, ..self.clone() }
     }
 
     /// Where the token is that goes with each call.

@@ -12,6 +12,7 @@ use bt_store::Location;
 use ipnet::IpNet;
 
 use crate::access::KnownToken;
+use crate::oidc::SignIn;
 use crate::secrets::SecretKeys;
 use crate::telling::Telling;
 
@@ -50,6 +51,8 @@ pub struct Options {
     #[command(flatten)]
     pub asking: Asking,
     #[command(flatten)]
+    pub sign_in: SignIn,
+    #[command(flatten)]
     pub secrets: SecretKeys,
     #[command(flatten)]
     pub keeping: Keeping,
@@ -72,7 +75,8 @@ impl Options {
                 self.heartbeat, self.lease
             ));
         }
-        self.asking.check(self.listen, &self.tls)
+        self.asking.check(self.listen, &self.tls)?;
+        self.sign_in.check(&self.asking, self.telling.public_url.as_ref())
     }
 
     pub(crate) fn image_policy(&self) -> ImagePolicy {

@@ -21,12 +21,13 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status};
 use tracing::{info, warn};
 
-use crate::access::call::{Call, answering};
+use crate::access::call::{Call, SignsIn, answering};
 use crate::access::record::Record;
 use crate::access::rights::{self, Right};
 use crate::access::{Access, Identity, Known, Unknown};
 use crate::door::Pass;
 use crate::http::{self, Rights};
+use crate::oidc::Oidc;
 use crate::queue::Deed;
 
 /// What every call passes.
@@ -37,6 +38,8 @@ pub(crate) struct Guard {
     /// What each route of HTTP needs.
     pub(crate) rights: Arc<Rights>,
     pub(crate) proxy: Option<Arc<Proxy>>,
+    /// Whom people sign in with, to be offered where a browser has to log in.
+    pub(crate) oidc: Option<Oidc>,
 }
 
 /// A reverse proxy that is believed when it says whom it calls for.
@@ -103,6 +106,8 @@ impl Guard {
         let response = answering(call.clone(), next.run(request)).await;
         if let Some(unfinished) = &mut unfinished {
             unfinished.open = false;
+        }
+        if asked.is_change || call.note().signs_in.is_some() {
             let (code, why) = outcome(&response);
             self.note(&asked, &call, code, &why).await;
         }
@@ -254,7 +259,7 @@ impl Guard {
             return status.into_http::<Body>();
         }
         let is_unknown = status.code() == Code::Unauthenticated;
-        let mut response = http::refused(parts, status);
+        let mut response = http::refused(parts, status, self.oidc.as_ref());
         if is_unknown && response.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -326,9 +331,15 @@ impl Drop for Unfinished {
 fn deed(call: &Call, what: &str, outcome: String) -> Deed {
     let identity = &call.identity;
     let note = call.note();
+    let (who, role) = match note.signs_in {
+        Some(SignsIn { name, .. }) if name.is_empty() => ("unknown".to_owned(), None),
+        Some(SignsIn { name, role }) => (name, role),
+        None if identity.is_known => (identity.name.clone(), Some(identity.role)),
+        None => ("anybody".to_owned(), None),
+    };
     Deed {
-        who: if identity.is_known { identity.name.clone() } else { "anybody".to_owned() },
-        role: identity.is_known.then_some(identity.role),
+        who,
+        role,
         from: call.from.map(|from| from.to_string()).unwrap_or_default(),
         what: what.to_owned(),
         target: note.target,

@@ -30,6 +30,7 @@ mod libpq;
 mod log_filter;
 mod loops;
 mod manifests;
+mod oidc;
 mod progress;
 mod publisher;
 mod pushed_images;
@@ -90,6 +91,7 @@ use guard::{Guard, Proxy};
 use landscapes::Landscapes;
 use loops::{Dispatcher, Listener, Observer, PutOff, Reconciler};
 use manifests::Manifests;
+use oidc::Oidc;
 use publisher::Publisher;
 use queue::{Queue, SchemaRule};
 use relay::Relay;
@@ -107,6 +109,7 @@ pub use config::{Asking, Auth, ImageRules, Keeping, Options, TlsOptions};
 pub use http::openapi;
 pub use libpq::LibpqTarget;
 pub use log_filter::LogFilter;
+pub use oidc::{RoleRule, SignIn};
 pub use role_table::role_table;
 pub use secrets::{SecretKeys, make_key_file};
 pub use telling::{AllowedHost, Telling};
@@ -137,6 +140,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     options.check().map_err(anyhow::Error::msg)?;
+    let oidc = Oidc::new(&options.sign_in, options.telling.public_url.as_ref())?;
     let root = options.asking.admin_token_file.as_deref().map(Root::of).transpose()?;
     let ways = Ways::new(&options.telling)?;
     let keys = Keyring::new(&options.secrets)?;
@@ -166,6 +170,9 @@ pub async fn run(
     }
     let (tasks, sessions, relay) = (agents.tasks.clone(), agents.sessions.clone(), agents.relay.clone());
     tasks.spawn(access.clone().run(shutdown.clone()));
+    if let Some(oidc) = oidc.clone() {
+        tasks.spawn(oidc.run(shutdown.clone()));
+    }
     tasks.spawn(writer.run(shutdown.clone()));
     let timer = Timer { clients: clients.clone(), record: record.clone() };
     tasks.spawn(timer.run(shutdown.clone()));
@@ -178,13 +185,14 @@ pub async fn run(
         .build_v1()
         .context("read the descriptions of the services")?;
     let silence = options.heartbeat * SILENT_BEATS;
-    let access_calls = AccessCalls { access: access.clone(), tasks: tasks.clone(), silence };
-    let (pages, rights) = http::router(clients.clone(), access.clone());
+    let access_calls =
+        AccessCalls { access: access.clone(), oidc: oidc.clone(), tasks: tasks.clone(), silence };
+    let (pages, rights) = http::router(clients.clone(), access.clone(), oidc.clone());
     let proxy = options.asking.proxy_user_header.clone().map(|header| {
         let role = options.asking.proxy_role.unwrap_or(Role::Viewer);
         Arc::new(Proxy { header, from: options.asking.proxy_from.clone(), role })
     });
-    let guard = Guard { access, record, rights: rights.into(), proxy };
+    let guard = Guard { access, record, rights: rights.into(), proxy, oidc };
     let services = Routes::from(pages)
         .add_service(AccessServer::new(access_calls))
         .add_service(SecretsServer::new(vault))

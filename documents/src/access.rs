@@ -25,6 +25,8 @@ pub struct Whoami {
     pub token: Option<String>,
     /// False where the coordinator asks nobody who they are.
     pub authenticated: bool,
+    /// The issuer that one signed in with; null where a token was made by somebody, or there is none.
+    pub issuer: Option<String>,
 }
 
 /// A token, without its secret.
@@ -49,6 +51,8 @@ pub struct Token {
     pub last_used: Option<Timestamp>,
     /// Null if it was not revoked.
     pub revoked: Option<Timestamp>,
+    /// The issuer that somebody signed in with for it; null if somebody made it.
+    pub issuer: Option<String>,
 }
 
 /// A secret, without its value.
@@ -129,6 +133,7 @@ impl TryFrom<&v1::WhoAmIReply> for Whoami {
             expires: instant(reply.expires.as_ref())?,
             token: reply.token.clone(),
             authenticated: reply.authenticated,
+            issuer: reply.issuer.clone(),
         })
     }
 }
@@ -171,6 +176,7 @@ impl TryFrom<&v1::Token> for Token {
             expires,
             last_used: instant(token.last_used.as_ref())?,
             revoked,
+            issuer: token.issuer.clone(),
         })
     }
 }

@@ -92,6 +92,8 @@ mod server_logs;
 mod setup;
 mod several;
 mod shipping;
+mod sign_in;
+mod sign_in_refused;
 mod stats;
 mod stores;
 mod submit;

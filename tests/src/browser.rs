@@ -27,7 +27,7 @@ pub fn browse_with_problems(script: &str, given: &Value) -> (Value, Vec<String>)
         assert!(tools.join(part).is_file(), "{part} is missing; `scripts/setup tests` fetches it");
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(script);
-    let mut command = Command::new(fetched_or_installed(&tools.join("node"), "Node.js", "node"));
+    let mut command = Command::new(node());
     command
         .arg(file)
         .arg(given.to_string())
@@ -40,6 +40,12 @@ pub fn browse_with_problems(script: &str, given: &Value) -> (Value, Vec<String>)
     let problems = answer["problems"].as_array().expect("a script notes problems");
     let problems = problems.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     (answer["answer"].clone(), problems)
+}
+
+/// Node.js.
+pub(crate) fn node() -> PathBuf {
+    let tools = btctl_path().ancestors().nth(2).map(|target| target.join("tools/browser"));
+    fetched_or_installed(&tools.unwrap_or_default().join("node"), "Node.js", "node")
 }
 
 /// The one that set-up has fetched goes before the machine's, which was not good enough then.

@@ -23,6 +23,7 @@ mod image;
 mod init;
 mod jobs;
 mod limits;
+mod login;
 mod logs;
 mod ls;
 mod metrics;
@@ -137,6 +138,8 @@ enum Command {
     Token(token::Token),
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    Login(login::Login),
+    Logout(login::Logout),
     Whoami(whoami::Whoami),
     Audit(audit::Audit),
     Init(init::Init),
@@ -213,6 +216,8 @@ impl Cli {
             Command::Scaler(command) => command.run(&settings()?).await,
             Command::Token(command) => command.run(&settings()?).await,
             Command::Secrets(command) => command.run(&settings()?).await,
+            Command::Login(command) => command.run(&settings()?).await,
+            Command::Logout(command) => command.run(&settings()?).await,
             Command::Whoami(command) => command.run(&settings()?).await,
             Command::Audit(command) => command.run(&settings()?).await,
             Command::Backup(command) => command.run().await,

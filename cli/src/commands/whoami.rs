@@ -15,6 +15,18 @@ pub(crate) struct Whoami {
     output: OutputArgs,
 }
 
+/// By what the coordinator knows it.
+fn by(document: &documents::Whoami) -> Cell {
+    match (&document.issuer, &document.token) {
+        (Some(issuer), _) => Cell::text(format!("signed in with {issuer}")),
+        (None, Some(_)) => Cell::Remark("a token that an administrator made"),
+        (None, None) if document.name == "root" => {
+            Cell::Remark("the administrator's token of the coordinator's file")
+        }
+        (None, None) => Cell::Remark("what the machine or a proxy says"),
+    }
+}
+
 impl Whoami {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
@@ -31,6 +43,7 @@ impl Whoami {
                 ("owners", Cell::text(document.owners.join(", "))),
                 ("expires", document.expires.map_or(Cell::Remark("never"), Cell::Time)),
                 ("token", Cell::text(document.token.clone().unwrap_or_default())),
+                ("by", by(&document)),
             ],
         };
         print_facts(facts.into_iter(), &Json::of(&document)?, self.output.output)

@@ -137,6 +137,7 @@ async fn serve(
         asking: entry.asking.clone(),
         secrets: secret_keys(plan)?,
         keeping: plan.keeping,
+        sign_in: bt_coordinator::SignIn::default(),
         telling: plan.telling.clone(),
         images: plan.images,
         allow_images: plan.allow_images.clone(),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bt_model::id::AgentId;
+use bt_model::role::Role;
 
 use super::identity::Identity;
 use super::rights::Right;
@@ -34,6 +35,16 @@ pub(crate) struct Note {
     pub(crate) after: String,
     /// It was only asked what would be changed.
     pub(crate) is_dry: bool,
+    /// Who signs in by the call, as far as that is known: it is written down, whatever comes of it.
+    pub(crate) signs_in: Option<SignsIn>,
+}
+
+/// Who signs in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignsIn {
+    /// Empty: nobody who is known.
+    pub(crate) name: String,
+    pub(crate) role: Option<Role>,
 }
 
 impl Call {
@@ -115,6 +126,16 @@ pub(crate) fn changed(before: &serde_json::Value, after: &serde_json::Value) {
         note.before = before.to_string();
         note.after = after.to_string();
     });
+}
+
+/// Notes that somebody signs in by this call.
+pub(crate) fn signs_in(name: &str, role: Option<Role>) {
+    noted(|note| note.signs_in = Some(SignsIn { name: name.to_owned(), role }));
+}
+
+/// Where the call that is answered now came from.
+pub(crate) fn from() -> Option<IpAddr> {
+    CALL.try_with(|call| call.from).ok().flatten()
 }
 
 /// Notes that it is only asked what would be changed.

@@ -122,9 +122,12 @@ impl Basis {
 
 /// Who holds a token, if it holds.
 pub(super) fn of_token(id: &str, proof: TokenProof) -> Result<Identity, Unknown> {
-    let TokenProof { name, role, owners, expires, expired, revoked, .. } = proof;
+    let TokenProof { name, role, owners, issuer, expires, expired, revoked, .. } = proof;
     let why = match (revoked, expired, expires) {
         (true, ..) => format!("this token of {name} was revoked"),
+        (_, true, Some(expired)) if issuer.is_some() => {
+            format!("the sign-in of {name} ended at {expired}; sign in again (btctl login, or on the page)")
+        }
         (_, true, Some(expired)) => {
             format!("this token of {name} expired at {expired}; an administrator makes a new one")
         }
@@ -135,6 +138,7 @@ pub(super) fn of_token(id: &str, proof: TokenProof) -> Result<Identity, Unknown>
                 role,
                 owners,
                 token,
+                issuer,
                 expires,
                 is_known: true,
                 ..Identity::anybody()

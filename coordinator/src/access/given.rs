@@ -58,6 +58,8 @@ impl KnownToken {
                 hash: secret::hash(&text).map_err(anyhow::Error::msg)?,
                 holds: None,
                 created_by: ROOT.to_owned(),
+                issuer: None,
+                of_page: false,
             };
             // Another coordinator may have been first; what then stands there is looked at below.
             if let Err(error) = queue.add_token(&new).await

@@ -5,6 +5,7 @@ use bt_model::role::Role;
 use jiff::Timestamp;
 
 use super::rights::Right;
+use super::secret::ROOT;
 use crate::queue::Sphere;
 
 /// Letters of a name.
@@ -20,6 +21,8 @@ pub(crate) struct Identity {
     pub(crate) owners: Vec<String>,
     /// The token's id.
     pub(crate) token: Option<String>,
+    /// The issuer that somebody signed in with for the token.
+    pub(crate) issuer: Option<String>,
     /// The agent whose own certificate was shown.
     pub(crate) agent: Option<AgentId>,
     pub(crate) expires: Option<Timestamp>,
@@ -37,6 +40,7 @@ impl Identity {
             role: Role::Admin,
             owners: Vec::new(),
             token: None,
+            issuer: None,
             agent: None,
             expires: None,
             is_known: false,
@@ -88,6 +92,15 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
         false => Err(format!(
             "{what} has 1 to {LONGEST_NAME} letters, no commas or control characters, and no space at its ends"
         )),
+    }
+}
+
+/// Refuses what can't be the name of a person whom others vouch for.
+pub(crate) fn check_person(name: &str) -> Result<(), String> {
+    check_name("a person's name", name)?;
+    match name == ROOT {
+        true => Err("`root` is who holds the administrator's token of the coordinator's file".to_owned()),
+        false => Ok(()),
     }
 }
 

@@ -162,9 +162,20 @@ impl Access {
         Ok(cookie)
     }
 
+    /// Logs in a browser whose user has signed in, and gives its cookie.
+    pub(crate) async fn log_in_with(&self, token: &str, holds: Duration) -> Result<String, Unknown> {
+        let cookie = secret::cookie().map_err(|error| Unknown::NotNow(error.to_string()))?;
+        let with = LoggedInWith::Token(token.to_owned());
+        self.0.queue.open_page_session(&secret::key(&cookie), &with, holds).await?;
+        Ok(cookie)
+    }
+
     /// Logs a browser out: its open calls end too.
     pub(crate) async fn log_out(&self, cookie: &str) -> Result<(), Unknown> {
         let key = secret::key(cookie);
+        if let Some(token) = self.0.queue.sign_out_of_page(&key).await? {
+            self.forget(&token);
+        }
         self.0.queue.close_page_session(&key).await?;
         if let Some(known) = self.lock().remove(&Proof::Cookie(key)) {
             known.ended.cancel();

@@ -15,11 +15,12 @@ pub(crate) mod rights;
 mod root;
 mod secret;
 mod service;
+mod sign_in;
 mod token_file;
 
 pub(crate) use caller::{Known, Unknown};
 pub use given::KnownToken;
-pub(crate) use identity::{Identity, check_name};
+pub(crate) use identity::{Identity, check_name, check_person};
 pub(crate) use known::{Access, PAGE_SESSION};
 pub(crate) use root::Root;
 pub(crate) use service::AccessCalls;

@@ -91,7 +91,9 @@ impl Right {
 /// What a call over gRPC needs.
 pub(crate) fn of(method: Method) -> Right {
     match method {
-        Method::AccessWhoAmI => Right::Known,
+        // Whoever signs in is not known yet.
+        Method::AccessBeginSignIn | Method::AccessPollSignIn => Right::None,
+        Method::AccessWhoAmI | Method::AccessSignOut => Right::Known,
         Method::AccessListQuotas => Right::Read,
         Method::AccessSetQuota | Method::AccessRemoveQuota => Right::Operate,
         // Each is shown those that it may name.
@@ -166,11 +168,11 @@ pub(crate) fn of(method: Method) -> Right {
 }
 
 /// Whether a call changes something that is written down: that an image's layers are asked for, or how the
-/// coordinator is, changes nothing, and of what agents do, that one joins or renews its certificate.
+/// coordinator is, changes nothing, and of what agents do, that one joins or renews its certificate. That somebody signs in is written down when it is known who.
 pub(crate) fn is_change(method: Method) -> bool {
     match method {
         Method::SweepsMissingLayers | Method::SweepsExamine => false,
-        Method::AgentsCertify => true,
+        Method::AgentsCertify | Method::AccessSignOut => true,
         method => of(method).is_to_change(),
     }
 }

@@ -18,6 +18,8 @@ use super::identity::check_name;
 use super::known::Access;
 use super::quotas;
 use super::secret::{self, Made, ROOT};
+use super::sign_in;
+use crate::oidc::Oidc;
 use crate::queue::{AuditRow, NewToken, TokenRow};
 use crate::rpc::{ANSWERS, Answers, answer, status};
 
@@ -32,6 +34,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3_600);
 #[derive(Clone, Debug)]
 pub(crate) struct AccessCalls {
     pub(crate) access: Access,
+    pub(crate) oidc: Option<Oidc>,
     pub(crate) tasks: TaskTracker,
     /// An agent that was silent for this long is offline.
     pub(crate) silence: Duration,
@@ -48,7 +51,27 @@ impl v1::access_server::Access for AccessCalls {
             expires: identity.expires.map(timestamp),
             token: identity.token.clone(),
             authenticated: identity.is_known,
+            issuer: identity.issuer.clone(),
         }))
+    }
+
+    async fn begin_sign_in(
+        &self,
+        _: Request<v1::BeginSignInRequest>,
+    ) -> Result<Response<v1::BeginSignInReply>, Status> {
+        sign_in::begin(self.oidc.as_ref()).await.map(Response::new)
+    }
+
+    async fn poll_sign_in(
+        &self,
+        request: Request<v1::PollSignInRequest>,
+    ) -> Result<Response<v1::PollSignInReply>, Status> {
+        let code = request.into_inner().device_code;
+        sign_in::poll(&self.access, self.oidc.as_ref(), &code).await.map(Response::new)
+    }
+
+    async fn sign_out(&self, _: Request<v1::SignOutRequest>) -> Result<Response<v1::SignOutReply>, Status> {
+        sign_in::out(&self.access).await.map(Response::new)
     }
 
     async fn create_token(
@@ -59,9 +82,7 @@ impl v1::access_server::Access for AccessCalls {
         let role = Role::try_from(request.role()).map_err(status::malformed)?;
         let new = wanted(request, role).map_err(Status::invalid_argument)?;
         let made = Made::new(None).map_err(|error| Status::internal(error.to_string()))?;
-        let hashing = spawn_blocking(move || secret::hash(&made.text).map(|hash| (made, hash)));
-        let hashed = hashing.await.map_err(|error| Status::internal(error.to_string()))?;
-        let (made, hash) = hashed.map_err(Status::internal)?;
+        let (made, hash) = hashed(made).await?;
         let created_by = call::identity().map(|identity| identity.name.clone()).unwrap_or_default();
         let new = NewToken { id: made.id.clone(), hash, created_by, ..new };
         self.access.queue().add_token(&new).await.map_err(status::queue)?;
@@ -191,6 +212,13 @@ impl AccessCalls {
     }
 }
 
+/// A token that was made, and what is kept of it.
+pub(super) async fn hashed(made: Made) -> Result<(Made, String), Status> {
+    let hashing = spawn_blocking(move || secret::hash(&made.text).map(|hash| (made, hash)));
+    let hashed = hashing.await.map_err(|error| Status::internal(error.to_string()))?;
+    hashed.map_err(Status::internal)
+}
+
 /// What is asked for, if it can be had.
 fn wanted(request: v1::CreateTokenRequest, role: Role) -> Result<NewToken, String> {
     let v1::CreateTokenRequest { name, ttl_seconds, owners, uses, labels, .. } = request;
@@ -231,6 +259,8 @@ fn wanted(request: v1::CreateTokenRequest, role: Role) -> Result<NewToken, Strin
         hash: String::new(),
         holds,
         created_by: String::new(),
+        issuer: None,
+        of_page: false,
     })
 }
 
@@ -248,6 +278,7 @@ impl From<TokenRow> for v1::Token {
             expires: row.expires.map(timestamp),
             last_used: row.last_used.map(timestamp),
             revoked: row.revoked.map(timestamp),
+            issuer: row.issuer,
         }
     }
 }

@@ -12,9 +12,11 @@ use url::form_urlencoded;
 use super::guarded::Guarded;
 use super::page::{Frame, is_sent_by_own_page, rendered, up};
 use super::reply::Refused;
+use super::sign_in;
 use crate::access::rights::Right;
 use crate::access::{Access, PAGE_SESSION, Unknown};
 use crate::door::Pass;
+use crate::oidc::{CALLBACK, Oidc};
 
 const COOKIE: &str = "btctl_session";
 /// Bytes of the form.
@@ -22,12 +24,20 @@ const LARGEST: usize = 8 << 10;
 /// Letters of an address that a browser is sent back to.
 const LONGEST: usize = 2_000;
 
-pub(super) fn router() -> Guarded<Access> {
-    Guarded::new().get("/login", Right::None, show).post("/login", Right::None, log_in).post(
-        "/logout",
-        Right::None,
-        log_out,
-    )
+/// What answers here.
+#[derive(Clone, Debug)]
+pub(crate) struct Doorway {
+    pub(crate) access: Access,
+    pub(crate) oidc: Option<Oidc>,
+}
+
+pub(super) fn router() -> Guarded<Doorway> {
+    Guarded::new()
+        .get("/login", Right::None, show)
+        .post("/login", Right::None, log_in)
+        .get(sign_in::BEGIN, Right::None, sign_in::begin)
+        .get(CALLBACK, Right::None, sign_in::finish)
+        .post("/logout", Right::None, log_out)
 }
 
 #[derive(Template)]
@@ -38,34 +48,51 @@ struct Login<'l> {
     message: &'l str,
     /// Where to go afterwards, from the first page's directory.
     next: &'l str,
+    /// The host of the issuer that people can sign in with.
+    issuer: Option<&'l str>,
+}
+
+impl<'l> Login<'l> {
+    fn new(root: &'static str, message: &'l str, next: &'l str, issuer: Option<&'l str>) -> Self {
+        let next = if is_own(next) { next } else { "" };
+        Self { frame: Frame::new(root, "login"), message, next, issuer }
+    }
+
+    /// The same as a part of an address.
+    fn next_encoded(&self) -> String {
+        form_urlencoded::byte_serialize(self.next.as_bytes()).collect()
+    }
 }
 
 /// The cookie of a browser that has logged in.
 pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, COOKIE)
+}
+
+/// The value of a cookie.
+pub(super) fn cookie_of<'h>(headers: &'h HeaderMap, named: &str) -> Option<&'h str> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).next()
+    pairs.filter(|(name, _)| *name == named).map(|(_, value)| value).next()
 }
 
 /// The page to log in with, where another one was asked for.
-pub(super) fn needed(uri: &Uri, headers: &HeaderMap, why: &str) -> Response {
+pub(super) fn needed(uri: &Uri, headers: &HeaderMap, why: &str, issuer: Option<&str>) -> Response {
     let asked = uri.path_and_query().map_or("/", |asked| asked.as_str());
     // On the first look there is nothing to complain about.
     let message = if cookie(headers).is_some() { why } else { "" };
-    page(up(uri.path()), message, asked.trim_start_matches('/'))
+    page(up(uri.path()), message, asked.trim_start_matches('/'), issuer)
 }
 
-fn page(root: &'static str, message: &str, next: &str) -> Response {
-    let page =
-        Login { frame: Frame::new(root, "login"), message, next: if is_own(next) { next } else { "" } };
-    match rendered(&page) {
+pub(super) fn page(root: &'static str, message: &str, next: &str, issuer: Option<&str>) -> Response {
+    match rendered(&Login::new(root, message, next, issuer)) {
         Ok(page) => (StatusCode::UNAUTHORIZED, page).into_response(),
         Err(refused) => refused.into_response(),
     }
 }
 
 /// Whether an address leads to a page of this coordinator: below the first page's directory. To browsers `%2e` is a dot.
-fn is_own(next: &str) -> bool {
+pub(super) fn is_own(next: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~%/?=&+,".contains(c);
     let (path, _) = next.split_once('?').unwrap_or((next, ""));
     next.len() <= LONGEST
@@ -74,27 +101,28 @@ fn is_own(next: &str) -> bool {
         && !path.to_ascii_lowercase().replace("%2e", ".").split('/').any(|part| part == "..")
 }
 
-async fn show(State(access): State<Access>, headers: HeaderMap) -> Response {
+async fn show(State(Doorway { access, oidc }): State<Doorway>, headers: HeaderMap) -> Response {
     let is_in = match cookie(&headers) {
         Some(cookie) => access.of_cookie(cookie).await.is_ok(),
         None => !access.asks(),
     };
     match is_in {
         true => Redirect::to("./").into_response(),
-        false => match rendered(&Login { frame: Frame::new("", "login"), message: "", next: "" }) {
+        false => match rendered(&Login::new("", "", "", oidc.as_ref().map(Oidc::host))) {
             Ok(page) => page,
             Err(refused) => refused.into_response(),
         },
     }
 }
 
-async fn log_in(State(access): State<Access>, request: Request) -> Response {
+async fn log_in(State(Doorway { access, oidc }): State<Doorway>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let issuer = oidc.as_ref().map(Oidc::host);
     if let Err(refused) = is_sent_by_own_page(&parts.headers) {
         return super::page::refused("/login", &refused);
     }
     let Ok(form) = to_bytes(body, LARGEST).await else {
-        return page("", "That was no token: it is too long.", "");
+        return page("", "That was no token: it is too long.", "", issuer);
     };
     let field = |name: &str| {
         let found = form_urlencoded::parse(&form).find(|(key, _)| key == name);
@@ -112,16 +140,17 @@ async fn log_in(State(access): State<Access>, request: Request) -> Response {
     match logged_in.await {
         Ok(cookie) => {
             let target = if is_own(&next) { format!("./{next}") } else { "./".to_owned() };
-            with_cookie(Redirect::to(&target).into_response(), &parts, &cookie, PAGE_SESSION.as_secs())
+            let response = Redirect::to(&target).into_response();
+            with_cookie(response, &parts, &cookie, PAGE_SESSION.as_secs(), STRICT)
         }
-        Err(Unknown::Refused { why, .. }) => page("", &why, &next),
+        Err(Unknown::Refused { why, .. }) => page("", &why, &next, issuer),
         Err(Unknown::NotNow(why)) => {
             super::page::refused("/login", &Refused::from(tonic::Status::unavailable(why)))
         }
     }
 }
 
-async fn log_out(State(access): State<Access>, request: Request) -> Response {
+async fn log_out(State(Doorway { access, .. }): State<Doorway>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     if let Err(refused) = is_sent_by_own_page(&parts.headers) {
         return super::page::refused("/logout", &refused);
@@ -134,21 +163,29 @@ async fn log_out(State(access): State<Access>, request: Request) -> Response {
             &Refused::from(tonic::Status::unavailable(error.to_string())),
         );
     }
-    with_cookie(Redirect::to("login").into_response(), &parts, "", 0)
+    with_cookie(Redirect::to("login").into_response(), &parts, "", 0, STRICT)
 }
 
 /// The cookie is for the addresses below the one that set it, so that it stays below a proxy's path.
-fn with_cookie(mut response: Response, parts: &Parts, cookie: &str, seconds: u64) -> Response {
+const STRICT: &str = "SameSite=Strict";
+
+pub(super) fn with_cookie(
+    mut response: Response,
+    parts: &Parts,
+    cookie: &str,
+    seconds: u64,
+    attributes: &str,
+) -> Response {
     let forwarded =
         parts.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_secret = parts.extensions.get::<Pass>().is_some_and(Pass::is_encrypted)
         || forwarded.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
     let secure = if is_secret { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={cookie}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    let text = format!("{COOKIE}={cookie}; HttpOnly; {attributes}; Max-Age={seconds}{secure}");
     match HeaderValue::from_str(&text) {
         Ok(mut value) => {
             value.set_sensitive(true);
-            response.headers_mut().insert(header::SET_COOKIE, value);
+            response.headers_mut().append(header::SET_COOKIE, value);
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }

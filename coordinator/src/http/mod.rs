@@ -24,6 +24,7 @@ mod reply;
 mod reported;
 mod route;
 mod schedules;
+mod sign_in;
 mod submit;
 mod sweeps;
 mod table;
@@ -41,10 +42,12 @@ use tonic::{Code, Status};
 use crate::access::Access;
 use crate::access::rights::Right;
 use crate::clients::Clients;
+use crate::oidc::Oidc;
 pub use describe::openapi;
 use guarded::Guarded;
 pub(crate) use guarded::Rights;
 use health::Health;
+use login::Doorway;
 pub(crate) use login::cookie;
 use reply::Refused;
 
@@ -52,13 +55,13 @@ use reply::Refused;
 const FORWARDED: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
 /// All that is served over HTTP.
-pub(crate) fn router(clients: Clients, access: Access) -> (Router, Rights) {
+pub(crate) fn router(clients: Clients, access: Access, oidc: Option<Oidc>) -> (Router, Rights) {
     let health = Health { queue: clients.queue.clone(), store: clients.store.clone() };
     let all = api()
         .with_state(clients.clone())
         .merge(metrics::router().with_state(clients.clone()))
         .merge(page::router().with_state(clients))
-        .merge(login::router().with_state(access))
+        .merge(login::router().with_state(Doorway { access, oidc }))
         .merge(describe::router())
         .merge(health::router().with_state(health));
     let (router, rights) = all.into_parts();
@@ -99,13 +102,15 @@ pub(crate) fn other_method(path: &str) -> Response {
 }
 
 /// A refusal: for a person who is not logged in a page to log in with, for programs JSON.
-pub(crate) fn refused(parts: &Parts, status: Status) -> Response {
+pub(crate) fn refused(parts: &Parts, status: Status, oidc: Option<&Oidc>) -> Response {
     let path = parts.uri.path();
     if !page::is_page_asked(&parts.method, path, &parts.headers) {
         return Refused::from(status).into_response();
     }
     match status.code() {
-        Code::Unauthenticated => login::needed(&parts.uri, &parts.headers, status.message()),
+        Code::Unauthenticated => {
+            login::needed(&parts.uri, &parts.headers, status.message(), oidc.map(Oidc::host))
+        }
         _ => page::refused(path, &Refused::from(status)),
     }
 }

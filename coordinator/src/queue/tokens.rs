@@ -29,6 +29,10 @@ pub(crate) struct NewToken {
     pub(crate) hash: String,
     pub(crate) holds: Option<Duration>,
     pub(crate) created_by: String,
+    /// With which issuer somebody signed in for it; None: it was made by somebody.
+    pub(crate) issuer: Option<String>,
+    /// It is for the page, and ends when its browser logs out.
+    pub(crate) of_page: bool,
 }
 
 /// A token as it is listed.
@@ -45,6 +49,7 @@ pub(crate) struct TokenRow {
     pub(crate) expires: Option<Timestamp>,
     pub(crate) last_used: Option<Timestamp>,
     pub(crate) revoked: Option<Timestamp>,
+    pub(crate) issuer: Option<String>,
 }
 
 /// What a token that somebody shows is compared with.
@@ -54,6 +59,7 @@ pub(crate) struct TokenProof {
     pub(crate) role: Role,
     pub(crate) owners: Vec<String>,
     pub(crate) hash: String,
+    pub(crate) issuer: Option<String>,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) expired: bool,
     pub(crate) revoked: bool,
@@ -83,6 +89,7 @@ macro_rules! token {
             expires: row.expires_at.map(time).transpose()?,
             last_used: row.last_used_at.map(time).transpose()?,
             revoked: row.revoked_at.map(time).transpose()?,
+            issuer: row.issuer,
         })
     }};
 }
@@ -99,7 +106,9 @@ impl Queue {
             token.uses.map(signed::<i32>).transpose()?,
             token.hash,
             token.holds.map(interval).transpose()? as _,
-            token.created_by
+            token.created_by,
+            token.issuer,
+            token.of_page
         )
         .execute(&self.by_key)
         .await?;
@@ -125,6 +134,7 @@ impl Queue {
                 role: row.role.0,
                 owners: row.owners,
                 hash: row.hash,
+                issuer: row.issuer,
                 expires: row.expires_at.map(time).transpose()?,
                 expired: row.expired,
                 revoked: row.revoked,
@@ -191,6 +201,18 @@ impl Queue {
     pub(crate) async fn page_sessions_that_hold(&self, keys: &[Vec<u8>]) -> Result<Vec<Key>, Error> {
         let rows = query_file!("queries/tokens/page_sessions_that_hold.sql", keys);
         rows.fetch_all(&self.by_key).await?.into_iter().map(|row| sha256(&row.key)).collect()
+    }
+
+    /// Revokes the token that somebody signed in to the page with, if it is one. Its id.
+    pub(crate) async fn sign_out_of_page(&self, key: &Key) -> Result<Option<String>, Error> {
+        let row = query_file!("queries/tokens/sign_out_of_page.sql", &key[..]);
+        Ok(row.fetch_optional(&self.by_key).await?.map(|row| row.id))
+    }
+
+    /// Forgets tokens of sign-ins that ended long ago.
+    pub(crate) async fn forget_sign_ins(&self) -> Result<(), Error> {
+        query_file!("queries/tokens/forget_sign_ins.sql").execute(&self.by_key).await?;
+        Ok(())
     }
 
     pub(crate) async fn close_page_session(&self, key: &Key) -> Result<(), Error> {

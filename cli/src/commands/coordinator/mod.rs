@@ -89,8 +89,9 @@ impl Server {
         }
         let _log = logging::start(&self.log)?;
         measures::record();
-        let bt_coordinator::Options { listen, asking, tls, .. } = &self.options;
+        let bt_coordinator::Options { listen, asking, tls, sign_in, telling, .. } = &self.options;
         asking.check(*listen, tls).map_err(Error::Usage)?;
+        sign_in.check(asking, telling.public_url.as_ref()).map_err(Error::Usage)?;
         let is_open = asking.is_insecure(*listen, tls) && asking.auth == Auth::None;
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();

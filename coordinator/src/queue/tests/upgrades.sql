@@ -188,7 +188,10 @@ insert into quotas (owner, queued, running, cpu_millis, submits_per_minute, byte
 insert into result_sizes (sweep_id, bytes, ended_at)
 values ('22222222-0000-4000-8000-000000000002', 1, '2026-01-01T00:00:00Z');
 
--- version 46
+-- version 42
+insert into tokens (id, name, role, owners, hash, created_by, issuer, of_page)
+values ('signedinaaaa', 'ann@firm.example', 'viewer', '{ann@firm.example}', 'x', 'login.firm.example', 'https://login.firm.example', true);
+-- version 43
 insert into schedules (id, name, owner, rule, manifest, sweep_name, jobs, catch_up, overlap, next_at, created_by)
 values ('55555555-0000-4000-8000-000000000001', 'nightly', 'ann', '{"cron": "30 22 * * 1-5", "zone": "Europe/London"}', '{"name": "x"}',
     'x', 1, 'last', 'skip', now() + interval '1 day', 'ann');
