@@ -11,8 +11,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const SERVICES: [&str; 5] = ["postgres", "coordinator", "agent", "prometheus", "reports"];
-/// The name of the directory, which compose makes a part of the names of what it starts.
-const NAME: &str = "btctltestcompose";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -20,6 +18,8 @@ fn root() -> PathBuf {
 
 /// A directory that `btctl init` has made. What runs of it ends with this.
 struct Deployment {
+    /// The directory's, which compose makes a part of the names of what it starts.
+    name: String,
     dir: PathBuf,
     port: u16,
     pin: String,
@@ -38,7 +38,8 @@ impl Deployment {
         // Others pass through it: services run as users of their own.
         let parent =
             tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-        let (dir, port) = (parent.path().join(NAME), free_port());
+        let name = format!("btctltest{}", std::process::id());
+        let (dir, port) = (parent.path().join(&name), free_port());
         let made = btctl(
             &[],
             &[
@@ -62,7 +63,7 @@ impl Deployment {
             .replace("# BTCTL_LEASE=60s", "BTCTL_LEASE=30s")
             .replace("# BTCTL_HEARTBEAT=15s", "BTCTL_HEARTBEAT=1s");
         fs::write(dir.join(".env"), env).unwrap();
-        Self { dir, port, pin, parent }
+        Self { name, dir, port, pin, parent }
     }
 
     /// Runs compose, whichever of its two forms is installed.
@@ -120,7 +121,7 @@ impl Deployment {
             "-a",
             "-q",
             "--filter",
-            &format!("label=com.docker.compose.project={NAME}"),
+            &format!("label=com.docker.compose.project={}", self.name),
             "--filter",
             &format!("label=com.docker.compose.service={service}"),
         ]);
@@ -129,7 +130,7 @@ impl Deployment {
 
     /// Asks something of the inner network, by a container in it.
     fn inside(&self, args: &[&str]) -> String {
-        let network = format!("{NAME}_inner");
+        let network = format!("{}_inner", self.name);
         docker(&[&["run", "--rm", "--network", &network, "btctl-test:1"], args].concat())
     }
 }

@@ -124,6 +124,7 @@ fn libraries_stay_behind_their_doors() {
         &[
             "coordinator/src/access/service.rs",
             "coordinator/src/access/quotas.rs",
+            "coordinator/src/access/sign_in.rs",
             "coordinator/src/agents",
             "coordinator/src/clients",
             "coordinator/src/guard.rs",

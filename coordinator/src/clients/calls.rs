@@ -360,14 +360,7 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         _request: Request<v1::ListLimitsRequest>,
     ) -> Result<Response<v1::ListLimitsReply>, Status> {
-        let limits = self.queue.limits().await.map_err(status::queue)?;
-        let limits = limits.into_iter().map(|limit| v1::Limit {
-            name: limit.name,
-            capacity: limit.capacity,
-            used: limit.used,
-            set: limit.set,
-        });
-        Ok(Response::new(v1::ListLimitsReply { limits: limits.collect() }))
+        self.limits().await.map(Response::new)
     }
 
     async fn set_limit(

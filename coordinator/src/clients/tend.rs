@@ -12,6 +12,17 @@ use crate::bell::Event;
 use crate::rpc::status;
 
 impl Clients {
+    pub(super) async fn limits(&self) -> Result<v1::ListLimitsReply, Status> {
+        let limits = self.queue.limits().await.map_err(status::queue)?;
+        let limits = limits.into_iter().map(|limit| v1::Limit {
+            name: limit.name,
+            capacity: limit.capacity,
+            used: limit.used,
+            set: limit.set,
+        });
+        Ok(v1::ListLimitsReply { limits: limits.collect() })
+    }
+
     pub(super) async fn drain_or_undrain(
         &self,
         request: v1::DrainAgentRequest,

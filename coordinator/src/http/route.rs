@@ -71,4 +71,5 @@ pub(super) const PARTS: &[(&str, &str, &str)] = &[
     ("job", "integer", "A job's number in its sweep, from 0 on"),
     ("path", "string", "A file's path below the results directory; its slashes stay slashes"),
     ("agent", "string", "An agent: its id, its name, or the beginning of its id"),
+    ("schedule", "string", "A schedule, by its name"),
 ];
