@@ -17,7 +17,7 @@ await run(async open => {
     await page.getByRole('button', { name: /continue/i }).click();
     await page.getByRole('button', { name: 'Log out' }).waitFor();
     const came = page.url(), who = await page.locator('form.who').innerText();
-    const cookies = (await page.context().cookies(at('/'))).filter(({ name }) => name.startsWith('btctl')).map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite }));
+    const cookies = (await page.context().cookies()).filter(({ name }) => name.startsWith('btctl')).map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite }));
     await page.goto(at('/agents'));
     const stays = await page.getByRole('button', { name: 'Log out' }).count();
     await follow(page, page.getByRole('button', { name: 'Log out' }));

@@ -96,6 +96,7 @@ fn what_was_missed_and_what_overlaps_is_told() {
     );
     refused(&cluster.run(&["schedule", "run", "last"]), 4, "has not finished");
     cluster.ok(&["cancel", first["sweep"].as_str().unwrap()]);
+    cluster.wait_ended(first["sweep"].as_str().unwrap());
     let asked = cluster.json(&["schedule", "run", "last", "--time", "2026-01-05T22:30:00Z"]);
     assert_eq!((&asked["outcome"], &asked["existed"]), (&"submitted".into(), &false.into()), "{asked}");
     let again = cluster.json(&["schedule", "run", "last", "--time", "2026-01-05T22:30:00Z"]);
@@ -234,11 +235,12 @@ fn schedules_are_their_owners_and_so_are_their_sweeps() {
     assert_eq!(run(&olga, &["schedule", "run", "anns"]).code, 0);
     assert_eq!(cluster.database.query("select distinct owner from sweeps"), ["ann"]);
     assert_eq!(run(&olga, &["quota", "set", "ann", "--queued", "1"]).code, 0);
-    make_due(&cluster, "anns", "1 second");
+    // Behind the one that was asked for.
+    make_due(&cluster, "anns", "0 seconds");
     let failed = wait_outcome(&cluster, "anns", "failed");
     assert!(failed["why"].as_str().unwrap().contains("ann"), "{failed}");
     assert_eq!(run(&olga, &["quota", "rm", "ann"]).code, 0);
-    make_due(&cluster, "anns", "1 second");
+    make_due(&cluster, "anns", "0 seconds");
     wait_outcome(&cluster, "anns", "submitted");
     let written = "select who, outcome from audit where what = 'schedule anns' order by number";
     let written = cluster.database.query(written);

@@ -179,7 +179,13 @@ fn an_issuer_that_is_away_or_changes_its_keys_stops_nobody_for_long() {
     let login = cluster.run(&["login"]);
     assert!(login.code == 5 && login.stderr.contains("can't be reached now"), "{login:?}");
     issuer.start_again();
-    assert_eq!(callback(&Person::new(), &page, "ann").status, 200);
+    let leads_there = || {
+        let sent = Person::new().open(&format!("{page}/login/oidc?next=queue"));
+        sent.url.starts_with(&issuer.url()).then_some(())
+    };
+    wait_until("the issuer is found again", leads_there);
+    let again = callback(&Person::new(), &page, "ann");
+    assert_eq!(again.status, 200, "{again:?} {}", cluster.coordinator().log());
     // Its keys are other ones from now on.
     issuer.stop();
     issuer.start_again();
