@@ -68,13 +68,16 @@ struct Told {
     error_description: String,
 }
 
+/// What the issuer says of itself, or why it could not be read, and when that was.
+type Read = (Result<Arc<Found>, Error>, Instant);
+
 #[derive(Debug)]
 pub(super) struct Issuer {
     issuer: String,
     client_id: String,
     secret: Option<SecretBytes>,
     http: Client,
-    found: Mutex<Option<(Result<Arc<Found>, Error>, Instant)>>,
+    found: Mutex<Option<Read>>,
     keys: Mutex<Option<(Arc<JwkSet>, Instant)>>,
 }
 

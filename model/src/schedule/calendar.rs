@@ -154,8 +154,8 @@ impl Calendar {
         let (open, close) = self.whole_day();
         let Some(early) = self.half_days.get(&date) else { return Some((open, close)) };
         // Where the afternoon's session is left out, the morning's close is the day's.
-        let sessions = self.sessions.iter().filter(|session| session.open < *early);
-        Some((open, sessions.last().map_or(*early, |last| last.close.min(*early))))
+        let mut sessions = self.sessions.iter().filter(|session| session.open < *early);
+        Some((open, sessions.next_back().map_or(*early, |last| last.close.min(*early))))
     }
 
     pub(super) fn after(&self, zone: &TimeZone, at: SessionTime, time: Timestamp) -> Option<Timestamp> {

@@ -32,7 +32,7 @@ fn the_relay_ends_with_the_container() {
     cluster.wait_ended(&sweep);
     wait_until("the connection is closed", || (gateway.open.load(Ordering::SeqCst) == 0).then_some(()));
     wait_until("nobody is in its namespace", || {
-        let left = namespaces().iter().any(|other| *other == namespace);
+        let left = namespaces().contains(&namespace);
         (!left && threads_named(agent, "gateway") == 0).then_some(())
     });
     wait_until("no socket is left", || (sockets(agent) <= before).then_some(()));
