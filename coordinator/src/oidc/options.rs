@@ -23,7 +23,7 @@ const LARGEST: u64 = 10_000;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SignIn {
     /// Let people sign in with this OpenID Connect issuer, by `btctl login` and on the page, e.g.
-    /// https://login.firm.example/realms/quant. It needs --oidc-client-id, --public-url, and a role for those who come.
+    /// `https://login.firm.example/realms/quant`. It needs --oidc-client-id, --public-url, and a role for those who come.
     #[arg(long, env = "BTCTL_OIDC_ISSUER", value_name = "URL")]
     pub oidc_issuer: Option<String>,
     /// Id by which the issuer knows this cluster.
