@@ -71,7 +71,7 @@ pub(super) async fn out(access: &Access) -> Result<v1::SignOutReply, Status> {
     };
     call::about(&identity.name, id);
     access.queue().revoke_token(id).await.map_err(status::queue)?;
-    access.forget(id);
+    access.forget_after_answer(id);
     info!("{} signed out", identity.name);
     let token = access.queue().token(id).await.map_err(status::queue)?;
     Ok(v1::SignOutReply { token: token.map(Into::into) })
