@@ -190,19 +190,16 @@ impl Access {
         self.forget_those(|basis| basis.token() == Some(token));
     }
 
-    /// Forgets a token whose holder has signed out: its open calls end, but for a moment in which that is answered.
-    pub(crate) fn forget_after_answer(&self, token: &str) {
-        let ended: Vec<_> = self
-            .lock()
-            .extract_if(|_, known| known.basis.token() == Some(token))
-            .map(|(_, known)| known)
-            .collect();
-        tokio::spawn(async move {
+    /// Forgets a token whose holder signs out. Its open calls end with what is given back, which leaves a moment to answer in.
+    pub(crate) fn forget_after_answer(&self, token: &str) -> impl Future<Output = ()> + Send + 'static {
+        let of_token = |basis: &Basis| basis.token() == Some(token);
+        let ended: Vec<_> = self.lock().extract_if(|_, known| of_token(&known.basis)).collect();
+        async move {
             sleep(LAST_ANSWER).await;
-            for known in ended {
+            for (_, known) in ended {
                 known.ended.cancel();
             }
-        });
+        }
     }
 
     /// Forgets an agent whose certificates were revoked.
