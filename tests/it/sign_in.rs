@@ -146,7 +146,7 @@ fn on_the_command_line_one_signs_in_with_a_code_and_out_again() {
     assert_eq!(other["name"], "root");
 
     let out = cluster.run(&["logout"]);
-    assert!(out.code == 0 && out.stderr.contains("signed out"), "{out:?}");
+    assert!(out.code == 0 && out.stderr.contains("ann@firm.example is signed out"), "{out:?}");
     assert!(!files[0].exists());
     assert_eq!(cluster.run_as(&token, &["ls"]).code, 4, "the token is revoked");
     assert_eq!(cluster.json(&["whoami"])["name"], "root");

@@ -10,7 +10,7 @@ use bt_model::role::Role;
 use bt_trust::ShownAgent;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -33,6 +33,8 @@ const COMPARED: usize = 2;
 const TURN: Duration = Duration::from_secs(5);
 /// When a refusal is told: a token that is not there takes as long as one with a wrong secret.
 const REFUSAL: Duration = Duration::from_millis(25);
+/// How long the answer to whoever signs out may take.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// How long a browser stays logged in.
 pub(crate) const PAGE_SESSION: Duration = Duration::from_secs(12 * 3_600);
 
@@ -186,6 +188,18 @@ impl Access {
     /// Forgets a token that was revoked: its open calls end at once.
     pub(crate) fn forget(&self, token: &str) {
         self.forget_those(|basis| basis.token() == Some(token));
+    }
+
+    /// Forgets a token whose holder signs out. Its open calls end with what is given back, which leaves a moment to answer in.
+    pub(crate) fn forget_after_answer(&self, token: &str) -> impl Future<Output = ()> + Send + 'static {
+        let of_token = |basis: &Basis| basis.token() == Some(token);
+        let ended: Vec<_> = self.lock().extract_if(|_, known| of_token(&known.basis)).collect();
+        async move {
+            sleep(LAST_ANSWER).await;
+            for (_, known) in ended {
+                known.ended.cancel();
+            }
+        }
     }
 
     /// Forgets an agent whose certificates were revoked.

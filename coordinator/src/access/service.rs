@@ -71,7 +71,7 @@ impl v1::access_server::Access for AccessCalls {
     }
 
     async fn sign_out(&self, _: Request<v1::SignOutRequest>) -> Result<Response<v1::SignOutReply>, Status> {
-        sign_in::out(&self.access).await.map(Response::new)
+        sign_in::out(&self.access, &self.tasks).await.map(Response::new)
     }
 
     async fn create_token(

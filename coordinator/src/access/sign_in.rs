@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bt_proto::v1;
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tracing::info;
 
@@ -61,7 +62,7 @@ pub(super) async fn poll(
 }
 
 /// The token of the call ends, if somebody signed in for it.
-pub(super) async fn out(access: &Access) -> Result<v1::SignOutReply, Status> {
+pub(super) async fn out(access: &Access, tasks: &TaskTracker) -> Result<v1::SignOutReply, Status> {
     let identity = call::identity().ok_or_else(|| Status::internal("nobody calls"))?;
     let (Some(id), Some(_)) = (&identity.token, &identity.issuer) else {
         return Err(Status::failed_precondition(
@@ -71,7 +72,7 @@ pub(super) async fn out(access: &Access) -> Result<v1::SignOutReply, Status> {
     };
     call::about(&identity.name, id);
     access.queue().revoke_token(id).await.map_err(status::queue)?;
-    access.forget(id);
+    tasks.spawn(access.forget_after_answer(id));
     info!("{} signed out", identity.name);
     let token = access.queue().token(id).await.map_err(status::queue)?;
     Ok(v1::SignOutReply { token: token.map(Into::into) })
