@@ -67,7 +67,7 @@ impl Snapshot {
         while let Some(file) = files.next().await {
             let file = file.context("list the store's files")?;
             let encoding = (file.encoding != Encoding::None).then(|| file.encoding.name().to_owned());
-            let line = StoreLine { path: file.path, size: file.size, sha256: hex(&file.sha256), encoding };
+            let line = StoreLine { path: file.place, size: file.size, sha256: hex(&file.sha256), encoding };
             if let Err(error) = write(&line) {
                 return Ok(Err(error));
             }

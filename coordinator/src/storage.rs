@@ -121,25 +121,12 @@ async fn claim(location: &Location, adopt: bool, queue: &Queue) -> Result<(Store
     let known = queue.known_store().await?.filter(|_| !adopt);
     let given = location.to_string();
     let mut store = match &known {
-        // What is missing is not made: it may be the place where the store is not mounted.
-        Some(known) => match Store::open_existing(location) {
-            Err(bt_store::Error::Root { why, .. }) => {
-                return Err(another(known, given, format!("no directory that can be read ({why})")));
-            }
-            opened => opened?,
-        },
+        Some(known) => open_known(location, known)?,
         None => Store::open(location)?,
     };
     store.find().await?;
     if let Some(known) = &known {
-        match store.id().await? {
-            Some(id) if id == known.store => {}
-            Some(_) => return Err(another(known, given, "another store".to_owned())),
-            None => {
-                let what = "none that was used before; is it mounted?".to_owned();
-                return Err(another(known, given, what));
-            }
-        }
+        must_be(known, store.id().await?, location)?;
     }
     let id = store.claim().await?;
     match store.prove_writable().await {
@@ -166,31 +153,41 @@ async fn claim(location: &Location, adopt: bool, queue: &Queue) -> Result<(Store
 /// Looks whether a store can be used for a queue, as [`open`] would, and makes nothing. What stands in the way is an error.
 /// Returns whether there is a store yet.
 pub(crate) async fn look(location: &Location, known: Option<&KnownStore>) -> Result<bool, Error> {
-    let given = location.to_string();
-    let mut store = match (Store::open_existing(location), known) {
-        (Err(bt_store::Error::Root { why, .. }), Some(known)) => {
-            return Err(another(known, given, format!("no directory that can be read ({why})")));
-        }
-        (opened, _) => opened?,
+    let mut store = match known {
+        Some(known) => open_known(location, known)?,
+        None => Store::open_existing(location)?,
     };
     store.find().await?;
     let id = store.id().await?;
-    match (known, id) {
-        (Some(known), Some(id)) if id != known.store => {
-            return Err(another(known, given, "another store".to_owned()));
-        }
-        (Some(known), None) => {
-            let what = "none that was used before; is it mounted?".to_owned();
-            return Err(another(known, given, what));
-        }
-        _ => {}
+    if let Some(known) = known {
+        must_be(known, id, location)?;
     }
     store.prove_writable().await?;
     let there = store.generation().await?;
     if let (Some(known), Some(id)) = (known, id) {
-        compare(known, id, given, there)?;
+        compare(known, id, location.to_string(), there)?;
     }
     Ok(id.is_some())
+}
+
+/// Opens the store that the queue knows. What is missing is not made: it may be the place where the store is not mounted.
+fn open_known(location: &Location, known: &KnownStore) -> Result<Store, Error> {
+    match Store::open_existing(location) {
+        Err(bt_store::Error::Root { why, .. }) => {
+            Err(another(known, location.to_string(), format!("no directory that can be read ({why})")))
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Refuses a store with another id than the one that the queue knows, or with none.
+fn must_be(known: &KnownStore, id: Option<Uuid>, location: &Location) -> Result<(), Error> {
+    let what = match id {
+        Some(id) if id == known.store => return Ok(()),
+        Some(_) => "another store",
+        None => "none that was used before; is it mounted?",
+    };
+    Err(another(known, location.to_string(), what.to_owned()))
 }
 
 fn another(known: &KnownStore, given: String, what: String) -> Error {

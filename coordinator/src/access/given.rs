@@ -47,7 +47,8 @@ impl KnownToken {
         let text = token_file::read_or_make(&self.file, None)?;
         let shown = Shown::read(&text).context("it holds no token")?;
         ensure!(shown.id != ROOT, "it holds the administrator's token (--admin-token-file)");
-        if queue.token(shown.id).await?.is_none() {
+        let mut known = queue.token_to_prove(shown.id).await?;
+        if known.is_none() {
             let new = NewToken {
                 id: shown.id.to_owned(),
                 name: self.name.clone(),
@@ -61,14 +62,14 @@ impl KnownToken {
                 issuer: None,
                 of_page: false,
             };
+            let added = queue.add_token(&new).await;
+            known = queue.token_to_prove(shown.id).await?;
             // Another coordinator may have been first; what then stands there is looked at below.
-            if let Err(error) = queue.add_token(&new).await
-                && queue.token(shown.id).await?.is_none()
-            {
-                return Err(error.into());
+            if known.is_none() {
+                added?;
             }
         }
-        let Some(known) = queue.token_to_prove(shown.id).await? else { bail!("it is not in Postgres") };
+        let Some(known) = known else { bail!("it is not in Postgres") };
         ensure!(
             known.name == self.name && known.role == self.role,
             "it holds the token of {} with the role {}; name that, or remove the file, and a new token is made",

@@ -159,16 +159,17 @@ impl Access {
                 LoggedInWith::Root(root.key())
             }
         };
-        let cookie = secret::cookie().map_err(|error| Unknown::NotNow(error.to_string()))?;
-        self.0.queue.open_page_session(&secret::key(&cookie), &with, PAGE_SESSION).await?;
-        Ok(cookie)
+        self.open_page(&with, PAGE_SESSION).await
     }
 
     /// Logs in a browser whose user has signed in, and gives its cookie.
     pub(crate) async fn log_in_with(&self, token: &str, holds: Duration) -> Result<String, Unknown> {
+        self.open_page(&LoggedInWith::Token(token.to_owned()), holds).await
+    }
+
+    async fn open_page(&self, with: &LoggedInWith, holds: Duration) -> Result<String, Unknown> {
         let cookie = secret::cookie().map_err(|error| Unknown::NotNow(error.to_string()))?;
-        let with = LoggedInWith::Token(token.to_owned());
-        self.0.queue.open_page_session(&secret::key(&cookie), &with, holds).await?;
+        self.0.queue.open_page_session(&secret::key(&cookie), with, holds).await?;
         Ok(cookie)
     }
 
@@ -192,13 +193,10 @@ impl Access {
 
     /// Forgets a token whose holder signs out. Its open calls end with what is given back, which leaves a moment to answer in.
     pub(crate) fn forget_after_answer(&self, token: &str) -> impl Future<Output = ()> + Send + 'static {
-        let of_token = |basis: &Basis| basis.token() == Some(token);
-        let ended: Vec<_> = self.lock().extract_if(|_, known| of_token(&known.basis)).collect();
+        let forgotten = self.take_those(|basis| basis.token() == Some(token));
         async move {
             sleep(LAST_ANSWER).await;
-            for (_, known) in ended {
-                known.ended.cancel();
-            }
+            forgotten.iter().for_each(|known| known.ended.cancel());
         }
     }
 
@@ -208,13 +206,11 @@ impl Access {
     }
 
     fn forget_those(&self, are: impl Fn(&Basis) -> bool) {
-        self.lock().retain(|_, known| {
-            let is_one = are(&known.basis);
-            if is_one {
-                known.ended.cancel();
-            }
-            !is_one
-        });
+        self.take_those(are).iter().for_each(|known| known.ended.cancel());
+    }
+
+    fn take_those(&self, are: impl Fn(&Basis) -> bool) -> Vec<Arc<Known>> {
+        self.lock().extract_if(|_, known| are(&known.basis)).map(|(_, known)| known).collect()
     }
 
     async fn look_up(&self, text: &str, key: &Key) -> Result<(Identity, Basis), Unknown> {

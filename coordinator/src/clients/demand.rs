@@ -50,7 +50,7 @@ impl Clients {
     pub(crate) async fn demand(&self, request: v1::GetDemandRequest) -> Result<v1::GetDemandReply, Status> {
         let within = span("within", request.within_seconds, WITHIN)?;
         let hold = span("hold", request.hold_seconds, HOLD)?;
-        let (sweeps, cut) = self.queue_now(MOST).await?;
+        let (sweeps, cut) = self.waiting_sweeps(MOST).await?;
         let wants: Vec<Wants> = sweeps.iter().map(wants).collect();
         let waits = sweeps.iter().filter(|one| !one.held).filter_map(|one| one.sweep.created).min();
         let waiting_seconds =
@@ -113,7 +113,7 @@ impl Clients {
     pub(crate) async fn measure_demand(self, shutdown: CancellationToken) {
         loop {
             // While Postgres is away the last figures stand; `btctl_postgres_up` tells.
-            if let Ok((sweeps, _)) = self.queue_now(MOST).await {
+            if let Ok((sweeps, _)) = self.waiting_sweeps(MOST).await {
                 let (mut jobs, mut all) = (0, Resources::default());
                 for want in sweeps.iter().map(wants) {
                     let side_by_side = want.side_by_side(WITHIN);
@@ -152,12 +152,12 @@ fn span(what: &str, seconds: u64, default: Duration) -> Result<Duration, Status>
 fn wants(waits: &WaitingSweep) -> Wants {
     Wants {
         sweep: waits.sweep.name.clone(),
-        need: waits.need,
-        labels: waits.labels.clone(),
+        need: waits.wanted.needs,
+        labels: waits.wanted.labels.clone(),
         queued: if waits.held { 0 } else { waits.sweep.counts.queued.into() },
         running: waits.sweep.counts.running.into(),
         seconds: waits.seconds,
-        at_once: waits.at_once.map(u64::from),
+        at_once: waits.wanted.max_parallel.map(u64::from),
     }
 }
 

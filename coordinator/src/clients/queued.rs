@@ -5,7 +5,6 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use bt_documents::Sweep;
-use bt_model::resources::Resources;
 use bt_proto::v1::{self, Obstacle};
 use tonic::Status;
 
@@ -18,22 +17,33 @@ use crate::rpc::status;
 /// A sweep with jobs that wait.
 pub(crate) struct WaitingSweep {
     pub(crate) sweep: Sweep,
-    /// What one of its jobs takes of an agent.
-    pub(crate) need: Resources,
+    /// What one of its jobs wants of an agent.
+    pub(crate) wanted: Candidate,
     /// How long one of its jobs takes; none before one has succeeded.
     pub(crate) seconds: Option<f64>,
-    /// Labels that an agent must have for them.
-    pub(crate) labels: BTreeMap<String, String>,
-    /// Most of its jobs that may run at once.
-    pub(crate) at_once: Option<u32>,
     /// They wait for something else than room: more agents would not help.
     pub(crate) held: bool,
     pub(crate) why: Vec<String>,
 }
 
 impl Clients {
-    /// The newest so many sweeps that have not finished, of these the ones with jobs that wait; true if there are more.
+    /// The newest so many sweeps that have not finished, of these the ones with jobs that wait, and why; true if there are
+    /// more.
     pub(crate) async fn queue_now(&self, most: u32) -> Result<(Vec<WaitingSweep>, bool), Status> {
+        let (mut waiting, cut) = self.waiting_sweeps(most).await?;
+        if waiting.iter().all(|one| one.held) {
+            return Ok((waiting, cut));
+        }
+        let agents = self.agents().await?;
+        for one in waiting.iter_mut().filter(|one| !one.held) {
+            let refusals = self.sessions.refusals(one.wanted.sweep);
+            one.why = grouped(answers(&agents, &refusals, &one.wanted));
+        }
+        Ok((waiting, cut))
+    }
+
+    /// The same without asking the agents: only those that wait for something else than room say why.
+    pub(crate) async fn waiting_sweeps(&self, most: u32) -> Result<(Vec<WaitingSweep>, bool), Status> {
         let mut rows = self.queue.sweeps(&SweepFilter::default(), most + 1).await.map_err(status::queue)?;
         let cut = rows.len() > most as usize;
         rows.truncate(most as usize);
@@ -43,33 +53,29 @@ impl Clients {
         }
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let known = self.queue.queued_sweeps(&ids).await.map_err(status::queue)?;
-        let known: HashMap<_, _> = known.into_iter().map(|one| (one.details.candidate.sweep, one)).collect();
+        let mut known: HashMap<_, _> =
+            known.into_iter().map(|one| (one.details.candidate.sweep, one)).collect();
         let limits = self.queue.limits().await.map_err(status::queue)?;
-        let agents = self.agents().await?;
         let mut waiting = Vec::new();
         let mut quotas = HashMap::new();
         for row in rows {
             // One that was removed meanwhile.
-            let Some(QueuedSweep { details, attached, seconds }) = known.get(&row.id) else { continue };
-            let mut why = holds(details, row.counts, &limits);
-            why.extend(self.image_refusal(&details.candidate).await?);
-            let Candidate { owner, needs, .. } = &details.candidate;
+            let Some(QueuedSweep { details, attached, seconds }) = known.remove(&row.id) else { continue };
+            let mut why = holds(&details, row.counts, &limits);
+            let wanted = details.candidate;
+            why.extend(self.image_refusal(&wanted).await?);
+            let Candidate { owner, needs, .. } = &wanted;
             let (quota, used) = match quotas.entry(owner.clone()) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => *new.insert(self.queue.quota_of(owner).await.map_err(status::queue)?),
             };
             why.extend(quota.holds_back(owner, &used, needs.cpu_millis));
-            if *attached > 0 && *attached == row.counts[0] {
+            if attached > 0 && attached == row.counts[0] {
                 why.push("all that are queued wait for identical jobs".to_owned());
             }
             let held = !why.is_empty();
-            if !held {
-                let wanted = &details.candidate;
-                why = grouped(answers(&agents, &self.sessions.refusals(row.id), wanted));
-            }
             let shown = Sweep::try_from(&sweep(row)).map_err(|error| Status::internal(error.to_string()))?;
-            let Candidate { needs: need, labels, max_parallel: at_once, .. } = details.candidate.clone();
-            waiting.push(WaitingSweep { sweep: shown, need, seconds: *seconds, labels, at_once, held, why });
+            waiting.push(WaitingSweep { sweep: shown, wanted, seconds, held, why });
         }
         Ok((waiting, cut))
     }

@@ -166,9 +166,11 @@ async fn log_out(State(Doorway { access, .. }): State<Doorway>, request: Request
     with_cookie(Redirect::to("login").into_response(), &parts, "", 0, STRICT)
 }
 
-/// The cookie is for the addresses below the one that set it, so that it stays below a proxy's path.
+/// The session's cookie goes with calls of its own page alone. Without a path it is for the addresses below the one that set it,
+/// so that it stays below a proxy's path.
 const STRICT: &str = "SameSite=Strict";
 
+/// Gives a browser the session's cookie, for so many seconds; `attributes` say which calls it goes with.
 pub(super) fn with_cookie(
     mut response: Response,
     parts: &Parts,

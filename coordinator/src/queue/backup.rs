@@ -13,6 +13,7 @@ use sqlx::{Executor, query_file, raw_sql};
 use uuid::Uuid;
 
 use super::connections::{self, Connections};
+use super::files::StoredFile;
 use super::row::{Pg, sha256, time, unsigned};
 use super::schema::{SchemaChange, beside};
 use super::{Error, MIGRATOR};
@@ -60,19 +61,6 @@ pub struct SnapshotStore {
     pub id: Uuid,
     pub location: String,
     pub generation: u64,
-}
-
-/// A file in the store that a published result names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListedFile {
-    /// From the store's root.
-    pub(crate) path: String,
-    /// Bytes there.
-    pub(crate) size: u64,
-    pub(crate) encoding: Encoding,
-    /// Of the file as the job wrote it.
-    pub(crate) plain_size: u64,
-    pub(crate) sha256: [u8; 32],
 }
 
 /// A session that sees the queue at one moment, for as long as it is open.
@@ -124,7 +112,7 @@ impl BackupSession {
     }
 
     /// Each file that a published result names.
-    pub(crate) fn stored_files(&mut self) -> BoxStream<'_, Result<ListedFile, Error>> {
+    pub(crate) fn stored_files(&mut self) -> BoxStream<'_, Result<StoredFile, Error>> {
         let rows = query_file!("queries/backup/stored_files.sql").fetch(&mut self.own);
         let listed = rows.map_err(Error::from).and_then(|row| async move {
             let place = AttemptPlace {
@@ -136,8 +124,8 @@ impl BackupSession {
             };
             let encoding = row.encoding.0;
             let stored_as = row.stored_as.unwrap_or_else(|| encoding.stored_as(&row.path));
-            Ok(ListedFile {
-                path: place.output(&stored_as),
+            Ok(StoredFile {
+                place: place.output(&stored_as),
                 size: unsigned(row.stored_size)?,
                 encoding,
                 plain_size: unsigned(row.size)?,

@@ -134,7 +134,7 @@ fn needed(sweeps: &[WaitingSweep], size: &Resources) -> String {
         let Some(seconds) = work(one) else {
             return format!("not known before a job of {name} has finished");
         };
-        let jobs = jobs_at_once(&one.need, size);
+        let jobs = jobs_at_once(&one.wanted.needs, size);
         if jobs == 0 {
             return format!("too small for {name}");
         }
