@@ -93,7 +93,10 @@ impl Oidc {
         if device_code.is_empty() || device_code.len() > LONGEST_DEVICE_CODE {
             return Err(Error::Unproven("this is no sign-in that has begun; run btctl login".to_owned()));
         }
-        let _turn = self.0.pace.turn(call::from()).await?;
+        // Who is in the middle of a sign-in does not lose it because others of the same address ask too.
+        let Ok(_turn) = self.0.pace.turn(call::from()).await else {
+            return Ok(Polled::Pending { slow_down: true });
+        };
         let form = [("grant_type", GRANT), ("device_code", device_code)];
         let refused = match self.0.issuer.tokens(&form).await? {
             Ok(tokens) => return Ok(Polled::Done(self.person(tokens, None).await?)),

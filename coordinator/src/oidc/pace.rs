@@ -55,8 +55,10 @@ impl Pace {
             }
         }
         let room = callers.get(&from).map_or(BURST, |caller| left(*caller));
-        callers.insert(from, ((room - 1.0).max(0.0), now));
-        room >= 1.0
+        let has_room = room >= 1.0;
+        // Whoever is refused pays nothing: otherwise one who asks often would never have room again.
+        callers.insert(from, (if has_room { room - 1.0 } else { room }, now));
+        has_room
     }
 }
 
@@ -73,5 +75,16 @@ mod tests {
         assert!(matches!(pace.turn(Some(one)).await, Err(Error::TooMany(_))));
         assert!(pace.turn(Some(other)).await.is_ok());
         assert!(pace.has_room(one, now + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn who_asks_too_often_still_gets_the_rate() {
+        let (pace, from) = (Pace::default(), IpAddr::from([10, 0, 0, 1]));
+        let began = Instant::now();
+        let asked = |at: u32| pace.has_room(from, began + Duration::from_millis(100) * at);
+        let first_minute = (0..600).filter(|at| asked(*at)).count();
+        let second_minute = (600..1_200).filter(|at| asked(*at)).count();
+        assert_eq!(first_minute, 239, "the burst, and two a second");
+        assert!((119..=121).contains(&second_minute), "{second_minute}");
     }
 }

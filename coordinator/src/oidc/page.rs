@@ -45,9 +45,9 @@ impl Oidc {
         format!("{}{}", self.page(), CALLBACK.trim_start_matches('/'))
     }
 
-    /// Where a browser is sent, and what it keeps meanwhile. `next` is where the person wants to go.
+    /// Where a browser is sent, and what it keeps meanwhile. `next` is where the person wants to go. The issuer is asked
+    /// nothing, so this needs no turn: the turn is kept for the end, and who has begun can finish.
     pub(crate) async fn begin_page(&self, next: &str) -> Result<(Url, String), Error> {
-        let _turn = self.0.pace.turn(call::from()).await?;
         let found = self.0.issuer.found().await?;
         let (state, nonce, verifier) = (random()?, random()?, random()?);
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
