@@ -46,7 +46,7 @@ fn the_doctor_names_what_is_wrong_with_a_cluster() {
 
     // An agent that is gone leaves a container.
     let sweep = cluster.submit_waiting(&[], "true");
-    cluster.wait_count(&sweep, "running", 1);
+    wait_until("its container runs", || (cluster.running_containers(&sweep).len() == 1).then_some(()));
     cluster.agent().kill();
     let id = cluster.json(&["agents", "ls"])[0]["id"].as_str().unwrap().to_owned();
     wait_until("the agent is offline", || {
