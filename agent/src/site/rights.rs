@@ -38,6 +38,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_agents_unit_grants_them() {
+        let unit = include_str!("../../../deploy/systemd/btctl-agent.service");
+        let setting = |name: &str| {
+            let mut lines = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            lines.next().unwrap_or_default().split(' ').collect::<Vec<_>>()
+        };
+        for (_, right) in RIGHTS {
+            assert!(setting("CapabilityBoundingSet").contains(&right), "{right} is taken away");
+        }
+        assert!(setting("RestrictAddressFamilies").contains(&"AF_NETLINK"), "addresses can't be added");
+    }
+
+    #[test]
     fn what_a_process_lacks_is_named() {
         assert!(missing("Name:\tx\nCapEff:\t000001ffffffffff\n").is_empty());
         assert_eq!(missing("CapEff:\t0000000000201000\n"), ["CAP_SYS_PTRACE"]);
