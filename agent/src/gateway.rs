@@ -34,7 +34,7 @@ pub(crate) struct Way<'w> {
     pub(crate) reach: &'w [HostPort],
     /// What the container's program waits at.
     pub(crate) gate: Option<PathBuf>,
-    /// The attempt whose own the container is: it is told when an address does not answer.
+    /// The attempt that the container belongs to. Its log says when an address does not answer.
     pub(crate) held: Option<Arc<Held>>,
 }
 
@@ -55,7 +55,7 @@ impl<'w> Way<'w> {
     }
 }
 
-/// Why a job's network is not to be had here; none if it is. The sentence goes on after the agent's name.
+/// Why a job can't have its network here; none if it can. It is the end of a sentence that begins with the agent's name.
 pub(crate) fn refusal(offer: &Offer, network: &Network) -> Option<String> {
     if *network == Network::Bridge && !offer.network {
         return Some("offers no network (--allow-network)".to_owned());
@@ -64,8 +64,8 @@ pub(crate) fn refusal(offer: &Offer, network: &Network) -> Option<String> {
     Some(format!("offers jobs no network address {missing} (--allow-address {missing})"))
 }
 
-/// Opens a container's way out, and lets its program go on. A container that has ended needs none. The error goes on after
-/// the agent's name.
+/// Opens a container's way out, and lets its program go on. If the container has finished, it does nothing. The error is the
+/// end of a sentence that begins with the agent's name.
 pub(crate) async fn open(site: &Site, way: Way<'_>) -> Result<(), String> {
     let Way { container, reach, gate, held } = way;
     if reach.is_empty() || !site.engine.mounts_files() {

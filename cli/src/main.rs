@@ -17,6 +17,7 @@ mod line;
 mod logging;
 mod measures;
 mod output;
+mod postgres_dirs;
 mod progress;
 mod reuse;
 mod settings;
@@ -25,6 +26,7 @@ mod state_dir;
 mod submit_trace;
 mod target;
 mod up;
+mod values;
 
 use std::process::ExitCode;
 

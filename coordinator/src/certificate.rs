@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long before its end the certificate is renewed.
 const RENEW: Duration = Duration::from_secs(60 * 86_400);
 /// How long before its end a certificate is warned of that can't be renewed here, and how often.
-const WARN: Duration = Duration::from_secs(14 * 86_400);
+pub(crate) const WARN: Duration = Duration::from_secs(14 * 86_400);
 const WARN_EVERY: u32 = 24 * 3600 / LOOK.as_secs() as u32;
 
 /// The certificate, if lines are to be encrypted.

@@ -19,8 +19,6 @@ use crate::secrets::Keyring;
 use crate::telling::Ways;
 use crate::{certificate, storage};
 
-/// Days before its end that a certificate is warned of.
-const SOON: u64 = 14;
 const DAY: u64 = 86_400;
 /// Seconds by which two clocks may differ.
 const SKEW: f64 = 2.0;
@@ -44,17 +42,13 @@ pub async fn check_config(options: &Options) -> Vec<Finding> {
         found.push(Finding::error("notifications", format!("{error:#}"), None));
     }
     let (mut known, mut secret_keys) = (None, Vec::new());
-    match timeout(PATIENCE, Queue::inspect(&options.database_url)).await {
-        Ok(Ok(inspected)) => {
+    match inspect(&options.database_url, PATIENCE).await {
+        Ok(inspected) => {
             let may_migrate = !options.no_migrate;
             found.extend(postgres(&inspected, may_migrate));
             (known, secret_keys) = (inspected.store, inspected.secret_keys);
         }
-        Ok(Err(error)) => found.push(Finding::error("postgres", error.to_string(), None)),
-        Err(_) => {
-            let found_nothing = format!("it does not answer within {} s", PATIENCE.as_secs());
-            found.push(Finding::error("postgres", found_nothing, Some("look whether it runs".to_owned())));
-        }
+        Err(finding) => found.push(finding),
     }
     found.extend(secrets_key(options, &secret_keys).await);
     let known = known.filter(|_| !options.adopt_store);
@@ -114,7 +108,7 @@ pub(crate) fn valid_certificate(tls: &ServerTls, dir: Option<&Path>, renews: boo
     let told = format!("valid for {days} days, for {}", tls.names().join(", "));
     if tls.valid_for().is_zero() {
         Finding::error(about, "it has run out, or does not hold yet", Some(renew))
-    } else if days < SOON && !renews {
+    } else if tls.valid_for() < certificate::WARN && !renews {
         Finding::warning(about, told, renew)
     } else {
         Finding::ok(about, told)
@@ -197,6 +191,20 @@ async fn secrets_key(options: &Options, used: &[(String, u32)]) -> Vec<Finding> 
         }
     }
     found
+}
+
+/// Looks at a Postgres server, or says why that can't be done.
+pub(crate) async fn inspect(url: &str, patience: Duration) -> Result<Inspected, Finding> {
+    let about = "postgres";
+    match timeout(patience, Queue::inspect(url)).await {
+        Ok(Ok(inspected)) => Ok(inspected),
+        Ok(Err(error)) => Err(Finding::error(about, error.to_string(), None)),
+        Err(_) => Err(Finding::error(
+            about,
+            format!("it does not answer within {} s", patience.as_secs()),
+            Some("look whether it runs".to_owned()),
+        )),
+    }
 }
 
 /// What was found of a Postgres server.

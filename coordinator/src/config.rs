@@ -193,7 +193,7 @@ pub struct Asking {
     )]
     pub proxy_from: Vec<IpNet>,
     /// Role of the users that the proxy names: viewer, submitter, operator or admin; viewer if not given.
-    #[arg(long, env = "BTCTL_PROXY_ROLE", value_name = "ROLE", requires = "proxy_user_header", value_parser = proxy_role)]
+    #[arg(long, env = "BTCTL_PROXY_ROLE", value_name = "ROLE", requires = "proxy_user_header", value_parser = people_role)]
     pub proxy_role: Option<Role>,
 }
 
@@ -204,13 +204,14 @@ fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| format!("{text:?} is no address or network; write 10.0.0.7 or 10.0.1.0/24"))
 }
 
-fn proxy_role(text: &str) -> Result<Role, String> {
+/// A role that people have.
+pub(crate) fn people_role(text: &str) -> Result<Role, String> {
     match text.parse::<Role>() {
         Ok(Role::Agent) => {
             Err("agents come with tokens; write viewer, submitter, operator or admin".to_owned())
         }
         Ok(role) => Ok(role),
-        Err(error) => Err(error.to_string()),
+        Err(_) => Err(format!("{text:?} is no role of people; write viewer, submitter, operator or admin")),
     }
 }
 

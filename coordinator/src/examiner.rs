@@ -7,11 +7,9 @@ use bt_documents::{Finding, Level};
 use bt_proto::v1;
 use bt_store::Location;
 use bt_trust::{AUTHORITY_KEY, ServerTls};
-use tokio::time::timeout;
 
 use crate::check;
 use crate::config::Options;
-use crate::queue::Queue;
 
 /// How long Postgres may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,8 +38,8 @@ impl Examiner {
     pub(crate) async fn examine(&self) -> v1::ExamineReply {
         let mut found = Vec::new();
         let (mut now, mut known) = (None, None);
-        match timeout(PATIENCE, Queue::inspect(&self.database_url)).await {
-            Ok(Ok(inspected)) => {
+        match check::inspect(&self.database_url, PATIENCE).await {
+            Ok(inspected) => {
                 found.extend(check::postgres(&inspected, self.may_migrate));
                 found.push(Finding::ok(
                     "coordinators",
@@ -50,12 +48,7 @@ impl Examiner {
                 now = by_postgres(inspected.facts.ahead);
                 known = inspected.store;
             }
-            Ok(Err(error)) => found.push(Finding::error("postgres", error.to_string(), None)),
-            Err(_) => found.push(Finding::error(
-                "postgres",
-                format!("it does not answer within {} s", PATIENCE.as_secs()),
-                Some("look whether it runs".to_owned()),
-            )),
+            Err(finding) => found.push(finding),
         }
         found.extend(check::store(&self.store, known.as_ref()).await);
         found.push(match &self.tls {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bt_documents::{BestJob, Counts, EventName, Job, Notification, SweepState, main_metric};
+use bt_model::excerpt::excerpt;
 use bt_model::state::SweepEvent;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
@@ -136,7 +137,7 @@ impl Teller {
         };
         let is_last = failed.is_lasting && due.tries >= REFUSALS;
         let pause = failed.pause.unwrap_or_default().max(pause(due.tries));
-        let why: String = failed.why.chars().filter(|c| !c.is_control()).take(WORDS).collect();
+        let why = excerpt(&failed.why, WORDS);
         let given_up = self.queue.note_failed(due, &why, pause, is_last, LONGEST).await?;
         if given_up {
             warn!(event.id = %due.event_id, receiver = ?due.receiver, tries = due.tries, "given up: {why}");

@@ -7,6 +7,7 @@ mod braces;
 mod condition;
 pub mod demand;
 pub mod encoding;
+pub mod excerpt;
 pub mod expansion;
 mod expression;
 pub mod hex;

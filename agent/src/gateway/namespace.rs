@@ -39,7 +39,7 @@ pub(super) enum Error {
     Thread(io::Error),
 }
 
-/// Listens in the container where its job looks for these. None: the container has ended.
+/// Listens inside the container, where its job looks for these addresses. None: the container has finished.
 pub(super) async fn listen(process: ContainerProcess, reach: &[HostPort]) -> Result<Option<Entered>, Error> {
     let places: Vec<_> = reach.iter().cloned().zip(HostPort::inside(reach)).collect();
     let (result, entered) = oneshot::channel();
@@ -92,7 +92,7 @@ fn listen_at(host: &Host, inside: Ipv4Addr, port: u16) -> io::Result<TcpListener
     Ok(listener)
 }
 
-/// True if a process that is held has ended.
+/// True if the process has finished.
 fn has_ended(process: &OwnedFd) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut looked = [PollFd::new(process, PollFlags::IN)];

@@ -40,7 +40,7 @@ struct Traffic {
     refused: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
-    /// The attempt to be told, if it is one's own.
+    /// The attempt whose log is written to, if the container belongs to one.
     held: Option<Arc<Held>>,
 }
 

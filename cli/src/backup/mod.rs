@@ -1,5 +1,5 @@
-//! Backups: a directory with the queue as `pg_dump` writes it, the list of what the store must hold, and a file that says
-//! what they are, written last.
+//! Backups. A backup is a directory with three files: the queue as `pg_dump` writes it, the list of the files that the store
+//! must hold, and a description of both. The description is written last.
 
 mod postgres_programs;
 mod stage;

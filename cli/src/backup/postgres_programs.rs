@@ -1,6 +1,5 @@
 //! Postgres's own programs `pg_dump` and `pg_restore`: found by their version, and given no password on a command line.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -8,6 +7,7 @@ use bt_coordinator::LibpqTarget;
 use tokio::process::{Child, Command};
 
 use crate::error::Error;
+use crate::postgres_dirs::bin_dirs;
 
 /// A program that is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,17 +82,8 @@ fn version(said: &str) -> Option<(String, u32)> {
 
 /// Where Postgres's programs may be: where packages put them, and the path.
 fn places() -> Vec<PathBuf> {
-    let mut dirs = Vec::new();
-    for (root, prefix) in
-        [("/usr/lib/postgresql", ""), ("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql@")]
-    {
-        let entries = fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
-        let named = entries.filter(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            name.strip_prefix(prefix).is_some_and(|rest| rest.parse::<u32>().is_ok())
-        });
-        dirs.extend(named.map(|entry| entry.path().join("bin")));
-    }
+    let places = [("/usr/lib/postgresql", ""), ("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql@")];
+    let mut dirs: Vec<PathBuf> = bin_dirs(&places).into_iter().map(|(_, dir)| dir).collect();
     let path = std::env::var_os("PATH").unwrap_or_default();
     dirs.extend(std::env::split_paths(&path));
     dirs

@@ -131,7 +131,7 @@ struct Plain {
     /// What was read of the file, and how much of it was taken.
     input: Vec<u8>,
     at: usize,
-    /// What came of it, and how much of it was given on.
+    /// What was decompressed, and how much of it the reader has.
     output: Vec<u8>,
     given: usize,
 }

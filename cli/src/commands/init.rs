@@ -4,8 +4,8 @@ mod settings;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use bt_documents::InitialisedCluster;
@@ -18,7 +18,7 @@ use super::Cli;
 use crate::error::Error;
 use crate::files;
 use crate::output::{Cell, Json, OutputArgs, print, print_facts};
-use crate::up::{found_names, with_local};
+use crate::up::{found_names, in_address, with_local};
 
 /// What services in containers run as where root has called: root of the machine is to own nothing of theirs.
 const UNPRIVILEGED: u32 = 65532;
@@ -107,7 +107,7 @@ impl Init {
     fn make(&self, command: &clap::Command, dir: &Path) -> Result<(), Error> {
         let names = if self.names.is_empty() { found_names() } else { self.names.clone() };
         let host = names.first().map_or("localhost", String::as_str);
-        let url = format!("https://{}:{}", bracketed(host), self.port);
+        let url = format!("https://{}:{}", in_address(host), self.port);
         if let Some(data) = self.data.as_deref().filter(|data| !data.is_dir()) {
             return Err(Error::Usage(format!("--data {}: there is no such directory", data.display())));
         }
@@ -140,7 +140,7 @@ impl Init {
         bt_coordinator::make_key_file(&key).map_err(|error| failed(&key, &error))?;
         made.own(&key)?;
         let own = Own { made: &made, url: &url, port: self.port, pin, results, state, data };
-        let is_new = made.file(".env", &own.env(command), 0o600)?;
+        let is_new = made.private_file(".env", &own.env(command))?;
         let coordinator = public_url(&made.dir.join(".env"))?.unwrap_or(url);
         let compose = pass_through(COMPOSE, command);
         let mut kept = Vec::new();
@@ -194,10 +194,6 @@ fn make_certificate(dir: &Path, names: &[String]) -> Result<Pin, Error> {
     Ok(authority.pin())
 }
 
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
 /// The directory, and whom its files belong to.
 struct Made {
     dir: PathBuf,
@@ -237,17 +233,14 @@ impl Made {
         chown(path, Some(self.owner.0), Some(self.owner.1)).map_err(|error| failed(path, &error))
     }
 
-    /// Writes a file, unless it is there. Says whether it was written.
-    fn file(&self, name: &str, content: &str, mode: u32) -> Result<bool, Error> {
+    /// Writes a file for this user alone, unless it is there. Says whether it was written.
+    fn private_file(&self, name: &str, content: &str) -> Result<bool, Error> {
         let path = self.dir.join(name);
-        match fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
-            Ok(mut file) => {
-                file.write_all(content.as_bytes()).map_err(|error| failed(&path, &error))?;
-                Ok(true)
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(failed(&path, &error)),
+        if path.exists() {
+            return Ok(false);
         }
+        bt_trust::write_private(&path, content).map_err(|error| Error::Failed(error.to_string()))?;
+        Ok(true)
     }
 
     /// Writes a file that is the same for everybody. False if another one is there, which is kept without `refresh`.

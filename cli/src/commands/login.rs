@@ -1,8 +1,7 @@
 //! `btctl login` and `btctl logout`: signing in with the firm's identity provider, through the coordinator.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -138,7 +137,7 @@ async fn revoke(settings: &Settings) -> Result<String, Error> {
 }
 
 fn kept(settings: &Settings) -> Result<PathBuf, Error> {
-    // An address that is none is told of as such.
+    // A wrong address is told first.
     settings.coordinators()?;
     settings.login_file().ok_or_else(|| {
         Error::Usage(
@@ -150,23 +149,12 @@ fn kept(settings: &Settings) -> Result<PathBuf, Error> {
 /// For its user alone, and whole or not at all.
 fn keep(path: &Path, token: &str) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new(""));
-    let new = path.with_extension("new");
-    let write = || {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        writeln!(file, "{token}")?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().map_err(|error| {
-        Error::Failed(format!(
-            "you are signed in, but the token can't be kept in {}: {error}",
-            path.display()
-        ))
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| error.to_string());
+    let kept = made.and_then(|()| {
+        bt_trust::write_private(path, &format!("{token}\n")).map_err(|error| error.to_string())
+    });
+    kept.map_err(|why| {
+        Error::Failed(format!("you are signed in, but the token can't be kept in {}: {why}", path.display()))
     })
 }
 

@@ -1,7 +1,6 @@
 //! `btctl quota`: what owners may have and do.
 
 use bt_documents as documents;
-use bt_model::manifest::{parse_cpus, parse_size};
 use bt_proto::bearer::Line;
 use bt_proto::v1;
 use bt_proto::v1::access_client::AccessClient;
@@ -11,6 +10,7 @@ use crate::error::Error;
 
 use crate::output::{Cell, Column, Json, ListArgs, Row, View, say};
 use crate::settings::Settings;
+use crate::values;
 
 /// What takes a quota away.
 const NONE: &str = "none";
@@ -92,14 +92,14 @@ fn count(text: &str) -> Result<u64, String> {
 fn cpu_millis(text: &str) -> Result<u64, String> {
     match text {
         NONE => Ok(UNLIMITED),
-        _ => parse_cpus(text).map_err(|error| error.to_string()),
+        _ => values::cpu_millis(text),
     }
 }
 
 fn size(text: &str) -> Result<u64, String> {
     match text {
         NONE => Ok(UNLIMITED),
-        _ => parse_size(text).map_err(|error| error.to_string()),
+        _ => values::size(text),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bt_model::manifest::{parse_cpus, parse_size};
 use bt_proto::v1;
 use tokio::process::Command;
 
@@ -12,6 +11,7 @@ use crate::error::Error;
 use crate::output::say;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::values::{cpu_millis, label, size};
 
 /// A group that was told to grow and has not is told again after this.
 const AGAIN: Duration = Duration::from_secs(300);
@@ -71,21 +71,6 @@ pub(crate) struct Scaler {
     /// Say what would be called, and call nothing.
     #[arg(long)]
     dry_run: bool,
-}
-
-fn cpu_millis(text: &str) -> Result<u64, String> {
-    parse_cpus(text).map_err(|error| error.to_string())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    parse_size(text).map_err(|error| error.to_string())
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("it is not of the form KEY=VALUE".to_owned()),
-    }
 }
 
 /// What the group was told last.

@@ -17,6 +17,7 @@ use crate::output::{
 };
 use crate::settings::Settings;
 use crate::up::address_for_others;
+use crate::values::label;
 
 /// Make, list and revoke tokens, by which people, services and agents say who they are.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -68,11 +69,6 @@ pub(crate) struct Revoke {
     /// Ids of tokens, as `btctl token ls` shows them.
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
-    pair.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "write KEY=VALUE".to_owned())
 }
 
 impl Token {

@@ -29,6 +29,11 @@ pub(crate) fn with_local(names: Vec<String>) -> Vec<String> {
     names.into_iter().chain(local).filter(|name| seen.insert(name.to_lowercase())).collect()
 }
 
+/// A host as it stands in an address: IPv6 has brackets there.
+pub(crate) fn in_address(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
 /// By what others may call this machine.
 pub(crate) fn found_names() -> Vec<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

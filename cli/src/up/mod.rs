@@ -30,7 +30,7 @@ use crate::output::say;
 use crate::signals::Signals;
 use crate::state_dir::{CLIENT_FILE, UpDir};
 
-pub(crate) use certificate::{found_names, with_local};
+pub(crate) use certificate::{found_names, in_address, with_local};
 pub(crate) use database::{HeldPostgres, running_database};
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
 pub(crate) use exposed::{for_others as address_for_others, warning as exposure_warning};

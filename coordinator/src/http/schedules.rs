@@ -3,17 +3,17 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use bt_documents::{AskedRun, Changed, Schedule, Schedules, ShownSchedule};
-use bt_model::manifest::{Format, JobSource, Manifest};
+use bt_model::manifest::{Format, JobSource};
 use bt_proto::convert::timestamp;
 use bt_proto::v1;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tonic::Status;
 
 use super::actions::Nothing;
 use super::reply::{Given, Reply};
+use super::submit::sent_manifest;
 use crate::clients::Clients;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,16 +64,7 @@ pub(super) async fn show(State(clients): State<Clients>, Path(name): Path<String
 }
 
 pub(super) async fn add(State(clients): State<Clients>, Given(given): Given<AddSchedule>) -> Reply<Schedule> {
-    let draft = Manifest::parse(given.manifest.get().as_bytes(), Format::Json, "the manifest");
-    let mut draft = draft.map_err(invalid)?;
-    if draft.params_from.is_some() {
-        return Err(Status::invalid_argument(
-            "`params_from` names a file that the coordinator does not have; list its rows as `params`",
-        )
-        .into());
-    }
-    clients.read_axes(&mut draft).await?;
-    let manifest = draft.finish().map_err(invalid)?;
+    let manifest = sent_manifest(&clients, given.manifest.get().as_bytes(), Format::Json).await?;
     let rows = match &manifest.jobs {
         JobSource::Rows(rows) => rows.iter().map(|row| row.to_json()).collect(),
         JobSource::Matrix(_) | JobSource::One => Vec::new(),
@@ -126,8 +117,4 @@ pub(super) async fn remove(
 ) -> Reply<Changed> {
     clients.forget(&name).await?;
     Ok(Json(Changed { changed: true }))
-}
-
-fn invalid(error: bt_model::manifest::Error) -> Status {
-    Status::invalid_argument(error.to_string())
 }

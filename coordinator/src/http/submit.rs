@@ -45,13 +45,9 @@ pub(super) struct SubmitSweep {
     note: Option<String>,
 }
 
-pub(super) async fn submit(
-    State(clients): State<Clients>,
-    Asked(asked): Asked<SubmitSweep>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply<Submitted> {
-    let mut draft = Manifest::parse(&body, form(&headers)?, "the manifest").map_err(invalid)?;
+/// Reads a manifest that somebody sent, whole: no file is beside it.
+pub(super) async fn sent_manifest(clients: &Clients, body: &[u8], form: Format) -> Result<Manifest, Refused> {
+    let mut draft = Manifest::parse(body, form, "the manifest").map_err(invalid)?;
     if draft.params_from.is_some() {
         return Err(Status::invalid_argument(
             "`params_from` names a file that the coordinator does not have; list its rows as `params`",
@@ -59,7 +55,16 @@ pub(super) async fn submit(
         .into());
     }
     clients.read_axes(&mut draft).await?;
-    let manifest = draft.finish().map_err(invalid)?;
+    Ok(draft.finish().map_err(invalid)?)
+}
+
+pub(super) async fn submit(
+    State(clients): State<Clients>,
+    Asked(asked): Asked<SubmitSweep>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<Submitted> {
+    let manifest = sent_manifest(&clients, &body, form(&headers)?).await?;
     let header = v1::SubmitHeader {
         idempotency_key: key(asked.idempotency_key, &headers),
         owner: asked.owner.unwrap_or_default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bt_model::excerpt::excerpt;
 use bt_model::secret_value::SecretBytes;
 use jsonwebtoken::jwk::JwkSet;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -123,7 +124,7 @@ impl Issuer {
 
     fn check(&self, found: &Found) -> Result<(), Error> {
         if found.issuer != self.issuer {
-            let other: String = found.issuer.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            let other = excerpt(&found.issuer, SHOWN);
             return Err(Error::Misfit(format!(
                 "the issuer at {} calls itself {other}; --oidc-issuer is to be what it calls itself, to the letter",
                 self.issuer
@@ -206,8 +207,7 @@ impl Issuer {
         let code: String =
             told.error.chars().filter(|c| c.is_ascii_lowercase() || *c == '_').take(40).collect();
         if !matches!(&*code, "authorization_pending" | "slow_down") {
-            let why: String =
-                told.error_description.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            let why = excerpt(&told.error_description, SHOWN);
             warn!("the issuer refuses with {code} ({status}): {why}");
         }
         Ok(Err(Refused { status, code }))

@@ -11,7 +11,7 @@ use url::{Host, Url};
 
 use super::page::CALLBACK;
 use super::person::{RoleRule, Rules};
-use crate::config::{Asking, Auth};
+use crate::config::{Asking, Auth, people_role};
 
 /// Bounds of how long somebody stays signed in.
 const SHORTEST: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ pub struct SignIn {
         long,
         env = "BTCTL_OIDC_DEFAULT_ROLE",
         value_name = "ROLE",
-        value_parser = super::person::role,
+        value_parser = people_role,
         requires = "oidc_issuer"
     )]
     pub oidc_default_role: Option<Role>,

@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 
+use bt_model::excerpt::excerpt;
 use bt_model::role::Role;
 use serde_json::{Map, Value};
 
 use super::Error;
 use crate::access::check_person;
+use crate::config::people_role;
 
 /// Letters of a claim's value that are shown.
 const SHOWN: usize = 60;
@@ -29,20 +31,10 @@ impl FromStr for RoleRule {
         });
         match parts {
             Some((claim, value, role)) if !claim.is_empty() && !value.is_empty() => {
-                Ok(Self { claim: claim.to_owned(), value: value.to_owned(), role: self::role(role)? })
+                Ok(Self { claim: claim.to_owned(), value: value.to_owned(), role: people_role(role)? })
             }
             _ => Err(format!("{text:?} is not CLAIM=VALUE:ROLE, such as groups=quants:submitter")),
         }
-    }
-}
-
-/// A role that people have.
-pub(super) fn role(text: &str) -> Result<Role, String> {
-    match text.parse::<Role>() {
-        Ok(Role::Agent) | Err(_) => {
-            Err(format!("{text:?} is no role of people; write viewer, submitter, operator or admin"))
-        }
-        Ok(role) => Ok(role),
     }
 }
 
@@ -105,7 +97,7 @@ impl Rules {
         };
         let found = text(name).ok_or_else(|| missing(name))?;
         if name == "email" && !is_verified(claims) {
-            let shown: String = found.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            let shown = excerpt(&found, SHOWN);
             return Err(Error::Denied(format!(
                 "the issuer does not say that {shown} is verified (email_verified), so that anybody may have entered it; \
                  verify it there, or let an administrator choose another claim by --oidc-user-claim"

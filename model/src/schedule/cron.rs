@@ -1,5 +1,5 @@
-//! Cron expressions of five fields. The parser is our own, since mistakes are to be told by their field, and since a time on
-//! the wall means one instant here ([`super::wall`]), also where hours are `*`: the libraries looked at fire twice then.
+//! Cron expressions of five fields. The parser is our own: it names the field that is wrong, and it gives each time on the wall
+//! one instant ([`super::wall`]), also where hours are `*`.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

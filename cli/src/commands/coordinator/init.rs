@@ -9,7 +9,7 @@ use bt_trust::{Authority, SERVER_CERTIFICATE, renew_server};
 use crate::error::Error;
 use crate::files;
 use crate::output::{Cell, Json, OutputArgs, print, print_facts};
-use crate::up::{found_names, with_local};
+use crate::up::{found_names, in_address, with_local};
 
 /// The port that a coordinator has if nothing says otherwise.
 const PORT: u16 = 7600;
@@ -72,7 +72,7 @@ fn told(made: &MadeCertificate, host: &str) -> String {
         }
         false => "the authority that was there",
     };
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let host = in_address(host);
     format!(
         "{tls_dir}: {authority}\ncertificate for {}\npin {pin}\n\nstart the coordinator:\n  \
          btctl coordinator --tls-dir {tls_dir} --listen 0.0.0.0:{PORT} --auth tokens --admin-token-file {tls_dir}/admin.token \\\n    \

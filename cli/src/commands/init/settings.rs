@@ -1,7 +1,6 @@
 //! Settings as a file of variables: each with its meaning, and a `#` before it where its default holds.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,8 @@ use crate::flag_text::{DefaultText, FlagText};
 const PUBLIC_URL: &str = "BTCTL_PUBLIC_URL";
 /// Columns of a comment.
 const WIDTH: usize = 118;
-/// The services that take their other settings from .env, and the last line of what compose.yaml sets itself.
+/// The services that take settings from .env. Each list of settings in compose.yaml ends with this line; the settings from
+/// .env follow it.
 const SERVICES: [(&str, &str); 2] = [
     ("coordinator", "      # From .env, where it sets them: the other settings of a coordinator.\n"),
     ("agent", "      # From .env, where it sets them: the other settings of an agent.\n"),
@@ -118,13 +118,12 @@ impl Own<'_> {
                 text.push('\n');
                 comment(&mut text, meaning);
             }
-            // Writing to a text can't fail.
-            let _ = writeln!(text, "{name}={value}");
+            line(&mut text, &format!("{name}={value}"));
         }
         text.push('\n');
         comment(&mut text, "Credentials of a bucket, where BTCTL_STORE is one.");
         for name in BUCKET_VARIABLES {
-            let _ = writeln!(text, "# {name}=");
+            line(&mut text, &format!("# {name}="));
         }
         let set = values.iter().map(|(_, name, _)| (*name).to_owned()).chain(set_by_compose()).collect();
         text.push_str(&env_file(command, &["coordinator", "agent"], &set));
@@ -149,7 +148,7 @@ pub(in crate::commands) fn env_file(
     let mut seen = set_elsewhere.clone();
     let mut text = String::new();
     for name in commands {
-        let _ = writeln!(text, "\n# ---- Settings of btctl {name} ----");
+        line(&mut text, &format!("\n# ---- Settings of btctl {name} ----"));
         for flag in flags(command, name) {
             let Some(variable) = flag.variable.filter(|variable| seen.insert(variable.clone())) else {
                 continue;
@@ -164,7 +163,7 @@ pub(in crate::commands) fn env_file(
                 }
                 DefaultText::None => String::new(),
             };
-            let _ = writeln!(text, "# {variable}={default}");
+            line(&mut text, &format!("# {variable}={default}"));
         }
     }
     text
@@ -210,16 +209,21 @@ fn flags(command: &Command, name: &str) -> impl Iterator<Item = FlagText> {
 
 /// The text as lines of a comment.
 fn comment(text: &mut String, meaning: &str) {
-    let mut line = String::from("#");
+    let mut comment = String::from("#");
     for word in meaning.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(text, "{line}");
-            line = String::from("#");
+        if comment.chars().count() + 1 + word.chars().count() > WIDTH {
+            line(text, &comment);
+            comment = String::from("#");
         }
-        line.push(' ');
-        line.push_str(word);
+        comment.push(' ');
+        comment.push_str(word);
     }
-    let _ = writeln!(text, "{line}");
+    line(text, &comment);
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }
 
 #[cfg(test)]

@@ -11,14 +11,15 @@ use super::clean;
 use super::user::{self, RunAs};
 use crate::error::Error;
 use crate::output::words;
+use crate::postgres_dirs::bin_dirs;
 use crate::state_dir::UpDir;
 
 /// A socket's path must be shorter than this, the file name included.
 const LONGEST_SOCKET: usize = 107;
 const SOCKET_NAME: &str = "/.s.PGSQL.5432";
-/// Where Debian, Red Hat and Homebrew have the server's programs; the newest version wins.
+/// Where Debian, Red Hat and Homebrew have the server's programs, and what stands before the version there; the newest wins.
 const PLACES: [(&str, &str); 3] =
-    [("/usr/lib/postgresql", "bin"), ("/usr", "bin"), ("/opt/homebrew/opt", "bin")];
+    [("/usr/lib/postgresql", ""), ("/usr", ""), ("/opt/homebrew/opt", "postgresql@")];
 
 /// An installed Postgres and the directory it is to work in.
 #[derive(Clone, Debug)]
@@ -114,23 +115,9 @@ impl Server {
 }
 
 pub(crate) fn installed() -> Option<PathBuf> {
-    let mut found: Vec<(u32, PathBuf)> = Vec::new();
-    for (root, bin) in PLACES {
-        let versions = fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
-        for entry in versions {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let version = name.trim_start_matches("postgresql@").parse().ok();
-            let path = entry.path().join(bin);
-            if let Some(version) = version.filter(|_| path.join("initdb").exists()) {
-                found.push((version, path));
-            }
-        }
-        let plain = Path::new(root).join(bin);
-        if plain.join("initdb").exists() {
-            found.push((0, plain));
-        }
-    }
-    found.into_iter().max().map(|(_, path)| path)
+    let plain = PLACES.map(|(root, _)| (0, Path::new(root).join("bin")));
+    let found = bin_dirs(&PLACES).into_iter().chain(plain).filter(|(_, dir)| dir.join("initdb").exists());
+    found.max().map(|(_, path)| path)
 }
 
 /// Makes a directory that only its owner may enter.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_measures::SCHEDULE_RUNS;
+use bt_model::excerpt::excerpt;
 use bt_model::id::SweepId;
 use bt_model::manifest::Manifest;
 use bt_model::parameters::Parameters;
@@ -97,11 +98,11 @@ impl Clients {
         match timeout(SUBMIT, self.submit_run(&run, key)).await {
             Ok(Ok(sweep)) => self.note(&run, RunOutcome::Submitted, None, Some(sweep)).await.map(Some),
             Ok(Err(refused)) if is_lasting(refused.code()) || run.is_late => {
-                let why: String = refused.message().chars().filter(|c| !c.is_control()).take(WORDS).collect();
+                let why = excerpt(refused.message(), WORDS);
                 self.note(&run, RunOutcome::Failed, Some(why), None).await.map(Some)
             }
             Ok(Err(refused)) => {
-                let why: String = refused.message().chars().filter(|c| !c.is_control()).take(WORDS).collect();
+                let why = excerpt(refused.message(), WORDS);
                 self.queue.put_off_run((run.schedule, run.time), AGAIN, &why).await?;
                 Ok(Some(None))
             }
