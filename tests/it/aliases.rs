@@ -46,7 +46,11 @@ fn what_has_passed_its_gate_is_promoted_and_no_queued_sweep_changes() {
 
     let waits = format!("{WAIT_AT_GATE}; test $BYTES = one");
     let gate = sweep(&cluster, &one, &[&GATE[..], &["--name", "tests"]].concat(), &waits);
-    refused(&cluster.run(&promote(&one, &["--gate", "tests"])), 1, "tests has not finished: 1 of 1 jobs are left");
+    refused(
+        &cluster.run(&promote(&one, &["--gate", "tests"])),
+        1,
+        "tests has not finished: 1 of 1 jobs are left",
+    );
     cluster.open_gate();
     cluster.wait_ended(&gate);
     refused(&cluster.run(&promote(&two, &["--gate", "tests"])), 1, "tests ran another image: sha256:");
@@ -55,7 +59,11 @@ fn what_has_passed_its_gate_is_promoted_and_no_queued_sweep_changes() {
     assert_eq!((&dry["pin"], &dry["changed"], &dry["at"]), (&json!(first), &json!(false), &Value::Null));
     assert_eq!(cluster.json(&["image", "aliases"]), json!([]));
     let set = cluster.json(&promote(&one, &["--gate", "tests"]));
-    assert_eq!((&set["pin"], &set["gate"], &set["number"]), (&json!(first), &json!(gate), &json!(1)), "{set}");
+    assert_eq!(
+        (&set["pin"], &set["gate"], &set["number"]),
+        (&json!(first), &json!(gate), &json!(1)),
+        "{set}"
+    );
 
     // A sweep keeps what the alias stood for.
     cluster.close_gate();
@@ -86,11 +94,18 @@ fn what_has_passed_its_gate_is_promoted_and_no_queued_sweep_changes() {
     registry.push(&registry.name("strategy:3"));
     let failed = cluster.run(&promote(&registry.name("strategy:3"), &["--gate", "gate.yaml"]));
     refused(&failed, 1, "nothing is promoted: the gate has not succeeded");
-    refused(&cluster.run(&promote(&one, &["--gate", "gate"])), 1, "of its 1 jobs 1 did not succeed (1 failed)");
+    refused(
+        &cluster.run(&promote(&one, &["--gate", "gate"])),
+        1,
+        "of its 1 jobs 1 did not succeed (1 failed)",
+    );
     assert_eq!(stands_for(&cluster), (second, 2));
 
     let back = cluster.json(&["image", "rollback", ALIAS]);
-    assert_eq!((&back["pin"], &back["kind"], &back["promotion"]), (&json!(first), &json!("rollback"), &json!(1)));
+    assert_eq!(
+        (&back["pin"], &back["kind"], &back["promotion"]),
+        (&json!(first), &json!("rollback"), &json!(1))
+    );
     let old = sweep(&cluster, NAMED, &[], "echo $BYTES");
     cluster.wait_ended(&old);
     assert_eq!(cluster.ok(&["logs", &old]).trim(), "one");
@@ -166,7 +181,8 @@ fn an_alias_means_one_image_at_each_submit() {
     cluster.add_coordinator();
     cluster.ok(&promote(&digest(1), &[]));
     let submit = |key: &str| {
-        cluster.json(&["submit", "--image", NAMED, "-m", "64m", "--idempotency-key", key, "--", "x"])["id"].clone()
+        cluster.json(&["submit", "--image", NAMED, "-m", "64m", "--idempotency-key", key, "--", "x"])["id"]
+            .clone()
     };
     let pins = || cluster.database.query("select image_pin from sweeps order by created_at");
     let first = submit("first");
