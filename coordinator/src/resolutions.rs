@@ -21,11 +21,13 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// An image's pin, or why it can't be had there.
 type Answer = Result<String, String>;
+/// By the ids that they were asked by, with the agent that was asked.
+type Open = HashMap<SweepId, (AgentId, oneshot::Sender<Answer>)>;
 
-/// The questions that are open here, by the ids that they were asked by. Cheap to clone.
+/// The questions that are open here. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resolutions {
-    open: Arc<Mutex<HashMap<SweepId, (AgentId, oneshot::Sender<Answer>)>>>,
+    open: Arc<Mutex<Open>>,
 }
 
 /// A question that is closed when it is dropped.
@@ -90,7 +92,7 @@ impl Resolutions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SweepId, (AgentId, oneshot::Sender<Answer>)>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         // Each change under the lock is a single step.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -218,9 +218,8 @@ fn an_alias_means_one_image_at_each_submit() {
 
 #[test]
 fn operators_promote_and_it_is_written_down() {
-    let mut options = Options::default();
-    options.tokens = true;
-    options.coordinator.extend(["--allow-image", "reg.io/*"].map(str::to_owned));
+    let coordinator = ["--allow-image", "reg.io/*"].map(str::to_owned).into();
+    let options = Options { tokens: true, coordinator, ..Options::default() };
     let cluster = Cluster::without_agent(options);
     let token = |name: &str, role: &str| cluster.token(name, &["--role", role]);
     let (ann, olga) = (token("ann", "submitter"), token("olga", "operator"));
