@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bt_documents::{AliasChange, ChangedAlias};
 use bt_model::alias::{Target, check_name, digest};
+use bt_model::manifest::Manifest;
 use bt_proto::bearer::Line;
 use bt_proto::submit::messages;
 use bt_proto::v1;
@@ -14,7 +15,8 @@ use crate::client::Client;
 use crate::commands::submit;
 use crate::error::Error;
 use crate::output::{
-    Cell, Channel, Column, Json, ListArgs, OutputArgs, OutputFormat, Row, View, print, print_json, say,
+    Cell, Channel, Column, Json, ListArgs, OutputArgs, OutputFormat, Row, Ticker, View, print, print_json,
+    say,
 };
 use crate::progress;
 use crate::settings::Settings;
@@ -137,16 +139,18 @@ impl Promote {
 }
 
 async fn promote(client: &Client, request: v1::PromoteImageRequest) -> Result<v1::ChangeAliasReply, Error> {
+    let asking = Ticker::start(format!("asking an agent what {} stands for", request.image));
     // Asked once: the second time it would say that nothing was changed.
-    let asking = async { client.line.aliases().promote_image(request).await };
-    Ok(client.line.told_if_slow(asking).await?.into_inner())
+    let reply = client.line.aliases().promote_image(request).await;
+    drop(asking);
+    Ok(reply?.into_inner())
 }
 
 /// Runs a gate's manifest with the image, and waits until it has succeeded. The id of its sweep.
 async fn run_gate(
     client: &Client,
     settings: &Settings,
-    manifest: &bt_model::manifest::Manifest,
+    manifest: &Manifest,
     pin: &str,
 ) -> Result<String, Error> {
     let header = v1::SubmitHeader {
