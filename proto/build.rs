@@ -3,7 +3,7 @@
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["types", "agents", "sweeps", "access", "secrets", "schedules"]
+    let files = ["types", "agents", "sweeps", "access", "secrets", "schedules", "aliases"]
         .map(|name| format!("proto/btctl/v1/{name}.proto"));
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(&files, ["proto"])?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use bt_proto::bearer::{self, Bearer, Line};
 use bt_proto::v1::access_client::AccessClient;
+use bt_proto::v1::aliases_client::AliasesClient;
 use bt_proto::v1::schedules_client::SchedulesClient;
 use bt_proto::v1::secrets_client::SecretsClient;
 use bt_proto::v1::sweeps_client::SweepsClient;
@@ -162,6 +163,19 @@ impl Coordinators {
     /// About schedules, for a call that is asked once.
     pub(crate) fn schedules(&self) -> SchedulesClient<Line> {
         SchedulesClient::new(self.line().1).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// As [`ask`](Self::ask), about aliases of images.
+    pub(crate) async fn ask_aliases<T, F>(&self, call: impl Fn(AliasesClient<Line>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.ask_line(|line| call(AliasesClient::new(line).max_decoding_message_size(LARGEST_MESSAGE))).await
+    }
+
+    /// About aliases, for a call that is asked once.
+    pub(crate) fn aliases(&self) -> AliasesClient<Line> {
+        AliasesClient::new(self.line().1)
     }
 
     /// A call that is asked once.

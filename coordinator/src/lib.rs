@@ -36,6 +36,7 @@ mod publisher;
 mod pushed_images;
 mod queue;
 mod relay;
+mod resolutions;
 mod results;
 mod reuse;
 mod role_table;
@@ -60,6 +61,7 @@ use bt_model::image_policy::ImagePolicy;
 use bt_model::role::Role;
 use bt_proto::v1::access_server::AccessServer;
 use bt_proto::v1::agents_server::AgentsServer;
+use bt_proto::v1::aliases_server::AliasesServer;
 use bt_proto::v1::schedules_server::SchedulesServer;
 use bt_proto::v1::secrets_server::SecretsServer;
 use bt_proto::v1::sweeps_server::SweepsServer;
@@ -95,6 +97,7 @@ use oidc::Oidc;
 use publisher::Publisher;
 use queue::{Queue, SchemaRule};
 use relay::Relay;
+use resolutions::Resolutions;
 use reuse::Reuse;
 use secrets::{Keyring, Vault};
 use sessions::Sessions;
@@ -196,6 +199,7 @@ pub async fn run(
     let services = Routes::from(pages)
         .add_service(AccessServer::new(access_calls))
         .add_service(SecretsServer::new(vault))
+        .add_service(AliasesServer::new(clients.clone()))
         .add_service(SchedulesServer::new(clients.clone()).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(AgentsServer::new(agents).max_decoding_message_size(LARGEST_MESSAGE))
         .add_service(SweepsServer::new(clients).max_decoding_message_size(LARGEST_MESSAGE))
@@ -264,7 +268,7 @@ fn services(
 ) -> (Agents, Clients) {
     let bell = Bell::default();
     let policy = Arc::new(options.image_policy());
-    let tasks = TaskTracker::new();
+    let (tasks, resolutions) = (TaskTracker::new(), Resolutions::default());
     let (manifests, sessions) = (Manifests::new(queue.clone()), Sessions::default());
     let publisher = Publisher::new(queue.clone(), manifests.clone(), store.clone(), bell.clone());
     let silence = options.heartbeat * SILENT_BEATS;
@@ -294,6 +298,7 @@ fn services(
         terms,
         certifier: Certifier { authority: options.tls.tls_dir.clone(), holds: options.tls.agent_cert_ttl },
         images: policy.clone(),
+        resolutions: resolutions.clone(),
     };
     let calculations = Calculations::default();
     let events = Events::new(queue.clone(), shutdown.clone());
@@ -320,6 +325,7 @@ fn services(
         ways: ways.clone(),
         examiner,
         images: policy.clone(),
+        resolutions,
         recent_demand: RecentDemand::default(),
         log,
     };

@@ -60,6 +60,7 @@ impl TryFrom<&v1::Sweep> for Sweep {
             open: sweep.open,
             image: sweep.image.clone(),
             image_pin: sweep.image_pin.clone(),
+            image_alias: sweep.image_alias.clone(),
             owner: sweep.owner.clone(),
             priority: sweep.priority,
             counts: sweep.counts.unwrap_or_default().into(),

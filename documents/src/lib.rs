@@ -6,6 +6,7 @@
 //! and its unit.
 
 mod access;
+mod aliases;
 mod api;
 mod assessment;
 mod events;
@@ -29,6 +30,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 pub use access::*;
+pub use aliases::*;
 pub use api::*;
 pub use assessment::*;
 pub use events::*;
@@ -121,6 +123,8 @@ pub fn described() -> Vec<SchemaOfCommand> {
         one::<Vec<Quota>>("quota-ls", &["quota ls"], ""),
         one::<Vec<Image>>("image-ls", &["image ls"], ""),
         one::<InspectedImage>("image-inspect", &["image inspect"], ""),
+        one::<Vec<AliasChange>>("image-aliases", &["image aliases", "image history"], ""),
+        one::<ChangedAlias>("image-promote", &["image promote", "image rollback"], ""),
         one::<Vec<Setting>>("config-show", &["config show"], ""),
         one::<Machine>("doctor", &["doctor"], ""),
         one::<Whoami>("whoami", &["whoami"], ""),

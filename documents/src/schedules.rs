@@ -30,6 +30,8 @@ pub struct Schedule {
     pub ends: Option<String>,
     /// What is done about times that were missed: none, last or all.
     pub catch_up: String,
+    /// How late a time may be made up.
+    pub catch_up_seconds: u64,
     /// What is done while an earlier sweep has not finished: skip, queue or allow.
     pub overlap: String,
     pub paused: bool,
@@ -99,6 +101,7 @@ impl TryFrom<&v1::Schedule> for Schedule {
             at: schedule.at.clone(),
             ends: schedule.ends.clone(),
             catch_up: schedule.catch_up.clone(),
+            catch_up_seconds: schedule.catch_up_seconds,
             overlap: schedule.overlap.clone(),
             paused: schedule.paused,
             created_by: schedule.created_by.clone(),

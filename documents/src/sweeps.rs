@@ -143,10 +143,12 @@ pub struct Sweep {
     pub state: SweepState,
     /// True while it takes more jobs (`btctl add`).
     pub open: bool,
-    /// As the manifest names it.
+    /// As the manifest names it; where that is an alias, the image that it stood for.
     pub image: String,
     /// What all jobs run; null before the first one starts.
     pub image_pin: Option<String>,
+    /// The alias of the image that the manifest names; null: it names the image itself.
+    pub image_alias: Option<String>,
     pub owner: String,
     pub priority: i32,
     pub counts: Counts,

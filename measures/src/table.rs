@@ -92,6 +92,11 @@ measures! {
 
     /// Times of schedules that something was done about, by what: submitted, skipped, failed.
     coordinator Counter SCHEDULE_RUNS = "btctl_schedule_runs_total" ["outcome"];
+    /// The next time of any schedule, in seconds since 1970; not a number if none comes. Every coordinator tells the same. One that
+    /// has passed minutes ago says that nobody submits.
+    coordinator Gauge SCHEDULE_NEXT = "btctl_schedule_next_timestamp_seconds" [];
+    /// Schedules whose calendars end within 60 days. Every coordinator tells the same.
+    coordinator Gauge SCHEDULES_ENDING = "btctl_schedules_ending" [];
 
     /// 1 if Postgres answered the last time that it was asked, else 0.
     coordinator Gauge POSTGRES_UP = "btctl_postgres_up" [];

@@ -3,6 +3,7 @@
 //! Pure: nothing here reads a file, a clock or the network, and none of our other crates is imported.
 
 pub mod address;
+pub mod alias;
 mod braces;
 mod condition;
 pub mod demand;

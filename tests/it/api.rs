@@ -40,6 +40,7 @@ fn every_call_answers_as_it_is_described() {
         };
         let filled = asked_of.replace("{sweep}", sweep).replace("{job}", "0").replace("{agent}", "agent");
         let filled = filled.replace("{path}", "simulated.json").replace("{schedule}", "nightly");
+        let filled = filled.replace("{alias}", "prod%2Fx");
         let answer = match method {
             "get" => get(&cluster, &filled),
             _ => post(&cluster, &filled, body),
@@ -143,6 +144,15 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("get", "/api/schedules/{schedule}", "", &none)["runs"][0]["outcome"], "submitted");
     assert_eq!(check("get", "/api/schedules", "", &none)["schedules"][0]["name"], "nightly");
     assert_eq!(check("post", "/api/schedules/{schedule}/remove", "", &none)["changed"], true);
+    let image = |number: u32| json!({"image": format!("x@sha256:{number:064}")});
+    for number in [1, 2] {
+        let set = check("post", "/api/aliases/{alias}/promote", "", &image(number));
+        assert_eq!((&set["alias"], &set["number"]), (&json!("prod/x"), &json!(number)));
+    }
+    assert_eq!(check("post", "/api/aliases/{alias}/rollback", "", &none)["promotion"], 1);
+    assert_eq!(check("get", "/api/aliases/{alias}", "", &none)["changes"][0]["kind"], "rollback");
+    assert_eq!(check("get", "/api/aliases", "", &none)["aliases"][0]["number"], 3);
+    assert_eq!(check("post", "/api/aliases/{alias}/remove", "", &none)["changed"], true);
     // It has no end: tests/it/events.rs asks it.
     asked.insert("watch_events".to_owned());
     let all: BTreeSet<String> = described["paths"]

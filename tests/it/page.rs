@@ -68,6 +68,16 @@ fn the_pages_say_what_there_is() {
     assert!(failed.contains("It failed on agent: exit(3)."), "{failed}");
     assert!(page(&cluster, "/agents").contains("<td>agent</td>"));
     assert!(page(&cluster, "/queue").contains("No job waits."));
+    assert!(page(&cluster, "/schedules").contains("There are no schedules."));
+    let rule = ["--cron", "30 22 * * 1-5", "--zone", "Asia/Kolkata", "--", "true"];
+    cluster
+        .ok(&[&["schedule", "add", "nightly", "--image", "btctl-test:1", "-m", "64m"], &rule[..]].concat());
+    let run = cluster.json(&["schedule", "run", "nightly", "--at", "2026-01-05T22:30:00Z"]);
+    let run = format!("<a href=\"sweeps/{}\">submitted</a>", run["sweep"].as_str().unwrap());
+    let schedules = page(&cluster, "/schedules");
+    for text in ["nightly", "30 22 * * 1-5", "Asia/Kolkata", "Tue 2026-01-06 04:00", " 22:30</td>", &run] {
+        assert!(schedules.contains(text), "{text}: {schedules}");
+    }
     let (status, _, gone) = ask(&cluster, "/sweeps/nothing", &[]);
     assert!(status == 404 && gone.contains("no sweep &#34;nothing&#34;"), "{status}: {gone}");
     let style = all.split("href=\"assets/").nth(1).and_then(|rest| rest.split('"').next()).unwrap();

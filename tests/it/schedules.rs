@@ -84,6 +84,13 @@ fn what_was_missed_and_what_overlaps_is_told() {
     assert!(missed["why"].as_str().unwrap().contains("it was missed"), "{missed}");
     make_due(&cluster, "none", "1 second");
     wait_outcome(&cluster, "none", "submitted");
+    cluster.ok(&add("late", &["--cron", FAR, "--catch-up", "all", "--catch-up-window", "30m"]));
+    assert_eq!(cluster.json(&["schedule", "show", "late"])["catch_up_seconds"], 1_800);
+    make_due(&cluster, "late", "31 minutes");
+    wait_outcome(&cluster, "late", "skipped");
+    make_due(&cluster, "late", "29 minutes");
+    wait_outcome(&cluster, "late", "submitted");
+    cluster.ok(&["schedule", "rm", "late"]);
     cluster.ok(&add("last", &["--cron", FAR, "--catch-up", "last"]));
     make_due(&cluster, "last", "1 hour");
     let first = wait_outcome(&cluster, "last", "submitted");
@@ -128,14 +135,15 @@ fn what_was_missed_and_what_overlaps_is_told() {
     cluster.ok(&["schedule", "rm", "last", "queue"]);
     refused(&cluster.run(&["schedule", "show", "lst"]), 3, "there is no schedule \"lst\"");
     let metrics = get(&cluster, "/metrics").text();
-    assert!(metrics.contains("btctl_schedule_runs_total{outcome=\"skipped\"} 3"), "{metrics}");
+    assert!(metrics.contains("btctl_schedule_runs_total{outcome=\"skipped\"} 4"), "{metrics}");
+    assert!(metrics.contains("btctl_schedule_next_timestamp_seconds "), "{metrics}");
 }
 
 #[test]
 fn jobs_are_told_the_time_in_the_schedules_zone() {
     let cluster = Cluster::start();
-    let script = "echo $BTCTL_SCHEDULE $BTCTL_SCHEDULE_TIME $BTCTL_SCHEDULE_DATE $BT_PARAM_N";
-    std::fs::write(cluster.dir().join("rows.csv"), "n\n7\n8\n").unwrap();
+    let script = "echo $BTCTL_SCHEDULE $BTCTL_SCHEDULE_TIME $BTCTL_SCHEDULE_DATE $BT_PARAM_N ${schedule_date} $AT $BT_PARAM_END";
+    std::fs::write(cluster.dir().join("rows.csv"), "n,end\n7,x\n8,to-${schedule_date}\n").unwrap();
     let flags = [
         "--cpus",
         "0.25",
@@ -147,6 +155,8 @@ fn jobs_are_told_the_time_in_the_schedules_zone() {
         "30 22 * * 1-5",
         "--zone",
         "Europe/London",
+        "-e",
+        "AT=at-${schedule_time}",
     ];
     let add = ["schedule", "add", "nightly", "--image", "btctl-test:1"];
     let added = cluster.run(&[&add, &flags[..], &["--", "sh", "-c", script]].concat());
@@ -160,8 +170,13 @@ fn jobs_are_told_the_time_in_the_schedules_zone() {
     cluster.wait_ended(sweep);
     assert_eq!(
         cluster.ok(&["logs", &format!("{sweep}/1")]).trim(),
-        "nightly 2026-03-29T02:30:00+01:00 2026-03-29 8"
+        "nightly 2026-03-29T02:30:00+01:00 2026-03-29 8 2026-03-29 at-2026-03-29T02:30:00+01:00 to-2026-03-29"
     );
+    let words =
+        add.iter().chain(&flags).chain(&["--", "echo", "${schedule_day}"]).copied().collect::<Vec<_>>();
+    let words: Vec<_> =
+        words.into_iter().map(|word| if word == "nightly" { "daily" } else { word }).collect();
+    refused(&cluster.run(&words), 2, "the manifest has ${schedule_day}, which a schedule does not know");
 }
 
 #[test]
@@ -178,6 +193,8 @@ fn what_is_wrong_is_told_before_anything_is_kept() {
         (&["--cron", "0 0 31 2 *"], "never fires: no month of feb has a day 31"),
         (&["--cron", FAR, "--zone", "Europe/Lodnon"], "did you mean Europe/London?"),
         (&["--cron", FAR, "--catch-up", "some"], "write one of none, last, all"),
+        (&["--cron", FAR, "--catch-up-window", "1s"], "a minute is the shortest"),
+        (&["--cron", FAR, "--catch-up-window", "soon"], "write 6h"),
         (
             &["--calendar", "overlapping.yaml", "--at", "open"],
             "each opens after the one before it has closed",

@@ -242,6 +242,9 @@ fn what_commands_print_is_what_their_schemas_say() {
     docker(&["image", "inspect", "btctl-test:1"]);
     checker.valid("image-inspect", &["image", "inspect", "btctl-test:1", "-o", "json"]);
     checker.valid("image-ls", &["image", "ls", "-o", "json"]);
+    let image = format!("x@sha256:{:064}", 1);
+    checker.valid("image-promote", &["image", "promote", "prod/x", &image, "-o", "json"]);
+    list(&checker.valid("image-aliases", &["image", "history", "prod/x", "-o", "json"]), 1);
     let people = cluster.ok(&["show", "one/1"]);
     assert!(people.contains("1 failed on agent agent, ") && people.contains(": exit(1)"), "{people}");
     assert!(cluster.ok(&["ps"]).contains("endless/0  running  agent"), "{}", cluster.ok(&["ps"]));

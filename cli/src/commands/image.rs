@@ -1,5 +1,6 @@
 //! `btctl image`: images without a registry, and what is in one.
 
+mod alias;
 mod archive;
 mod source;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use backon::Retryable;
 use bt_agent::LocalImage;
 use bt_documents::{self as documents, InspectedImage};
+use bt_model::alias::name_of as alias_name;
 use bt_proto::v1::{self, push_image_request};
 use indicatif::ProgressBar;
 use serde_json::Value;
@@ -39,10 +41,24 @@ pub(crate) enum Image {
     Push(Push),
     /// List the images that were pushed.
     Ls(Ls),
-    /// Remove an image that was pushed. Agents that have it keep it.
+    /// Remove an image that was pushed, or an alias (alias://NAME). Agents that have an image keep it.
     Rm(Rm),
     /// Show an image of this machine, and what to improve in it.
     Inspect(Inspect),
+    /// Have an alias stand for an image from now on. A manifest names it by `image: alias://NAME`, and each sweep runs what the
+    /// alias stands for when it is submitted.
+    #[command(after_help = alias::EXAMPLES)]
+    Promote(alias::Promote),
+    /// Have an alias stand for an image that it stood for before: without --to for the latest one that it was not taken back from.
+    #[command(
+        after_help = "Examples:\n  btctl image rollback prod/strategy\n  btctl image rollback prod/strategy --to 3\n  btctl \
+                      image rollback prod/strategy --to sha256:9f86d081"
+    )]
+    Rollback(alias::Rollback),
+    /// List all that an alias has stood for, the latest first.
+    History(alias::History),
+    /// List what each alias stands for.
+    Aliases(Ls),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -63,7 +79,7 @@ pub(crate) struct Ls {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Rm {
-    /// Names or ids.
+    /// Names or ids of images, or alias://NAME.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
 }
@@ -85,13 +101,21 @@ impl Image {
                 let client = Client::connect(settings).await?;
                 let mut batch = BatchOutcome::of_named(images.len());
                 for image in images {
-                    if batch.note(&image, client.remove_image(&image).await)?.is_some() {
+                    let removed = match alias_name(&image) {
+                        Some(alias) => alias::remove(&client, alias).await,
+                        None => client.remove_image(&image).await,
+                    };
+                    if batch.note(&image, removed)?.is_some() {
                         say(&format!("{image}: removed"));
                     }
                 }
                 batch.finish()
             }
             Self::Inspect(inspect) => inspect.run(settings).await,
+            Self::Promote(promote) => promote.run(settings).await,
+            Self::Rollback(rollback) => rollback.run(settings).await,
+            Self::History(history) => history.run(settings).await,
+            Self::Aliases(Ls { output }) => alias::list(settings, &output).await,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bt_agent::{LocalEvent, LocalJob};
 use bt_documents::{LocalOutput, LocalRun};
+use bt_model::alias;
 use bt_model::log::Stream;
 use bt_model::manifest::HostPort;
 use serde_json::Value;
@@ -84,6 +85,13 @@ impl Run {
             draft.fill_axis(&name, found)?;
         }
         let manifest = draft.finish()?;
+        if let Some(alias) = alias::name_of(&manifest.image) {
+            return Err(Error::Usage(format!(
+                "{} is known to a coordinator alone; give the image that it stands for, which `btctl image history {alias}` shows: \
+                 --image NAME",
+                manifest.image
+            )));
+        }
         let jobs = manifest.expand()?;
         let parameters = jobs.iter().nth(self.job as usize).ok_or_else(|| {
             Error::NotFound(format!(

@@ -1,10 +1,11 @@
 //! `btctl schedule`: sweeps that are submitted again and again, by the clock, by a market's hours, or when somebody asks.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bt_documents as documents;
 use bt_model::manifest::Format;
-use bt_model::schedule::{Calendar, CatchUp, Overlap, zone};
+use bt_model::schedule::{Calendar, CatchUp, CatchUpWindow, ENDS_SOON, Overlap, zone};
 use bt_proto::bearer::Line;
 use bt_proto::convert::timestamp;
 use bt_proto::v1;
@@ -19,12 +20,10 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::files;
 use crate::output::{
-    Cell, Column, Json, ListArgs, OutputArgs, OutputFormat, Row, View, print_facts, print_json, say,
+    Cell, Column, Json, ListArgs, OutputArgs, OutputFormat, Row, View, print_facts, print_json, say, words,
 };
 use crate::settings::Settings;
 
-/// Days before its calendar's end at which it is said that a schedule ends.
-const ENDS_SOON: i64 = 60;
 /// Runs that people see.
 const SHOWN_RUNS: usize = 10;
 
@@ -38,7 +37,8 @@ Examples:
   btctl schedule add after-close -f sweep.yaml --calendar nyse.yaml --at close+15m --overlap queue
   btctl schedule add on-new-data -f sweep.yaml
 
-Jobs are told the time by BTCTL_SCHEDULE_TIME, BTCTL_SCHEDULE_DATE and BTCTL_SCHEDULE (the name). A time that is skipped when
+Jobs are told the time by BTCTL_SCHEDULE_TIME, BTCTL_SCHEDULE_DATE and BTCTL_SCHEDULE (the name), and any text of the manifest by
+${schedule_time} and ${schedule_date}. A time that is skipped when
 clocks are put forward fires when they have been; one that comes twice fires the first time.")]
     Add(Box<Add>),
     /// List schedules, with their next times and what became of the latest one.
@@ -81,6 +81,9 @@ pub(crate) struct Add {
     /// What to do about times at which no coordinator was running: none, the last of them, or all (100 at most).
     #[arg(long, value_name = "none|last|all", default_value = "none", value_parser = catch_up)]
     catch_up: CatchUp,
+    /// How late a time may be made up, e.g. 6h; a minute at least [default: 31 days, which is the most].
+    #[arg(long, value_name = "TIME", value_parser = window)]
+    catch_up_window: Option<CatchUpWindow>,
     /// What to do at a time at which an earlier sweep of the schedule has not finished: skip it, queue it until that has
     /// finished, or allow both at once.
     #[arg(long, value_name = "skip|queue|allow", default_value = "skip", value_parser = overlap)]
@@ -118,7 +121,7 @@ pub(crate) struct Run {
     #[arg(value_name = "NAME")]
     name: String,
     /// The time that it is run for, in RFC 3339: once only, however often it is asked. Now if not given.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, visible_alias = "at", value_name = "TIME")]
     time: Option<Timestamp>,
     #[command(flatten)]
     output: OutputArgs,
@@ -126,6 +129,11 @@ pub(crate) struct Run {
 
 fn catch_up(text: &str) -> Result<CatchUp, String> {
     CatchUp::of(text)
+}
+
+fn window(text: &str) -> Result<CatchUpWindow, String> {
+    let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write 6h, or 90m"))?;
+    CatchUpWindow::of_seconds(time.as_secs())
 }
 
 fn overlap(text: &str) -> Result<Overlap, String> {
@@ -178,6 +186,7 @@ impl Add {
             catch_up: self.catch_up.name().to_owned(),
             overlap: self.overlap.name().to_owned(),
             dry_run: self.dry_run,
+            catch_up_seconds: self.catch_up_window.map(CatchUpWindow::seconds),
         };
         let client = Client::connect(settings).await?;
         // Asked once: the second time its name would be taken.
@@ -306,6 +315,10 @@ fn facts(schedule: &documents::Schedule) -> Vec<(String, Cell)> {
         ("ends".to_owned(), optional(&schedule.ends)),
         ("zone".to_owned(), Cell::text(&schedule.zone)),
         ("catch_up".to_owned(), Cell::text(&schedule.catch_up)),
+        (
+            "catch_up_window".to_owned(),
+            Cell::text(words::span(Duration::from_secs(schedule.catch_up_seconds))),
+        ),
         ("overlap".to_owned(), Cell::text(&schedule.overlap)),
         ("paused".to_owned(), if schedule.paused { Cell::text("yes") } else { Cell::None }),
     ];

@@ -172,6 +172,9 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
         Some(pin) => format!(" (pinned to {pin})"),
     };
     lines.add("Image", format_args!("{}{pin}", sweep.image));
+    if let Some(alias) = &sweep.image_alias {
+        lines.add("Alias", format_args!("{alias}, as it was at the submit"));
+    }
     lines.add("Owner", format_args!("{}, priority {}", sweep.owner, sweep.priority));
     documents::HeldOut::from(sweep).words().iter().for_each(|data| lines.add("Data", data));
     let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = shown.counts;

@@ -105,6 +105,8 @@ pub(crate) fn of(method: Method) -> Right {
         Method::SchedulesRemoveSchedule | Method::SchedulesPauseSchedule | Method::SchedulesRunSchedule => {
             Right::Change
         }
+        Method::AliasesListAliases | Method::AliasesShowAlias => Right::Read,
+        Method::AliasesPromoteImage | Method::AliasesRollBackAlias | Method::AliasesRemoveAlias => Right::Operate,
         Method::AccessListTokens | Method::AccessListAudit | Method::AccessVerifyAudit => Right::Oversee,
         Method::AccessCreateToken | Method::AccessRevokeToken => Right::Administer,
         Method::AgentsCertify

@@ -65,6 +65,9 @@ impl Agents {
         image: Result<String, String>,
     ) -> Result<v1::PinImageReply, Status> {
         let sweep: SweepId = parse("sweep", "a UUID", sweep).map_err(status::malformed)?;
+        if self.resolutions.answered(sweep, agent, &image) {
+            return Ok(v1::PinImageReply::default());
+        }
         let image = match image {
             Ok(image) => image,
             Err(why) => {

@@ -32,6 +32,7 @@ use crate::ledger::Ledger;
 use crate::progress::Hearing;
 use crate::queue::{Fingerprints, Queue};
 use crate::relay::Relay;
+use crate::resolutions::Resolutions;
 use crate::reuse::Reuse;
 use crate::rpc::status;
 use crate::secrets::Vault;
@@ -58,6 +59,8 @@ pub(crate) struct Agents {
     pub(crate) certifier: Certifier,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
+    /// Callers who wait for what an image stands for.
+    pub(crate) resolutions: Resolutions,
 }
 
 /// What holds for every session of an agent.

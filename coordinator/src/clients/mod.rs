@@ -1,5 +1,6 @@
 //! What clients ask over gRPC: each call finds its sweep, asks the queue, and encodes the answer.
 
+mod aliases;
 mod assess;
 mod attempts;
 mod calls;
@@ -57,6 +58,7 @@ use crate::log_filter::LogFilter;
 use crate::manifests::Manifests;
 use crate::queue::{Changeable, Found, Queue};
 use crate::relay::Relay;
+use crate::resolutions::Resolutions;
 use crate::results::Results;
 use crate::rpc::{answer, status};
 use crate::sessions::Sessions;
@@ -97,6 +99,8 @@ pub(crate) struct Clients {
     pub(crate) examiner: Arc<Examiner>,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
+    /// Asks agents what images stand for.
+    pub(crate) resolutions: Resolutions,
     pub(crate) log: LogFilter,
 }
 

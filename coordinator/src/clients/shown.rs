@@ -100,6 +100,7 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         owner: row.owner,
         image: row.image,
         image_pin: row.image_pin,
+        image_alias: row.image_alias,
         counts: Some(v1::Counts { queued, running, succeeded, failed, cancelled, pruned }),
         created: Some(timestamp(row.created)),
         finished: row.finished.filter(|_| ended).map(timestamp),

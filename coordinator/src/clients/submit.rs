@@ -75,6 +75,15 @@ impl Clients {
 
     /// The manifest as its jobs are to be run, if its owner may run it.
     async fn admitted(&self, order: &mut Order, manifest: Manifest) -> Result<Manifest, Status> {
+        let (manifest, aliased) = self.without_alias(manifest).await?;
+        if let Some((alias, pin)) = aliased {
+            if order.header.image_pin.is_some() {
+                return Err(Status::invalid_argument(format!(
+                    "the alias {alias} says itself what its image is pinned to; name the image, or give no pin"
+                )));
+            }
+            (order.alias, order.header.image_pin) = (Some(alias), Some(pin));
+        }
         let (manifest, held_out) = self.held_out(&order.header, manifest).await?;
         order.held_out = held_out;
         self.allow_image(&manifest.image, order.header.image_pin.as_deref())?;
@@ -237,6 +246,8 @@ struct Order {
     /// Rows that were looked at already.
     first: Option<Vec<String>>,
     held_out: HeldOut,
+    /// What its image was named by, where that was an alias.
+    alias: Option<String>,
     /// The secrets that its jobs ask for, and whether it may name any.
     secrets: Vec<String>,
     any_secret: bool,
@@ -275,7 +286,16 @@ impl Order {
             hash.update(why.as_bytes());
         }
         let held_out = HeldOut::default();
-        Ok(Self { header, incoming, hash, first: None, held_out, secrets: Vec::new(), any_secret: false })
+        Ok(Self {
+            header,
+            incoming,
+            hash,
+            first: None,
+            held_out,
+            alias: None,
+            secrets: Vec::new(),
+            any_secret: false,
+        })
     }
 
     /// The manifest; its jobs are the rows that follow, if any do.
@@ -334,6 +354,7 @@ impl Order {
             any_secret: self.any_secret,
             image: manifest.image.clone(),
             image_pin: self.header.image_pin.clone(),
+            image_alias: self.alias.clone(),
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
             batch: manifest.batch(),

@@ -5,6 +5,7 @@
 //! prints. All calls are in one table ([`table`]): the router and the description are made from it.
 
 mod actions;
+mod aliases;
 mod compare;
 mod describe;
 mod download;

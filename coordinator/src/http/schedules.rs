@@ -39,6 +39,8 @@ pub(super) struct AddSchedule {
     /// What is done about times that were missed: none, last or all.
     #[serde(default)]
     catch_up: String,
+    /// How late a time may be made up: from 60 to 2678400 (31 days, if it is not given).
+    catch_up_seconds: Option<u64>,
     /// What is done while an earlier sweep has not finished: skip, queue or allow.
     #[serde(default)]
     overlap: String,
@@ -79,6 +81,7 @@ pub(super) async fn add(State(clients): State<Clients>, Given(given): Given<AddS
         calendar: given.calendar.map(|calendar| calendar.get().to_owned()),
         at: given.at,
         catch_up: given.catch_up,
+        catch_up_seconds: given.catch_up_seconds,
         overlap: given.overlap,
         dry_run: given.dry_run,
     };

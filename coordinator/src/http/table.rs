@@ -1,5 +1,6 @@
 //! Every call of the API: its address, what it takes and answers, in words and as types, and what answers it.
 
+mod aliases;
 mod cluster;
 mod schedules;
 
@@ -18,7 +19,7 @@ use crate::access::rights::Right;
 
 /// All of them.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    SWEEPS.iter().chain(cluster::CLUSTER).chain(schedules::SCHEDULES)
+    SWEEPS.iter().chain(cluster::CLUSTER).chain(schedules::SCHEDULES).chain(aliases::ALIASES)
 }
 
 /// Those about sweeps, their jobs and results.

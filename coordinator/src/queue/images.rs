@@ -176,6 +176,14 @@ impl Queue {
         let rows = query_file!("queries/images/remove_images.sql", image).fetch_all(&mut *tx).await?;
         let names = rows.len();
         let last: Vec<_> = rows.into_iter().filter(|row| row.is_last).map(|row| row.id).collect();
+        let aliases = query_file!("queries/aliases/aliases_of_pin.sql", &last).fetch_all(&mut *tx).await?;
+        if let Some(row) = aliases.into_iter().next() {
+            return Err(Error::Refused(format!(
+                "the alias {0} stands for the image {image}, which has no other name; promote another image first, or remove \
+                 the alias (btctl image rm alias://{0})",
+                row.alias
+            )));
+        }
         let layers = query_file!("queries/images/layers_of_images.sql", &last).fetch_all(&mut *tx).await?;
         let layers = layers.into_iter().map(|row| row.sha256).collect();
         let rests = query_file!("queries/images/remove_archives.sql", &last).fetch_all(&mut *tx).await?;

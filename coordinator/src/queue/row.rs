@@ -1,5 +1,6 @@
 //! Between Postgres's types and the model's.
 
+use bt_model::alias::ChangeKind;
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
 use bt_model::role::Role;
@@ -91,6 +92,14 @@ impl Named for Overlap {
 impl Named for RunOutcome {
     const TYPE: &'static str = "schedule_outcome";
     const ALL: &'static [Self] = &RunOutcome::ALL;
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for ChangeKind {
+    const TYPE: &'static str = "alias_change";
+    const ALL: &'static [Self] = &ChangeKind::ALL;
     fn label(self) -> &'static str {
         self.name()
     }

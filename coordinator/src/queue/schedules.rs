@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bt_model::id::SweepId;
-use bt_model::schedule::{CatchUp, Overlap, RunOutcome, Sorted};
+use bt_model::schedule::{CatchUp, CatchUpWindow, Overlap, RunOutcome, Sorted};
 use jiff::Timestamp;
 use sqlx::query_file;
 use uuid::Uuid;
@@ -28,6 +28,7 @@ pub(crate) struct NewSchedule {
     pub(crate) sweep_name: String,
     pub(crate) jobs: u32,
     pub(crate) catch_up: CatchUp,
+    pub(crate) window: CatchUpWindow,
     pub(crate) overlap: Overlap,
     pub(crate) next: Option<Timestamp>,
     pub(crate) created_by: String,
@@ -43,8 +44,11 @@ pub(crate) struct ScheduleRow {
     pub(crate) sweep_name: String,
     pub(crate) jobs: u32,
     pub(crate) catch_up: CatchUp,
+    pub(crate) window: CatchUpWindow,
     pub(crate) overlap: Overlap,
     pub(crate) paused: bool,
+    /// The first time of its rule that nothing was done about yet.
+    pub(crate) next: Option<Timestamp>,
     pub(crate) created_by: String,
     pub(crate) created: Timestamp,
     pub(crate) last: Option<RunRow>,
@@ -67,6 +71,7 @@ pub(crate) struct DueSchedule {
     id: Uuid,
     pub(crate) rule: String,
     pub(crate) catch_up: CatchUp,
+    pub(crate) window: CatchUpWindow,
     pub(crate) first: Timestamp,
     pub(crate) now: Timestamp,
     /// Runs that wait.
@@ -110,7 +115,8 @@ impl Queue {
             Pg(new.catch_up) as _,
             Pg(new.overlap) as _,
             new.next.as_ref().map(offset).transpose()?,
-            new.created_by
+            new.created_by,
+            signed::<i32>(new.window.seconds())?
         );
         let inserted = inserted.execute(&self.pool).await?;
         Ok((inserted.rows_affected() == 1).then_some(id))
@@ -140,8 +146,10 @@ impl Queue {
                     sweep_name: row.sweep_name,
                     jobs: unsigned(row.jobs)?,
                     catch_up: row.catch_up.0,
+                    window: CatchUpWindow::kept(unsigned(row.catch_up_seconds)?),
                     overlap: row.overlap.0,
                     paused: row.paused,
+                    next: row.next_at.map(time).transpose()?,
                     created_by: row.created_by,
                     created: time(row.created_at)?,
                     last,
@@ -217,6 +225,7 @@ impl Queue {
             id: row.id,
             rule: row.rule,
             catch_up: row.catch_up.0,
+            window: CatchUpWindow::kept(unsigned(row.catch_up_seconds)?),
             first: time(row.next_at)?,
             now: time(row.now)?,
             waiting: unsigned(row.waiting)?,

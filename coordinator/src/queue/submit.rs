@@ -46,6 +46,8 @@ pub(crate) struct Submission {
     pub(crate) image: String,
     /// What the image stands for, where that is known.
     pub(crate) image_pin: Option<String>,
+    /// The alias that the image was named by.
+    pub(crate) image_alias: Option<String>,
     /// SHA-256 of all that makes its jobs identical to others, but for image and parameters.
     pub(crate) recipe: [u8; 32],
     /// Results of identical jobs are to be taken.
@@ -262,6 +264,7 @@ struct SweepColumns<'s> {
     secrets: &'s [String],
     any_secret: bool,
     image: &'s str,
+    image_alias: Option<&'s str>,
     retries: i32,
     oom_retries: i32,
     loss_retries: i32,
@@ -302,6 +305,7 @@ impl<'s> SweepColumns<'s> {
             secrets: &sweep.secrets,
             any_secret: sweep.any_secret,
             image: &sweep.image,
+            image_alias: sweep.image_alias.as_deref(),
             retries: signed(policy.failure_retries())?,
             oom_retries: signed(policy.oom_retries())?,
             loss_retries: signed(policy.loss_limit())?,

@@ -52,6 +52,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         any_secret: false,
         image: "i:1".into(),
         image_pin: None,
+        image_alias: None,
         recipe: [9; 32],
         reuse: false,
         batch: None,

@@ -6,7 +6,7 @@ use super::definition::Manifest;
 use super::error::{Error, suggestion};
 use super::volume::MAX_NAME;
 use super::{batch, mounts, secrets, zone};
-use crate::image;
+use crate::alias;
 use crate::stop_when;
 
 /// A part of a cpu that Linux can give to a container: 1 ms in every 100.
@@ -76,7 +76,7 @@ impl Manifest {
 /// The first mistake, with the key that it belongs to.
 fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
     let refused = |key: &str, told: String| Err((key.to_owned(), Error::new(told)));
-    if let Err(why) = image::check(&manifest.image) {
+    if let Err(why) = alias::check_image(&manifest.image) {
         let short: String = manifest.image.chars().take(80).collect();
         return refused("image", format!("{short:?} is not an image: its name {why}"));
     }

@@ -70,6 +70,38 @@ named! {
     }
 }
 
+/// How late a time may be made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUpWindow(SignedDuration);
+
+impl Default for CatchUpWindow {
+    fn default() -> Self {
+        Self(LOOK_BACK)
+    }
+}
+
+impl CatchUpWindow {
+    /// The error says what would be right.
+    pub fn of_seconds(seconds: u64) -> Result<Self, String> {
+        let longest = LOOK_BACK.as_secs() as u64;
+        match (ON_TIME.as_secs() as u64..=longest).contains(&seconds) {
+            true => Ok(Self(SignedDuration::from_secs(seconds as i64))),
+            false => Err(format!(
+                "{seconds} s is no time in which something is made up; a minute is the shortest, and 31 days are the longest"
+            )),
+        }
+    }
+
+    /// As it was kept.
+    pub fn kept(seconds: u64) -> Self {
+        Self::of_seconds(seconds).unwrap_or_default()
+    }
+
+    pub fn seconds(self) -> u64 {
+        self.0.as_secs().unsigned_abs()
+    }
+}
+
 /// What is to be done with times that are due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sorted {
@@ -83,7 +115,13 @@ pub struct Sorted {
 }
 
 /// Sorts the times from `first` to `now`.
-pub fn sort(rule: &Rule, first: Timestamp, now: Timestamp, catch_up: CatchUp) -> Sorted {
+pub fn sort(
+    rule: &Rule,
+    first: Timestamp,
+    now: Timestamp,
+    catch_up: CatchUp,
+    window: CatchUpWindow,
+) -> Sorted {
     let mut sorted = Sorted::default();
     let oldest = now.checked_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
     let mut due = VecDeque::new();
@@ -103,6 +141,8 @@ pub fn sort(rule: &Rule, first: Timestamp, now: Timestamp, catch_up: CatchUp) ->
         CatchUp::Last => 1,
         CatchUp::All => MOST_CAUGHT_UP,
     };
+    let is_in_window = |time: &&Timestamp| now.duration_since(**time) <= window.0;
+    let runs = due.iter().rev().take(runs).take_while(is_in_window).count();
     sorted.run = due.split_off(due.len().saturating_sub(runs)).into();
     sorted.more += due.len().saturating_sub(MOST_CAUGHT_UP) as u64;
     sorted.skipped = due.split_off(due.len().saturating_sub(MOST_CAUGHT_UP)).into();

@@ -6,18 +6,20 @@ mod cron;
 mod missed;
 mod wall;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use calendar::{Calendar, CalendarSession, SessionTime};
 pub use cron::Cron;
-pub use missed::{CatchUp, LOOK_BACK, MOST_CAUGHT_UP, Overlap, RunOutcome, Sorted, sort};
+pub use missed::{CatchUp, CatchUpWindow, LOOK_BACK, MOST_CAUGHT_UP, Overlap, RunOutcome, Sorted, sort};
 pub use wall::zone;
 
 /// Letters of a name: its sweeps' tag is `schedule:NAME`.
 const LONGEST_NAME: usize = 54;
+/// Days before its calendar's end at which it is said that a schedule ends.
+pub const ENDS_SOON: i64 = 60;
 /// What a time zone is if none is named.
 const UTC: &str = "UTC";
 
@@ -127,10 +129,57 @@ impl Rule {
         }
     }
 
+    /// The last day that is known, where it is near.
+    pub fn ends_soon(&self, now: Timestamp) -> Option<Date> {
+        let today = now.to_zoned(self.zone.clone()).date();
+        let soon = today.checked_add(Span::new().days(ENDS_SOON)).ok()?;
+        self.ends().filter(|ends| *ends <= soon)
+    }
+
     /// What a job is told of a time: in full, and as a date, in the rule's zone.
     pub fn told(&self, time: Timestamp) -> (String, String) {
         let zoned = time.to_zoned(self.zone.clone());
         (zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(), zoned.date().to_string())
+    }
+}
+
+/// What stands for the time in a manifest's texts.
+const TIME_WORD: &str = "schedule_time";
+const DATE_WORD: &str = "schedule_date";
+
+impl Rule {
+    /// A text in which `${schedule_time}` and `${schedule_date}` are what a job is told of a time. Another word that begins like
+    /// these is an error.
+    pub fn filled(&self, text: &str, time: Timestamp) -> Result<String, String> {
+        let (told, date) = self.told(time);
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find("${schedule_") {
+            let word = &rest[start + 2..];
+            let end = word.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(word.len());
+            let value = match (&word[..end], word[end..].starts_with('}')) {
+                (TIME_WORD, true) => &told,
+                (DATE_WORD, true) => &date,
+                (unknown, true) => {
+                    let short: String = unknown.chars().take(40).collect();
+                    return Err(format!(
+                        "the manifest has ${{{short}}}, which a schedule does not know; ${{{TIME_WORD}}} and ${{{DATE_WORD}}} are its \
+                         words"
+                    ));
+                }
+                // It is some shell's own.
+                (_, false) => {
+                    filled.push_str(&rest[..start + 2]);
+                    rest = word;
+                    continue;
+                }
+            };
+            filled.push_str(&rest[..start]);
+            filled.push_str(value);
+            rest = &word[end + 1..];
+        }
+        filled.push_str(rest);
+        Ok(filled)
     }
 }
 

@@ -234,7 +234,7 @@ fn calendars_that_contradict_themselves_are_refused() {
 fn what_was_missed_is_made_up_as_asked() {
     let hourly = rule("0 * * * *", "UTC");
     let (first, now) = (at("2026-01-01T01:00:00Z"), at("2026-01-01T04:10:00Z"));
-    let sorted = |catch_up| sort(&hourly, first, now, catch_up);
+    let sorted = |catch_up| sort(&hourly, first, now, catch_up, CatchUpWindow::default());
     let hours = |times: &[Timestamp]| {
         times.iter().map(|time| time.to_string()[11..13].to_owned()).collect::<Vec<_>>()
     };
@@ -248,13 +248,48 @@ fn what_was_missed_is_made_up_as_asked() {
     let all = sorted(CatchUp::All);
     assert_eq!((all.run.len(), all.skipped.len(), all.more), (4, 0, 0));
     assert_eq!(all.next, Some(at("2026-01-01T05:00:00Z")));
-    let on_time = sort(&hourly, first, at("2026-01-01T04:00:30Z"), CatchUp::None);
+    let within = |seconds| {
+        let window = CatchUpWindow::of_seconds(seconds).unwrap();
+        let sorted = sort(&hourly, first, now, CatchUp::All, window);
+        (hours(&sorted.run), hours(&sorted.skipped))
+    };
+    assert_eq!(within(4_500), (vec!["03".to_owned(), "04".into()], vec!["01".to_owned(), "02".into()]));
+    assert_eq!(within(60).1.len(), 4);
+    for wrong in [0, 59, 2_678_401] {
+        assert!(CatchUpWindow::of_seconds(wrong).unwrap_err().contains("31 days are the longest"));
+    }
+    let any = CatchUpWindow::default();
+    let on_time = sort(&hourly, first, at("2026-01-01T04:00:30Z"), CatchUp::None, any);
     assert_eq!((hours(&on_time.run), on_time.skipped.len()), (vec!["04".to_owned()], 3));
     // However long nobody was there.
-    let long = sort(&rule("* * * * *", "UTC"), at("2020-01-01T00:00:00Z"), now, CatchUp::All);
+    let long = sort(&rule("* * * * *", "UTC"), at("2020-01-01T00:00:00Z"), now, CatchUp::All, any);
     assert_eq!(
         (long.run.len(), long.skipped.len(), long.run.last()),
         (100, 100, Some(&at("2026-01-01T04:10:00Z")))
     );
     assert_eq!(long.more, 31 * 24 * 60 - 200);
+}
+
+#[test]
+fn the_time_stands_where_its_words_do() {
+    let rule = rule("0 * * * *", "Asia/Kolkata");
+    let time = at("2026-01-05T22:30:00Z");
+    let filled = |text: &str| rule.filled(text, time);
+    assert_eq!(
+        filled("--end ${schedule_date} ${schedule_time}${schedule_date}").unwrap(),
+        "--end 2026-01-06 2026-01-06T04:00:00+05:302026-01-06"
+    );
+    for same in [
+        "",
+        "$schedule_date",
+        "${schedule_date",
+        "${schedule_date:-x}",
+        "${HOME} ${schedule",
+        "{{ n }}",
+        "a ${schedule_",
+    ] {
+        assert_eq!(filled(same).unwrap(), same);
+    }
+    assert_eq!(filled("${schedule_date:-x} ${schedule_date}").unwrap(), "${schedule_date:-x} 2026-01-06");
+    assert!(filled("${schedule_day}").unwrap_err().contains("${schedule_time} and ${schedule_date}"));
 }

@@ -8,6 +8,7 @@ mod suggest;
 use std::path::Path;
 
 use bt_documents::{HeldOut, PlannedJob, Submitted};
+use bt_model::alias;
 use bt_model::expansion::Expansion;
 use bt_model::image::is_fixed;
 use bt_model::manifest::{Draft, Format, JobSource, Manifest, csv_rows};
@@ -96,20 +97,7 @@ impl ManifestArgs {
     /// The manifest, with what it wants to know of volumes asked of the cluster's agents.
     pub(crate) async fn manifest(&self, settings: &Settings) -> Result<Manifest, Error> {
         let mut draft = self.draft()?;
-        let unread = draft.unread_axes();
-        if !unread.is_empty() {
-            let client = Client::connect(settings).await?;
-            for (name, from) in unread {
-                let found = client.volume_files(&from).await?;
-                output::say(&format!(
-                    "{name}: {} files of the volume {}, as agent {} holds it",
-                    found.paths.len(),
-                    from.volume,
-                    found.agent
-                ));
-                draft.fill_axis(&name, found.paths)?;
-            }
-        }
+        read_axes(&mut draft, settings).await?;
         Ok(draft.finish()?)
     }
 
@@ -219,9 +207,41 @@ impl Submit {
     }
 }
 
-/// A tag that moves runs whatever it means when the first job starts.
+/// The manifest of a file, for another image than it names.
+pub(crate) async fn manifest_for_image(
+    settings: &Settings,
+    path: &str,
+    image: &str,
+) -> Result<Manifest, Error> {
+    let mut draft = with_rows(read_manifest(path)?, Some(path))?;
+    draft.image = Some(image.to_owned());
+    read_axes(&mut draft, settings).await?;
+    Ok(draft.finish()?)
+}
+
+/// Asks the cluster's agents for axes that come from volumes.
+async fn read_axes(draft: &mut Draft, settings: &Settings) -> Result<(), Error> {
+    let unread = draft.unread_axes();
+    if unread.is_empty() {
+        return Ok(());
+    }
+    let client = Client::connect(settings).await?;
+    for (name, from) in unread {
+        let found = client.volume_files(&from).await?;
+        output::say(&format!(
+            "{name}: {} files of the volume {}, as agent {} holds it",
+            found.paths.len(),
+            from.volume,
+            found.agent
+        ));
+        draft.fill_axis(&name, found.paths)?;
+    }
+    Ok(())
+}
+
+/// A tag that moves runs whatever it means when the first job starts; an alias means one image when the sweep is queued.
 fn warn_of_tag(image: &str) {
-    if !is_fixed(image) {
+    if alias::name_of(image).is_none() && !is_fixed(image) {
         output::say(&format!(
             "warning: {image} names no version; the sweep runs what it means when its first job starts. A tag such as \
              {}:1.0 says more",

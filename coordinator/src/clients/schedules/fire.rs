@@ -56,7 +56,7 @@ impl Clients {
     pub(crate) async fn look_at_schedules(&self) -> Result<bool, queue::Error> {
         let Some(due) = self.queue.due_schedule().await? else { return Ok(false) };
         let (_, rule) = read_rule(&due.rule).map_err(queue::Error::Corrupt)?;
-        let mut sorted = sort(&rule, due.first, due.now, due.catch_up);
+        let mut sorted = sort(&rule, due.first, due.now, due.catch_up, due.window);
         let mut why = "it was missed: nobody was there to submit it in time".to_owned();
         let room = (MOST_CAUGHT_UP as u64).saturating_sub(due.waiting) as usize;
         if sorted.run.len() > room {
@@ -141,10 +141,7 @@ impl Clients {
 
     async fn submit_run(&self, run: &TakenRun, key: String) -> Result<(SweepId, String), Status> {
         let (_, rule) = read_rule(&run.rule).map_err(Status::internal)?;
-        let rows = run.rows.iter().map(|row| Parameters::from_json(row)).collect::<Result<Vec<_>, _>>();
-        let rows = rows.map_err(|error| Status::internal(error.to_string()))?;
-        let manifest = Manifest::from_json(&run.manifest).map_err(super::super::submit::invalid)?;
-        let manifest = if rows.is_empty() { manifest } else { manifest.with_rows(rows) };
+        let manifest = filled(&rule, run.time, &run.manifest, &run.rows)?;
         let messages = messages(&run.name, &run.owner, &rule, manifest, run.time, key);
         let submitting = self.receive_submit(stream::iter(messages).map(Ok).boxed());
         let submitted = answering(in_name_of(&run.owner), submitting).await?;
@@ -169,6 +166,22 @@ impl Clients {
         let checking = self.check_submit(stream::iter(messages).map(Ok).boxed());
         answering(in_name_of(owner), checking).await
     }
+}
+
+/// The manifest for a time: what stands for the time in its texts and in its rows is replaced.
+pub(super) fn filled(
+    rule: &Rule,
+    time: Timestamp,
+    manifest: &str,
+    rows: &[String],
+) -> Result<Manifest, Status> {
+    let fill = |text: &str| rule.filled(text, time).map_err(Status::invalid_argument);
+    let parsed = rows.iter().map(|row| {
+        Parameters::from_json(&fill(row)?).map_err(|error| Status::invalid_argument(error.to_string()))
+    });
+    let rows = parsed.collect::<Result<Vec<_>, _>>()?;
+    let manifest = Manifest::from_json(&fill(manifest)?).map_err(super::super::submit::invalid)?;
+    Ok(if rows.is_empty() { manifest } else { manifest.with_rows(rows) })
 }
 
 /// What is submitted for a time.

@@ -5,10 +5,10 @@ mod service;
 
 use std::time::Duration;
 
+use bt_measures::{SCHEDULE_NEXT, SCHEDULES_ENDING};
 use bt_model::manifest::Manifest;
 use bt_model::nearest::nearest;
-use bt_model::parameters::Parameters;
-use bt_model::schedule::{CatchUp, Overlap, Rule, RuleText, check_name};
+use bt_model::schedule::{CatchUp, CatchUpWindow, Overlap, Rule, RuleText, check_name};
 use bt_proto::convert::{self, present, timestamp};
 use bt_proto::v1;
 use jiff::Timestamp;
@@ -18,11 +18,11 @@ use tracing::info;
 
 use super::Clients;
 use crate::access::call;
-use crate::queue::{NewSchedule, RunRow, ScheduleRow};
+use crate::queue::{self, NewSchedule, RunRow, ScheduleRow};
 use crate::rpc::status;
 
 pub(crate) use fire::Fired;
-use fire::LEASE;
+use fire::{LEASE, filled};
 
 /// Schedules at most.
 const MOST: usize = 1_000;
@@ -47,6 +47,8 @@ impl Clients {
         let named = |name: String, otherwise: &str| if name.is_empty() { otherwise.to_owned() } else { name };
         let catch_up = CatchUp::of(&named(asked.catch_up, "none"));
         let catch_up = catch_up.map_err(|why| wrong(format!("catch-up: {why}")))?;
+        let window = asked.catch_up_seconds.map(CatchUpWindow::of_seconds).transpose();
+        let window = window.map_err(|why| wrong(format!("catch-up window: {why}")))?.unwrap_or_default();
         let overlap =
             Overlap::of(&named(asked.overlap, "skip")).map_err(|why| wrong(format!("overlap: {why}")))?;
         let size = asked.manifest.len() + asked.rows.iter().map(String::len).sum::<usize>();
@@ -67,12 +69,10 @@ impl Clients {
         if let Some(taken) = all.iter().find(|schedule| schedule.name == asked.name) {
             return Err(name_is_taken(&taken.name, &taken.owner));
         }
-        let rows = asked.rows.iter().map(|row| Parameters::from_json(row)).collect::<Result<Vec<_>, _>>();
-        let rows = rows.map_err(|error| wrong(error.to_string()))?;
         let manifest = Manifest::from_json(&asked.manifest).map_err(super::submit::invalid)?;
         let (sweep_name, written) = (manifest.name.clone(), manifest.to_json());
-        let manifest = if asked.rows.is_empty() { manifest } else { manifest.with_rows(rows) };
         // As at its first time.
+        let manifest = filled(&rule, rule.after(now).unwrap_or(now), &written, &asked.rows)?;
         let jobs = self.check_fire(&asked.name, &owner, &rule, manifest, now).await?;
         let created_by =
             call::identity().map(|identity| identity.name.clone()).filter(|name| !name.is_empty());
@@ -86,6 +86,7 @@ impl Clients {
             sweep_name,
             jobs,
             catch_up,
+            window,
             overlap,
             next: rule.after(now),
         };
@@ -178,6 +179,26 @@ impl Clients {
         Ok(v1::RunScheduleReply { run: Some(run(found)), existed: !is_new })
     }
 
+    /// Notes for monitoring when the next time is, and how many calendars end soon. Of each of these a sentence.
+    pub(crate) async fn measure_schedules(&self) -> Result<Vec<String>, queue::Error> {
+        let now = self.queue.clock().await?;
+        let rows = self.queue.schedules(None).await?;
+        let going_on = || rows.iter().filter(|row| !row.paused);
+        let next = going_on().filter_map(|row| row.next).min();
+        SCHEDULE_NEXT.set([], next.map_or(f64::NAN, |next| next.as_second() as f64));
+        let ending = going_on().filter_map(|row| {
+            let (_, rule) = read_rule(&row.rule).ok()?;
+            let ends = rule.ends_soon(now)?;
+            let name = &row.name;
+            Some(format!(
+                "the calendar of the schedule {name} ends on {ends}; nothing is submitted after that"
+            ))
+        });
+        let ending: Vec<_> = ending.collect();
+        SCHEDULES_ENDING.set([], ending.len() as f64);
+        Ok(ending)
+    }
+
     async fn schedule(&self, name: &str) -> Result<ScheduleRow, Status> {
         let found = self.queue.schedules(Some(name)).await.map_err(status::queue)?;
         if let Some(row) = found.into_iter().next() {
@@ -240,6 +261,7 @@ fn planned(new: NewSchedule, text: &RuleText, rule: &Rule, now: Timestamp) -> v1
         sweep: new.sweep_name,
         jobs: new.jobs,
         catch_up: new.catch_up.name().to_owned(),
+        catch_up_seconds: new.window.seconds(),
         overlap: new.overlap.name().to_owned(),
         created_by: new.created_by,
         ..of_rule(text, rule, now)
@@ -267,6 +289,7 @@ fn shown(row: ScheduleRow, now: Timestamp) -> Result<v1::Schedule, Status> {
         sweep: row.sweep_name,
         jobs: row.jobs,
         catch_up: row.catch_up.name().to_owned(),
+        catch_up_seconds: row.window.seconds(),
         overlap: row.overlap.name().to_owned(),
         paused: row.paused,
         created_by: row.created_by,

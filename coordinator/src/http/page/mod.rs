@@ -19,6 +19,7 @@ mod progress;
 mod queue;
 mod ranking;
 mod report;
+mod schedules;
 mod standing;
 mod sweep;
 mod sweeps;
@@ -82,6 +83,7 @@ pub(super) fn router() -> Guarded<Clients> {
         .get("/sweeps/{sweep}/jobs/{job}/preview", Right::Read, preview::show)
         .get("/sweeps/{sweep}/jobs/{job}/image", Right::Read, preview::send_image)
         .get("/queue", Right::Read, queue::list)
+        .get("/schedules", Right::Read, schedules::list)
         .get("/agents", Right::Read, agents::list)
         .post("/agents/{agent}/{action}", Right::Operate, buttons::drain)
         .get(&format!("/{}", *STYLE_AT), Right::None, style)

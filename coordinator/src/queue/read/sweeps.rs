@@ -36,6 +36,8 @@ pub(crate) struct SweepRow {
     pub(crate) owner: String,
     pub(crate) image: String,
     pub(crate) image_pin: Option<String>,
+    /// The alias that it named its image by.
+    pub(crate) image_alias: Option<String>,
     pub(crate) sharing: Sharing,
     pub(crate) created: Timestamp,
     pub(crate) priority: i32,
@@ -194,6 +196,7 @@ impl Queue {
                     owner: row.owner,
                     image: row.image,
                     image_pin: row.image_pin,
+                    image_alias: row.image_alias,
                     sharing: Sharing {
                         containers: containers(row.containers),
                         why: row.containers_why,

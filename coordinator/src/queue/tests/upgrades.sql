@@ -197,3 +197,12 @@ values ('55555555-0000-4000-8000-000000000001', 'nightly', 'ann', '{"cron": "30 
     'x', 1, 'last', 'skip', now() + interval '1 day', 'ann');
 insert into schedule_runs (schedule_id, at_time, outcome, why)
 values ('55555555-0000-4000-8000-000000000001', now() - interval '1 day', 'skipped', 'sweep x has not finished');
+
+-- version 46
+update schedules set catch_up_seconds = 3600 where name = 'nightly';
+
+-- version 47
+insert into image_aliases (name) values ('prod/strategy');
+insert into image_alias_changes (alias, number, kind, image, pin, promotion, changed_by)
+values ('prod/strategy', 1, 'promote', 'strategy:1', 'sha256:' || repeat('01', 32), 1, 'ann');
+update sweeps set image_alias = 'prod/strategy' where name = 'grid';

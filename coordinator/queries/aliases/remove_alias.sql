@@ -1,0 +1,1 @@
+delete from image_aliases where name = $1
