@@ -14,7 +14,7 @@ use clap::CommandFactory;
 pub(super) use settings::env_file;
 use settings::{Own, pass_through, public_url};
 
-use super::Cli;
+use crate::commands::Cli;
 use crate::error::Error;
 use crate::files;
 use crate::output::{Cell, Json, OutputArgs, print, print_facts};

@@ -9,7 +9,8 @@ use clap::{Arg, CommandFactory};
 use clap_complete::Shell;
 use serde_json::Value;
 
-use super::{Cli, init};
+use super::init;
+use crate::commands::Cli;
 use crate::completion;
 use crate::error::Error;
 use crate::files;

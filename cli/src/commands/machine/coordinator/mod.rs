@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::exposed;
 use crate::logging::{self, LogFormat};
 use crate::measures;
 use crate::output::{OutputArgs, print_findings, say, worst};
 use crate::signals::Signals;
-use crate::up::exposure_warning;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,7 +103,7 @@ impl Server {
                 served = &mut serving => return Ok(served?),
                 () = signals.next() => break shutdown.cancel(),
                 address = &mut is_ready, if !is_ready.is_terminated() => {
-                    if let Some(warning) = address.ok().filter(|_| is_open).and_then(exposure_warning) {
+                    if let Some(warning) = address.ok().filter(|_| is_open).and_then(exposed::warning) {
                         say(&warning);
                     }
                 }

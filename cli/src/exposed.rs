@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+#[cfg(target_os = "linux")]
 /// The warning, and the address to give to others; nothing if only this machine can reach it.
 pub(crate) fn warning(address: SocketAddr) -> Option<String> {
     if address.ip().is_loopback() {

@@ -11,7 +11,7 @@ use bt_model::log::Stream;
 use bt_model::manifest::HostPort;
 use serde_json::Value;
 
-use super::submit::ManifestArgs;
+use crate::commands::submit::ManifestArgs;
 use crate::error::Error;
 use crate::files;
 use crate::output::{
