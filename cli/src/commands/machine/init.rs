@@ -28,23 +28,23 @@ const ENGINE_SOCKET: &str = "/var/run/docker.sock";
 const SERVICE: &str = "coordinator";
 
 /// Files that are the same for everybody, and what is in them.
-const COMPOSE: &str = include_str!("../../../deploy/compose/compose.yaml");
+const COMPOSE: &str = include_str!("../../../../deploy/compose/compose.yaml");
 const FILES: [(&str, &str); 9] = [
-    ("prometheus/prometheus.yml", include_str!("../../../deploy/compose/prometheus.yml")),
-    ("prometheus/alerts.yml", include_str!("../../../deploy/prometheus/alerts.yml")),
-    ("grafana/reports.sql", include_str!("../../../deploy/compose/reports.sql")),
-    ("grafana/grafana.ini", include_str!("../../../deploy/grafana/grafana.ini")),
+    ("prometheus/prometheus.yml", include_str!("../../../../deploy/compose/prometheus.yml")),
+    ("prometheus/alerts.yml", include_str!("../../../../deploy/prometheus/alerts.yml")),
+    ("grafana/reports.sql", include_str!("../../../../deploy/compose/reports.sql")),
+    ("grafana/grafana.ini", include_str!("../../../../deploy/grafana/grafana.ini")),
     (
         "grafana/provisioning/datasources/btctl.yml",
-        include_str!("../../../deploy/grafana/provisioning/datasources/btctl.yml"),
+        include_str!("../../../../deploy/grafana/provisioning/datasources/btctl.yml"),
     ),
     (
         "grafana/provisioning/dashboards/btctl.yml",
-        include_str!("../../../deploy/grafana/provisioning/dashboards/btctl.yml"),
+        include_str!("../../../../deploy/grafana/provisioning/dashboards/btctl.yml"),
     ),
-    ("grafana/dashboards/fleet.json", include_str!("../../../deploy/grafana/dashboards/fleet.json")),
-    ("grafana/dashboards/queue.json", include_str!("../../../deploy/grafana/dashboards/queue.json")),
-    ("grafana/dashboards/sweep.json", include_str!("../../../deploy/grafana/dashboards/sweep.json")),
+    ("grafana/dashboards/fleet.json", include_str!("../../../../deploy/grafana/dashboards/fleet.json")),
+    ("grafana/dashboards/queue.json", include_str!("../../../../deploy/grafana/dashboards/queue.json")),
+    ("grafana/dashboards/sweep.json", include_str!("../../../../deploy/grafana/dashboards/sweep.json")),
 ];
 
 const EXAMPLES: &str = "\
