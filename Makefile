@@ -70,6 +70,7 @@ check: ## Prove what can be proved: format, lints, docs, licences, who depends o
 	cargo deny --log-level error check bans licenses sources
 	cargo machete
 	scripts/check-python
+	scripts/check-deploy
 	scripts/sqlx-prepare --check
 
 fmt: ## Format the code
