@@ -4,7 +4,7 @@ import importlib
 import sys
 
 # `pods` runs containers, and is left to the tests.
-PARTS = {"chart": "helm", "terraform": "terraform"}
+PARTS = {"chart": "helm", "terraform": "terraform", "roles": "ansible"}
 MORE = {"pods": "pods"}
 
 chosen = sys.argv[1:] or list(PARTS)
