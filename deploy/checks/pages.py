@@ -56,7 +56,7 @@ def flags(btctl, path):
 def plain(text):
     """A line without what differs from run to run: ids, numbers, the machine's name, and the width of columns."""
     text = text.replace(socket.gethostname(), "vm")
-    text = re.sub(r"\b[0-9a-f]{8}\b|[0-9][0-9.]*", "#", text)
+    text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{8}\b|[0-9][0-9.]*", "#", text)
     return re.sub(r"\s+", " ", text).strip()
 
 
