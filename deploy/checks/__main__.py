@@ -5,7 +5,7 @@ import sys
 
 # `pods` runs containers, and is left to the tests.
 PARTS = {"chart": "helm", "terraform": "terraform", "roles": "ansible"}
-MORE = {"pods": "pods", "pages": "pages"}
+MORE = {"pods": "pods", "pages": "pages", "node": "node"}
 
 chosen = sys.argv[1:] or list(PARTS)
 unknown = [part for part in chosen if part not in {**PARTS, **MORE}]

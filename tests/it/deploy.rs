@@ -38,6 +38,13 @@ fn the_tutorial_and_the_how_tos_are_true() {
     check("pages", "blocks of the tutorial");
 }
 
+/// The playbook on a server with systemd: it joins, a second run changes nothing, a new program is gone on as.
+#[test]
+fn the_playbook_makes_an_idle_server_an_agent() {
+    make(&["test", "node"]);
+    check("node", "a second run changed nothing");
+}
+
 /// A part that is not there is refused, with those that are.
 #[test]
 fn a_wrong_part_is_refused() {
@@ -45,7 +52,7 @@ fn a_wrong_part_is_refused() {
     assert_eq!(checked.status.code(), Some(1));
     let said = String::from_utf8_lossy(&checked.stderr);
     assert!(
-        said.contains("there is no part 'pod'; there are chart, terraform, roles, pods, pages"),
+        said.contains("there is no part 'pod'; there are chart, terraform, roles, pods, pages, node"),
         "{said}"
     );
 }
