@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import chart
+import yaml
 
 DOCS = chart.ROOT / "docs"
 BASE = "python:3.11-slim"
@@ -51,6 +52,24 @@ def flags(btctl, path):
                     assert re.search(rf"(?<![\w-]){flag}(?![\w-])", known), f"{path.name}: btctl {' '.join(chain)} has no {flag}"
                 looked += 1
     return looked
+
+
+def manifests(btctl, dir):
+    """Each manifest, or part of one, is taken by `submit --dry-run`; the values for the chart are rendered."""
+    count, values = 0, {}
+    for path in sorted((DOCS / "how-to").glob("*.md")):
+        for language, text in blocks(path):
+            given = yaml.safe_load(text) if language == "yaml" else {}
+            if path.name == "kubernetes.md":
+                values |= given
+            elif given and "btctl_agents" not in given:
+                (dir / "manifest.yaml").write_text(yaml.dump({"image": "my-backtest:1", **given}))
+                command = [btctl, "submit", "-f", dir / "manifest.yaml", "--dry-run"]
+                ran = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert ran.returncode == 0, f"{path.name}: {text}{ran.stderr}"
+                count += 1
+    chart.render(yaml.dump(values).replace("sha256:...", chart.PIN))
+    return count
 
 
 def plain(text):
@@ -141,6 +160,7 @@ def check():
         env["DOCKER_BUILDKIT"] = "0"
         for name in ("tutorial", "guide", "lean"):
             (dir / name).mkdir()
+        found = manifests(btctl, dir)
         lean(dir / "lean", env)
         guide(dir / "guide", env)
         count = tutorial(dir / "tutorial", env)
@@ -149,4 +169,7 @@ def check():
         if not had:
             subprocess.run(["docker", "rmi", BASE], capture_output=True, check=False)
         shutil.rmtree(dir, ignore_errors=True)
-    return f"{looked} calls of btctl have flags that it knows; {count} blocks of the tutorial, the guide and LEAN's wrapper ran"
+    return (
+        f"{looked} calls of btctl have flags that it knows, {found} manifests are taken; {count} blocks of the tutorial, the"
+        " guide and LEAN's wrapper ran"
+    )
