@@ -108,7 +108,8 @@ def tutorial(dir, env):
     printed = [plain(line) for line in sh(f"exec 2>&1\n{text}", dir, env).splitlines()]
     for after, text in promised:
         for line in text.splitlines():
-            assert plain(line) in printed, f"TUTORIAL.md: after block {after} nothing prints {line!r}"
+            # How much memory a job took is added where it ran for long enough to be seen.
+            assert any(found.startswith(plain(line)) for found in printed), f"TUTORIAL.md: after block {after} nothing prints {line!r}"
     return len(script)
 
 
