@@ -132,7 +132,7 @@ def cloud_init(text):
 
 
 def check():
-    assert CLOUD_INIT.exists(), f"{CLOUD_INIT} is missing; `scripts/setup tests` fetches it"
+    assert CLOUD_INIT.exists(), f"{CLOUD_INIT} is missing; `scripts/tools` fetches it"
     unformatted = terraform(TerraformCommand(str(DIR)).fmt(recursive=True, list=True, write=False)).strip()
     assert not unformatted, f"`terraform fmt -recursive` would change {unformatted}"
     with tempfile.TemporaryDirectory() as dir:
