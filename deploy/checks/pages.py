@@ -167,8 +167,8 @@ def check():
         count = tutorial(dir / "tutorial", env)
     finally:
         subprocess.run([btctl, "down", "--now", "--state-dir", dir / "tutorial/first/state"], capture_output=True, check=False)
-        if not had:
-            subprocess.run(["docker", "rmi", BASE], capture_output=True, check=False)
+        made = ["my-backtest:1", "quant/windows:1.0.0", *([] if had else [BASE])]
+        subprocess.run(["docker", "rmi", *made], capture_output=True, check=False)
         shutil.rmtree(dir, ignore_errors=True)
     return (
         f"{looked} calls of btctl have flags that it knows, {found} manifests are taken; {count} blocks of the tutorial, the"
