@@ -24,6 +24,7 @@ mod container;
 mod cuts;
 mod dash;
 mod dashboards;
+mod deploy;
 mod doctor;
 mod engine;
 mod events;
