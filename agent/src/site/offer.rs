@@ -25,6 +25,8 @@ const DISK_RESERVE_PART: u64 = 10;
 pub(crate) struct Offer {
     pub(crate) name: String,
     pub(crate) capacity: Resources,
+    /// Linux's numbers of the cpus that jobs can have for themselves.
+    pub(crate) cores: Vec<u32>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) volumes: Volumes,
     pub(crate) sizing: Sizing,
@@ -104,6 +106,7 @@ impl Offer {
         Ok(Self {
             name,
             capacity: Resources { cpu_millis, memory_bytes, gpus, disk_bytes, jobs: sizing.max_jobs },
+            cores: machine.cores.clone(),
             labels,
             volumes: Volumes::read(&options.volumes, &options.host_paths)?,
             sizing,
