@@ -244,6 +244,7 @@ mod tests {
         let mut offer = Offer {
             name: "a".to_owned(),
             capacity: Resources { cpu_millis: 2000, memory_bytes: 4 << 30, ..Resources::default() },
+            cores: vec![0, 1],
             labels: BTreeMap::new(),
             volumes: Volumes::default(),
             sizing: Sizing::of(4 << 30, 2),
