@@ -55,7 +55,7 @@ fn a_job_that_ran_out_of_memory_gets_more_until_it_fits() {
         "{text}"
     );
     let table = cluster.ok(&["jobs", &sweep, "-o", "wide"]);
-    assert!(table.contains("given_memory") && table.contains(&format!("{} MiB", last.0)), "{table}");
+    assert!(table.contains("GIVEN_MEMORY") && table.contains(&format!("{} MiB", last.0)), "{table}");
     // What the agent says that it gave, beside the result.
     let given = cluster.database.query("select given ->> 'memory_bytes' from attempts order by number");
     let given: Vec<u64> = given.iter().map(|bytes| bytes.parse::<u64>().unwrap() >> 20).collect();

@@ -25,7 +25,7 @@ with held as (
 ), ready as (
     select j.ctid from jobs j
     where j.sweep_id = $1 and j.state = 'queued' and j.attached_sweep is null and j.ready_at <= now()
-        and $6::bigint is null and j.memory_bytes is null
+        and (select $6::bigint) is null and j.memory_bytes is null
         and j.number >= $5
         and j.number < (select jobs from sweep)
     order by j.number
@@ -33,8 +33,8 @@ with held as (
     for update of j skip locked
 ), grown as (
     select j.ctid from jobs j
-    where j.sweep_id = $1 and j.state = 'queued' and j.attached_sweep is null and j.ready_at <= now()
-        and j.memory_bytes = $6
+    where j.sweep_id = $1 and coalesce(j.state = 'queued', false) and j.attached_sweep is null and j.ready_at <= now()
+        and j.memory_bytes = (select $6::bigint)
         and j.number < (select jobs from sweep)
     order by j.number
     limit (select cardinality(agents) from slots)

@@ -23,7 +23,7 @@ struct Hot {
 #[rustfmt::skip]
 const HOT: &[Hot] = &[
     Hot { statement: "claim/claim_jobs", given: "{sweep}, {agents}, {sessions}, '60s', 0, null", by: &["agents_pkey(id)", "jobs by place", "jobs_grown(sweep_id, memory_bytes, number)", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
-    Hot { statement: "claim/grown_jobs", given: "{sweeps}", by: &["jobs_grown(sweep_id)"] },
+    Hot { statement: "claim/grown_jobs", given: "{sweeps}", by: &["jobs_grown(sweep_id, memory_bytes)"] },
     Hot { statement: "claim/claim_batches", given: "{sweep}, {agents}, {sessions}, '60s', 0, {agents}, array_fill(3, array[{many}])", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "claim/candidates", given: "1000", by: &["secrets_pkey(name)", "sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
     Hot { statement: "walk/due_tests", given: "1000", by: &["attempts_one_live(sweep_id, job)", "jobs_awaiting()", "jobs_queued(sweep_id, number)", "jobs_waiting(sweep_id, number)", "sweeps_pkey(id)", "window_tests_pkey(sweep_id, job)"] },
