@@ -14,6 +14,7 @@ mod prepare;
 mod publish;
 mod report;
 mod returns;
+mod room;
 mod run;
 mod secrets;
 mod shared;
@@ -291,7 +292,7 @@ async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
     let needs = job.resources(&agent.site.offer).less(&idle.taken());
     let mut share = tokio::select! {
         biased;
-        share = agent.site.capacity.take(needs, held.dir.gpus()) => share,
+        share = room::take(agent, &job, needs, &held.dir) => share?,
         halt = held.halted() => return Err(Stop::Halted(halt)),
         () = agent.leaving.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));

@@ -84,6 +84,7 @@ mod results;
 mod reuse_results;
 mod reuse_twins;
 mod roles;
+mod room;
 mod scaler;
 mod schedules;
 mod schemas;

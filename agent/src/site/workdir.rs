@@ -33,6 +33,7 @@
 //! ```text
 //! batch         rides      that it is the container of a batch, and no attempt; with `starting`
 //! assignment    committed  what to run; the agent holds the attempt from then on, and names it to coordinators
+//! cores         rides      the cpus that are its own; with `starting`, before anything uses them
 //! gpus          rides      the gpus that are its own; with `starting`, before anything uses them
 //! volumes       rides      what its volumes held when it began; with `starting`
 //! starting      committed  when its container was about to be started, and in which boot of the machine. A container that

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bt_model::id::AgentId;
 use bt_model::reason::Reason;
+use bt_model::resources::ByteSize;
 use bt_model::state::{AttemptState, JobState};
 use bt_proto::v1::{self, Obstacle};
 use tonic::Status;
@@ -142,7 +143,15 @@ impl Clients {
             reply.reasons.push(format!("{} queued {jobs} of its sweep go first", job.before));
         }
         reply.reasons.extend(self.others_first(found, &details.candidate).await?);
-        reply.agents = self.what_agents_say(&details.candidate).await?;
+        let wanted = match job.memory_bytes {
+            Some(bytes) => {
+                let why = "because it ran out of memory before";
+                reply.reasons.push(format!("its next attempt gets {} of memory, {why}", ByteSize(bytes)));
+                details.candidate.with_memory(bytes)
+            }
+            None => details.candidate,
+        };
+        reply.agents = self.what_agents_say(&wanted).await?;
         Ok(reply)
     }
 
@@ -393,7 +402,8 @@ fn next_steps(state: JobState, job: &InQueue, address: &str) -> Vec<String> {
 fn remedy(reason: &Reason) -> Option<&'static str> {
     Some(match reason {
         Reason::Oom => {
-            "submit it with more memory (resources: { memory: .. }, or -m); btctl submit --suggest-resources says how much"
+            "submit it with more memory (resources: { memory: .. }, or -m), or let it grow (retries: { oom: { times: 2, factor: 1.5 } }); \
+             btctl submit --suggest-resources says how much"
         }
         Reason::Timeout => "submit it with a longer timeout (timeout: .., or --timeout)",
         Reason::Nproc => "submit it with more pids, or let it start fewer threads",

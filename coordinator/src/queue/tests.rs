@@ -56,6 +56,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         recipe: [9; 32],
         reuse: false,
         batch: None,
+        pinned: false,
         family: "averages".to_owned(),
         held_out: HeldOut::default(),
         open: false,

@@ -25,6 +25,8 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         image_pin: None,
         containers: None,
         batch: None,
+        is_pinned: false,
+        grown: None,
         is_cut: false,
         has_quota: false,
         secrets: BTreeMap::new(),

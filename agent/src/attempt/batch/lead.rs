@@ -16,7 +16,7 @@ use super::{Batch, Phase};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::attempt::state::Stop;
-use crate::attempt::{limits, prepare, run, secrets, start, volumes};
+use crate::attempt::{limits, prepare, room, run, secrets, start, volumes};
 use crate::batch::{self, Point, PointReport, Reports};
 use crate::config::EngineKind;
 use crate::gateway::{self, Way};
@@ -72,7 +72,7 @@ async fn run_container(agent: &Agent, batch: &Batch) -> Result<End, Stop> {
     batch.note("waiting for other containers on this machine to end");
     let share = tokio::select! {
         biased;
-        share = agent.site.capacity.take(job.resources(&agent.site.offer), batch.dir.gpus()) => share,
+        share = room::take(agent, &job, job.resources(&agent.site.offer), &batch.dir) => share?,
         halt = batch.halted() => return Err(Stop::Halted(halt)),
         () = agent.leaving.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));

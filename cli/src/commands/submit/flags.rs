@@ -2,19 +2,18 @@
 //! has one.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    ALL_GPUS, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
-    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
-    parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
+    Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy,
+    Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount, parse_axis_flag,
+    parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
     parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
 use super::env_file;
+use super::values::{at, gpus, once, pairs, volume};
 use crate::error::Error;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -58,6 +57,9 @@ pub(super) struct ManifestFlags {
     /// Cpus of each job, e.g. 0.5 [default: 1].
     #[arg(long, value_name = "N")]
     cpus: Option<String>,
+    /// Each job's cpus are its own: no other pinned job runs on them; whole ones only.
+    #[arg(long)]
+    pin_cpus: bool,
     /// Memory of each job, e.g. 512m or 1GiB [default: by the agent's size, 1GiB from 8 GB on].
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
@@ -194,6 +196,7 @@ impl ManifestFlags {
     pub(super) fn draft(&self) -> Result<Draft, Error> {
         let needs = Needs {
             cpu_millis: self.cpus.as_deref().map(parse_cpus).transpose().map_err(at("--cpus"))?,
+            pin: self.pin_cpus.then_some(true),
             memory_bytes: self.memory.as_deref().map(parse_size).transpose().map_err(at("--memory"))?,
             gpus: self.gpus,
             shm_bytes: self.shm_size.as_deref().map(parse_size).transpose().map_err(at("--shm-size"))?,
@@ -342,48 +345,6 @@ impl ManifestFlags {
         env.extend(once("--env", flags.into_iter())?);
         Ok(env)
     }
-}
-
-/// The pairs as a map; a key that two flags set is refused, since one of them would have no effect.
-fn once<K: Ord + Display, V>(
-    flag: &str,
-    pairs: impl Iterator<Item = (K, V)>,
-) -> Result<BTreeMap<K, V>, Error> {
-    let mut map = BTreeMap::new();
-    for (key, value) in pairs {
-        match map.entry(key) {
-            Entry::Vacant(entry) => {
-                entry.insert(value);
-            }
-            Entry::Occupied(entry) => {
-                return Err(Error::Usage(format!("{flag}: {} is given twice; give it once", entry.key())));
-            }
-        }
-    }
-    Ok(map)
-}
-
-fn gpus(text: &str) -> Result<u32, String> {
-    match text.trim() {
-        "all" => Err(ALL_GPUS.to_owned()),
-        text => text.parse().map_err(|_| "write how many gpus each job needs, such as 1".to_owned()),
-    }
-}
-
-fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Error> {
-    let pair = |text: &String| match text.split_once('=') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err(Error::Usage(format!("{flag} {text}: write KEY=VALUE"))),
-    };
-    once(flag, texts.iter().map(pair).collect::<Result<Vec<_>, _>>()?.into_iter())
-}
-
-fn volume(text: &str) -> Result<VolumeMount, String> {
-    text.parse().map_err(|error: bt_model::manifest::Error| error.to_string())
-}
-
-fn at(flag: &'static str) -> impl Fn(bt_model::manifest::Error) -> Error {
-    move |error| Error::Usage(format!("{flag}: {error}"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod env_file;
 mod flags;
 mod like;
 mod suggest;
+mod values;
 
 use std::path::Path;
 

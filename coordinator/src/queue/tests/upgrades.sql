@@ -206,3 +206,7 @@ insert into image_aliases (name) values ('prod/strategy');
 insert into image_alias_changes (alias, number, kind, image, pin, promotion, changed_by)
 values ('prod/strategy', 1, 'promote', 'strategy:1', 'sha256:' || repeat('01', 32), 1, 'ann');
 update sweeps set image_alias = 'prod/strategy' where name = 'grid';
+
+-- version 48
+update sweeps set oom_factor = 1.5, oom_max_bytes = 8589934592, pinned = true where name = 'grid';
+update attempts set memory_bytes = 1048576 where id = 'bbbbbbbb-0000-4000-8000-000000000003';

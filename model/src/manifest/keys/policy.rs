@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
+use super::oom;
 use crate::manifest::check::MAX_RETRIES;
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
@@ -37,8 +38,9 @@ pub(super) const KEYS: &[ManifestKey] = &[
         flags: &["retries"],
         schema: || {
             let count = json!({"type": "integer", "minimum": 0, "maximum": MAX_RETRIES});
-            let by_kind: Map<_, _> =
+            let mut by_kind: Map<_, _> =
                 RETRY_KINDS.iter().map(|kind| ((*kind).to_owned(), count.clone())).collect();
+            by_kind["oom"] = oom::schema(&count);
             let by_kind = json!({"type": "object", "properties": by_kind, "additionalProperties": false});
             json!({"anyOf": [count, by_kind]})
         },
@@ -51,15 +53,18 @@ pub(super) const KEYS: &[ManifestKey] = &[
             [
                 replace(&mut file.failures, flags.failures.take()),
                 replace(&mut file.oom, flags.oom.take()),
+                replace(&mut file.growth, flags.growth.take()),
                 replace(&mut file.lost, flags.lost.take()),
                 replace(&mut file.preempted, flags.preempted.take()),
             ]
             .contains(&true)
         },
         write: |manifest| {
-            let Retries { failures, oom, lost, preempted } = manifest.policy.retries;
-            let counts = RETRY_KINDS.into_iter().zip([failures, oom, lost, preempted]);
-            let counts = counts.filter_map(|(kind, count)| Some((kind.to_owned(), count?.into())));
+            let Retries { failures, oom: _, growth: _, lost, preempted } = manifest.policy.retries;
+            let of = |count: Option<u32>| count.map(Value::from);
+            let oom = oom::write(&manifest.policy.retries);
+            let counts = RETRY_KINDS.into_iter().zip([of(failures), oom, of(lost), of(preempted)]);
+            let counts = counts.filter_map(|(kind, count)| Some((kind.to_owned(), count?)));
             Some(Value::Object(counts.collect()))
         },
         recipe: Recipe::Omits,
@@ -213,6 +218,11 @@ fn read_retries(node: &TextNode) -> Result<Retries, Error> {
         let name = entry.name.as_str();
         let account = match name {
             "failures" => &mut retries.failures,
+            "oom" if matches!(entry.node.kind, NodeKind::Map(_)) => {
+                let (times, growth) = oom::read(&entry.node)?;
+                (retries.oom, retries.growth) = (Some(times), Some(growth));
+                continue;
+            }
             "oom" => &mut retries.oom,
             "lost" => &mut retries.lost,
             "preempted" => &mut retries.preempted,
