@@ -93,6 +93,7 @@ mod tests {
             "resources: { memory: 2GiB, shm: 1GiB, disk: 1GiB }",
             "timeout: 15m",
             "retries: 3",
+            "after: prices",
             "retry_on: [exit]",
             "max_parallel: 3",
             "limits: { nas: 1 }",

@@ -2,19 +2,18 @@
 //! has one.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    ALL_GPUS, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
-    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
+    ALL_GPUS, After, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect,
+    Platform, Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
     parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
     parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
 use super::env_file;
+use super::pairs::{once, pairs};
 use crate::error::Error;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -91,6 +90,10 @@ pub(super) struct ManifestFlags {
     /// How long results are kept after the last job has finished, e.g. 30d [default: forever].
     #[arg(long, value_name = "TIME")]
     keep: Option<Keep>,
+    /// Sweep that must end first, all its jobs having succeeded, by its name or id (NAME:ended if any end will do); may be
+    /// repeated.
+    #[arg(long, value_name = "SWEEP")]
+    after: Vec<After>,
     /// Address to tell when the sweep has finished: https://HOST/PATH (a JSON document is posted there),
     /// slack+https://HOST/PATH, or mailto:NAME@HOST; may be repeated [default: the setting BTCTL_NOTIFY].
     #[arg(long, value_name = "ADDRESS")]
@@ -223,6 +226,7 @@ impl ManifestFlags {
                 canary: self.canary,
                 keep: self.keep,
                 notify: self.notify()?,
+                after: self.after.clone(),
             },
             sandbox: self.sandbox()?,
             priority: self.priority,
@@ -344,38 +348,11 @@ impl ManifestFlags {
     }
 }
 
-/// The pairs as a map; a key that two flags set is refused, since one of them would have no effect.
-fn once<K: Ord + Display, V>(
-    flag: &str,
-    pairs: impl Iterator<Item = (K, V)>,
-) -> Result<BTreeMap<K, V>, Error> {
-    let mut map = BTreeMap::new();
-    for (key, value) in pairs {
-        match map.entry(key) {
-            Entry::Vacant(entry) => {
-                entry.insert(value);
-            }
-            Entry::Occupied(entry) => {
-                return Err(Error::Usage(format!("{flag}: {} is given twice; give it once", entry.key())));
-            }
-        }
-    }
-    Ok(map)
-}
-
 fn gpus(text: &str) -> Result<u32, String> {
     match text.trim() {
         "all" => Err(ALL_GPUS.to_owned()),
         text => text.parse().map_err(|_| "write how many gpus each job needs, such as 1".to_owned()),
     }
-}
-
-fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Error> {
-    let pair = |text: &String| match text.split_once('=') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err(Error::Usage(format!("{flag} {text}: write KEY=VALUE"))),
-    };
-    once(flag, texts.iter().map(pair).collect::<Result<Vec<_>, _>>()?.into_iter())
 }
 
 fn volume(text: &str) -> Result<VolumeMount, String> {

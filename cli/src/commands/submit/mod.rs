@@ -3,6 +3,7 @@
 mod env_file;
 mod flags;
 mod like;
+mod pairs;
 mod suggest;
 
 use std::path::Path;
