@@ -45,7 +45,7 @@ fn a_sweep_starts_when_the_others_have_succeeded() {
     assert_eq!(cluster.database.query(order), ["5|t"]);
     assert!(!cluster.ok(&["show", &second]).contains("must end before it starts"));
     // What has happened already is not waited for, and one that was removed counts as it ended.
-    cluster.ok(&["rm", &third, "--yes"]);
+    cluster.ok(&["rm", "--yes", &third]);
     let late = submit(&cluster, "late", 10, 0, &["--after", "prices"]);
     cluster.wait_count(&late, "succeeded", 1);
 }
@@ -66,13 +66,13 @@ fn a_sweep_is_cancelled_when_another_one_has_failed() {
     let shown = cluster.json(&["show", &second]);
     assert_eq!((&shown["state"], &shown["cancel_reason"]), (&"cancelled".into(), &why.into()), "{shown}");
     // To try it again is of no use before the other one was tried again.
-    let refused = cluster.run(&["retry", &second, "--cancelled"]);
+    let refused = cluster.run(&["retry", &second]);
     assert!(refused.code != 0 && refused.stderr.contains("retry that one first"), "{refused:?}");
     let refused = cluster.run(&["submit", "--image", "x", "--after", "prices", "--", "x"]);
     assert!(refused.code != 0 && refused.stderr.contains("retry that one first"), "{refused:?}");
     cluster.open_gate();
     cluster.ok(&["retry", &first]);
-    cluster.ok(&["retry", &second, "--cancelled"]);
+    cluster.ok(&["retry", &second]);
     cluster.wait_count(&second, "succeeded", 1);
     assert_eq!(cluster.count(&first, "succeeded"), 1);
     assert!(!cluster.ok(&["show", &second]).contains("which it waits for"));
@@ -86,7 +86,7 @@ fn a_paused_and_a_cancelled_sweep_are_waited_for_as_they_stand() {
     let any = submit(&cluster, "any", 10, 0, &["--after", "prices:ended"]);
     cluster.ok(&["pause", &first]);
     says(&cluster, "explain", &second, "it waits for sweep prices to end");
-    cluster.ok(&["cancel", &first, "--yes"]);
+    cluster.ok(&["cancel", &first]);
     says(&cluster, "show", &second, "sweep prices, which it waits for, was cancelled");
     cluster.wait_ended(&second);
     assert_eq!(cluster.count(&second, "cancelled"), 1);
@@ -107,7 +107,7 @@ fn a_paused_and_a_cancelled_sweep_are_waited_for_as_they_stand() {
     // One that is cancelled while it waits is cancelled as any other.
     let slow = submit(&cluster, "slower", 600_000, 0, &[]);
     let dropped = submit(&cluster, "dropped", 10, 0, &["--after", &slow]);
-    cluster.ok(&["cancel", &dropped, "--yes"]);
+    cluster.ok(&["cancel", &dropped]);
     cluster.wait_ended(&dropped);
     assert_eq!(cluster.json(&["show", &dropped])["cancel_reason"], serde_json::Value::Null);
 }
