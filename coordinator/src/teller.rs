@@ -161,7 +161,10 @@ impl Teller {
             owner: due.owner.clone(),
             state: SweepState::from(&sweep),
             // A user may have resumed it meanwhile.
-            reason: is_paused.then(|| queue::CANARY_FAILED.to_owned()),
+            reason: match is_paused {
+                true => Some(queue::CANARY_FAILED.to_owned()),
+                false => Some(due.cancel_reason.clone()).filter(|why| !why.is_empty()),
+            },
             counts: Counts::from(counts),
             submitted: due.submitted,
             seconds: due.happened.duration_since(due.submitted).as_secs_f64(),

@@ -61,6 +61,8 @@ impl TryFrom<&v1::Sweep> for Sweep {
             image: sweep.image.clone(),
             image_pin: sweep.image_pin.clone(),
             image_alias: sweep.image_alias.clone(),
+            waits_for: sweep.waits_for.clone(),
+            cancel_reason: sweep.cancel_reason.clone(),
             owner: sweep.owner.clone(),
             priority: sweep.priority,
             counts: sweep.counts.unwrap_or_default().into(),

@@ -149,6 +149,10 @@ pub struct Sweep {
     pub image_pin: Option<String>,
     /// The alias of the image that the manifest names; null: it names the image itself.
     pub image_alias: Option<String>,
+    /// Names of the sweeps that must end before it starts; empty once they have.
+    pub waits_for: Vec<String>,
+    /// Why the coordinator cancelled it; null: it did not.
+    pub cancel_reason: Option<String>,
     pub owner: String,
     pub priority: i32,
     pub counts: Counts,

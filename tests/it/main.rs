@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it can't go on")]
 
 mod access;
+mod after;
 mod aliases;
 mod analysis;
 mod api;

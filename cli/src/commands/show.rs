@@ -199,6 +199,12 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
         let became = if canary.passed { "have succeeded" } else { "must succeed before the others start" };
         lines.add("Canary", format_args!("the first {} jobs {became}", canary.jobs));
     }
+    if !sweep.waits_for.is_empty() {
+        lines.add("After", format_args!("{} must end before it starts", sweep.waits_for.join(", ")));
+    }
+    if let Some(why) = &sweep.cancel_reason {
+        lines.add("Cancelled", why);
+    }
     if sweep.paused {
         let why = sweep.pause_reason.as_deref().unwrap_or("as asked");
         lines.add("Paused", format_args!("{why}; btctl resume {address} starts it again"));

@@ -1,1 +1,1 @@
-update sweeps set cancelled_at = null, ended_at = null where id = $1
+update sweeps set cancelled_at = null, cancel_reason = '', ended_at = null where id = $1

@@ -1,5 +1,6 @@
 -- The sweeps that have jobs waiting and are not held back, how much of each runs already, and what may still start; jobs
--- that wait for identical ones or for a window are not among those. Counts are sums of changes; those of ended sweeps are not looked at.
+-- that wait for identical ones or for a window are not among those, nor are sweeps that wait for
+-- others. Counts are sums of changes; those of ended sweeps are not looked at.
 select
     s.id, s.name, s.jobs, s.owner, s.priority, s.cpu_millis, s.memory_bytes, s.gpus, s.disk_bytes, s.labels, s.volumes, s.limits,
     s.max_parallel, s.image_pin, s.containers, s.batch, s.pinned, s.secrets,
@@ -14,6 +15,6 @@ cross join lateral (
     from sweep_counts where sweep_id = s.id
 ) c
 where s.ended_at is null and s.cancelled_at is null and s.paused_at is null and c.queued > c.attached + c.waiting
-    and s.reuse is distinct from 'pending'
+    and s.reuse is distinct from 'pending' and (s.after = '{}' or s.after_passed_at is not null)
 order by s.priority desc, s.created_at, s.id
 limit $1

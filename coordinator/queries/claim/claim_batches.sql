@@ -16,7 +16,7 @@ with held as (
 ), sweep as (
     select id, case when canary > 0 and canary_passed_at is null then canary else jobs end as jobs
     from sweeps
-    where id = $1 and cancelled_at is null and paused_at is null
+    where id = $1 and cancelled_at is null and paused_at is null and (after = '{}' or after_passed_at is not null)
     for share skip locked
 ), ready as (
     select j.ctid, j.number,

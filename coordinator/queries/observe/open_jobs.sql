@@ -12,7 +12,8 @@ select
     count(*) filter (where o.paused_at is not null) as "paused!"
 from (
     select id, paused_at, cancelled_at is not null as cancelled,
-        cancelled_at is null and paused_at is null and reuse is distinct from 'pending' as starts
+        cancelled_at is null and paused_at is null and reuse is distinct from 'pending'
+            and (after = '{}' or after_passed_at is not null) as starts
     from sweeps where ended_at is null
 ) o
 cross join lateral (

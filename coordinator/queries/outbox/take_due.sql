@@ -22,4 +22,4 @@ where o.event_id = t.event_id and o.place = t.place and s.id = o.sweep_id
 returning
     o.event_id, o.place, o.sweep_id, o.event as "event: Pg<SweepEvent>", o.happened_at, o.receiver, o.host, o.tries,
     o.queued, o.running, o.succeeded, o.failed, o.cancelled, o.pruned,
-    s.name, s.owner, s.created_at
+    s.name, s.owner, s.created_at, s.cancel_reason

@@ -46,7 +46,10 @@ select
         ended_at, cancelled_at,
         case when queued + running = 0 and not open then (select max(finished_at) from jobs j where j.sweep_id = s.id) end
     ) as finished_at,
-    canary, canary_passed_at is not null as "canary_passed!",
+    canary, canary_passed_at is not null as "canary_passed!", cancel_reason,
+    case when s.after <> '{}' and s.after_passed_at is null then array(
+        select o.name from unnest(s.after) with ordinality a (id, place) join sweeps o on o.id = a.id order by a.place
+    ) else '{}' end as "waits_for!: Vec<String>",
     ended_at + keep_seconds * interval '1 second' as kept_until, expired_at is not null as "expired!",
     open as "open!", tags, note, containers, containers_why, left_out,
     b.metric as "best_metric?", b.value as "best_value?", b.job as "best_job?",

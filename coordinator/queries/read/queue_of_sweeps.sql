@@ -6,7 +6,11 @@ select
     case when s.secrets <> '{}' then array(select name from secrets where name = any(s.secrets)) end as stored_secrets,
     case when s.canary > 0 and s.canary_passed_at is null then s.canary end as canary,
     s.paused_at is not null as "paused!", s.pause_reason, s.cancelled_at is not null as "cancelled!",
-    s.reuse = 'pending' as waits_for_reuse, s.reuse_note,
+    s.reuse = 'pending' as waits_for_reuse, s.reuse_note, s.cancel_reason,
+    case when s.after <> '{}' and s.after_passed_at is null then array(
+        select o.name from unnest(s.after) with ordinality a (id, place) join sweeps o on o.id = a.id
+        where o.ended_at is null order by a.place
+    ) end as "waits_after?: Vec<String>",
     (select coalesce(sum(attached), 0) from sweep_counts where sweep_id = s.id) as "attached!",
     p.seconds
 from unnest($1::uuid[]) w (id)

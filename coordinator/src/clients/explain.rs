@@ -115,6 +115,9 @@ impl Clients {
         let failure = failure.map_err(status::queue)?.remove(&number);
         if state != JobState::Queued {
             reply.reasons.push(elsewhere(state, &job));
+            if state == JobState::Cancelled && !details.cancel_reason.is_empty() {
+                reply.reasons.push(format!("its sweep was cancelled: {}", details.cancel_reason));
+            }
             reply.reasons.extend(failure.as_ref().map(how_it_ended));
             if state == JobState::Running {
                 reply.reasons.extend(self.pruned_when(found, number).await?);
@@ -269,6 +272,13 @@ pub(super) fn holds(details: &SweepDetails, counts: [u32; 6], limits: &[Limit]) 
             why => format!(" because {why}"),
         };
         reasons.push(format!("the sweep is paused{why}; btctl resume starts it again"));
+    }
+    if let Some(others) = &details.waits_after {
+        reasons.push(match others.as_slice() {
+            [] => "the sweeps that it waits for have just ended".to_owned(),
+            [one] => format!("it waits for sweep {one} to end"),
+            several => format!("it waits for the sweeps {} to end", several.join(", ")),
+        });
     }
     let [_, running, succeeded, _, _, pruned] = counts;
     if let Some(canary) = sweep.canary

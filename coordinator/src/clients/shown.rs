@@ -101,6 +101,8 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         image: row.image,
         image_pin: row.image_pin,
         image_alias: row.image_alias,
+        cancel_reason: present(Some(row.cancel_reason)),
+        waits_for: row.waits_for,
         counts: Some(v1::Counts { queued, running, succeeded, failed, cancelled, pruned }),
         created: Some(timestamp(row.created)),
         finished: row.finished.filter(|_| ended).map(timestamp),

@@ -3,7 +3,7 @@
 
 use bt_model::expansion::{Expansion, RowCheck, Search};
 use bt_model::image;
-use bt_model::manifest::{JobSource, Manifest};
+use bt_model::manifest::{JobSource, Manifest, On};
 use bt_model::parameters::Parameters;
 use bt_model::tag::{check_note, check_tags};
 use bt_proto::convert::{Malformed, present};
@@ -16,7 +16,7 @@ use super::Clients;
 use super::spool::Spool;
 use crate::access::call;
 use crate::bell::Event;
-use crate::queue::{BATCH, Description, HeldOut, Jobs, Submission, Submitted};
+use crate::queue::{After, BATCH, Description, HeldOut, Jobs, Submission, Submitted};
 use crate::rpc::incoming::{self, Incoming};
 use crate::rpc::status;
 use crate::secrets::naming;
@@ -89,7 +89,32 @@ impl Clients {
         self.allow_image(&manifest.image, order.header.image_pin.as_deref())?;
         (order.secrets, order.any_secret) =
             naming::check(&self.queue, &manifest, &order.header.owner).await?;
+        order.after = self.named_after(&manifest).await?;
         Ok(manifest)
+    }
+
+    /// The sweeps that a manifest's jobs wait for. They are there already, so none waits for itself, however they are chained.
+    async fn named_after(&self, manifest: &Manifest) -> Result<After, Status> {
+        let mut after = After::default();
+        for named in &manifest.policy.after {
+            let found = self.queue.find_sweep(&named.sweep).await.map_err(|error| {
+                let status = status::queue(error);
+                Status::new(status.code(), format!("`after`: {}", status.message()))
+            })?;
+            if after.all.contains(&found.id) {
+                return Err(Status::invalid_argument(format!("`after` names sweep {} twice", found.name)));
+            }
+            after.all.push(found.id);
+            if named.on == On::Ended {
+                after.any_end.push(found.id);
+            }
+        }
+        match self.queue.waits_in_vain(&after).await.map_err(status::queue)? {
+            None => Ok(after),
+            Some(why) => Err(Status::failed_precondition(format!(
+                "{why}; retry that one first, or say `on: ended` (--after NAME:ended) if any end will do"
+            ))),
+        }
     }
 
     /// Checks what would be submitted, and queues nothing. How many jobs it has.
@@ -251,6 +276,8 @@ struct Order {
     /// The secrets that its jobs ask for, and whether it may name any.
     secrets: Vec<String>,
     any_secret: bool,
+    /// The sweeps that it waits for.
+    after: After,
 }
 
 impl Order {
@@ -295,6 +322,7 @@ impl Order {
             alias: None,
             secrets: Vec::new(),
             any_secret: false,
+            after: After::default(),
         })
     }
 
@@ -362,6 +390,7 @@ impl Order {
             family: manifest.family(),
             held_out: self.held_out.clone(),
             open: self.header.open,
+            after: self.after.clone(),
             tests: Vec::new(),
             description: Description { tags: self.header.tags.clone(), note: self.header.note.clone() },
         }

@@ -9,7 +9,7 @@ use sqlx::query_file;
 
 use super::row::{Pg, signed, unsigned};
 use super::settle::{Fence, Settled, Settlement, settle_in};
-use super::{Changeable, Error, Queue, READY, measured, notify, quotas};
+use super::{Changeable, Error, Queue, READY, after, measured, notify, quotas};
 
 /// The jobs of a sweep that a user means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,7 @@ impl Queue {
         if held.expired {
             return Err(Error::Expired { name: held.name, sweep });
         }
+        after::check_retry(&mut tx, sweep).await?;
         let mut left_over = 0_u64;
         if held.cancelled && *jobs == Chosen::All && ended.contains(&JobState::Cancelled) {
             // These were never taken out of the queue.

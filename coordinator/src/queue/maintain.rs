@@ -139,8 +139,8 @@ impl Queue {
     }
 
     /// Brings sweeps up to date with their jobs: cancels what a cancelled one has left over, releases or pauses those
-    /// whose canary has ended, ends those without a job left, and folds counts. It does no harm if two coordinators do
-    /// it at once. True if there is more to do at once.
+    /// whose canary has ended, ends those without a job left, decides on those that wait for others, and folds counts. It
+    /// does no harm if two coordinators do it at once. True if there is more to do at once.
     pub(crate) async fn tend_sweeps(&self) -> Result<bool, Error> {
         let cancelled =
             query_file!("queries/maintain/cancel_left_over.sql", CANCEL_BATCH).execute(&self.by_key).await;
@@ -148,6 +148,7 @@ impl Queue {
         let others = [
             self.judge_canaries().await,
             self.end_sweeps().await,
+            self.judge_after().await,
             query_file!("queries/maintain/fold_counts.sql", MANY_CHANGES)
                 .execute(&self.by_key)
                 .await

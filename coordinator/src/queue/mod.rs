@@ -3,6 +3,7 @@
 //! Every move is made by a statement that names the state it expects, so a stale actor changes nothing. Rows are
 //! locked in one order everywhere: agent, sweep, job, attempt. All times are Postgres's.
 
+mod after;
 mod aliases;
 mod attempts;
 mod audit;
@@ -60,6 +61,7 @@ use tokio::time::timeout;
 
 use connections::{Connection, Connections};
 
+pub(crate) use after::After;
 pub(crate) use aliases::{AliasRow, AliasSet, PromotedImage};
 pub(crate) use attempts::{LastFailure, LiveAttempt, PastAttempt};
 pub(crate) use audit::{AuditRow, Deed};

@@ -31,6 +31,8 @@ pub(crate) struct Due {
     pub(crate) name: String,
     pub(crate) owner: String,
     pub(crate) submitted: Timestamp,
+    /// Why the coordinator cancelled it, if it did.
+    pub(crate) cancel_reason: String,
     /// Jobs in each state when it happened, in the order of `JobState::ALL`.
     pub(crate) counts: [u32; 6],
 }
@@ -93,6 +95,7 @@ impl Queue {
                     name: row.name,
                     owner: row.owner,
                     submitted: time(row.created_at)?,
+                    cancel_reason: row.cancel_reason,
                     counts: [
                         unsigned(row.queued)?,
                         unsigned(row.running)?,

@@ -13,6 +13,7 @@ use serde_json::json;
 use sqlx::query_file;
 use uuid::Uuid;
 
+use super::after::After;
 use super::connections::{Connection, Transaction};
 use super::describe::{Description, describe};
 use super::holdouts::{self, HeldOut, SpentLook};
@@ -62,6 +63,8 @@ pub(crate) struct Submission {
     pub(crate) held_out: HeldOut,
     /// It takes more jobs until it is closed.
     pub(crate) open: bool,
+    /// The sweeps that it waits for.
+    pub(crate) after: After,
     pub(crate) description: Description,
     /// Of its jobs, those that wait for their windows' training.
     pub(crate) tests: Vec<WindowTest>,
@@ -287,11 +290,14 @@ struct SweepColumns<'s> {
     family: &'s str,
     open_jobs: Option<i32>,
     cut_before: Option<String>,
+    after: Vec<Uuid>,
+    after_any: Vec<Uuid>,
 }
 
 impl<'s> SweepColumns<'s> {
     fn of(id: SweepId, sweep: &'s Submission) -> Result<Self, Error> {
         let policy = &sweep.policy;
+        let (after, after_any) = sweep.after.uuids();
         Ok(Self {
             id: id.uuid(),
             name: &sweep.name,
@@ -335,6 +341,8 @@ impl<'s> SweepColumns<'s> {
             family: &sweep.family,
             open_jobs: sweep.open.then_some(0),
             cut_before: sweep.held_out.cut_before(),
+            after,
+            after_any,
         })
     }
 }

@@ -50,6 +50,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         volumes: BTreeMap::new(),
         secrets: Vec::new(),
         any_secret: false,
+        after: super::After::default(),
         image: "i:1".into(),
         image_pin: None,
         image_alias: None,

@@ -5,6 +5,7 @@
 //! [`Manifest::to_json`].
 
 mod admit;
+mod after;
 mod algorithm;
 mod axis_flag;
 mod batch;
@@ -50,6 +51,7 @@ mod warm;
 mod windows;
 mod zone;
 
+pub use after::{After, On};
 pub use axis_flag::parse_axis_flag;
 pub use batch::STATUS_FILE;
 pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::after::{self, After};
 use super::check;
 use super::error::{Error, suggestion};
 use super::notify::{self, Receiver};
@@ -90,7 +91,7 @@ impl fmt::Display for Keep {
     }
 }
 
-/// The keys `retries`, `retry_on`, `stop_when`, `max_parallel`, `limits`, `canary`, `keep` and `notify`.
+/// The keys `retries`, `retry_on`, `stop_when`, `max_parallel`, `limits`, `canary`, `keep`, `notify` and `after`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     pub retries: Retries,
@@ -108,6 +109,8 @@ pub struct Policy {
     pub keep: Option<Keep>,
     /// Who is told when the sweep has finished; absent: whom the user's settings name.
     pub notify: Option<Vec<Receiver>>,
+    /// The sweeps that must end before any job starts.
+    pub after: Vec<After>,
 }
 
 impl Policy {
@@ -173,6 +176,7 @@ impl Policy {
         for (name, amount) in &self.limits {
             check_limit(name, *amount).map_err(|error| ("limits", error.message))?;
         }
+        after::check(&self.after).map_err(|told| ("after", told))?;
         notify::check(self.receivers()).map_err(|told| ("notify", told))
     }
 }

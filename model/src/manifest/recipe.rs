@@ -94,6 +94,7 @@ mod tests {
             "timeout: 15m",
             "retries: 3",
             "retries: { oom: { times: 2, factor: 1.5, max: 8GiB } }",
+            "after: prices",
             "retry_on: [exit]",
             "max_parallel: 3",
             "limits: { nas: 1 }",

@@ -126,6 +126,8 @@ mod tests {
 "limits": {"nas": 1}
 "canary": 1
 "keep": "30d"
+"after": "prices"
+"after": ["prices", {"sweep": "0a1b2c3d", "on": "ended"}]
 "priority": -1000
 "agents": {"pool": "spot"}
 "network": "bridge"
@@ -188,6 +190,8 @@ mod tests {
 "stop_when": 5
 "max_parallel": 0
 "limits": {"nas": 0}
+"after": {"sweep": "prices", "on": "failed"}
+"after": {"on": "ended"}
 "priority": 1001
 "network": "host"
 "network": {"allow": ["127.0.0.1"]}

@@ -173,6 +173,7 @@ impl Again {
         (manifest.windows, manifest.select) = (None, None);
         // Who ran the sweep did not ask for this one.
         manifest.policy.notify = None;
+        manifest.policy.after = Vec::new();
         // There is but one job.
         manifest.policy.canary = None;
         // It went to its end.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform, Policy,
-    Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount, parse_axis_flag,
-    parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
+    After, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
+    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
+    parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
     parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
@@ -93,6 +93,10 @@ pub(super) struct ManifestFlags {
     /// How long results are kept after the last job has finished, e.g. 30d [default: forever].
     #[arg(long, value_name = "TIME")]
     keep: Option<Keep>,
+    /// Sweep that must end first, all its jobs having succeeded, by its name or id (NAME:ended if any end will do); may be
+    /// repeated.
+    #[arg(long, value_name = "SWEEP")]
+    after: Vec<After>,
     /// Address to tell when the sweep has finished: https://HOST/PATH (a JSON document is posted there),
     /// slack+https://HOST/PATH, or mailto:NAME@HOST; may be repeated [default: the setting BTCTL_NOTIFY].
     #[arg(long, value_name = "ADDRESS")]
@@ -226,6 +230,7 @@ impl ManifestFlags {
                 canary: self.canary,
                 keep: self.keep,
                 notify: self.notify()?,
+                after: self.after.clone(),
             },
             sandbox: self.sandbox()?,
             priority: self.priority,

@@ -33,6 +33,8 @@ impl Queue {
                     paused: row.paused,
                     pause_reason: row.pause_reason,
                     cancelled: row.cancelled,
+                    cancel_reason: row.cancel_reason,
+                    waits_after: row.waits_after,
                     waits_for_reuse: row.waits_for_reuse.unwrap_or(false).then_some(row.reuse_note),
                 };
                 Ok(QueuedSweep { details, attached: unsigned(row.attached)?, seconds: row.seconds })

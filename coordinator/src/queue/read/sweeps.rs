@@ -47,6 +47,10 @@ pub(crate) struct SweepRow {
     pub(crate) paused: bool,
     /// Why it was paused, where no user asked for it.
     pub(crate) pause_reason: String,
+    /// Why it was cancelled, where no user asked for it.
+    pub(crate) cancel_reason: String,
+    /// The sweeps that it waits for, until it may start.
+    pub(crate) waits_for: Vec<String>,
     /// Its first jobs, which run before the others, and whether they have succeeded.
     pub(crate) canary: Option<(u32, bool)>,
     /// Jobs in each state, in the order of `JobState::ALL`.
@@ -87,6 +91,10 @@ pub(crate) struct SweepDetails {
     pub(crate) paused: bool,
     pub(crate) pause_reason: String,
     pub(crate) cancelled: bool,
+    /// Why it was cancelled, where no user asked for it.
+    pub(crate) cancel_reason: String,
+    /// The sweeps that it waits for and that have not ended, if it waits for any.
+    pub(crate) waits_after: Option<Vec<String>>,
     /// What it waits for before it is known whose results it can take.
     pub(crate) waits_for_reuse: Option<String>,
 }
@@ -207,6 +215,8 @@ impl Queue {
                     open: row.open,
                     paused: row.paused,
                     pause_reason: row.pause_reason,
+                    cancel_reason: row.cancel_reason,
+                    waits_for: row.waits_for,
                     canary: match row.canary {
                         0 => None,
                         jobs => Some((unsigned(jobs)?, row.canary_passed)),
@@ -224,6 +234,8 @@ impl Queue {
             paused: row.paused,
             pause_reason: row.pause_reason,
             cancelled: row.cancelled,
+            cancel_reason: row.cancel_reason,
+            waits_after: row.waits_after,
             waits_for_reuse: row.waits_for_reuse.unwrap_or(false).then_some(row.reuse_note),
         })
     }

@@ -198,15 +198,19 @@ values ('55555555-0000-4000-8000-000000000001', 'nightly', 'ann', '{"cron": "30 
 insert into schedule_runs (schedule_id, at_time, outcome, why)
 values ('55555555-0000-4000-8000-000000000001', now() - interval '1 day', 'skipped', 'sweep x has not finished');
 
--- version 46
+-- version 44
 update schedules set catch_up_seconds = 3600 where name = 'nightly';
 
--- version 47
+-- version 45
 insert into image_aliases (name) values ('prod/strategy');
 insert into image_alias_changes (alias, number, kind, image, pin, promotion, changed_by)
 values ('prod/strategy', 1, 'promote', 'strategy:1', 'sha256:' || repeat('01', 32), 1, 'ann');
 update sweeps set image_alias = 'prod/strategy' where name = 'grid';
 
--- version 48
+-- version 46
+update sweeps set after = array['22222222-0000-4000-8000-000000000002'::uuid], after_passed_at = now(),
+    after_any = array['22222222-0000-4000-8000-000000000002'::uuid]
+where id <> '22222222-0000-4000-8000-000000000002';
+-- version 47
 update sweeps set oom_factor = 1.5, oom_max_bytes = 8589934592, pinned = true where name = 'grid';
 update attempts set memory_bytes = 1048576 where id = 'bbbbbbbb-0000-4000-8000-000000000003';

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
 use super::oom;
+use crate::manifest::after;
 use crate::manifest::check::MAX_RETRIES;
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::{Error, suggestion};
@@ -178,6 +179,26 @@ pub(super) const KEYS: &[ManifestKey] = &[
             let receivers = manifest.policy.receivers();
             (!receivers.is_empty()).then(|| receivers.iter().map(Receiver::written).collect())
         },
+        recipe: Recipe::Omits,
+    },
+    ManifestKey {
+        name: "after",
+        alias: None,
+        flags: &["after"],
+        schema: after::schema,
+        read: |draft, node| {
+            draft.policy.after = after::read(node)?;
+            Ok(())
+        },
+        merge: |file, flags| {
+            let is_set = !flags.policy.after.is_empty();
+            if is_set {
+                file.policy.after = std::mem::take(&mut flags.policy.after);
+            }
+            is_set
+        },
+        // Agents of earlier releases do not know the key.
+        write: |manifest| after::write(&manifest.policy.after),
         recipe: Recipe::Omits,
     },
     ManifestKey {
