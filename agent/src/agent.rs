@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::availability::Away;
 use crate::job::blame::Starts;
 use crate::job::caches::Caches;
 use crate::job::holdings::Holdings;
@@ -29,6 +30,8 @@ pub(crate) struct Agent {
     pub(crate) starts: Starts,
     pub(crate) warmth: Warmth,
     pub(crate) leaving: Leaving,
+    /// Whether the machine's owner lends it now.
+    pub(crate) away: Away,
     /// Containers of several points that are not removed yet.
     pub(crate) batches: AtomicUsize,
 }
@@ -74,6 +77,7 @@ impl Agent {
             starts: Starts::default(),
             warmth: Warmth::default(),
             leaving: Leaving { draining, preempted: AtomicBool::new(false), time_left: OnceLock::new() },
+            away: Away::open(site.state.frozen_file()),
             batches: AtomicUsize::new(0),
             site,
             line,

@@ -27,7 +27,7 @@ mod volumes;
 mod warm;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bt_engine::capacity::Share;
 use bt_model::manifest::Containers;
@@ -286,6 +286,9 @@ async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
     let job = Job::read(&held.assignment, &agent.manifests)?;
     // Before a waiting container is taken, which only a job that runs gives back.
     let containers = shared::containers(agent, held, &job).await?;
+    if let Some(why) = agent.away.refuses(held.dir.has_started()) {
+        return Err(Stop::Halted(Halt::Release(why)));
+    }
     held.note("waiting for other containers on this machine to end");
     // A container that waits for a job of the sweep has its memory already.
     let mut idle = Idle::of(agent, held, containers);
@@ -294,6 +297,7 @@ async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
         biased;
         share = room::take(agent, &job, needs, &held.dir) => share?,
         halt = held.halted() => return Err(Stop::Halted(halt)),
+        why = agent.away.gone() => return Err(Stop::Halted(Halt::Release(why))),
         () = agent.leaving.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));
         }
@@ -313,7 +317,9 @@ async fn judge(agent: &Agent, held: &Held, job: &Job, finished: &Finished) -> Ou
     volumes::look_after(agent, held).await;
     limits::measure_results(held, job).await;
     if let Some(time) = exit.ran {
-        held.ran(time);
+        // What it stood still it did not run.
+        let frozen = held.dir.started().map_or(Duration::ZERO, |started| agent.away.frozen_since(started));
+        held.ran(time.saturating_sub(frozen));
     }
     let too_much = match halt {
         None => left_too_much(job, &held.dir.results()).await,

@@ -10,6 +10,7 @@ use bt_model::manifest::{HostPort, parse_size};
 use bt_proto::bearer::TokenSource;
 use bt_trust::ClientTrust;
 
+use crate::availability::AvailabilityOptions;
 use crate::preempt::Notice;
 use crate::store_choice::StoreChoice;
 
@@ -100,6 +101,8 @@ pub struct Options {
     /// Drain and stop after this time, e.g. 12h.
     #[arg(long, env = "BTCTL_LIFETIME", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub lifetime: Option<Duration>,
+    #[command(flatten)]
+    pub availability: AvailabilityOptions,
     /// Image to pull before any job asks for it; may be repeated.
     #[arg(long, value_name = "IMAGE")]
     pub prefetch: Vec<String>,

@@ -7,6 +7,7 @@
 mod agent;
 mod assembly;
 mod attempt;
+mod availability;
 mod batch;
 mod config;
 mod debug;
@@ -42,6 +43,7 @@ use site::workdir::StateDir;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
+pub use availability::{AvailabilityOptions, WhenUnavailable};
 pub use config::{EngineKind, Options, Place};
 pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local, volume_files};
 pub use preempt::Notice;
@@ -93,6 +95,7 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
     let tasks = &agent.site.tasks;
     tasks.spawn(reconcile::run(agent.clone(), end.clone()).in_current_span());
     tasks.spawn(leave::by_itself(agent.clone(), end.clone()).in_current_span());
+    tasks.spawn(availability::run(agent.clone(), end.clone()).in_current_span());
     let beside = (agent.clone(), end.clone());
     let beside = async move {
         let (agent, end) = beside;

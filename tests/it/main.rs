@@ -10,6 +10,7 @@ mod api;
 mod api_tables;
 mod assess;
 mod audit;
+mod availability;
 mod backup;
 mod backup_faults;
 mod bad_input;

@@ -98,7 +98,7 @@ pub(super) async fn exceeded(
     started: Timestamp,
 ) -> Halt {
     tokio::select! {
-        () = timed_out(job, started) => Halt::Timeout,
+        () = timed_out_here(agent, job, started) => Halt::Timeout,
         halt = disk_exceeded(agent, held, job, results) => halt,
         halt = cache_exceeded(agent, held, job) => halt,
         () = disconnected(agent, job) => {
@@ -115,6 +115,23 @@ pub(crate) async fn timed_out(job: &Job, started: Timestamp) {
     let ran = Timestamp::now().duration_since(started);
     let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
     sleep(limit.saturating_sub(ran)).await;
+}
+
+/// The same of a container that may be frozen in between: it does not run then.
+pub(super) async fn timed_out_here(agent: &Agent, job: &Job, started: Timestamp) {
+    let Some(limit) = job.manifest.timeout else {
+        return std::future::pending().await;
+    };
+    loop {
+        agent.away.thawed().await;
+        let ran = Timestamp::now().duration_since(started);
+        let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
+        let left = limit.saturating_sub(ran.saturating_sub(agent.away.frozen_since(started)));
+        if left.is_zero() {
+            return;
+        }
+        sleep(left).await;
+    }
 }
 
 /// Waits until the results directory is larger than the job's limit. A job without a limit is stopped when the disk reaches

@@ -6,6 +6,7 @@
 //! agent.key, agent.pem the agent's key and certificate, where it has joined
 //! agent.lock           held by the agent that runs; says which process that is
 //! machine.json         which machine the directory is used on
+//! frozen.json          when containers were frozen, for their jobs' timeouts
 //! pulled.json          the images that the agent has got, and when each was used last
 //! fingerprints/<volume>.known      what each file of a volume held when it was read last
 //! cuts/<name>/data                 copies of volumes without their rows from a day on, and beside each its facts.json
@@ -97,6 +98,10 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
+    pub(crate) fn frozen_file(&self) -> PathBuf {
+        self.root.join("frozen.json")
+    }
+
     /// Opens the directory for this process alone, and makes it if it is missing. One that was copied from another machine
     /// becomes an agent of its own.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {

@@ -132,6 +132,7 @@ impl Agents {
         let pulse = Pulse {
             attempts: kept,
             unhealthy: String::new(),
+            unavailable: String::new(),
             draining: false,
             notes: Vec::new(),
             transfer: String::new(),

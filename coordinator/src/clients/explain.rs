@@ -24,6 +24,8 @@ pub(super) enum AgentState {
     Draining,
     /// Why it can't run containers.
     Unhealthy(String),
+    /// Why its machine's owner does not lend it now.
+    Unavailable(String),
     /// How long ago its stream ended.
     NotConnected(Duration),
     Offline,
@@ -35,6 +37,7 @@ impl AgentState {
             Self::Ready => v1::AgentState::Ready,
             Self::Draining => v1::AgentState::Draining,
             Self::Unhealthy(_) => v1::AgentState::Unhealthy,
+            Self::Unavailable(_) => v1::AgentState::Unavailable,
             Self::NotConnected(_) => v1::AgentState::NotConnected,
             Self::Offline => v1::AgentState::Offline,
         }
@@ -48,6 +51,7 @@ impl fmt::Display for AgentState {
             Self::Ready => f.write_str("ready"),
             Self::Draining => f.write_str("draining"),
             Self::Unhealthy(why) => write!(f, "unhealthy: {why}"),
+            Self::Unavailable(why) => write!(f, "not available: {why}"),
             Self::NotConnected(since) => write!(f, "not connected {}", humantime::format_duration(*since)),
             Self::Offline => f.write_str("offline"),
         }
@@ -59,7 +63,11 @@ pub(super) fn state(row: &AgentRow) -> AgentState {
         AgentRow { offline: true, .. } => AgentState::Offline,
         AgentRow { disconnected: Some(since), .. } => AgentState::NotConnected(*since),
         AgentRow { unhealthy, .. } if !unhealthy.is_empty() => AgentState::Unhealthy(unhealthy.clone()),
-        AgentRow { draining: true, .. } | AgentRow { drained: true, .. } => AgentState::Draining,
+        AgentRow { drained: true, .. } => AgentState::Draining,
+        AgentRow { unavailable, .. } if !unavailable.is_empty() => {
+            AgentState::Unavailable(unavailable.clone())
+        }
+        AgentRow { draining: true, .. } => AgentState::Draining,
         AgentRow { .. } => AgentState::Ready,
     }
 }
@@ -326,6 +334,7 @@ pub(super) fn answers(
                 (Obstacle::NotConnected, why)
             }
             AgentState::Unhealthy(why) => (Obstacle::Unhealthy, format!("it is unhealthy: {why}")),
+            AgentState::Unavailable(why) => (Obstacle::Unavailable, format!("it is not available: {why}")),
             AgentState::Draining => (Obstacle::Draining, "it is draining".to_owned()),
             AgentState::Ready => match refusals.get(&row.id) {
                 Some(why) => (Obstacle::Refused, format!("it could not start one a moment ago: {why}")),

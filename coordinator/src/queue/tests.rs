@@ -78,6 +78,7 @@ fn pulse(attempts: &[AttemptId]) -> Pulse {
     Pulse {
         attempts: attempts.to_vec(),
         unhealthy: String::new(),
+        unavailable: String::new(),
         draining: false,
         notes: Vec::new(),
         fingerprints: BTreeMap::new(),

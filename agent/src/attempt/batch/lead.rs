@@ -69,11 +69,15 @@ async fn run_container(agent: &Agent, batch: &Batch) -> Result<End, Stop> {
     let mut job = Job::read(&batch.held[0].assignment, &agent.manifests)?;
     job.points = points(batch)?;
     let running = taken_back(agent, batch).await?;
+    if let Some(why) = agent.away.refuses(running.is_some()) {
+        return Err(Stop::Halted(Halt::Release(why)));
+    }
     batch.note("waiting for other containers on this machine to end");
     let share = tokio::select! {
         biased;
         share = room::take(agent, &job, job.resources(&agent.site.offer), &batch.dir) => share?,
         halt = batch.halted() => return Err(Stop::Halted(halt)),
+        why = agent.away.gone() => return Err(Stop::Halted(Halt::Release(why))),
         () = agent.leaving.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));
         }

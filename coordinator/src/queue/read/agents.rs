@@ -32,6 +32,7 @@ pub(crate) struct AgentRow {
     pub(crate) protocol: u32,
     pub(crate) secrets: SecretOffer,
     pub(crate) unhealthy: String,
+    pub(crate) unavailable: String,
     pub(crate) draining: bool,
     /// An operator has taken it out of service.
     pub(crate) drained: bool,
@@ -93,6 +94,7 @@ impl Queue {
                     version: row.version,
                     engine: row.engine,
                     unhealthy: row.unhealthy,
+                    unavailable: row.unavailable,
                     draining: row.draining,
                     offline: row.offline,
                     disconnected: row
