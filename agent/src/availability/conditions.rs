@@ -48,20 +48,20 @@ impl<'o> Conditions<'o> {
     /// Why the machine is not available; empty when it is.
     pub(super) async fn look(&mut self, agent: &Agent) -> String {
         let mut found: Vec<(Kind, String)> = Vec::new();
-        if let Some(hours) = &self.options.hours {
-            if !hours.holds(self.zone.to_datetime(Timestamp::now())) {
-                found.push((Kind::Hours, format!("its hours are {hours} ({})", self.zone_name)));
-            }
+        if let Some(hours) = &self.options.hours
+            && !hours.holds(self.zone.to_datetime(Timestamp::now()))
+        {
+            found.push((Kind::Hours, format!("its hours are {hours} ({})", self.zone_name)));
         }
-        if let Some(limit) = self.options.load {
-            if let Some(load) = self.load.look(agent).await.filter(|load| *load > limit) {
-                found.push((Kind::Load, format!("cpu load {load:.2} over {limit}")));
-            }
+        if let Some(limit) = self.options.load
+            && let Some(load) = self.load.look(agent).await.filter(|load| *load > limit)
+        {
+            found.push((Kind::Load, format!("cpu load {load:.2} over {limit}")));
         }
-        if !self.options.programs.is_empty() {
-            if let Some((name, pid)) = running(Path::new("/proc"), &self.options.programs) {
-                found.push((Kind::Program, format!("{name} runs (process {pid})")));
-            }
+        if !self.options.programs.is_empty()
+            && let Some((name, pid)) = running(Path::new("/proc"), &self.options.programs)
+        {
+            found.push((Kind::Program, format!("{name} runs (process {pid})")));
         }
         if self.options.on_mains && !has_mains(&self.options.power_supplies) {
             found.push((Kind::Battery, "it runs on battery".to_owned()));

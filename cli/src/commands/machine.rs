@@ -19,15 +19,15 @@ use crate::settings::Settings;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Machine {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Init(init::Init),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Migrate(migrate::Migrate),
     Up(Box<up::Up>),
     Down(down::Down),
-    Coordinator(coordinator::Coordinator),
-    Agent(agent::Agent),
+    Coordinator(Box<coordinator::Coordinator>),
+    Agent(Box<agent::Agent>),
     Doctor(doctor::Doctor),
     Reference(reference::Reference),
 }

@@ -77,7 +77,7 @@ pub(crate) struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
-    Submit(submit::Submit),
+    Submit(Box<submit::Submit>),
     Add(add::Add),
     Close(add::Close),
     Search(Box<search::Search>),

@@ -211,6 +211,10 @@ update sweeps set image_alias = 'prod/strategy' where name = 'grid';
 update sweeps set after = array['22222222-0000-4000-8000-000000000002'::uuid], after_passed_at = now(),
     after_any = array['22222222-0000-4000-8000-000000000002'::uuid]
 where id <> '22222222-0000-4000-8000-000000000002';
+
 -- version 47
 update sweeps set oom_factor = 1.5, oom_max_bytes = 8589934592, pinned = true where name = 'grid';
 update attempts set memory_bytes = 1048576 where id = 'bbbbbbbb-0000-4000-8000-000000000003';
+
+-- version 48
+update agents set unavailable = 'cpu load 0.80 over 0.5';
