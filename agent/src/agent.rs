@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::availability::Away;
+use crate::away::Away;
 use crate::job::blame::Starts;
 use crate::job::caches::Caches;
 use crate::job::holdings::Holdings;

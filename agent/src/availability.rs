@@ -2,118 +2,26 @@
 //! takes no new jobs, and those that run are frozen, handed back, or left to finish.
 
 mod conditions;
-mod frozen;
 mod load;
-mod options;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bt_engine::{Error, FoundState};
 use jiff::Timestamp;
-use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::config::WhenUnavailable;
 use crate::record::ending::Halt;
 use conditions::Conditions;
-use frozen::Stretches;
-pub use options::{AvailabilityOptions, WhenUnavailable};
 
 /// How often it is looked whether the machine is available.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long containers that are being started hold up that all are frozen; the next look finds them.
 const STARTING: Duration = Duration::from_secs(5);
-
-/// Whether the machine is away from the agent, and what is frozen.
-#[derive(Debug)]
-pub(crate) struct Away {
-    /// Empty while it is available.
-    why: watch::Sender<String>,
-    frozen: watch::Sender<bool>,
-    /// Read by whoever starts something, written by who freezes.
-    starts: RwLock<()>,
-    stretches: Stretches,
-    news: Notify,
-}
-
-impl Away {
-    /// As an earlier run of the agent has left it.
-    pub(crate) fn open(file: PathBuf) -> Self {
-        let stretches = Stretches::read(file);
-        Self {
-            why: watch::Sender::default(),
-            frozen: watch::Sender::new(stretches.open_since().is_some()),
-            starts: RwLock::default(),
-            stretches,
-            news: Notify::new(),
-        }
-    }
-
-    /// Why it is not available; empty while it is.
-    pub(crate) fn why(&self) -> String {
-        self.why.borrow().clone()
-    }
-
-    /// Waits until coordinators should hear of it at once.
-    pub(crate) async fn news(&self) {
-        self.news.notified().await;
-    }
-
-    /// Waits until it is not available, and says why.
-    pub(crate) async fn gone(&self) -> String {
-        let mut whys = self.why.subscribe();
-        // The sender is held by self.
-        whys.wait_for(|why| !why.is_empty()).await.ok();
-        self.told()
-    }
-
-    /// Why an attempt that has not started is handed back at once, if so.
-    pub(crate) fn refuses(&self, has_started: bool) -> Option<String> {
-        (!has_started && !self.why.borrow().is_empty()).then(|| self.told())
-    }
-
-    fn told(&self) -> String {
-        format!("its machine is not available: {}", self.why())
-    }
-
-    /// Waits until nothing is frozen.
-    pub(crate) async fn thawed(&self) {
-        // The sender is held by self.
-        self.frozen.subscribe().wait_for(|frozen| !frozen).await.ok();
-    }
-
-    /// Waits until something may be started. Nothing is frozen for as long as what it returns lives.
-    pub(crate) async fn may_start(&self) -> RwLockReadGuard<'_, ()> {
-        loop {
-            let starting = self.starts.read().await;
-            if !*self.frozen.borrow() {
-                return starting;
-            }
-            drop(starting);
-            self.thawed().await;
-        }
-    }
-
-    /// For how long what was started then stood still.
-    pub(crate) fn frozen_since(&self, started: Timestamp) -> Duration {
-        self.stretches.within(started, Timestamp::now())
-    }
-
-    fn note(&self, why: String) {
-        let is_news = self.why.send_if_modified(|known| {
-            let is_news = *known != why;
-            *known = why;
-            is_news
-        });
-        if is_news {
-            self.news.notify_one();
-        }
-    }
-}
 
 /// Looks whether the machine is available, until `end`.
 pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {

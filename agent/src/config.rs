@@ -1,5 +1,7 @@
 //! The agent's settings.
 
+mod availability;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +12,10 @@ use bt_model::manifest::{HostPort, parse_size};
 use bt_proto::bearer::TokenSource;
 use bt_trust::ClientTrust;
 
-use crate::availability::AvailabilityOptions;
 use crate::preempt::Notice;
 use crate::store_choice::StoreChoice;
+
+pub(crate) use availability::{AvailabilityOptions, WhenUnavailable};
 
 /// All that an agent must be told.
 #[derive(Clone, Debug, clap::Args)]

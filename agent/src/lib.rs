@@ -8,6 +8,7 @@ mod agent;
 mod assembly;
 mod attempt;
 mod availability;
+mod away;
 mod batch;
 mod config;
 mod debug;
@@ -43,7 +44,6 @@ use site::workdir::StateDir;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
-pub use availability::{AvailabilityOptions, WhenUnavailable};
 pub use config::{EngineKind, Options, Place};
 pub use local::{Diagnosis, LocalEnd, LocalEvent, LocalImage, LocalJob, diagnose, run_local, volume_files};
 pub use preempt::Notice;

@@ -93,10 +93,16 @@ fn jobs_stand_still_while_the_machine_is_on_battery_and_their_timeout_with_them(
     let waits = cluster.submit(&[], "true");
     let told = cluster.ok(&["explain", &format!("{waits}/0")]);
     assert!(told.contains("not available: it runs on battery"), "{told}");
-    let told = cluster.ok(&["explain", &format!("{sweep}/0")]);
-    assert!(told.contains("frozen"), "{told}");
+    wait_until("it is explained that the job is frozen", || {
+        cluster
+            .ok(&["explain", &format!("{sweep}/0")])
+            .contains("frozen: its machine is not available")
+            .then_some(())
+    });
     // Longer than the timeout.
-    std::thread::sleep(Duration::from_secs(22));
+    wait_until("it stood still for longer than its timeout", || {
+        (taken.elapsed() > Duration::from_secs(22)).then_some(())
+    });
     assert_eq!(cluster.count(&sweep, "running"), 1);
     assert_eq!(cluster.count(&waits, "queued"), 1);
     laptop.plug(true);

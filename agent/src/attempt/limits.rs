@@ -122,10 +122,11 @@ pub(super) async fn timed_out_here(agent: &Agent, job: &Job, started: Timestamp)
     let Some(limit) = job.manifest.timeout else {
         return std::future::pending().await;
     };
+    let before = Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or(Duration::ZERO);
+    let here = Instant::now();
     loop {
         agent.away.thawed().await;
-        let ran = Timestamp::now().duration_since(started);
-        let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
+        let ran = before + here.elapsed();
         let left = limit.saturating_sub(ran.saturating_sub(agent.away.frozen_since(started)));
         if left.is_zero() {
             return;

@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use super::load::Load;
-use super::options::AvailabilityOptions;
 use crate::agent::Agent;
+use crate::config::AvailabilityOptions;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

@@ -46,7 +46,7 @@ const HOT: &[Hot] = &[
     Hot { statement: "settle/end_attempts", given: "{attempts}, array_fill('succeeded'::attempt_state, array[{many}]), null, null, null, null, null, null, null, null, null, null, null", by: &["attempts_pkey(id)"] },
     Hot { statement: "settle/end_jobs", given: "{sweeps}, {numbers}, array_fill('running'::job_state, array[{many}]), array_fill('succeeded'::job_state, array[{many}]), null, null, null, null, null, null, null, null, null, null, null", by: &["jobs_pkey(sweep_id, number)"] },
     Hot { statement: "session/note_encoding", given: "{attempt}, 'zstd'", by: &["attempts_pkey(id)"] },
-    Hot { statement: "session/heartbeat", given: "{agent}, 1, '', false, '{}', ''", by: &["agents_pkey(id)"] },
+    Hot { statement: "session/heartbeat", given: "{agent}, 1, '', false, '{}', '', ''", by: &["agents_pkey(id)"] },
     Hot { statement: "session/renew_leases", given: "{attempts}, {agent}, '60s'", by: &["attempts_pkey(id)"] },
     Hot { statement: "session/note_progress", given: "{agent}, {attempts}, array_fill('pulling'::text, array[{many}])", by: &["attempts_pkey(id)"] },
     Hot { statement: "session/known_attempts", given: "{attempts}, {agent}", by: &["attempts_pkey(id)"] },

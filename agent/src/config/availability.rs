@@ -68,7 +68,7 @@ impl AvailabilityOptions {
     }
 
     /// The name of the zone that the hours are of.
-    pub(super) fn zone_name(&self) -> String {
+    pub(crate) fn zone_name(&self) -> String {
         let own = || zone_of_link(&std::fs::read_link("/etc/localtime").ok()?);
         self.zone.clone().or_else(own).unwrap_or_else(|| "UTC".to_owned())
     }
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(all.shown().unwrap(), shown);
         for (flag, value, part) in [
             ("--available", "weekend", "no day"),
-            ("--available-zone", "Mars/Base", "no time zone"),
+            ("--available-zone", "Mars/Base", "is not a time zone"),
             ("--available-load", "50", "between 0 and 1"),
             ("--available-load", "NaN", "between 0 and 1"),
             ("--unavailable-while", "/usr/bin/tws", "without a path"),

@@ -22,13 +22,13 @@ struct Stretch {
 }
 
 #[derive(Debug)]
-pub(super) struct Stretches {
+pub(crate) struct Stretches {
     file: PathBuf,
     all: Mutex<Vec<Stretch>>,
 }
 
 impl Stretches {
-    pub(super) fn read(file: PathBuf) -> Self {
+    pub(crate) fn read(file: PathBuf) -> Self {
         let all = match std::fs::read(&file) {
             Ok(json) => serde_json::from_slice(&json).unwrap_or_else(|error| {
                 warn!("{} is ignored: {error}", file.display());
@@ -44,12 +44,12 @@ impl Stretches {
     }
 
     /// Since when containers are frozen, if they are.
-    pub(super) fn open_since(&self) -> Option<Timestamp> {
+    pub(crate) fn open_since(&self) -> Option<Timestamp> {
         self.lock().last().filter(|last| last.to.is_none()).map(|last| last.from)
     }
 
     /// Does nothing if one is open.
-    pub(super) fn begin(&self, now: Timestamp) {
+    pub(crate) fn begin(&self, now: Timestamp) {
         if self.open_since().is_some() {
             return;
         }
@@ -60,7 +60,7 @@ impl Stretches {
         self.write(&all);
     }
 
-    pub(super) fn end(&self, now: Timestamp) {
+    pub(crate) fn end(&self, now: Timestamp) {
         let mut all = self.lock();
         if let Some(last) = all.last_mut().filter(|last| last.to.is_none()) {
             last.to = Some(now);
@@ -76,7 +76,7 @@ impl Stretches {
     }
 
     /// How much of this time is within them.
-    pub(super) fn within(&self, from: Timestamp, to: Timestamp) -> Duration {
+    pub(crate) fn within(&self, from: Timestamp, to: Timestamp) -> Duration {
         let within = |stretch: &Stretch| {
             let (from, to) = (stretch.from.max(from), stretch.to.unwrap_or(to).min(to));
             Duration::try_from(to.duration_since(from)).unwrap_or_default()
