@@ -4,8 +4,8 @@ select manifest::text as "manifest!", name, jobs, owner, priority, cpu_millis, m
     case when canary > 0 and canary_passed_at is null then canary end as canary,
     paused_at is not null as "paused!", pause_reason, cancelled_at is not null as "cancelled!",
     reuse = 'pending' as waits_for_reuse, reuse_note, cancel_reason,
-    case when sweeps.after <> '{}' and sweeps.after_passed_at is null then array(
-        select o.name from unnest(sweeps.after) with ordinality a (id, place) join sweeps o on o.id = a.id
-        where o.ended_at is null order by a.place
+    case when sweeps.after <> '{}' and sweeps.after_passed_at is null then (
+        select coalesce(array_agg(o.name order by a.place) filter (where o.ended_at is null), '{}')
+        from unnest(sweeps.after) with ordinality a (id, place) join sweeps o on o.id = a.id
     ) end as "waits_after?: Vec<String>"
 from sweeps where id = $1
