@@ -218,6 +218,7 @@ impl Life {
             let grace = work.job.stop_grace(agent.site.options.stop_grace);
             if let Err(error) = agent.site.engine.stop(held.id(), grace).await {
                 warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
+                agent.site.health.doubt_engine();
             }
         }
         prepared

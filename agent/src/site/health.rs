@@ -25,6 +25,7 @@ pub(crate) struct Health {
     /// The engine has said that its disk is full.
     engine_is_full: AtomicBool,
     news: Notify,
+    doubts: Notify,
 }
 
 /// Each is empty where there is none.
@@ -59,6 +60,7 @@ impl Health {
             troubles: Mutex::default(),
             engine_is_full: AtomicBool::new(false),
             news: Notify::new(),
+            doubts: Notify::new(),
         }
     }
 
@@ -73,6 +75,16 @@ impl Health {
         let wedged = wedged.map_or("", |wedged| wedged.why.as_str());
         let all = [troubles.engine.as_str(), wedged, troubles.disk.as_str(), troubles.state.as_str()];
         all.into_iter().filter(|why| !why.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Has the engine looked at soon, since it did not do what it was asked: no more jobs are to come while it is away.
+    pub(crate) fn doubt_engine(&self) {
+        self.doubts.notify_one();
+    }
+
+    /// Waits until the engine is to be looked at.
+    pub(crate) async fn doubted(&self) {
+        self.doubts.notified().await;
     }
 
     /// Waits until coordinators should hear of it at once.
