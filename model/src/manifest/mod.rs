@@ -23,6 +23,8 @@ mod growing;
 mod holdout;
 mod judged;
 mod keys;
+#[cfg(test)]
+mod lines;
 mod look_alike;
 mod matrix;
 mod merge;

@@ -8,9 +8,9 @@ use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::check;
 use crate::manifest::definition::Needs;
 use crate::manifest::document::{MapEntry, NodeKind, TextNode};
-use crate::manifest::error::{Error, suggestion};
+use crate::manifest::error::Error;
 use crate::manifest::size::{parse_cpus, parse_size};
-use crate::manifest::values::{checked, map, number, parsed, scalar_text};
+use crate::manifest::values::{checked, map, number, parsed, scalar_text, unknown_key};
 
 /// What docker's `--gpus all` would mean differs from machine to machine.
 pub const ALL_GPUS: &str =
@@ -137,11 +137,7 @@ pub(in crate::manifest) fn read_needs(entries: &[MapEntry], owner: &str) -> Resu
             "gpus" | "gpu" => needs.gpus = Some(number(node, &path, 0, 1024)? as u32),
             "shm" => needs.shm_bytes = Some(checked(node, size("a size such as 64MiB")?, check::shm)?),
             "disk" => needs.disk_bytes = Some(checked(node, size("a size such as 2GiB")?, check::disk)?),
-            unknown => {
-                let hint = suggestion(unknown, NEED_KEYS, "keys there");
-                let message = format!("unknown key `{unknown}` in `{owner}`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
-            }
+            _ => return Err(unknown_key(entry, owner, NEED_KEYS)),
         }
     }
     Ok(needs)
@@ -162,9 +158,7 @@ fn read_cpus(node: &TextNode, owner: &str, needs: &mut Needs) -> Result<(), Erro
                 return Err(node.error(format!("`{path}` is {}; write true or false", node.describe())));
             }
             _ => {
-                let hint = suggestion(name, ["count", "pin"], "keys there");
-                let message = format!("unknown key `{name}` in `{owner}`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
+                return Err(unknown_key(entry, owner, ["count", "pin"]));
             }
         }
     }

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::manifest::check::MAX_RETRIES;
 use crate::manifest::document::TextNode;
-use crate::manifest::error::{Error, suggestion};
+use crate::manifest::error::Error;
 use crate::manifest::policy::{Retries, USUAL_FACTOR, check_growth};
 use crate::manifest::size::parse_size;
-use crate::manifest::values::{map, number, parsed, scalar_text};
+use crate::manifest::values::{map, number, parsed, scalar_text, unknown_key};
 use crate::retry::Growth;
 
 const KEYS: [&str; 3] = ["times", "factor", "max"];
@@ -49,9 +49,7 @@ pub(super) fn read(node: &TextNode) -> Result<(u32, Growth), Error> {
                 growth.max_bytes = Some(parsed(node, &text, parse_size)?);
             }
             _ => {
-                let hint = suggestion(name, KEYS, "keys there");
-                let message = format!("unknown key `{name}` in `retries.oom`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
+                return Err(unknown_key(entry, "retries.oom", KEYS));
             }
         }
     }

@@ -9,11 +9,11 @@ use super::oom;
 use crate::manifest::after;
 use crate::manifest::check::MAX_RETRIES;
 use crate::manifest::document::{NodeKind, TextNode};
-use crate::manifest::error::{Error, suggestion};
+use crate::manifest::error::Error;
 use crate::manifest::notify::{self, MAX_RECEIVERS, Receiver};
 use crate::manifest::policy::{MAX_LIMIT, MAX_LIMITS, MAX_PARALLEL, Retries, check_limit, parse_reason};
 use crate::manifest::size::parse_timeout;
-use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
+use crate::manifest::values::{list, map, number, parsed, scalar_text, text, unknown_key};
 use crate::reason::ReasonKind;
 use crate::stop_when;
 
@@ -248,9 +248,7 @@ fn read_retries(node: &TextNode) -> Result<Retries, Error> {
             "lost" => &mut retries.lost,
             "preempted" => &mut retries.preempted,
             _ => {
-                let hint = suggestion(name, RETRY_KINDS, "keys there");
-                let message = format!("unknown key `{name}` in `retries`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
+                return Err(unknown_key(entry, "retries", RETRY_KINDS));
             }
         };
         *account = Some(number(&entry.node, &format!("retries.{name}"), 0, most)? as u32);
