@@ -2,7 +2,7 @@
 -- wants. Two callers never get the same job: rows that another one has locked are passed over. The agents' rows are
 -- locked against newer sessions, whose reconciliation must see these leases or find that they were never made. An agent or
 -- a sweep that somebody else holds gets nothing this time: no claim waits for who does not move.
--- $6: those alone that need so much memory, after they ran out of what they had; null: those that need what their sweep says.
+-- $6: take only jobs that ran out of memory and need so much now; null: take only jobs that need what their sweep says.
 -- Rows are found again by their places (ctid): they are locked, so they stay where they are. The state that the update
 -- expects is written so that no index seems to help: one that holds all queued jobs would be read from end to end.
 with held as (

@@ -49,6 +49,8 @@ pub(crate) struct Candidate {
     pub(crate) batch: Option<u32>,
     /// Its jobs have cpus of their own.
     pub(crate) is_pinned: bool,
+    /// Jobs that run out of memory are tried again with more.
+    pub(crate) grows: bool,
     /// Those of its jobs alone that need so much memory, after they had run out of it.
     pub(crate) grown: Option<u64>,
     /// Its jobs see a copy of their data that is cut before a day.
@@ -172,6 +174,7 @@ macro_rules! candidate_row {
             containers: $crate::queue::sharing::containers($row.containers),
             batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
             is_pinned: $row.pinned,
+            grows: $row.grows,
             grown: None,
             is_cut: $row.is_cut,
             has_quota: false,

@@ -17,7 +17,11 @@ pub(super) fn growth(factor: Option<f64>, max_bytes: Option<i64>) -> Result<Opti
 impl Queue {
     /// Puts before each sweep those of its jobs that need more memory than it says.
     pub(crate) async fn set_grown_apart(&self, sweeps: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
-        let ids: Vec<_> = sweeps.iter().map(|sweep| sweep.sweep.uuid()).collect();
+        let growing = sweeps.iter().filter(|sweep| sweep.grows);
+        let ids: Vec<_> = growing.map(|sweep| sweep.sweep.uuid()).collect();
+        if ids.is_empty() {
+            return Ok(sweeps);
+        }
         let rows = query_file!("queries/claim/grown_jobs.sql", &ids).fetch_all(&self.by_key).await?;
         if rows.is_empty() {
             return Ok(sweeps);

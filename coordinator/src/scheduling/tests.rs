@@ -26,6 +26,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         containers: None,
         batch: None,
         is_pinned: false,
+        grows: false,
         grown: None,
         is_cut: false,
         has_quota: false,
