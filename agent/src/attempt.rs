@@ -36,7 +36,7 @@ use bt_model::resources::Resources;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span};
 
 use crate::agent::Agent;
 use crate::gateway::Way;
@@ -217,8 +217,7 @@ impl Life {
             // It may have been halted while it was being started.
             let grace = work.job.stop_grace(agent.site.options.stop_grace);
             if let Err(error) = agent.site.engine.stop(held.id(), grace).await {
-                warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
-                agent.site.health.doubt_engine();
+                agent.site.health.leave_container(held.id(), &error);
             }
         }
         prepared

@@ -112,9 +112,12 @@ pub(crate) async fn timed_out(job: &Job, started: Timestamp) {
     let Some(limit) = job.manifest.timeout else {
         return std::future::pending().await;
     };
-    let ran = Timestamp::now().duration_since(started);
-    let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
-    sleep(limit.saturating_sub(ran)).await;
+    sleep(limit.saturating_sub(since(started))).await;
+}
+
+/// None where the clock was set back.
+fn since(started: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or(Duration::ZERO)
 }
 
 /// The same of a container that may be frozen in between: it does not run then.
@@ -122,7 +125,7 @@ pub(super) async fn timed_out_here(agent: &Agent, job: &Job, started: Timestamp)
     let Some(limit) = job.manifest.timeout else {
         return std::future::pending().await;
     };
-    let before = Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or(Duration::ZERO);
+    let before = since(started);
     let here = Instant::now();
     loop {
         agent.away.thawed().await;

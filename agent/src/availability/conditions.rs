@@ -113,18 +113,21 @@ fn is_in_container(status: &str) -> bool {
     numbers.is_some_and(|numbers| numbers.split_whitespace().count() > 1)
 }
 
-/// True unless the machine runs on its battery, as far as the kernel tells.
+/// Whether the machine has power from the mains, as far as the kernel tells. One without a battery always has.
 fn has_mains(supplies: &Path) -> bool {
     let read = |dir: &Path, file: &str| {
         fs::read_to_string(dir.join(file)).map(|text| text.trim().to_owned()).unwrap_or_default()
     };
     let entries = fs::read_dir(supplies).into_iter().flatten().filter_map(Result::ok);
-    let (mut is_plugged, mut has_plug, mut is_discharging) = (false, false, false);
+    let (mut is_plugged, mut has_plug, mut has_battery, mut is_discharging) = (false, false, false, false);
     for dir in entries.map(|entry| entry.path()) {
         match read(&dir, "type").as_str() {
             // Of a mouse or a headset.
             _ if read(&dir, "scope") == "Device" => {}
-            "Battery" => is_discharging |= read(&dir, "status") == "Discharging",
+            "Battery" => {
+                has_battery = true;
+                is_discharging |= read(&dir, "status") == "Discharging";
+            }
             "Mains" | "USB" | "Wireless" => {
                 has_plug = true;
                 is_plugged |= read(&dir, "online") == "1";
@@ -132,18 +135,7 @@ fn has_mains(supplies: &Path) -> bool {
             _ => {}
         }
     }
-    is_plugged || !(is_discharging || (has_plug && has_battery(supplies)))
-}
-
-fn has_battery(supplies: &Path) -> bool {
-    let entries = fs::read_dir(supplies).into_iter().flatten().filter_map(Result::ok);
-    entries
-        .filter(|entry| {
-            fs::read_to_string(entry.path().join("type")).is_ok_and(|kind| kind.trim() == "Battery")
-        })
-        .any(|entry| {
-            !fs::read_to_string(entry.path().join("scope")).is_ok_and(|scope| scope.trim() == "Device")
-        })
+    is_plugged || !(is_discharging || (has_plug && has_battery))
 }
 
 #[cfg(test)]

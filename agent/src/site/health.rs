@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bt_engine::Error;
 use bt_measures::{AGENT_DISK_FREE, AGENT_DISK_RESERVE};
+use bt_model::id::AttemptId;
 use bt_model::resources::ByteSize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -77,8 +78,10 @@ impl Health {
         all.into_iter().filter(|why| !why.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
-    /// Has the engine looked at soon, since it did not do what it was asked: no more jobs are to come while it is away.
-    pub(crate) fn doubt_engine(&self) {
+    /// Says that the engine does not let go of a container; a later pass removes it. That pass comes soon: while the engine is away
+    /// no more jobs are to come.
+    pub(crate) fn leave_container(&self, container: AttemptId, error: &Error) {
+        warn!(%container, %error, "the container is left to a later pass");
         self.doubts.notify_one();
     }
 

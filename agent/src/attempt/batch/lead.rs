@@ -53,13 +53,13 @@ pub(super) async fn lead(agent: Arc<Agent>, batch: Arc<Batch>) {
     let needs_stop = matches!(last, Phase::Stopped(_));
     batch.phase.send_replace(last);
     if needs_stop && let Err(error) = agent.site.engine.remove(batch.id).await {
-        warn!(container = %batch.id, error = %error, "the container is left to a later pass");
+        agent.site.health.leave_container(batch.id, &error);
     }
     if batch.living.subscribe().wait_for(HashSet::is_empty).await.is_err() {
         unreachable!("the sender is held by the batch");
     }
     if let Err(error) = agent.site.engine.remove(batch.id).await {
-        warn!(container = %batch.id, error = %error, "the container is left to a later pass");
+        agent.site.health.leave_container(batch.id, &error);
     }
     batch.dir.remove();
     agent.batches.fetch_sub(1, Ordering::Relaxed);
