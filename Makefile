@@ -82,7 +82,7 @@ docs: ## Write the pages of docs/ that are made from the code, and build docs/ a
 	target/debug/btctl reference --dir docs
 	mdbook build
 
-# What is built on a newer Debian than that of the image does not start there.
+# An mdbook that was built on a newer Debian than the image's does not start in the image.
 docs-container: ## Build the same book in a container that has no network and writes nothing else
 	@scripts/tools mdbook
 	@scripts/images base

@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-#[cfg(target_os = "linux")]
 /// The warning, and the address to give to others; nothing if only this machine can reach it.
+#[cfg(target_os = "linux")]
 pub(crate) fn warning(address: SocketAddr) -> Option<String> {
     if address.ip().is_loopback() {
         return None;
