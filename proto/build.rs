@@ -5,8 +5,9 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = ["types", "agents", "sweeps", "access", "secrets", "schedules", "aliases"]
         .map(|name| format!("proto/btctl/v1/{name}.proto"));
+    let files = files.into_iter().chain(["proto/externalscaler.proto".to_owned()]);
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile(&files, ["proto"])?;
+    let descriptors = protox::compile(files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     std::fs::write(out.join("btctl.bin"), descriptors.encode_to_vec())?;
     std::fs::write(out.join("methods.rs"), methods(&descriptors))?;

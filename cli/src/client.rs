@@ -80,6 +80,18 @@ impl Client {
         Ok(submitted)
     }
 
+    pub(crate) async fn estimate(
+        &self,
+        messages: Vec<v1::SubmitRequest>,
+    ) -> Result<v1::EstimateSweepReply, Error> {
+        let messages = std::sync::Arc::new(messages);
+        let estimate = |mut sweeps: SweepsClient<Line>| {
+            let request = tonic::Request::new(tokio_stream::iter(messages.as_ref().clone()));
+            async move { Ok(sweeps.estimate_sweep(request).await?.into_inner()) }
+        };
+        self.line.ask(estimate).await
+    }
+
     pub(crate) async fn sweeps(&self, request: v1::ListSweepsRequest) -> Result<v1::ListSweepsReply, Error> {
         ask!(self, list_sweeps, request)
     }

@@ -46,6 +46,10 @@ pub struct Options {
     /// How often agents renew their leases; at most a third of the lease.
     #[arg(long, env = "BTCTL_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub heartbeat: Duration,
+    /// After what time what an owner had running counts half as much for its fair share, e.g. 1h: who had much lately comes
+    /// after who had little. Only what runs now counts if not given.
+    #[arg(long, env = "BTCTL_FAIR_SHARE_HALF_LIFE", value_parser = some_time, value_name = "TIME")]
+    pub fair_share_half_life: Option<Duration>,
     #[command(flatten)]
     pub tls: TlsOptions,
     #[command(flatten)]

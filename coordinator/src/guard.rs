@@ -154,7 +154,7 @@ impl Guard {
         asked: &Asked,
         parts: &Parts,
     ) -> Result<(Arc<Identity>, Option<Arc<Known>>), Refusal> {
-        if !self.access.asks() || asked.right == Right::None {
+        if !self.access.asks() || asked.right.is_asked_later() {
             return Ok((Arc::new(Identity::anybody()), None));
         }
         let refused = |who, status| Refusal { status, who, name: None };

@@ -59,6 +59,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bt_model::image_policy::ImagePolicy;
 use bt_model::role::Role;
+use bt_proto::externalscaler::external_scaler_server::ExternalScalerServer;
 use bt_proto::v1::access_server::AccessServer;
 use bt_proto::v1::agents_server::AgentsServer;
 use bt_proto::v1::aliases_server::AliasesServer;
@@ -84,7 +85,7 @@ use assess::Assessor;
 use bell::Bell;
 use calculations::Calculations;
 use chooser::Chooser;
-use clients::{Clients, RecentDemand};
+use clients::{Clients, Keda, RecentDemand};
 use collector::Collector;
 use door::{Door, Pass};
 use events::Events;
@@ -195,9 +196,11 @@ pub async fn run(
         let role = options.asking.proxy_role.unwrap_or(Role::Viewer);
         Arc::new(Proxy { header, from: options.asking.proxy_from.clone(), role })
     });
+    let keda = Keda { clients: clients.clone(), access: access.clone(), shutdown: shutdown.clone() };
     let guard = Guard { access, record, rights: rights.into(), proxy, oidc };
     let services = Routes::from(pages)
         .add_service(AccessServer::new(access_calls))
+        .add_service(ExternalScalerServer::new(keda))
         .add_service(SecretsServer::new(vault))
         .add_service(AliasesServer::new(clients.clone()))
         .add_service(SchedulesServer::new(clients.clone()).max_decoding_message_size(LARGEST_MESSAGE))
@@ -335,7 +338,7 @@ fn services(
     tasks.spawn(writer.run());
     tasks.spawn(noting.run());
     tasks.spawn(publisher.run(shutdown.clone()));
-    start_loops(&agents, manifests, policy, shutdown);
+    start_loops(&agents, manifests, (policy, options.fair_share_half_life), shutdown);
     let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());
     tasks.spawn(telling);
     let collector = Collector { queue, store };
@@ -384,7 +387,7 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
 fn start_loops(
     agents: &Agents,
     manifests: Manifests,
-    images: Arc<ImagePolicy>,
+    (images, fair_share_half_life): (Arc<ImagePolicy>, Option<Duration>),
     shutdown: &CancellationToken,
 ) {
     let Agents { queue, sessions, bell, tasks, terms, .. } = agents;
@@ -399,6 +402,7 @@ fn start_loops(
         sessions: sessions.clone(),
         bell: bell.clone(),
         lease: terms.lease,
+        fair_share_half_life,
         images,
     };
     tasks.spawn(dispatcher.run(shutdown.clone()));
@@ -412,7 +416,8 @@ fn start_loops(
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
     queue::measured::begin();
-    tasks.spawn(Observer { queue: queue.clone(), silence: terms.silence }.run(shutdown.clone()));
+    let observer = Observer { queue: queue.clone(), silence: terms.silence, fair_share_half_life };
+    tasks.spawn(observer.run(shutdown.clone()));
     let listener = Listener { queue: queue.clone(), sessions: sessions.clone(), bell: bell.clone() };
     tasks.spawn(listener.run(shutdown.clone()));
 }

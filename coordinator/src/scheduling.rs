@@ -1,7 +1,7 @@
 //! Which jobs for which agent. Pure: it sees sweeps, never single jobs, because all jobs of a sweep need the same.
 //!
-//! Order: priority first; among equals the owner with the fewest running jobs, then the sweep with the fewest, then
-//! the oldest. Every job planned counts as running for the next choice, so that owners and sweeps take turns. A sweep
+//! Order: priority first; among equals the owner with the fewest running jobs (and those that it had lately, where that is
+//! remembered), then the sweep with the fewest, then the oldest. Every job planned counts as running for the next choice, so that owners and sweeps take turns. A sweep
 //! that has waited long because its jobs are large gets an agent of its own to wait for: nothing else is put there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -45,10 +45,18 @@ pub(crate) fn misfit(offer: &Offer, free: &Resources, sweep: &Candidate) -> Opti
     offer.misfit(free, &sweep.need())
 }
 
+/// Parts of a container that shares are counted in.
+pub(crate) const CONTAINER: u64 = 1_000;
+
+/// The share of an owner with so many containers, and so many lately on average.
+pub(crate) fn share(running: u64, lately: f64) -> u64 {
+    running.saturating_mul(CONTAINER).saturating_add((lately * CONTAINER as f64) as u64)
+}
+
 /// What the plan is made from, besides the agents and the sweeps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    /// Running jobs of each owner.
+    /// What each owner has running and had lately, in parts of a [`CONTAINER`].
     pub(crate) owners: HashMap<String, u64>,
     /// How much more each owner may start that has a quota.
     pub(crate) quotas: HashMap<String, Room>,
@@ -137,7 +145,7 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
             jobs += 1;
         }
         state.take_quota(&sweep.owner, jobs, sweep.needs.cpu_millis);
-        *state.owners.entry(sweep.owner.clone()).or_default() += 1;
+        *state.owners.entry(sweep.owner.clone()).or_default() += CONTAINER;
         lane.running += 1;
         lane.room -= jobs;
         *plan.claims.entry(lane.index).or_default().entry(seat).or_default() += jobs;

@@ -78,6 +78,7 @@ pub fn described() -> Vec<SchemaOfCommand> {
     vec![
         one::<Submitted>("submit", &["submit", "rerun"], "of what is queued"),
         one::<Vec<PlannedJob>>("submit-dry-run", &["submit"], "with --dry-run"),
+        one::<Estimate>("submit-estimate", &["submit"], "with --estimate"),
         one::<SuggestedResources>("submit-suggest-resources", &["submit"], "with --suggest-resources"),
         one::<AddedJobs>("add", &["add"], ""),
         one::<Vec<Sweep>>("ls", &["ls"], ""),

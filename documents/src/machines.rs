@@ -261,6 +261,9 @@ pub struct QuotaUse {
     pub submits: u64,
     /// Null where there is no quota of it.
     pub bytes: Option<u64>,
+    /// Containers that were running lately, on average, which fair shares count too (`--fair-share-half-life`). Null where they do
+    /// not, or there were none.
+    pub running_lately: Option<f64>,
 }
 
 impl From<v1::OwnerQuota> for Quota {
@@ -283,6 +286,7 @@ impl From<v1::OwnerQuota> for Quota {
                 cpus: cpus(used.cpu_millis),
                 submits: used.submits,
                 bytes: used.bytes,
+                running_lately: used.lately,
             },
         }
     }

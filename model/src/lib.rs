@@ -8,6 +8,7 @@ mod braces;
 mod condition;
 pub mod demand;
 pub mod encoding;
+pub mod estimate;
 pub mod excerpt;
 pub mod expansion;
 mod expression;

@@ -17,3 +17,9 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/btctl.b
 pub mod v1 {
     tonic::include_proto!("btctl.v1");
 }
+
+/// How KEDA asks for a number of agents.
+#[allow(clippy::all, unreachable_pub)]
+pub mod externalscaler {
+    tonic::include_proto!("externalscaler");
+}

@@ -9,9 +9,9 @@ impl Method {
         Self::ALL.iter().copied().find(|method| method.path() == path)
     }
 
-    /// Without the package: `Sweeps/Cancel`.
+    /// Without the package, where that is btctl's: `Sweeps/Cancel`.
     pub fn short(self) -> &'static str {
-        self.path().trim_start_matches("/btctl.v1.")
+        self.path().trim_start_matches("/btctl.v1.").trim_start_matches('/')
     }
 }
 

@@ -102,6 +102,11 @@ fn every_call_answers_as_it_is_described() {
     assert_eq!(check("get", "/api/families", "", &none)["families"][0]["sweeps"], 3);
     let manifest = json!({"name": "sent", "image": "x:1", "command": ["x"], "agents": {"zone": "none"}, "matrix": {"n": [0, 1, 2]}});
     assert_eq!(check("post", "/api/sweeps", "", &manifest)["jobs"], 3);
+    let estimate = check("post", "/api/estimate", "", &manifest);
+    assert_eq!(
+        (&estimate["jobs"], &estimate["seconds"], &estimate["agents"]),
+        (&3.into(), &Value::Null, &0.into())
+    );
     assert_eq!(check("get", "/api/compare", &done, &none)["points"]["both"], 3);
     check("get", "/api/sweeps/{sweep}/report.html", &done, &none);
     let running = check("get", "/api/running", "", &none);

@@ -29,6 +29,7 @@ mod dashboards;
 mod deploy;
 mod doctor;
 mod engine;
+mod estimate;
 mod events;
 mod example;
 mod faults;

@@ -47,7 +47,8 @@ fn operators_set_quotas_and_everybody_sees_their_own() {
     let seen = quotas(&run(&ann, &ls));
     let owners: Vec<_> = seen.iter().map(|quota| quota["owner"].clone()).collect();
     assert_eq!(owners, [Value::Null, "ann".into()]);
-    let used = json!({ "queued": 0, "running": 0, "cpus": 0.0, "submits": 0, "bytes": 0 });
+    let used =
+        json!({ "queued": 0, "running": 0, "cpus": 0.0, "submits": 0, "bytes": 0, "running_lately": null });
     let expected = json!({
         "owner": "ann", "set": true, "queued": 9, "running": 4, "cpus": 2.5, "submits_per_minute": null,
         "bytes": 1 << 30, "used": used,
@@ -124,6 +125,27 @@ fn a_submit_beyond_a_quota_is_refused_with_what_would_be_right() {
         (refusals >= 2).then_some(refusals)
     });
     assert!(refusals <= 5, "{refusals}");
+}
+
+#[test]
+fn who_had_much_lately_lets_others_go_first_where_that_counts() {
+    let more = ["--fair-share-half-life", "1h"].map(str::to_owned);
+    let options = Options { tokens: true, ..Options::simulated(&["--cpus", "4"]) };
+    let mut cluster = Cluster::without_agent(Options { coordinator: more.into(), ..options });
+    cluster.database.query("insert into owner_shares (owner, containers) values ('ann', 2.5)");
+    let gate = format!("BT_SIM_GATE={}", cluster.dir().join("opened").display());
+    for owner in ["ann", "bob"] {
+        let token = cluster.token(owner, &["--role", "submitter"]);
+        let args = submit(&["--name", owner, "--matrix", "n=1:40", "--cpus", "1", "-e", &gate]);
+        let said = cluster.run_as(&token, &args);
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+    let quotas = quotas(&cluster.run(&["quota", "ls", "-o", "json"]));
+    let ann = quotas.iter().find(|quota| quota["owner"] == "ann").unwrap();
+    assert!((2.0..=2.5).contains(&ann["used"]["running_lately"].as_f64().unwrap()), "{ann}");
+    cluster.add_agent("agent");
+    wait_until("the agent is full", || (cluster.json(&["ps"]).as_array()?.len() == 4).then_some(()));
+    assert_eq!((cluster.count("ann", "running"), cluster.count("bob", "running")), (1, 3));
 }
 
 #[test]

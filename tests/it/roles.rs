@@ -78,7 +78,8 @@ async fn each_call_over_grpc_is_for_the_roles_that_the_table_names() {
     let channel = Endpoint::from_shared(cluster.address()).unwrap().connect().await.unwrap();
     let mut cells = 0;
     for (role, token) in callers(&cluster) {
-        for method in Method::ALL {
+        // KEDA's token stands within its calls, which are tried in `scaler`.
+        for method in Method::ALL.iter().filter(|method| !method.short().starts_with("externalscaler.")) {
             let roles = table.get(method.short()).unwrap_or_else(|| panic!("no row for {}", method.short()));
             let heard = call(channel.clone(), method.path(), token.as_deref()).await;
             let heard = match heard.map_err(|status| status.code()) {

@@ -1,11 +1,17 @@
 //! Groups of machines that grow and shrink with the queue: what is wanted, and what `btctl scaler` does about it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
+use bt_proto::externalscaler::external_scaler_client::ExternalScalerClient;
+use bt_proto::externalscaler::{GetMetricsRequest, ScaledObjectRef};
 use bt_tests::http::get;
 use bt_tests::{Cluster, Options, wait_until};
 use serde_json::Value;
+use tokio::time::timeout;
+use tonic::Code;
 
 const SIZE: [&str; 6] = ["--cpus", "2", "--memory", "4GiB", "--label", "pool=spot"];
 
@@ -134,4 +140,70 @@ fn a_wrong_question_is_answered_with_the_right_one() {
     assert!(wrong.code == 2 && wrong.stderr.contains("--min"), "{wrong:?}");
     assert_eq!(cluster.run(&[&flags[..], &["--max", "2", "--label", "spot"]].concat()).code, 2);
     assert_eq!(cluster.run(&[&flags[..], &["--max", "2", "--every", "0s"]].concat()).code, 2);
+}
+
+/// KEDA's own calls, as it makes them: the trigger's metadata in each, and no header.
+#[tokio::test(flavor = "multi_thread")]
+async fn keda_is_told_how_many_agents_are_wanted() {
+    let cluster = Cluster::without_agent(Options { tokens: true, ..Options::default() });
+    let token = |name: &str, role: &str| cluster.token(name, &["--role", role]);
+    let (viewer, agent) = tokio::task::block_in_place(|| (token("keda", "viewer"), token("nas", "agent")));
+    let mut keda = ExternalScalerClient::connect(cluster.address()).await.unwrap();
+    let size =
+        [("cpus", "2"), ("memory", "4GiB"), ("labels", "pool=spot"), ("within", "10m"), ("hold", "1s")];
+    let object = |more: &[(&str, &str)]| ScaledObjectRef {
+        name: "agents".to_owned(),
+        namespace: "btctl".to_owned(),
+        scaler_metadata: size
+            .iter()
+            .chain(&[("scalerAddress", "btctl:7600"), ("enableTLS", "true")])
+            .chain(more)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    for (more, code, why) in [
+        (&[][..], Code::Unauthenticated, "tokenFromEnv"),
+        (&[("tokenFromEnv", "btctl_x_y")], Code::Unauthenticated, "not known"),
+        (&[("tokenFromEnv", agent.as_str())], Code::PermissionDenied, "viewer's will do"),
+        (&[("tokenFromEnv", viewer.as_str()), ("cpus", "some")], Code::InvalidArgument, "`cpus`"),
+        (&[("tokenFromEnv", viewer.as_str()), ("gpus", "1.5")], Code::InvalidArgument, "whole number"),
+        (&[("tokenFromEnv", viewer.as_str()), ("lables", "a=b")], Code::InvalidArgument, "\"lables\""),
+    ] {
+        let refused = keda.get_metric_spec(object(more)).await.unwrap_err();
+        assert!(refused.code() == code && refused.message().contains(why), "{refused:?}");
+    }
+    let object = object(&[("tokenFromEnv", viewer.as_str())]);
+    let sizeless = ScaledObjectRef {
+        scaler_metadata: HashMap::from([("token".to_owned(), viewer.clone())]),
+        ..ScaledObjectRef::default()
+    };
+    let refused = keda.is_active(sizeless).await.unwrap_err();
+    assert!(refused.message().contains("how large an agent is"), "{refused:?}");
+
+    let spec = keda.get_metric_spec(object.clone()).await.unwrap().into_inner();
+    let [metric] = &spec.metric_specs[..] else { panic!("{spec:?}") };
+    assert_eq!((metric.target_size, metric.target_size_float), (1, 1.0));
+    let ask = |name: &str| GetMetricsRequest {
+        scaled_object_ref: Some(object.clone()),
+        metric_name: name.to_owned(),
+    };
+    assert_eq!(keda.get_metrics(ask("else")).await.unwrap_err().code(), Code::NotFound);
+    assert!(!keda.is_active(object.clone()).await.unwrap().into_inner().result);
+    let mut active = keda.stream_is_active(object.clone()).await.unwrap().into_inner();
+    let mut next = async || {
+        let told = timeout(Duration::from_secs(60), active.message()).await;
+        told.unwrap().unwrap().unwrap().result
+    };
+    assert!(!next().await);
+    let flags = ["--agent-label", "pool=spot", "--matrix", "x=1:6:1", "--name", "wave"];
+    tokio::task::block_in_place(|| cluster.submit_simulated(&flags));
+    assert!(next().await);
+    assert!(keda.is_active(object.clone()).await.unwrap().into_inner().result);
+    // As the HTTP API says: one, to find out how long its jobs take.
+    let told = keda.get_metrics(ask(&metric.metric_name)).await.unwrap().into_inner();
+    let values: Vec<_> =
+        told.metric_values.iter().map(|one| (one.metric_value, one.metric_value_float)).collect();
+    assert_eq!(values, [(1, 1.0)]);
+    tokio::task::block_in_place(|| cluster.ok(&["cancel", "wave"]));
+    assert!(!next().await);
 }

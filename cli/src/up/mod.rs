@@ -123,6 +123,7 @@ async fn serve(
     let listen = listen_address(plan.listen).await?;
     let entry = Entry::new(&plan.state_dir, listen, plan.insecure)?;
     let options = bt_coordinator::Options {
+        fair_share_half_life: None,
         database_url,
         no_migrate: false,
         listen,

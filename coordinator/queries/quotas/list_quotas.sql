@@ -12,9 +12,11 @@ select
     coalesce(own.queued, most.queued) as queued, coalesce(own.running, most.running) as running,
     coalesce(own.cpu_millis, most.cpu_millis) as cpu_millis,
     coalesce(own.submits_per_minute, most.submits_per_minute) as submits_per_minute,
-    coalesce(own.bytes, most.bytes) as bytes
+    coalesce(own.bytes, most.bytes) as bytes,
+    o.containers as "lately?"
 from known k
 left join quotas own on own.owner = k.owner
 left join quotas most on most.owner = ''
+left join owner_shares o on o.owner = k.owner
 where $1::text[] is null or k.owner = '' or k.owner = any($1)
 order by k.owner

@@ -100,11 +100,18 @@ fn shown(owner: &str) -> &str {
 
 fn wire(row: OwnerRow) -> v1::OwnerQuota {
     let Quota { queued, running, cpu_millis, submits_per_minute, bytes } = row.quota;
-    let OwnerUse { queued: now, running: run, cpu_millis: cpus, submits, bytes: kept } = row.used;
+    let OwnerUse { queued: now, running: run, cpu_millis: cpus, submits, bytes: kept, lately } = row.used;
     v1::OwnerQuota {
         owner: Some(row.owner).filter(|owner| owner != EVERYBODY),
         quota: Some(v1::Quota { queued, running, cpu_millis, submits_per_minute, bytes }),
         set: row.set,
-        used: Some(v1::QuotaUse { queued: now, running: run, cpu_millis: cpus, submits, bytes: kept }),
+        used: Some(v1::QuotaUse {
+            queued: now,
+            running: run,
+            cpu_millis: cpus,
+            submits,
+            bytes: kept,
+            lately,
+        }),
     }
 }

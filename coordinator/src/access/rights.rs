@@ -13,6 +13,8 @@ pub(crate) enum Right {
     Known,
     /// To see sweeps, jobs, results, agents.
     Read,
+    /// The same, with a token that stands within the call.
+    ReadWithin,
     /// To make sweeps, in the name of one's owners.
     Submit,
     /// To change a sweep: one of one's owners', or any with the role for it.
@@ -30,10 +32,11 @@ pub(crate) enum Right {
 }
 
 impl Right {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::None,
         Self::Known,
         Self::Read,
+        Self::ReadWithin,
         Self::Submit,
         Self::Change,
         Self::Operate,
@@ -43,11 +46,18 @@ impl Right {
         Self::Work,
     ];
 
+    /// Whether the call is let in without a token in its header.
+    pub(crate) fn is_asked_later(self) -> bool {
+        matches!(self, Self::None | Self::ReadWithin)
+    }
+
     /// Whether a role has it.
     pub(crate) fn is_of(self, role: Role) -> bool {
         match self {
             Self::None | Self::Known => true,
-            Self::Read => matches!(role, Role::Viewer | Role::Submitter | Role::Operator | Role::Admin),
+            Self::Read | Self::ReadWithin => {
+                matches!(role, Role::Viewer | Role::Submitter | Role::Operator | Role::Admin)
+            }
             Self::Submit | Self::Change => matches!(role, Role::Submitter | Role::Operator | Role::Admin),
             Self::Operate | Self::UseSecrets => matches!(role, Role::Operator | Role::Admin),
             Self::Oversee | Self::Administer => role == Role::Admin,
@@ -65,7 +75,13 @@ impl Right {
     pub(crate) fn is_to_change(self) -> bool {
         match self {
             Self::Submit | Self::Change | Self::Operate | Self::Administer => true,
-            Self::None | Self::Known | Self::Read | Self::UseSecrets | Self::Oversee | Self::Work => false,
+            Self::None
+            | Self::Known
+            | Self::Read
+            | Self::ReadWithin
+            | Self::UseSecrets
+            | Self::Oversee
+            | Self::Work => false,
         }
     }
 
@@ -75,6 +91,7 @@ impl Right {
             Self::None => "nothing is asked",
             Self::Known => "any token that holds",
             Self::Read => "see sweeps, jobs, logs, results and agents",
+            Self::ReadWithin => "the same, with a token that stands within the call instead of in its header",
             Self::Submit => "submit sweeps and push images",
             Self::Change => "change a sweep; submitters only those of their owners",
             Self::Operate => "change what all sweeps share",
@@ -91,6 +108,11 @@ impl Right {
 /// What a call over gRPC needs.
 pub(crate) fn of(method: Method) -> Right {
     match method {
+        // KEDA names its token within the call, and is asked for it there.
+        Method::ExternalScalerIsActive
+        | Method::ExternalScalerStreamIsActive
+        | Method::ExternalScalerGetMetricSpec
+        | Method::ExternalScalerGetMetrics => Right::ReadWithin,
         // Whoever signs in is not known yet.
         Method::AccessBeginSignIn | Method::AccessPollSignIn => Right::None,
         Method::AccessWhoAmI | Method::AccessSignOut => Right::Known,
@@ -148,7 +170,7 @@ pub(crate) fn of(method: Method) -> Right {
         | Method::SweepsCountTrials
         | Method::SweepsListVolumeFiles
         | Method::SweepsWatchEvents => Right::Read,
-        Method::SweepsSubmit | Method::SweepsPushImage | Method::SweepsMissingLayers => Right::Submit,
+        Method::SweepsSubmit | Method::SweepsEstimateSweep | Method::SweepsPushImage | Method::SweepsMissingLayers => Right::Submit,
         Method::SweepsAddJobs
         | Method::SweepsCloseSweep
         | Method::SweepsDescribeSweep
@@ -169,11 +191,11 @@ pub(crate) fn of(method: Method) -> Right {
     }
 }
 
-/// Whether a call changes something that is written down: that an image's layers are asked for, or how the
+/// Whether a call changes something that is written down: that an image's layers are asked for, how long a sweep would take, or how the
 /// coordinator is, changes nothing, and of what agents do, that one joins or renews its certificate. That somebody signs in is written down when it is known who.
 pub(crate) fn is_change(method: Method) -> bool {
     match method {
-        Method::SweepsMissingLayers | Method::SweepsExamine => false,
+        Method::SweepsMissingLayers | Method::SweepsEstimateSweep | Method::SweepsExamine => false,
         Method::AgentsCertify | Method::AccessSignOut => true,
         method => of(method).is_to_change(),
     }

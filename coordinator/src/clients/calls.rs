@@ -39,6 +39,13 @@ impl v1::sweeps_server::Sweeps for Clients {
         }))
     }
 
+    async fn estimate_sweep(
+        &self,
+        request: Request<Streaming<v1::SubmitRequest>>,
+    ) -> Result<Response<v1::EstimateSweepReply>, Status> {
+        self.estimate(request.into_inner().boxed()).await.map(Response::new)
+    }
+
     async fn add_jobs(
         &self,
         request: Request<Streaming<v1::AddJobsRequest>>,
@@ -430,15 +437,6 @@ impl v1::sweeps_server::Sweeps for Clients {
         &self,
         request: Request<v1::VerifyResultsRequest>,
     ) -> Result<Response<Self::VerifyResultsStream>, Status> {
-        let request = request.into_inner();
-        let found = match request.repair {
-            true => self.find_to_change(&request.sweep).await?.0,
-            false => self.find(&request.sweep).await?,
-        };
-        has_jobs(&found, request.job.as_slice())?;
-        let (sender, receiver) = mpsc::channel(ANSWERS);
-        let (clients, answers) = (self.clone(), sender.clone());
-        self.answer(sender, async move { clients.send_verified(&found, &request, &answers).await });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        self.verify(request.into_inner()).await.map(Response::new)
     }
 }

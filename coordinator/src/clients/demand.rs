@@ -1,16 +1,20 @@
 //! How many agents the queue wants, of each kind that there is or of one that is asked for: what groups of machines are sized by.
 //! What was wanted lately counts too, as this coordinator was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bt_measures::{DEMAND_CPUS, DEMAND_GPUS, DEMAND_JOBS, DEMAND_MEMORY};
 use bt_model::demand::{AgentKind, Recent, Wants};
+use bt_model::manifest::{parse_cpus, parse_size};
 use bt_model::resources::Resources;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
@@ -29,6 +33,65 @@ const KINDS: usize = 256;
 const EVERY: Duration = Duration::from_secs(15);
 /// Labels that each agent makes for itself.
 const OWN_LABELS: [&str; 3] = ["os", "arch", "network"];
+
+/// A kind of agents; without `cpus` and `memory`, the kinds that are connected.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskDemand {
+    /// Cpus that such an agent offers, e.g. 16.
+    pub(crate) cpus: Option<String>,
+    /// Memory that it offers, e.g. 64GiB.
+    pub(crate) memory: Option<String>,
+    pub(crate) gpus: Option<u32>,
+    /// Jobs that it runs at once, at most.
+    pub(crate) jobs: Option<u32>,
+    /// Its labels, separated by commas: pool=spot,zone=a.
+    pub(crate) labels: Option<String>,
+    /// In what time the queue is to be done; 15m if it is not given.
+    pub(crate) within: Option<String>,
+    /// For how long more agents than are wanted now count; 5m if it is not given.
+    pub(crate) hold: Option<String>,
+}
+
+impl AskDemand {
+    /// What it asks for.
+    pub(crate) fn request(self) -> Result<v1::GetDemandRequest, Status> {
+        let wrong = |what: &str, error: &dyn Display| Status::invalid_argument(format!("`{what}`: {error}"));
+        let size = match (self.cpus.as_deref(), self.memory.as_deref()) {
+            (Some(cpus), Some(memory)) => Some(v1::Resources {
+                cpu_millis: parse_cpus(cpus).map_err(|error| wrong("cpus", &error))?,
+                memory_bytes: parse_size(memory).map_err(|error| wrong("memory", &error))?,
+                gpus: self.gpus.unwrap_or(0),
+                disk_bytes: u64::MAX,
+                jobs: self.jobs.unwrap_or(u32::MAX),
+            }),
+            (None, None) if self.gpus.is_none() && self.jobs.is_none() => None,
+            _ => return Err(Status::invalid_argument("the size of an agent is `cpus` and `memory`, both")),
+        };
+        let mut labels = HashMap::new();
+        let listed = self.labels.as_deref().unwrap_or_default().split(',').map(str::trim);
+        for text in listed.filter(|text| !text.is_empty()) {
+            let Some((key, value)) = text.split_once('=') else {
+                return Err(wrong("labels", &format!("{text:?} is not of the form KEY=VALUE")));
+            };
+            labels.insert(key.to_owned(), value.to_owned());
+        }
+        let seconds = |what: &str, text: Option<&str>| match text {
+            None => Ok(0),
+            Some(text) => match humantime::parse_duration(text) {
+                Ok(span) if span.as_secs() > 0 => Ok(span.as_secs()),
+                Ok(_) => Err(wrong(what, &"it is at least a second")),
+                Err(error) => Err(wrong(what, &format!("{error}; write 15m or 90s"))),
+            },
+        };
+        Ok(v1::GetDemandRequest {
+            size,
+            labels,
+            within_seconds: seconds("within", self.within.as_deref())?,
+            hold_seconds: seconds("hold", self.hold.as_deref())?,
+        })
+    }
+}
 
 /// What was wanted lately, by kind.
 #[derive(Clone, Debug, Default)]

@@ -6,14 +6,15 @@ use bt_model::id::SweepId;
 use bt_proto::v1;
 use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::Clients;
 use crate::bell::Event;
 use crate::collector::{Collected, Collector, Fault};
 use crate::queue::{Collectable, Found};
-use crate::results::not_expired;
-use crate::rpc::status;
+use crate::results::{has_jobs, not_expired};
+use crate::rpc::{ANSWERS, Answers, status};
 use crate::verify;
 
 type Garbage = mpsc::Sender<Result<v1::Garbage, Status>>;
@@ -56,7 +57,22 @@ impl Clients {
         });
     }
 
-    pub(super) async fn send_verified(
+    pub(super) async fn verify(
+        &self,
+        request: v1::VerifyResultsRequest,
+    ) -> Result<Answers<v1::Verified>, Status> {
+        let found = match request.repair {
+            true => self.find_to_change(&request.sweep).await?.0,
+            false => self.find(&request.sweep).await?,
+        };
+        has_jobs(&found, request.job.as_slice())?;
+        let (sender, receiver) = mpsc::channel(ANSWERS);
+        let (clients, answers) = (self.clone(), sender.clone());
+        self.answer(sender, async move { clients.send_verified(&found, &request, &answers).await });
+        Ok(Box::pin(ReceiverStream::new(receiver)))
+    }
+
+    async fn send_verified(
         &self,
         sweep: &Found,
         request: &v1::VerifyResultsRequest,

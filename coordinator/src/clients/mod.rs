@@ -8,6 +8,7 @@ mod chosen;
 mod debug;
 mod demand;
 mod describe;
+mod estimate;
 mod explain;
 mod figures;
 mod files;
@@ -15,6 +16,7 @@ mod held_out;
 mod images;
 mod import;
 mod jobs;
+mod keda;
 mod keep;
 mod landscape;
 mod layers;
@@ -65,7 +67,8 @@ use crate::sessions::Sessions;
 use crate::telling::Ways;
 use crate::trials::Trials;
 
-pub(crate) use demand::RecentDemand;
+pub(crate) use demand::{AskDemand, RecentDemand};
+pub(crate) use keda::Keda;
 pub(crate) use queued::WaitingSweep;
 pub(crate) use schedules::Fired;
 

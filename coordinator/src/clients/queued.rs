@@ -82,7 +82,7 @@ impl Clients {
 }
 
 /// What agents say, equal reasons together; nothing if one has room. Those that are away count only where all are.
-fn grouped(mut said: Vec<v1::Waiting>) -> Vec<String> {
+pub(super) fn grouped(mut said: Vec<v1::Waiting>) -> Vec<String> {
     if said.iter().any(|one| one.obstacle() == Obstacle::None) {
         return Vec::new();
     }

@@ -117,8 +117,11 @@ impl Clients {
         }
     }
 
-    /// Checks what would be submitted, and queues nothing. How many jobs it has.
-    pub(super) async fn check_submit(&self, incoming: Incoming<v1::SubmitRequest>) -> Result<u32, Status> {
+    /// Checks what would be submitted, and queues nothing.
+    pub(super) async fn check_submit(
+        &self,
+        incoming: Incoming<v1::SubmitRequest>,
+    ) -> Result<Submission, Status> {
         let mut order = Order::open(incoming).await?;
         let manifest = order.manifest().await?;
         let mut manifest = self.admitted(&mut order, manifest).await?;
@@ -126,7 +129,8 @@ impl Clients {
         if matches!(&manifest.jobs, JobSource::Rows(rows) if rows.is_empty()) {
             manifest = manifest.with_rows(self.listed_rows(&mut order).await?);
         }
-        Ok(self.expand(&order.header.owner, &manifest).await?.len())
+        let jobs = self.expand(&order.header.owner, &manifest).await?.len();
+        Ok(order.submission(&manifest, jobs, order.fingerprint()))
     }
 
     /// What an earlier submit with the same key has queued, if there was one.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
-use bt_documents::{AddedJobs, HeldOut, Submitted};
+use bt_documents::{AddedJobs, Estimate, HeldOut, Submitted};
 use bt_model::manifest::{Format, Manifest};
 use bt_proto::v1;
 use bytes::Bytes;
@@ -80,6 +80,29 @@ pub(super) async fn submit(
     let held_out = HeldOut::new(queued.cut_before, queued.look.map(v1::SpentLook::from));
     let (id, name) = (queued.id.to_string(), queued.name);
     Ok(Json(Submitted { id, name, jobs: queued.jobs, existed: queued.existed, held_out, reuse: None }))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EstimateSweep {
+    /// Whose sweep it would be, as for a submit.
+    owner: Option<String>,
+}
+
+pub(super) async fn estimate(
+    State(clients): State<Clients>,
+    Asked(asked): Asked<EstimateSweep>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<Estimate> {
+    let manifest = sent_manifest(&clients, &body, form(&headers)?).await?;
+    let header = v1::SubmitHeader {
+        idempotency_key: key(None, &headers),
+        owner: asked.owner.unwrap_or_default(),
+        ..v1::SubmitHeader::default()
+    };
+    let messages = stream::iter(bt_proto::submit::messages(&manifest, header)).map(Ok);
+    Ok(Json(clients.estimate(messages.boxed()).await?.into()))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -8,9 +8,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use bt_analysis::export::Form;
 use bt_documents::{
-    AddedJobs, Assessment, Cancelled, Changed, Comparison, Explained, ExportedJob, Families, FamilyTrials,
-    ImportedMetrics, Jobs, Metrics, Outputs, ProgressSeries, Pruned, Retried, ShownJob, ShownSweep,
-    Submitted, SweepLandscape, Sweeps, Walk,
+    AddedJobs, Assessment, Cancelled, Changed, Comparison, Estimate, Explained, ExportedJob, Families,
+    FamilyTrials, ImportedMetrics, Jobs, Metrics, Outputs, ProgressSeries, Pruned, Retried, ShownJob,
+    ShownSweep, Submitted, SweepLandscape, Sweeps, Walk,
 };
 
 use super::route::{Answer, Route, Sent, json, schema};
@@ -45,6 +45,17 @@ static SWEEPS: &[Route] = &[
         sent: Sent::Manifest,
         answer: json::<Submitted>(),
         handler: || post(submit::submit).layer(DefaultBodyLimit::max(submit::LARGEST)),
+    },
+    Route {
+        name: "estimate",
+        method: "post",
+        path: "/api/estimate",
+        right: Right::Submit,
+        summary: "How long the jobs of a manifest would take, and what they would cost; nothing is queued",
+        query: Some(schema::<submit::EstimateSweep>),
+        sent: Sent::Manifest,
+        answer: json::<Estimate>(),
+        handler: || post(submit::estimate).layer(DefaultBodyLimit::max(submit::LARGEST)),
     },
     Route {
         name: "show_sweep",

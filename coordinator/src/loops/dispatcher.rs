@@ -19,7 +19,7 @@ use super::{Health, PutOff};
 use crate::bell::{Bell, Sleeper};
 use crate::manifests::{self, Manifests};
 use crate::queue::{Candidate, Changeable, Claimed, Queue, Want};
-use crate::scheduling::{State, plan};
+use crate::scheduling::{CONTAINER, State, plan, share};
 use crate::sessions::{Ready, Sessions};
 use crate::traced;
 
@@ -39,6 +39,8 @@ pub(crate) struct Dispatcher {
     pub(crate) bell: Bell,
     pub(crate) lease: Duration,
     pub(crate) memory: Memory,
+    /// After what time what owners had running counts half as much for their shares; none: it does not count.
+    pub(crate) fair_share_half_life: Option<Duration>,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
     /// Sweeps that this coordinator can't read.
@@ -106,8 +108,16 @@ impl Dispatcher {
             sweep.has_quota = owners.get(&sweep.owner).is_some_and(|(_, room)| room.is_some());
         }
         let quotas = owners.iter().filter_map(|(owner, (_, room))| Some((owner.clone(), (*room)?))).collect();
+        let lately = match self.fair_share_half_life {
+            Some(half_life) => self.queue.owners_lately(half_life).await?,
+            None => HashMap::new(),
+        };
+        let share_of = |(owner, (running, _)): (String, (u64, _))| {
+            let lately = lately.get(&owner).copied().unwrap_or(0.0);
+            (owner, share(running, lately))
+        };
         let mut state = State {
-            owners: owners.into_iter().map(|(owner, (running, _))| (owner, running)).collect(),
+            owners: owners.into_iter().map(share_of).collect(),
             quotas,
             limits: self.limits_left(&sweeps).await?,
             starved: self.memory.starved(),
@@ -143,7 +153,7 @@ impl Dispatcher {
                 }
                 sent += claimed.len() as u32;
                 let taken = places(claimed.iter()) as u64;
-                *state.owners.entry(sweep.owner.clone()).or_default() += taken;
+                *state.owners.entry(sweep.owner.clone()).or_default() += taken * CONTAINER;
                 state.take_quota(&sweep.owner, claimed.len() as u32, taken * sweep.needs.cpu_millis);
                 // Only those that were to get some can have got some.
                 for agent in wants.keys() {

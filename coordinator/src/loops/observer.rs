@@ -17,6 +17,8 @@ pub(crate) struct Observer {
     pub(crate) queue: Queue,
     /// An agent that was silent for this long is gone.
     pub(crate) silence: Duration,
+    /// After what time what owners had running counts half as much for their shares; none: it does not count.
+    pub(crate) fair_share_half_life: Option<Duration>,
 }
 
 impl Observer {
@@ -30,7 +32,7 @@ impl Observer {
     }
 
     async fn look(&self) -> Result<(OpenJobs, SeenAgents), queue::Error> {
-        self.queue.sample(self.silence).await?;
+        self.queue.sample(self.silence, self.fair_share_half_life).await?;
         Ok((self.queue.open_jobs().await?, self.queue.seen_agents(self.silence).await?))
     }
 }

@@ -79,14 +79,26 @@ impl Queue {
         Ok(SeenAgents { ready: row.ready, draining: row.draining, unhealthy: row.unhealthy, gone: row.gone })
     }
 
-    /// Notes how the fleet and the sweeps stand, unless that was done within this minute.
-    pub(crate) async fn sample(&self, silence: Duration) -> Result<(), Error> {
+    /// Notes how the fleet and the sweeps stand, and what owners have running where fair shares remember it, unless that was done
+    /// within this minute.
+    pub(crate) async fn sample(&self, silence: Duration, half_life: Option<Duration>) -> Result<(), Error> {
         let noted =
             query_file!("queries/observe/sample_fleet.sql", interval(silence)?).execute(&self.by_key).await?;
         if noted.rows_affected() > 0 {
             query_file!("queries/observe/sample_sweeps.sql", SAMPLED).execute(&self.by_key).await?;
             query_file!("queries/observe/forget_samples.sql").execute(&self.pool).await?;
+            if let Some(half_life) = half_life {
+                self.note_shares(half_life).await?;
+            }
         }
+        Ok(())
+    }
+
+    /// Moves what each owner had running lately towards what it has now.
+    pub(super) async fn note_shares(&self, half_life: Duration) -> Result<(), Error> {
+        let half_life = half_life.as_secs_f64();
+        query_file!("queries/observe/note_shares.sql", half_life).execute(&self.by_key).await?;
+        query_file!("queries/observe/forget_shares.sql").execute(&self.pool).await?;
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Quota {
 }
 
 /// What an owner has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct OwnerUse {
     pub(crate) queued: u64,
     pub(crate) running: u64,
@@ -37,6 +37,8 @@ pub(crate) struct OwnerUse {
     pub(crate) submits: u64,
     /// Counted where there is a quota of it.
     pub(crate) bytes: Option<u64>,
+    /// Containers that were running lately, on average, where that was noted.
+    pub(crate) lately: Option<f64>,
 }
 
 /// What holds for an owner.
@@ -147,7 +149,7 @@ impl Queue {
             let quota = quota!(row);
             let used = match row.owner.as_str() {
                 EVERYBODY => OwnerUse::default(),
-                owner => self.used_of(owner, &quota).await?,
+                owner => OwnerUse { lately: row.lately, ..self.used_of(owner, &quota).await? },
             };
             known.push(OwnerRow { owner: row.owner, set: row.set, quota, used });
         }

@@ -18,7 +18,7 @@ use super::connections::{Connection, Transaction};
 use super::describe::{Description, describe};
 use super::holdouts::{self, HeldOut, SpentLook};
 use super::row::{Named, signed, unsigned};
-use super::{Error, Queue, READY, notify, quotas};
+use super::{Candidate, Error, Queue, READY, notify, quotas};
 
 /// Jobs that one statement inserts; bounds the memory of a submit.
 pub(crate) const BATCH: usize = 5_000;
@@ -68,6 +68,37 @@ pub(crate) struct Submission {
     pub(crate) description: Description,
     /// Of its jobs, those that wait for their windows' training.
     pub(crate) tests: Vec<WindowTest>,
+}
+
+impl Submission {
+    /// As it would stand in the queue. Whether the coordinator has its secrets is not looked at: it may name them.
+    pub(crate) fn candidate(&self) -> Candidate {
+        let Self { name, owner, labels, volumes, policy, image_pin, .. } = self.clone();
+        Candidate {
+            sweep: SweepId::random(),
+            name,
+            jobs: self.jobs,
+            owner,
+            priority: self.priority,
+            needs: self.needs,
+            labels,
+            volumes,
+            limits: policy.limits,
+            max_parallel: policy.max_parallel,
+            canary: None,
+            image_pin,
+            containers: None,
+            batch: self.batch,
+            is_pinned: self.pinned,
+            grows: false,
+            grown: None,
+            is_cut: self.held_out.cut_before().is_some(),
+            has_quota: false,
+            secrets: self.secrets.iter().map(|name| (name.clone(), true)).collect(),
+            running: 0,
+            queued: self.jobs,
+        }
+    }
 }
 
 /// The parameters of a sweep's jobs, in the order of their numbers.

@@ -39,7 +39,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
 fn running(sweeps: &[Candidate]) -> State {
     let mut state = State::default();
     for sweep in sweeps {
-        *state.owners.entry(sweep.owner.clone()).or_default() += u64::from(sweep.running);
+        *state.owners.entry(sweep.owner.clone()).or_default() += share(sweep.running.into(), 0.0);
     }
     state
 }
@@ -144,6 +144,19 @@ fn owners_take_turns_then_their_sweeps() {
     assert_eq!(planned(&agent(4, 8), &sweeps, 100), [1, 1, 2]);
     let behind = [sweep("ann", 0, 3), sweep("bob", 0, 0)];
     assert_eq!(planned(&agent(5, 8), &behind, 100), [1, 4]);
+}
+
+#[test]
+fn who_had_much_lately_comes_after_who_had_little() {
+    let sweeps = [sweep("ann", 0, 0), sweep("bob", 0, 0)];
+    let mut state = State::default();
+    state.owners.insert("ann".to_owned(), share(0, 3.5));
+    let of = |plan: Plan| [0, 1].map(|sweep| plan.claims.get(&sweep).map_or(0, |wants| wants.values().sum()));
+    assert_eq!(of(plan(vec![agent(3, 8)], &sweeps, &state, 100)), [0, 3]);
+    assert_eq!(of(plan(vec![agent(8, 8)], &sweeps, &state, 100)), [2, 6]);
+    // A higher priority comes first all the same.
+    let urgent = [sweep("ann", 1, 0), sweep("bob", 0, 0)];
+    assert_eq!(of(plan(vec![agent(3, 8)], &urgent, &state, 100)), [3, 0]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `btctl submit`: from a manifest and flags to a queued sweep.
 
 mod env_file;
+mod estimate;
 mod flags;
 mod like;
 mod suggest;
@@ -50,6 +51,10 @@ pub(crate) struct Submit {
     /// Print the jobs, and queue nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Print how long the jobs would take on the agents that there are, and what they would cost, and queue nothing: by the
+    /// newest sweep of the same family that has jobs that succeeded, and the agents' label price-per-hour.
+    #[arg(long, conflicts_with_all = ["dry_run", "wait", "open", "suggest_resources"])]
+    estimate: bool,
     /// Show progress until all jobs have finished; exit with 1 if one did not succeed.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
@@ -163,6 +168,9 @@ impl Submit {
             note: self.note.clone(),
             ..v1::SubmitHeader::default()
         };
+        if self.estimate {
+            return estimate::tell(&client, messages(&manifest, header), self.output.format()).await;
+        }
         let queueing = Ticker::start(format!("queueing {} jobs", jobs.map_or(0, |jobs| jobs.len())));
         let submitted = client.submit(messages(&manifest, header)).await?;
         drop(queueing);

@@ -164,7 +164,7 @@ impl Clients {
         }
         let messages = messages(name, owner, rule, manifest, time, "check".to_owned());
         let checking = self.check_submit(stream::iter(messages).map(Ok).boxed());
-        answering(in_name_of(owner), checking).await
+        answering(in_name_of(owner), checking).await.map(|checked| checked.jobs)
     }
 }
 

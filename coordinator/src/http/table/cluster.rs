@@ -6,6 +6,7 @@ use bt_documents::{Agent, Agents, Demand, Event, Fleet, Limits, LogFilter, Quota
 use super::super::route::{Answer, Route, Sent, json, schema};
 use super::super::{actions, events, filter, machines};
 use crate::access::rights::Right;
+use crate::clients::AskDemand;
 
 pub(super) static CLUSTER: &[Route] = &[
     Route {
@@ -47,7 +48,7 @@ pub(super) static CLUSTER: &[Route] = &[
         path: "/api/demand",
         right: Right::Read,
         summary: "How many agents the queue wants, of each kind that is connected, or of one of this size",
-        query: Some(schema::<machines::AskDemand>),
+        query: Some(schema::<AskDemand>),
         sent: Sent::Nothing,
         answer: json::<Demand>(),
         handler: || get(machines::demand),

@@ -20,7 +20,26 @@ pub(crate) struct QueuedSweep {
     pub(crate) seconds: Option<f64>,
 }
 
+/// How long a job of a family takes, what was tried in vain included.
+#[derive(Clone, Debug)]
+pub(crate) struct FamilyTime {
+    pub(crate) seconds: f64,
+    /// So many that succeeded were looked at, of this sweep.
+    pub(crate) jobs: u32,
+    pub(crate) sweep: String,
+}
+
 impl Queue {
+    /// None before a job of the family has succeeded.
+    pub(crate) async fn time_of_family(&self, family: &str) -> Result<Option<FamilyTime>, Error> {
+        let row = query_file!("queries/read/time_of_family.sql", family).fetch_optional(&self.by_key).await?;
+        let time = row.map(|row| {
+            let jobs = unsigned(row.jobs)?;
+            Ok(FamilyTime { seconds: row.seconds / f64::from(jobs), jobs, sweep: row.sweep })
+        });
+        time.transpose()
+    }
+
     pub(crate) async fn queued_sweeps(&self, sweeps: &[SweepId]) -> Result<Vec<QueuedSweep>, Error> {
         let ids: Vec<Uuid> = sweeps.iter().map(|sweep| sweep.uuid()).collect();
         let rows = query_file!("queries/read/queue_of_sweeps.sql", &ids).fetch_all(&self.by_key).await?;

@@ -1,5 +1,7 @@
 //! What owners may have: no more starts and no more is queued, however many ask at once.
 
+use std::collections::HashMap;
+
 use bt_model::id::BatchId;
 use futures_util::future::join_all;
 
@@ -23,6 +25,47 @@ impl Bench {
         let submission = Submission { owner: owner.to_owned(), ..submission(key, jobs) };
         self.queue.submit(&submission, parameters(jobs)).await
     }
+}
+
+/// What an owner had running lately comes near what runs, and goes by half in each half-life when nothing does.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn shares_remember_what_ran_lately_and_forget_it(pool: PgPool) {
+    let bench = Bench::new(pool.clone(), 100).await;
+    let half_life = Duration::from_secs(600);
+    let lately = async |owner: &str| {
+        bench.queue.owners_lately(half_life).await.unwrap().get(owner).copied().unwrap_or(0.0)
+    };
+    let later = async |minutes: i32| {
+        let back = "update owner_shares set noted_at = noted_at - make_interval(mins => $1)";
+        sqlx::query(back).bind(minutes).execute(&pool).await.unwrap();
+        bench.queue.note_shares(half_life).await.unwrap();
+    };
+    bench.queue.note_shares(half_life).await.unwrap();
+    assert_eq!(lately("ann").await, 0.0);
+    let want = Want { agent: bench.agent, session: 1, jobs: 8, batch: None };
+    let candidate = bench.bound(bench.sweep).await;
+    let claimed = bench.queue.claim(&candidate, &[want], 0, TERM).await.unwrap();
+    assert_eq!(claimed.len(), 8);
+    // A minute of eight in a half-life of ten, then ten minutes, then a day.
+    bench.queue.note_shares(half_life).await.unwrap();
+    let near = |figure: f64, right: f64| assert!((figure - right).abs() < 0.05, "{figure}, not {right}");
+    let minute = 8.0 * (1.0 - 0.5_f64.powf(0.1));
+    near(lately("ann").await, minute);
+    later(10).await;
+    near(lately("ann").await, minute / 2.0 + 4.0);
+    later(24 * 60).await;
+    near(lately("ann").await, 8.0);
+    let row = bench.queue.quotas(None).await.unwrap().into_iter().find(|row| row.owner == "ann").unwrap();
+    near(row.used.lately.unwrap(), 8.0);
+    // Without jobs, half is left after each half-life, in between too, and nothing at last.
+    sqlx::query("update sweep_counts set running = 0").execute(&pool).await.unwrap();
+    later(10).await;
+    near(lately("ann").await, 4.0);
+    let back = "update owner_shares set noted_at = noted_at - interval '10 min'";
+    sqlx::query(back).execute(&pool).await.unwrap();
+    near(lately("ann").await, 2.0);
+    later(24 * 60).await;
+    assert_eq!(bench.queue.owners_lately(half_life).await.unwrap(), HashMap::new());
 }
 
 fn running(most: u64) -> Quota {
