@@ -73,8 +73,9 @@ fn jobs_run_the_local_version_and_their_results_say_so() {
         assert!(cluster.ok(&["show", target]).contains(&words), "{target}");
     }
     let id = shown["id"].as_str().unwrap();
-    let document = cluster.stored(id, 0, 1).parent().unwrap().join("result.json");
-    let document: Value = serde_json::from_slice(&fs::read(document).unwrap()).unwrap();
+    let document = cluster.store().join(shown["store"].as_str().unwrap()).join("0/result.json");
+    let written = wait_until("result.json is written", || fs::read(&document).ok());
+    let document: Value = serde_json::from_slice(&written).unwrap();
     assert_eq!((&document["dev_mount"], &document["not_reproducible"]), (&mount, &json!(words)));
 
     // Nothing is sent or fetched twice, and the same is identical.
@@ -174,7 +175,7 @@ fn run_local_lays_it_over_the_image_too_and_gc_keeps_what_is_named() {
     passes();
     wait_until("the collector passes", gone);
     assert_eq!(files(), [file.clone()]);
-    cluster.ok(&["rm", &id]);
+    cluster.ok(&["rm", &id, "--yes"]);
     old();
     wait_until("the collector passes", || files().is_empty().then_some(()));
     wait_until("its file is gone", || (!cluster.store().join(file).exists()).then_some(()));
