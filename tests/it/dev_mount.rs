@@ -72,7 +72,6 @@ fn jobs_run_the_local_version_and_their_results_say_so() {
     for target in ["first", "first/0"] {
         assert!(cluster.ok(&["show", target]).contains(&words), "{target}");
     }
-    let id = shown["id"].as_str().unwrap();
     let document = cluster.store().join(shown["store"].as_str().unwrap()).join("0/result.json");
     let written = wait_until("result.json is written", || fs::read(&document).ok());
     let document: Value = serde_json::from_slice(&written).unwrap();
@@ -174,7 +173,7 @@ fn run_local_lays_it_over_the_image_too_and_gc_keeps_what_is_named() {
     let gone = || (files().iter().all(|known| known != "x")).then_some(());
     passes();
     wait_until("the collector passes", gone);
-    assert_eq!(files(), [file.clone()]);
+    assert_eq!(files(), std::slice::from_ref(file));
     cluster.ok(&["rm", &id, "--yes"]);
     old();
     wait_until("the collector passes", || files().is_empty().then_some(()));
