@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".btctl.v1.SmallOutput")
         .bytes(".btctl.v1.PushImageRequest")
         .bytes(".btctl.v1.FetchImageReply")
+        .bytes(".btctl.v1.FetchOverlayReply")
         .bytes(".btctl.v1.FetchResultReply.data")
         .compile_fds(descriptors)?;
     Ok(())

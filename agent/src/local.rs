@@ -17,6 +17,7 @@ use bt_model::log::LogLine;
 use bt_model::manifest::{Manifest, Network, Pull, VolumeFiles, VolumeMount};
 use bt_model::parameters::Parameters;
 use bt_model::reason::Reason;
+use bt_store::overlay::PackedDir;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 
@@ -40,6 +41,7 @@ use crate::site::workdir::StateDir;
 use crate::stock::cuts::{self, Cuts, cut_volumes};
 use crate::stock::images;
 use crate::stock::looks::Looks;
+use crate::stock::overlays;
 
 /// Bytes of what a failed job printed last in which it says why.
 const LAST_WORDS: usize = 16 << 10;
@@ -56,6 +58,8 @@ pub struct LocalJob {
     pub parameters: Parameters,
     /// A directory that the job reads, besides its volumes.
     pub input: Option<PathBuf>,
+    /// What its dev mounts hold, by where it finds them.
+    pub laid: Vec<(String, PackedDir)>,
 }
 
 /// What happens on the way.
@@ -93,7 +97,7 @@ pub async fn run_local(
     stop: impl Future<Output = ()>,
     tell: impl Fn(LocalEvent) + Sync,
 ) -> anyhow::Result<LocalEnd> {
-    let LocalJob { mut manifest, number, parameters, input } = job;
+    let LocalJob { mut manifest, number, parameters, input, laid } = job;
     let mut options = options.clone();
     if let Some(dir) = input {
         let dir = std::path::absolute(&dir).with_context(|| format!("find {}", dir.display()))?;
@@ -145,6 +149,22 @@ pub async fn run_local(
         cuts::Error::Machine(why) => anyhow::anyhow!("this machine {why}"),
     })?;
     copies.iter().filter_map(|copy| copy.left_out.clone()).for_each(note);
+    for mount in &job.manifest.sandbox.dev_mounts {
+        let packed =
+            laid.iter().find(|(target, packed)| *target == mount.target && packed.sha256 == mount.hash());
+        let (target, packed) = packed.with_context(|| {
+            format!(
+                "what the dev mount {0} holds is not here; give the directory: --dev-mount DIR:{0}",
+                mount.target
+            )
+        })?;
+        let dir = site.state.overlays().join(&mount.sha256);
+        if !dir.exists() {
+            overlays::keep(&packed.archive, &site.state.overlays(), &dir)
+                .with_context(|| format!("the dev mount {target}"))?;
+        }
+        volumes.push(overlays::as_mounted(mount, dir));
+    }
     // It begins empty: what agents keep there only saves time.
     let (uid, gid) = job.user(site.identity).unwrap_or(site.identity.ids);
     let cache = site.state.cache(&job.manifest.image, uid, gid)?;

@@ -54,6 +54,11 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
         agent.slots.sweep_out(false).await;
         let held: Vec<_> = agent.holdings.all().into_iter().map(|held| held.assignment.sweep).collect();
         agent.caches.sweep_out(&agent.site.state, &held).await;
+        let manifests =
+            agent.holdings.all().into_iter().filter_map(|held| agent.manifests.of(&held.assignment).ok());
+        let mounted: Vec<_> = manifests.flat_map(|manifest| manifest.sandbox.dev_mounts.clone()).collect();
+        let mounted: Vec<_> = mounted.into_iter().map(|mount| mount.sha256).collect();
+        agent.stock.overlays.sweep_out(&mounted).await;
         if agent.site.health.wants_room() {
             agent.stock.images.make_room().await;
         }

@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod fingerprints;
 pub(crate) mod images;
 pub(crate) mod looks;
+pub(crate) mod overlays;
 mod pulled;
 pub(crate) mod resolve;
 pub(crate) mod software;
@@ -15,6 +16,7 @@ use cuts::Cuts;
 use fingerprints::Fingerprints;
 use images::Images;
 use looks::Looks;
+use overlays::Overlays;
 use software::SeenImages;
 
 use crate::line::Line;
@@ -26,6 +28,7 @@ pub(crate) struct Stock {
     pub(crate) software: SeenImages,
     pub(crate) fingerprints: Fingerprints,
     pub(crate) cuts: Cuts,
+    pub(crate) overlays: Overlays,
 }
 
 impl Stock {
@@ -37,6 +40,7 @@ impl Stock {
             software: SeenImages::default(),
             fingerprints: Fingerprints::new(&site.offer.volumes, &site.state.fingerprints()),
             cuts: Cuts::new(&site.state),
+            overlays: Overlays::new(line),
         }
     }
 }

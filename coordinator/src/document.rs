@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
 use bt_model::layout::AttemptPlace;
-use bt_model::manifest::{Manifest, VolumeMount};
+use bt_model::manifest::{DevMount, Manifest, VolumeMount};
 use bt_model::parameters::read_map;
 use bt_model::secret;
 use bt_model::template::Renderer;
@@ -92,6 +92,8 @@ impl<'k> Writer<'k> {
             entrypoint: self.manifest.sandbox.entrypoint.clone(),
             env: secret::redact(env),
             volumes: self.manifest.volumes.iter().map(|mount| volume(mount, &result.fingerprints)).collect(),
+            dev_mount: self.manifest.sandbox.dev_mounts.iter().map(Into::into).collect(),
+            not_reproducible: DevMount::words(&self.manifest.sandbox.dev_mounts),
             given: given.entry(),
             versions: VersionsEntry {
                 agent: given.text("version"),

@@ -1,6 +1,7 @@
 //! Documents of what the coordinator answers.
 
 use bt_model::hex::hex;
+use bt_model::manifest::DevMount;
 use bt_model::parameters::read_map;
 use bt_model::reason::Reason;
 use bt_model::state::{AttemptState, JobState};
@@ -61,6 +62,8 @@ impl TryFrom<&v1::Sweep> for Sweep {
             image: sweep.image.clone(),
             image_pin: sweep.image_pin.clone(),
             image_alias: sweep.image_alias.clone(),
+            not_reproducible: DevMount::words(&convert::dev_mounts(&sweep.dev_mounts)),
+            dev_mount: convert::dev_mounts(&sweep.dev_mounts).iter().map(Into::into).collect(),
             waits_for: sweep.waits_for.clone(),
             cancel_reason: sweep.cancel_reason.clone(),
             owner: sweep.owner.clone(),
@@ -240,6 +243,7 @@ impl TryFrom<&v1::Job> for Job {
             attached_to: job.attached_to.as_ref().map(Twin::from),
             waits_for: job.waits_for,
             image_id: some(&job.image_id),
+            not_reproducible: DevMount::words(&convert::dev_mounts(&job.dev_mounts)),
             memory_bytes: job.memory_bytes,
             last_failure: job.last_failure.as_ref().map(LastFailure::try_from).transpose()?,
             progress: job.progress.as_ref().map(Progress::try_from).transpose()?,

@@ -36,6 +36,8 @@ pub struct Job {
     pub waits_for: Option<u32>,
     /// What the latest attempt's container ran.
     pub image_id: Option<String>,
+    /// Why nobody can run the job again from its image alone: a dev mount; null: there is none.
+    pub not_reproducible: Option<String>,
     /// What the next attempt, or the latest one, may use of memory, where that is more than its sweep says because earlier ones ran
     /// out of it.
     pub memory_bytes: Option<u64>,

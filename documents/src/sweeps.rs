@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bt_model::resources::ByteSize;
 use bt_model::span;
 use bt_proto::v1;
+use bt_store::DevMountEntry;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -205,6 +206,10 @@ pub struct Sweep {
     pub image_pin: Option<String>,
     /// The alias of the image that the manifest names; null: it names the image itself.
     pub image_alias: Option<String>,
+    /// Local directories that were laid over the image; its results are not reproducible then.
+    pub dev_mount: Vec<DevMountEntry>,
+    /// Why nobody can run it again from its image alone: a dev mount; null: there is none.
+    pub not_reproducible: Option<String>,
     /// Names of the sweeps that must end before it starts; empty once they have.
     pub waits_for: Vec<String>,
     /// Why the coordinator cancelled it; null: it did not.

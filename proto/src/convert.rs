@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bt_model::encoding::Encoding;
 use bt_model::log::{LogLine, Stream};
-use bt_model::manifest::Containers;
+use bt_model::manifest::{Containers, DevMount};
 use bt_model::placement::{AGENT_LABEL, Misfit, Offer};
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::resources::Resources;
@@ -346,6 +346,21 @@ impl TryFrom<v1::Returns> for Returns {
         });
         Self::from_parts(times.collect::<Result<_, NotReturns>>()?, returns.values)
     }
+}
+
+/// A dev mount, on the wire.
+pub fn dev_mount(mount: &DevMount) -> v1::DevMount {
+    let DevMount { target, sha256, files, bytes } = mount.clone();
+    v1::DevMount { target, sha256, files, bytes }
+}
+
+/// Dev mounts, from the wire.
+pub fn dev_mounts(mounts: &[v1::DevMount]) -> Vec<DevMount> {
+    let one = |mount: v1::DevMount| {
+        let v1::DevMount { target, sha256, files, bytes } = mount;
+        DevMount { target, sha256, files, bytes }
+    };
+    mounts.iter().cloned().map(one).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bt_model::hex::hex;
 use bt_model::id::{AgentId, AttemptId, SweepId};
+use bt_model::manifest::DevMount;
 use bt_model::software::Software;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -60,6 +61,12 @@ pub struct ResultDocument {
     pub env: BTreeMap<String, String>,
     #[serde(default)]
     pub volumes: Vec<VolumeEntry>,
+    /// Local directories that were laid over the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dev_mount: Vec<DevMountEntry>,
+    /// Why nobody can run the job again from its image alone; absent: dev mounts are no reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_reproducible: Option<String>,
     #[serde(default)]
     pub given: GivenEntry,
     #[serde(default)]
@@ -95,6 +102,25 @@ pub struct VolumeEntry {
     pub fingerprint: Option<String>,
     /// It changed while the job ran, so what the job read is unknown.
     pub changed: bool,
+}
+
+/// A local directory that was laid over the image (`--dev-mount`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DevMountEntry {
+    /// Where the job found it.
+    pub target: String,
+    /// Of the archive of what it held, 64 hexadecimal digits.
+    pub sha256: String,
+    pub files: u32,
+    /// Of all files together.
+    pub bytes: u64,
+}
+
+impl From<&DevMount> for DevMountEntry {
+    fn from(mount: &DevMount) -> Self {
+        let DevMount { target, sha256, files, bytes } = mount.clone();
+        Self { target, sha256, files, bytes }
+    }
 }
 
 /// What the job was given that is not the same on every machine.

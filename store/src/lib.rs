@@ -17,6 +17,7 @@ mod half_written;
 mod location;
 mod marker;
 mod measured;
+pub mod overlay;
 mod upload;
 
 use std::future::ready;
@@ -34,8 +35,8 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload
 pub use bucket::install_tls;
 pub use codec::{Decoder, Encoder, compress};
 pub use document::{
-    FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry, VersionsEntry,
-    VolumeEntry, WarmEntry,
+    DevMountEntry, FileEntry, GivenEntry, MachineEntry, ResultDocument, ReusedEntry, StoredEntry, UsageEntry,
+    VersionsEntry, VolumeEntry, WarmEntry,
 };
 pub use error::Error;
 pub use generation::Generation;

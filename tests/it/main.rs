@@ -27,6 +27,7 @@ mod cuts;
 mod dash;
 mod dashboards;
 mod deploy;
+mod dev_mount;
 mod doctor;
 mod engine;
 mod estimate;

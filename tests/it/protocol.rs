@@ -261,6 +261,15 @@ impl Agents for Recorded {
         Err(Status::unimplemented("not on record"))
     }
 
+    type FetchOverlayStream = Answers<v1::FetchOverlayReply>;
+
+    async fn fetch_overlay(
+        &self,
+        _: Request<v1::FetchOverlayRequest>,
+    ) -> Result<Response<Self::FetchOverlayStream>, Status> {
+        Err(Status::unimplemented("not on record"))
+    }
+
     type FetchResultStream = Answers<v1::FetchResultReply>;
 
     async fn fetch_result(

@@ -169,9 +169,11 @@ async fn assemble(
     assignment: &Assignment,
     job: &Job,
     image: (String, ImageFacts),
-    volumes: (Vec<Mounted>, Vec<CutCopy>),
+    mut volumes: (Vec<Mounted>, Vec<CutCopy>),
 ) -> Result<Assembly, Stop> {
     let site = &agent.site;
+    let laid = agent.stock.overlays.mounted(&job.manifest.sandbox.dev_mounts).await;
+    volumes.0.extend(laid.map_err(|error| Stop::Hindered(Reason::Agent(format!("{error:#}"))))?);
     let (uid, gid) = job.user(site.identity).unwrap_or(site.identity.ids);
     let sweep = assignment.sweep;
     let cache = match &job.manifest.sandbox.cache {

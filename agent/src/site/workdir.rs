@@ -219,6 +219,11 @@ impl StateDir {
         self.root.join("cuts")
     }
 
+    /// Where what dev mounts hold is kept.
+    pub(crate) fn overlays(&self) -> PathBuf {
+        self.root.join("overlays")
+    }
+
     /// The directory of a container that is no attempt's; what an earlier run left of one is no attempt either.
     pub(crate) fn guest(&self, id: AttemptId) -> AttemptDir {
         AttemptDir::of_guest(self.root.join("guests").join(id.to_string()))

@@ -189,6 +189,7 @@ impl Add {
             catch_up_seconds: self.catch_up_window.map(CatchUpWindow::seconds),
         };
         let client = Client::connect(settings).await?;
+        self.sweep.ship(&client, &manifest).await?;
         // Asked once: the second time its name would be taken.
         let asking = async { client.line.schedules().add_schedule(request).await };
         let reply = client.line.told_if_slow(asking).await?.into_inner();

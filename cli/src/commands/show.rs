@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bt_documents::{self as documents, ShownJob, ShownSweep, SweepReport};
-use bt_model::manifest::mask_address;
+use bt_model::manifest::{DevMount, mask_address};
 use bt_model::state::AttemptState;
-use bt_proto::v1;
+use bt_proto::{convert, v1};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -175,6 +175,9 @@ fn sweep_text(shown: &SweepReport, all: bool) -> Result<String, Error> {
     if let Some(alias) = &sweep.image_alias {
         lines.add("Alias", format_args!("{alias}, as it was at the submit"));
     }
+    if let Some(words) = DevMount::words(&convert::dev_mounts(&sweep.dev_mounts)) {
+        lines.add("Warning", words);
+    }
     lines.add("Owner", format_args!("{}, priority {}", sweep.owner, sweep.priority));
     documents::HeldOut::from(sweep).words().iter().for_each(|data| lines.add("Data", data));
     let v1::Counts { queued, running, succeeded, failed, cancelled, pruned } = shown.counts;
@@ -298,6 +301,9 @@ fn job_text(
     }
     if let Some(failure) = job.last_failure.as_ref().filter(|_| job.state() == v1::JobState::Queued) {
         lines.add("Retrying", tries::again(failure)?);
+    }
+    if let Some(words) = &document.not_reproducible {
+        lines.add("Warning", words);
     }
     lines.add("Params", Value::Object(document.params));
     lines.add("Command", command_line(&job.command));

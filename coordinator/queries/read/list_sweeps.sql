@@ -37,7 +37,7 @@ with counted as (
     from counted
 )
 select
-    id, name, owner, image, image_pin, image_alias, created_at, priority,
+    id, name, owner, image, image_pin, image_alias, dev_mounts, created_at, priority,
     cancelled_at is not null as "cancelled!", paused_at is not null as "paused!", pause_reason,
     queued as "queued!", running as "running!", succeeded as "succeeded!", failed as "failed!",
     cancelled_jobs as "cancelled_jobs!", pruned as "pruned!",

@@ -138,6 +138,7 @@ pub(crate) fn of(method: Method) -> Right {
         | Method::AgentsFetchSecrets
         | Method::AgentsNoteSharing
         | Method::AgentsFetchImage
+        | Method::AgentsFetchOverlay
         | Method::AgentsFetchResult
         | Method::AgentsDescribeImage
         | Method::AgentsDebug

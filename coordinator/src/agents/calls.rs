@@ -108,6 +108,15 @@ impl v1::agents_server::Agents for Agents {
         self.send_image(&request.into_inner().image).await.map(Response::new)
     }
 
+    type FetchOverlayStream = Answers<v1::FetchOverlayReply>;
+
+    async fn fetch_overlay(
+        &self,
+        request: Request<v1::FetchOverlayRequest>,
+    ) -> Result<Response<Self::FetchOverlayStream>, Status> {
+        self.send_overlay(&request.into_inner().sha256).await.map(Response::new)
+    }
+
     type FetchResultStream = Answers<v1::FetchResultReply>;
 
     async fn fetch_result(

@@ -56,6 +56,28 @@ impl Agents {
         Ok(Box::pin(ReceiverStream::new(receiver)))
     }
 
+    /// Sends what a dev mount holds.
+    pub(super) async fn send_overlay(&self, sha256: &[u8]) -> Result<Answers<v1::FetchOverlayReply>, Status> {
+        let found = self.queue.layer(sha256).await.map_err(status::queue)?;
+        let place = found.ok_or_else(|| Status::not_found("the dev mount is not in the store any more"))?;
+        let mut data = self.store.read(&place).await.map_err(status::store)?.boxed();
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let answers = sender.clone();
+        answer(&self.tasks, sender, async move {
+            while let Some(piece) = data.next().await {
+                let piece = piece.map_err(status::store)?;
+                for start in (0..piece.len()).step_by(PIECE) {
+                    let data = piece.slice(start..piece.len().min(start + PIECE));
+                    if answers.send(Ok(v1::FetchOverlayReply { data })).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        });
+        Ok(Box::pin(ReceiverStream::new(receiver)))
+    }
+
     /// Takes an agent's answer to what the image of a sweep stands for: its pin, or why the image can't be had there.
     pub(super) async fn take_image(
         &self,

@@ -20,8 +20,12 @@ impl Clients {
         mut incoming: Streaming<v1::PushImageRequest>,
     ) -> Result<v1::PushImageReply, Status> {
         let first = stream::next(&mut incoming).await?.and_then(|message| message.kind);
-        let Some(push_image_request::Kind::Image(image)) = first else {
-            return Err(status::out_of_order("an Image"));
+        let image = match first {
+            Some(push_image_request::Kind::Image(image)) => image,
+            Some(push_image_request::Kind::Layer(layer)) => {
+                return self.receive_overlay(&layer, &mut incoming).await;
+            }
+            _ => return Err(status::out_of_order("an Image")),
         };
         let image = v1::Image { pushed_by: pusher(&image.pushed_by)?, ..image };
         call::about(&image.name, &image.id);

@@ -7,7 +7,7 @@ use bt_model::parameters::{Parameters, read_map};
 use bt_model::selection::Selection;
 use bt_model::state::JobState;
 use bt_model::template::Renderer;
-use bt_proto::convert::{present, timestamp};
+use bt_proto::convert::{self, present, timestamp};
 use bt_proto::v1;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -46,6 +46,7 @@ impl Clients {
             ascending: request.ascending.unwrap_or_else(|| {
                 by.and_then(|by| known.manifest.goals.get(by)).is_some_and(|goal| *goal == Goal::Minimize)
             }),
+            dev_mounts: known.manifest.sandbox.dev_mounts.iter().map(convert::dev_mount).collect(),
         };
         let mut wanted = present(request.filter.clone()).map(|source| Wanted::new(&source)).transpose()?;
         encoder.figures = match (by, request.robust) {
@@ -355,6 +356,7 @@ struct Encoder<'m> {
     renderer: Renderer<'m>,
     /// The lowest metric is the best.
     ascending: bool,
+    dev_mounts: Vec<v1::DevMount>,
 }
 
 /// What is known of a job besides its row.
@@ -419,6 +421,7 @@ impl Encoder<'_> {
             attached_to,
             last_failure: beside.failure.map(attempts::last_failure),
             progress: beside.progress.map(progress::wire),
+            dev_mounts: self.dev_mounts.clone(),
             waits_for: row.waits_for.filter(|_| row.state == JobState::Queued),
         })
     }

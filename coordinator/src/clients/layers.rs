@@ -7,6 +7,7 @@ use bt_model::hex::hex;
 use bt_proto::convert::Malformed;
 use bt_proto::v1::{self, push_image_request};
 use bt_store::Upload;
+use bt_store::overlay::LARGEST_ARCHIVE;
 use tonic::{Status, Streaming};
 use tracing::debug;
 use uuid::Uuid;
@@ -90,6 +91,22 @@ impl Clients {
             }
         }
         Ok(())
+    }
+
+    /// Takes what a dev mount holds, which is a layer of no image.
+    pub(super) async fn receive_overlay(
+        &self,
+        layer: &v1::Layer,
+        incoming: &mut Incoming,
+    ) -> Result<v1::PushImageReply, Status> {
+        let id = id(layer)?;
+        if layer.size > LARGEST_ARCHIVE {
+            let told =
+                format!("a dev mount's archive has {} bytes; {LARGEST_ARCHIVE} are the most", layer.size);
+            return Err(Status::invalid_argument(told));
+        }
+        self.receive_layer(&id, layer.size, incoming).await?;
+        Ok(v1::PushImageReply { image: None, existed: false })
     }
 
     async fn receive_layer(&self, id: &LayerId, size: u64, incoming: &mut Incoming) -> Result<(), Status> {

@@ -101,6 +101,7 @@ pub(super) fn sweep(row: SweepRow) -> v1::Sweep {
         image: row.image,
         image_pin: row.image_pin,
         image_alias: row.image_alias,
+        dev_mounts: row.dev_mounts.iter().map(convert::dev_mount).collect(),
         cancel_reason: present(Some(row.cancel_reason)),
         waits_for: row.waits_for,
         counts: Some(v1::Counts { queued, running, succeeded, failed, cancelled, pruned }),

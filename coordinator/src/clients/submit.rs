@@ -3,7 +3,7 @@
 
 use bt_model::expansion::{Expansion, RowCheck, Search};
 use bt_model::image;
-use bt_model::manifest::{JobSource, Manifest, On};
+use bt_model::manifest::{DevMount, JobSource, Manifest, On};
 use bt_model::parameters::Parameters;
 use bt_model::tag::{check_note, check_tags};
 use bt_proto::convert::{Malformed, present};
@@ -90,7 +90,25 @@ impl Clients {
         (order.secrets, order.any_secret) =
             naming::check(&self.queue, &manifest, &order.header.owner).await?;
         order.after = self.named_after(&manifest).await?;
+        self.keep_dev_mounts(&manifest).await?;
         Ok(manifest)
+    }
+
+    /// Sees to it that what its dev mounts hold is in the store, and stays there until the sweep is queued.
+    async fn keep_dev_mounts(&self, manifest: &Manifest) -> Result<(), Status> {
+        let mounts = &manifest.sandbox.dev_mounts;
+        if mounts.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = mounts.iter().map(DevMount::hash).collect();
+        let held = self.queue.keep_layers(&ids).await.map_err(status::queue)?;
+        match mounts.iter().find(|mount| !held.contains(&mount.hash())) {
+            None => Ok(()),
+            Some(DevMount { target, sha256, .. }) => Err(Status::failed_precondition(format!(
+                "what the dev mount {target} holds (sha256 {sha256}) is not in the store; give the directory again: --dev-mount \
+                 DIR:{target}"
+            ))),
+        }
     }
 
     /// The sweeps that a manifest's jobs wait for. They are there already, so none waits for itself, however they are chained.
@@ -390,7 +408,8 @@ impl Order {
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
             batch: manifest.batch(),
-            pinned: manifest.needs.pin(),
+            pinned: manifest.needs.pin() || !manifest.sandbox.dev_mounts.is_empty(),
+            dev_mounts: DevMount::to_json(&manifest.sandbox.dev_mounts),
             family: manifest.family(),
             held_out: self.held_out.clone(),
             open: self.header.open,

@@ -69,6 +69,7 @@ impl Candidate {
         let asked = [
             (self.batch.is_some(), protocol::BATCHES),
             (self.is_cut, protocol::HOLDOUTS),
+            // A sweep with dev mounts counts as one, since the same release brought both.
             (self.is_pinned, protocol::PINS),
             (self.grown.is_some(), protocol::GROWN),
         ];

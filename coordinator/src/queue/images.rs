@@ -141,6 +141,19 @@ impl Queue {
         placed.collect::<Result<_, Error>>().map(Some)
     }
 
+    /// Keeps these layers for a day. Those of them that are in the store.
+    pub(crate) async fn keep_layers(&self, layers: &[LayerId]) -> Result<BTreeSet<LayerId>, Error> {
+        let ids: Vec<_> = layers.iter().map(|id| id.to_vec()).collect();
+        let rows = query_file!("queries/images/keep_layers.sql", &ids).fetch_all(&self.pool).await?;
+        rows.into_iter().map(|row| sha256(&row.sha256)).collect()
+    }
+
+    /// The file of a layer, if it is in the store.
+    pub(crate) async fn layer(&self, id: &[u8]) -> Result<Option<String>, Error> {
+        let row = query_file!("queries/images/find_layer.sql", id).fetch_optional(&self.pool).await?;
+        Ok(row.map(|row| row.stored_as))
+    }
+
     /// Which of these files of the store belong to no image.
     pub(crate) async fn unknown_image_files(&self, paths: &[String]) -> Result<Vec<String>, Error> {
         let rows = query_file!("queries/images/unknown_image_files.sql", paths).fetch_all(&self.pool).await?;

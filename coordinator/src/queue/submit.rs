@@ -55,8 +55,10 @@ pub(crate) struct Submission {
     pub(crate) reuse: bool,
     /// So many of its jobs take the place of one, in one container.
     pub(crate) batch: Option<u32>,
-    /// Its jobs have cpus of their own.
+    /// Its jobs have cpus of their own, or dev mounts: not every agent can do either.
     pub(crate) pinned: bool,
+    /// A list, where it has any.
+    pub(crate) dev_mounts: Option<serde_json::Value>,
     /// Whose trials its own are counted with.
     pub(crate) family: String,
     /// What its jobs see no data of.
@@ -306,6 +308,7 @@ struct SweepColumns<'s> {
     oom_factor: Option<f64>,
     oom_max_bytes: Option<i64>,
     pinned: bool,
+    dev_mounts: Option<&'s serde_json::Value>,
     loss_retries: i32,
     preemption_retries: i32,
     retry_on: Vec<&'static str>,
@@ -358,6 +361,7 @@ impl<'s> SweepColumns<'s> {
                 .map(signed)
                 .transpose()?,
             pinned: sweep.pinned,
+            dev_mounts: sweep.dev_mounts.as_ref(),
             loss_retries: signed(policy.loss_limit())?,
             preemption_retries: signed(policy.preemption_limit())?,
             retry_on: policy.retried().into_iter().map(Named::label).collect(),

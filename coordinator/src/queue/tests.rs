@@ -58,6 +58,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         reuse: false,
         batch: None,
         pinned: false,
+        dev_mounts: None,
         family: "averages".to_owned(),
         held_out: HeldOut::default(),
         open: false,

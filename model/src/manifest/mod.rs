@@ -13,6 +13,7 @@ mod canonical;
 pub(crate) mod check;
 mod choice;
 mod definition;
+mod dev_mount;
 mod document;
 mod draft;
 pub(crate) mod effects;
@@ -62,6 +63,7 @@ pub use definition::{
     DEFAULT_CPU_MILLIS, DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest,
     Needs, Sample, Select,
 };
+pub use dev_mount::{DevMount, parse_dev_mount_flag};
 pub use draft::Draft;
 pub use error::{Error, Places, TextPlace, suggestion};
 pub use format::Format;

@@ -79,6 +79,8 @@ enum MountKind {
     Memory,
     /// Begins empty, and is the job's or its sweep's.
     Own,
+    /// A directory that was laid over the image.
+    Laid,
 }
 
 /// Checks all that the manifest mounts, and its working directory. The error comes with the key that it belongs to.
@@ -158,7 +160,14 @@ fn placed(manifest: &Manifest) -> Vec<MountedPath<'_>> {
         instead: "/cache",
         kind: MountKind::Own,
     });
-    [results].into_iter().chain(volumes).chain(tmpfs).chain(cache).collect()
+    let dev_mounts = sandbox.dev_mounts.iter().map(|mount| MountedPath {
+        key: "dev_mount".to_owned(),
+        what: "the `dev_mount`".to_owned(),
+        path: &mount.target,
+        instead: "/pkg",
+        kind: MountKind::Laid,
+    });
+    [results].into_iter().chain(volumes).chain(tmpfs).chain(cache).chain(dev_mounts).collect()
 }
 
 /// Only a volume may lie in another volume, where the agent then looks for the place.
@@ -199,7 +208,8 @@ fn working_dir(manifest: &Manifest, placed: &[MountedPath<'_>]) -> Result<(), (S
         };
         return refused(format!("`working_dir` {place}; {remedy}"));
     }
-    let begins_empty = |one: &&MountedPath<'_>| one.kind != MountKind::Volume && inside(one.path);
+    let begins_empty =
+        |one: &&MountedPath<'_>| matches!(one.kind, MountKind::Memory | MountKind::Own) && inside(one.path);
     if let Some(outer) = placed.iter().find(begins_empty) {
         return refused(format!(
             "`working_dir` is {path}, which lies in {} at {}, where no directory is yet when the job starts; take {} itself",

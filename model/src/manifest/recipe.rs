@@ -31,6 +31,11 @@ mod tests {
         Manifest::parse(yaml.as_bytes(), Format::Yaml, "m").unwrap().finish().unwrap().recipe()
     }
 
+    fn dev_mount(target: &str, digits: &str) -> String {
+        let sha256 = digits.repeat(32);
+        format!("dev_mount: [{{ target: {target}, sha256: '{sha256}', files: 1, bytes: 1 }}]")
+    }
+
     const PLAIN: &str = "image: a:1\ncommand: [run, '{{ n }}']\nmatrix: { n: [1, 2] }\n";
 
     #[test]
@@ -73,6 +78,9 @@ mod tests {
             "holdout: { from: 2012-01-01, looks: 3, date: day }",
             "holdout: { from: 2012-01-01, looks: 3, volumes: [p] }",
             "timezone: Asia/Kolkata",
+            &dev_mount("/pkg", "0a"),
+            &dev_mount("/pkg", "0b"),
+            &dev_mount("/lib", "0a"),
         ] {
             let made = recipe(&format!("{PLAIN}{line}\n"));
             assert!(!seen.contains(&made), "{line} makes no difference");

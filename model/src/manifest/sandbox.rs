@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::check;
 use super::choice::{Containers, Pull};
+use super::dev_mount::{DevMount, MAX_DEV_MOUNTS};
 use super::error::{Error, suggestion};
 use super::platform::Platform;
 use super::secrets::{MAX_SECRETS, SecretUse};
@@ -78,6 +79,8 @@ pub struct Sandbox {
     /// Points that one container gets at most; absent: a job is not called so.
     pub batch: Option<u32>,
     pub secrets: Vec<SecretUse>,
+    /// Local directories that were laid over the image.
+    pub dev_mounts: Vec<DevMount>,
 }
 
 /// A directory in memory.
@@ -175,6 +178,7 @@ impl Sandbox {
             ("tmpfs", self.tmpfs.len(), MAX_TMPFS),
             ("groups", self.groups.len(), MAX_GROUPS),
             ("secrets", self.secrets.len(), MAX_SECRETS),
+            ("dev_mount", self.dev_mounts.len(), MAX_DEV_MOUNTS),
         ];
         for (key, count, most) in counts {
             if count > most {

@@ -160,7 +160,8 @@ mod tests {
 "containers": "reuse"
 "containers": "warm", "warm": {"preload": ["pandas"], "exclude": ["polars"], "verify": 2}
 "batch": 50
-"secrets": ["BROKER_KEY", {"name": "TOKEN", "as": "env"}]"#;
+"secrets": ["BROKER_KEY", {"name": "TOKEN", "as": "env"}]
+"dev_mount": [{"target": "/pkg", "sha256": "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", "files": 1, "bytes": 0}]"#;
 
     const WRONG: &str = r#""name": "a b"
 "command": "run"
@@ -221,6 +222,8 @@ mod tests {
 "batch": 0
 "batch": 10001
 "secrets": ["3KEY"]
+"dev_mount": [{"target": "/pkg", "files": 1, "bytes": 0}]
+"dev_mount": ["./src:/pkg"]
 "secrets": [{"name": "KEY", "as": "variable"}]
 "colour": "red""#;
 }

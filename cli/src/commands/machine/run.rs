@@ -106,7 +106,8 @@ impl Run {
         let out = self.directory.clone().unwrap_or_else(|| scratch.path().to_owned());
         std::fs::create_dir_all(&out)
             .map_err(|error| Error::Failed(format!("{} can't be made: {error}", out.display())))?;
-        let job = LocalJob { manifest, number: self.job, parameters, input: self.input.clone() };
+        let laid = self.sweep.dev_mounts()?;
+        let job = LocalJob { manifest, number: self.job, parameters, input: self.input.clone(), laid };
         let began = Instant::now();
         let interrupted = async {
             // Where Ctrl-C can't be heard, the job runs to its end.

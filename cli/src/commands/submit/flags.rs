@@ -12,6 +12,7 @@ use bt_model::manifest::{
 };
 use bt_model::reason::ReasonKind;
 
+use super::dev_mount;
 use super::env_file;
 use super::values::{at, gpus, once, pairs, volume};
 use crate::error::Error;
@@ -191,6 +192,10 @@ pub(super) struct ManifestFlags {
     /// Secret that a job finds as the file /run/secrets/NAME, or with :env as a variable; may be repeated.
     #[arg(long, value_name = "NAME[:file|:env]")]
     secret: Vec<String>,
+    /// Directory here that jobs find at a path of the image, read-only, e.g. ./src:/pkg; results are marked as not
+    /// reproducible; may be repeated.
+    #[arg(long, value_name = "DIR:TARGET")]
+    pub(super) dev_mount: Vec<String>,
     /// Command and its arguments, after --; the image's own if not given. {{ name }} stands for a parameter.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -281,6 +286,7 @@ impl ManifestFlags {
             warm: None,
             batch: self.batch,
             secrets: self.secrets()?,
+            dev_mounts: dev_mount::read(&self.dev_mount)?,
         })
     }
 

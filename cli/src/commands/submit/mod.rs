@@ -1,5 +1,6 @@
 //! `btctl submit`: from a manifest and flags to a queued sweep.
 
+mod dev_mount;
 mod env_file;
 mod estimate;
 mod flags;
@@ -17,6 +18,8 @@ use bt_model::manifest::{Draft, Format, JobSource, Manifest, csv_rows};
 use bt_model::template::Rendered;
 pub(crate) use bt_proto::submit::messages;
 use bt_proto::v1;
+#[cfg(target_os = "linux")]
+use bt_store::overlay::PackedDir;
 use uuid::Uuid;
 
 use self::flags::ManifestFlags;
@@ -107,6 +110,17 @@ impl ManifestArgs {
         Ok(draft.finish()?)
     }
 
+    /// Brings what the dev mounts of its flags hold into the store.
+    pub(crate) async fn ship(&self, client: &Client, manifest: &Manifest) -> Result<(), Error> {
+        dev_mount::ship(&self.flags.dev_mount, client, manifest).await
+    }
+
+    /// The directories of its flags, packed, and where a job finds each.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn dev_mounts(&self) -> Result<Vec<(String, PackedDir)>, Error> {
+        dev_mount::packed(&self.flags.dev_mount)
+    }
+
     /// All that file and flags say, the rows of `params_from` among it.
     pub(crate) fn draft(&self) -> Result<Draft, Error> {
         let draft = match &self.file {
@@ -157,6 +171,7 @@ impl Submit {
             return dry_run(&manifest, jobs, &self.output);
         }
         let client = Client::connect(settings).await?;
+        self.sweep.ship(&client, &manifest).await?;
         let header = v1::SubmitHeader {
             idempotency_key: self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
             owner: settings.asked_owner(),

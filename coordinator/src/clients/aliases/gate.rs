@@ -3,6 +3,7 @@
 use bt_model::alias::digest;
 use bt_model::id::SweepId;
 use bt_model::image;
+use bt_model::manifest::DevMount;
 use bt_model::state::JobState;
 use tonic::Status;
 
@@ -73,6 +74,12 @@ fn not_passed(row: &SweepRow) -> Option<String> {
     }
     if all == 0 {
         return Some(format!("the gate {name} has no jobs, so it tested nothing"));
+    }
+    if let Some(why) = DevMount::words(&row.dev_mounts) {
+        return Some(format!(
+            "the gate {name} did not test the image as it is ({why}); build an image that has those files, and run the gate \
+             with it"
+        ));
     }
     if count(JobState::Succeeded) == all {
         return None;

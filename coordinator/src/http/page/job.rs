@@ -270,6 +270,7 @@ fn facts(shown: &ShownJob) -> Vec<Fact> {
     add("Memory", job.usage.peak_memory_bytes.map(|bytes| format!("{} at most", ByteSize(bytes))));
     add("Cpu time", job.usage.cpu_seconds.map(|seconds| format!("{seconds:.2} s")));
     add("Image", job.image_id.clone());
+    add("Warning", job.not_reproducible.clone());
     facts
 }
 

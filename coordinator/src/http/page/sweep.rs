@@ -338,6 +338,7 @@ pub(super) fn facts(shown: &ShownSweep, when: fn(Option<Timestamp>) -> String) -
     let mut add = |name: &str, text: Option<String>| facts.extend(text.map(|text| Fact::new(name, text)));
     add("Pinned to", sweep.image_pin.clone());
     add("Alias", sweep.image_alias.clone());
+    add("Warning", sweep.not_reproducible.clone());
     add("Waits for", Some(sweep.waits_for.join(", ")).filter(|sweeps| !sweeps.is_empty()));
     add("Cancelled", sweep.cancel_reason.clone());
     add("Submitted", Some(when(sweep.created)));

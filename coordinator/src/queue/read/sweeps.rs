@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bt_model::id::SweepId;
+use bt_model::manifest::DevMount;
 use bt_model::reason::{Reason, ReasonKind};
 use bt_model::state::AttemptState;
 use jiff::Timestamp;
@@ -38,6 +39,7 @@ pub(crate) struct SweepRow {
     pub(crate) image_pin: Option<String>,
     /// The alias that it named its image by.
     pub(crate) image_alias: Option<String>,
+    pub(crate) dev_mounts: Vec<DevMount>,
     pub(crate) sharing: Sharing,
     pub(crate) created: Timestamp,
     pub(crate) priority: i32,
@@ -205,6 +207,7 @@ impl Queue {
                     image: row.image,
                     image_pin: row.image_pin,
                     image_alias: row.image_alias,
+                    dev_mounts: row.dev_mounts.as_ref().map(DevMount::of_json).unwrap_or_default(),
                     sharing: Sharing {
                         containers: containers(row.containers),
                         why: row.containers_why,

@@ -219,5 +219,7 @@ update attempts set memory_bytes = 1048576 where id = 'bbbbbbbb-0000-4000-8000-0
 -- version 48
 update agents set unavailable = 'cpu load 0.80 over 0.5';
 
+-- version 52
+update sweeps set dev_mounts = '[{"target": "/pkg", "sha256": "00", "files": 1, "bytes": 2}]' where name = 'grid';
 -- version 54
 insert into owner_shares (owner, containers) values ('ann', 3.5);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::choice::{Containers, Pull};
+use crate::manifest::dev_mount::{self, DevMount};
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::Error;
 use crate::manifest::sandbox::{
@@ -180,6 +181,32 @@ pub(super) const KEYS: &[ManifestKey] = &[
         recipe: Recipe::Contains(|manifest, parts| {
             if manifest.sandbox.batch.is_some() {
                 parts.put("batch", true);
+            }
+        }),
+    },
+    ManifestKey {
+        name: "dev_mount",
+        alias: None,
+        flags: &["dev-mount"],
+        schema: dev_mount::schema,
+        read: |draft, node| {
+            draft.sandbox.dev_mounts = dev_mount::read(node)?;
+            Ok(())
+        },
+        merge: |file, flags| {
+            let (file, flags) = (&mut file.sandbox.dev_mounts, &mut flags.sandbox.dev_mounts);
+            let is_set = !flags.is_empty();
+            file.retain(|known| flags.iter().all(|more| more.target != known.target));
+            file.append(flags);
+            is_set
+        },
+        write: |manifest| DevMount::to_json(&manifest.sandbox.dev_mounts),
+        recipe: Recipe::Contains(|manifest, parts| {
+            let mounts = manifest.sandbox.dev_mounts.iter();
+            let mut mounts: Vec<_> = mounts.map(|mount| json!([mount.target, mount.sha256])).collect();
+            mounts.sort_by_key(ToString::to_string);
+            if !mounts.is_empty() {
+                parts.put("dev_mount", mounts);
             }
         }),
     },

@@ -1,0 +1,1 @@
+select stored_as from layers where sha256 = $1
