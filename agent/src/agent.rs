@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Options;
 use crate::job::blame::Starts;
 use crate::job::caches::Caches;
 use crate::job::holdings::Holdings;
@@ -40,6 +41,7 @@ pub(crate) struct Leaving {
     pub(crate) draining: CancellationToken,
     preempted: AtomicBool,
     time_left: OnceLock<Duration>,
+    began: Instant,
 }
 
 impl Leaving {
@@ -49,6 +51,12 @@ impl Leaving {
             self.time_left.get_or_init(|| left);
         }
         self.preempted.store(true, Ordering::Relaxed);
+    }
+
+    /// How long jobs may still run here, if the agent was started for some time only: when that is over it lets them finish.
+    pub(crate) fn ends_in(&self, options: &Options) -> Option<Duration> {
+        let life = options.lifetime?.saturating_sub(self.began.elapsed());
+        Some(life.saturating_add(options.drain_timeout))
     }
 
     /// True if the machine's owner takes it back.
@@ -73,7 +81,12 @@ impl Agent {
             caches: Caches::default(),
             starts: Starts::default(),
             warmth: Warmth::default(),
-            leaving: Leaving { draining, preempted: AtomicBool::new(false), time_left: OnceLock::new() },
+            leaving: Leaving {
+                draining,
+                preempted: AtomicBool::new(false),
+                time_left: OnceLock::new(),
+                began: Instant::now(),
+            },
             batches: AtomicUsize::new(0),
             site,
             line,

@@ -3,10 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::id::AgentId;
 use crate::nearest::nearest;
 use crate::resources::Resources;
+use crate::span;
 
 /// By this label a sweep can ask for one agent.
 pub const AGENT_LABEL: &str = "btctl.agent";
@@ -33,6 +37,8 @@ pub struct Offer {
     /// The version of the agents' protocol that is spoken with it.
     pub protocol: u32,
     pub secrets: SecretOffer,
+    /// When its jobs must have ended; none where that is not known.
+    pub ends: Option<Timestamp>,
 }
 
 /// Which secrets jobs can have on an agent.
@@ -55,6 +61,8 @@ pub struct Need<'n> {
     pub protocol: u32,
     /// Name of each secret, and whether the coordinator has it: then that value is the one that counts.
     pub secrets: &'n BTreeMap<String, bool>,
+    /// When it would have ended at the latest if it started now; none where nothing bounds it.
+    pub until: Option<Timestamp>,
 }
 
 /// All labels of an agent: its own, and its id.
@@ -118,6 +126,12 @@ impl Offer {
         if let Some(misfit) = self.secrets.misfit(need.secrets) {
             return Some(misfit);
         }
+        if let (Some(until), Some(ends)) = (need.until, self.ends)
+            && until > ends
+        {
+            let short = Duration::try_from(until.duration_since(ends)).unwrap_or_default();
+            return Some(Misfit::TooLate { short });
+        }
         let (need, capacity) = (self.needs(&need.resources), self.capacity);
         (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
     }
@@ -155,6 +169,8 @@ pub enum Misfit {
     Secret { wanted: String },
     /// What the coordinator would send it could be read on the way.
     OpenLine,
+    /// It will be gone so long before the job's time is over.
+    TooLate { short: Duration },
     /// It is smaller than the job.
     TooSmall { need: Resources, capacity: Resources },
     /// It is large enough but busy.
@@ -197,6 +213,11 @@ impl fmt::Display for Misfit {
             Self::OpenLine => f.write_str(
                 "its line to the coordinator is not encrypted, and no secret is sent over it; use TLS (btctl coordinator init)",
             ),
+            Self::TooLate { short } => write!(
+                f,
+                "its lifetime is over too soon: a job may take all of its `timeout`, which ends {} later",
+                span::of_seconds(short.as_secs_f64().ceil())
+            ),
             Self::Busy { need, free } if free.jobs < need.jobs => {
                 f.write_str("it is busy: it runs as many jobs at once as it takes")
             }
@@ -212,6 +233,8 @@ impl fmt::Display for Misfit {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -241,6 +264,7 @@ mod tests {
                 volumes: &volumes,
                 protocol: 0,
                 secrets: &BTreeMap::new(),
+                until: None,
             };
             offer.lasting_misfit(&need)
         };
@@ -263,6 +287,7 @@ mod tests {
                 volumes: &BTreeMap::new(),
                 protocol: 0,
                 secrets: &secrets,
+                until: None,
             };
             offer.lasting_misfit(&need)
         };
@@ -272,5 +297,27 @@ mod tests {
         assert_eq!(told(Some(&["A"]), false, &[("A", true)]), Some(Misfit::OpenLine));
         assert_eq!(told(Some(&["A"]), false, &[("A", false)]), None);
         assert_eq!(told(Some(&["A"]), true, &[("B", false)]), Some(Misfit::Secret { wanted: "B".into() }));
+    }
+    #[test]
+    fn a_job_that_may_outlast_its_agent_is_not_given_to_it() {
+        let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
+        let at = |minutes: i64| Some(now + SignedDuration::from_mins(minutes));
+        let told = |until, ends| {
+            let offer = Offer { ends, ..Offer::default() };
+            let (labels, volumes, secrets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            let need = Need {
+                resources: Resources::default(),
+                labels: &labels,
+                volumes: &volumes,
+                protocol: 0,
+                secrets: &secrets,
+                until,
+            };
+            offer.lasting_misfit(&need)
+        };
+        for (until, ends) in [(None, None), (at(5), None), (None, at(5)), (at(5), at(5)), (at(5), at(9))] {
+            assert_eq!(told(until, ends), None, "{until:?} {ends:?}");
+        }
+        assert_eq!(told(at(9), at(5)), Some(Misfit::TooLate { short: Duration::from_secs(240) }));
     }
 }

@@ -47,6 +47,7 @@ mod job_page;
 mod joining;
 mod keep;
 mod late;
+mod lifetime;
 mod lists;
 mod local;
 mod login;

@@ -10,6 +10,7 @@ use bt_model::state::AttemptState;
 use bt_proto::convert::Malformed;
 use bt_proto::protocol;
 use bt_proto::v1::{self, agent_message};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -160,6 +161,7 @@ impl Agents {
             images: images.into_iter().collect(),
             protocol: greeting.protocol,
             secrets: greeting.secrets.clone(),
+            ends: greeting.ends_in.and_then(|time| Timestamp::now().checked_add(time).ok()),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
         for (attempt, (place, needs, batch)) in taken {
@@ -171,6 +173,9 @@ impl Agents {
         Ok(outgoing)
     }
 }
+
+/// An agent that ends later has no end.
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// What people are shown of an agent's clock: seconds by which it is ahead of this coordinator's.
 const CLOCK_AHEAD: &str = "clock_ahead_seconds";
@@ -202,6 +207,7 @@ fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
             held: hello.secrets.map(|held| held.names.into_iter().collect()),
             line_is_private: call::line_is_private(),
         },
+        ends_in: hello.ends_in_ms.map(|millis| Duration::from_millis(millis).min(LONGEST_LIFE)),
     })
 }
 

@@ -10,6 +10,7 @@ use bt_model::manifest::Containers;
 use bt_model::placement::Need;
 use bt_model::resources::Resources;
 use bt_proto::protocol;
+use jiff::Timestamp;
 use sqlx::postgres::types::PgInterval;
 use sqlx::query_file;
 
@@ -53,6 +54,8 @@ pub(crate) struct Candidate {
     pub(crate) has_quota: bool,
     /// Name of each secret that its jobs ask for, and whether the coordinator has it.
     pub(crate) secrets: BTreeMap<String, bool>,
+    /// How long each of its jobs may take; none where that is not bounded.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -71,6 +74,7 @@ impl Candidate {
             volumes: &self.volumes,
             protocol,
             secrets: &self.secrets,
+            until: self.timeout.and_then(|timeout| Timestamp::now().checked_add(timeout).ok()),
         }
     }
 
@@ -162,6 +166,11 @@ macro_rules! candidate_row {
             is_cut: $row.is_cut,
             has_quota: false,
             secrets: $crate::queue::claim::stored($row.secrets, $row.stored_secrets.as_deref()),
+            timeout: $row
+                .timeout_millis
+                .map($crate::queue::row::unsigned)
+                .transpose()?
+                .map(::std::time::Duration::from_millis),
             running: $running,
             queued: $queued,
         }

@@ -28,6 +28,7 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         is_cut: false,
         has_quota: false,
         secrets: BTreeMap::new(),
+        timeout: None,
         running,
         queued: 1_000_000,
     }

@@ -244,6 +244,8 @@ impl Again {
             // Clients are not told what agents speak; the coordinator looks at it.
             protocol: 0,
             secrets: &BTreeMap::new(),
+            // Clients are not told when agents end; the coordinator looks at it.
+            until: None,
         };
         let misfit = convert::offer(agent).lasting_misfit(&need)?;
         let mount = match &misfit {

@@ -31,6 +31,8 @@ pub(crate) struct AgentRow {
     pub(crate) fingerprints: Fingerprints,
     pub(crate) protocol: u32,
     pub(crate) secrets: SecretOffer,
+    /// When its jobs must have ended; none where that is not known.
+    pub(crate) ends: Option<Timestamp>,
     pub(crate) unhealthy: String,
     pub(crate) draining: bool,
     /// An operator has taken it out of service.
@@ -56,6 +58,7 @@ impl AgentRow {
             job_memory_bytes: self.job_memory_bytes,
             images: HashSet::new(),
             protocol: self.protocol,
+            ends: self.ends,
             secrets: self.secrets.clone(),
         }
     }
@@ -85,6 +88,7 @@ impl Queue {
                         held: row.secrets.map(|held| held.into_iter().collect()),
                         line_is_private: row.line_is_private,
                     },
+                    ends: row.ends_at.map(time).transpose()?,
                     drained: row.drained,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,

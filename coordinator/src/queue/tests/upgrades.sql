@@ -211,3 +211,7 @@ update sweeps set image_alias = 'prod/strategy' where name = 'grid';
 update sweeps set after = array['22222222-0000-4000-8000-000000000002'::uuid], after_passed_at = now(),
     after_any = array['22222222-0000-4000-8000-000000000002'::uuid]
 where id <> '22222222-0000-4000-8000-000000000002';
+
+-- version 47
+update agents set ends_at = now() + interval '1 hour' where name = 'old';
+update sweeps set timeout_millis = 60000;
