@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup demo demo-research build release install test soak fuzz fresh bench check fmt docs pictures sqlx advisories clean
+.PHONY: help setup demo demo-research build release install test soak fuzz fresh bench check fmt docs docs-container pictures sqlx advisories clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,7 @@ check: ## Prove what can be proved: format, lints, docs, licences, who depends o
 	cargo deny --log-level error check bans licenses sources
 	cargo machete
 	scripts/check-python
+	scripts/check-deploy
 	scripts/sqlx-prepare --check
 
 fmt: ## Format the code
@@ -80,6 +81,13 @@ docs: ## Write the pages of docs/ that are made from the code, and build docs/ a
 	cargo build --locked -p btctl
 	target/debug/btctl reference --dir docs
 	mdbook build
+
+# An mdbook that was built on a newer Debian than the image's does not start in the image.
+docs-container: ## Build the same book in a container that has no network and writes nothing else
+	@scripts/tools mdbook
+	@scripts/images base
+	docker run --rm --network none --read-only --user "$$(id -u):$$(id -g)" --volume "$(CURDIR):/btctl:ro" \
+		--volume "$(CURDIR)/target:/btctl/target" --workdir /btctl btctl-python:3.11 target/tools/bin/mdbook build
 
 pictures: ## Make the pictures of the page in docs/pictures anew, from real backtests
 	@scripts/setup tests

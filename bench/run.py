@@ -21,6 +21,7 @@ import time
 
 from backtests import backtests, versions
 from cluster import PLACES, ROOT, RUNS, SIMULATED, VENV, Cluster, median, note, rows, sh, sql
+from history import history
 from judgements import judgements
 
 NOOP_JOBS = 100_000
@@ -312,7 +313,7 @@ def outputs():
 
 
 PARTS = {"submit": submit, "noop": noop, "guarded": guarded, "claims": claims, "latency": latency, "containers": containers, "attached": attached,
-         "outputs": outputs, "backtests": backtests, "judgements": judgements}
+         "outputs": outputs, "backtests": backtests, "judgements": judgements, "history": history}
 
 
 def main():

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::away::Away;
 use crate::config::Options;
 use crate::job::blame::Starts;
 use crate::job::caches::Caches;
@@ -30,9 +31,14 @@ pub(crate) struct Agent {
     pub(crate) starts: Starts,
     pub(crate) warmth: Warmth,
     pub(crate) leaving: Leaving,
+    /// Whether the machine's owner lends it now.
+    pub(crate) away: Away,
     /// Containers of several points that are not removed yet.
     pub(crate) batches: AtomicUsize,
 }
+
+/// Of the time in which jobs may finish: for their images before they start, and for their outputs.
+const AROUND_JOBS: Duration = Duration::from_secs(30);
 
 /// Whether the agent goes, and because of whom.
 #[derive(Debug)]
@@ -53,10 +59,11 @@ impl Leaving {
         self.preempted.store(true, Ordering::Relaxed);
     }
 
-    /// How long jobs may still run here, if the agent was started for some time only: when that is over it lets them finish.
+    /// How long jobs may still run here, if the agent was started for some time only: when that is over it lets them finish, and
+    /// of the time for that some is for their images and outputs.
     pub(crate) fn ends_in(&self, options: &Options) -> Option<Duration> {
         let life = options.lifetime?.saturating_sub(self.began.elapsed());
-        Some(life.saturating_add(options.drain_timeout))
+        Some(life.saturating_add(options.drain_timeout.saturating_sub(AROUND_JOBS)))
     }
 
     /// True if the machine's owner takes it back.
@@ -87,6 +94,7 @@ impl Agent {
                 time_left: OnceLock::new(),
                 began: Instant::now(),
             },
+            away: Away::open(site.state.frozen_file()),
             batches: AtomicUsize::new(0),
             site,
             line,

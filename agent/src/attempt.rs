@@ -14,6 +14,7 @@ mod prepare;
 mod publish;
 mod report;
 mod returns;
+mod room;
 mod run;
 mod secrets;
 mod shared;
@@ -26,7 +27,7 @@ mod volumes;
 mod warm;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bt_engine::capacity::Share;
 use bt_model::manifest::Containers;
@@ -35,7 +36,7 @@ use bt_model::resources::Resources;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span};
 
 use crate::agent::Agent;
 use crate::gateway::Way;
@@ -216,7 +217,7 @@ impl Life {
             // It may have been halted while it was being started.
             let grace = work.job.stop_grace(agent.site.options.stop_grace);
             if let Err(error) = agent.site.engine.stop(held.id(), grace).await {
-                warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
+                agent.site.health.leave_container(held.id(), &error);
             }
         }
         prepared
@@ -285,14 +286,18 @@ async fn wait_for_room(agent: &Agent, held: &Held) -> Result<Work, Stop> {
     let job = Job::read(&held.assignment, &agent.manifests)?;
     // Before a waiting container is taken, which only a job that runs gives back.
     let containers = shared::containers(agent, held, &job).await?;
+    if let Some(why) = agent.away.refuses(held.dir.has_started()) {
+        return Err(Stop::Halted(Halt::Release(why)));
+    }
     held.note("waiting for other containers on this machine to end");
     // A container that waits for a job of the sweep has its memory already.
     let mut idle = Idle::of(agent, held, containers);
     let needs = job.resources(&agent.site.offer).less(&idle.taken());
     let mut share = tokio::select! {
         biased;
-        share = agent.site.capacity.take(needs, held.dir.gpus()) => share,
+        share = room::take(agent, &job, needs, &held.dir) => share?,
         halt = held.halted() => return Err(Stop::Halted(halt)),
+        why = agent.away.gone() => return Err(Stop::Halted(Halt::Release(why))),
         () = agent.leaving.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));
         }
@@ -312,7 +317,9 @@ async fn judge(agent: &Agent, held: &Held, job: &Job, finished: &Finished) -> Ou
     volumes::look_after(agent, held).await;
     limits::measure_results(held, job).await;
     if let Some(time) = exit.ran {
-        held.ran(time);
+        // What it stood still it did not run.
+        let frozen = held.dir.started().map_or(Duration::ZERO, |started| agent.away.frozen_since(started));
+        held.ran(time.saturating_sub(frozen));
     }
     let too_much = match halt {
         None => left_too_much(job, &held.dir.results()).await,

@@ -1,5 +1,7 @@
 //! The agent's settings.
 
+mod availability;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use bt_trust::ClientTrust;
 
 use crate::preempt::Notice;
 use crate::store_choice::StoreChoice;
+
+pub(crate) use availability::{AvailabilityOptions, WhenUnavailable};
 
 /// All that an agent must be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -100,6 +104,8 @@ pub struct Options {
     /// Drain and stop after this time, e.g. 12h.
     #[arg(long, env = "BTCTL_LIFETIME", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub lifetime: Option<Duration>,
+    #[command(flatten)]
+    pub availability: AvailabilityOptions,
     /// Image to pull before any job asks for it; may be repeated.
     #[arg(long, value_name = "IMAGE")]
     pub prefetch: Vec<String>,

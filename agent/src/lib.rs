@@ -7,6 +7,8 @@
 mod agent;
 mod assembly;
 mod attempt;
+mod availability;
+mod away;
 mod batch;
 mod config;
 mod debug;
@@ -93,6 +95,7 @@ async fn work(site: Arc<Site>, place: Place, shutdown: Shutdown) -> anyhow::Resu
     let tasks = &agent.site.tasks;
     tasks.spawn(reconcile::run(agent.clone(), end.clone()).in_current_span());
     tasks.spawn(leave::by_itself(agent.clone(), end.clone()).in_current_span());
+    tasks.spawn(availability::run(agent.clone(), end.clone()).in_current_span());
     let beside = (agent.clone(), end.clone());
     let beside = async move {
         let (agent, end) = beside;

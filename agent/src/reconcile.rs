@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_model::id::AttemptId;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -58,8 +58,10 @@ pub(crate) async fn run(agent: Arc<Agent>, end: CancellationToken) {
             agent.stock.images.make_room().await;
         }
         let pause = if works { PASS } else { TROUBLED_PASS };
-        if timeout(pause, end.cancelled()).await.is_ok() {
-            return;
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = agent.site.health.doubted() => {}
+            () = sleep(pause) => {}
         }
     }
 }

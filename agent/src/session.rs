@@ -213,6 +213,9 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
 /// What only people want to know.
 fn about(agent: &Agent) -> HashMap<String, String> {
     let mut about: HashMap<_, _> = agent.site.offer.about().into_iter().collect();
+    if let Some(available) = agent.site.options.availability.shown() {
+        about.insert("available".to_owned(), available);
+    }
     let secrets = match agent.site.secrets.trouble() {
         Some(why) => format!("none: {why}"),
         None => agent.site.offer.secrets.names().cloned().collect::<Vec<_>>().join(", "),
@@ -295,6 +298,7 @@ async fn converse(
             Ok(()) = decisions.changed() => beats.reset_immediately(),
             () = agent.stock.fingerprints.news() => beats.reset_immediately(),
             () = agent.site.health.news() => beats.reset_immediately(),
+            () = agent.away.news() => beats.reset_immediately(),
             () = sleep_until(unanswered.front().map(|sent| *sent + patience)) => {
                 return Ok("the coordinator answers no heartbeats".into());
             }
@@ -312,10 +316,12 @@ fn heartbeat(agent: &Agent) -> v1::Heartbeat {
         .notes()
         .into_iter()
         .map(|(attempt, note)| v1::Progress { attempt: attempt.to_string(), note });
+    let unavailable = agent.away.why();
     v1::Heartbeat {
         attempts: held_ids(agent),
         unhealthy: present(Some(agent.site.health.troubles())),
-        draining: agent.leaving.draining.is_cancelled(),
+        draining: agent.leaving.draining.is_cancelled() || !unavailable.is_empty(),
+        unavailable: present(Some(unavailable)),
         progress: progress.collect(),
         transfer: present(Some(agent.line.reach.told())),
         volumes: fingerprinted(agent).collect(),

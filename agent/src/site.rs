@@ -61,7 +61,7 @@ impl Site {
         };
         Ok(Self {
             secrets: SecretsRoom::find(options.secrets_dir.as_deref(), identity.agent, &offer.shared)?,
-            capacity: Capacity::new(offer.capacity),
+            capacity: Capacity::with_cores(offer.capacity, &offer.cores),
             guests: Guests::default(),
             health: Health::new(disk_reserve),
             tasks: TaskTracker::new(),

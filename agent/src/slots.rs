@@ -10,7 +10,6 @@ use bt_engine::capacity::Share;
 use bt_model::id::{AttemptId, SweepId};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::job::inside::Inside;
 use crate::site::Site;
@@ -120,7 +119,7 @@ impl Slots {
     /// Removes a container that is not to be used again, and what is on disk for it.
     pub(crate) async fn discard(&self, slot: Slot) {
         if let Err(error) = self.site.engine.remove(slot.id).await {
-            warn!(container = %slot.id, error = %error, "a shared container is left to a later pass");
+            self.site.health.leave_container(slot.id, &error);
         }
         self.site.secrets.remove(slot.id);
         slot.dir.remove();

@@ -94,7 +94,7 @@ fn from_wire(finding: v1::Finding) -> Finding {
 
 /// What is wrong with an agent; nothing if nothing is.
 fn of_agent(agent: &v1::Agent) -> Vec<Finding> {
-    use v1::AgentState::{Offline, Unhealthy};
+    use v1::AgentState::{Offline, Unavailable, Unhealthy};
     let about = format!("agent {}", agent.name);
     let mut found = Vec::new();
     let mut warn = |what: String, remedy: &str| found.push(Finding::warning(&about, what, remedy));
@@ -106,6 +106,10 @@ fn of_agent(agent: &v1::Agent) -> Vec<Finding> {
         Unhealthy => {
             warn(agent.state_text.clone(), "put that right on its machine; it takes jobs again by itself")
         }
+        Unavailable => warn(
+            agent.state_text.clone(),
+            "nothing needs to be done; its owner's settings say when it takes jobs (--available and others)",
+        ),
         _ => {}
     }
     if agent.state() != Offline {

@@ -1,22 +1,31 @@
 //! btctl: fans backtests out over machines. One binary: the client's commands, the coordinator, the agent, and all of
 //! them on one machine.
 
+// What agents and coordinators alone use.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
+
+#[cfg(target_os = "linux")]
 mod backup;
 mod batch;
 mod client;
 mod commands;
 mod completion;
+#[cfg(target_os = "linux")]
 mod database;
 mod docker_flags;
 mod document_target;
 mod error;
+#[cfg(target_os = "linux")]
 mod examination;
+mod exposed;
 mod files;
 mod flag_text;
 mod line;
+#[cfg(target_os = "linux")]
 mod logging;
 mod measures;
 mod output;
+#[cfg(target_os = "linux")]
 mod postgres_dirs;
 mod progress;
 mod reuse;
@@ -25,6 +34,7 @@ mod signals;
 mod state_dir;
 mod submit_trace;
 mod target;
+#[cfg(target_os = "linux")]
 mod up;
 mod values;
 

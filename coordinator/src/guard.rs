@@ -382,7 +382,7 @@ struct Held {
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     end: End,
     has_ended: bool,
-    _known: Arc<Known>,
+    known: Arc<Known>,
 }
 
 /// How it ends.
@@ -396,7 +396,7 @@ enum End {
 impl Held {
     fn new(body: Body, known: Arc<Known>, end: End) -> Self {
         let ended = Box::pin(known.ended.clone().cancelled_owned());
-        Self { body, ended, end, has_ended: false, _known: known }
+        Self { body, ended, end, has_ended: false, known }
     }
 }
 
@@ -413,7 +413,7 @@ impl HttpBody for Held {
         }
         if self.ended.as_mut().poll(context).is_ready() {
             self.has_ended = true;
-            let status = Status::unauthenticated("the token of this call holds no more");
+            let status = Status::unauthenticated(self.known.why_ended());
             if self.end == End::Grpc {
                 let mut trailers = HeaderMap::new();
                 if status.add_header(&mut trailers).is_ok() {

@@ -51,9 +51,9 @@ pub enum Happening {
         #[schemars(with = "String")]
         agent: AgentId,
         name: String,
-        /// connected, disconnected, drained, undrained, unhealthy or healthy.
+        /// connected, disconnected, drained, undrained, unhealthy, healthy, unavailable or available.
         change: String,
-        /// Why it is unhealthy; else null.
+        /// Why it is unhealthy or not available; else null.
         why: Option<String>,
     },
     /// Events behind the one that was asked for are not kept any more, or it is none of this queue's: whoever keeps a

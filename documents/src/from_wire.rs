@@ -240,6 +240,7 @@ impl TryFrom<&v1::Job> for Job {
             attached_to: job.attached_to.as_ref().map(Twin::from),
             waits_for: job.waits_for,
             image_id: some(&job.image_id),
+            memory_bytes: job.memory_bytes,
             last_failure: job.last_failure.as_ref().map(LastFailure::try_from).transpose()?,
             progress: job.progress.as_ref().map(Progress::try_from).transpose()?,
         })
@@ -275,6 +276,7 @@ impl TryFrom<&v1::Attempt> for Attempt {
             attempt: attempt.number,
             state: AttemptState::try_from(attempt.state())?,
             agent: attempt.agent.clone(),
+            memory_bytes: attempt.memory_bytes,
             reason: reason(attempt.reason.clone())?,
             note: some(&attempt.note),
             leased: instant(attempt.leased.as_ref())?,

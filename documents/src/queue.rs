@@ -36,6 +36,9 @@ pub struct Job {
     pub waits_for: Option<u32>,
     /// What the latest attempt's container ran.
     pub image_id: Option<String>,
+    /// What the next attempt, or the latest one, may use of memory, where that is more than its sweep says because earlier ones ran
+    /// out of it.
+    pub memory_bytes: Option<u64>,
     /// How the last attempt ended that failed or was lost; null where there is none, or the job has finished.
     pub last_failure: Option<LastFailure>,
     /// How far the job is, while it runs and says so itself.
@@ -100,6 +103,8 @@ pub struct Attempt {
     pub state: AttemptState,
     /// The agent's name.
     pub agent: String,
+    /// How much memory its container might use.
+    pub memory_bytes: Option<u64>,
     /// Why it did not succeed.
     pub reason: Option<String>,
     /// What it waits for.

@@ -39,6 +39,19 @@ struct Free {
     resources: Resources,
     /// The engine's numbers of the gpus that nobody has.
     gpus: BTreeSet<u32>,
+    /// Linux's numbers of the cpus that are no attempt's own.
+    cores: BTreeSet<u32>,
+}
+
+/// What an attempt needs besides its part of everything.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The gpus that it had in an earlier run of the agent.
+    pub had_gpus: Vec<u32>,
+    /// How many cpus are to be its own.
+    pub cores: usize,
+    /// Those that it had in an earlier run of the agent.
+    pub had_cores: Vec<u32>,
 }
 
 /// What an attempt has taken; given back when dropped.
@@ -47,12 +60,18 @@ pub struct Share {
     free: Arc<watch::Sender<Free>>,
     taken: Resources,
     gpus: Vec<u32>,
+    cores: Vec<u32>,
 }
 
 impl Share {
     /// The gpus that are the attempt's own.
     pub fn gpus(&self) -> &[u32] {
         &self.gpus
+    }
+
+    /// The cpus that are the attempt's own.
+    pub fn cores(&self) -> &[u32] {
+        &self.cores
     }
 
     pub fn taken(&self) -> Resources {
@@ -63,10 +82,11 @@ impl Share {
     pub fn keep_memory(&mut self) {
         let kept = Resources { memory_bytes: self.taken.memory_bytes, ..Resources::default() };
         let given = self.taken.less(&kept);
-        let gpus = std::mem::take(&mut self.gpus);
+        let (gpus, cores) = (std::mem::take(&mut self.gpus), std::mem::take(&mut self.cores));
         self.free.send_modify(|free| {
             free.resources = free.resources.plus(&given);
             free.gpus.extend(gpus);
+            free.cores.extend(cores);
         });
         self.taken = kept;
     }
@@ -75,13 +95,20 @@ impl Share {
     pub fn absorb(&mut self, mut other: Self) {
         self.taken = self.taken.plus(&other.taken);
         self.gpus.append(&mut other.gpus);
+        self.cores.append(&mut other.cores);
         other.taken = Resources::default();
     }
 }
 
 impl Capacity {
     pub fn new(all: Resources) -> Self {
-        let free = Free { resources: all, gpus: (0..all.gpus).collect() };
+        Self::with_cores(all, &[])
+    }
+
+    /// With these cpus of the machine, of which attempts can have some for themselves.
+    pub fn with_cores(all: Resources, cores: &[u32]) -> Self {
+        let free =
+            Free { resources: all, gpus: (0..all.gpus).collect(), cores: cores.iter().copied().collect() };
         Self {
             free: Arc::new(watch::Sender::new(free)),
             line: Arc::default(),
@@ -91,14 +118,21 @@ impl Capacity {
 
     /// Waits until `need` is free, and takes it; of the gpus those that the attempt had in an earlier run of the agent.
     pub async fn take(&self, need: Resources, had: Vec<u32>) -> Share {
-        if let Some(share) = self.try_take(need, &had) {
+        self.take_own(need, &Own { had_gpus: had, ..Own::default() }).await
+    }
+
+    /// As [`Self::take`], with cpus of its own.
+    pub async fn take_own(&self, need: Resources, own: &Own) -> Share {
+        if let Ok(_first) = self.line.try_lock()
+            && let Some(share) = self.take_now(need, own)
+        {
             return share;
         }
         let _waiting = WaitsForRoom::of(&self.waiting);
         let _first = self.line.lock().await;
         let mut changes = self.free.subscribe();
         loop {
-            if let Some(share) = self.take_now(need, &had) {
+            if let Some(share) = self.take_now(need, own) {
                 return share;
             }
             if changes.changed().await.is_err() {
@@ -112,7 +146,7 @@ impl Capacity {
     /// Takes `need` if it is free and nobody waits.
     pub fn try_take(&self, need: Resources, had: &[u32]) -> Option<Share> {
         let _first = self.line.try_lock().ok()?;
-        self.take_now(need, had)
+        self.take_now(need, &Own { had_gpus: had.to_vec(), ..Own::default() })
     }
 
     /// Waits until somebody waits for room.
@@ -123,19 +157,30 @@ impl Capacity {
         }
     }
 
-    fn take_now(&self, need: Resources, had: &[u32]) -> Option<Share> {
-        let mut gpus = Vec::new();
+    fn take_now(&self, need: Resources, own: &Own) -> Option<Share> {
+        let Own { had_gpus: had, cores: wanted, had_cores } = own;
+        let (mut gpus, mut cores) = (Vec::new(), Vec::new());
         let taken = self.free.send_if_modified(|free| {
-            let fits = free.resources.covers(&need) && had.iter().all(|gpu| free.gpus.contains(gpu));
+            let fits = free.resources.covers(&need)
+                && had.iter().all(|gpu| free.gpus.contains(gpu))
+                && free.cores.len() >= *wanted
+                && had_cores.iter().all(|core| free.cores.contains(core));
             if fits {
                 free.resources = free.resources.less(&need);
                 let chosen = if had.is_empty() { free.gpus.iter().copied().collect() } else { had.to_vec() };
                 gpus = chosen.into_iter().take(need.gpus as usize).collect();
                 free.gpus.retain(|gpu| !gpus.contains(gpu));
+                let chosen = if had_cores.is_empty() {
+                    free.cores.iter().copied().collect()
+                } else {
+                    had_cores.clone()
+                };
+                cores = chosen.into_iter().take(*wanted).collect();
+                free.cores.retain(|core| !cores.contains(core));
             }
             fits
         });
-        taken.then(|| Share { free: self.free.clone(), taken: need, gpus })
+        taken.then(|| Share { free: self.free.clone(), taken: need, gpus, cores })
     }
 }
 
@@ -144,6 +189,7 @@ impl Drop for Share {
         self.free.send_modify(|free| {
             free.resources = free.resources.plus(&self.taken);
             free.gpus.extend(&self.gpus);
+            free.cores.extend(&self.cores);
         });
     }
 }
@@ -177,6 +223,23 @@ mod tests {
         assert_eq!((had.gpus(), two.gpus()), (&[1][..], &[0, 2][..]));
         drop(had);
         assert_eq!(capacity.take(gpus(1), Vec::new()).await.gpus(), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_pinned_cpu_is_one_jobs_own() {
+        let own = |cores, had: &[u32]| Own { cores, had_cores: had.to_vec(), ..Own::default() };
+        // More cpus are offered than the machine has.
+        let capacity = Capacity::with_cores(cpus(8), &[0, 1, 4]);
+        let had = capacity.take_own(cpus(1), &own(1, &[1])).await;
+        let two = capacity.take_own(cpus(2), &own(2, &[])).await;
+        assert_eq!((had.cores(), two.cores()), (&[1][..], &[0, 4][..]));
+        let any = capacity.take(cpus(1), Vec::new()).await;
+        assert_eq!(any.cores(), [] as [u32; 0]);
+        let third = own(1, &[]);
+        let mut waiting = Box::pin(capacity.take_own(cpus(1), &third));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(had);
+        assert_eq!(waiting.await.cores(), [1]);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ mod engine;
 mod exec;
 mod fault;
 mod follow;
+mod freeze;
 mod image;
 mod kernel_log;
 mod memory;
@@ -282,6 +283,7 @@ impl Docker {
                     ) => FoundState::Exited,
                     _ => FoundState::Running,
                 },
+                is_frozen: container.state == Some(ContainerSummaryStateEnum::PAUSED),
                 mounts: container
                     .mounts
                     .into_iter()

@@ -23,6 +23,8 @@ pub struct FoundContainer {
     /// The engine's id of what it runs.
     pub image_id: String,
     pub state: FoundState,
+    /// It was let stand still.
+    pub is_frozen: bool,
     /// What of the machine is mounted in it.
     pub mounts: Vec<PathBuf>,
 }

@@ -140,6 +140,12 @@ pub trait Engine: Send + Sync + 'static {
     /// Ends the container: SIGTERM, and SIGKILL if it still runs after `grace`. Fine if it has ended or is gone.
     async fn stop(&self, attempt: AttemptId, grace: Duration) -> Result<(), Error>;
 
+    /// Lets all processes of a container stand still, as they are. Fine if they do already, if it has ended or is gone.
+    async fn freeze(&self, container: AttemptId) -> Result<(), Error>;
+
+    /// Lets a container that was frozen go on. Fine if it runs, has ended or is gone.
+    async fn thaw(&self, container: AttemptId) -> Result<(), Error>;
+
     /// Removes the container, killing it first if it runs. Fine if it is gone.
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error>;
 

@@ -19,6 +19,8 @@ pub struct Machine {
     pub host_name: String,
     /// At least 1.
     pub cpus: u32,
+    /// Linux's numbers of the cpus that this process may run on.
+    pub cores: Vec<u32>,
     /// What jobs may be offered: all memory, or what this process's control group allows, less a reserve.
     pub memory_bytes: u64,
     /// All that the machine has, or that this process's control group allows.
@@ -42,10 +44,24 @@ pub fn detect() -> Machine {
     Machine {
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        cores: cores(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
         memory_bytes: less_reserve(usable),
         total_bytes: usable,
         gpus: gpus(Path::new("/proc/driver/nvidia/gpus")),
     }
+}
+
+/// Most cpus that Linux is built for.
+const MOST_CORES: u32 = 8192;
+
+/// `Cpus_allowed_list: 0-3,8` of `/proc/self/status`.
+fn cores(status: &str) -> Vec<u32> {
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
+    let range = |part: &str| {
+        let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
+        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?.min(MOST_CORES))
+    };
+    list.split(',').filter_map(range).flatten().collect()
 }
 
 /// The driver has a directory for each.
@@ -103,6 +119,13 @@ mod tests {
         check(v1, &[("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "99")], Some(99));
         check(v1, &[("/sys/fs/cgroup/memory/memory.limit_in_bytes", "98")], Some(98));
         check("", &[], None);
+    }
+
+    #[test]
+    fn the_cpus_of_this_process_are_read() {
+        assert_eq!(cores("Name:\tx\nCpus_allowed:\t10f\nCpus_allowed_list:\t0-3,8\n"), [0, 1, 2, 3, 8]);
+        assert!(cores("Cpus_allowed_list:\tx\n").is_empty());
+        assert!(cores("").is_empty());
     }
 
     #[test]

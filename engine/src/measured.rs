@@ -147,6 +147,14 @@ impl<E: Engine> Engine for Measured<E> {
         counted("stop", self.0.stop(attempt, grace)).await
     }
 
+    async fn freeze(&self, container: AttemptId) -> Result<(), Error> {
+        timed("freeze", self.0.freeze(container)).await
+    }
+
+    async fn thaw(&self, container: AttemptId) -> Result<(), Error> {
+        timed("thaw", self.0.thaw(container)).await
+    }
+
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
         timed("remove", self.0.remove(attempt)).await
     }

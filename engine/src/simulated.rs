@@ -233,6 +233,15 @@ impl Engine for Simulated {
         Ok(())
     }
 
+    async fn freeze(&self, _: AttemptId) -> Result<(), Error> {
+        let message = "nothing runs that could stand still".to_owned();
+        Err(Error::Engine { call: "freeze", status: None, message })
+    }
+
+    async fn thaw(&self, _: AttemptId) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
         self.end(attempt);
         self.lock().remove(&attempt);
@@ -259,6 +268,7 @@ impl Engine for Simulated {
                 (Some(_), None) => FoundState::Running,
                 (Some(_), Some(_)) => FoundState::Exited,
             },
+            is_frozen: false,
             mounts: Vec::new(),
         });
         Ok(found.collect())

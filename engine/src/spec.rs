@@ -36,6 +36,8 @@ pub struct ContainerSpec {
     pub memory_bytes: u64,
     /// The engine's numbers of the gpus that it gets.
     pub gpus: Vec<u32>,
+    /// The cpus that are its own, by Linux's numbers; none: it runs on any.
+    pub cores: Vec<u32>,
     /// Size of `/dev/shm`.
     pub shm_bytes: u64,
     /// Most processes and threads.
@@ -86,6 +88,7 @@ impl ContainerSpec {
             cpu_millis: 100,
             memory_bytes: 64 << 20,
             gpus: Vec::new(),
+            cores: Vec::new(),
             shm_bytes: 1 << 20,
             pids: 64,
             ulimits: Vec::new(),

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
-use std::time::Duration;
-
-use jiff::Timestamp;
+use std::time::{Duration, Instant};
 
 use crate::id::AgentId;
 use crate::nearest::nearest;
@@ -37,8 +35,8 @@ pub struct Offer {
     /// The version of the agents' protocol that is spoken with it.
     pub protocol: u32,
     pub secrets: SecretOffer,
-    /// When its jobs must have ended; none where that is not known.
-    pub ends: Option<Timestamp>,
+    /// When its jobs must have ended, by this process's own clock; none where that is not known.
+    pub ends: Option<Instant>,
 }
 
 /// Which secrets jobs can have on an agent.
@@ -61,8 +59,15 @@ pub struct Need<'n> {
     pub protocol: u32,
     /// Name of each secret, and whether the coordinator has it: then that value is the one that counts.
     pub secrets: &'n BTreeMap<String, bool>,
-    /// When it would have ended at the latest if it started now; none where nothing bounds it.
-    pub until: Option<Timestamp>,
+    /// How long it may take; none where nothing bounds that.
+    pub stay: Option<Stay>,
+}
+
+/// A time on an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    pub from: Instant,
+    pub at_most: Duration,
 }
 
 /// All labels of an agent: its own, and its id.
@@ -126,14 +131,14 @@ impl Offer {
         if let Some(misfit) = self.secrets.misfit(need.secrets) {
             return Some(misfit);
         }
-        if let (Some(until), Some(ends)) = (need.until, self.ends)
-            && until > ends
-        {
-            let short = Duration::try_from(until.duration_since(ends)).unwrap_or_default();
-            return Some(Misfit::TooLate { short });
+        let (needed, capacity) = (self.needs(&need.resources), self.capacity);
+        if !capacity.covers(&needed) {
+            return Some(Misfit::TooSmall { need: needed, capacity });
         }
-        let (need, capacity) = (self.needs(&need.resources), self.capacity);
-        (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
+        // The last to be looked at: such an agent suits the job but for its end.
+        let (stay, ends) = (need.stay?, self.ends?);
+        let left = ends.saturating_duration_since(stay.from);
+        (stay.at_most > left).then_some(Misfit::TooLate { left, at_most: stay.at_most })
     }
 }
 
@@ -169,8 +174,8 @@ pub enum Misfit {
     Secret { wanted: String },
     /// What the coordinator would send it could be read on the way.
     OpenLine,
-    /// It will be gone so long before the job's time is over.
-    TooLate { short: Duration },
+    /// It ends before the job's time would be over.
+    TooLate { left: Duration, at_most: Duration },
     /// It is smaller than the job.
     TooSmall { need: Resources, capacity: Resources },
     /// It is large enough but busy.
@@ -213,10 +218,11 @@ impl fmt::Display for Misfit {
             Self::OpenLine => f.write_str(
                 "its line to the coordinator is not encrypted, and no secret is sent over it; use TLS (btctl coordinator init)",
             ),
-            Self::TooLate { short } => write!(
+            Self::TooLate { left, at_most } => write!(
                 f,
-                "its lifetime is over too soon: a job may take all of its `timeout`, which ends {} later",
-                span::of_seconds(short.as_secs_f64().ceil())
+                "its lifetime is over too soon: it lets jobs run for {} more, and this one may take {} (its `timeout`)",
+                span::of_seconds(left.as_secs_f64().floor()),
+                span::of_seconds(at_most.as_secs_f64().ceil())
             ),
             Self::Busy { need, free } if free.jobs < need.jobs => {
                 f.write_str("it is busy: it runs as many jobs at once as it takes")
@@ -233,8 +239,6 @@ impl fmt::Display for Misfit {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
 
     #[test]
@@ -264,7 +268,7 @@ mod tests {
                 volumes: &volumes,
                 protocol: 0,
                 secrets: &BTreeMap::new(),
-                until: None,
+                stay: None,
             };
             offer.lasting_misfit(&need)
         };
@@ -287,7 +291,7 @@ mod tests {
                 volumes: &BTreeMap::new(),
                 protocol: 0,
                 secrets: &secrets,
-                until: None,
+                stay: None,
             };
             offer.lasting_misfit(&need)
         };
@@ -298,12 +302,13 @@ mod tests {
         assert_eq!(told(Some(&["A"]), false, &[("A", false)]), None);
         assert_eq!(told(Some(&["A"]), true, &[("B", false)]), Some(Misfit::Secret { wanted: "B".into() }));
     }
+
     #[test]
     fn a_job_that_may_outlast_its_agent_is_not_given_to_it() {
-        let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let at = |minutes: i64| Some(now + SignedDuration::from_mins(minutes));
-        let told = |until, ends| {
-            let offer = Offer { ends, ..Offer::default() };
+        let now = Instant::now();
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        let told = |takes: Option<u64>, ends: Option<u64>| {
+            let offer = Offer { ends: ends.map(|ends| now + minutes(ends)), ..Offer::default() };
             let (labels, volumes, secrets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
             let need = Need {
                 resources: Resources::default(),
@@ -311,13 +316,17 @@ mod tests {
                 volumes: &volumes,
                 protocol: 0,
                 secrets: &secrets,
-                until,
+                stay: takes.map(|takes| Stay { from: now, at_most: minutes(takes) }),
             };
             offer.lasting_misfit(&need)
         };
-        for (until, ends) in [(None, None), (at(5), None), (None, at(5)), (at(5), at(5)), (at(5), at(9))] {
-            assert_eq!(told(until, ends), None, "{until:?} {ends:?}");
+        for (takes, ends) in
+            [(None, None), (Some(5), None), (None, Some(5)), (Some(5), Some(5)), (Some(5), Some(9))]
+        {
+            assert_eq!(told(takes, ends), None, "{takes:?} {ends:?}");
         }
-        assert_eq!(told(at(9), at(5)), Some(Misfit::TooLate { short: Duration::from_secs(240) }));
+        let late = told(Some(9), Some(5)).unwrap();
+        assert_eq!(late, Misfit::TooLate { left: minutes(5), at_most: minutes(9) });
+        assert!(late.to_string().contains("for 5m 0s more, and this one may take 9m 0s"), "{late}");
     }
 }

@@ -15,6 +15,10 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// A job whose machines were taken back this often is given up.
 pub const PREEMPTION_LIMIT: u32 = 100;
 
+const MIB: u64 = 1 << 20;
+/// No machine has more memory, and Postgres can count it.
+const MOST_MEMORY: u64 = 1 << 50;
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
@@ -37,15 +41,37 @@ pub enum Ending {
 }
 
 /// What a job has spent, and what it may spend; each kind of end has an account of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     pub spent: Spent,
     /// How often each may be tried again.
     pub retries: Spent,
     /// The reasons that are worth another try.
     pub retry_on: Vec<ReasonKind>,
+    /// How a job that ran out of memory gets more.
+    pub growth: Option<Growth>,
+    /// What the attempt had.
+    pub memory_bytes: u64,
     /// The sweep was cancelled: nothing is tried again.
     pub cancelled: bool,
+}
+
+/// How much more memory a job gets for each attempt that ran out of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    pub factor: f64,
+    pub max_bytes: Option<u64>,
+}
+
+impl Growth {
+    /// What follows an attempt with so much memory; none where it had the most that is allowed.
+    pub fn after(&self, bytes: u64) -> Option<u64> {
+        let most = self.max_bytes.unwrap_or(MOST_MEMORY).min(MOST_MEMORY);
+        // Whole MiB, so that jobs of one sweep have few sizes.
+        let grown = (bytes as f64 * self.factor / MIB as f64).ceil() as u64;
+        let grown = grown.saturating_mul(MIB).min(most);
+        (grown > bytes).then_some(grown)
+    }
 }
 
 /// Attempts that ended in each way.
@@ -68,6 +94,8 @@ pub struct Verdict {
     pub wait: Duration,
     /// Why the job failed, if it is given up, or was pruned.
     pub reason: Option<Reason>,
+    /// What its next attempt gets, where that is more than before.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Ending {
@@ -84,7 +112,13 @@ impl Ending {
 
 /// Decides what becomes of a job whose attempt ended like this.
 pub fn verdict(ending: &Ending, budget: &Budget) -> Verdict {
-    let simply = |event| Verdict { event, spent: Spent::default(), wait: Duration::ZERO, reason: None };
+    let simply = |event| Verdict {
+        event,
+        spent: Spent::default(),
+        wait: Duration::ZERO,
+        reason: None,
+        memory_bytes: None,
+    };
     match ending {
         Ending::Published => simply(JobEvent::Published),
         Ending::Cancelled => simply(JobEvent::Cancelled),
@@ -117,12 +151,18 @@ fn after_failure(budget: &Budget, reason: &Reason) -> Verdict {
             (spent, budget.retries.failures, budget.spent.failures)
         }
     };
-    let gives_up = before >= allowed || !budget.retry_on.contains(&reason.kind());
+    let growth = budget.growth.filter(|_| *reason == Reason::Oom);
+    let memory_bytes = growth.and_then(|growth| growth.after(budget.memory_bytes));
+    // With the memory that it had it would run out of it again.
+    let cannot_grow = growth.is_some() && memory_bytes.is_none();
+    let gives_up = before >= allowed || !budget.retry_on.contains(&reason.kind()) || cannot_grow;
+    let event = event(budget.cancelled, gives_up);
     Verdict {
-        event: event(budget.cancelled, gives_up),
+        event,
         spent,
         wait: backoff(before),
         reason: (gives_up && !budget.cancelled).then(|| reason.clone()),
+        memory_bytes: memory_bytes.filter(|_| event == JobEvent::TriesAgain),
     }
 }
 
@@ -141,6 +181,7 @@ fn after_loss(budget: &Budget, reason: Option<&Reason>) -> Verdict {
             None => Duration::ZERO,
         },
         reason: (gives_up && !budget.cancelled).then(why),
+        memory_bytes: None,
     }
 }
 
@@ -153,6 +194,7 @@ fn after_preemption(budget: &Budget) -> Verdict {
         wait: Duration::ZERO,
         reason: (gives_up && !budget.cancelled)
             .then(|| Reason::Agent(format!("preempted {preemptions} times"))),
+        memory_bytes: None,
     }
 }
 
@@ -178,6 +220,8 @@ mod tests {
             spent: Spent::default(),
             retries: Spent { failures, ooms: 1, losses: LOSS_LIMIT, preemptions: PREEMPTION_LIMIT },
             retry_on: ReasonKind::OF_JOBS.to_vec(),
+            growth: None,
+            memory_bytes: 1 << 30,
             cancelled: false,
         }
     }
@@ -212,6 +256,32 @@ mod tests {
         let mut budget = allowing(1);
         budget.spent = Spent { ooms: 1, losses: LOSS_LIMIT, preemptions: PREEMPTION_LIMIT, failures: 0 };
         assert_eq!(events(&Ending::Failed(Reason::Exit(1)), budget, 2), [TriesAgain, GaveUp]);
+    }
+
+    #[test]
+    fn each_escalation_has_more_memory_until_the_times_or_the_most_are_reached() {
+        let grown = |times: u32, factor: f64, max_mib: Option<u64>, attempts: usize| {
+            let mut budget = allowing(0);
+            budget.retries.ooms = times;
+            budget.memory_bytes = 100 << 20;
+            budget.growth = Some(Growth { factor, max_bytes: max_mib.map(|mib| mib << 20) });
+            let mut seen = Vec::new();
+            for _ in 0..attempts {
+                let verdict = verdict(&Ending::Failed(Reason::Oom), &budget);
+                assert_eq!(verdict.reason.is_some(), verdict.memory_bytes.is_none());
+                budget.spent.ooms += verdict.spent.ooms;
+                budget.memory_bytes = verdict.memory_bytes.unwrap_or(budget.memory_bytes);
+                seen.push(verdict.memory_bytes.map(|bytes| bytes >> 20));
+            }
+            seen
+        };
+        assert_eq!(grown(2, 1.5, None, 3), [Some(150), Some(225), None]);
+        assert_eq!(grown(5, 2.0, Some(250), 3), [Some(200), Some(250), None]);
+        assert_eq!(grown(5, 2.0, Some(100), 1), [None]);
+        assert_eq!(grown(0, 2.0, None, 1), [None]);
+        let other = verdict(&Ending::Failed(Reason::Exit(1)), &allowing(1));
+        assert_eq!(other.memory_bytes, None);
+        assert_eq!(Growth { factor: 16.0, max_bytes: None }.after(u64::MAX / 2), None);
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub const BATCHES: u32 = 2;
 /// The first version whose agents cut the data of jobs before a day (`holdout`).
 pub const HOLDOUTS: u32 = 2;
 
+/// The first version whose agents give an attempt the memory that its assignment names.
+pub const GROWN: u32 = 2;
+
+/// The first version whose agents give jobs cpus of their own (`cpus: { pin: true }`).
+pub const PINS: u32 = 2;
+
 /// What a peer speaks that says nothing of it.
 const UNSAID: v1::Protocols = v1::Protocols { oldest: 1, newest: 1 };
 

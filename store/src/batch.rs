@@ -8,7 +8,7 @@
 //! directory is synced by itself.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,10 @@ const SLOW: Duration = Duration::from_secs(1);
 const AFTER_SLOW: Duration = Duration::from_secs(60);
 /// File systems whose `syncfs` leaves all that was written before on the disk (statfs(2)): ext2 to ext4, XFS, Btrfs, F2FS,
 /// and tmpfs, which has none.
+#[cfg(target_os = "linux")]
 const SYNCFS: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
 /// From this version on Linux tells of errors by `syncfs`.
+#[cfg(target_os = "linux")]
 const TELLS_ERRORS: (u32, u32) = (5, 8);
 
 /// What is to be named.
@@ -217,7 +219,7 @@ impl Disk {
             }
         }
         let began = Instant::now();
-        rustix::fs::syncfs(files[0])?;
+        sync_file_system(files[0])?;
         #[cfg(test)]
         {
             self.syncs.whole += 1;
@@ -247,14 +249,33 @@ fn stage(content: Content, dirs: &mut BTreeSet<PathBuf>) -> io::Result<StagedFil
     Ok(file)
 }
 
+#[cfg(target_os = "linux")]
+fn sync_file_system(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
+}
+
+/// No device is trusted there, so that this is never called.
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn trusted_device(_: &Path) -> Option<u64> {
+    None
+}
+
 /// The device of the store, if its file system and the kernel keep the promise of `syncfs`.
+#[cfg(target_os = "linux")]
 fn trusted_device(root: &Path) -> Option<u64> {
     let kind = rustix::fs::statfs(root).ok()?.f_type;
     let is_known = u64::try_from(kind).is_ok_and(|kind| SYNCFS.contains(&(kind & 0xffff_ffff)));
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
     let version: (u32, u32) = (numbers.next()?, numbers.next()?);
-    (is_known && version >= TELLS_ERRORS).then(|| fs::metadata(root).map(|root| root.dev()).ok()).flatten()
+    (is_known && version >= TELLS_ERRORS)
+        .then(|| std::fs::metadata(root).map(|root| root.dev()).ok())
+        .flatten()
 }
 
 /// The same error for somebody else.
@@ -271,6 +292,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn small(root: &Path, name: &str, text: &'static str) -> (Content, PathBuf) {

@@ -38,7 +38,7 @@ fn a_sweep_grows_until_it_is_closed() {
     assert_eq!((&shown["state"], &shown["finished"]), (&json!("open"), &json!(null)), "{shown}");
     let listed = cluster.json(&["ls"]);
     assert_eq!(listed[0]["state"], "open", "{listed}");
-    assert_eq!(cluster.json(&["ls", "--state", "open"]), listed);
+    assert_eq!(cluster.json(&["ls", "--state", "open"])[0]["id"], listed[0]["id"]);
     // What is sent twice is added once.
     let once = ["add", "found", "--idempotency-key", "a", "--params", "n=3"];
     assert_eq!(cluster.json(&once), json!({"first_job": 2, "jobs": 1, "existed": false}));

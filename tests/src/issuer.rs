@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -10,6 +11,9 @@ use tempfile::TempDir;
 use crate::browser::node;
 use crate::process::{Process, btctl_path, free_port};
 use crate::wait_until;
+
+/// An issuer that does not listen after this time never will.
+const HUNG: Duration = Duration::from_secs(45);
 
 /// A running issuer, which knows a client by the id `btctl`.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl Issuer {
         given.as_object_mut().expect("it is an object").extend(more);
         let dir = tempfile::tempdir().expect("make a directory");
         let server = serve(&given, dir.path());
-        let issuer = Self { server, given, dir };
+        let mut issuer = Self { server, given, dir };
         issuer.wait();
         issuer
     }
@@ -54,9 +58,19 @@ impl Issuer {
         format!("{scheme}://127.0.0.1:{}", self.given["port"])
     }
 
-    fn wait(&self) {
+    /// Waits until it listens. Node.js was seen to hang at its start on a busy machine: then it is started again.
+    fn wait(&mut self) {
         let port = self.given["port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
-        wait_until("the issuer answers", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        let mut started = Instant::now();
+        wait_until("the issuer answers", || {
+            let answer = std::net::TcpStream::connect(("127.0.0.1", port)).ok();
+            if answer.is_none() && started.elapsed() > HUNG {
+                self.server.kill();
+                self.server = serve(&self.given, self.dir.path());
+                started = Instant::now();
+            }
+            answer
+        });
     }
 
     pub fn stop(&mut self) {

@@ -98,7 +98,7 @@ pub(super) async fn exceeded(
     started: Timestamp,
 ) -> Halt {
     tokio::select! {
-        () = timed_out(job, started) => Halt::Timeout,
+        () = timed_out_here(agent, job, started) => Halt::Timeout,
         halt = disk_exceeded(agent, held, job, results) => halt,
         halt = cache_exceeded(agent, held, job) => halt,
         () = disconnected(agent, job) => {
@@ -112,9 +112,30 @@ pub(crate) async fn timed_out(job: &Job, started: Timestamp) {
     let Some(limit) = job.manifest.timeout else {
         return std::future::pending().await;
     };
-    let ran = Timestamp::now().duration_since(started);
-    let ran = Duration::try_from(ran).unwrap_or(Duration::ZERO);
-    sleep(limit.saturating_sub(ran)).await;
+    sleep(limit.saturating_sub(since(started))).await;
+}
+
+/// None where the clock was set back.
+fn since(started: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or(Duration::ZERO)
+}
+
+/// The same of a container that may be frozen in between: it does not run then.
+pub(super) async fn timed_out_here(agent: &Agent, job: &Job, started: Timestamp) {
+    let Some(limit) = job.manifest.timeout else {
+        return std::future::pending().await;
+    };
+    let before = since(started);
+    let here = Instant::now();
+    loop {
+        agent.away.thawed().await;
+        let ran = before + here.elapsed();
+        let left = limit.saturating_sub(ran.saturating_sub(agent.away.frozen_since(started)));
+        if left.is_zero() {
+            return;
+        }
+        sleep(left).await;
+    }
 }
 
 /// Waits until the results directory is larger than the job's limit. A job without a limit is stopped when the disk reaches

@@ -146,6 +146,6 @@ pub(super) async fn remove_container(agent: &Agent, held: &Held) {
     }
     agent.site.secrets.remove(held.id());
     if let Err(error) = agent.site.engine.remove(held.id()).await {
-        warn!(attempt.id = %held.id(), error = %error, "the container is left to a later pass");
+        agent.site.health.leave_container(held.id(), &error);
     }
 }

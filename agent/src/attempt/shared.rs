@@ -176,12 +176,14 @@ async fn one_job(agent: &Agent, held: &Held, job: &Job, slot: &Slot) -> Result<F
     if has_variables(job) {
         task.command = wrapped(task.command);
     }
+    let unfrozen = unless_halted(held, async { Ok(agent.away.may_start().await) }).await?;
     held.dir.write_starting().await.map_err(agents_fault)?;
     held.dir.note_started();
     // What the jobs before it have used is not its own.
     let before = agent.site.engine.sample(slot.id).await.ok().flatten().unwrap_or_default();
     let began = Instant::now();
     let exec = agent.site.engine.exec(slot.id, &task).await?;
+    drop(unfrozen);
     prepare::report_running(agent, held, slot.image_id.clone());
     let (log, _) =
         held.dir.open_log(job.manifest.sandbox.log_limit()).map_err(|error| agents_fault(error.into()))?;

@@ -26,6 +26,7 @@ pub(super) async fn start_noted(
     let started = match agent.site.engine.create(spec).await {
         Ok(()) => {
             noted.await?;
+            let _unfrozen = agent.away.may_start().await;
             agent.site.engine.start(spec.attempt).await
         }
         refused => refused,

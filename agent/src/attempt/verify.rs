@@ -138,7 +138,7 @@ async fn end(agent: &Agent, held: &Held, job: &Job, id: AttemptId, dir: &Attempt
     let halt = async {
         tokio::select! {
             halt = held.halted() => halt,
-            () = limits::timed_out(job, Timestamp::now()) => Halt::Timeout,
+            () = limits::timed_out_here(agent, job, Timestamp::now()) => Halt::Timeout,
             halt = limits::results_exceeded(job, &results) => halt,
         }
     };

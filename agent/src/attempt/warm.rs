@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::shared::{command_of, make_ready, must_see_kills, task, write_inputs};
 use super::start::start;
 use super::state::Stop;
-use super::{prepare, run, secrets};
+use super::{prepare, run, secrets, unless_halted};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::config::EngineKind;
@@ -175,6 +175,8 @@ pub(super) async fn one_job(
     env.extend(variables);
     let command = command::parse(&words).ok();
     let to_run = JobToRun::new(words, command.clone(), working_dir, env);
+    // An interpreter that is frozen after this starts its fork later.
+    drop(unless_halted(held, async { Ok(agent.away.may_start().await) }).await?);
     held.dir.write_starting().await.map_err(agents_fault)?;
     held.dir.note_started();
     let engine = &*agent.site.engine;

@@ -51,6 +51,8 @@ pub(crate) struct Job {
     pub(crate) parameters: Parameters,
     /// The points that its container gets (`batch`): its own, unless it is one of several. None: it is not called so.
     pub(crate) points: Vec<Point>,
+    /// What it may use, where that is not what its manifest says.
+    memory_bytes: Option<u64>,
 }
 
 impl Job {
@@ -60,7 +62,12 @@ impl Job {
         let manifest = manifests.of(assignment).map_err(|error| unreadable(&error))?;
         let parameters = assignment.parameters().map_err(|error| unreadable(&error))?;
         let own = manifest.batch().map(|_| Point { job: assignment.job, parameters: parameters.clone() });
-        Ok(Self { manifest, parameters, points: own.into_iter().collect() })
+        Ok(Self {
+            manifest,
+            parameters,
+            points: own.into_iter().collect(),
+            memory_bytes: assignment.memory_bytes,
+        })
     }
 
     /// The uid and gid to run as; none for the image's own.
@@ -133,6 +140,7 @@ impl Job {
             cpu_millis: resources.cpu_millis,
             memory_bytes: resources.memory_bytes,
             gpus: gpus.to_vec(),
+            cores: dir.cores(),
             shm_bytes: self.shm_bytes(offer),
             pids: sandbox.pids(),
             ulimits: sandbox
@@ -164,11 +172,18 @@ impl Job {
 
     /// What it takes of this machine.
     pub(crate) fn resources(&self, offer: &Offer) -> Resources {
-        let asked = self.manifest.resources();
+        let mut asked = self.manifest.resources();
+        asked.memory_bytes = self.memory_bytes.unwrap_or(asked.memory_bytes);
         match asked.memory_bytes {
             0 => Resources { memory_bytes: offer.sizing.memory_bytes, ..asked },
             _ => asked,
         }
+    }
+
+    /// How many cpus are its own.
+    pub(crate) fn pinned(&self) -> usize {
+        let millis = self.manifest.needs.cpu_millis.filter(|_| self.manifest.needs.pin());
+        usize::try_from(millis.unwrap_or(0).div_ceil(1000)).unwrap_or(usize::MAX)
     }
 
     /// What its container may use.

@@ -33,6 +33,9 @@ pub(crate) struct Assignment {
     /// Of the job's trace, if it is traced.
     #[serde(default)]
     traceparent: Option<String>,
+    /// What its container may use, where that is not what the manifest says.
+    #[serde(default)]
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 impl Assignment {
@@ -56,6 +59,7 @@ impl Assignment {
             containers: None,
             batch: None,
             traceparent: None,
+            memory_bytes: None,
         }
     }
 
@@ -118,6 +122,7 @@ impl TryFrom<v1::Assignment> for Assignment {
                 None => None,
             },
             traceparent: present(wire.traceparent),
+            memory_bytes: wire.memory_bytes.filter(|bytes| *bytes > 0),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bt_engine::Error;
 use bt_measures::{AGENT_DISK_FREE, AGENT_DISK_RESERVE};
+use bt_model::id::AttemptId;
 use bt_model::resources::ByteSize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -25,6 +26,7 @@ pub(crate) struct Health {
     /// The engine has said that its disk is full.
     engine_is_full: AtomicBool,
     news: Notify,
+    doubts: Notify,
 }
 
 /// Each is empty where there is none.
@@ -59,6 +61,7 @@ impl Health {
             troubles: Mutex::default(),
             engine_is_full: AtomicBool::new(false),
             news: Notify::new(),
+            doubts: Notify::new(),
         }
     }
 
@@ -73,6 +76,18 @@ impl Health {
         let wedged = wedged.map_or("", |wedged| wedged.why.as_str());
         let all = [troubles.engine.as_str(), wedged, troubles.disk.as_str(), troubles.state.as_str()];
         all.into_iter().filter(|why| !why.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Says that the engine does not let go of a container; a later pass removes it. That pass comes soon: while the engine is away
+    /// no more jobs are to come.
+    pub(crate) fn leave_container(&self, container: AttemptId, error: &Error) {
+        warn!(%container, %error, "the container is left to a later pass");
+        self.doubts.notify_one();
+    }
+
+    /// Waits until the engine is to be looked at.
+    pub(crate) async fn doubted(&self) {
+        self.doubts.notified().await;
     }
 
     /// Waits until coordinators should hear of it at once.

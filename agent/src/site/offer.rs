@@ -25,6 +25,8 @@ const DISK_RESERVE_PART: u64 = 10;
 pub(crate) struct Offer {
     pub(crate) name: String,
     pub(crate) capacity: Resources,
+    /// Linux's numbers of the cpus that jobs can have for themselves.
+    pub(crate) cores: Vec<u32>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) volumes: Volumes,
     pub(crate) sizing: Sizing,
@@ -104,6 +106,7 @@ impl Offer {
         Ok(Self {
             name,
             capacity: Resources { cpu_millis, memory_bytes, gpus, disk_bytes, jobs: sizing.max_jobs },
+            cores: machine.cores.clone(),
             labels,
             volumes: Volumes::read(&options.volumes, &options.host_paths)?,
             sizing,
@@ -241,6 +244,7 @@ mod tests {
         let mut offer = Offer {
             name: "a".to_owned(),
             capacity: Resources { cpu_millis: 2000, memory_bytes: 4 << 30, ..Resources::default() },
+            cores: vec![0, 1],
             labels: BTreeMap::new(),
             volumes: Volumes::default(),
             sizing: Sizing::of(4 << 30, 2),

@@ -6,6 +6,7 @@
 //! agent.key, agent.pem the agent's key and certificate, where it has joined
 //! agent.lock           held by the agent that runs; says which process that is
 //! machine.json         which machine the directory is used on
+//! frozen.json          when containers were frozen, for their jobs' timeouts
 //! pulled.json          the images that the agent has got, and when each was used last
 //! fingerprints/<volume>.known      what each file of a volume held when it was read last
 //! cuts/<name>/data                 copies of volumes without their rows from a day on, and beside each its facts.json
@@ -33,6 +34,7 @@
 //! ```text
 //! batch         rides      that it is the container of a batch, and no attempt; with `starting`
 //! assignment    committed  what to run; the agent holds the attempt from then on, and names it to coordinators
+//! cores         rides      the cpus that are its own; with `starting`, before anything uses them
 //! gpus          rides      the gpus that are its own; with `starting`, before anything uses them
 //! volumes       rides      what its volumes held when it began; with `starting`
 //! starting      committed  when its container was about to be started, and in which boot of the machine. A container that
@@ -96,6 +98,10 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
+    pub(crate) fn frozen_file(&self) -> PathBuf {
+        self.root.join("frozen.json")
+    }
+
     /// Opens the directory for this process alone, and makes it if it is missing. One that was copied from another machine
     /// becomes an agent of its own.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {

@@ -219,6 +219,7 @@ async fn ask_python(
         cpu_millis: CPU_MILLIS,
         memory_bytes: MEMORY,
         gpus: Vec::new(),
+        cores: Vec::new(),
         shm_bytes: 1 << 20,
         pids: PIDS,
         ulimits: Vec::new(),

@@ -2,6 +2,8 @@
 
 mod alias;
 mod archive;
+#[cfg(target_os = "linux")]
+mod inspect;
 mod source;
 
 use std::collections::HashSet;
@@ -9,21 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backon::Retryable;
-use bt_agent::LocalImage;
-use bt_documents::{self as documents, InspectedImage};
+use bt_documents as documents;
 use bt_model::alias::name_of as alias_name;
 use bt_proto::v1::{self, push_image_request};
 use indicatif::ProgressBar;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use self::archive::{ArchivePiece, Layer, LocalArchive};
 use self::source::ImageSource;
-use super::results::pairs;
 use crate::batch::BatchOutcome;
 use crate::client::{Client, waits};
 use crate::error::Error;
-use crate::output::{Cell, Column, Json, ListArgs, OutputArgs, Row, View, say, terminal, words};
+use crate::output::{Cell, Column, Json, ListArgs, Row, View, say, terminal, words};
 use crate::settings::Settings;
 
 /// How often a push is made again that breaks off.
@@ -44,7 +43,8 @@ pub(crate) enum Image {
     /// Remove an image that was pushed, or an alias (alias://NAME). Agents that have an image keep it.
     Rm(Rm),
     /// Show an image of this machine, and what to improve in it.
-    Inspect(Inspect),
+    #[cfg(target_os = "linux")]
+    Inspect(inspect::Inspect),
     /// Have an alias stand for an image from now on. A manifest names it by `image: alias://NAME`, and each sweep runs what the
     /// alias stands for when it is submitted.
     #[command(after_help = alias::EXAMPLES)]
@@ -84,14 +84,6 @@ pub(crate) struct Rm {
     images: Vec<String>,
 }
 
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Inspect {
-    /// Its name or its id.
-    image: String,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
 impl Image {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         match self {
@@ -111,6 +103,7 @@ impl Image {
                 }
                 batch.finish()
             }
+            #[cfg(target_os = "linux")]
             Self::Inspect(inspect) => inspect.run(settings).await,
             Self::Promote(promote) => promote.run(settings).await,
             Self::Rollback(rollback) => rollback.run(settings).await,
@@ -133,7 +126,7 @@ impl Push {
 async fn push(name: &str, file: Option<&Path>, settings: &Settings) -> Result<(), Error> {
     let source = match file {
         Some(path) => ImageSource::open(path, name)?,
-        None => ImageSource::Engine(LocalImage::find(name).await?),
+        None => ImageSource::of_engine(name).await?,
     };
     let client = Client::connect(settings).await?;
     let head = v1::Image {
@@ -256,30 +249,5 @@ impl Ls {
         let columns = ["name", "id", "size", "pushed_by", "pushed"].map(Column::always).into();
         let rows = images.into_iter().map(row).collect::<Result<_, _>>()?;
         View { columns, rows }.print(&self.output)
-    }
-}
-
-impl Inspect {
-    async fn run(self, settings: &Settings) -> Result<(), Error> {
-        let image = LocalImage::find(&self.image).await?;
-        // An image can be looked at where there is no coordinator; only one knows what agents have found in it.
-        let software = match Client::connect(settings).await {
-            Ok(client) => client.software(&image.id).await.unwrap_or_default(),
-            Err(_) => Value::Null,
-        };
-        let python = words::text(&software["python"]);
-        let packages = pairs(&software["packages"], usize::MAX);
-        let json = Json::of(&InspectedImage {
-            id: image.id.clone(),
-            size_bytes: image.size_bytes,
-            facts: image.facts.iter().cloned().collect(),
-            warnings: image.warnings.clone(),
-            software,
-        })?;
-        let first = [("id", Cell::text(&image.id)), ("size_bytes", Cell::Bytes(image.size_bytes))];
-        let texts = image.facts.into_iter().chain([("python", python), ("packages", packages)]);
-        let warnings = image.warnings.into_iter().map(|warning| ("warning", warning));
-        let texts = texts.chain(warnings).map(|(name, text)| (name, Cell::text(text)));
-        crate::output::print_facts(first.into_iter().chain(texts), &json, self.output.output)
     }
 }

@@ -127,7 +127,7 @@ fn ran(job: &v1::Job) -> Option<f64> {
 }
 
 /// The columns of every list of jobs that are neither parameters nor metrics.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "job",
     "state",
     "attempts",
@@ -135,6 +135,7 @@ const OWN: [&str; 11] = [
     "reason",
     "started",
     "finished",
+    "memory_bytes",
     "peak_memory_bytes",
     "cpu_seconds",
     "written_bytes",
@@ -190,6 +191,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
     columns.extend(["attempts", "agent"].map(Column::always));
     columns.push(Column::always("reason").optional().rank(REASON));
     columns.extend(["started", "finished"].map(Column::wide));
+    columns.push(Column::wide("memory_bytes").headed("given_memory"));
     let usage = [
         ("peak_memory_bytes", "memory"),
         ("cpu_seconds", "cpu_time"),
@@ -213,6 +215,7 @@ pub(super) fn view(jobs: Vec<v1::Job>, list: &List<'_>) -> Result<View, Error> {
         cells.push(Cell::text(reason.map_or_else(|| told(&job), Ok)?));
         cells.push(Cell::time(words::instant(job.started.as_ref())?));
         cells.push(Cell::time(words::instant(job.finished.as_ref())?));
+        cells.push(Cell::bytes(job.memory_bytes));
         let usage = job.usage.unwrap_or_default();
         cells.push(Cell::bytes(usage.peak_memory_bytes));
         cells.push(Cell::seconds(usage.cpu_micros.map(|micros| micros as f64 / 1e6)));

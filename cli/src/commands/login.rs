@@ -137,7 +137,7 @@ async fn revoke(settings: &Settings) -> Result<String, Error> {
 }
 
 fn kept(settings: &Settings) -> Result<PathBuf, Error> {
-    // A wrong address is told first.
+    // A wrong address is reported first.
     settings.coordinators()?;
     settings.login_file().ok_or_else(|| {
         Error::Usage(

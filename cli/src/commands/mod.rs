@@ -1,44 +1,36 @@
 //! The verbs of the command line, a file each.
 
 mod add;
-mod agent;
 mod agents;
 mod assess;
 mod audit;
-mod backup;
 mod cancel;
 mod compare;
 mod completions;
 mod config;
-mod coordinator;
 mod dash;
 mod debug;
 mod describe;
-mod doctor;
-mod down;
 mod explain;
 mod export;
 mod gc;
 mod image;
-mod init;
 mod jobs;
 mod limits;
 mod login;
 mod logs;
 mod ls;
+#[cfg(target_os = "linux")]
+mod machine;
 mod metrics;
-mod migrate;
 mod pause;
 mod ps;
 mod quota;
-mod reference;
 mod report;
 mod rerun;
-mod restore;
 mod results;
 mod retry;
 mod rm;
-mod run;
 mod scaler;
 mod schedule;
 mod search;
@@ -49,7 +41,6 @@ mod submit;
 mod token;
 mod top;
 mod trials;
-mod up;
 mod version;
 mod wait;
 mod walk;
@@ -86,7 +77,7 @@ pub(crate) struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
-    Submit(submit::Submit),
+    Submit(Box<submit::Submit>),
     Add(add::Add),
     Close(add::Close),
     Search(Box<search::Search>),
@@ -110,7 +101,6 @@ enum Command {
     Metrics(metrics::Metrics),
     #[command(subcommand)]
     Stats(stats::Stats),
-    Run(run::Run),
     Debug(debug::Debug),
     Cancel(cancel::Cancel),
     Report(report::Report),
@@ -142,30 +132,22 @@ enum Command {
     Logout(login::Logout),
     Whoami(whoami::Whoami),
     Audit(audit::Audit),
-    Init(init::Init),
-    Backup(backup::Backup),
-    Restore(restore::Restore),
-    Migrate(migrate::Migrate),
-    Up(Box<up::Up>),
-    Down(down::Down),
-    Coordinator(coordinator::Coordinator),
-    Agent(agent::Agent),
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    Machine(machine::Machine),
     #[command(subcommand)]
     Config(config::Config),
-    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Version(version::Version),
-    Reference(reference::Reference),
 }
 
 impl Cli {
     pub(crate) async fn run(self) -> Result<(), Error> {
         if let Some(endpoint) = self.settings.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())
         {
-            let service = match self.command {
-                Command::Coordinator(_) => "btctl-coordinator",
-                Command::Agent(_) => "btctl-agent",
-                Command::Up(_) => "btctl-up",
+            let service = match &self.command {
+                #[cfg(target_os = "linux")]
+                Command::Machine(command) => command.service(),
                 _ => "btctl",
             };
             bt_traces::start(endpoint, service)
@@ -194,8 +176,6 @@ impl Cli {
             Command::Export(command) => command.run(&settings()?).await,
             Command::Metrics(command) => command.run(&settings()?).await,
             Command::Stats(command) => command.run(),
-            Command::Init(command) => command.run(),
-            Command::Run(command) => command.run().await,
             Command::Debug(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,
             Command::Report(command) => command.run(&settings()?).await,
@@ -220,18 +200,11 @@ impl Cli {
             Command::Logout(command) => command.run(&settings()?).await,
             Command::Whoami(command) => command.run(&settings()?).await,
             Command::Audit(command) => command.run(&settings()?).await,
-            Command::Backup(command) => command.run().await,
-            Command::Restore(command) => command.run().await,
-            Command::Migrate(command) => command.run().await,
-            Command::Up(command) => command.run().await,
-            Command::Down(command) => command.run().await,
-            Command::Coordinator(command) => command.run().await,
-            Command::Agent(command) => command.run(&settings()?).await,
+            #[cfg(target_os = "linux")]
+            Command::Machine(command) => command.run(settings).await,
             Command::Config(command) => command.run(&settings()?),
-            Command::Doctor(command) => command.run(&settings()?).await,
             Command::Completions(command) => command.run(),
             Command::Version(command) => command.run(),
-            Command::Reference(command) => command.run(),
         }
     }
 }

@@ -356,6 +356,9 @@ fn attempt_text(attempt: &documents::Attempt) -> String {
         "" => format!("{} {} on agent {}", attempt.attempt, attempt.state, attempt.agent),
         did => format!("{} {did} agent {}", attempt.attempt, attempt.agent),
     };
+    if let Some(bytes) = attempt.memory_bytes {
+        text += &format!(", {} of memory", words::size(bytes));
+    }
     if let Some(time) = attempt.started.or(attempt.leased) {
         text += &format!(", {}", Cell::Time(time).people());
     }

@@ -12,11 +12,11 @@ use bt_proto::v1::access_client::AccessClient;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::exposed;
 use crate::output::{
     Cell, Column, Json, ListArgs, OutputArgs, OutputFormat, Row, View, print, print_json, say,
 };
 use crate::settings::Settings;
-use crate::up::address_for_others;
 use crate::values::label;
 
 /// Make, list and revoke tokens, by which people, services and agents say who they are.
@@ -136,7 +136,7 @@ fn how_to_join(settings: &Settings) -> Result<String, Error> {
 fn for_others(host: &str) -> String {
     match host.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => {
-            address_for_others(SocketAddr::from(([0, 0, 0, 0], address.port())))
+            exposed::for_others(SocketAddr::from(([0, 0, 0, 0], address.port())))
         }
         _ => host.to_owned(),
     }

@@ -29,6 +29,7 @@ pub(crate) use block::{Block, one_line};
 pub(crate) use cell::Cell;
 pub(crate) use channel::Channel;
 pub(crate) use confirm::confirm;
+#[cfg(target_os = "linux")]
 pub(crate) use findings::{print_findings, worst};
 pub(crate) use form::{Form, ListArgs, OutputArgs, OutputFormat};
 pub(crate) use full_screen::FullScreen;

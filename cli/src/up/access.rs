@@ -104,8 +104,8 @@ impl Entry {
 
 /// What people and agents on other machines type to get in; `pin` is that of the coordinator's authority.
 pub(super) fn for_others(pin: Option<&str>, address: SocketAddr) -> Option<String> {
-    let Some(pin) = pin else { return super::exposure_warning(address) };
-    let others = super::address_for_others(address);
+    let Some(pin) = pin else { return crate::exposed::warning(address) };
+    let others = crate::exposed::for_others(address);
     Some(format!(
         "other machines reach {others}, by TLS and with a token\n\
          an agent: btctl token create NAME --role agent --ttl 1h, and there\n  \

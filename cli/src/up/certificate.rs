@@ -37,7 +37,7 @@ pub(crate) fn in_address(host: &str) -> String {
 /// By what others may call this machine.
 pub(crate) fn found_names() -> Vec<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let outward = super::address_for_others(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let outward = crate::exposed::for_others(SocketAddr::from(([0, 0, 0, 0], 0)));
     let outward = outward.parse::<SocketAddr>().ok().map(|address| address.ip().to_string());
     outward.into_iter().chain((!host.is_empty()).then_some(host)).collect()
 }

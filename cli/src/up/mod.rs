@@ -8,7 +8,6 @@ mod access;
 mod certificate;
 mod database;
 mod detach;
-mod exposed;
 mod lock;
 mod postgres;
 mod remembered;
@@ -33,7 +32,6 @@ use crate::state_dir::{CLIENT_FILE, UpDir};
 pub(crate) use certificate::{found_names, in_address, with_local};
 pub(crate) use database::{HeldPostgres, running_database};
 pub(crate) use detach::{detach, down, is_background, leave_terminal};
-pub(crate) use exposed::{for_others as address_for_others, warning as exposure_warning};
 pub(crate) use postgres::installed as installed_postgres;
 
 use self::access::Entry;

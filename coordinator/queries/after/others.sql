@@ -1,5 +1,5 @@
--- How sweeps stand that another one waits for, in the order in which they are named; of those in $2 any end will do. Jobs of one
--- that has ended move no more.
+-- How sweeps stand that another one waits for, in the order in which they are named; those in $2 may end in any way. The jobs
+-- of a sweep that has ended no longer change.
 select
     p.id, p.name, p.ended_at is not null as "ended!", p.id = any($2::uuid[]) as "any_end!", c.failed as "failed!",
     c.cancelled as "cancelled!"

@@ -1,9 +1,10 @@
 -- The sweeps that have jobs waiting and are not held back, how much of each runs already, and what may still start; jobs
--- that wait for identical ones or for a window are not among those, nor are sweeps that wait for
--- others. Counts are sums of changes; those of ended sweeps are not looked at.
+-- that wait for identical ones or for a window are not among those, nor are sweeps that wait for others. Counts are sums of changes;
+-- only those of open sweeps are read.
 select
     s.id, s.name, s.jobs, s.owner, s.priority, s.cpu_millis, s.memory_bytes, s.gpus, s.disk_bytes, s.labels, s.volumes, s.limits,
-    s.max_parallel, s.image_pin, s.containers, s.batch, s.secrets, s.timeout_millis,
+    s.max_parallel, s.image_pin, s.containers, s.batch, s.pinned, s.oom_factor is not null as "grows!",
+    s.secrets, s.timeout_millis,
     case when s.secrets <> '{}' then array(select name from secrets where name = any(s.secrets)) end as stored_secrets,
     s.cut_before is not null as "is_cut!",
     case when s.canary > 0 and s.canary_passed_at is null then s.canary end as canary,

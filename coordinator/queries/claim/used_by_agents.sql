@@ -3,14 +3,14 @@
 select
     w.agent as "agent_id!",
     coalesce(sum(s.cpu_millis), 0)::bigint as "cpu_millis!",
-    coalesce(sum(coalesce(s.memory_bytes, g.job_memory_bytes)), 0)::bigint as "memory_bytes!",
+    coalesce(sum(coalesce(a.memory_bytes, s.memory_bytes, g.job_memory_bytes)), 0)::bigint as "memory_bytes!",
     coalesce(sum(s.gpus), 0)::int as "gpus!",
     coalesce(sum(s.disk_bytes), 0)::bigint as "disk_bytes!",
     count(*) as "places!",
     sum(a.attempts)::bigint as "running!"
 from (select distinct agent from unnest($1::uuid[]) as agent) w
 cross join lateral (
-    select sweep_id, count(*) as attempts from attempts
+    select sweep_id, count(*) as attempts, max(memory_bytes) as memory_bytes from attempts
     where agent_id = w.agent and state in ('leased', 'preparing', 'running', 'publishing')
     group by sweep_id, coalesce(batch, id) offset 0
 ) a

@@ -12,10 +12,10 @@ select
     coalesce(sum(g.gpus), 0), coalesce(sum(u.gpus), 0)
 from agents g
 left join lateral (
-    select sum(s.cpu_millis) as cpu_millis, sum(coalesce(s.memory_bytes, g.job_memory_bytes)) as memory_bytes,
+    select sum(s.cpu_millis) as cpu_millis, sum(coalesce(a.memory_bytes, s.memory_bytes, g.job_memory_bytes)) as memory_bytes,
         sum(s.gpus) as gpus, sum(a.attempts) as running
     from (
-        select sweep_id, count(*) as attempts from attempts
+        select sweep_id, count(*) as attempts, max(memory_bytes) as memory_bytes from attempts
         where agent_id = g.id and state in ('leased', 'preparing', 'running', 'publishing')
         group by sweep_id, coalesce(batch, id) offset 0
     ) a

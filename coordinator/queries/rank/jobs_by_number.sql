@@ -1,6 +1,6 @@
 -- These jobs of a sweep, each with its latest attempt.
 select
-    j.number, j.state as "state: Pg<JobState>", j.parameters::text as parameters, j.point, j.waits_for,
+    j.number, j.state as "state: Pg<JobState>", j.parameters::text as parameters, j.point, j.waits_for, coalesce(j.memory_bytes, a.memory_bytes) as memory_bytes,
     j.metrics::text as metrics, j.attempts - j.returned as "attempts!", j.finished_at,
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
     a.started_at as "started_at?", a.finished_at as "ended_at?", a.note as "note?",

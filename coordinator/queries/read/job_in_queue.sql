@@ -9,7 +9,7 @@ select
             and b.waits_for is null and b.number < $2
     ) as "before!",
     g.name as "agent?", a.note as "note?", a.state as "attempt_state?: Pg<AttemptState>",
-    j.attached_sweep is not null as "is_attached!", j.waits_for,
+    j.attached_sweep is not null as "is_attached!", j.waits_for, j.memory_bytes,
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message
 from jobs j
 left join lateral (

@@ -4,7 +4,7 @@ select
     j.number,
     case when s.cancelled_at is not null and j.state = 'queued' then 'cancelled' else j.state end
         as "state!: Pg<JobState>",
-    j.parameters::text as parameters, j.point, j.waits_for,
+    j.parameters::text as parameters, j.point, j.waits_for, coalesce(j.memory_bytes, a.memory_bytes) as memory_bytes,
     j.metrics::text as metrics, j.attempts - j.returned as "attempts!", j.finished_at,
     j.reason as "reason: Pg<ReasonKind>", j.reason_code, j.reason_message,
     a.started_at as "started_at?", a.finished_at as "ended_at?", a.note as "note?",

@@ -1,4 +1,4 @@
--- The latest of a schedule's sweeps that has not finished. That one has ended is written down a moment after its last job has; a
+-- The latest of a schedule's sweeps that has not finished. The end of a sweep is written down a moment after that of its last job; a
 -- cancelled sweep's queued jobs start no more.
 select s.id, s.name
 from schedule_runs r

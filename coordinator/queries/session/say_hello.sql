@@ -16,7 +16,7 @@ set name = excluded.name, session = excluded.session, cpu_millis = excluded.cpu_
     max_jobs = excluded.max_jobs, job_memory_bytes = excluded.job_memory_bytes, about = excluded.about,
     volume_fingerprints = excluded.volume_fingerprints, protocol = excluded.protocol,
     secrets = excluded.secrets, line_is_private = excluded.line_is_private, ends_at = excluded.ends_at,
-    unhealthy = '', draining = false, last_seen_at = now(), place = excluded.place, disconnected_at = null,
+    unhealthy = '', unavailable = '', draining = false, last_seen_at = now(), place = excluded.place, disconnected_at = null,
     takeovers = case
         when g.disconnected_at is not null or g.last_seen_at < now() - $17::interval then g.takeovers
         when g.place = excluded.place and g.place <> '' then g.takeovers

@@ -8,12 +8,16 @@ select
     j.failures, j.ooms, j.losses, j.preemptions,
     s.retries, s.oom_retries, s.loss_retries, s.preemption_retries,
     s.retry_on as "retry_on: Vec<Pg<ReasonKind>>",
+    s.oom_factor, s.oom_max_bytes, coalesce(a.memory_bytes, s.memory_bytes, g.job_memory_bytes) as "memory_bytes!",
     s.cancelled_at is not null as "cancelled!"
 from jobs j
 join attempts a on a.sweep_id = j.sweep_id and a.job = j.number
 cross join lateral (
     select * from sweeps where id = a.sweep_id offset 0
 ) s
+cross join lateral (
+    select job_memory_bytes from agents where id = a.agent_id offset 0
+) g
 where a.id = any($1)
 order by a.sweep_id, a.job
 for update of j, a

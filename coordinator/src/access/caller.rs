@@ -95,6 +95,30 @@ impl Known {
     pub(super) fn has_expired(&self) -> bool {
         self.identity.expires.is_some_and(|expires| expires <= Timestamp::now())
     }
+
+    /// Why a call that was open has ended: what the next call would be told, as far as is known without Postgres.
+    pub(crate) fn why_ended(&self) -> String {
+        let Identity { name, expires, issuer, .. } = &*self.identity;
+        let signed_in = issuer.is_some();
+        match (expires, &self.basis) {
+            (Some(expires), _) if self.has_expired() => expired(name, *expires, signed_in),
+            _ if signed_in => format!("the sign-in of {name} has ended; {SIGN_IN_AGAIN}"),
+            (_, Basis::Certificate(_)) => {
+                format!("the certificate of agent {name} was revoked or has expired")
+            }
+            _ => format!("this token of {name} was revoked or has expired"),
+        }
+    }
+}
+
+const SIGN_IN_AGAIN: &str = "sign in again (btctl login, or on the page)";
+
+fn expired(name: &str, at: Timestamp, signed_in: bool) -> String {
+    if signed_in {
+        format!("the sign-in of {name} ended at {at}; {SIGN_IN_AGAIN}")
+    } else {
+        format!("this token of {name} expired at {at}; an administrator makes a new one")
+    }
 }
 
 impl Basis {
@@ -122,15 +146,10 @@ impl Basis {
 
 /// Who holds a token, if it holds.
 pub(super) fn of_token(id: &str, proof: TokenProof) -> Result<Identity, Unknown> {
-    let TokenProof { name, role, owners, issuer, expires, expired, revoked, .. } = proof;
-    let why = match (revoked, expired, expires) {
+    let TokenProof { name, role, owners, issuer, expires, expired: has_expired, revoked, .. } = proof;
+    let why = match (revoked, has_expired, expires) {
         (true, ..) => format!("this token of {name} was revoked"),
-        (_, true, Some(expired)) if issuer.is_some() => {
-            format!("the sign-in of {name} ended at {expired}; sign in again (btctl login, or on the page)")
-        }
-        (_, true, Some(expired)) => {
-            format!("this token of {name} expired at {expired}; an administrator makes a new one")
-        }
+        (_, true, Some(at)) => expired(&name, at, issuer.is_some()),
         _ => {
             let token = Some(id.to_owned());
             return Ok(Identity {

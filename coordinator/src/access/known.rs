@@ -280,8 +280,8 @@ impl Access {
     }
 
     fn end(&self, proof: &Proof, known: &Known) {
-        known.ended.cancel();
         self.lock().remove(proof);
+        known.ended.cancel();
     }
 
     /// Which of these still hold, and notes that they do.

@@ -51,6 +51,7 @@ fn pulse(beat: v1::Heartbeat) -> Result<Pulse, Malformed> {
     Ok(Pulse {
         attempts: attempt_ids(&beat.attempts)?,
         unhealthy: beat.unhealthy.unwrap_or_default(),
+        unavailable: beat.unavailable.unwrap_or_default(),
         draining: beat.draining,
         notes: notes.collect::<Result<_, Malformed>>()?,
         transfer: beat.transfer.unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! How a session begins: an agent says Hello, and hears what becomes of each attempt that it holds.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::placement::{Offer, SecretOffer, labels};
@@ -10,7 +10,6 @@ use bt_model::state::AttemptState;
 use bt_proto::convert::Malformed;
 use bt_proto::protocol;
 use bt_proto::v1::{self, agent_message};
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -99,7 +98,7 @@ impl Agents {
         named: &[AttemptId],
         images: Vec<String>,
     ) -> Result<mpsc::Receiver<Outgoing>, Status> {
-        let agent = greeting.agent;
+        let (agent, came) = (greeting.agent, Instant::now());
         let opened = self.queue.say_hello(greeting, self.terms.silence).await.map_err(status::queue)?;
         if opened.took_over {
             warn!(agent.id = %agent, "agent {} takes over from one of the same id that is alive", greeting.name);
@@ -133,6 +132,7 @@ impl Agents {
         let pulse = Pulse {
             attempts: kept,
             unhealthy: String::new(),
+            unavailable: String::new(),
             draining: false,
             notes: Vec::new(),
             transfer: String::new(),
@@ -161,7 +161,7 @@ impl Agents {
             images: images.into_iter().collect(),
             protocol: greeting.protocol,
             secrets: greeting.secrets.clone(),
-            ends: greeting.ends_in.and_then(|time| Timestamp::now().checked_add(time).ok()),
+            ends: greeting.ends_in.and_then(|time| came.checked_add(time)),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
         for (attempt, (place, needs, batch)) in taken {

@@ -79,6 +79,7 @@ fn past(attempt: PastAttempt) -> v1::Attempt {
         started: attempt.started.map(timestamp),
         stopped: attempt.stopped.map(timestamp),
         ended: attempt.ended.map(timestamp),
+        memory_bytes: Some(attempt.memory_bytes),
     }
 }
 

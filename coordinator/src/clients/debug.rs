@@ -40,6 +40,7 @@ impl Clients {
                 highest: sweep.known.checked_sub(1),
             })
         })?;
+        let memory_bytes = row.memory_bytes;
         let known = self.manifests.get(sweep.id).await.map_err(status::manifest)?;
         let parameters = known.reader().map_err(status::manifest)?.json(row.parameters);
         let details = self.queue.sweep_details(sweep.id).await.map_err(status::queue)?;
@@ -66,6 +67,7 @@ impl Clients {
             image_pin: details.candidate.image_pin,
             batch: None,
             traceparent: None,
+            memory_bytes,
             containers: v1::Containers::Each.into(),
         };
         Ok((agent, assignment))

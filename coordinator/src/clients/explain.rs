@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bt_model::id::AgentId;
 use bt_model::reason::Reason;
+use bt_model::resources::ByteSize;
 use bt_model::state::{AttemptState, JobState};
 use bt_proto::v1::{self, Obstacle};
 use tonic::Status;
@@ -23,6 +24,8 @@ pub(super) enum AgentState {
     Draining,
     /// Why it can't run containers.
     Unhealthy(String),
+    /// Why its machine's owner does not lend it now.
+    Unavailable(String),
     /// How long ago its stream ended.
     NotConnected(Duration),
     Offline,
@@ -34,6 +37,7 @@ impl AgentState {
             Self::Ready => v1::AgentState::Ready,
             Self::Draining => v1::AgentState::Draining,
             Self::Unhealthy(_) => v1::AgentState::Unhealthy,
+            Self::Unavailable(_) => v1::AgentState::Unavailable,
             Self::NotConnected(_) => v1::AgentState::NotConnected,
             Self::Offline => v1::AgentState::Offline,
         }
@@ -47,6 +51,7 @@ impl fmt::Display for AgentState {
             Self::Ready => f.write_str("ready"),
             Self::Draining => f.write_str("draining"),
             Self::Unhealthy(why) => write!(f, "unhealthy: {why}"),
+            Self::Unavailable(why) => write!(f, "not available: {why}"),
             Self::NotConnected(since) => write!(f, "not connected {}", humantime::format_duration(*since)),
             Self::Offline => f.write_str("offline"),
         }
@@ -58,7 +63,11 @@ pub(super) fn state(row: &AgentRow) -> AgentState {
         AgentRow { offline: true, .. } => AgentState::Offline,
         AgentRow { disconnected: Some(since), .. } => AgentState::NotConnected(*since),
         AgentRow { unhealthy, .. } if !unhealthy.is_empty() => AgentState::Unhealthy(unhealthy.clone()),
-        AgentRow { draining: true, .. } | AgentRow { drained: true, .. } => AgentState::Draining,
+        AgentRow { drained: true, .. } => AgentState::Draining,
+        AgentRow { unavailable, .. } if !unavailable.is_empty() => {
+            AgentState::Unavailable(unavailable.clone())
+        }
+        AgentRow { draining: true, .. } => AgentState::Draining,
         AgentRow { .. } => AgentState::Ready,
     }
 }
@@ -145,7 +154,15 @@ impl Clients {
             reply.reasons.push(format!("{} queued {jobs} of its sweep go first", job.before));
         }
         reply.reasons.extend(self.others_first(found, &details.candidate).await?);
-        reply.agents = self.what_agents_say(&details.candidate).await?;
+        let wanted = match job.memory_bytes {
+            Some(bytes) => {
+                let why = "because it ran out of memory before";
+                reply.reasons.push(format!("its next attempt gets {} of memory, {why}", ByteSize(bytes)));
+                details.candidate.with_memory(bytes)
+            }
+            None => details.candidate,
+        };
+        reply.agents = self.what_agents_say(&wanted).await?;
         Ok(reply)
     }
 
@@ -317,6 +334,7 @@ pub(super) fn answers(
                 (Obstacle::NotConnected, why)
             }
             AgentState::Unhealthy(why) => (Obstacle::Unhealthy, format!("it is unhealthy: {why}")),
+            AgentState::Unavailable(why) => (Obstacle::Unavailable, format!("it is not available: {why}")),
             AgentState::Draining => (Obstacle::Draining, "it is draining".to_owned()),
             AgentState::Ready => match refusals.get(&row.id) {
                 Some(why) => (Obstacle::Refused, format!("it could not start one a moment ago: {why}")),
@@ -403,7 +421,8 @@ fn next_steps(state: JobState, job: &InQueue, address: &str) -> Vec<String> {
 fn remedy(reason: &Reason) -> Option<&'static str> {
     Some(match reason {
         Reason::Oom => {
-            "submit it with more memory (resources: { memory: .. }, or -m); btctl submit --suggest-resources says how much"
+            "submit it with more memory (resources: { memory: .. }, or -m), or let it grow (retries: { oom: { times: 2, factor: 1.5 } }); \
+             btctl submit --suggest-resources says how much"
         }
         Reason::Timeout => "submit it with a longer timeout (timeout: .., or --timeout)",
         Reason::Nproc => "submit it with more pids, or let it start fewer threads",

@@ -414,6 +414,7 @@ impl Encoder<'_> {
                 wall_millis: row.measured.wall_millis,
             }),
             image_id: row.image_id.unwrap_or_default(),
+            memory_bytes: row.memory_bytes,
             reused_from,
             attached_to,
             last_failure: beside.failure.map(attempts::last_failure),

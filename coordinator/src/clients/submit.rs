@@ -387,6 +387,7 @@ impl Order {
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
             batch: manifest.batch(),
+            pinned: manifest.needs.pin(),
             family: manifest.family(),
             held_out: self.held_out.clone(),
             open: self.header.open,

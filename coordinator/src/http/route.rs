@@ -72,4 +72,5 @@ pub(super) const PARTS: &[(&str, &str, &str)] = &[
     ("path", "string", "A file's path below the results directory; its slashes stay slashes"),
     ("agent", "string", "An agent: its id, its name, or the beginning of its id"),
     ("schedule", "string", "A schedule, by its name"),
+    ("alias", "string", "An alias of an image, by its name; a slash in it is written %2F"),
 ];

@@ -100,6 +100,7 @@ impl Dispatcher {
             self.memory.waiting.clear();
             return Ok(0);
         }
+        sweeps = self.queue.set_grown_apart(sweeps).await?;
         let owners = self.queue.owners_running().await?;
         for sweep in &mut sweeps {
             sweep.has_quota = owners.get(&sweep.owner).is_some_and(|(_, room)| room.is_some());
@@ -174,7 +175,9 @@ impl Dispatcher {
     /// Claims from where the last claim left off, and from the beginning if there is not enough.
     async fn claim(&mut self, sweep: &Candidate, wants: &[Want]) -> Result<Vec<Claimed>, manifests::Error> {
         let planned = wants.iter().map(|want| want.jobs).sum::<u32>();
-        let from = self.memory.cursors.get(&sweep.sweep).copied().unwrap_or(0);
+        // Jobs that need more memory than their sweep says are few, and found without.
+        let cursor = self.memory.cursors.get(&sweep.sweep).filter(|_| sweep.grown.is_none());
+        let from = cursor.copied().unwrap_or(0);
         let mut claimed = self.queue.claim(sweep, wants, from, self.lease).await?;
         if claimed.len() < planned as usize && from > 0 {
             let mut left = wants.to_vec();
@@ -189,7 +192,9 @@ impl Dispatcher {
             left.retain(|want| want.jobs > 0);
             claimed.extend(self.queue.claim(sweep, &left, 0, self.lease).await?);
         }
-        if let Some(last) = claimed.iter().map(|claimed| claimed.job).max() {
+        if let Some(last) = claimed.iter().map(|claimed| claimed.job).max()
+            && sweep.grown.is_none()
+        {
             self.memory.cursors.insert(sweep.sweep, last + 1);
         }
         Ok(claimed)
@@ -260,6 +265,7 @@ impl Dispatcher {
                 batch: claimed.batch.map(|batch| batch.to_string()),
                 traceparent: traced::trace(sweep.sweep, claimed.job, sweep.jobs)
                     .map(|trace| trace.to_string()),
+                memory_bytes: sweep.grown,
             };
             assign.assignments.push(assignment);
         }

@@ -13,7 +13,7 @@ use super::{Error, Queue, READY, notify};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct After {
     pub(crate) all: Vec<SweepId>,
-    /// Those of them for which any end will do.
+    /// Those of them that may end in any way.
     pub(crate) any_end: Vec<SweepId>,
 }
 
@@ -44,7 +44,7 @@ enum Verdict {
     Fails(Uuid, String),
 }
 
-/// All of them have to end. One that has ended otherwise than it should decides at once.
+/// All of them have to end. The first that failed or was cancelled decides at once.
 fn judge(others: &[Other]) -> Verdict {
     if let Some((other, why)) = others.iter().find_map(|other| Some((other.id, failure(other)?))) {
         return Verdict::Fails(other, why);

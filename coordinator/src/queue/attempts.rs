@@ -18,6 +18,8 @@ pub(crate) struct PastAttempt {
     pub(crate) number: u32,
     pub(crate) state: AttemptState,
     pub(crate) agent: String,
+    /// What its container might use.
+    pub(crate) memory_bytes: u64,
     pub(crate) note: String,
     pub(crate) reason: Option<Reason>,
     pub(crate) leased: Timestamp,
@@ -88,6 +90,7 @@ impl Queue {
                     number: unsigned(row.number)?,
                     state: row.state.0,
                     agent: row.agent,
+                    memory_bytes: unsigned(row.memory_bytes)?,
                     note: row.note,
                     reason: reason(row.reason, row.reason_code, row.reason_message),
                     leased: time(row.leased_at)?,

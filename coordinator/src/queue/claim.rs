@@ -7,10 +7,9 @@ use bt_measures::{CLAIM_TIME, CLAIMED, JOB_WAIT};
 use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::Containers;
-use bt_model::placement::Need;
+use bt_model::placement::{Need, Stay};
 use bt_model::resources::Resources;
 use bt_proto::protocol;
-use jiff::Timestamp;
 use sqlx::postgres::types::PgInterval;
 use sqlx::query_file;
 
@@ -48,6 +47,12 @@ pub(crate) struct Candidate {
     pub(crate) containers: Option<Containers>,
     /// So many of its jobs take the place of one, in one container.
     pub(crate) batch: Option<u32>,
+    /// Its jobs have cpus of their own.
+    pub(crate) is_pinned: bool,
+    /// Jobs that run out of memory are tried again with more.
+    pub(crate) grows: bool,
+    /// Those of its jobs alone that need so much memory, after they had run out of it.
+    pub(crate) grown: Option<u64>,
     /// Its jobs see a copy of their data that is cut before a day.
     pub(crate) is_cut: bool,
     /// Its owner has a quota of what runs.
@@ -63,19 +68,27 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// What each of its jobs needs of an agent.
     pub(crate) fn need(&self) -> Need<'_> {
-        let protocol = match (self.batch, self.is_cut) {
-            (Some(_), false) => protocol::BATCHES,
-            (_, true) => protocol::HOLDOUTS,
-            (None, false) => 0,
-        };
+        let asked = [
+            (self.batch.is_some(), protocol::BATCHES),
+            (self.is_cut, protocol::HOLDOUTS),
+            (self.is_pinned, protocol::PINS),
+            (self.grown.is_some(), protocol::GROWN),
+        ];
+        let protocol = asked.into_iter().filter_map(|(asks, first)| asks.then_some(first)).max().unwrap_or(0);
         Need {
             resources: self.needs,
             labels: &self.labels,
             volumes: &self.volumes,
             protocol,
             secrets: &self.secrets,
-            until: self.timeout.and_then(|timeout| Timestamp::now().checked_add(timeout).ok()),
+            stay: self.timeout.map(|at_most| Stay { from: Instant::now(), at_most }),
         }
+    }
+
+    /// Those of its jobs that need so much memory.
+    pub(crate) fn with_memory(&self, bytes: u64) -> Self {
+        let needs = Resources { memory_bytes: bytes, ..self.needs };
+        Self { needs, grown: Some(bytes), ..self.clone() }
     }
 
     /// True when a claim must look at what runs elsewhere.
@@ -163,6 +176,9 @@ macro_rules! candidate_row {
             image_pin: $row.image_pin,
             containers: $crate::queue::sharing::containers($row.containers),
             batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
+            is_pinned: $row.pinned,
+            grows: $row.grows,
+            grown: None,
             is_cut: $row.is_cut,
             has_quota: false,
             secrets: $crate::queue::claim::stored($row.secrets, $row.stored_secrets.as_deref()),
@@ -266,7 +282,7 @@ impl Queue {
             );
         }
         let claimed = match sweep.batch {
-            None => claim_in(&mut tx, sweep.sweep, &allowed, from, term).await?,
+            None => claim_in(&mut tx, sweep, &allowed, from, term).await?,
             Some(_) => claim_batches(&mut tx, sweep.sweep, &allowed, from, term).await?,
         };
         tx.commit().await?;
@@ -328,7 +344,7 @@ async fn room(tx: &mut Connection, sweep: &Candidate) -> Result<u32, Error> {
 
 async fn claim_in(
     connection: &mut Connection,
-    sweep: SweepId,
+    sweep: &Candidate,
     wants: &[Want],
     from: u32,
     term: Duration,
@@ -345,11 +361,12 @@ async fn claim_in(
     }
     let rows = query_file!(
         "queries/claim/claim_jobs.sql",
-        sweep.uuid(),
+        sweep.sweep.uuid(),
         &agents,
         &sessions,
         interval(term)?,
         signed::<i32>(from)?,
+        sweep.grown.map(signed::<i64>).transpose()?,
     )
     .fetch_all(connection)
     .await?;

@@ -62,6 +62,8 @@ pub(crate) type Fingerprints = BTreeMap<String, String>;
 pub(crate) struct Pulse {
     pub(crate) attempts: Vec<AttemptId>,
     pub(crate) unhealthy: String,
+    /// Why its machine's owner does not lend it now. It drains as well then.
+    pub(crate) unavailable: String,
     pub(crate) draining: bool,
     pub(crate) notes: Vec<(AttemptId, String)>,
     /// How outputs get into the store from there, for people; empty while that is not decided.
@@ -180,6 +182,7 @@ impl Queue {
             pulse.draining,
             serde_json::json!(pulse.fingerprints),
             pulse.transfer,
+            pulse.unavailable,
         )
         .fetch_optional(&mut *tx)
         .await?

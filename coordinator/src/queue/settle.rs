@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 use super::connections::Connection;
 use super::files::{Files, PublishedFile};
+use super::grown::growth;
+use super::reasons::Reasons;
 use super::returns::ReturnsRows;
 use super::row::{Pg, signed, unsigned};
 use super::{Error, Queue, READY, TAKEN, measured, notify};
@@ -249,6 +251,8 @@ async fn lock(tx: &mut Connection, settlements: &[Settlement]) -> Result<HashMap
                         preemptions: unsigned(row.preemption_retries)?,
                     },
                     retry_on: row.retry_on.into_iter().map(|Pg(kind)| kind).collect(),
+                    growth: growth(row.oom_factor, row.oom_max_bytes)?,
+                    memory_bytes: unsigned(row.memory_bytes)?,
                     cancelled: row.cancelled,
                 },
             };
@@ -345,6 +349,8 @@ struct JobEnds {
     reasons: Reasons,
     /// 1 for an attempt that was handed back before it had started, else 0.
     returned: Vec<i32>,
+    /// What they need from now on, where that is more than before.
+    memory: Vec<Option<i64>>,
 }
 
 impl JobEnds {
@@ -366,6 +372,7 @@ impl JobEnds {
         self.preemptions.push(signed(preemptions)?);
         self.waits.push(millis(verdict.wait)?);
         self.metrics.push(metrics);
+        self.memory.push(verdict.memory_bytes.map(signed).transpose()?);
         self.reasons.push(verdict.reason.as_ref());
         Ok(())
     }
@@ -387,28 +394,11 @@ impl JobEnds {
             &self.reasons.codes as _,
             &self.reasons.messages as _,
             &self.returned,
+            &self.memory as _,
         )
         .execute(tx)
         .await?;
         expect_rows("jobs", self.numbers.len(), ended.rows_affected())
-    }
-}
-
-/// Reasons as Postgres has them: a kind, and a code or a message where the kind has one.
-#[derive(Default)]
-struct Reasons {
-    kinds: Vec<Option<Pg<ReasonKind>>>,
-    codes: Vec<Option<i32>>,
-    messages: Vec<Option<String>>,
-}
-
-impl Reasons {
-    fn push(&mut self, reason: Option<&Reason>) {
-        self.kinds.push(reason.map(|reason| Pg(reason.kind())));
-        self.codes.push(reason.and_then(Reason::code));
-        let message = reason.and_then(Reason::message);
-        // Postgres keeps no NUL in a text.
-        self.messages.push(message.map(|text| text.replace('\0', "\u{fffd}")));
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Submission {
     pub(crate) reuse: bool,
     /// So many of its jobs take the place of one, in one container.
     pub(crate) batch: Option<u32>,
+    /// Its jobs have cpus of their own.
+    pub(crate) pinned: bool,
     /// Whose trials its own are counted with.
     pub(crate) family: String,
     /// What its jobs see no data of.
@@ -273,6 +275,9 @@ struct SweepColumns<'s> {
     image_alias: Option<&'s str>,
     retries: i32,
     oom_retries: i32,
+    oom_factor: Option<f64>,
+    oom_max_bytes: Option<i64>,
+    pinned: bool,
     loss_retries: i32,
     preemption_retries: i32,
     retry_on: Vec<&'static str>,
@@ -318,6 +323,14 @@ impl<'s> SweepColumns<'s> {
             image_alias: sweep.image_alias.as_deref(),
             retries: signed(policy.failure_retries())?,
             oom_retries: signed(policy.oom_retries())?,
+            oom_factor: policy.retries.growth.map(|growth| growth.factor),
+            oom_max_bytes: policy
+                .retries
+                .growth
+                .and_then(|growth| growth.max_bytes)
+                .map(signed)
+                .transpose()?,
+            pinned: sweep.pinned,
             loss_retries: signed(policy.loss_limit())?,
             preemption_retries: signed(policy.preemption_limit())?,
             retry_on: policy.retried().into_iter().map(Named::label).collect(),

@@ -58,6 +58,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         recipe: [9; 32],
         reuse: false,
         batch: None,
+        pinned: false,
         family: "averages".to_owned(),
         held_out: HeldOut::default(),
         open: false,
@@ -78,6 +79,7 @@ fn pulse(attempts: &[AttemptId]) -> Pulse {
     Pulse {
         attempts: attempts.to_vec(),
         unhealthy: String::new(),
+        unavailable: String::new(),
         draining: false,
         notes: Vec::new(),
         fingerprints: BTreeMap::new(),

@@ -54,6 +54,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
     let memory = signed(spec.memory_bytes);
     HostConfig {
         nano_cpus: Some(signed(spec.cpu_millis.saturating_mul(1_000_000))),
+        cpuset_cpus: (!spec.cores.is_empty()).then(|| list(&spec.cores)),
         memory: Some(memory),
         // Memory and swap together: equal means no swap.
         memory_swap: Some(memory),
@@ -94,6 +95,12 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         }),
         ..Default::default()
     }
+}
+
+/// As the engine reads it: `0,3`.
+fn list(cores: &[u32]) -> String {
+    let cores: Vec<_> = cores.iter().map(u32::to_string).collect();
+    cores.join(",")
 }
 
 /// `/tmp` and what else the job asks for. Executable, because numba and others load from there what they have just
@@ -171,6 +178,7 @@ mod tests {
             cpu_millis: 200,
             memory_bytes: 5 << 30,
             gpus: vec![2, 3],
+            cores: vec![0, 3],
             shm_bytes: 1 << 20,
             pids: 100,
             ulimits: vec![("nofile".to_owned(), 10, 20)],
@@ -187,6 +195,13 @@ mod tests {
             stop: Stop { signal: "SIGINT".to_owned(), grace: Duration::from_secs(9) },
             log_limit: 1 << 20,
         }
+    }
+
+    #[test]
+    fn the_engine_is_asked_for_just_these_cpus() {
+        assert_eq!(of(&spec()).host_config.unwrap().cpuset_cpus.as_deref(), Some("0,3"));
+        let any = of(&ContainerSpec { cores: Vec::new(), ..spec() });
+        assert_eq!(any.host_config.unwrap().cpuset_cpus, None);
     }
 
     #[test]

@@ -107,6 +107,14 @@ impl Engine for Docker {
         self.stop(attempt, grace).await
     }
 
+    async fn freeze(&self, container: AttemptId) -> Result<(), Error> {
+        self.freeze(container).await
+    }
+
+    async fn thaw(&self, container: AttemptId) -> Result<(), Error> {
+        self.thaw(container).await
+    }
+
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {
         self.remove(attempt).await
     }

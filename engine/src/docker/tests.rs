@@ -79,6 +79,7 @@ fn spec(command: &[&str]) -> ContainerSpec {
         working_dir: None,
         groups: Vec::new(),
         gpus: Vec::new(),
+        cores: Vec::new(),
         shm_bytes: 1 << 20,
         pids: 100,
         ulimits: Vec::new(),

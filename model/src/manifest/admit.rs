@@ -5,7 +5,7 @@ use super::choice::JobUser;
 use super::definition::Manifest;
 use super::error::{Error, suggestion};
 use super::volume::MAX_NAME;
-use super::{batch, mounts, secrets, zone};
+use super::{batch, growing, mounts, pins, secrets, zone};
 use crate::alias;
 use crate::stop_when;
 
@@ -127,6 +127,8 @@ fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
         stop_when::check(source).map_err(|error| (stop_when::KEY.to_owned(), error))?;
     }
     batch::admit(manifest)?;
+    growing::admit(manifest)?;
+    pins::admit(manifest)?;
     secrets::admit(&manifest.sandbox.secrets, &manifest.env)?;
     long_names(manifest)?;
     mounts::check(manifest)

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use super::document::{NodeKind, TextNode};
-use super::error::{Error, suggestion};
-use super::values::scalar_text;
+use super::error::Error;
+use super::values::{scalar_text, unknown_key};
 
 /// Sweeps that one waits for at most.
 pub(super) const MAX_AFTER: usize = 16;
@@ -117,11 +117,7 @@ fn read_one(node: &TextNode) -> Result<After, Error> {
                     entry.node.error(format!("`after.on` is {shown:?}; write succeeded or ended"))
                 })?;
             }
-            name => {
-                let hint = suggestion(name, ["sweep", "on"], "keys there");
-                let message = format!("unknown key `{name}` in `after`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
-            }
+            _ => return Err(unknown_key(entry, "after", ["sweep", "on"])),
         }
     }
     let sweep = sweep.ok_or_else(|| node.error(format!("`after` names no sweep; write {WHAT}")))?;

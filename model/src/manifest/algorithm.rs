@@ -11,9 +11,9 @@
 use super::check;
 use super::document::{MapEntry, NodeKind};
 use super::draft::Draft;
-use super::error::{Error, suggestion};
+use super::error::Error;
 use super::keys::read_needs;
-use super::values::{checked, list, map, scalar_text, text};
+use super::values::{checked, list, map, scalar_text, text, unknown_key};
 use crate::braces;
 
 const KEYS: [&str; 3] = ["image", "command", "resource_request"];
@@ -51,11 +51,7 @@ pub(super) fn read(top: &[MapEntry], container: &MapEntry) -> Result<Draft, Erro
             "resource_request" => {
                 draft.needs = read_needs(map(node, "`resource_request`")?, "resource_request")?;
             }
-            unknown => {
-                let hint = suggestion(unknown, KEYS, "keys there");
-                let message = format!("unknown key `{unknown}` in `container_parameters`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
-            }
+            _ => return Err(unknown_key(entry, "container_parameters", KEYS)),
         }
     }
     if draft.image.is_none() {

@@ -37,12 +37,8 @@ pub(super) fn admit(manifest: &Manifest) -> Result<(), (String, Error)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::manifest::{Format, Manifest};
-
-    fn read(lines: &str) -> Result<Manifest, super::Error> {
-        let text = format!("image: x\nmatrix: {{ n: [1, 2] }}\n{lines}\n");
-        Manifest::parse(text.as_bytes(), Format::Yaml, "s.yaml")?.finish()
-    }
+    use crate::manifest::Manifest;
+    use crate::manifest::lines::read;
 
     #[test]
     fn it_travels() {

@@ -98,10 +98,19 @@ pub struct Sample {
 pub struct Needs {
     /// Thousandths of a cpu.
     pub cpu_millis: Option<u64>,
+    /// The cpus are its own.
+    pub pin: Option<bool>,
     pub memory_bytes: Option<u64>,
     pub gpus: Option<u32>,
     pub shm_bytes: Option<u64>,
     pub disk_bytes: Option<u64>,
+}
+
+impl Needs {
+    /// True if a job's cpus are its own.
+    pub fn pin(&self) -> bool {
+        self.pin.unwrap_or(false)
+    }
 }
 
 impl Manifest {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::document::{NodeKind, TextNode};
 use super::error::{Error, suggestion};
-use super::values::{list, map, parsed, text};
+use super::values::{list, map, parsed, text, unknown_key};
 
 /// The words that stand for a network.
 const NAMES: [&str; 2] = ["none", "bridge"];
@@ -230,9 +230,7 @@ pub(super) fn read(node: &TextNode) -> Result<Network, Error> {
     let mut addresses = None;
     for entry in map(node, "`network`")? {
         if entry.name != "allow" {
-            let hint = suggestion(&entry.name, KEYS, "keys there");
-            let told = format!("unknown key `{}` in `network`{hint}", entry.name);
-            return Err(Error::new(told).or_at(Some(&entry.place)));
+            return Err(unknown_key(entry, "network", KEYS));
         }
         let nodes = list(&entry.node, "network.allow", "a list of addresses, such as [\"127.0.0.1:4001\"]")?;
         let one = |node: &TextNode| {

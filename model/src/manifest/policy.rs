@@ -12,7 +12,7 @@ use super::error::{Error, suggestion};
 use super::notify::{self, Receiver};
 use super::size;
 use crate::reason::ReasonKind;
-use crate::retry::{LOSS_LIMIT, PREEMPTION_LIMIT};
+use crate::retry::{Growth, LOSS_LIMIT, PREEMPTION_LIMIT};
 
 /// Most jobs of a sweep that may be asked to go first, or to run at once.
 pub const MAX_PARALLEL: u32 = 1_000_000;
@@ -20,13 +20,20 @@ pub const MAX_PARALLEL: u32 = 1_000_000;
 pub(super) const MAX_LIMITS: usize = 16;
 pub const MAX_LIMIT: u32 = 1_000_000;
 
+/// How much more memory an attempt gets at least and at most, and where the manifest does not say.
+const LEAST_FACTOR: f64 = 1.1;
+const MOST_FACTOR: f64 = 16.0;
+pub(super) const USUAL_FACTOR: f64 = 2.0;
+
 /// How often what is tried again; each has an account of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Retries {
     /// Of the job's own failures.
     pub failures: Option<u32>,
     /// Of attempts that ran out of memory.
     pub oom: Option<u32>,
+    /// What those get that are tried again.
+    pub growth: Option<Growth>,
     /// Of attempts whose agent was lost.
     pub lost: Option<u32>,
     /// Of attempts whose machine was taken back by its owner.
@@ -140,13 +147,21 @@ impl Policy {
 
     /// The bounds, for what did not come from a file.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        let Retries { failures, oom, lost, preempted } = self.retries;
+        let Retries { failures, oom, growth, lost, preempted } = self.retries;
         for count in [failures, oom, lost, preempted].into_iter().flatten() {
             if count > check::MAX_RETRIES {
                 return Err((
                     "retries",
                     format!("`retries` has {count}; {} is the limit", check::MAX_RETRIES),
                 ));
+            }
+        }
+        if let Some(growth) = growth {
+            check_growth(&growth).map_err(|why| ("retries", why))?;
+            if !self.retried().contains(&ReasonKind::Oom) {
+                let why =
+                    "`retries.oom` gives jobs more memory, and `retry_on` does not name oom; add it there";
+                return Err(("retries", why.to_owned()));
             }
         }
         for (key, count) in [("max_parallel", self.max_parallel), ("canary", self.canary)] {
@@ -164,6 +179,18 @@ impl Policy {
         after::check(&self.after).map_err(|told| ("after", told))?;
         notify::check(self.receivers()).map_err(|told| ("notify", told))
     }
+}
+
+/// Checks how memory grows.
+pub(super) fn check_growth(growth: &Growth) -> Result<(), String> {
+    if !(growth.factor >= LEAST_FACTOR && growth.factor <= MOST_FACTOR) {
+        return Err(format!("`retries.oom.factor` goes from {LEAST_FACTOR} to {MOST_FACTOR}"));
+    }
+    growth
+        .max_bytes
+        .map_or(Ok(0), check::memory)
+        .map(drop)
+        .map_err(|error| format!("`retries.oom.max`: {}", error.message))
 }
 
 /// A reason for which a job itself can fail.

@@ -93,6 +93,7 @@ mod tests {
             "resources: { memory: 2GiB, shm: 1GiB, disk: 1GiB }",
             "timeout: 15m",
             "retries: 3",
+            "retries: { oom: { times: 2, factor: 1.5, max: 8GiB } }",
             "after: prices",
             "retry_on: [exit]",
             "max_parallel: 3",
@@ -124,6 +125,7 @@ mod tests {
         // So many threads either way.
         let cpus = |cpus: &str| recipe(&format!("{PLAIN}resources: {{ cpus: {cpus} }}\n"));
         assert_eq!(cpus("1.5"), cpus("2"));
+        assert_eq!(cpus("{ count: 2, pin: true }"), cpus("2"));
         let shared = |lines: &str| recipe(&format!("{PLAIN}containers: {lines}\n"));
         assert_eq!(
             shared("warm\nwarm: { preload: [a] }"),

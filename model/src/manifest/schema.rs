@@ -114,9 +114,12 @@ mod tests {
 "windows": {"train": "1y6m", "test": "2w", "step": "1m", "from": "2005-01-01", "to": "2013-01-01", "anchored": true, "purge": "5d", "tail": "keep", "overlap": false}
 "volumes": ["p:/data:ro"]
 "resources": {"cpus": 0.5, "memory": "1GiB", "gpus": 1, "shm": "64MiB", "disk": 1048576}
+"resources": {"cpus": {"count": 2, "pin": true}}
 "timeout": "15m"
 "timeout": 15
 "retries": {"failures": 2, "oom": 1}
+"retries": {"oom": {"times": 2, "factor": 1.5, "max": "8GiB"}}
+"retries": {"oom": {"times": 1}}
 "retry_on": ["exit", "oom"]
 "stop_when": "drawdown < -0.5 and n > 3"
 "max_parallel": 3
@@ -176,9 +179,13 @@ mod tests {
 "volumes": "p:/data"
 "resources": {"cpu": 1}
 "resources": {"gpus": "all"}
+"resources": {"cpus": {"count": 2, "pin": 1}}
+"resources": {"cpus": {"cores": 2}}
 "timeout": true
 "retries": 101
 "retries": {"failure": 2}
+"retries": {"oom": {"factor": 2}}
+"retries": {"oom": {"times": 1, "most": "8GiB"}}
 "retry_on": ["exist"]
 "stop_when": 5
 "max_parallel": 0

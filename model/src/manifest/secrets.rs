@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::document::{NodeKind, TextNode};
 use super::error::{Error, suggestion};
-use super::values::{list, map, parsed, text};
+use super::values::{list, map, parsed, text, unknown_key};
 
 /// Where a job finds its secrets, a file each.
 pub const SECRETS_DIR: &str = "/run/secrets";
@@ -138,11 +138,7 @@ fn read_one(node: &TextNode) -> Result<SecretUse, Error> {
         match entry.name.as_str() {
             "name" => name = Some(text(&entry.node, "secrets.name")?),
             "as" => arrival = parsed(&entry.node, &text(&entry.node, "secrets.as")?, str::parse)?,
-            other => {
-                let hint = suggestion(other, KEYS, "keys there");
-                let told = format!("unknown key `{other}` in `secrets`{hint}");
-                return Err(Error::new(told).or_at(Some(&entry.place)));
-            }
+            _ => return Err(unknown_key(entry, "secrets", KEYS)),
         }
     }
     let name = name

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::choice::Goal;
 use super::definition::Select;
 use super::document::TextNode;
-use super::error::{Error, suggestion};
-use super::values::{map, text};
+use super::error::Error;
+use super::values::{map, text, unknown_key};
 use crate::metrics;
 
 pub(super) fn read(node: &TextNode) -> Result<Select, Error> {
@@ -16,10 +16,8 @@ pub(super) fn read(node: &TextNode) -> Result<Select, Error> {
             node.error("`select` names one metric; write {maximize: sharpe} or {minimize: max_drawdown}")
         );
     };
-    let goal = entry.name.parse::<Goal>().map_err(|_| {
-        let hint = suggestion(&entry.name, Goal::NAMES.iter().copied(), "keys there");
-        Error::new(format!("unknown key `{}` in `select`{hint}", entry.name)).or_at(Some(&entry.place))
-    })?;
+    let goal =
+        entry.name.parse::<Goal>().map_err(|_| unknown_key(entry, "select", Goal::NAMES.iter().copied()))?;
     let metric = text(&entry.node, &format!("select.{}", entry.name))?;
     metrics::check_name(&metric).map_err(|error| entry.node.error(format!("`select`: {error}")))?;
     Ok(Select { metric, goal })

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::document::{MapEntry, NodeKind, TextNode};
-use super::error::Error;
+use super::error::{Error, suggestion};
 use crate::parameters::Parameters;
 use crate::scalar as word;
 
@@ -12,6 +12,16 @@ pub(super) fn map<'n>(node: &'n TextNode, what: &str) -> Result<&'n [MapEntry], 
         NodeKind::Map(entries) => Ok(entries),
         _ => Err(node.error(format!("{what} is {}; write a map: key: value", node.describe()))),
     }
+}
+
+/// What is said of a key that is none of those that a map may have.
+pub(super) fn unknown_key<'k>(
+    entry: &MapEntry,
+    owner: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Error {
+    let hint = suggestion(&entry.name, known, "keys there");
+    Error::new(format!("unknown key `{}` in `{owner}`{hint}", entry.name)).or_at(Some(&entry.place))
 }
 
 pub(super) fn list<'n>(node: &'n TextNode, key: &str, what: &str) -> Result<&'n [TextNode], Error> {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::document::TextNode;
-use super::error::{Error, suggestion};
-use super::values::{list, map, number, parsed, text};
+use super::error::Error;
+use super::values::{list, map, number, parsed, text, unknown_key};
 
 const KEYS: [&str; 3] = ["preload", "exclude", "verify"];
 /// Jobs that are run in a container of their own, too, if the manifest names no number.
@@ -38,12 +38,7 @@ pub(super) fn read(node: &TextNode) -> Result<Warm, Error> {
             "preload" => warm.preload = read_modules(&entry.node, "warm.preload")?,
             "exclude" => warm.exclude = read_modules(&entry.node, "warm.exclude")?,
             "verify" => warm.verify = Some(number(&entry.node, "warm.verify", 0, MOST_VERIFIED)? as u32),
-            name => {
-                let hint = suggestion(name, KEYS, "keys there");
-                return Err(
-                    Error::new(format!("unknown key `{name}` in `warm`{hint}")).or_at(Some(&entry.place))
-                );
-            }
+            _ => return Err(unknown_key(entry, "warm", KEYS)),
         }
     }
     if let Some(both) = warm.preload.iter().find(|module| warm.exclude.contains(module)) {

@@ -8,7 +8,7 @@ use super::document::{MapEntry, NodeKind, TextNode};
 use super::draft::Draft;
 use super::error::{Error, suggestion};
 use super::range::Range;
-use super::values::{map, scalar_text};
+use super::values::{map, scalar_text, unknown_key};
 use crate::windows::{Fault, Period, Tail, Window, Windows};
 
 const KEYS: [&str; 9] = ["train", "test", "step", "from", "to", "anchored", "purge", "tail", "overlap"];
@@ -36,10 +36,7 @@ pub(super) fn read(draft: &mut Draft, node: &TextNode) -> Result<Windows, Error>
             return Err(Error::new(message).or_at(Some(&entry.place)));
         }
         if !KEYS.contains(&name) {
-            let hint = suggestion(name, KEYS, "keys there");
-            return Err(
-                Error::new(format!("unknown key `{name}` in `windows`{hint}")).or_at(Some(&entry.place))
-            );
+            return Err(unknown_key(entry, "windows", KEYS));
         }
         draft.places.put(format!("windows.{name}"), entry.node.place.clone());
     }

@@ -18,7 +18,7 @@ const MOST_LISTED: usize = 20_000;
 const MOST_DAYS: i32 = 366 * 100;
 /// How far from an opening or a close a time may be.
 const FARTHEST: SignedDuration = SignedDuration::from_hours(24);
-const DAYS: [(&str, Weekday); 7] = [
+pub(super) const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
     ("tue", Weekday::Tuesday),
     ("wed", Weekday::Wednesday),

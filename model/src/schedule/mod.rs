@@ -3,6 +3,7 @@
 
 mod calendar;
 mod cron;
+mod hours;
 mod missed;
 mod wall;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calendar::{Calendar, CalendarSession, SessionTime};
 pub use cron::Cron;
+pub use hours::Hours;
 pub use missed::{CatchUp, CatchUpWindow, LOOK_BACK, MOST_CAUGHT_UP, Overlap, RunOutcome, Sorted, sort};
 pub use wall::zone;
 

@@ -16,7 +16,7 @@ use super::{Batch, Phase};
 use crate::agent::Agent;
 use crate::assembly::agents_fault;
 use crate::attempt::state::Stop;
-use crate::attempt::{limits, prepare, run, secrets, start, volumes};
+use crate::attempt::{limits, prepare, room, run, secrets, start, volumes};
 use crate::batch::{self, Point, PointReport, Reports};
 use crate::config::EngineKind;
 use crate::gateway::{self, Way};
@@ -53,13 +53,13 @@ pub(super) async fn lead(agent: Arc<Agent>, batch: Arc<Batch>) {
     let needs_stop = matches!(last, Phase::Stopped(_));
     batch.phase.send_replace(last);
     if needs_stop && let Err(error) = agent.site.engine.remove(batch.id).await {
-        warn!(container = %batch.id, error = %error, "the container is left to a later pass");
+        agent.site.health.leave_container(batch.id, &error);
     }
     if batch.living.subscribe().wait_for(HashSet::is_empty).await.is_err() {
         unreachable!("the sender is held by the batch");
     }
     if let Err(error) = agent.site.engine.remove(batch.id).await {
-        warn!(container = %batch.id, error = %error, "the container is left to a later pass");
+        agent.site.health.leave_container(batch.id, &error);
     }
     batch.dir.remove();
     agent.batches.fetch_sub(1, Ordering::Relaxed);
@@ -69,11 +69,15 @@ async fn run_container(agent: &Agent, batch: &Batch) -> Result<End, Stop> {
     let mut job = Job::read(&batch.held[0].assignment, &agent.manifests)?;
     job.points = points(batch)?;
     let running = taken_back(agent, batch).await?;
+    if let Some(why) = agent.away.refuses(running.is_some()) {
+        return Err(Stop::Halted(Halt::Release(why)));
+    }
     batch.note("waiting for other containers on this machine to end");
     let share = tokio::select! {
         biased;
-        share = agent.site.capacity.take(job.resources(&agent.site.offer), batch.dir.gpus()) => share,
+        share = room::take(agent, &job, job.resources(&agent.site.offer), &batch.dir) => share?,
         halt = batch.halted() => return Err(Stop::Halted(halt)),
+        why = agent.away.gone() => return Err(Stop::Halted(Halt::Release(why))),
         () = agent.leaving.draining.cancelled() => {
             return Err(Stop::Halted(Halt::Release("the agent drains".into())));
         }

@@ -30,6 +30,7 @@ use crate::record::volumes::VolumesSeen;
 pub(super) const ASSIGNMENT: &str = "assignment";
 pub(super) const STARTING: &str = "starting";
 pub(super) const GPUS: &str = "gpus";
+const CORES: &str = "cores";
 pub(super) const ENCODING: &str = "encoding";
 pub(super) const VOLUMES: &str = "volumes";
 pub(super) const TOLD: &str = "told";
@@ -242,6 +243,15 @@ impl AttemptDir {
 
     pub(crate) fn note_gpus(&self, gpus: &[u32]) -> anyhow::Result<()> {
         self.ride(GPUS, &gpus)
+    }
+
+    /// The cpus that are its own, if any are.
+    pub(crate) fn cores(&self) -> Vec<u32> {
+        self.read(CORES).ok().flatten().unwrap_or_default()
+    }
+
+    pub(crate) fn note_cores(&self, cores: &[u32]) -> anyhow::Result<()> {
+        self.ride(CORES, &cores)
     }
 
     /// How its outputs are stored, if that was decided.

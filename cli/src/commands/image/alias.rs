@@ -199,6 +199,22 @@ fn print_change(set: &ChangedAlias, format: OutputFormat) -> Result<(), Error> {
     }
 }
 
+/// Columns of both lists, for [`shared_cells`].
+fn shared_columns() -> [Column; 5] {
+    [("image", 0), ("digest", 1), ("gate", 2), ("by", 2), ("at", 1)]
+        .map(|(name, rank)| Column::always(name).rank(rank))
+}
+
+fn shared_cells(change: &AliasChange) -> [Cell; 5] {
+    [
+        Cell::text(&change.image),
+        Cell::text(digest(&change.pin)),
+        change.gate_name.as_ref().map_or(Cell::None, Cell::text),
+        Cell::text(&change.by),
+        Cell::time(change.at),
+    ]
+}
+
 impl History {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let client = Client::connect(settings).await?;
@@ -207,28 +223,14 @@ impl History {
             async move { Ok(aliases.show_alias(request).await?.into_inner()) }
         };
         let changes = client.line.ask_aliases(ask).await?.changes;
-        let columns = vec![
-            Column::always("number").rank(0),
-            Column::always("kind").rank(1),
-            Column::always("image").rank(0),
-            Column::always("digest").rank(1),
-            Column::always("gate").rank(2),
-            Column::always("by").rank(2),
-            Column::always("at").rank(1),
-            Column::wide("promotion"),
-        ];
+        let columns = [Column::always("number").rank(0), Column::always("kind").rank(1)];
+        let columns =
+            columns.into_iter().chain(shared_columns()).chain([Column::wide("promotion")]).collect();
         let row = |change: &v1::AliasChange| {
             let change = AliasChange::try_from(change)?;
-            let cells = vec![
-                Cell::number(change.number),
-                Cell::text(&change.kind),
-                Cell::text(&change.image),
-                Cell::text(digest(&change.pin)),
-                change.gate_name.as_ref().map_or(Cell::None, Cell::text),
-                Cell::text(&change.by),
-                Cell::time(change.at),
-                Cell::number(change.promotion),
-            ];
+            let cells = [Cell::number(change.number), Cell::text(&change.kind)];
+            let cells = cells.into_iter().chain(shared_cells(&change));
+            let cells = cells.chain([Cell::number(change.promotion)]).collect();
             Ok::<_, Error>(Row { cells, name: change.pin.clone(), json: Json::of(&change)? })
         };
         View { columns, rows: changes.iter().map(row).collect::<Result<_, _>>()? }.print(&self.output)
@@ -244,26 +246,12 @@ pub(super) async fn list(settings: &Settings, output: &ListArgs) -> Result<(), E
     if aliases.is_empty() {
         say("there are no aliases; btctl image promote NAME IMAGE makes one");
     }
-    let columns = vec![
-        Column::always("alias").rank(0),
-        Column::always("image").rank(0),
-        Column::always("digest").rank(1),
-        Column::always("gate").rank(2),
-        Column::always("by").rank(2),
-        Column::always("at").rank(1),
-        Column::wide("number"),
-    ];
+    let columns = [Column::always("alias").rank(0)];
+    let columns = columns.into_iter().chain(shared_columns()).chain([Column::wide("number")]).collect();
     let row = |change: &v1::AliasChange| {
         let change = AliasChange::try_from(change)?;
-        let cells = vec![
-            Cell::text(&change.alias),
-            Cell::text(&change.image),
-            Cell::text(digest(&change.pin)),
-            change.gate_name.as_ref().map_or(Cell::None, Cell::text),
-            Cell::text(&change.by),
-            Cell::time(change.at),
-            Cell::number(change.number),
-        ];
+        let cells = [Cell::text(&change.alias)].into_iter().chain(shared_cells(&change));
+        let cells = cells.chain([Cell::number(change.number)]).collect();
         Ok::<_, Error>(Row { cells, name: change.alias.clone(), json: Json::of(&change)? })
     };
     View { columns, rows: aliases.iter().map(row).collect::<Result<_, _>>()? }.print(output)

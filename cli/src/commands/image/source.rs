@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
 use bt_agent::LocalImage;
 use bt_model::hex::hex;
+#[cfg(target_os = "linux")]
 use futures_util::TryStreamExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+#[cfg(target_os = "linux")]
 use tokio::io::AsyncWriteExt;
 
 use super::archive::{LocalArchive, unreadable};
@@ -20,8 +23,12 @@ const INDEX: &str = "manifest.json";
 const LARGEST: u64 = 4 << 20;
 
 pub(super) enum ImageSource {
+    #[cfg(target_os = "linux")]
     Engine(LocalImage),
-    Archive { path: PathBuf, id: String },
+    Archive {
+        path: PathBuf,
+        id: String,
+    },
 }
 
 impl ImageSource {
@@ -33,8 +40,23 @@ impl ImageSource {
         Ok(Self::Archive { path: path.to_owned(), id })
     }
 
+    /// An image of this machine's engine.
+    #[cfg(target_os = "linux")]
+    pub(super) async fn of_engine(name: &str) -> Result<Self, Error> {
+        Ok(Self::Engine(LocalImage::find(name).await?))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_async, reason = "as on Linux")]
+    pub(super) async fn of_engine(name: &str) -> Result<Self, Error> {
+        Err(Error::Usage(format!(
+            "on this system btctl pushes archives: docker save -o image.tar {name}, and then btctl image push --file image.tar {name}"
+        )))
+    }
+
     pub(super) fn id(&self) -> &str {
         match self {
+            #[cfg(target_os = "linux")]
             Self::Engine(image) => &image.id,
             Self::Archive { id, .. } => id,
         }
@@ -42,25 +64,31 @@ impl ImageSource {
 
     /// The image as `docker save` writes it, on this machine's disk.
     pub(super) async fn archive(self) -> Result<LocalArchive, Error> {
-        let image = match self {
-            Self::Engine(image) => image,
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Engine(image) => saved(&image).await,
             Self::Archive { path, .. } => {
                 let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
-                return Ok(LocalArchive::new(file, path));
+                Ok(LocalArchive::new(file, path))
             }
-        };
-        // It has no name, so that nothing is left of it, however this ends.
-        let file = tempfile::tempfile().map_err(unwritable)?;
-        let mut out = tokio::fs::File::from_std(file.try_clone().map_err(unwritable)?);
-        let mut data = std::pin::pin!(image.save());
-        while let Some(piece) = data.try_next().await? {
-            out.write_all(&piece).await.map_err(unwritable)?;
         }
-        out.flush().await.map_err(unwritable)?;
-        Ok(LocalArchive::new(file, PathBuf::from("the saved image")))
     }
 }
 
+/// As `docker save` writes it, in a file without a name, so that nothing is left of it, however this ends.
+#[cfg(target_os = "linux")]
+async fn saved(image: &LocalImage) -> Result<LocalArchive, Error> {
+    let file = tempfile::tempfile().map_err(unwritable)?;
+    let mut out = tokio::fs::File::from_std(file.try_clone().map_err(unwritable)?);
+    let mut data = std::pin::pin!(image.save());
+    while let Some(piece) = data.try_next().await? {
+        out.write_all(&piece).await.map_err(unwritable)?;
+    }
+    out.flush().await.map_err(unwritable)?;
+    Ok(LocalArchive::new(file, PathBuf::from("the saved image")))
+}
+
+#[cfg(target_os = "linux")]
 fn unwritable(error: std::io::Error) -> Error {
     let dir = std::env::temp_dir();
     Error::Failed(format!(

@@ -245,7 +245,7 @@ impl Again {
             protocol: 0,
             secrets: &BTreeMap::new(),
             // Clients are not told when agents end; the coordinator looks at it.
-            until: None,
+            stay: None,
         };
         let misfit = convert::offer(agent).lasting_misfit(&need)?;
         let mount = match &misfit {

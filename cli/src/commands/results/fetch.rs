@@ -125,9 +125,22 @@ impl FetchDir {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
             removed => removed.map_err(|error| failed(&parts, &error))?,
         }
-        let dir = std::fs::File::open(&self.dir).map_err(|error| failed(&self.dir, &error))?;
-        rustix::fs::syncfs(&dir).map_err(|errno| failed(&self.dir, &errno.into()))
+        sync_all(&self.dir).map_err(|error| failed(&self.dir, &error))
     }
+}
+
+/// Has the disk take all that was written to this directory's file system.
+#[cfg(target_os = "linux")]
+fn sync_all(dir: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(std::fs::File::open(dir)?)?)
+}
+
+/// Has all disks take what was written: there is no call for one of them.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
+fn sync_all(_: &Path) -> io::Result<()> {
+    rustix::fs::sync();
+    Ok(())
 }
 
 /// Fetches files of one sweep.

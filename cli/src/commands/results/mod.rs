@@ -12,7 +12,9 @@ mod show;
 mod verify;
 
 pub(crate) use choice::globs;
-pub(crate) use show::{pairs, record};
+#[cfg(target_os = "linux")]
+pub(crate) use show::pairs;
+pub(crate) use show::record;
 
 use std::fmt;
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    ALL_GPUS, After, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect,
-    Platform, Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
+    After, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
+    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
     parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
     parse_ulimit_flag,
 };
 use bt_model::reason::ReasonKind;
 
 use super::env_file;
-use super::pairs::{once, pairs};
+use super::values::{at, gpus, once, pairs, volume};
 use crate::error::Error;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -57,6 +57,9 @@ pub(super) struct ManifestFlags {
     /// Cpus of each job, e.g. 0.5 [default: 1].
     #[arg(long, value_name = "N")]
     cpus: Option<String>,
+    /// Each job's cpus are its own: no other pinned job runs on them; whole ones only.
+    #[arg(long)]
+    pin_cpus: bool,
     /// Memory of each job, e.g. 512m or 1GiB [default: by the agent's size, 1GiB from 8 GB on].
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
@@ -197,6 +200,7 @@ impl ManifestFlags {
     pub(super) fn draft(&self) -> Result<Draft, Error> {
         let needs = Needs {
             cpu_millis: self.cpus.as_deref().map(parse_cpus).transpose().map_err(at("--cpus"))?,
+            pin: self.pin_cpus.then_some(true),
             memory_bytes: self.memory.as_deref().map(parse_size).transpose().map_err(at("--memory"))?,
             gpus: self.gpus,
             shm_bytes: self.shm_size.as_deref().map(parse_size).transpose().map_err(at("--shm-size"))?,
@@ -346,21 +350,6 @@ impl ManifestFlags {
         env.extend(once("--env", flags.into_iter())?);
         Ok(env)
     }
-}
-
-fn gpus(text: &str) -> Result<u32, String> {
-    match text.trim() {
-        "all" => Err(ALL_GPUS.to_owned()),
-        text => text.parse().map_err(|_| "write how many gpus each job needs, such as 1".to_owned()),
-    }
-}
-
-fn volume(text: &str) -> Result<VolumeMount, String> {
-    text.parse().map_err(|error: bt_model::manifest::Error| error.to_string())
-}
-
-fn at(flag: &'static str) -> impl Fn(bt_model::manifest::Error) -> Error {
-    move |error| Error::Usage(format!("{flag}: {error}"))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 mod env_file;
 mod flags;
 mod like;
-mod pairs;
 mod suggest;
+mod values;
 
 use std::path::Path;
 

@@ -20,7 +20,7 @@ use crate::access::call;
 use crate::queue::{AliasRow, AliasSet, PromotedImage};
 use crate::rpc::status;
 
-/// Who changes an alias where nobody is asked who they are.
+/// The name in the history where callers are not asked who they are.
 const ANYBODY: &str = "anybody";
 
 impl Clients {

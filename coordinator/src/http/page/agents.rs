@@ -90,7 +90,7 @@ impl Row {
         labels.sort_unstable();
         Self {
             images: images.get(&agent.id).cloned().unwrap_or_default(),
-            trouble: agent.state.strip_prefix("unhealthy: ").map(str::to_owned),
+            trouble: agent.state.split_once(": ").map(|(_, why)| why.to_owned()),
             disk: format!("{} of {}", ByteSize(free.disk_bytes), ByteSize(all.disk_bytes)),
             places: format!("{} of {}", free.jobs, all.jobs),
             engine: agent.engine,

@@ -160,7 +160,18 @@ mod tests {
         let [leased, started, stopped, ended] =
             times.map(|time| time.map(|second| Timestamp::from_second(second).unwrap()));
         let agent = "node7".to_owned();
-        Attempt { attempt: number, state, agent, reason: None, note: None, leased, started, stopped, ended }
+        Attempt {
+            attempt: number,
+            state,
+            agent,
+            memory_bytes: None,
+            reason: None,
+            note: None,
+            leased,
+            started,
+            stopped,
+            ended,
+        }
     }
 
     #[test]

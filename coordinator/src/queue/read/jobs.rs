@@ -29,6 +29,8 @@ pub(crate) struct InQueue {
     pub(crate) is_attached: bool,
     /// The window whose training it waits for.
     pub(crate) waits_for: Option<u32>,
+    /// What it needs after it ran out of memory.
+    pub(crate) memory_bytes: Option<u64>,
     /// Of the latest attempt.
     pub(crate) agent: Option<String>,
     pub(crate) attempt_state: Option<AttemptState>,
@@ -64,6 +66,8 @@ pub(crate) struct JobRow {
     pub(crate) ended: Option<Timestamp>,
     pub(crate) measured: Measured,
     pub(crate) image_id: Option<String>,
+    /// Where that is more than its sweep says.
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 /// The rows of the statements that give whole jobs have the same columns but, as all checked rows, types of their own.
@@ -90,6 +94,7 @@ macro_rules! job_row {
                 $row.wall_millis,
             ])?,
             image_id: $row.image_id,
+            memory_bytes: $row.memory_bytes.map(unsigned).transpose()?,
         })
     };
 }
@@ -115,6 +120,7 @@ impl Queue {
             before: unsigned(row.before)?,
             is_attached: row.is_attached,
             waits_for: row.waits_for.map(unsigned).transpose()?,
+            memory_bytes: row.memory_bytes.map(unsigned).transpose()?,
             agent: row.agent,
             attempt_state: row.attempt_state.map(|Pg(state)| state),
             note: row.note,

@@ -160,7 +160,8 @@ async fn a_canary_that_succeeds_releases_the_rest(pool: PgPool) {
 
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn each_kind_of_failure_has_its_own_retries(pool: PgPool) {
-    let retries = Retries { failures: Some(1), oom: Some(0), lost: Some(1), preempted: Some(0) };
+    let retries =
+        Retries { failures: Some(1), oom: Some(0), lost: Some(1), preempted: Some(0), ..Retries::default() };
     let policy = Policy { retries, ..Policy::default() };
     let bench = Bench::with(pool, with_policy(1, policy)).await;
     let end = async |ending| {

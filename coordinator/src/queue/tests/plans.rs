@@ -22,7 +22,8 @@ struct Hot {
 
 #[rustfmt::skip]
 const HOT: &[Hot] = &[
-    Hot { statement: "claim/claim_jobs", given: "{sweep}, {agents}, {sessions}, '60s', 0", by: &["agents_pkey(id)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
+    Hot { statement: "claim/claim_jobs", given: "{sweep}, {agents}, {sessions}, '60s', 0, null", by: &["agents_pkey(id)", "jobs by place", "jobs_grown(sweep_id, memory_bytes, number)", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
+    Hot { statement: "claim/grown_jobs", given: "{sweeps}", by: &["jobs_grown(sweep_id, memory_bytes)"] },
     Hot { statement: "claim/claim_batches", given: "{sweep}, {agents}, {sessions}, '60s', 0, {agents}, array_fill(3, array[{many}])", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)", "jobs by place", "jobs_queued(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "claim/candidates", given: "1000", by: &["secrets_pkey(name)", "sweep_counts_by_sweep(sweep_id)", "sweeps_open()"] },
     Hot { statement: "walk/due_tests", given: "1000", by: &["attempts_one_live(sweep_id, job)", "jobs_awaiting()", "jobs_queued(sweep_id, number)", "jobs_waiting(sweep_id, number)", "sweeps_pkey(id)", "window_tests_pkey(sweep_id, job)"] },
@@ -41,11 +42,11 @@ const HOT: &[Hot] = &[
     Hot { statement: "prune/to_judge", given: "{attempts}, {agents}, {sessions}", by: &["agents_pkey(id)", "attempts_pkey(id)", "jobs_pkey(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "progress/of_jobs", given: "{sweep}, {numbers}", by: &["attempts_one_live(sweep_id, job)", "progress_pkey(attempt_id)"] },
     Hot { statement: "settle/hold_sweeps", given: "{attempts}", by: &["attempts_pkey(id)", "sweeps_pkey(id)"] },
-    Hot { statement: "settle/lock_attempts", given: "{attempts}", by: &["attempts_pkey(id)", "jobs_pkey(sweep_id, number)", "sweeps_pkey(id)"] },
+    Hot { statement: "settle/lock_attempts", given: "{attempts}", by: &["agents_pkey(id)", "attempts_pkey(id)", "jobs_pkey(sweep_id, number)", "sweeps_pkey(id)"] },
     Hot { statement: "settle/end_attempts", given: "{attempts}, array_fill('succeeded'::attempt_state, array[{many}]), null, null, null, null, null, null, null, null, null, null, null", by: &["attempts_pkey(id)"] },
-    Hot { statement: "settle/end_jobs", given: "{sweeps}, {numbers}, array_fill('running'::job_state, array[{many}]), array_fill('succeeded'::job_state, array[{many}]), null, null, null, null, null, null, null, null, null, null", by: &["jobs_pkey(sweep_id, number)"] },
+    Hot { statement: "settle/end_jobs", given: "{sweeps}, {numbers}, array_fill('running'::job_state, array[{many}]), array_fill('succeeded'::job_state, array[{many}]), null, null, null, null, null, null, null, null, null, null, null", by: &["jobs_pkey(sweep_id, number)"] },
     Hot { statement: "session/note_encoding", given: "{attempt}, 'zstd'", by: &["attempts_pkey(id)"] },
-    Hot { statement: "session/heartbeat", given: "{agent}, 1, '', false, '{}', ''", by: &["agents_pkey(id)"] },
+    Hot { statement: "session/heartbeat", given: "{agent}, 1, '', false, '{}', '', ''", by: &["agents_pkey(id)"] },
     Hot { statement: "session/renew_leases", given: "{attempts}, {agent}, '60s'", by: &["attempts_pkey(id)"] },
     Hot { statement: "session/note_progress", given: "{agent}, {attempts}, array_fill('pulling'::text, array[{many}])", by: &["attempts_pkey(id)"] },
     Hot { statement: "session/known_attempts", given: "{attempts}, {agent}", by: &["attempts_pkey(id)"] },
@@ -83,7 +84,7 @@ const HOT: &[Hot] = &[
     Hot { statement: "rank/jobs_by_number", given: "{sweep}, {numbers}", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job, number)", "jobs_pkey(sweep_id, number)"] },
     Hot { statement: "read/job_in_queue", given: "{sweep}, 1", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job, number)", "jobs_pkey(sweep_id, number)", "jobs_queued(sweep_id, number)"] },
     Hot { statement: "read/find_attempt", given: "{sweep}, 1, 0", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)"] },
-    Hot { statement: "attempts/attempts_of_job", given: "{sweep}, 1, 100", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)"] },
+    Hot { statement: "attempts/attempts_of_job", given: "{sweep}, 1, 100", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)", "sweeps_pkey(id)"] },
     Hot { statement: "attempts/last_failures", given: "{sweep}, {numbers}", by: &["agents_pkey(id)", "attempts_sweep_id_job_number_key(sweep_id, job)", "jobs_pkey(sweep_id, number)"] },
     Hot { statement: "keep/attempts_in_store", given: "{numbers}, array_fill(1, array[{many}]), {sweep}, '1 day', false", by: &["attempts_sweep_id_job_number_key(sweep_id, job, number)", "results_own(attempt_id)", "results_reused(attempt_id)", "sweeps_pkey(id)"] },
     Hot { statement: "keep/published_among", given: "{sweep}, {numbers}, array_fill('a'::text, array[{many}]), array_fill('none'::encoding, array[{many}]), array_fill('a'::text, array[{many}]), null, null", by: &["result_files_pkey(sweep_id, job)", "result_files_pkey(sweep_id, job, path)"] },

@@ -213,5 +213,12 @@ update sweeps set after = array['22222222-0000-4000-8000-000000000002'::uuid], a
 where id <> '22222222-0000-4000-8000-000000000002';
 
 -- version 47
+update sweeps set oom_factor = 1.5, oom_max_bytes = 8589934592, pinned = true where name = 'grid';
+update attempts set memory_bytes = 1048576 where id = 'bbbbbbbb-0000-4000-8000-000000000003';
+
+-- version 48
+update agents set unavailable = 'cpu load 0.80 over 0.5';
+
+-- version 49
 update agents set ends_at = now() + interval '1 hour' where name = 'old';
 update sweeps set timeout_millis = 60000;

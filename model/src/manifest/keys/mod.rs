@@ -4,6 +4,7 @@ mod jobs;
 mod judged;
 mod key;
 mod needs;
+mod oom;
 mod policy;
 mod program;
 mod sandbox;

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::check;
 use crate::manifest::definition::Needs;
-use crate::manifest::document::{MapEntry, NodeKind};
-use crate::manifest::error::{Error, suggestion};
+use crate::manifest::document::{MapEntry, NodeKind, TextNode};
+use crate::manifest::error::Error;
 use crate::manifest::size::{parse_cpus, parse_size};
-use crate::manifest::values::{checked, map, number, parsed, scalar_text};
+use crate::manifest::values::{checked, map, number, parsed, scalar_text, unknown_key};
 
 /// What docker's `--gpus all` would mean differs from machine to machine.
 pub const ALL_GPUS: &str =
@@ -20,7 +20,7 @@ const NEED_KEYS: [&str; 8] = ["cpus", "cpu_millicore", "memory", "memory_gb", "g
 pub(super) const KEYS: &[ManifestKey] = &[ManifestKey {
     name: "resources",
     alias: None,
-    flags: &["cpus", "memory", "gpus", "shm-size", "disk"],
+    flags: &["cpus", "pin-cpus", "memory", "gpus", "shm-size", "disk"],
     schema,
     read: |draft, node| {
         draft.needs = read_needs(map(node, "`resources`")?, "resources")?;
@@ -30,6 +30,7 @@ pub(super) const KEYS: &[ManifestKey] = &[ManifestKey {
         let (file, flags) = (&mut file.needs, &mut flags.needs);
         [
             replace(&mut file.cpu_millis, flags.cpu_millis.take()),
+            replace(&mut file.pin, flags.pin.take()),
             replace(&mut file.memory_bytes, flags.memory_bytes.take()),
             replace(&mut file.gpus, flags.gpus.take()),
             replace(&mut file.shm_bytes, flags.shm_bytes.take()),
@@ -42,6 +43,8 @@ pub(super) const KEYS: &[ManifestKey] = &[ManifestKey {
         let Needs {
             // The number of threads that libraries start, which decides in which order floats are summed.
             cpu_millis: _,
+            // Where the threads run, which changes how long they take.
+            pin: _,
             gpus,
             // How much there is of these decides whether a job gets through.
             memory_bytes: _,
@@ -55,11 +58,16 @@ pub(super) const KEYS: &[ManifestKey] = &[ManifestKey {
 
 fn schema() -> Value {
     let size = json!({"type": ["string", "number"]});
+    let pinned = json!({
+        "type": "object",
+        "properties": {"count": {"type": ["string", "number"]}, "pin": {"type": "boolean"}},
+        "additionalProperties": false,
+    });
     let gpus = json!({"type": "integer", "minimum": 0, "maximum": 1024});
     json!({
         "type": "object",
         "properties": {
-            "cpus": {"type": ["string", "number"]},
+            "cpus": {"anyOf": [{"type": ["string", "number"]}, pinned]},
             "cpu_millicore": {"type": "integer", "minimum": 1},
             "memory": size,
             "memory_gb": {"type": ["string", "number"]},
@@ -73,15 +81,21 @@ fn schema() -> Value {
 }
 
 fn write(needs: &Needs) -> Value {
+    // A release that can't pin refuses the map.
+    let (plain, pinned) = match needs.cpu_millis.filter(|_| needs.pin()) {
+        Some(millis) => (None, Some(json!({"count": millis.div_ceil(1000), "pin": true}))),
+        None => (needs.cpu_millis, None),
+    };
     let amounts = [
-        ("cpu_millicore", needs.cpu_millis),
+        ("cpu_millicore", plain),
         ("memory", needs.memory_bytes),
         ("gpus", needs.gpus.map(u64::from)),
         ("shm", needs.shm_bytes),
         ("disk", needs.disk_bytes),
     ];
     let amounts = amounts.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), amount?.into())));
-    Value::Object(amounts.collect())
+    let pinned = pinned.map(|cpus| ("cpus".to_owned(), cpus));
+    Value::Object(pinned.into_iter().chain(amounts).collect())
 }
 
 /// Reads resources under our names or an algorithm's; `owner` is the key they stand under.
@@ -103,6 +117,7 @@ pub(in crate::manifest) fn read_needs(entries: &[MapEntry], owner: &str) -> Resu
         }
         let size = |sample: &str| parsed(node, &scalar_text(node, &path, sample)?, parse_size);
         match key {
+            "cpus" if matches!(node.kind, NodeKind::Map(_)) => read_cpus(node, &path, &mut needs)?,
             "cpus" => {
                 needs.cpu_millis =
                     Some(parsed(node, &scalar_text(node, &path, "a number of cpus")?, parse_cpus)?)
@@ -122,12 +137,30 @@ pub(in crate::manifest) fn read_needs(entries: &[MapEntry], owner: &str) -> Resu
             "gpus" | "gpu" => needs.gpus = Some(number(node, &path, 0, 1024)? as u32),
             "shm" => needs.shm_bytes = Some(checked(node, size("a size such as 64MiB")?, check::shm)?),
             "disk" => needs.disk_bytes = Some(checked(node, size("a size such as 2GiB")?, check::disk)?),
-            unknown => {
-                let hint = suggestion(unknown, NEED_KEYS, "keys there");
-                let message = format!("unknown key `{unknown}` in `{owner}`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
-            }
+            _ => return Err(unknown_key(entry, owner, NEED_KEYS)),
         }
     }
     Ok(needs)
+}
+
+/// `{count: 2, pin: true}`
+fn read_cpus(node: &TextNode, owner: &str, needs: &mut Needs) -> Result<(), Error> {
+    for entry in map(node, owner)? {
+        let (name, node) = (entry.name.as_str(), &entry.node);
+        let path = format!("{owner}.{name}");
+        match (name, &node.kind) {
+            ("count", _) => {
+                let text = scalar_text(node, &path, "a number of cpus")?;
+                needs.cpu_millis = Some(parsed(node, &text, parse_cpus)?);
+            }
+            ("pin", NodeKind::Bool(pin)) => needs.pin = Some(*pin),
+            ("pin", _) => {
+                return Err(node.error(format!("`{path}` is {}; write true or false", node.describe())));
+            }
+            _ => {
+                return Err(unknown_key(entry, owner, ["count", "pin"]));
+            }
+        }
+    }
+    Ok(())
 }

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
+use super::oom;
 use crate::manifest::after;
 use crate::manifest::check::MAX_RETRIES;
 use crate::manifest::document::{NodeKind, TextNode};
-use crate::manifest::error::{Error, suggestion};
+use crate::manifest::error::Error;
 use crate::manifest::notify::{self, MAX_RECEIVERS, Receiver};
 use crate::manifest::policy::{MAX_LIMIT, MAX_LIMITS, MAX_PARALLEL, Retries, check_limit, parse_reason};
 use crate::manifest::size::parse_timeout;
-use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
+use crate::manifest::values::{list, map, number, parsed, scalar_text, text, unknown_key};
 use crate::reason::ReasonKind;
 use crate::stop_when;
 
@@ -38,8 +39,9 @@ pub(super) const KEYS: &[ManifestKey] = &[
         flags: &["retries"],
         schema: || {
             let count = json!({"type": "integer", "minimum": 0, "maximum": MAX_RETRIES});
-            let by_kind: Map<_, _> =
+            let mut by_kind: Map<_, _> =
                 RETRY_KINDS.iter().map(|kind| ((*kind).to_owned(), count.clone())).collect();
+            by_kind["oom"] = oom::schema(&count);
             let by_kind = json!({"type": "object", "properties": by_kind, "additionalProperties": false});
             json!({"anyOf": [count, by_kind]})
         },
@@ -52,15 +54,18 @@ pub(super) const KEYS: &[ManifestKey] = &[
             [
                 replace(&mut file.failures, flags.failures.take()),
                 replace(&mut file.oom, flags.oom.take()),
+                replace(&mut file.growth, flags.growth.take()),
                 replace(&mut file.lost, flags.lost.take()),
                 replace(&mut file.preempted, flags.preempted.take()),
             ]
             .contains(&true)
         },
         write: |manifest| {
-            let Retries { failures, oom, lost, preempted } = manifest.policy.retries;
-            let counts = RETRY_KINDS.into_iter().zip([failures, oom, lost, preempted]);
-            let counts = counts.filter_map(|(kind, count)| Some((kind.to_owned(), count?.into())));
+            let Retries { failures, oom: _, growth: _, lost, preempted } = manifest.policy.retries;
+            let of = |count: Option<u32>| count.map(Value::from);
+            let oom = oom::write(&manifest.policy.retries);
+            let counts = RETRY_KINDS.into_iter().zip([of(failures), oom, of(lost), of(preempted)]);
+            let counts = counts.filter_map(|(kind, count)| Some((kind.to_owned(), count?)));
             Some(Value::Object(counts.collect()))
         },
         recipe: Recipe::Omits,
@@ -234,13 +239,16 @@ fn read_retries(node: &TextNode) -> Result<Retries, Error> {
         let name = entry.name.as_str();
         let account = match name {
             "failures" => &mut retries.failures,
+            "oom" if matches!(entry.node.kind, NodeKind::Map(_)) => {
+                let (times, growth) = oom::read(&entry.node)?;
+                (retries.oom, retries.growth) = (Some(times), Some(growth));
+                continue;
+            }
             "oom" => &mut retries.oom,
             "lost" => &mut retries.lost,
             "preempted" => &mut retries.preempted,
             _ => {
-                let hint = suggestion(name, RETRY_KINDS, "keys there");
-                let message = format!("unknown key `{name}` in `retries`{hint}");
-                return Err(Error::new(message).or_at(Some(&entry.place)));
+                return Err(unknown_key(entry, "retries", RETRY_KINDS));
             }
         };
         *account = Some(number(&entry.node, &format!("retries.{name}"), 0, most)? as u32);

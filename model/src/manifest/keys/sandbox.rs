@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use super::key::{ManifestKey, Recipe, replace};
 use crate::manifest::choice::{Containers, Pull};
 use crate::manifest::document::{NodeKind, TextNode};
-use crate::manifest::error::{Error, suggestion};
+use crate::manifest::error::Error;
 use crate::manifest::sandbox::{
     MAX_BATCH, MAX_GROUPS, MAX_PIDS, MAX_TMPFS, Tmpfs, ULIMITS, cache, check_ulimit, signal, working_dir,
 };
 use crate::manifest::size::{parse_size, parse_timeout};
-use crate::manifest::values::{list, map, number, parsed, scalar_text, text};
+use crate::manifest::values::{list, map, number, parsed, scalar_text, text, unknown_key};
 use crate::manifest::warm;
 
 pub(super) const KEYS: &[ManifestKey] = &[
@@ -332,9 +332,7 @@ fn read_ulimits(node: &TextNode) -> Result<BTreeMap<String, (i64, i64)>, Error> 
                 if let Some(other) =
                     entries.iter().find(|entry| !["soft", "hard"].contains(&entry.name.as_str()))
                 {
-                    let hint = suggestion(&other.name, ["soft", "hard"], "keys there");
-                    let message = format!("unknown key `{}` in `{key}`{hint}", other.name);
-                    return Err(Error::new(message).or_at(Some(&other.place)));
+                    return Err(unknown_key(other, &key, ["soft", "hard"]));
                 }
                 (of("soft")?, of("hard")?)
             }
