@@ -114,6 +114,7 @@ pub use libpq::LibpqTarget;
 pub use log_filter::LogFilter;
 pub use oidc::{RoleRule, SignIn};
 pub use role_table::role_table;
+pub use scheduling::Preemption;
 pub use secrets::{SecretKeys, make_key_file};
 pub use telling::{AllowedHost, Telling};
 
@@ -325,6 +326,7 @@ fn services(
         ways: ways.clone(),
         examiner,
         images: policy.clone(),
+        preemption: options.preemption,
         resolutions,
         recent_demand: RecentDemand::default(),
         log,
@@ -335,7 +337,7 @@ fn services(
     tasks.spawn(writer.run());
     tasks.spawn(noting.run());
     tasks.spawn(publisher.run(shutdown.clone()));
-    start_loops(&agents, manifests, policy, shutdown);
+    start_loops(&agents, manifests, policy, options.preemption, shutdown);
     let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());
     tasks.spawn(telling);
     let collector = Collector { queue, store };
@@ -385,6 +387,7 @@ fn start_loops(
     agents: &Agents,
     manifests: Manifests,
     images: Arc<ImagePolicy>,
+    preemption: Preemption,
     shutdown: &CancellationToken,
 ) {
     let Agents { queue, sessions, bell, tasks, terms, .. } = agents;
@@ -400,6 +403,7 @@ fn start_loops(
         bell: bell.clone(),
         lease: terms.lease,
         images,
+        preemption,
     };
     tasks.spawn(dispatcher.run(shutdown.clone()));
     let chooser = Chooser { queue: queue.clone(), manifests: manifests.clone(), bell: bell.clone() };

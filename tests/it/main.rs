@@ -73,6 +73,7 @@ mod page;
 mod pages;
 mod postgres;
 mod power;
+mod preempt;
 mod progress;
 mod protocol;
 mod provenance;

@@ -21,6 +21,7 @@ mod layers;
 mod many;
 mod open;
 mod partial;
+mod preempt;
 mod progress;
 mod queued;
 mod record;
@@ -61,6 +62,7 @@ use crate::relay::Relay;
 use crate::resolutions::Resolutions;
 use crate::results::Results;
 use crate::rpc::{answer, status};
+use crate::scheduling::Preemption;
 use crate::sessions::Sessions;
 use crate::telling::Ways;
 use crate::trials::Trials;
@@ -99,6 +101,8 @@ pub(crate) struct Clients {
     pub(crate) examiner: Arc<Examiner>,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
+    /// Whose jobs may be ended to make room.
+    pub(crate) preemption: Preemption,
     /// Asks agents what images stand for.
     pub(crate) resolutions: Resolutions,
     pub(crate) log: LogFilter,

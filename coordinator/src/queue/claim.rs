@@ -61,6 +61,8 @@ pub(crate) struct Candidate {
     pub(crate) secrets: BTreeMap<String, bool>,
     /// How long each of its jobs may take; none where that is not bounded.
     pub(crate) timeout: Option<Duration>,
+    /// Jobs of a lower priority may be ended for its own.
+    pub(crate) preempts: bool,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -187,6 +189,7 @@ macro_rules! candidate_row {
                 .map($crate::queue::row::unsigned)
                 .transpose()?
                 .map(::std::time::Duration::from_millis),
+            preempts: $row.preempt,
             running: $running,
             queued: $queued,
         }

@@ -296,6 +296,7 @@ struct SweepColumns<'s> {
     after: Vec<Uuid>,
     after_any: Vec<Uuid>,
     timeout_millis: Option<i64>,
+    preempt: bool,
 }
 
 impl<'s> SweepColumns<'s> {
@@ -347,6 +348,7 @@ impl<'s> SweepColumns<'s> {
             cut_before: sweep.held_out.cut_before(),
             after,
             after_any,
+            preempt: policy.preempt,
             timeout_millis: sweep
                 .timeout
                 .map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)),

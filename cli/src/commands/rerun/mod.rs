@@ -174,6 +174,7 @@ impl Again {
         // Who ran the sweep did not ask for this one.
         manifest.policy.notify = None;
         manifest.policy.after = Vec::new();
+        manifest.policy.preempt = false;
         // There is but one job.
         manifest.policy.canary = None;
         // It went to its end.

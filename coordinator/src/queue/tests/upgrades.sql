@@ -222,3 +222,7 @@ update agents set unavailable = 'cpu load 0.80 over 0.5';
 -- version 49
 update agents set ends_at = now() + interval '1 hour' where name = 'old';
 update sweeps set timeout_millis = 60000;
+
+-- version 50
+update sweeps set preempt = true, preempted_at = now() where name = 'grid';
+update attempts set preempted_by = '22222222-0000-4000-8000-000000000002' where id = 'bbbbbbbb-0000-4000-8000-000000000003';
