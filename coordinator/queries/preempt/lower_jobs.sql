@@ -17,10 +17,10 @@ cross join lateral (
 ) s
 cross join lateral (
     select coalesce(max(n), 0) as times
-    from (
+    from unnest(a.jobs) as u (job)
+    cross join lateral (
         select count(*) as n from attempts
-        where sweep_id = a.sweep_id and job = any(a.jobs) and preempted_by is not null
-        group by job
+        where sweep_id = a.sweep_id and attempts.job = u.job and preempted_by is not null offset 0
     ) of_job
 ) p
 cross join lateral (

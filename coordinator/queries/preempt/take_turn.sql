@@ -2,6 +2,6 @@
 -- back for a sweep that starts no jobs any more.
 update sweeps
 set preempted_at = now()
-where id = $1 and ended_at is null and cancelled_at is null and paused_at is null
+where id = $1 and cancelled_at is null and paused_at is null
     and (preempted_at is null or preempted_at < now() - $2::interval)
 returning id
