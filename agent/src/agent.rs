@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::away::Away;
+use crate::config::Options;
 use crate::job::blame::Starts;
 use crate::job::caches::Caches;
 use crate::job::holdings::Holdings;
@@ -36,6 +37,9 @@ pub(crate) struct Agent {
     pub(crate) batches: AtomicUsize,
 }
 
+/// Of the time in which jobs may finish: for their images before they start, and for their outputs.
+const AROUND_JOBS: Duration = Duration::from_secs(30);
+
 /// Whether the agent goes, and because of whom.
 #[derive(Debug)]
 pub(crate) struct Leaving {
@@ -43,6 +47,7 @@ pub(crate) struct Leaving {
     pub(crate) draining: CancellationToken,
     preempted: AtomicBool,
     time_left: OnceLock<Duration>,
+    began: Instant,
 }
 
 impl Leaving {
@@ -52,6 +57,13 @@ impl Leaving {
             self.time_left.get_or_init(|| left);
         }
         self.preempted.store(true, Ordering::Relaxed);
+    }
+
+    /// How long jobs may still run here, if the agent was started for some time only: when that is over it lets them finish, and
+    /// of the time for that some is for their images and outputs.
+    pub(crate) fn ends_in(&self, options: &Options) -> Option<Duration> {
+        let life = options.lifetime?.saturating_sub(self.began.elapsed());
+        Some(life.saturating_add(options.drain_timeout.saturating_sub(AROUND_JOBS)))
     }
 
     /// True if the machine's owner takes it back.
@@ -76,7 +88,12 @@ impl Agent {
             caches: Caches::default(),
             starts: Starts::default(),
             warmth: Warmth::default(),
-            leaving: Leaving { draining, preempted: AtomicBool::new(false), time_left: OnceLock::new() },
+            leaving: Leaving {
+                draining,
+                preempted: AtomicBool::new(false),
+                time_left: OnceLock::new(),
+                began: Instant::now(),
+            },
             away: Away::open(site.state.frozen_file()),
             batches: AtomicUsize::new(0),
             site,

@@ -197,6 +197,10 @@ fn hello(agent: &Agent, session: u64, images: Vec<String>) -> v1::Hello {
         about: about(agent),
         place: agent.site.state.place().to_owned(),
         protocols: Some(protocol::OURS),
+        ends_in_ms: agent
+            .leaving
+            .ends_in(&agent.site.options)
+            .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         secrets: agent
             .site
             .secrets

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::access::KnownToken;
 use crate::oidc::SignIn;
+use crate::scheduling::Preemption;
 use crate::secrets::SecretKeys;
 use crate::telling::Telling;
 
@@ -68,6 +69,10 @@ pub struct Options {
     /// repeated, in the variable separated by commas. All if not given.
     #[arg(long = "allow-image", env = "BTCTL_ALLOW_IMAGE", value_delimiter = ',', value_name = "PATTERN")]
     pub allow_images: Vec<ImagePattern>,
+    /// Whose running jobs a sweep with `preempt: true` may end to make room for its own, where they have a lower priority: those of
+    /// its own owner (own), of all owners (all), or nobody's (off). Say the same to all coordinators of a queue.
+    #[arg(long, env = "BTCTL_PREEMPTION", value_enum, default_value = "own", value_name = "own|all|off")]
+    pub preemption: Preemption,
 }
 
 impl Options {

@@ -115,6 +115,7 @@ pub use libpq::LibpqTarget;
 pub use log_filter::LogFilter;
 pub use oidc::{RoleRule, SignIn};
 pub use role_table::role_table;
+pub use scheduling::Preemption;
 pub use secrets::{SecretKeys, make_key_file};
 pub use telling::{AllowedHost, Telling};
 
@@ -328,6 +329,7 @@ fn services(
         ways: ways.clone(),
         examiner,
         images: policy.clone(),
+        preemption: options.preemption,
         resolutions,
         recent_demand: RecentDemand::default(),
         log,
@@ -338,7 +340,7 @@ fn services(
     tasks.spawn(writer.run());
     tasks.spawn(noting.run());
     tasks.spawn(publisher.run(shutdown.clone()));
-    start_loops(&agents, manifests, (policy, options.fair_share_half_life), shutdown);
+    start_loops(&agents, manifests, policy, options, shutdown);
     let telling = storage::keep_telling(queue.clone(), store.clone(), store_id, shutdown.clone());
     tasks.spawn(telling);
     let collector = Collector { queue, store };
@@ -387,7 +389,8 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
 fn start_loops(
     agents: &Agents,
     manifests: Manifests,
-    (images, fair_share_half_life): (Arc<ImagePolicy>, Option<Duration>),
+    images: Arc<ImagePolicy>,
+    options: &Options,
     shutdown: &CancellationToken,
 ) {
     let Agents { queue, sessions, bell, tasks, terms, .. } = agents;
@@ -402,8 +405,9 @@ fn start_loops(
         sessions: sessions.clone(),
         bell: bell.clone(),
         lease: terms.lease,
-        fair_share_half_life,
+        fair_share_half_life: options.fair_share_half_life,
         images,
+        preemption: options.preemption,
     };
     tasks.spawn(dispatcher.run(shutdown.clone()));
     let chooser = Chooser { queue: queue.clone(), manifests: manifests.clone(), bell: bell.clone() };
@@ -416,7 +420,7 @@ fn start_loops(
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
     queue::measured::begin();
-    let observer = Observer { queue: queue.clone(), silence: terms.silence, fair_share_half_life };
+    let observer = Observer { queue: queue.clone(), silence: terms.silence, fair_share_half_life: options.fair_share_half_life };
     tasks.spawn(observer.run(shutdown.clone()));
     let listener = Listener { queue: queue.clone(), sessions: sessions.clone(), bell: bell.clone() };
     tasks.spawn(listener.run(shutdown.clone()));

@@ -3,6 +3,7 @@
 mod dispatcher;
 mod listener;
 mod observer;
+mod preemptor;
 mod put_off;
 mod reconciler;
 

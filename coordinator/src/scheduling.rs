@@ -4,6 +4,8 @@
 //! remembered), then the sweep with the fewest, then the oldest. Every job planned counts as running for the next choice, so that owners and sweeps take turns. A sweep
 //! that has waited long because its jobs are large gets an agent of its own to wait for: nothing else is put there.
 
+mod preempt;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -12,6 +14,9 @@ use bt_model::placement::{Misfit, Offer};
 use bt_model::resources::Resources;
 
 use crate::queue::{Candidate, Room};
+
+pub use preempt::Preemption;
+pub(crate) use preempt::{MOST_PREEMPTIONS, make_room, may_end};
 
 /// An agent that jobs can be planned for.
 #[derive(Clone, Debug)]
@@ -22,10 +27,22 @@ pub(crate) struct Seat {
     pub(crate) ran: Arc<HashSet<SweepId>>,
     /// Sweeps whose jobs it could not start a moment ago.
     pub(crate) refuses: HashSet<SweepId>,
+    /// Room was made here for this sweep: nobody else gets any but of a priority higher than this.
+    pub(crate) kept_for: Option<(SweepId, i32)>,
 }
 
 impl Seat {
-    fn has_room_for(&self, sweep: &Candidate) -> bool {
+    /// True unless room was made here for another sweep.
+    fn is_open_to(&self, sweep: &Candidate) -> bool {
+        self.kept_for.is_none_or(|(kept, priority)| kept == sweep.sweep || sweep.priority > priority)
+    }
+
+    /// True if nothing but room could keep a job of the sweep from starting here.
+    pub(crate) fn suits(&self, sweep: &Candidate) -> bool {
+        !self.refuses.contains(&sweep.sweep) && self.offer.lasting_misfit(&sweep.need()).is_none()
+    }
+
+    pub(crate) fn has_room_for(&self, sweep: &Candidate) -> bool {
         self.free.covers(&self.offer.needs(&sweep.needs))
     }
 
@@ -112,14 +129,11 @@ pub(crate) fn plan(mut seats: Vec<Seat>, sweeps: &[Candidate], state: &State, li
             lanes.remove(best);
             continue;
         }
-        let fits = lane.fits.get_or_insert_with(|| {
-            let fit = |index: &usize| {
-                let Seat { offer, refuses, .. } = &seats[*index];
-                !refuses.contains(&sweep.sweep) && offer.lasting_misfit(&sweep.need()).is_none()
-            };
-            (0..seats.len()).filter(fit).collect()
-        });
-        let open = fits.iter().copied().filter(|seat| !reserved.contains(seat));
+        let fits = lane
+            .fits
+            .get_or_insert_with(|| (0..seats.len()).filter(|index| seats[*index].suits(sweep)).collect());
+        let is_open = |seat: &usize| !reserved.contains(seat) && seats[*seat].is_open_to(sweep);
+        let open = fits.iter().copied().filter(is_open);
         let free = open.clone().filter(|seat| seats[*seat].has_room_for(sweep));
         let chosen = free.max_by_key(|seat| (seats[*seat].has_image_of(sweep), seats[*seat].free.cpu_millis));
         let Some(seat) = chosen else {
@@ -164,6 +178,18 @@ impl<'c> Lane<'c> {
 }
 
 impl State {
+    /// How many more jobs of this sweep limits, quota and its own manifest let start.
+    pub(crate) fn jobs_allowed(&self, sweep: &Candidate) -> u32 {
+        let of_limit =
+            |(name, amount): (&String, &u32)| self.limits.get(name).map_or(0, |left| left / (*amount).max(1));
+        let by_limits = sweep.limits.iter().map(of_limit).min().unwrap_or(u32::MAX);
+        let batch = u64::from(sweep.batch.unwrap_or(1).max(1));
+        let by_quota = self.quotas.get(&sweep.owner).map_or(u64::MAX, |room| {
+            room.jobs.min((room.cpu_millis / sweep.needs.cpu_millis.max(1)).saturating_mul(batch))
+        });
+        Lane::of(0, sweep).room.min(by_limits).min(u32::try_from(by_quota).unwrap_or(u32::MAX))
+    }
+
     /// True if the limits leave room for one more job of this sweep.
     fn allows(&self, sweep: &Candidate) -> bool {
         sweep.limits.iter().all(|(name, amount)| self.limits.get(name).is_some_and(|left| left >= amount))

@@ -202,6 +202,7 @@ impl Sessions {
                 free: session.offer.capacity.less(&session.taken),
                 ran: session.ran.clone(),
                 refuses: session.refused_now().map(|(sweep, _)| sweep).collect(),
+                kept_for: None,
             },
         })
         .collect()

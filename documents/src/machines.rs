@@ -142,6 +142,8 @@ pub struct Agent {
     pub contested_by: Option<String>,
     /// When its own certificate ends, which it renews before; null where it has none.
     pub certificate_expires: Option<Timestamp>,
+    /// When its jobs must have ended, because its `--lifetime` is over then; null where it has none.
+    pub ends: Option<Timestamp>,
     /// True where its certificates were revoked.
     pub revoked: bool,
     /// True where other machines reach the coordinator, and it asks nobody who they are.
@@ -169,6 +171,7 @@ impl TryFrom<&v1::Agent> for Agent {
             volume_fingerprints: agent.volume_fingerprints.clone(),
             contested_by: agent.contested_by.clone(),
             certificate_expires: instant(agent.certificate_expires.as_ref())?,
+            ends: instant(agent.ends.as_ref())?,
             revoked: agent.revoked,
             insecure: agent.insecure,
         })

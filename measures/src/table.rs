@@ -79,6 +79,8 @@ measures! {
     coordinator Histogram JOB_WAIT = "btctl_job_wait_seconds" [] in LONG;
     /// How long jobs' containers ran, by how the attempt ended.
     coordinator Histogram JOB_RUN = "btctl_job_run_seconds" ["outcome"] in LONG;
+    /// Attempts that this coordinator has ended to make room for a sweep of a higher priority (`preempt`).
+    coordinator Counter PREEMPTED = "btctl_jobs_preempted_total" [];
     /// Attempts that have ended, by outcome and, of failed ones, by the kind of the reason.
     coordinator Counter ATTEMPTS = "btctl_attempts_ended_total" ["outcome", "reason"];
     /// Leases that agents' heartbeats have renewed.

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use crate::id::AgentId;
 use crate::nearest::nearest;
 use crate::resources::Resources;
+use crate::span;
 
 /// By this label a sweep can ask for one agent.
 pub const AGENT_LABEL: &str = "btctl.agent";
@@ -33,6 +35,8 @@ pub struct Offer {
     /// The version of the agents' protocol that is spoken with it.
     pub protocol: u32,
     pub secrets: SecretOffer,
+    /// When its jobs must have ended, by this process's own clock; none where that is not known.
+    pub ends: Option<Instant>,
 }
 
 /// Which secrets jobs can have on an agent.
@@ -55,6 +59,15 @@ pub struct Need<'n> {
     pub protocol: u32,
     /// Name of each secret, and whether the coordinator has it: then that value is the one that counts.
     pub secrets: &'n BTreeMap<String, bool>,
+    /// How long it may take; none where nothing bounds that.
+    pub stay: Option<Stay>,
+}
+
+/// A time on an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    pub from: Instant,
+    pub at_most: Duration,
 }
 
 /// All labels of an agent: its own, and its id.
@@ -118,8 +131,14 @@ impl Offer {
         if let Some(misfit) = self.secrets.misfit(need.secrets) {
             return Some(misfit);
         }
-        let (need, capacity) = (self.needs(&need.resources), self.capacity);
-        (!capacity.covers(&need)).then_some(Misfit::TooSmall { need, capacity })
+        let (needed, capacity) = (self.needs(&need.resources), self.capacity);
+        if !capacity.covers(&needed) {
+            return Some(Misfit::TooSmall { need: needed, capacity });
+        }
+        // The last to be looked at: such an agent suits the job but for its end.
+        let (stay, ends) = (need.stay?, self.ends?);
+        let left = ends.saturating_duration_since(stay.from);
+        (stay.at_most > left).then_some(Misfit::TooLate { left, at_most: stay.at_most })
     }
 }
 
@@ -155,6 +174,8 @@ pub enum Misfit {
     Secret { wanted: String },
     /// What the coordinator would send it could be read on the way.
     OpenLine,
+    /// It ends before the job's time would be over.
+    TooLate { left: Duration, at_most: Duration },
     /// It is smaller than the job.
     TooSmall { need: Resources, capacity: Resources },
     /// It is large enough but busy.
@@ -196,6 +217,12 @@ impl fmt::Display for Misfit {
             ),
             Self::OpenLine => f.write_str(
                 "its line to the coordinator is not encrypted, and no secret is sent over it; use TLS (btctl coordinator init)",
+            ),
+            Self::TooLate { left, at_most } => write!(
+                f,
+                "its lifetime is over too soon: it lets jobs run for {} more, and this one may take {} (its `timeout`)",
+                span::of_seconds(left.as_secs_f64().floor()),
+                span::of_seconds(at_most.as_secs_f64().ceil())
             ),
             Self::Busy { need, free } if free.jobs < need.jobs => {
                 f.write_str("it is busy: it runs as many jobs at once as it takes")
@@ -241,6 +268,7 @@ mod tests {
                 volumes: &volumes,
                 protocol: 0,
                 secrets: &BTreeMap::new(),
+                stay: None,
             };
             offer.lasting_misfit(&need)
         };
@@ -263,6 +291,7 @@ mod tests {
                 volumes: &BTreeMap::new(),
                 protocol: 0,
                 secrets: &secrets,
+                stay: None,
             };
             offer.lasting_misfit(&need)
         };
@@ -272,5 +301,32 @@ mod tests {
         assert_eq!(told(Some(&["A"]), false, &[("A", true)]), Some(Misfit::OpenLine));
         assert_eq!(told(Some(&["A"]), false, &[("A", false)]), None);
         assert_eq!(told(Some(&["A"]), true, &[("B", false)]), Some(Misfit::Secret { wanted: "B".into() }));
+    }
+
+    #[test]
+    fn a_job_that_may_outlast_its_agent_is_not_given_to_it() {
+        let now = Instant::now();
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        let told = |takes: Option<u64>, ends: Option<u64>| {
+            let offer = Offer { ends: ends.map(|ends| now + minutes(ends)), ..Offer::default() };
+            let (labels, volumes, secrets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            let need = Need {
+                resources: Resources::default(),
+                labels: &labels,
+                volumes: &volumes,
+                protocol: 0,
+                secrets: &secrets,
+                stay: takes.map(|takes| Stay { from: now, at_most: minutes(takes) }),
+            };
+            offer.lasting_misfit(&need)
+        };
+        for (takes, ends) in
+            [(None, None), (Some(5), None), (None, Some(5)), (Some(5), Some(5)), (Some(5), Some(9))]
+        {
+            assert_eq!(told(takes, ends), None, "{takes:?} {ends:?}");
+        }
+        let late = told(Some(9), Some(5)).unwrap();
+        assert_eq!(late, Misfit::TooLate { left: minutes(5), at_most: minutes(9) });
+        assert!(late.to_string().contains("for 5m 0s more, and this one may take 9m 0s"), "{late}");
     }
 }

@@ -34,6 +34,8 @@ pub enum Ending {
     Preempted,
     /// Its agent never received it, or handed it back of its own will: this costs nothing.
     Returned,
+    /// It was ended to make room for a sweep of a higher priority, which costs nothing either.
+    MadeRoom,
     /// A user cancelled it.
     Cancelled,
     /// What it reported was not worth going on; why.
@@ -104,7 +106,7 @@ impl Ending {
             Self::Published => AttemptEvent::Published,
             Self::Failed(_) | Self::Hindered(_) => AttemptEvent::Failed,
             Self::Lost | Self::Preempted => AttemptEvent::Lost,
-            Self::Returned => AttemptEvent::Returned,
+            Self::Returned | Self::MadeRoom => AttemptEvent::Returned,
             Self::Cancelled | Self::Pruned(_) => AttemptEvent::Cancelled,
         }
     }
@@ -125,8 +127,8 @@ pub fn verdict(ending: &Ending, budget: &Budget) -> Verdict {
         Ending::Pruned(why) => {
             Verdict { reason: Some(Reason::Pruned(why.clone())), ..simply(JobEvent::Pruned) }
         }
-        Ending::Returned if budget.cancelled => simply(JobEvent::Cancelled),
-        Ending::Returned => simply(JobEvent::TriesAgain),
+        Ending::Returned | Ending::MadeRoom if budget.cancelled => simply(JobEvent::Cancelled),
+        Ending::Returned | Ending::MadeRoom => simply(JobEvent::TriesAgain),
         Ending::Lost => after_loss(budget, None),
         Ending::Preempted => after_preemption(budget),
         Ending::Hindered(reason) => after_loss(budget, Some(reason)),
@@ -329,14 +331,17 @@ mod tests {
 
     #[test]
     fn what_was_handed_back_costs_nothing() {
-        let verdict = verdict(&Ending::Returned, &allowing(0));
-        assert_eq!((verdict.event, verdict.spent), (JobEvent::TriesAgain, Spent::default()));
+        for ending in [Ending::Returned, Ending::MadeRoom] {
+            let verdict = verdict(&ending, &allowing(0));
+            assert_eq!((verdict.event, verdict.spent), (JobEvent::TriesAgain, Spent::default()));
+        }
     }
 
     #[test]
     fn nothing_of_a_cancelled_sweep_is_tried_again() {
         let budget = Budget { cancelled: true, ..allowing(5) };
-        for ending in [Ending::Lost, Ending::Preempted, Ending::Returned, Ending::Failed(Reason::Oom)] {
+        let failed = Ending::Failed(Reason::Oom);
+        for ending in [Ending::Lost, Ending::Preempted, Ending::Returned, Ending::MadeRoom, failed] {
             let verdict = verdict(&ending, &budget);
             assert_eq!((verdict.event, verdict.reason), (JobEvent::Cancelled, None));
         }

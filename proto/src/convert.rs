@@ -161,6 +161,7 @@ impl From<&Misfit> for v1::Obstacle {
             Misfit::Volume { .. } => Self::Volume,
             Misfit::ReadOnly { .. } => Self::ReadOnly,
             Misfit::NoSecrets | Misfit::Secret { .. } | Misfit::OpenLine => Self::Secret,
+            Misfit::TooLate { .. } => Self::TooLate,
             Misfit::TooSmall { .. } => Self::TooSmall,
             Misfit::Busy { .. } => Self::Busy,
         }

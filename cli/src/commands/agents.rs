@@ -244,6 +244,7 @@ fn columns() -> Vec<Column> {
         Column::always("gpus"),
         Column::always("labels").optional(),
         Column::always("volumes").optional(),
+        Column::always("ends").optional(),
     ]);
     columns.extend(["id", "version", "engine", "last_seen", "max_jobs"].map(Column::wide));
     columns.extend([
@@ -276,6 +277,7 @@ fn row(agent: v1::Agent) -> Result<Row, Error> {
         Cell::number(capacity.gpus),
         Cell::text(labels.join(",")),
         Cell::text(agent.volumes.join(",")),
+        document.ends.map_or(Cell::None, Cell::Time),
         Cell::text(agent.id),
         Cell::text(agent.version),
         Cell::text(agent.engine),

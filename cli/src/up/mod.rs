@@ -140,6 +140,7 @@ async fn serve(
         telling: plan.telling.clone(),
         images: plan.images,
         allow_images: plan.allow_images.clone(),
+        preemption: bt_coordinator::Preemption::default(),
     };
     let stop = CancellationToken::new();
     let (ready, mut is_ready) = oneshot::channel();

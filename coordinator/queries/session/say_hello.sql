@@ -6,16 +6,16 @@ with before as (
 )
 insert into agents as g (
     id, name, session, cpu_millis, memory_bytes, gpus, labels, volumes, version, engine, disk_bytes, max_jobs,
-    job_memory_bytes, about, volume_fingerprints, place, protocol, secrets, line_is_private
+    job_memory_bytes, about, volume_fingerprints, place, protocol, secrets, line_is_private, ends_at
 )
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $19, $20, $21)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $19, $20, $21, now() + $22::interval)
 on conflict (id) do update
 set name = excluded.name, session = excluded.session, cpu_millis = excluded.cpu_millis,
     memory_bytes = excluded.memory_bytes, gpus = excluded.gpus, labels = excluded.labels,
     volumes = excluded.volumes, version = excluded.version, engine = excluded.engine, disk_bytes = excluded.disk_bytes,
     max_jobs = excluded.max_jobs, job_memory_bytes = excluded.job_memory_bytes, about = excluded.about,
     volume_fingerprints = excluded.volume_fingerprints, protocol = excluded.protocol,
-    secrets = excluded.secrets, line_is_private = excluded.line_is_private,
+    secrets = excluded.secrets, line_is_private = excluded.line_is_private, ends_at = excluded.ends_at,
     unhealthy = '', unavailable = '', draining = false, last_seen_at = now(), place = excluded.place, disconnected_at = null,
     takeovers = case
         when g.disconnected_at is not null or g.last_seen_at < now() - $17::interval then g.takeovers

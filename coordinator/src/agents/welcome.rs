@@ -1,7 +1,7 @@
 //! How a session begins: an agent says Hello, and hears what becomes of each attempt that it holds.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bt_model::id::{AgentId, AttemptId};
 use bt_model::placement::{Offer, SecretOffer, labels};
@@ -98,7 +98,7 @@ impl Agents {
         named: &[AttemptId],
         images: Vec<String>,
     ) -> Result<mpsc::Receiver<Outgoing>, Status> {
-        let agent = greeting.agent;
+        let (agent, came) = (greeting.agent, Instant::now());
         let opened = self.queue.say_hello(greeting, self.terms.silence).await.map_err(status::queue)?;
         if opened.took_over {
             warn!(agent.id = %agent, "agent {} takes over from one of the same id that is alive", greeting.name);
@@ -161,6 +161,7 @@ impl Agents {
             images: images.into_iter().collect(),
             protocol: greeting.protocol,
             secrets: greeting.secrets.clone(),
+            ends: greeting.ends_in.and_then(|time| came.checked_add(time)),
         };
         let outgoing = self.sessions.open(agent, greeting.session, offer, welcome);
         for (attempt, (place, needs, batch)) in taken {
@@ -172,6 +173,9 @@ impl Agents {
         Ok(outgoing)
     }
 }
+
+/// An agent that ends later has no end.
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// What people are shown of an agent's clock: seconds by which it is ahead of this coordinator's.
 const CLOCK_AHEAD: &str = "clock_ahead_seconds";
@@ -203,6 +207,7 @@ fn greeting(hello: v1::Hello, protocol: u32) -> Result<Greeting, Malformed> {
             held: hello.secrets.map(|held| held.names.into_iter().collect()),
             line_is_private: call::line_is_private(),
         },
+        ends_in: hello.ends_in_ms.map(|millis| Duration::from_millis(millis).min(LONGEST_LIFE)),
     })
 }
 

@@ -1,7 +1,7 @@
 //! How many agents the queue wants, of each kind that there is or of one that is asked for: what groups of machines are sized by.
 //! What was wanted lately counts too, as this coordinator was asked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bt_measures::{DEMAND_CPUS, DEMAND_GPUS, DEMAND_JOBS, DEMAND_MEMORY};
 use bt_model::demand::{AgentKind, Recent, Wants};
 use bt_model::manifest::{parse_cpus, parse_size};
+use bt_model::placement::Misfit;
 use bt_model::resources::Resources;
 use bt_proto::v1;
 use bt_proto::v1::sweeps_server::Sweeps as _;
@@ -137,6 +138,7 @@ impl Clients {
             }
         };
         let asked = request.size.is_some();
+        let ending = self.ending(&sweeps).await?;
         let told = |kind: AgentKind| {
             let demand = kind.demand(&wants, within);
             let key = format!("{kind:?} {within:?} {hold:?}");
@@ -144,10 +146,15 @@ impl Clients {
                 true => kind.labels.iter().all(|(key, value)| agent.labels.get(key) == Some(value)),
                 false => kind_of(agent) == kind,
             });
-            let (there, idle) =
-                alike.fold((0, 0), |(there, idle), agent| (there + 1, idle + u32::from(agent.running == 0)));
-            // One that works is wanted, whatever else could be.
-            let wanted = demand.agents.max(there - idle);
+            let (mut there, mut idle, mut useless) = (0, 0, 0);
+            for agent in alike {
+                there += 1;
+                idle += u32::from(agent.running == 0);
+                useless += u32::from(agent.running == 0 && ending.contains(&agent.id));
+            }
+            // One that works is wanted, whatever else could be. One that ends too soon takes nobody's place; no more of them are
+            // made up for than are wanted, since new ones may have as short a life.
+            let wanted = (demand.agents + useless.min(demand.agents)).max(there - idle);
             v1::KindDemand {
                 size: Some(kind.size.into()),
                 labels: kind.labels.into_iter().collect(),
@@ -170,6 +177,23 @@ impl Clients {
             waiting_seconds,
             cut,
         })
+    }
+
+    /// The agents that end too soon for each of these sweeps that waits for room and could run there otherwise.
+    async fn ending(&self, sweeps: &[WaitingSweep]) -> Result<HashSet<String>, Status> {
+        let mut ending = HashSet::new();
+        for (row, _) in self.agents().await?.iter().filter(|(row, _)| row.left.is_some()) {
+            let offer = row.offer();
+            let waits = sweeps.iter().filter(|one| !one.held && one.sweep.counts.queued > 0);
+            let misfits = waits.map(|one| offer.lasting_misfit(&one.wanted.need()));
+            // Those that could never run there say nothing of its end.
+            let mut of_it =
+                misfits.filter(|misfit| matches!(misfit, None | Some(Misfit::TooLate { .. }))).peekable();
+            if of_it.peek().is_some() && of_it.all(|misfit| misfit.is_some()) {
+                ending.insert(row.id.to_string());
+            }
+        }
+        Ok(ending)
     }
 
     /// Tells Prometheus what is wanted, until `shutdown`.

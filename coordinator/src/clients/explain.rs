@@ -140,7 +140,9 @@ impl Clients {
             reply.reasons.push(self.waits_for_window(found, number, window).await?);
             return Ok(reply);
         }
-        reply.reasons.extend(self.held_back(&details).await?);
+        let held = self.held_back(&details).await?;
+        let is_held = !held.is_empty();
+        reply.reasons.extend(held);
         if let Some(failure) = failure {
             let next = match job.wait.as_secs_f64().ceil() {
                 0.0 => "it may be tried again now".to_owned(),
@@ -162,6 +164,7 @@ impl Clients {
             }
             None => details.candidate,
         };
+        reply.reasons.extend(self.what_it_preempts(&wanted, is_held).await?);
         reply.agents = self.what_agents_say(&wanted).await?;
         Ok(reply)
     }

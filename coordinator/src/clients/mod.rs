@@ -23,6 +23,7 @@ mod layers;
 mod many;
 mod open;
 mod partial;
+mod preempt;
 mod progress;
 mod queued;
 mod record;
@@ -63,6 +64,7 @@ use crate::relay::Relay;
 use crate::resolutions::Resolutions;
 use crate::results::Results;
 use crate::rpc::{answer, status};
+use crate::scheduling::Preemption;
 use crate::sessions::Sessions;
 use crate::telling::Ways;
 use crate::trials::Trials;
@@ -102,6 +104,8 @@ pub(crate) struct Clients {
     pub(crate) examiner: Arc<Examiner>,
     /// Which images may run.
     pub(crate) images: Arc<ImagePolicy>,
+    /// Whose jobs may be ended to make room.
+    pub(crate) preemption: Preemption,
     /// Asks agents what images stand for.
     pub(crate) resolutions: Resolutions,
     pub(crate) log: LogFilter,

@@ -163,6 +163,7 @@ pub(super) fn agent(row: AgentRow, used: Usage, insecure: bool) -> v1::Agent {
         volume_fingerprints: row.fingerprints.into_iter().collect(),
         contested_by: row.contested_by,
         certificate_expires: row.certificate_expires.map(timestamp),
+        ends: row.ends.map(timestamp),
         revoked: row.revoked,
         insecure,
     }

@@ -397,6 +397,7 @@ impl Order {
             jobs,
             priority: manifest.priority,
             policy: manifest.policy.clone(),
+            timeout: manifest.timeout,
             needs: manifest.resources(),
             labels: manifest.labels(),
             volumes: manifest.volumes_needed(),

@@ -15,11 +15,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use super::preemptor::Kept;
 use super::{Health, PutOff};
 use crate::bell::{Bell, Sleeper};
 use crate::manifests::{self, Manifests};
 use crate::queue::{Candidate, Changeable, Claimed, Queue, Want};
-use crate::scheduling::{CONTAINER, State, plan, share};
+use crate::scheduling::{CONTAINER, Preemption, State, plan, share};
 use crate::sessions::{Ready, Sessions};
 use crate::traced;
 
@@ -45,6 +46,8 @@ pub(crate) struct Dispatcher {
     pub(crate) images: Arc<ImagePolicy>,
     /// Sweeps that this coordinator can't read.
     pub(crate) put_off: PutOff<SweepId>,
+    /// Whose jobs may be ended to make room.
+    pub(crate) preemption: Preemption,
 }
 
 /// What makes passes faster and fairer; losing it does no harm.
@@ -55,6 +58,8 @@ pub(crate) struct Memory {
     forgotten: Option<Instant>,
     /// Since when a sweep finds every agent that could run its jobs busy.
     waiting: HashMap<SweepId, Instant>,
+    /// Where room was made, and when for which sweep.
+    pub(super) kept: Kept,
 }
 
 impl Dispatcher {
@@ -103,6 +108,7 @@ impl Dispatcher {
             return Ok(0);
         }
         sweeps = self.queue.set_grown_apart(sweeps).await?;
+        self.memory.kept.mark(&mut agents, &sweeps);
         let owners = self.queue.owners_running().await?;
         for sweep in &mut sweeps {
             sweep.has_quota = owners.get(&sweep.owner).is_some_and(|(_, room)| room.is_some());
@@ -160,6 +166,9 @@ impl Dispatcher {
                     let agent = &mut agents[*agent];
                     let places = places(claimed.iter().filter(|claimed| claimed.agent == agent.agent));
                     agent.take(&sweep, places);
+                    if places > 0 {
+                        self.memory.kept.taken(agent, sweep.sweep);
+                    }
                 }
                 sweeps[*index].running += claimed.len() as u32;
                 sweeps[*index].queued = sweeps[*index].queued.saturating_sub(claimed.len() as u32);
@@ -178,6 +187,9 @@ impl Dispatcher {
             }
             // Some of what is queued waits for its time, or another coordinator was faster: the room goes to others.
             sweeps.retain(|sweep| !dry.contains(&sweep.sweep));
+        }
+        if sent < BATCH {
+            self.make_room(&agents, &sweeps, &state).await?;
         }
         Ok(sent)
     }
@@ -231,7 +243,10 @@ impl Dispatcher {
     }
 
     /// What is left of the limits, if any sweep asks for one.
-    async fn limits_left(&self, sweeps: &[Candidate]) -> Result<HashMap<String, u32>, manifests::Error> {
+    pub(super) async fn limits_left(
+        &self,
+        sweeps: &[Candidate],
+    ) -> Result<HashMap<String, u32>, manifests::Error> {
         if sweeps.iter().all(|sweep| sweep.limits.is_empty()) {
             return Ok(HashMap::new());
         }

@@ -7,7 +7,7 @@ use bt_measures::{CLAIM_TIME, CLAIMED, JOB_WAIT};
 use bt_model::id::{AgentId, AttemptId, BatchId, SweepId};
 use bt_model::layout::AttemptPlace;
 use bt_model::manifest::Containers;
-use bt_model::placement::Need;
+use bt_model::placement::{Need, Stay};
 use bt_model::resources::Resources;
 use bt_proto::protocol;
 use sqlx::postgres::types::PgInterval;
@@ -59,6 +59,10 @@ pub(crate) struct Candidate {
     pub(crate) has_quota: bool,
     /// Name of each secret that its jobs ask for, and whether the coordinator has it.
     pub(crate) secrets: BTreeMap<String, bool>,
+    /// How long each of its jobs may take; none where that is not bounded.
+    pub(crate) timeout: Option<Duration>,
+    /// Jobs of a lower priority may be ended for its own.
+    pub(crate) preempts: bool,
     pub(crate) running: u32,
     pub(crate) queued: u32,
 }
@@ -80,6 +84,7 @@ impl Candidate {
             volumes: &self.volumes,
             protocol,
             secrets: &self.secrets,
+            stay: self.timeout.map(|at_most| Stay { from: Instant::now(), at_most }),
         }
     }
 
@@ -180,6 +185,12 @@ macro_rules! candidate_row {
             is_cut: $row.is_cut,
             has_quota: false,
             secrets: $crate::queue::claim::stored($row.secrets, $row.stored_secrets.as_deref()),
+            timeout: $row
+                .timeout_millis
+                .map($crate::queue::row::unsigned)
+                .transpose()?
+                .map(::std::time::Duration::from_millis),
+            preempts: $row.preempt,
             running: $running,
             queued: $queued,
         }

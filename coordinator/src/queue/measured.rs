@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bt_measures::{
-    ATTEMPTS, CLAIMED, JOB_RUN, LEASES_LOST, LEASES_RENEWED, PUBLISHED_BYTES, PUBLISHED_FILES, SCHEDULE_RUNS,
+    ATTEMPTS, CLAIMED, JOB_RUN, LEASES_LOST, LEASES_RENEWED, PREEMPTED, PUBLISHED_BYTES, PUBLISHED_FILES,
+    SCHEDULE_RUNS,
 };
 use bt_model::reason::ReasonKind;
 use bt_model::retry::Ending;
@@ -28,6 +29,7 @@ pub(crate) fn begin() {
     }
     LEASES_LOST.add([], 0);
     LEASES_RENEWED.add([], 0);
+    PREEMPTED.add([], 0);
     PUBLISHED_BYTES.add([], 0);
     PUBLISHED_FILES.add([], 0);
 }
@@ -61,6 +63,7 @@ fn labels(ending: &Ending) -> [&'static str; 2] {
         Ending::Lost => ["lost", ""],
         Ending::Preempted => ["lost", "preempted"],
         Ending::Returned => ["returned", ""],
+        Ending::MadeRoom => ["returned", "made_room"],
         Ending::Cancelled => ["cancelled", ""],
         Ending::Pruned(_) => ["pruned", ""],
     }

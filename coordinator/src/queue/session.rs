@@ -40,6 +40,8 @@ pub(crate) struct Greeting {
     /// The version of the protocol that is spoken with it.
     pub(crate) protocol: u32,
     pub(crate) secrets: SecretOffer,
+    /// How long jobs may still run on it; none where its end is not known.
+    pub(crate) ends_in: Option<Duration>,
 }
 
 /// A session that was opened.
@@ -116,6 +118,7 @@ impl Queue {
             signed::<i32>(greeting.protocol)?,
             held.as_deref(),
             greeting.secrets.line_is_private,
+            greeting.ends_in.map(interval).transpose()?,
         )
         .fetch_optional(&self.by_key)
         .await?;

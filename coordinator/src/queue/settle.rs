@@ -199,7 +199,8 @@ pub(super) async fn settle_in(
         let metrics = settlement.publication.metrics.clone();
         jobs.push(row, job_state, &verdict, metrics)?;
         let started = row.started || settlement.image_id.is_some();
-        jobs.returned.push(i32::from(settlement.ending == Ending::Returned && !started));
+        jobs.returned
+            .push(i32::from(matches!(settlement.ending, Ending::Returned | Ending::MadeRoom) && !started));
         if settlement.ending == Ending::Published {
             published.push((row, &settlement.publication));
         }

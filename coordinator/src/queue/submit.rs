@@ -1,6 +1,7 @@
 //! Queues sweeps: all of one, or nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bt_model::expansion::WindowTest;
 use bt_model::hex::hex;
@@ -37,6 +38,8 @@ pub(crate) struct Submission {
     pub(crate) jobs: u32,
     pub(crate) priority: i32,
     pub(crate) policy: Policy,
+    /// How long each job may take.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) needs: Resources,
     pub(crate) labels: BTreeMap<String, String>,
     /// Name of each volume, and whether read-only is enough.
@@ -326,6 +329,8 @@ struct SweepColumns<'s> {
     cut_before: Option<String>,
     after: Vec<Uuid>,
     after_any: Vec<Uuid>,
+    timeout_millis: Option<i64>,
+    preempt: bool,
 }
 
 impl<'s> SweepColumns<'s> {
@@ -378,6 +383,10 @@ impl<'s> SweepColumns<'s> {
             cut_before: sweep.held_out.cut_before(),
             after,
             after_any,
+            preempt: policy.preempt,
+            timeout_millis: sweep
+                .timeout
+                .map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)),
         })
     }
 }

@@ -51,6 +51,7 @@ fn submission(key: &str, jobs: u32) -> Submission {
         secrets: Vec::new(),
         any_secret: false,
         after: super::After::default(),
+        timeout: None,
         image: "i:1".into(),
         image_pin: None,
         image_alias: None,
@@ -128,6 +129,7 @@ impl Bench {
             place: String::new(),
             protocol: 2,
             secrets: SecretOffer::default(),
+            ends_in: None,
         };
         self.queue.say_hello(&greeting, Duration::from_secs(45)).await.map(drop)
     }

@@ -6,10 +6,16 @@ const fn size(cpus: u64, gib: u64) -> Resources {
 
 fn agent(cpus: u64, gib: u64) -> Seat {
     let offer = Offer { capacity: size(cpus, gib), protocol: 2, ..Offer::default() };
-    Seat { free: offer.capacity, offer: Arc::new(offer), ran: Arc::default(), refuses: HashSet::new() }
+    Seat {
+        free: offer.capacity,
+        offer: Arc::new(offer),
+        ran: Arc::default(),
+        refuses: HashSet::new(),
+        kept_for: None,
+    }
 }
 
-fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
+pub(super) fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
     Candidate {
         sweep: SweepId::random(),
         name: "s".into(),
@@ -31,6 +37,8 @@ fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         is_cut: false,
         has_quota: false,
         secrets: BTreeMap::new(),
+        timeout: None,
+        preempts: false,
         running,
         queued: 1_000_000,
     }

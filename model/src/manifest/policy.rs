@@ -91,7 +91,8 @@ impl fmt::Display for Keep {
     }
 }
 
-/// The keys `retries`, `retry_on`, `stop_when`, `max_parallel`, `limits`, `canary`, `keep`, `notify` and `after`.
+/// The keys `retries`, `retry_on`, `stop_when`, `max_parallel`, `limits`, `canary`, `keep`, `notify`, `after` and
+/// `preempt`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     pub retries: Retries,
@@ -111,6 +112,8 @@ pub struct Policy {
     pub notify: Option<Vec<Receiver>>,
     /// The sweeps that must end before any job starts.
     pub after: Vec<After>,
+    /// Running jobs of a lower priority may be ended to make room for these.
+    pub preempt: bool,
 }
 
 impl Policy {

@@ -107,6 +107,7 @@ mod tests {
             "max_parallel: 3",
             "limits: { nas: 1 }",
             "canary: 1",
+            "preempt: true",
             "notify: ['https://ci.example/hook']",
             "priority: 7",
             "goals: { sharpe: minimize }",

@@ -129,6 +129,7 @@ mod tests {
 "after": "prices"
 "after": ["prices", {"sweep": "0a1b2c3d", "on": "ended"}]
 "priority": -1000
+"preempt": true
 "agents": {"pool": "spot"}
 "network": "bridge"
 "network": {"allow": ["127.0.0.1:4001", "gw.lan:7497"]}
@@ -194,6 +195,7 @@ mod tests {
 "after": {"sweep": "prices", "on": "failed"}
 "after": {"on": "ended"}
 "priority": 1001
+"preempt": 1
 "network": "host"
 "network": {"allow": ["127.0.0.1"]}
 "network": {"allow": []}

@@ -174,6 +174,7 @@ impl Again {
         // Who ran the sweep did not ask for this one.
         manifest.policy.notify = None;
         manifest.policy.after = Vec::new();
+        manifest.policy.preempt = false;
         // There is but one job.
         manifest.policy.canary = None;
         // It went to its end.
@@ -244,6 +245,8 @@ impl Again {
             // Clients are not told what agents speak; the coordinator looks at it.
             protocol: 0,
             secrets: &BTreeMap::new(),
+            // Clients are not told when agents end; the coordinator looks at it.
+            stay: None,
         };
         let misfit = convert::offer(agent).lasting_misfit(&need)?;
         let mount = match &misfit {

@@ -105,6 +105,9 @@ pub(super) struct ManifestFlags {
     /// Sweeps with a higher priority go first [default: 0].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
+    /// End running jobs of a lower priority where there is no room for the sweep's own; they are run again later.
+    #[arg(long)]
+    preempt: bool,
     /// Label that an agent must have, e.g. pool=spot; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     agent_label: Vec<String>,
@@ -236,6 +239,7 @@ impl ManifestFlags {
                 keep: self.keep,
                 notify: self.notify()?,
                 after: self.after.clone(),
+                preempt: self.preempt,
             },
             sandbox: self.sandbox()?,
             priority: self.priority,

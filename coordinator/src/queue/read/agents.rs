@@ -1,7 +1,7 @@
 //! Agents, as users see them.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bt_model::id::AgentId;
 use bt_model::placement::{Offer, SecretOffer, labels};
@@ -31,6 +31,9 @@ pub(crate) struct AgentRow {
     pub(crate) fingerprints: Fingerprints,
     pub(crate) protocol: u32,
     pub(crate) secrets: SecretOffer,
+    /// When its jobs must have ended, and how long that is from now; none where that is not known.
+    pub(crate) ends: Option<Timestamp>,
+    pub(crate) left: Option<Duration>,
     pub(crate) unhealthy: String,
     pub(crate) unavailable: String,
     pub(crate) draining: bool,
@@ -57,6 +60,7 @@ impl AgentRow {
             job_memory_bytes: self.job_memory_bytes,
             images: HashSet::new(),
             protocol: self.protocol,
+            ends: self.left.map(|left| Instant::now() + left),
             secrets: self.secrets.clone(),
         }
     }
@@ -86,6 +90,8 @@ impl Queue {
                         held: row.secrets.map(|held| held.into_iter().collect()),
                         line_is_private: row.line_is_private,
                     },
+                    ends: row.ends_at.map(time).transpose()?,
+                    left: row.left_millis.map(unsigned).transpose()?.map(Duration::from_millis),
                     drained: row.drained,
                     labels: from_json("an agent's labels", row.labels)?,
                     volumes: from_json("an agent's volumes", row.volumes)?,

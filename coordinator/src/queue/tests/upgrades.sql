@@ -219,7 +219,16 @@ update attempts set memory_bytes = 1048576 where id = 'bbbbbbbb-0000-4000-8000-0
 -- version 48
 update agents set unavailable = 'cpu load 0.80 over 0.5';
 
--- version 52
+-- version 49
+update agents set ends_at = now() + interval '1 hour' where name = 'old';
+update sweeps set timeout_millis = 60000;
+
+-- version 50
+update sweeps set preempt = true, preempted_at = now() where name = 'grid';
+update attempts set preempted_by = '22222222-0000-4000-8000-000000000002' where id = 'bbbbbbbb-0000-4000-8000-000000000003';
+
+-- version 51
 update sweeps set dev_mounts = '[{"target": "/pkg", "sha256": "00", "files": 1, "bytes": 2}]' where name = 'grid';
--- version 54
+
+-- version 52
 insert into owner_shares (owner, containers) values ('ann', 3.5);

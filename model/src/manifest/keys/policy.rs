@@ -202,6 +202,26 @@ pub(super) const KEYS: &[ManifestKey] = &[
         recipe: Recipe::Omits,
     },
     ManifestKey {
+        name: "preempt",
+        alias: None,
+        flags: &["preempt"],
+        schema: || json!({"type": "boolean"}),
+        read: |draft, node| {
+            let NodeKind::Bool(preempt) = node.kind else {
+                return Err(node.error(format!("`preempt` is {}; write true or false", node.describe())));
+            };
+            draft.policy.preempt = preempt;
+            Ok(())
+        },
+        merge: |file, flags| {
+            file.policy.preempt |= flags.policy.preempt;
+            flags.policy.preempt
+        },
+        // Agents of earlier releases do not know the key.
+        write: |manifest| manifest.policy.preempt.then_some(Value::Bool(true)),
+        recipe: Recipe::Omits,
+    },
+    ManifestKey {
         name: "priority",
         alias: None,
         flags: &["priority"],

@@ -43,6 +43,9 @@ impl Driver {
             2 => args.push("--canary=2".to_owned()),
             _ => {}
         }
+        if self.random.once_in(4) {
+            args.push("--preempt".to_owned());
+        }
         // Many are identical to others: the numbers begin at 1, and there are few lengths.
         if self.random.once_in(3) {
             args.push("--reuse".to_owned());

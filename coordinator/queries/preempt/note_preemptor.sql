@@ -1,0 +1,1 @@
+update attempts set preempted_by = $2 where id = any($1)
