@@ -191,9 +191,7 @@ impl Engine for Processes {
         path: Option<&str>,
     ) -> Result<Peek, Error> {
         match is_ours(image) {
-            true => {
-                Ok(Peek { passwd: ImageFile::Unreadable, group: ImageFile::Unreadable, has_path: true })
-            }
+            true => Ok(Peek { passwd: ImageFile::Unreadable, group: ImageFile::Unreadable, has_path: true }),
             false => self.containers()?.peek(id, agent, image, path).await,
         }
     }
@@ -244,7 +242,8 @@ impl Engine for Processes {
             };
         };
         let Some(output) = job.output() else { return stream::empty().boxed() };
-        let broken = |error: io::Error| Error::Engine { call: "logs", status: None, message: error.to_string() };
+        let broken =
+            |error: io::Error| Error::Engine { call: "logs", status: None, message: error.to_string() };
         lines(output.map(move |piece| piece.map_err(broken))).boxed()
     }
 

@@ -72,6 +72,7 @@ mod page;
 mod pages;
 mod postgres;
 mod power;
+mod process;
 mod progress;
 mod protocol;
 mod provenance;

@@ -303,9 +303,7 @@ impl Job {
         if inside.lacks_zone {
             env.push(pair("TZDIR", bt_model::manifest::ZONES_DIR));
         }
-        let mut defaults = vec![
-            pair("PYTHONUNBUFFERED", "1"),
-        ];
+        let mut defaults = vec![pair("PYTHONUNBUFFERED", "1")];
         if !self.manifest.is_process() {
             // Any uid may run the job, and only /tmp and the results can be written to.
             defaults.push(pair("HOME", "/tmp"));

@@ -96,17 +96,22 @@ mod tests {
         ] {
             let told = told(lines);
             assert!(told.starts_with("s.yaml:3:"), "{lines}: {told}");
-            assert!(told.contains(&format!("`{key}`")) && told.contains("`driver: process`"), "{lines}: {told}");
+            assert!(
+                told.contains(&format!("`{key}`")) && told.contains("`driver: process`"),
+                "{lines}: {told}"
+            );
         }
     }
 
     #[test]
     fn a_process_has_no_image_and_needs_an_agent_that_allows_it() {
-        let all = "resources: {cpus: 2, memory: 1GiB}\nworking_dir: /srv\nstop_grace: 3s\nvolumes: ['p:/p:ro']";
+        let all =
+            "resources: {cpus: 2, memory: 1GiB}\nworking_dir: /srv\nstop_grace: 3s\nvolumes: ['p:/p:ro']";
         assert_eq!(told(all), "");
         let text = "driver: process\ncommand: [\"true\"]\n";
-        let manifest =
-            Manifest::parse(text.as_bytes(), Format::Yaml, "s.yaml").and_then(|draft| draft.finish()).unwrap();
+        let manifest = Manifest::parse(text.as_bytes(), Format::Yaml, "s.yaml")
+            .and_then(|draft| draft.finish())
+            .unwrap();
         assert_eq!((manifest.image.as_str(), manifest.name.as_str()), (PROCESS_IMAGE, "process"));
         assert_eq!(manifest.labels().get("driver:process").map(String::as_str), Some("allowed"));
         assert!(Manifest::from_json(&manifest.to_json()).unwrap().is_process());
