@@ -44,7 +44,10 @@ impl Assembly {
         let mut mounts: Vec<_> = volumes.into_iter().map(|mounted| mounted.bind).collect();
         let target = job.manifest.sandbox.cache.clone().unwrap_or_else(|| SHARED_CACHE.to_owned());
         mounts.push(Bind { source: MountSource::Path(cache), target, read_only: false });
-        let inside = looks.look(site, job, &facts).await;
+        let inside = match job.manifest.is_process() {
+            true => Inside::default(),
+            false => looks.look(site, job, &facts).await,
+        };
         Ok(Self { pin, facts, inside, mounts, _copies: copies })
     }
 
@@ -63,7 +66,11 @@ impl Assembly {
             let owner = job.user(site.identity).filter(|ids| *ids != site.identity.ids);
             let made = collect::make_results_dir(&dir.results(), owner);
             made.map_err(|error| Reason::Agent(format!("the results directory can't be made: {error}")))?;
-            dir.write_input(&job.input()).map_err(agents_fault)?;
+            let input = match job.manifest.is_process() {
+                true => job.input_at(|path| job.on_machine(dir, &mounts, path)),
+                false => job.input(),
+            };
+            dir.write_input(&input).map_err(agents_fault)?;
             mounts.extend(show_points(job, dir, owner)?);
             mounts.extend(self.inside.write(dir).map_err(agents_fault)?);
         }

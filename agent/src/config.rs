@@ -84,6 +84,13 @@ pub struct Options {
         value_name = "PATTERN"
     )]
     pub allow_images: Vec<ImagePattern>,
+    /// Run jobs that ask for it as plain processes of the agent's user, outside of any container (`driver: process`). Such
+    /// a job sees all files and networks that this user sees.
+    #[arg(long, env = "BTCTL_AGENT_ALLOW_PROCESS")]
+    pub allow_process: bool,
+    /// Use no container engine, and run process jobs only (with --allow-process).
+    #[arg(long, env = "BTCTL_AGENT_NO_ENGINE", requires = "allow_process")]
+    pub no_engine: bool,
     /// OCI runtime that the container engine runs jobs with, e.g. runsc; the engine's default if not given.
     #[arg(long, env = "BTCTL_AGENT_OCI_RUNTIME", value_name = "NAME")]
     pub oci_runtime: Option<String>,
@@ -148,6 +155,18 @@ impl Options {
         match <Self as clap::FromArgMatches>::from_arg_matches(&matches) {
             Ok(options) => options,
             Err(error) => error.exit(),
+        }
+    }
+
+    /// Finds what runs jobs here. Those that are processes have their directories in `processes`.
+    pub(crate) async fn find_engine_and(&self, processes: PathBuf) -> anyhow::Result<Arc<dyn Engine>> {
+        let engine = match self.no_engine {
+            true => None,
+            false => Some(self.find_engine().await?),
+        };
+        match (self.allow_process, engine) {
+            (false, Some(engine)) => Ok(engine),
+            (_, engine) => Ok(bt_engine::with_processes(engine, processes)?),
         }
     }
 

@@ -60,7 +60,7 @@ pub struct Shutdown {
 /// Says whether an agent with these options could work here: whether what it offers is there, and its engine answers.
 pub async fn check(options: &Options) -> anyhow::Result<()> {
     let mut offer = Offer::read(options, &machine::detect(), u64::MAX)?;
-    if options.engine == EngineKind::Docker {
+    if options.engine == EngineKind::Docker && !options.no_engine {
         let engine = options.find_engine().await?;
         engine.version().await?;
         offer.check_at(&*engine, options).await?;
@@ -73,10 +73,10 @@ pub async fn run(options: Options, place: Place, shutdown: Shutdown) -> anyhow::
     let machine = machine::detect();
     let state = StateDir::open(&place.state_dir)?;
     let mut offer = Offer::read(&options, &machine, state.free_bytes()?)?;
-    let engine = options.find_engine().await?;
+    let state_dir = std::path::absolute(&place.state_dir)?;
+    let engine = options.find_engine_and(state_dir.join("processes")).await?;
     let engine_version = engine.version().await?;
     offer.check_at(&*engine, &options).await?;
-    let state_dir = std::path::absolute(&place.state_dir)?;
     offer.shared.check("the state directory (--state-dir)", &state_dir).map_err(anyhow::Error::msg)?;
     let identity = Identity::of(state.agent_id());
     // Several agents may share a process and its log.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use backon::Retryable;
 use bt_engine::volumes::Volumes;
 use bt_engine::{ContainerSpec, Engine, Error, ImageFacts, Sample, collect, machine};
@@ -98,6 +98,10 @@ pub async fn run_local(
     tell: impl Fn(LocalEvent) + Sync,
 ) -> anyhow::Result<LocalEnd> {
     let LocalJob { mut manifest, number, parameters, input, laid } = job;
+    ensure!(
+        !manifest.is_process(),
+        "jobs of `driver: process` run on agents that allow it (btctl agent --allow-process); here, start the command itself"
+    );
     let mut options = options.clone();
     if let Some(dir) = input {
         let dir = std::path::absolute(&dir).with_context(|| format!("find {}", dir.display()))?;

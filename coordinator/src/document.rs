@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bt_model::encoding::Encoding;
 use bt_model::id::AttemptId;
 use bt_model::layout::AttemptPlace;
-use bt_model::manifest::{DevMount, Manifest, VolumeMount};
+use bt_model::manifest::{DevMount, Driver, Manifest, VolumeMount};
 use bt_model::parameters::read_map;
 use bt_model::secret;
 use bt_model::template::Renderer;
@@ -94,7 +94,10 @@ impl<'k> Writer<'k> {
             volumes: self.manifest.volumes.iter().map(|mount| volume(mount, &result.fingerprints)).collect(),
             dev_mount: self.manifest.sandbox.dev_mounts.iter().map(Into::into).collect(),
             not_reproducible: DevMount::words(&self.manifest.sandbox.dev_mounts),
-            given: given.entry(),
+            given: GivenEntry {
+                driver: self.manifest.is_process().then(|| Driver::Process.name().to_owned()),
+                ..given.entry()
+            },
             versions: VersionsEntry {
                 agent: given.text("version"),
                 coordinator: Some(env!("CARGO_PKG_VERSION").to_owned()),
@@ -171,6 +174,7 @@ impl Given<'_> {
             gpus: self.number("gpus"),
             timezone: self.text("timezone"),
             user: self.text("user"),
+            driver: None,
             warm: self.warm(),
         }
     }

@@ -420,7 +420,11 @@ fn start_loops(
     };
     tasks.spawn(reconciler.run(shutdown.clone()));
     queue::measured::begin();
-    let observer = Observer { queue: queue.clone(), silence: terms.silence, fair_share_half_life: options.fair_share_half_life };
+    let observer = Observer {
+        queue: queue.clone(),
+        silence: terms.silence,
+        fair_share_half_life: options.fair_share_half_life,
+    };
     tasks.spawn(observer.run(shutdown.clone()));
     let listener = Listener { queue: queue.clone(), sessions: sessions.clone(), bell: bell.clone() };
     tasks.spawn(listener.run(shutdown.clone()));

@@ -116,6 +116,10 @@ impl Reuse {
     }
 
     async fn advance(&self, pending: &Pending) -> Result<(), Error> {
+        if self.manifests.get(pending.sweep).await?.manifest.is_process() {
+            let why = "its jobs are processes (`driver: process`), and what their machines have is not known";
+            return Ok(self.queue.decline_reuse(pending.sweep, why).await?);
+        }
         let volumes = match self.volumes(pending).await? {
             Content::Known(volumes) => volumes,
             Content::Awaited(note) => return Ok(self.queue.note_reuse(pending.sweep, &note).await?),

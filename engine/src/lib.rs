@@ -1,7 +1,7 @@
 //! Running containers on one machine: the engines, what they share, and what a machine has to give.
 //!
-//! [`Engine`] is what runs containers; `docker` is the only module that knows Docker's words, and `simulated` runs nothing,
-//! for scale and fault tests. Beside them lies what is known of a machine without any coordinator: its size and capacity
+//! [`Engine`] is what runs containers; `docker` is the only module that knows Docker's words, `process` runs
+//! jobs outside of any container, and `simulated` runs nothing, for scale and fault tests. Beside them lies what is known of a machine without any coordinator: its size and capacity
 //! ([`machine`], [`sizing`], [`capacity`]), what of it jobs may mount ([`volumes`]), and the files that containers leave
 //! ([`collect`], [`logfile`]). Nothing here knows the wire or the queue.
 //!
@@ -22,6 +22,7 @@ pub mod login;
 pub mod machine;
 mod measured;
 mod place;
+mod process;
 mod shared_paths;
 mod simulated;
 pub mod sizing;
@@ -61,6 +62,12 @@ pub async fn connect(starts_at_once: u32, deadline: Duration) -> Result<Arc<dyn 
 /// An engine that runs no container, for scale and fault tests.
 pub fn simulated() -> Arc<dyn Engine> {
     Arc::new(Measured(simulated::Simulated::default()))
+}
+
+/// The same engine, and beside it jobs that run as plain processes, each with a directory in `dir`. Without an engine it
+/// runs such jobs only.
+pub fn with_processes(containers: Option<Arc<dyn Engine>>, dir: PathBuf) -> io::Result<Arc<dyn Engine>> {
+    Ok(Arc::new(process::Processes::open(containers, dir)?))
 }
 
 /// What runs containers.

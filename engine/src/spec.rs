@@ -16,6 +16,8 @@ pub struct ContainerSpec {
     pub agent: AgentId,
     pub sweep: SweepId,
     pub job: u32,
+    /// It is to be no container, but a process on this machine.
+    pub is_process: bool,
     /// The sweep's pin: `name@sha256:...` or `sha256:...`.
     pub image: String,
     /// In place of the image's own.
@@ -77,6 +79,7 @@ impl ContainerSpec {
             agent,
             sweep: SweepId::random(),
             job: 0,
+            is_process: false,
             image: image.to_owned(),
             hostname: "btctl".to_owned(),
             entrypoint: Some(vec!["/btctl/nothing".to_owned()]),

@@ -15,6 +15,14 @@ pub const AGENT_LABEL: &str = "btctl.agent";
 /// What the labels begin with by which an agent offers its jobs addresses; the address follows.
 pub const ADDRESS_LABEL: &str = "network:";
 
+/// What the label begins with by which an agent allows jobs outside of containers.
+pub const DRIVER_LABEL: &str = "driver:";
+
+/// The label of an agent that allows jobs outside of containers.
+pub fn process_label() -> (String, String) {
+    (format!("{DRIVER_LABEL}process"), "allowed".to_owned())
+}
+
 /// The label of an agent that offers its jobs this address.
 pub fn address_label(address: &str) -> (String, String) {
     (format!("{ADDRESS_LABEL}{address}"), "offered".to_owned())
@@ -190,6 +198,9 @@ impl fmt::Display for Misfit {
                 "it is too old: it speaks version {speaks} of the agents' protocol, and these jobs need version {needs}; \
                  upgrade it"
             ),
+            Self::Label { wanted, has: None, .. } if wanted.starts_with(DRIVER_LABEL) => {
+                f.write_str("it allows no process jobs (btctl agent --allow-process)")
+            }
             Self::Label { wanted, value, has: None } => match wanted.strip_prefix(ADDRESS_LABEL) {
                 Some(address) => {
                     write!(f, "it offers jobs no network address {address} (btctl agent --allow-address {address})")

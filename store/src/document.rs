@@ -134,6 +134,9 @@ pub struct GivenEntry {
     pub timezone: Option<String>,
     /// uid:gid; absent: the image's own.
     pub user: Option<String>,
+    /// `process`: it ran without a container or an image, as its machine was. Absent: it ran in a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Absent: it ran in a container of its own, or as the manifest's `containers: reuse` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm: Option<WarmEntry>,

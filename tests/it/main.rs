@@ -76,6 +76,7 @@ mod pages;
 mod postgres;
 mod power;
 mod preempt;
+mod process;
 mod progress;
 mod protocol;
 mod provenance;

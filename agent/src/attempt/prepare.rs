@@ -51,6 +51,13 @@ pub(super) async fn runs_already(agent: &Agent, held: &Held) -> Result<bool, Sto
 
 /// Finds the job's volumes and gets its image.
 pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Result<Assembly, Stop> {
+    // Whatever a coordinator says, it is the machine's owner who allows it.
+    if job.manifest.is_process() && !agent.site.offer.processes {
+        return Err(Stop::Refused("allows no process jobs (--allow-process)".to_owned()));
+    }
+    if agent.site.options.no_engine && !job.manifest.is_process() {
+        return Err(Stop::Refused("has no container engine (--no-engine)".to_owned()));
+    }
     let preparing = report::Kind::Preparing(v1::Preparing {});
     agent.line.outbox.step(held.id(), preparing);
     let volumes = volumes(agent, job, &|note| held.note(note)).await?;
@@ -62,7 +69,9 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
     note(format!("getting the image {image}"));
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
-    allow(agent, image, held.assignment.image_pin.as_deref()).await?;
+    if !job.manifest.is_process() {
+        allow(agent, image, held.assignment.image_pin.as_deref()).await?;
+    }
     let pin = match &held.assignment.image_pin {
         Some(pin) => pin.clone(),
         None => {
@@ -71,7 +80,9 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
             let found = resolved.map_err(|error| Stop::Failed(error.reason()))?;
             let pin = pin_image(agent, held, found).await?;
             // Another agent may have found something else.
-            allow(agent, image, Some(&pin)).await?;
+            if !job.manifest.is_process() {
+                allow(agent, image, Some(&pin)).await?;
+            }
             pin
         }
     };
@@ -120,6 +131,10 @@ pub(crate) async fn prepare_debug(
         Stop::Failed(reason) | Stop::Hindered(reason) => anyhow::anyhow!("{reason}"),
         Stop::Halted(_) => anyhow::anyhow!("the agent stops"),
     };
+    anyhow::ensure!(
+        !job.manifest.is_process(),
+        "the job is a process (`driver: process`) and has no container to look around in"
+    );
     let volumes = volumes(agent, job, &|_| {}).await.map_err(told)?;
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
@@ -135,7 +150,12 @@ pub(crate) async fn prepare_debug(
 pub(super) fn report_running(agent: &Agent, held: &Held, image_id: String) {
     held.note_image(&image_id);
     let manifest = agent.manifests.of(&held.assignment);
-    agent.stock.software.note(&image_id, manifest.as_ref().map_or(&[], |manifest| &manifest.command));
+    // There is no image in which to look for what a process uses.
+    if let Ok(manifest) = manifest.as_ref().map(|known| known.as_ref())
+        && !manifest.is_process()
+    {
+        agent.stock.software.note(&image_id, &manifest.command);
+    }
     agent.line.outbox.step(held.id(), report::Kind::Running(v1::Running { image_id }));
 }
 

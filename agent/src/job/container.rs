@@ -73,6 +73,7 @@ impl Job {
     /// The uid and gid to run as; none for the image's own.
     pub(crate) fn user(&self, identity: Identity) -> Option<(u32, u32)> {
         match self.manifest.user {
+            _ if self.manifest.is_process() => Some(identity.ids),
             JobUser::Image => None,
             JobUser::Ids { uid, gid } => Some((uid, gid)),
             JobUser::Auto => Some(identity.unprivileged()),
@@ -81,11 +82,16 @@ impl Job {
 
     /// What `ALGORITHM_INPUT_PATH` names, as JSON.
     pub(crate) fn input(&self) -> Vec<u8> {
+        self.input_at(str::to_owned)
+    }
+
+    /// The same for a job that finds what is mounted elsewhere.
+    pub(crate) fn input_at(&self, place: impl Fn(&str) -> String) -> Vec<u8> {
         let data = self.manifest.volumes.first();
         let mut input = json!({
             "version": "1.0",
-            "input_data_path": data.map_or("", |mount| mount.target.as_str()),
-            "output_path": self.manifest.results,
+            "input_data_path": data.map(|mount| place(&mount.target)).unwrap_or_default(),
+            "output_path": place(&self.manifest.results),
             "config": { "parameters": null },
             "input_data": [],
         });
@@ -120,6 +126,19 @@ impl Job {
             rendered.map_err(|error| Reason::Manifest(format!("its command can't be made: {error}")))?;
         let Host { offer, runtime, stop_grace, gpus, mounts, inside } = *host;
         let mut env = self.environment(assignment, offer, inside);
+        let binds = self.binds(dir, mounts);
+        let mut working_dir = self.manifest.sandbox.working_dir.clone();
+        if self.manifest.is_process() {
+            if let Some(bind) = binds.iter().find(|bind| matches!(bind.source, MountSource::Engine(_))) {
+                let told = format!(
+                    "{} is a volume of the container engine, which a process can't reach; offer a directory",
+                    bind.target
+                );
+                return Err(Reason::Volume(told));
+            }
+            env.iter_mut().for_each(|(_, value)| *value = on_machine(&binds, value));
+            working_dir = working_dir.map(|path| on_machine(&binds, &path));
+        }
         // The user's own come last, and win.
         env.extend(rendered.env);
         let sandbox = &self.manifest.sandbox;
@@ -129,10 +148,11 @@ impl Job {
             agent: identity.agent,
             sweep: assignment.sweep,
             job: assignment.job,
+            is_process: self.manifest.is_process(),
             image,
             entrypoint: sandbox.entrypoint.clone(),
             command: rendered.command,
-            working_dir: sandbox.working_dir.clone(),
+            working_dir,
             env,
             hostname: assignment.attempt.to_string().chars().filter(|c| *c != '-').take(12).collect(),
             user: self.user(identity),
@@ -153,7 +173,7 @@ impl Job {
                 .iter()
                 .map(|tmpfs| (tmpfs.path.clone(), tmpfs.size.unwrap_or(resources.memory_bytes / 2)))
                 .collect(),
-            binds: self.binds(dir, mounts),
+            binds,
             network: match self.manifest.network {
                 // What is allowed is relayed into a container that has no network.
                 Network::None | Network::Allow(_) => bt_engine::Network::None,
@@ -188,6 +208,10 @@ impl Job {
 
     /// What its container may use.
     pub(crate) fn limits(&self, offer: &Offer) -> Limits {
+        if self.manifest.is_process() {
+            // Nothing holds it to its cpus, nor at every moment to its memory.
+            return Limits { memory_bytes: u64::MAX / 2, cpu_millis: u64::MAX };
+        }
         let Resources { memory_bytes, cpu_millis, .. } = self.resources(offer);
         Limits { memory_bytes, cpu_millis }
     }
@@ -238,7 +262,10 @@ impl Job {
             timezone: self.timezone(image_env).to_owned(),
             user: self.user(identity).map(|(uid, gid)| format!("{uid}:{gid}")),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            engine: engine.to_owned(),
+            engine: match self.manifest.is_process() {
+                true => "none: a process without a container".to_owned(),
+                false => engine.to_owned(),
+            },
             os: std::env::consts::OS.to_owned(),
             arch: ARCHITECTURE.to_owned(),
             warm: None,
@@ -255,6 +282,7 @@ impl Job {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut env =
             vec![pair("BT_SWEEP", &assignment.sweep.to_string()), pair("ALGORITHM_INPUT_PATH", INPUT)];
+        env.push(pair("BT_RESULTS", &self.manifest.results));
         if !self.is_several() {
             env.push(pair("BT_JOB", &assignment.job.to_string()));
             env.push(pair("BT_ATTEMPT", &assignment.number.to_string()));
@@ -275,11 +303,11 @@ impl Job {
         if inside.lacks_zone {
             env.push(pair("TZDIR", bt_model::manifest::ZONES_DIR));
         }
-        let mut defaults = vec![
-            pair("PYTHONUNBUFFERED", "1"),
+        let mut defaults = vec![pair("PYTHONUNBUFFERED", "1")];
+        if !self.manifest.is_process() {
             // Any uid may run the job, and only /tmp and the results can be written to.
-            pair("HOME", "/tmp"),
-        ];
+            defaults.push(pair("HOME", "/tmp"));
+        }
         for name in ["USER", "LOGNAME"] {
             defaults.extend(inside.login.name.iter().map(|login| pair(name, login)));
         }
@@ -295,6 +323,11 @@ impl Job {
         env
     }
 
+    /// Where a process finds what a container would find at this path.
+    pub(crate) fn on_machine(&self, dir: &AttemptDir, mounts: &[Bind], path: &str) -> String {
+        on_machine(&self.binds(dir, mounts), path)
+    }
+
     fn binds(&self, dir: &AttemptDir, mounts: &[Bind]) -> Vec<Bind> {
         let path = |path| MountSource::Path(path);
         let results = self.manifest.results.clone();
@@ -305,6 +338,17 @@ impl Job {
         binds.extend_from_slice(mounts);
         binds
     }
+}
+
+/// Where a process finds what a container would find at this path.
+fn on_machine(binds: &[Bind], path: &str) -> String {
+    let found = binds.iter().filter_map(|bind| {
+        let rest = path.strip_prefix(bind.target.as_str())?;
+        let MountSource::Path(source) = &bind.source else { return None };
+        let is_there = rest.is_empty() || rest.starts_with('/');
+        is_there.then(|| (bind.target.len(), format!("{}{rest}", source.display())))
+    });
+    found.max_by_key(|(length, _)| *length).map_or_else(|| path.to_owned(), |(_, found)| found)
 }
 
 /// The words that a container of this spec runs of an image with this entrypoint and command.

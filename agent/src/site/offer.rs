@@ -9,7 +9,7 @@ use bt_engine::volumes::{MountSource, Volumes};
 use bt_engine::{Abilities, Engine, SharedPaths};
 use bt_model::image_policy::AllowedImages;
 use bt_model::manifest::{HostPort, LEAST_MEMORY, parse_size};
-use bt_model::placement::{ADDRESS_LABEL, address_label};
+use bt_model::placement::{ADDRESS_LABEL, DRIVER_LABEL, address_label, process_label};
 use bt_model::resources::{ByteSize, Resources};
 use tracing::warn;
 
@@ -32,6 +32,8 @@ pub(crate) struct Offer {
     pub(crate) sizing: Sizing,
     /// Jobs may ask for a network.
     pub(crate) network: bool,
+    /// Jobs may be processes outside of any container.
+    pub(crate) processes: bool,
     /// Addresses that jobs reach if they ask for them.
     pub(crate) addresses: BTreeSet<HostPort>,
     /// Images that run here.
@@ -86,6 +88,11 @@ impl Offer {
             !labels.keys().any(|label| label.starts_with(ADDRESS_LABEL)),
             "labels that begin with {ADDRESS_LABEL} are the agent's own: --allow-address sets them"
         );
+        ensure!(
+            !labels.keys().any(|label| label.starts_with(DRIVER_LABEL)),
+            "labels that begin with {DRIVER_LABEL} are the agent's own: --allow-process sets them"
+        );
+        labels.extend(options.allow_process.then(process_label));
         labels.extend(options.allow_addresses.iter().map(|address| address_label(&address.to_string())));
         let offered = u32::try_from(cpu_millis.div_ceil(1000)).unwrap_or(u32::MAX);
         let mut sizing = Sizing::of(machine.total_bytes, offered);
@@ -111,6 +118,7 @@ impl Offer {
             volumes: Volumes::read(&options.volumes, &options.host_paths)?,
             sizing,
             network: options.allow_network,
+            processes: options.allow_process,
             addresses: options.allow_addresses.iter().cloned().collect(),
             images: AllowedImages::new(options.allow_images.clone()),
             secrets: HeldSecrets::read(&options.secrets)?,
@@ -128,6 +136,7 @@ impl Offer {
             ("default_shm", ByteSize(self.sizing.shm_bytes).to_string()),
             ("cgroup", cgroup_version().to_owned()),
             ("network", if self.network { "bridge" } else { "none" }.to_owned()),
+            ("process_jobs", if self.processes { "allowed" } else { "not allowed" }.to_owned()),
             ("addresses", shown(&self.addresses)),
             ("images", if self.images.are_all() { "all".to_owned() } else { self.images.to_string() }),
         ];
@@ -249,6 +258,7 @@ mod tests {
             volumes: Volumes::default(),
             sizing: Sizing::of(4 << 30, 2),
             network: false,
+            processes: false,
             addresses: BTreeSet::new(),
             images: AllowedImages::default(),
             secrets: HeldSecrets::default(),

@@ -208,6 +208,7 @@ async fn ask_python(
         agent: line.site.identity.agent,
         sweep: SweepId::random(),
         job: 0,
+        is_process: false,
         image: image.id.clone(),
         entrypoint: Some(vec![python.to_owned()]),
         command: ["-I", "-c", ASK].map(str::to_owned).into(),

@@ -100,6 +100,8 @@ impl Submission {
             is_cut: self.held_out.cut_before().is_some(),
             has_quota: false,
             secrets: self.secrets.iter().map(|name| (name.clone(), true)).collect(),
+            timeout: self.timeout,
+            preempts: self.policy.preempt,
             running: 0,
             queued: self.jobs,
         }

@@ -167,6 +167,7 @@ mod tests {
             agent: AgentId::random(),
             sweep: SweepId::random(),
             job: 7,
+            is_process: false,
             image: "x:1".to_owned(),
             entrypoint: None,
             command: Vec::new(),

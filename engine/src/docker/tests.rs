@@ -68,6 +68,7 @@ fn spec(command: &[&str]) -> ContainerSpec {
         agent: AgentId::random(),
         sweep: SweepId::random(),
         job: 7,
+        is_process: false,
         image: IMAGE.to_owned(),
         command: command.iter().map(|&part| part.to_owned()).collect(),
         env: vec![("GREETING".to_owned(), "a b".to_owned())],

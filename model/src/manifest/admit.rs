@@ -5,7 +5,7 @@ use super::choice::JobUser;
 use super::definition::Manifest;
 use super::error::{Error, suggestion};
 use super::volume::MAX_NAME;
-use super::{batch, growing, mounts, pins, secrets, zone};
+use super::{batch, growing, mounts, pins, process, secrets, zone};
 use crate::alias;
 use crate::stop_when;
 
@@ -126,6 +126,7 @@ fn check(manifest: &Manifest) -> Result<(), (String, Error)> {
     if let Some(source) = &manifest.policy.stop_when {
         stop_when::check(source).map_err(|error| (stop_when::KEY.to_owned(), error))?;
     }
+    process::admit(manifest)?;
     batch::admit(manifest)?;
     growing::admit(manifest)?;
     pins::admit(manifest)?;

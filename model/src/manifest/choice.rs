@@ -1,4 +1,4 @@
-//! The keys with few answers: on_disconnect, pull, containers, user.
+//! The keys with few answers: on_disconnect, pull, driver, containers, user.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +42,15 @@ pub enum Containers {
     Reuse,
     /// As with `Reuse`; each is a fork of a Python interpreter that has imported their libraries.
     Warm,
+}
+
+/// What a sweep's jobs run in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    #[default]
+    Container,
+    /// Nothing: a plain process of the agent's user.
+    Process,
 }
 
 /// How the jobs of a `sample` are chosen.
@@ -110,6 +119,7 @@ words!(OnDisconnect, "on_disconnect", "choices": Keep => "keep", Stop => "stop")
 words!(SampleMethod, "sample.method", "methods": Random => "random", Sobol => "sobol", Halton => "halton", Lhs => "lhs");
 words!(Goal, "goals", "goals": Maximize => "maximize", Minimize => "minimize");
 words!(Pull, "pull", "policies": Missing => "missing", Always => "always", Never => "never");
+words!(Driver, "driver", "drivers": Container => "container", Process => "process");
 words!(Containers, "containers", "choices": Each => "each", Reuse => "reuse", Warm => "warm");
 
 impl fmt::Display for JobUser {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::choice::{Containers, Goal, JobUser, OnDisconnect, SampleMethod};
+use super::choice::{Containers, Driver, Goal, JobUser, OnDisconnect, SampleMethod};
 use super::error::Places;
 use super::judged::{Judged, default_family};
 use super::matrix::Matrix;
@@ -12,7 +12,7 @@ use super::policy::Policy;
 use super::sandbox::Sandbox;
 use super::volume::VolumeMount;
 use crate::parameters::Parameters;
-use crate::placement::address_label;
+use crate::placement::{address_label, process_label};
 use crate::resources::Resources;
 use crate::windows::Windows;
 
@@ -156,9 +156,15 @@ impl Manifest {
     /// How many containers its jobs get; jobs with gpus have one of their own.
     pub fn containers(&self) -> Containers {
         match self.needs.gpus.unwrap_or(0) {
+            _ if self.is_process() => Containers::Each,
             0 => self.sandbox.containers(),
             _ => Containers::Each,
         }
+    }
+
+    /// True if its jobs run outside of any container.
+    pub fn is_process(&self) -> bool {
+        self.sandbox.driver == Some(Driver::Process)
     }
 
     /// How many points one container gets at most, if its jobs are called so.
@@ -172,7 +178,7 @@ impl Manifest {
         self.needs.cpu_millis.map(|millis| millis.div_ceil(1000))
     }
 
-    /// The labels that an agent must have: those that the manifest names, and what its platform and network ask for.
+    /// The labels that an agent must have: those that the manifest names, and what its platform, driver and network ask for.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.agents.clone();
         if let Some(platform) = &self.sandbox.platform {
@@ -182,6 +188,7 @@ impl Manifest {
         if self.network == Network::Bridge {
             labels.insert("network".to_owned(), "bridge".to_owned());
         }
+        labels.extend(self.is_process().then(process_label));
         labels.extend(self.network.addresses().iter().map(|address| address_label(&address.to_string())));
         labels
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::choice::{Goal, JobUser, OnDisconnect};
+use super::choice::{Driver, Goal, JobUser, OnDisconnect};
 use super::definition::{
     DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest, Needs, Sample, Select,
 };
@@ -12,6 +12,7 @@ use super::judged::{Judged, check_family};
 use super::matrix::Matrix;
 use super::network::Network;
 use super::policy::Policy;
+use super::process::PROCESS_IMAGE;
 use super::sandbox::Sandbox;
 use super::volume::VolumeMount;
 use super::{check, goals, reported};
@@ -74,8 +75,10 @@ impl Draft {
         self.check_values().map_err(|(path, error)| at(&path)(error))?;
         let jobs = self.job_source().map_err(|(path, error)| at(&path)(error))?;
         let results = self.results.unwrap_or_else(|| DEFAULT_RESULTS.to_owned());
+        let is_process = self.sandbox.driver == Some(Driver::Process);
         let image = self
             .image
+            .or_else(|| is_process.then(|| PROCESS_IMAGE.to_owned()))
             .ok_or_else(|| Error::new("no `image` is given; name the image to run"))
             .map_err(|error| match places.origin() {
                 Some(origin) => error.or_in(&origin),

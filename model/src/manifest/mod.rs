@@ -36,6 +36,7 @@ mod pins;
 mod plain;
 mod platform;
 mod policy;
+mod process;
 mod range;
 mod read;
 mod recipe;
@@ -58,7 +59,7 @@ pub use after::{After, On};
 pub use axis_flag::parse_axis_flag;
 pub use batch::STATUS_FILE;
 pub use check::{MAX_ARGUMENTS, MAX_ENV, MAX_LABELS, MAX_RETRIES, MAX_VOLUMES, MAX_WORD, MAX_WORDS};
-pub use choice::{Containers, Goal, JobUser, OnDisconnect, Pull, SampleMethod};
+pub use choice::{Containers, Driver, Goal, JobUser, OnDisconnect, Pull, SampleMethod};
 pub use definition::{
     DEFAULT_CPU_MILLIS, DEFAULT_METRICS, DEFAULT_PROGRESS, DEFAULT_RESULTS, JobSource, MAX_JOBS, Manifest,
     Needs, Sample, Select,
@@ -80,6 +81,7 @@ pub use platform::Platform;
 pub use policy::{
     Keep, MAX_LIMIT, MAX_PARALLEL, Policy, Retries, check_limit, parse_limit_flag, parse_reason,
 };
+pub use process::PROCESS_IMAGE;
 pub use range::Range;
 pub use rows::{csv_rows, parse_row_flag};
 pub use sandbox::{DEFAULT_LOG_LIMIT, DEFAULT_PIDS, MAX_BATCH, Sandbox, Tmpfs, parse_ulimit_flag};

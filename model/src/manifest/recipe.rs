@@ -40,6 +40,9 @@ mod tests {
 
     #[test]
     fn keys_that_change_a_result_make_another_recipe() {
+        let process = "driver: process\ncommand: [run, '{{ n }}']\nmatrix: { n: [1, 2] }\n";
+        assert_ne!(recipe(process), recipe(PLAIN));
+        assert_eq!(recipe(&format!("{PLAIN}driver: container\n")), recipe(PLAIN));
         let mut seen =
             vec![recipe(PLAIN), recipe("image: a:1\ncommand: [go, '{{ n }}']\nmatrix: { n: [1, 2] }\n")];
         for line in [

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::check;
-use super::choice::{Containers, Pull};
+use super::choice::{Containers, Driver, Pull};
 use super::dev_mount::{DevMount, MAX_DEV_MOUNTS};
 use super::error::{Error, suggestion};
 use super::platform::Platform;
@@ -52,6 +52,8 @@ pub(super) const SIGNALS: [&str; 7] =
 /// The keys of this module; what is absent has a default where it is used.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sandbox {
+    /// What its jobs run in; absent: a container.
+    pub driver: Option<Driver>,
     /// In place of the image's own.
     pub entrypoint: Option<Vec<String>>,
     /// An absolute path in the container; absent: the image's.

@@ -22,7 +22,10 @@ pub fn schema(mut help: impl FnMut(&str) -> Option<String>) -> Value {
         "description": "A sweep as `btctl submit -f` reads it.",
         "type": "object",
         "properties": properties,
-        "required": ["image"],
+        "anyOf": [
+            {"required": ["image"]},
+            {"required": ["driver"], "properties": {"driver": {"const": "process"}}},
+        ],
         "additionalProperties": false,
     })
 }
@@ -99,6 +102,9 @@ mod tests {
             assert!(read(&text).is_err() && !is_valid(&text), "{keys}");
         }
         assert!(!is_valid("{\"name\": \"no-image\"}"));
+        let process = "{\"driver\": \"process\", \"command\": [\"true\"]}";
+        assert!(is_valid(process) && is_valid(&read(process).unwrap().to_json()));
+        assert!(!is_valid("{\"driver\": \"container\", \"command\": [\"true\"]}"));
     }
 
     const RIGHT: &str = r#""name": "a-b"
@@ -144,6 +150,7 @@ mod tests {
 "holdout": {"from": "2012-01-01", "looks": 3}
 "holdout": {"from": "2012-01-01", "looks": 0, "date": "Date", "volumes": ["prices"]}
 "timezone": "Asia/Kolkata"
+"driver": "container"
 "entrypoint": ["sh", "-c"]
 "working_dir": "/app"
 "stop_signal": "INT"
@@ -211,6 +218,7 @@ mod tests {
 "holdout": {"from": "2012-01-01", "looks": 1001}
 "holdout": {"from": "2012-01-01", "looks": 3, "volumes": []}
 "holdout": {"from": "2012-01-01", "looks": 3, "until": "2013-01-01"}
+"driver": "pod"
 "entrypoint": []
 "working_dir": "app"
 "platform": "windows/amd64"

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bt_model::manifest::{
-    After, Containers, Draft, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect, Platform,
-    Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
+    After, Containers, Draft, Driver, Goal, JobUser, Judged, Keep, Matrix, Needs, Network, OnDisconnect,
+    Platform, Policy, Pull, Receiver, Retries, Sample, SampleMethod, Sandbox, SecretUse, Tmpfs, VolumeMount,
     parse_axis_flag, parse_cpus, parse_goal_flag, parse_limit_flag, parse_reason, parse_size, parse_timeout,
     parse_ulimit_flag,
 };
@@ -175,6 +175,10 @@ pub(super) struct ManifestFlags {
     /// How long a job has to stop after that signal before it is killed [default: the agent's].
     #[arg(long, value_name = "TIME")]
     stop_timeout: Option<String>,
+    /// What jobs run in: container, or process (a plain process of the agent's user, with no image and no isolation, on
+    /// agents that allow it) [default: container].
+    #[arg(long, value_name = "DRIVER")]
+    driver: Option<String>,
     /// Platform that a job needs, e.g. linux/arm64.
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
@@ -287,6 +291,7 @@ impl ManifestFlags {
             cache: self.cache.clone(),
             log_limit: log_limit.map_err(at("--log-limit"))?,
             containers: parsed::<Containers>("--containers", self.containers.as_ref())?,
+            driver: parsed::<Driver>("--driver", self.driver.as_ref())?,
             warm: None,
             batch: self.batch,
             secrets: self.secrets()?,

@@ -128,7 +128,7 @@ impl ManifestArgs {
             None => Draft::default(),
         };
         let draft = draft.merge(self.flags.draft()?);
-        if self.file.is_none() && draft.image.is_none() {
+        if self.file.is_none() && draft.image.is_none() && draft.sandbox.driver.is_none() {
             return Err(Error::Usage(
                 "nothing to run: give a manifest with -f FILE, or an image with --image".to_owned(),
             ));
@@ -152,7 +152,7 @@ impl Submit {
             Some(sweep) => like::manifest_of(&Client::connect(settings).await?, sweep).await?,
             None => (self.sweep.manifest(settings).await?, None),
         };
-        if image_pin.is_none() {
+        if image_pin.is_none() && !manifest.is_process() {
             warn_of_tag(&manifest.image);
         }
         if manifest.policy.notify.is_none() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::key::{ManifestKey, Recipe, replace};
-use crate::manifest::choice::{Containers, Pull};
+use crate::manifest::choice::{Containers, Driver, Pull};
 use crate::manifest::dev_mount::{self, DevMount};
 use crate::manifest::document::{NodeKind, TextNode};
 use crate::manifest::error::Error;
@@ -17,6 +17,23 @@ use crate::manifest::values::{list, map, number, parsed, scalar_text, text, unkn
 use crate::manifest::warm;
 
 pub(super) const KEYS: &[ManifestKey] = &[
+    ManifestKey {
+        name: "driver",
+        alias: None,
+        flags: &["driver"],
+        schema: || json!({"enum": Driver::NAMES}),
+        read: |draft, node| {
+            draft.sandbox.driver = Some(parsed(node, &text(node, "driver")?, str::parse)?);
+            Ok(())
+        },
+        merge: |file, flags| replace(&mut file.sandbox.driver, flags.sandbox.driver.take()),
+        write: |manifest| manifest.sandbox.driver.map(|driver| driver.name().into()),
+        recipe: Recipe::Contains(|manifest, parts| {
+            if manifest.is_process() {
+                parts.put("driver", "process");
+            }
+        }),
+    },
     ManifestKey {
         name: "entrypoint",
         alias: None,
