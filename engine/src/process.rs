@@ -27,6 +27,7 @@ use futures_util::stream::{self, BoxStream};
 use rustix::process::Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use self::job::{Job, mark, unwritten};
@@ -47,6 +48,8 @@ pub(crate) struct Processes {
     /// Each job has a directory in it.
     dir: PathBuf,
     jobs: Mutex<HashMap<AttemptId, Arc<Job>>>,
+    /// One watches each process.
+    tasks: TaskTracker,
 }
 
 impl Processes {
@@ -63,7 +66,7 @@ impl Processes {
             }
             jobs.insert(attempt, Arc::new(Job::found(attempt, entry.path())));
         }
-        Ok(Self { containers, dir, jobs: Mutex::new(jobs) })
+        Ok(Self { containers, dir, jobs: Mutex::new(jobs), tasks: TaskTracker::new() })
     }
 
     fn job(&self, attempt: AttemptId) -> Option<Arc<Job>> {
@@ -216,7 +219,7 @@ impl Engine for Processes {
     async fn start(&self, attempt: AttemptId) -> Result<(), Error> {
         let Some(job) = self.job(attempt) else { return self.containers()?.start(attempt).await };
         let count = self.lock().len();
-        job.start(count)
+        job.start(count, &self.tasks)
     }
 
     async fn wait(&self, attempt: AttemptId) -> Result<Exit, Error> {
@@ -275,16 +278,18 @@ impl Engine for Processes {
 
     async fn freeze(&self, container: AttemptId) -> Result<(), Error> {
         match self.job(container) {
-            Some(job) => Ok(apart(&job, |job| job.freeze(true)).await),
-            None => self.containers()?.freeze(container).await,
+            Some(job) => apart(&job, |job| job.freeze(true)).await,
+            None => self.containers()?.freeze(container).await?,
         }
+        Ok(())
     }
 
     async fn thaw(&self, container: AttemptId) -> Result<(), Error> {
         match self.job(container) {
-            Some(job) => Ok(apart(&job, |job| job.freeze(false)).await),
-            None => self.containers()?.thaw(container).await,
+            Some(job) => apart(&job, |job| job.freeze(false)).await,
+            None => self.containers()?.thaw(container).await?,
         }
+        Ok(())
     }
 
     async fn remove(&self, attempt: AttemptId) -> Result<(), Error> {

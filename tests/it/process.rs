@@ -91,9 +91,10 @@ fn one_argv_finds_parameters_results_volumes_and_input_with_both_drivers() {
     for driver in BOTH {
         let sweep = submit(&cluster, driver, &["-v", "gate:/gate:ro", "--matrix", "fast=7"], script);
         cluster.wait_ended(&sweep);
-        let log = cluster.ok(&["logs", &sweep]);
-        assert_eq!(cluster.count(&sweep, "succeeded"), 1, "{driver:?}: {log}");
-        assert!(log.contains("fast 7 of job 0, try 1") && log.contains("trouble"), "{driver:?}: {log}");
+        let log = cluster.run(&["logs", &sweep]);
+        assert_eq!(cluster.count(&sweep, "succeeded"), 1, "{driver:?}: {log:?}");
+        assert_eq!(log.stdout, "fast 7 of job 0, try 1\n", "{driver:?}");
+        assert!(log.stderr.contains("trouble"), "{driver:?}: {log:?}");
         let dir = cluster.stored(&sweep, 0, 1);
         assert_eq!(fs::read_to_string(dir.join("copy.csv")).unwrap(), "1,2\n", "{driver:?}");
         let path = dir.parent().unwrap().join("result.json");

@@ -163,7 +163,7 @@ async fn keda_is_told_how_many_agents_are_wanted() {
     };
     for (more, code, why) in [
         (&[][..], Code::Unauthenticated, "tokenFromEnv"),
-        (&[("tokenFromEnv", "btctl_x_y")], Code::Unauthenticated, "not known"),
+        (&[("tokenFromEnv", "btctl_x_y")], Code::Unauthenticated, "is not a token"),
         (&[("tokenFromEnv", agent.as_str())], Code::PermissionDenied, "viewer's will do"),
         (&[("tokenFromEnv", viewer.as_str()), ("cpus", "some")], Code::InvalidArgument, "`cpus`"),
         (&[("tokenFromEnv", viewer.as_str()), ("gpus", "1.5")], Code::InvalidArgument, "whole number"),

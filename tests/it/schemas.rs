@@ -151,6 +151,9 @@ fn what_commands_print_is_what_their_schemas_say() {
         &with(&["submit", "--dry-run", "--matrix", "a=1,x", "-e", "A={{ a }}"], &["--", "true"]),
     );
     list(&planned, 2);
+    let estimate = checker
+        .valid("submit-estimate", &with(&["submit", "--estimate", "--matrix", "a=1,x"], &["--", "true"]));
+    assert_eq!(estimate["jobs"], 2, "{estimate:#}");
     let kept = cluster.run(&["submit", "--suggest-resources", "endless", "-o", "json"]);
     assert_eq!(kept.code, 1, "{kept:?}");
     list(&checker.valid("ls", &["ls", "--all", "-o", "json"]), 3);

@@ -123,7 +123,7 @@ impl Search {
             open: true,
             ..v1::SubmitHeader::default()
         };
-        self.sweep.ship(&client, &manifest).await?;
+        self.sweep.ship(client, &manifest).await?;
         let submitted = client.submit(messages(&manifest, header)).await?;
         tell(&submitted);
         Ok((submitted.id, submitted.name))

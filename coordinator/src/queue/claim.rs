@@ -225,13 +225,6 @@ impl Queue {
             .collect()
     }
 
-    /// How many containers each owner had running lately, on average, where that was noted.
-    pub(crate) async fn owners_lately(&self, half_life: Duration) -> Result<HashMap<String, f64>, Error> {
-        let half_life = half_life.as_secs_f64();
-        let rows = query_file!("queries/claim/owners_lately.sql", half_life).fetch_all(&self.by_key).await?;
-        Ok(rows.into_iter().map(|row| (row.owner, row.containers)).collect())
-    }
-
     /// What the live attempts of these agents take; agents without any are not in the answer.
     pub(crate) async fn used(&self, agents: &[AgentId]) -> Result<HashMap<AgentId, Usage>, Error> {
         let ids: Vec<_> = agents.iter().map(|agent| agent.uuid()).collect();

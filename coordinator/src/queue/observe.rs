@@ -1,5 +1,6 @@
 //! Figures of the whole queue, for monitoring: sums that are kept, and counts that have a bound.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bt_model::resources::Resources;
@@ -100,6 +101,14 @@ impl Queue {
         query_file!("queries/observe/note_shares.sql", half_life).execute(&self.by_key).await?;
         query_file!("queries/observe/forget_shares.sql").execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// How many containers each owner had running lately, on average, where that was noted.
+    pub(crate) async fn owners_lately(&self, half_life: Duration) -> Result<HashMap<String, f64>, Error> {
+        let half_life = half_life.as_secs_f64();
+        let rows =
+            query_file!("queries/observe/owners_lately.sql", half_life).fetch_all(&self.by_key).await?;
+        Ok(rows.into_iter().map(|row| (row.owner, row.containers)).collect())
     }
 
     /// How the fleet stood within the last day, the oldest first.

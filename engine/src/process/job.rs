@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::io::ReaderStream;
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::tree::Tree;
@@ -87,14 +88,14 @@ impl Job {
     pub(super) fn found(attempt: AttemptId, dir: PathBuf) -> Self {
         let text = fs::read(dir.join("note.json")).unwrap_or_default();
         let note: Option<Note> = serde_json::from_slice(&text).ok();
-        let mut state = State::default();
-        state.has_started = note.as_ref().is_none_or(|note| note.has_started);
+        let has_started = note.as_ref().is_none_or(|note| note.has_started);
+        let state = State { has_started, ..State::default() };
         let exit = match note.as_ref().and_then(|note| note.ended) {
             Some((code, oom)) => Exit { oom, ..Exit::with_code(code) },
             // Nobody heard how it ended.
             None => Exit { interrupted: true, ..Exit::with_code(128 + 9) },
         };
-        let ended = state.has_started.then_some(exit);
+        let ended = has_started.then_some(exit);
         Self {
             attempt,
             agent: note.map(|note| note.agent).unwrap_or_default(),
@@ -158,7 +159,7 @@ impl Job {
     }
 
     /// Starts it; one that has been started is left as it is.
-    pub(super) fn start(self: &Arc<Self>, count: usize) -> Result<(), Error> {
+    pub(super) fn start(self: &Arc<Self>, count: usize, tasks: &TaskTracker) -> Result<(), Error> {
         let (attempt, Some(spec)) = (self.attempt, &self.spec) else { return Ok(()) };
         let mut state = self.lock();
         if state.has_started {
@@ -187,7 +188,7 @@ impl Job {
         state.has_started = true;
         state.output = Some(output(&mut child));
         drop(state);
-        tokio::spawn(self.clone().follow(child, spec.memory_bytes, LOOK * (1 + count as u32 / 8)));
+        tasks.spawn(self.clone().follow(child, spec.memory_bytes, LOOK * (1 + count as u32 / 8)));
         Ok(())
     }
 
