@@ -101,6 +101,7 @@ mod select;
 mod server_logs;
 mod setup;
 mod several;
+mod shell;
 mod shipping;
 mod sign_in;
 mod sign_in_refused;
