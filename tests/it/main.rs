@@ -59,6 +59,7 @@ mod logs;
 mod manage;
 mod metrics;
 mod migrating;
+mod modes;
 mod modules;
 mod monitoring;
 mod mounts;
