@@ -15,10 +15,12 @@ mod relay;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
 use bt_engine::ContainerSpec;
 use bt_engine::volumes::MountSource;
 use bt_model::id::AttemptId;
 use bt_model::manifest::{HostPort, Network};
+use tokio::net::TcpStream;
 
 use crate::job::container::Job;
 use crate::job::holdings::Held;
@@ -62,6 +64,16 @@ pub(crate) fn refusal(offer: &Offer, network: &Network) -> Option<String> {
     }
     let missing = network.addresses().iter().find(|address| !offer.addresses.contains(address))?;
     Some(format!("offers jobs no network address {missing} (--allow-address {missing})"))
+}
+
+/// Connects to a port of a container's own loopback.
+pub(crate) async fn connect(site: &Site, container: AttemptId, port: u16) -> anyhow::Result<TcpStream> {
+    let process = site.engine.process(container).await?;
+    let connected = match process {
+        Some(process) => namespace::connect(process, port).await?,
+        None => None,
+    };
+    Ok(TcpStream::from_std(connected.context("the container has finished")?)?)
 }
 
 /// Opens a container's way out, and lets its program go on. If the container has finished, it does nothing. The error is the

@@ -40,6 +40,13 @@ fn a_job_that_may_take_longer_than_its_agent_lives_waits_for_another_one() {
     cluster.wait_count(&long, "succeeded", 1);
     assert_eq!(cluster.json(&["jobs", &long])[0]["agent"], "lasting");
     assert_eq!(cluster.json(&["agents", "show", "lasting"])["ends"], serde_json::Value::Null);
+    // Those who ask Postgres, instead of looking at who is connected, hear the same of it.
+    let estimate =
+        ["submit", "--estimate", "--image", "x", "-m", "64m", "--timeout", "15m", "-o", "json", "--", "x"];
+    let told = cluster.json(&estimate);
+    assert_eq!((&told["agents"], &told["why"]), (&1.into(), &serde_json::json!([])), "{told}");
+    let reused = cluster.submit_simulated(&["-e", "BT_SIM_MS=10", "--timeout", "15m", "--reuse"]);
+    cluster.wait_count(&reused, "succeeded", 1);
 }
 
 #[test]

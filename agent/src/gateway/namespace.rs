@@ -3,10 +3,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::thread;
+use std::time::Duration;
 
 use bt_engine::ContainerProcess;
 use bt_model::manifest::{Host, HostPort};
@@ -35,21 +36,63 @@ pub(super) enum Error {
     Enter(io::Error),
     #[error("{0} can't be listened at in the container: {1}")]
     Listen(HostPort, io::Error),
+    #[error("nothing answers at port {0} in the container: {1}")]
+    Connect(u16, io::Error),
     #[error("{0}")]
     Thread(io::Error),
 }
 
+/// How long a program in the container may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// Listens inside the container, where its job looks for these addresses. None: the container has finished.
 pub(super) async fn listen(process: ContainerProcess, reach: &[HostPort]) -> Result<Option<Entered>, Error> {
     let places: Vec<_> = reach.iter().cloned().zip(HostPort::inside(reach)).collect();
-    let (result, entered) = oneshot::channel();
-    // A thread that has been elsewhere is no good for anything else.
-    let entering = move || drop(result.send(enter(&process, places)));
-    thread::Builder::new().name("gateway".to_owned()).spawn(entering).map_err(Error::Thread)?;
-    entered.await.unwrap_or_else(|_| Err(Error::Thread(io::Error::other("the thread has died"))))
+    inside(process, move || {
+        let listeners = places.into_iter().map(|(address, inside)| {
+            let port = address.port;
+            let listening = listen_at(&address.host, inside, port);
+            match listening {
+                Ok(listener) => Ok((address, listener)),
+                Err(error) => Err(Error::Listen(address, error)),
+            }
+        });
+        listeners.collect::<Result<_, _>>()
+    })
+    .await
+    .map(|entered| entered.map(|(process, listeners)| Entered { listeners, process }))
 }
 
-fn enter(process: &ContainerProcess, places: Vec<(HostPort, Ipv4Addr)>) -> Result<Option<Entered>, Error> {
+/// Connects to a port of the container's own loopback. None: the container has finished.
+pub(super) async fn connect(process: ContainerProcess, port: u16) -> Result<Option<TcpStream>, Error> {
+    let connected = inside(process, move || {
+        let place = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let connected = TcpStream::connect_timeout(&place, ANSWER).and_then(|stream| {
+            stream.set_nonblocking(true)?;
+            Ok(stream)
+        });
+        connected.map_err(|error| Error::Connect(port, error))
+    });
+    Ok(connected.await?.map(|(_, stream)| stream))
+}
+
+/// Does something in a container's namespace, and holds the container's first process meanwhile. None: it has finished.
+async fn inside<T: Send + 'static>(
+    process: ContainerProcess,
+    action: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<Option<(OwnedFd, T)>, Error> {
+    let (result, done) = oneshot::channel();
+    // A thread that has been elsewhere is no good for anything else.
+    let entering = move || {
+        let entered = enter(&process).and_then(|held| held.map(|held| Ok((held, action()?))).transpose());
+        drop(result.send(entered));
+    };
+    thread::Builder::new().name("gateway".to_owned()).spawn(entering).map_err(Error::Thread)?;
+    done.await.unwrap_or_else(|_| Err(Error::Thread(io::Error::other("the thread has died"))))
+}
+
+/// Moves this thread into the namespace.
+fn enter(process: &ContainerProcess) -> Result<Option<OwnedFd>, Error> {
     let pid = process.pid;
     let Some(held) = Pid::from_raw(pid) else { return Ok(None) };
     // From here on the number can be given to no other process unnoticed.
@@ -72,15 +115,7 @@ fn enter(process: &ContainerProcess, places: Vec<(HostPort, Ipv4Addr)>) -> Resul
     }
     move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
         .map_err(|error| Error::Enter(error.into()))?;
-    let listeners = places.into_iter().map(|(address, inside)| {
-        let port = address.port;
-        let listening = listen_at(&address.host, inside, port);
-        match listening {
-            Ok(listener) => Ok((address, listener)),
-            Err(error) => Err(Error::Listen(address, error)),
-        }
-    });
-    Ok(Some(Entered { listeners: listeners.collect::<Result<_, _>>()?, process: held }))
+    Ok(Some(held))
 }
 
 fn listen_at(host: &Host, inside: Ipv4Addr, port: u16) -> io::Result<TcpListener> {

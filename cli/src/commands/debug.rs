@@ -1,12 +1,17 @@
 //! `btctl debug`: a shell in a job's container, on its agent.
 
+mod forward;
+
 use std::io::{self, Read, Write, stderr, stdin};
 
 use bt_proto::v1::{self, debug_input, debug_output};
 use rustix::termios::{self, OptionalActions, Termios};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use self::forward::Forwards;
+pub(crate) use self::forward::{Forward, listen};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{Out, say, terminal};
@@ -32,13 +37,17 @@ impl Debug {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let job = self.target.job.unwrap_or(0);
         let start = v1::DebugStart { sweep: self.target.sweep, job, ..v1::DebugStart::default() };
-        session(&Client::connect(settings).await?, start).await
+        session(&Client::connect(settings).await?, start, Vec::new()).await
     }
 }
 
 /// A user's end of a program in a job's container: passes on what is typed and what is printed until the program ends, and
 /// fails if it does.
-pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<(), Error> {
+pub(crate) async fn session(
+    client: &Client,
+    start: v1::DebugStart,
+    forwarded: Vec<(TcpListener, u16)>,
+) -> Result<(), Error> {
     let tty = terminal::is_stdin() && terminal::is_stdout();
     let (rows, columns) = size();
     let start = v1::DebugStart { tty, rows, columns, ..start };
@@ -51,6 +60,7 @@ pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<()
         let typed = typed.clone();
         move || read_input(&typed)
     });
+    let mut forwards = Forwards::new(forwarded, typed.clone());
     let mut resized = signal(SignalKind::window_change())
         .map_err(|error| Error::Failed(format!("signals can't be listened for: {error}")))?;
     loop {
@@ -59,6 +69,10 @@ pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<()
             _ = resized.recv(), if tty => {
                 let (rows, columns) = size();
                 send(&typed, debug_input::Kind::Size(v1::DebugSize { rows, columns })).await;
+                continue;
+            }
+            (stream, port) = forwards.next() => {
+                forwards.open(stream, port);
                 continue;
             }
         };
@@ -72,6 +86,7 @@ pub(crate) async fn session(client: &Client, start: v1::DebugStart) -> Result<()
                 return Err(Error::JobFailed(format!("the session ended with exit code {code}")));
             }
             Some(debug_output::Kind::Failed(why)) => return Err(Error::Failed(why)),
+            Some(debug_output::Kind::Pipe(pipe)) => forwards.take(pipe).await,
             Some(debug_output::Kind::Request(_)) => {}
             None => return Err(Error::Failed("the line to the shell broke".to_owned())),
         }

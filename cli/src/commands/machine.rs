@@ -10,6 +10,7 @@ mod migrate;
 mod reference;
 mod restore;
 mod run;
+mod umask;
 mod up;
 
 use clap::Subcommand;

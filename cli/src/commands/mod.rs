@@ -35,6 +35,7 @@ mod scaler;
 mod schedule;
 mod search;
 mod secrets;
+mod shell;
 mod show;
 mod stats;
 mod submit;
@@ -102,6 +103,7 @@ enum Command {
     #[command(subcommand)]
     Stats(stats::Stats),
     Debug(debug::Debug),
+    Shell(shell::Shell),
     Cancel(cancel::Cancel),
     Report(report::Report),
     Retry(retry::Retry),
@@ -177,6 +179,7 @@ impl Cli {
             Command::Metrics(command) => command.run(&settings()?).await,
             Command::Stats(command) => command.run(),
             Command::Debug(command) => command.run(&settings()?).await,
+            Command::Shell(command) => command.run(&settings()?).await,
             Command::Cancel(command) => command.run(&settings()?).await,
             Command::Report(command) => command.run(&settings()?).await,
             Command::Retry(command) => command.run(&settings()?).await,

@@ -1,7 +1,7 @@
 select
     g.id, g.name, g.session, g.cpu_millis, g.memory_bytes, g.gpus, g.disk_bytes, g.labels, g.volumes, g.version, g.engine,
     g.max_jobs, g.job_memory_bytes, g.about, g.volume_fingerprints, g.protocol, g.secrets, g.line_is_private, g.ends_at, g.unhealthy,
-    greatest(0, ceil(extract(epoch from g.ends_at - now()) * 1000))::bigint as left_millis,
+    case when g.ends_at is not null then greatest(0, ceil(extract(epoch from g.ends_at - now()) * 1000)) end::bigint as left_millis,
     g.unavailable, g.draining,
     g.drained_at is not null as "drained!", g.last_seen_at,
     g.last_seen_at < now() - $1::interval as "offline!",

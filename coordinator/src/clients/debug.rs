@@ -19,6 +19,9 @@ impl Clients {
         let Some(debug_input::Kind::Start(start)) = first else {
             return Err(status::out_of_order("a DebugStart"));
         };
+        if let Some(manifest) = start.manifest.clone() {
+            return self.open_shell(start, &manifest, incoming).await;
+        }
         let (sweep, changeable) = self.find_to_change(&start.sweep).await?;
         self.allow_image_of(sweep.id).await?;
         if start.with_results {

@@ -30,6 +30,7 @@ mod record;
 mod report;
 mod reuse;
 mod schedules;
+mod shell;
 mod shown;
 mod spool;
 mod submit;

@@ -95,7 +95,7 @@ impl Clients {
     }
 
     /// Sees to it that what its dev mounts hold is in the store, and stays there until the sweep is queued.
-    async fn keep_dev_mounts(&self, manifest: &Manifest) -> Result<(), Status> {
+    pub(super) async fn keep_dev_mounts(&self, manifest: &Manifest) -> Result<(), Status> {
         let mounts = &manifest.sandbox.dev_mounts;
         if mounts.is_empty() {
             return Ok(());

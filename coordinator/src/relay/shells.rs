@@ -20,6 +20,8 @@ use crate::rpc::{Answers, status};
 
 /// How long an agent may take to open its end.
 const OPEN: Duration = Duration::from_secs(20);
+/// How long a shell stays that belongs to no sweep.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Messages in each direction that may be on their way.
 const MESSAGES: usize = 64;
 
@@ -32,10 +34,34 @@ impl Relay {
         agent: AgentId,
         assignment: v1::Assignment,
         start: v1::DebugStart,
+        incoming: Streaming<v1::DebugInput>,
+    ) -> Result<Answers<v1::DebugOutput>, Status> {
+        self.join_user(agent, assignment, start, incoming, None).await
+    }
+
+    /// The same for a shell that belongs to no sweep, so that it changes none. It ends after a while.
+    pub(crate) async fn open_image_shell(
+        &self,
+        agent: AgentId,
+        assignment: v1::Assignment,
+        start: v1::DebugStart,
+        incoming: Streaming<v1::DebugInput>,
+    ) -> Result<Answers<v1::DebugOutput>, Status> {
+        self.join_user(agent, assignment, start, incoming, Some(LONGEST)).await
+    }
+
+    async fn join_user(
+        &self,
+        agent: AgentId,
+        assignment: v1::Assignment,
+        start: v1::DebugStart,
         mut incoming: Streaming<v1::DebugInput>,
+        longest: Option<Duration>,
     ) -> Result<Answers<v1::DebugOutput>, Status> {
         let (typed, input) = mpsc::channel(MESSAGES);
         let (output, printed) = mpsc::channel(MESSAGES);
+        // It must not keep the user's line open.
+        let last_words = output.downgrade();
         let request = self.waiting.expect_shell(Shell { input, output });
         let ask = v1::DebugRequest {
             request: request.to_string(),
@@ -55,10 +81,21 @@ impl Relay {
             return Err(Status::unavailable("the job's agent did not answer"));
         }
         self.tasks.spawn(async move {
-            while let Ok(Some(message)) = incoming.message().await {
-                if typed.send(message).await.is_err() {
-                    break;
+            let typing = async {
+                while let Ok(Some(message)) = incoming.message().await {
+                    if typed.send(message).await.is_err() {
+                        break;
+                    }
                 }
+            };
+            let Some(longest) = longest else { return typing.await };
+            if timeout(longest, typing).await.is_err()
+                && let Some(output) = last_words.upgrade()
+            {
+                let hours = longest.as_secs() / 3600;
+                let told =
+                    format!("the shell was open for {hours} hours, which is the longest; open another one");
+                drop(output.send(v1::DebugOutput { kind: Some(debug_output::Kind::Failed(told)) }).await);
             }
         });
         Ok(Box::pin(printed.map(Ok)))

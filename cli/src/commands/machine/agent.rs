@@ -9,6 +9,7 @@ use bt_model::address::{self, Scheme};
 use bt_proto::bearer;
 use tokio::task::JoinSet;
 
+use super::umask::FileModes;
 use crate::error::Error;
 use crate::files;
 use crate::logging::{self, LogFormat};
@@ -54,12 +55,15 @@ pub(crate) struct Agent {
     #[arg(long, env = "BTCTL_AGENT_METRICS_ADDRESS", value_name = "ADDR:PORT")]
     metrics_address: Option<SocketAddr>,
     #[command(flatten)]
+    modes: FileModes,
+    #[command(flatten)]
     log: LogFormat,
 }
 
 impl Agent {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Error> {
         let _log = logging::start(&self.log)?;
+        self.modes.apply();
         let mut signals = Signals::listen()?;
         // What stands there later may be a newer one.
         let program = std::env::current_exe()

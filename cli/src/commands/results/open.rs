@@ -50,6 +50,6 @@ impl Open {
             command: self.command,
             ..v1::DebugStart::default()
         };
-        session(&client, start).await
+        session(&client, start, Vec::new()).await
     }
 }

@@ -23,6 +23,7 @@ use bt_store::overlay::PackedDir;
 use uuid::Uuid;
 
 use self::flags::ManifestFlags;
+pub(crate) use self::values::volume;
 use super::describe::{note, tag};
 use crate::client::Client;
 use crate::error::Error;

@@ -42,7 +42,7 @@ pub(super) fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, Str
     once(flag, texts.iter().map(pair).collect::<Result<Vec<_>, _>>()?.into_iter())
 }
 
-pub(super) fn volume(text: &str) -> Result<VolumeMount, String> {
+pub(crate) fn volume(text: &str) -> Result<VolumeMount, String> {
     text.parse().map_err(|error: bt_model::manifest::Error| error.to_string())
 }
 

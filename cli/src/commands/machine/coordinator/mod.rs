@@ -8,6 +8,7 @@ use init::Init;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::umask::FileModes;
 use crate::error::Error;
 use crate::exposed;
 use crate::logging::{self, LogFormat};
@@ -39,6 +40,8 @@ pub(crate) struct Server {
     /// to do, changes nothing, and exits with 1 if a start would fail.
     #[arg(long)]
     check_config: bool,
+    #[command(flatten)]
+    modes: FileModes,
     #[command(flatten)]
     log: LogFormat,
     #[command(flatten)]
@@ -88,6 +91,7 @@ impl Server {
             return worst(&found);
         }
         let _log = logging::start(&self.log)?;
+        self.modes.apply();
         measures::record();
         let bt_coordinator::Options { listen, asking, tls, sign_in, telling, .. } = &self.options;
         asking.check(*listen, tls).map_err(Error::Usage)?;
