@@ -21,6 +21,7 @@ import time
 
 from backtests import backtests, versions
 from cluster import PLACES, ROOT, RUNS, SIMULATED, VENV, Cluster, median, note, rows, sh, sql
+from fleet import fleet, soak
 from history import history
 from judgements import judgements
 
@@ -313,7 +314,7 @@ def outputs():
 
 
 PARTS = {"submit": submit, "noop": noop, "guarded": guarded, "claims": claims, "latency": latency, "containers": containers, "attached": attached,
-         "outputs": outputs, "backtests": backtests, "judgements": judgements, "history": history}
+         "outputs": outputs, "backtests": backtests, "judgements": judgements, "history": history, "fleet": fleet, "soak": soak}
 
 
 def main():

@@ -89,7 +89,12 @@ fn one_argv_finds_parameters_results_volumes_and_input_with_both_drivers() {
         [ -n "$OMP_NUM_THREADS" ] || exit 9
     "#;
     for driver in BOTH {
-        let sweep = submit(&cluster, driver, &["-v", "gate:/gate:ro", "--matrix", "fast=7"], script);
+        let sweep = submit(
+            &cluster,
+            driver,
+            &["--name", "btctl-test", "-v", "gate:/gate:ro", "--matrix", "fast=7"],
+            script,
+        );
         cluster.wait_ended(&sweep);
         let log = cluster.run(&["logs", &sweep]);
         assert_eq!(cluster.count(&sweep, "succeeded"), 1, "{driver:?}: {log:?}");

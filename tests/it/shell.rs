@@ -61,7 +61,7 @@ fn it_has_an_agents_volumes_and_hardening_and_leaves_nothing() {
     let page = cluster.dir().join("prices/p.csv");
     let ports = [free_port(), free_port()].map(|port| port.to_string());
     let forward = [format!("{}:8000", ports[0]), format!("{}:8001", ports[1])];
-    let serve = "cd /data && exec python -m http.server 8000 --bind 127.0.0.1";
+    let serve = "exec httpd -f -p 127.0.0.1:8000 -h /data";
     let flags =
         ["-v", "prices:/data", "--forward", &forward[0], "--forward", &forward[1], "--", "sh", "-c", serve];
     let mut served = cluster.spawn("served", &[&["shell"], &args[..], &flags[..]].concat());
