@@ -27,7 +27,7 @@ def fleet():
 
     first = None
     for agents in FLEETS:
-        with Cluster(agents, *SIMULATED, "--cpus", 16, place="on the disk") as cluster:
+        with Cluster(agents, *SIMULATED, "--cpus", 16) as cluster:
             before = cluster.cpu()
             time.sleep(IDLE_SECONDS)
             coordinator, postgres, _ = ((after - before) / IDLE_SECONDS * 100 for before, after in zip(before, cluster.cpu()))
@@ -46,7 +46,7 @@ def soak():
     from cluster import SIMULATED, Cluster, note, sql
 
     flags = (*SIMULATED, "--cpus", 2, "--count", EACH)
-    with Cluster(coordinator=("--lease", "10s", "--heartbeat", "2s"), place="on the disk") as cluster:
+    with Cluster(coordinator=("--lease", "10s", "--heartbeat", "2s")) as cluster:
         begin = lambda n: cluster.start("agent", "--state-dir", cluster.dir / f"machine{n}", "--name", f"machine{n}", *flags)
         machines = [begin(n) for n in range(MACHINES)]
         cluster.wait(lambda: sum(a["state"] == "ready" for a in cluster.json("agents", "ls")) == MACHINES * EACH)
