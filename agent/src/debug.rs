@@ -1,7 +1,7 @@
 //! A shell for a user in a container that is made as a job's would be: same image, mounts, environment and limits. It takes
 //! its place among the jobs, and nothing of it is left when the user goes.
 
-mod pipes;
+mod forwarded;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tracing::{info, warn};
 
-use self::pipes::Pipes;
+use self::forwarded::Forwarded;
 use crate::agent::Agent;
 use crate::attempt::prepare_debug;
 use crate::job::container::Job;
@@ -155,7 +155,7 @@ async fn converse(
         }
         anyhow::Ok(())
     };
-    let mut pipes = Pipes::new(agent.site.clone(), id, output.clone());
+    let mut forwarded = Forwarded::new(agent.site.clone(), id, output.clone());
     let typing = async {
         while let Ok(Some(message)) = input.message().await {
             match message.kind {
@@ -173,7 +173,7 @@ async fn converse(
                 }
                 // The shell sees the end of its input, and goes on printing.
                 Some(debug_input::Kind::End(_)) => drop(keyboard.shutdown().await),
-                Some(debug_input::Kind::Pipe(pipe)) => pipes.take(pipe).await,
+                Some(debug_input::Kind::Pipe(pipe)) => forwarded.take(pipe).await,
                 Some(debug_input::Kind::Start(_)) | None => {}
             }
         }

@@ -3,6 +3,7 @@
 pub mod bearer;
 pub mod convert;
 mod methods;
+pub mod pipe;
 pub mod protocol;
 mod secret;
 pub mod submit;

@@ -1,23 +1,17 @@
 //! Ports of this machine that lead into the container of a session.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use bt_proto::v1::{self, debug_input, debug_pipe};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bt_proto::pipe::{Pipes, pass_on, tell};
+use bt_proto::v1;
+use bt_proto::v1::debug_pipe::Kind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::send;
 use crate::error::Error;
 use crate::output::say;
-
-/// Pieces on their way to a program of this machine, of one connection. Who does not read them holds the others up.
-const PIECES: usize = 256;
-/// Bytes of a piece.
-const PIECE: usize = 16 << 10;
 
 /// A port of this machine, and the one in the container that it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +55,7 @@ pub(crate) async fn listen(forwards: &[Forward]) -> Result<Vec<(TcpListener, u16
 pub(super) struct Forwards {
     accepted: mpsc::Receiver<(TcpStream, u16)>,
     typed: mpsc::Sender<v1::DebugInput>,
-    /// What comes for those that are open.
-    open: HashMap<u32, mpsc::Sender<Vec<u8>>>,
+    pipes: Pipes,
     last: u32,
     tasks: JoinSet<()>,
 }
@@ -84,7 +77,7 @@ impl Forwards {
                 }
             });
         }
-        Self { accepted, typed, open: HashMap::new(), last: 0, tasks }
+        Self { accepted, typed, pipes: Pipes::default(), last: 0, tasks }
     }
 
     /// The next connection; never where no port is listened at.
@@ -99,55 +92,21 @@ impl Forwards {
         while self.tasks.try_join_next().is_some() {}
         self.last += 1;
         let (id, typed) = (self.last, self.typed.clone());
-        let (to, mut from_container) = mpsc::channel::<Vec<u8>>(PIECES);
-        self.open.insert(id, to);
+        let from_container = self.pipes.open(id);
         self.tasks.spawn(async move {
-            let (mut reader, mut writer) = stream.into_split();
-            let writing = async {
-                while let Some(data) = from_container.recv().await {
-                    if writer.write_all(&data).await.is_err() {
-                        return;
-                    }
-                }
-                drop(writer.shutdown().await);
-            };
-            let reading = async {
-                tell(&typed, id, debug_pipe::Kind::Open(port.into())).await;
-                let mut piece = vec![0; PIECE];
-                while let Ok(read) = reader.read(&mut piece).await {
-                    if read == 0 {
-                        break;
-                    }
-                    tell(&typed, id, debug_pipe::Kind::Data(piece[..read].to_vec())).await;
-                }
-                tell(&typed, id, debug_pipe::Kind::End(true)).await;
-            };
-            tokio::join!(writing, reading);
+            tell(&typed, id, Kind::Open(port.into())).await;
+            pass_on(stream, from_container, id, &typed).await;
         });
     }
 
     /// Takes what comes from the container.
     pub(super) async fn take(&mut self, pipe: v1::DebugPipe) {
-        let id = pipe.id;
-        match pipe.kind {
-            Some(debug_pipe::Kind::Data(data)) => {
-                let Some(to) = self.open.get(&id) else { return };
-                if to.send(data).await.is_err() {
-                    self.open.remove(&id);
-                }
-            }
-            Some(debug_pipe::Kind::Failed(why)) => {
-                say(&format!("a connection is closed: {why}\r"));
-                self.open.remove(&id);
-            }
-            Some(debug_pipe::Kind::End(_)) => drop(self.open.remove(&id)),
-            Some(debug_pipe::Kind::Open(_)) | None => {}
+        let Some(kind) = pipe.kind else { return };
+        if let Kind::Failed(why) = &kind {
+            say(&format!("a connection is closed: {why}\r"));
         }
+        self.pipes.take(pipe.id, kind).await;
     }
-}
-
-async fn tell(typed: &mpsc::Sender<v1::DebugInput>, id: u32, kind: debug_pipe::Kind) {
-    send(typed, debug_input::Kind::Pipe(v1::DebugPipe { id, kind: Some(kind) })).await;
 }
 
 #[cfg(test)]
