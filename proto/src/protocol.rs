@@ -20,6 +20,14 @@ pub const GROWN: u32 = 2;
 /// The first version whose agents give jobs cpus of their own (`cpus: { pin: true }`).
 pub const PINS: u32 = 2;
 
+/// The first version whose agents lay local directories over an image (`dev_mount`).
+pub const DEV_MOUNTS: u32 = 2;
+
+/// The first version that has all that is asked for; 0: any has it.
+pub fn first_with(asked: impl IntoIterator<Item = (bool, u32)>) -> u32 {
+    asked.into_iter().filter_map(|(is_asked, first)| is_asked.then_some(first)).max().unwrap_or(0)
+}
+
 /// What a peer speaks that says nothing of it.
 const UNSAID: v1::Protocols = v1::Protocols { oldest: 1, newest: 1 };
 

@@ -2,7 +2,7 @@
 -- have succeeded.
 select
     s.id, s.name, s.jobs, s.owner, s.priority, s.cpu_millis, s.memory_bytes, s.gpus, s.disk_bytes, s.labels, s.volumes, s.limits,
-    s.max_parallel, s.image_pin, s.containers, s.batch, s.pinned, s.oom_factor is not null as "grows!",
+    s.max_parallel, s.image_pin, s.containers, s.batch, s.pinned, s.dev_mounts is not null as "is_laid!", s.oom_factor is not null as "grows!",
     s.cut_before is not null as "is_cut!", s.secrets, s.timeout_millis, s.preempt,
     case when s.secrets <> '{}' then array(select name from secrets where name = any(s.secrets)) end as stored_secrets,
     case when s.canary > 0 and s.canary_passed_at is null then s.canary end as canary,

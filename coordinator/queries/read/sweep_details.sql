@@ -1,5 +1,5 @@
 select manifest::text as "manifest!", name, jobs, owner, priority, cpu_millis, memory_bytes, gpus, disk_bytes, labels, volumes,
-    limits, max_parallel, image_pin, containers, batch, pinned, oom_factor is not null as "grows!",
+    limits, max_parallel, image_pin, containers, batch, pinned, dev_mounts is not null as "is_laid!", oom_factor is not null as "grows!",
     cut_before is not null as "is_cut!", secrets, timeout_millis, preempt,
     case when secrets <> '{}' then array(select x.name from secrets x where x.name = any(sweeps.secrets)) end as stored_secrets,
     case when canary > 0 and canary_passed_at is null then canary end as canary,

@@ -53,10 +53,10 @@ impl Clients {
     async fn agent_for(&self, manifest: &Manifest, named: Option<String>) -> Result<Ready, Status> {
         let ready = self.sessions.ready();
         let (labels, volumes, secrets) = (manifest.labels(), manifest.volumes_needed(), BTreeMap::new());
-        let protocol = match manifest.judged.holdout.is_some() || !manifest.sandbox.dev_mounts.is_empty() {
-            true => protocol::HOLDOUTS,
-            false => 0,
-        };
+        let protocol = protocol::first_with([
+            (manifest.judged.holdout.is_some(), protocol::HOLDOUTS),
+            (!manifest.sandbox.dev_mounts.is_empty(), protocol::DEV_MOUNTS),
+        ]);
         let resources = manifest.resources();
         let need =
             Need { resources, labels: &labels, volumes: &volumes, protocol, secrets: &secrets, stay: None };

@@ -409,7 +409,7 @@ impl Order {
             recipe: Sha256::digest(manifest.recipe()).into(),
             reuse: self.header.reuse,
             batch: manifest.batch(),
-            pinned: manifest.needs.pin() || !manifest.sandbox.dev_mounts.is_empty(),
+            pinned: manifest.needs.pin(),
             dev_mounts: DevMount::to_json(&manifest.sandbox.dev_mounts),
             family: manifest.family(),
             held_out: self.held_out.clone(),

@@ -49,6 +49,8 @@ pub(crate) struct Candidate {
     pub(crate) batch: Option<u32>,
     /// Its jobs have cpus of their own.
     pub(crate) is_pinned: bool,
+    /// Local directories are laid over its image.
+    pub(crate) is_laid: bool,
     /// Jobs that run out of memory are tried again with more.
     pub(crate) grows: bool,
     /// Those of its jobs alone that need so much memory, after they had run out of it.
@@ -73,16 +75,15 @@ impl Candidate {
         let asked = [
             (self.batch.is_some(), protocol::BATCHES),
             (self.is_cut, protocol::HOLDOUTS),
-            // A sweep with dev mounts counts as one, since the same release brought both.
             (self.is_pinned, protocol::PINS),
+            (self.is_laid, protocol::DEV_MOUNTS),
             (self.grown.is_some(), protocol::GROWN),
         ];
-        let protocol = asked.into_iter().filter_map(|(asks, first)| asks.then_some(first)).max().unwrap_or(0);
         Need {
             resources: self.needs,
             labels: &self.labels,
             volumes: &self.volumes,
-            protocol,
+            protocol: protocol::first_with(asked),
             secrets: &self.secrets,
             stay: self.timeout.map(|at_most| Stay { from: Instant::now(), at_most }),
         }
@@ -180,6 +181,7 @@ macro_rules! candidate_row {
             containers: $crate::queue::sharing::containers($row.containers),
             batch: $row.batch.map($crate::queue::row::unsigned).transpose()?,
             is_pinned: $row.pinned,
+            is_laid: $row.is_laid,
             grows: $row.grows,
             grown: None,
             is_cut: $row.is_cut,

@@ -95,6 +95,7 @@ impl Submission {
             containers: None,
             batch: self.batch,
             is_pinned: self.pinned,
+            is_laid: self.dev_mounts.is_some(),
             grows: false,
             grown: None,
             is_cut: self.held_out.cut_before().is_some(),

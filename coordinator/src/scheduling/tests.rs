@@ -32,6 +32,7 @@ pub(super) fn sweep(owner: &str, priority: i32, running: u32) -> Candidate {
         containers: None,
         batch: None,
         is_pinned: false,
+        is_laid: false,
         grows: false,
         grown: None,
         is_cut: false,
