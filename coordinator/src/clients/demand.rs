@@ -12,15 +12,16 @@ use bt_model::manifest::{parse_cpus, parse_size};
 use bt_model::placement::Misfit;
 use bt_model::resources::Resources;
 use bt_proto::v1;
-use bt_proto::v1::sweeps_server::Sweeps as _;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status};
+use tonic::Status;
 
+use super::shown::agent;
 use super::{Clients, WaitingSweep};
+use crate::queue::{AgentRow, Usage};
 
 /// Sweeps that are looked at, the newest that have not finished.
 const MOST: u32 = 1_000;
@@ -119,9 +120,10 @@ impl Clients {
         let waits = sweeps.iter().filter(|one| !one.held).filter_map(|one| one.sweep.created).min();
         let waiting_seconds =
             waits.map_or(0.0, |since| Timestamp::now().duration_since(since).as_secs_f64().max(0.0));
-        let listed = self.list_agents(Request::new(v1::ListAgentsRequest { agent: None })).await?;
-        let mut agents = listed.into_inner().agents;
-        agents.retain(counts);
+        let rows = self.agents().await?;
+        let ending = ending(&rows, &sweeps);
+        let agents = rows.into_iter().map(|(row, used)| agent(row, used, self.is_insecure));
+        let agents: Vec<_> = agents.filter(counts).collect();
         let kinds = match request.size {
             Some(size) => {
                 let size = Resources::from(size);
@@ -138,7 +140,6 @@ impl Clients {
             }
         };
         let asked = request.size.is_some();
-        let ending = self.ending(&sweeps).await?;
         let told = |kind: AgentKind| {
             let demand = kind.demand(&wants, within);
             let key = format!("{kind:?} {within:?} {hold:?}");
@@ -152,8 +153,8 @@ impl Clients {
                 idle += u32::from(agent.running == 0);
                 useless += u32::from(agent.running == 0 && ending.contains(&agent.id));
             }
-            // One that works is wanted, whatever else could be. One that ends too soon takes nobody's place; no more of them are
-            // made up for than are wanted, since new ones may have as short a life.
+            // One that works is wanted, whatever else could be. For one that ends too soon another one is wanted; for at most as
+            // many of them as are wanted in all, since new ones may have as short a life.
             let wanted = (demand.agents + useless.min(demand.agents)).max(there - idle);
             v1::KindDemand {
                 size: Some(kind.size.into()),
@@ -177,23 +178,6 @@ impl Clients {
             waiting_seconds,
             cut,
         })
-    }
-
-    /// The agents that end too soon for each of these sweeps that waits for room and could run there otherwise.
-    async fn ending(&self, sweeps: &[WaitingSweep]) -> Result<HashSet<String>, Status> {
-        let mut ending = HashSet::new();
-        for (row, _) in self.agents().await?.iter().filter(|(row, _)| row.left.is_some()) {
-            let offer = row.offer();
-            let waits = sweeps.iter().filter(|one| !one.held && one.sweep.counts.queued > 0);
-            let misfits = waits.map(|one| offer.lasting_misfit(&one.wanted.need()));
-            // Those that could never run there say nothing of its end.
-            let mut of_it =
-                misfits.filter(|misfit| matches!(misfit, None | Some(Misfit::TooLate { .. }))).peekable();
-            if of_it.peek().is_some() && of_it.all(|misfit| misfit.is_some()) {
-                ending.insert(row.id.to_string());
-            }
-        }
-        Ok(ending)
     }
 
     /// Tells Prometheus what is wanted, until `shutdown`.
@@ -220,6 +204,23 @@ impl Clients {
             }
         }
     }
+}
+
+/// The agents that end too soon for each of these sweeps that waits for room and could run there otherwise.
+fn ending(agents: &[(AgentRow, Usage)], sweeps: &[WaitingSweep]) -> HashSet<String> {
+    let mut ending = HashSet::new();
+    for (row, _) in agents.iter().filter(|(row, _)| row.left.is_some()) {
+        let offer = row.offer();
+        let waits = sweeps.iter().filter(|one| !one.held && one.sweep.counts.queued > 0);
+        let misfits = waits.map(|one| offer.lasting_misfit(&one.wanted.need()));
+        // Those that could never run there say nothing of its end.
+        let mut of_it =
+            misfits.filter(|misfit| matches!(misfit, None | Some(Misfit::TooLate { .. }))).peekable();
+        if of_it.peek().is_some() && of_it.all(|misfit| misfit.is_some()) {
+            ending.insert(row.id.to_string());
+        }
+    }
+    ending
 }
 
 /// One that drains has left the group as far as its size goes.

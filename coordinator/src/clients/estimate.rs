@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bt_model::demand::jobs_at_once;
 use bt_model::estimate::{Machine, PRICE_LABEL, estimate, price};
+use bt_model::placement::Offer;
 use bt_proto::v1;
 use tonic::Status;
 
@@ -27,14 +28,13 @@ impl Clients {
         let time = self.queue.time_of_family(&submission.family).await.map_err(status::queue)?;
         let wanted = submission.candidate();
         let agents = self.agents().await?;
-        let ready: Vec<_> =
-            agents.iter().map(|(row, _)| row).filter(|row| matches!(state(row), AgentState::Ready)).collect();
-        let fit: Vec<_> = ready
+        let ready: Vec<_> = agents
             .iter()
-            .copied()
-            .filter(|row| row.offer().lasting_misfit(&wanted.need()).is_none())
+            .filter(|(row, _)| matches!(state(row), AgentState::Ready))
+            .map(|(row, _)| ReadyAgent::of(row))
             .collect();
-        let machines: Vec<_> = fit.iter().map(|row| machine(row, &wanted)).collect();
+        let machines = ready.iter().map(|agent| Machine { jobs: agent.jobs(&wanted), price: agent.price });
+        let machines: Vec<_> = machines.filter(|machine| machine.jobs > 0).collect();
         let seconds = time.as_ref().map(|time| time.seconds);
         let told = estimate(
             submission.jobs.into(),
@@ -43,7 +43,7 @@ impl Clients {
             &machines,
         );
         let (ahead_seconds, ahead_unknown) = self.ahead_of(submission.priority, &ready).await?;
-        let why = match fit.is_empty() {
+        let why = match machines.is_empty() {
             true => grouped(answers(&agents, &HashMap::new(), &wanted)),
             false => Vec::new(),
         };
@@ -55,7 +55,7 @@ impl Clients {
                 jobs: time.jobs,
                 sweep: time.sweep,
             }),
-            agents: fit.len() as u32,
+            agents: machines.len() as u32,
             at_once: told.map_or(0, |told| told.at_once),
             seconds: told.and_then(|told| seconds.map(|_| told.seconds)),
             ahead_seconds,
@@ -67,13 +67,13 @@ impl Clients {
         })
     }
 
-    /// For how long what waits with this priority or a higher one keeps all that is ready busy, as far as it is known, and how
-    /// many sweeps do not tell.
-    async fn ahead_of(&self, priority: i32, ready: &[&AgentRow]) -> Result<(f64, u32), Status> {
+    /// How long the agents that are ready need for the jobs that wait with this priority or a higher one, and for how many sweeps
+    /// among these it is not known.
+    async fn ahead_of(&self, priority: i32, ready: &[ReadyAgent]) -> Result<(f64, u32), Status> {
         let (waiting, _) = self.waiting_sweeps(MOST).await?;
         let (mut seconds, mut unknown) = (0.0, 0);
         for one in waiting.iter().filter(|one| !one.held && one.wanted.priority >= priority) {
-            let places: u64 = ready.iter().map(|row| machine(row, &one.wanted).jobs).sum();
+            let places: u64 = ready.iter().map(|agent| agent.jobs(&one.wanted)).sum();
             match one.seconds {
                 Some(each) if places > 0 => {
                     seconds += f64::from(one.sweep.counts.queued) * each / places as f64;
@@ -86,8 +86,23 @@ impl Clients {
     }
 }
 
-fn machine(row: &AgentRow, wanted: &Candidate) -> Machine {
-    let fits = row.offer().lasting_misfit(&wanted.need()).is_none();
-    let jobs = if fits { jobs_at_once(&row.offer().needs(&wanted.needs), &row.capacity) } else { 0 };
-    Machine { jobs, price: row.labels.get(PRICE_LABEL).and_then(|label| price(label)) }
+/// An agent that takes jobs.
+struct ReadyAgent {
+    offer: Offer,
+    /// What an hour of it costs, where that is known.
+    price: Option<f64>,
+}
+
+impl ReadyAgent {
+    fn of(row: &AgentRow) -> Self {
+        Self { offer: row.offer(), price: row.labels.get(PRICE_LABEL).and_then(|label| price(label)) }
+    }
+
+    /// How many of these jobs it runs at once, if it does nothing else.
+    fn jobs(&self, wanted: &Candidate) -> u64 {
+        match self.offer.lasting_misfit(&wanted.need()) {
+            None => jobs_at_once(&self.offer.needs(&wanted.needs), &self.offer.capacity),
+            Some(_) => 0,
+        }
+    }
 }
