@@ -3,7 +3,9 @@
 use bt_model::id::{AgentId, SweepId};
 use bt_proto::convert::parse;
 use bt_proto::v1::{self, fetch_image_reply};
+use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -28,7 +30,7 @@ impl Agents {
                 self.images.allowed
             )));
         }
-        let mut data = match self.queue.parts(&row.id).await.map_err(status::queue)? {
+        let data = match self.queue.parts(&row.id).await.map_err(status::queue)? {
             Some(parts) => assembled(self.store.clone(), parts).boxed(),
             None => {
                 let place = place(&row.id).map_err(status::malformed)?;
@@ -38,20 +40,14 @@ impl Agents {
         let (sender, receiver) = mpsc::channel(PIECES);
         let answers = sender.clone();
         answer(&self.tasks, sender, async move {
-            let reply = |kind| Ok(v1::FetchImageReply { kind: Some(kind) });
-            if answers.send(reply(fetch_image_reply::Kind::Image(wire(row)))).await.is_err() {
+            let about = v1::FetchImageReply { kind: Some(fetch_image_reply::Kind::Image(wire(row))) };
+            if answers.send(Ok(about)).await.is_err() {
                 return Ok(());
             }
-            while let Some(piece) = data.next().await {
-                let piece = piece.map_err(status::store)?;
-                for start in (0..piece.len()).step_by(PIECE) {
-                    let part = piece.slice(start..piece.len().min(start + PIECE));
-                    if answers.send(reply(fetch_image_reply::Kind::Data(part))).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
-            Ok(())
+            send_pieces(data, &answers, |data| v1::FetchImageReply {
+                kind: Some(fetch_image_reply::Kind::Data(data)),
+            })
+            .await
         });
         Ok(Box::pin(ReceiverStream::new(receiver)))
     }
@@ -60,21 +56,11 @@ impl Agents {
     pub(super) async fn send_overlay(&self, sha256: &[u8]) -> Result<Answers<v1::FetchOverlayReply>, Status> {
         let found = self.queue.layer(sha256).await.map_err(status::queue)?;
         let place = found.ok_or_else(|| Status::not_found("the dev mount is not in the store any more"))?;
-        let mut data = self.store.read(&place).await.map_err(status::store)?.boxed();
+        let data = self.store.read(&place).await.map_err(status::store)?.boxed();
         let (sender, receiver) = mpsc::channel(PIECES);
         let answers = sender.clone();
-        answer(&self.tasks, sender, async move {
-            while let Some(piece) = data.next().await {
-                let piece = piece.map_err(status::store)?;
-                for start in (0..piece.len()).step_by(PIECE) {
-                    let data = piece.slice(start..piece.len().min(start + PIECE));
-                    if answers.send(Ok(v1::FetchOverlayReply { data })).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
-            Ok(())
-        });
+        let sending = async move { send_pieces(data, &answers, |data| v1::FetchOverlayReply { data }).await };
+        answer(&self.tasks, sender, sending);
         Ok(Box::pin(ReceiverStream::new(receiver)))
     }
 
@@ -104,4 +90,22 @@ impl Agents {
         self.reuse.answered(sweep, agent, None);
         Ok(v1::PinImageReply { image })
     }
+}
+
+/// Sends what comes out of the store in pieces that a message has room for, until it ends or nobody listens.
+async fn send_pieces<T>(
+    mut data: BoxStream<'static, Result<Bytes, bt_store::Error>>,
+    answers: &mpsc::Sender<Result<T, Status>>,
+    message: impl Fn(Bytes) -> T,
+) -> Result<(), Status> {
+    while let Some(piece) = data.next().await {
+        let piece = piece.map_err(status::store)?;
+        for start in (0..piece.len()).step_by(PIECE) {
+            let part = piece.slice(start..piece.len().min(start + PIECE));
+            if answers.send(Ok(message(part))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
