@@ -69,9 +69,7 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
     note(format!("getting the image {image}"));
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
-    if !job.manifest.is_process() {
-        allow(agent, image, held.assignment.image_pin.as_deref()).await?;
-    }
+    allow(agent, job, held.assignment.image_pin.as_deref()).await?;
     let pin = match &held.assignment.image_pin {
         Some(pin) => pin.clone(),
         None => {
@@ -80,9 +78,7 @@ pub(super) async fn assemble_for(agent: &Agent, held: &Held, job: &Job) -> Resul
             let found = resolved.map_err(|error| Stop::Failed(error.reason()))?;
             let pin = pin_image(agent, held, found).await?;
             // Another agent may have found something else.
-            if !job.manifest.is_process() {
-                allow(agent, image, Some(&pin)).await?;
-            }
+            allow(agent, job, Some(&pin)).await?;
             pin
         }
     };
@@ -138,7 +134,7 @@ pub(crate) async fn prepare_debug(
     let volumes = volumes(agent, job, &|_| {}).await.map_err(told)?;
     let platform = job.manifest.sandbox.platform.as_ref().map(ToString::to_string);
     let wanted = ImageRequest { platform: platform.as_deref(), pull: job.manifest.sandbox.pull() };
-    allow(agent, &job.manifest.image, assignment.image_pin.as_deref()).await.map_err(told)?;
+    allow(agent, job, assignment.image_pin.as_deref()).await.map_err(told)?;
     let image = assignment.image_pin.as_ref().unwrap_or(&job.manifest.image);
     let facts = agent.stock.images.ensure(image, &wanted, &|_| {}).await?;
     let pin = facts.id.clone();
@@ -209,9 +205,12 @@ async fn assemble(
     })
 }
 
-/// Refuses an image that the machine's owner does not allow, whatever a coordinator says.
-async fn allow(agent: &Agent, image: &str, pin: Option<&str>) -> Result<(), Stop> {
-    match agent.stock.images.refusal(image, pin).await? {
+/// Refuses an image that the machine's owner does not allow, whatever a coordinator says. A process has none.
+async fn allow(agent: &Agent, job: &Job, pin: Option<&str>) -> Result<(), Stop> {
+    if job.manifest.is_process() {
+        return Ok(());
+    }
+    match agent.stock.images.refusal(&job.manifest.image, pin).await? {
         None => Ok(()),
         Some(why) => Err(Stop::Refused(why)),
     }
