@@ -44,6 +44,7 @@ pub(super) fn admit(manifest: &Manifest) -> Result<(), (String, Error)> {
         ("ulimits", "ulimits", !sandbox.ulimits.is_empty()),
         ("secrets", "secrets", !sandbox.secrets.is_empty()),
         ("holdout", "holdout", manifest.judged.holdout.is_some()),
+        ("dev_mount", "dev_mount", !sandbox.dev_mounts.is_empty()),
         ("user", "user", manifest.user != JobUser::Auto),
         ("network", "network", manifest.network != Network::None),
         ("resources", "resources.gpus", needs.gpus.unwrap_or(0) > 0),
@@ -76,6 +77,8 @@ mod tests {
 
     #[test]
     fn what_a_process_can_not_be_held_to_is_refused() {
+        let sha256 = "0a".repeat(32);
+        let laid = format!("dev_mount: [{{target: /pkg, sha256: '{sha256}', files: 1, bytes: 2}}]");
         for (lines, key) in [
             ("entrypoint: [sh]", "entrypoint"),
             ("tmpfs: [/scratch]", "tmpfs"),
@@ -87,6 +90,7 @@ mod tests {
             ("pids: 10", "pids"),
             ("ulimits: {nofile: 10}", "ulimits"),
             ("secrets: [KEY]", "secrets"),
+            (&laid, "dev_mount"),
             ("user: image", "user"),
             ("network: bridge", "network"),
             ("resources: {gpus: 1}", "resources.gpus"),
