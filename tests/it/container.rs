@@ -2,8 +2,9 @@
 
 use bt_tests::{Cluster, Options};
 
+/// How the first job of a sweep failed.
 #[track_caller]
-fn reason(cluster: &Cluster, sweep: &str) -> String {
+pub(crate) fn reason(cluster: &Cluster, sweep: &str) -> String {
     cluster.wait_ended(sweep);
     let jobs = cluster.json(&["jobs", sweep]);
     let told = &jobs[0]["reason"];
@@ -11,24 +12,6 @@ fn reason(cluster: &Cluster, sweep: &str) -> String {
         Some(text) => text.to_owned(),
         None => panic!("job 0 did not fail: {jobs}"),
     }
-}
-
-#[test]
-fn every_end_is_told_apart() {
-    let cluster = Cluster::start();
-    let check = |flags: &[&str], script: &str, expected: &str| {
-        let sweep = cluster.submit(flags, script);
-        let told = reason(&cluster, &sweep);
-        assert!(told.starts_with(expected), "{script}: {told}");
-    };
-    check(&[], "exit 3", "exit(3)");
-    check(&[], "exit 255", "exit(255)");
-    check(&[], "kill -KILL $$", "signal(9)");
-    check(&[], "kill -SEGV $$", "signal(11)");
-    check(&[], "tail /dev/zero", "oom");
-    check(&["--timeout", "1s"], "sleep 60", "timeout");
-    check(&["--timeout", "1s"], "trap '' TERM; while true; do sleep 1; done", "timeout");
-    check(&[], "exit 126", "exit(126)");
 }
 
 #[test]

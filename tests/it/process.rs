@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use bt_tests::{Cluster, Options, wait_until};
 use serde_json::Value;
 
+use crate::container::reason;
+
 /// What a sweep's jobs run in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Driver {
@@ -36,13 +38,6 @@ fn submit(cluster: &Cluster, driver: Driver, flags: &[&str], script: &str) -> St
     cluster.json(&args)["id"].as_str().unwrap().to_owned()
 }
 
-#[track_caller]
-fn reason(cluster: &Cluster, sweep: &str) -> String {
-    cluster.wait_ended(sweep);
-    let jobs = cluster.json(&["jobs", sweep]);
-    jobs[0]["reason"].as_str().map_or_else(|| panic!("job 0 did not fail: {jobs}"), str::to_owned)
-}
-
 /// Processes of the machine whose command line has this word.
 fn running(word: &str) -> usize {
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -65,6 +60,8 @@ fn every_end_is_told_apart_by_both_drivers() {
         check(&[], "kill -SEGV $$", "signal(11)");
         check(&[], "tail /dev/zero", "oom");
         check(&["--timeout", "1s"], "sleep 60", "timeout");
+        check(&["--timeout", "1s"], "trap '' TERM; while true; do sleep 1; done", "timeout");
+        check(&[], "exit 126", "exit(126)");
         check(
             &["--timeout", "1s", "--stop-timeout", "1s"],
             "trap '' TERM; while true; do sleep 1; done",
