@@ -42,7 +42,7 @@ def fleet():
 
 
 def soak():
-    """The first and the last tenth of many jobs on 1,000 agents, of which 50 die at once every ten seconds and come back."""
+    """Many jobs on 1,000 agents. Every ten seconds 50 agents die and come back. Compares the first tenth of the jobs with the last."""
     from cluster import SIMULATED, Cluster, note, sql
 
     flags = (*SIMULATED, "--cpus", 2, "--count", EACH)

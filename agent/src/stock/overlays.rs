@@ -122,7 +122,7 @@ impl Overlays {
                 *seen = None;
                 let path = entry.path();
                 if let Err(error) = tokio::task::spawn_blocking(move || remove_tree(&path)).await {
-                    warn!(%error, "a dev mount that nobody uses is left behind");
+                    warn!(%error, "an unused dev mount could not be removed");
                 }
                 self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
             }

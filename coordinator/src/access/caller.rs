@@ -96,7 +96,7 @@ impl Known {
         self.identity.expires.is_some_and(|expires| expires <= Timestamp::now())
     }
 
-    /// Why a call that was open has ended: what the next call would be told, as far as is known without Postgres.
+    /// Tells an open call why it ends, in the words that the next call hears, without asking Postgres.
     pub(crate) fn why_ended(&self) -> String {
         let Identity { name, expires, issuer, .. } = &*self.identity;
         let signed_in = issuer.is_some();

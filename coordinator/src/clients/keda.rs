@@ -152,7 +152,7 @@ impl ExternalScaler for Keda {
         &self,
         request: Request<keda::ScaledObjectRef>,
     ) -> Result<Response<keda::GetMetricSpecResponse>, Status> {
-        // What is wrong with the trigger is told when it is looked at first.
+        // A wrong trigger is refused at KEDA's first call.
         self.wanted(Some(request.get_ref())).await?;
         let one = keda::MetricSpec { metric_name: METRIC.to_owned(), target_size: 1, target_size_float: 1.0 };
         Ok(Response::new(keda::GetMetricSpecResponse { metric_specs: vec![one] }))

@@ -11,8 +11,8 @@ const OWNERS: u32 = 0o700;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct FileModes {
-    /// Rights that what this writes into the store does not have, as a umask: 0002 lets the group write it, 0027 lets nobody
-    /// but the group read it. Nobody else may ever write it. As the process was started if not given.
+    /// Umask of this process: it takes rights from the files that are written into a directory store. 0002 lets the group write
+    /// them, 0027 lets only the group read them. Others never get to write. The umask stays as it is if not given.
     #[arg(long, env = "BTCTL_UMASK", value_name = "OCTAL")]
     umask: Option<Umask>,
 }

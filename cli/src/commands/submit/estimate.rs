@@ -48,7 +48,7 @@ fn lines(estimate: &Estimate) -> Vec<String> {
     if *ahead_seconds > 0.0 || *ahead_unknown > 0 {
         let unknown = match ahead_unknown {
             0 => String::new(),
-            some => format!(", and {} of which it is not known", count(*some, "sweep")),
+            some => format!("; of {} this is not known", count(*some, "sweep")),
         };
         lines.push(format!(
             "up to {} more for what waits with the same or a higher priority{unknown}",
